@@ -1,0 +1,259 @@
+//! The result of a run: what `result.json` holds, and all that a renderer may show.
+//!
+//! Every path is a contract with scripts that gate on it. Fields may be added; none changes its name, unit or
+//! meaning under the same [`SCHEMA`]. The unit ends the name; shares are 0 to 1; an absent optional field was not
+//! measured, which is never the same as zero. The types are plain data: the recorder fills them, the renderers
+//! format them, and neither arithmetic nor text lives here.
+
+mod cost;
+mod latency;
+mod scenario;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use cost::{Frontend, Generator, Machine, Server, Thread};
+pub use latency::{Distribution, Latencies, Phase};
+pub use scenario::Scenario;
+pub use verdict::{Threshold, Unit, Validity, Verdict};
+
+/// The name and major version of this format, the value of [`RunResult::schema`].
+pub const SCHEMA: &str = "gatecrash.result/1";
+
+/// The names of the phases, in the order in which an arrival meets them.
+pub const PHASES: [&str; 10] = [
+    "login",
+    "token",
+    "connect",
+    "tls",
+    "upgrade",
+    "open",
+    "poll",
+    "auth",
+    "handshake",
+    "echo",
+];
+
+/// Everything that one run measured, and what it means.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunResult {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// Which command made this result.
+    pub kind: Kind,
+    /// The program that made it.
+    pub tool: Tool,
+    /// The machine that the load came from.
+    pub environment: Environment,
+    /// What was asked, without its secrets.
+    pub scenario: Scenario,
+    /// When the first arrival was planned (T0), in RFC 3339, UTC.
+    pub started_at: String,
+    /// From T0 to the end of the last socket, in seconds.
+    pub duration_s: f64,
+    /// Every planned arrival, in exactly one outcome.
+    pub totals: Totals,
+    /// What was planned and what was reached, from T0 to the end of the last handshake.
+    pub rates: Rates,
+    /// Latencies by the phase's name, one of [`PHASES`]; a phase that never happened is absent.
+    pub phases: BTreeMap<String, Phase>,
+    /// What went wrong, by phase and kind, most frequent first.
+    pub failures: Vec<Failure>,
+    /// What the target refused, by token kind and reason, most frequent first.
+    pub refusals: Vec<Refusal>,
+    /// What the server spent; absent where it could not be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// The whole machine, generator and server and kernel together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+    /// What the load itself spent, and how well it kept its schedule.
+    pub generator: Generator,
+    /// Whether these figures may be trusted.
+    pub validity: Validity,
+    /// Each expression that was asked, in the order of asking.
+    pub thresholds: Vec<Threshold>,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// The generator's shards, by index.
+    pub shards: Vec<Shard>,
+    /// One row per second from T0, without gaps.
+    pub intervals: Vec<Interval>,
+}
+
+/// Which command made a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One run of one scenario.
+    #[default]
+    Run,
+    /// A search for the highest load that meets an objective.
+    Capacity,
+    /// Sockets held, dropped all at once, and measured on their way back.
+    Storm,
+    /// Two results held against each other.
+    Compare,
+}
+
+/// The program that made a result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// The release, as `gatecrash --version` prints it.
+    pub version: String,
+}
+
+/// The machine that the load came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// As `/proc/cpuinfo` names it.
+    pub cpu_model: String,
+    /// Processors that this program may run on.
+    pub cores: u32,
+    /// Kernel name and release.
+    pub kernel: String,
+    /// Physical memory.
+    pub memory_bytes: u64,
+    /// File descriptors that one process may open (the soft limit, after it was raised).
+    pub fd_limit: u64,
+}
+
+/// Every planned arrival, in exactly one outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Arrivals that the schedule held: the sum of the eight outcomes.
+    pub planned: u64,
+    /// Arrivals whose connection was begun: all but `not_sent`.
+    pub started: u64,
+    /// Accepted, as was expected.
+    pub established: u64,
+    /// Refused, as was expected of their token.
+    pub refused_expected: u64,
+    /// Accepted although the token should have been refused.
+    pub false_accept: u64,
+    /// Refused although the token should have been accepted.
+    pub false_reject: u64,
+    /// Not decided within the handshake's timeout.
+    pub timeout: u64,
+    /// Broken on the way: see [`RunResult::failures`].
+    pub failed: u64,
+    /// Under way when the run was stopped.
+    pub interrupted: u64,
+    /// Planned but never begun.
+    pub not_sent: u64,
+}
+
+impl Totals {
+    /// The eight outcomes with their counts, in the order in which they are shown.
+    pub fn outcomes(&self) -> [(&'static str, u64); 8] {
+        [
+            ("established", self.established),
+            ("refused_expected", self.refused_expected),
+            ("false_accept", self.false_accept),
+            ("false_reject", self.false_reject),
+            ("timeout", self.timeout),
+            ("failed", self.failed),
+            ("interrupted", self.interrupted),
+            ("not_sent", self.not_sent),
+        ]
+    }
+}
+
+/// Arrivals per second from T0 to the end of the last handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rates {
+    /// What the schedule asked; in the closed model, what was begun.
+    pub planned_per_s: f64,
+    /// What the target let in.
+    pub established_per_s: f64,
+}
+
+/// How often one kind of failure met one phase.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// The phase that broke, one of [`PHASES`].
+    pub phase: String,
+    /// `dns`, `refused`, `reset`, `timeout`, `tls`, `http-<status>`, `protocol`, `closed-<code>`, `redirect`, `body`.
+    pub kind: String,
+    /// Arrivals.
+    pub count: u64,
+}
+
+/// How often the target refused one kind of token for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// The kind of token that was shown, such as `valid` or `expired`.
+    pub token_kind: String,
+    /// The reason that the target gave.
+    pub reason: String,
+    /// Arrivals.
+    pub count: u64,
+}
+
+/// One shard of the generator: a thread with its share of the schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shard {
+    /// From 0.
+    pub index: u32,
+    /// Arrivals of the schedule that fell to it.
+    pub planned: u64,
+    /// Arrivals that it began.
+    pub started: u64,
+    /// Arrivals that it established.
+    pub established: u64,
+    /// 99 % of its starts were at most this late; absent in the closed model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_p99_us: Option<f64>,
+    /// Processor time of its thread, T0 to the end of the last handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_us: Option<f64>,
+    /// The processor that it was pinned to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_core: Option<u32>,
+}
+
+/// What happened in one second: `second` to `second + 1` after T0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// Whole seconds after T0 at which it begins.
+    pub second: u32,
+    /// Arrivals that were due in it.
+    pub planned: u64,
+    /// Arrivals that began in it.
+    pub started: u64,
+    /// Arrivals that were established in it.
+    pub established: u64,
+    /// Arrivals that were refused in it as expected.
+    pub refused_expected: u64,
+    /// Arrivals that ended in it any other way.
+    pub failed: u64,
+    /// Sockets open at its end.
+    pub held: u64,
+    /// Echoes answered in it.
+    pub echoes: u64,
+    /// Median handshake among those established in it: response in the open model, service in the closed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake_p50_us: Option<f64>,
+    /// The same at the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake_p99_us: Option<f64>,
+    /// The slowest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake_max_us: Option<f64>,
+    /// 99 % of the starts in it were at most this late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_p99_us: Option<f64>,
+    /// Median echo answered in it: response in the open model, service in the closed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo_p50_us: Option<f64>,
+    /// The same at the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo_p99_us: Option<f64>,
+    /// Bytes written to the target's sockets.
+    pub sent_bytes: u64,
+    /// Bytes read from them.
+    pub received_bytes: u64,
+}

@@ -1,0 +1,124 @@
+//! What was asked of a run.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What was asked, as resolved from flags, files and defaults; secrets and tokens are never part of it.
+///
+/// A field is absent where it has no meaning for this run (no `rate_per_s` in the closed model, no `token_ttl_s` for
+/// tokens that never expire).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Scenario {
+    /// The URL that sockets were opened to, without its query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Whether the target was this program's own server.
+    pub embedded: bool,
+    /// `socketio` or `websocket`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Engine.IO's version, 3 or 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eio: Option<u32>,
+    /// `websocket`, `polling` or `upgrade`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// The path of the handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Sockets to open in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
+    /// Open model: arrivals per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<f64>,
+    /// Open model: `uniform`, `poisson` or the name of a file of instants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<String>,
+    /// Closed model: handshakes in flight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+    /// Arrivals end then, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
+    /// Arrivals thrown away before the measured part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_s: Option<f64>,
+    /// How long a socket stays, as asked: `end`, `0s`, `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// Echoes per socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo: Option<u64>,
+    /// Messages per second and socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_rate_per_s: Option<f64>,
+    /// Bytes of a message's payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_bytes: Option<u64>,
+    /// The Socket.IO event of a message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_event: Option<String>,
+    /// What a whole handshake may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<f64>,
+    /// What its TCP connection may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout_s: Option<f64>,
+    /// How long a raw WebSocket must survive its 101 to count as accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_grace_s: Option<f64>,
+    /// Users who log in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<u64>,
+    /// Where they log in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_url: Option<String>,
+    /// `basic`, `form` or `json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_method: Option<String>,
+    /// Where their tokens come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
+    /// `login`, `mint` or `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_source: Option<String>,
+    /// A token for each `connection`, or for each `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_per: Option<String>,
+    /// Where the token travels, such as `query:token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_in: Option<String>,
+    /// Lifetime of a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_ttl_s: Option<f64>,
+    /// The algorithm of tokens minted here, as RFC 7518 names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_alg: Option<String>,
+    /// Weights of the token kinds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mix: BTreeMap<String, f64>,
+    /// What is expected of a token kind: `accept` or `refuse`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, String>,
+    /// Source addresses, as asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_ip: Option<String>,
+    /// Processes that made the load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Shards of the generator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+    /// `auto` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+    /// The seed of schedules and choices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Whether the target's certificate went unchecked.
+    pub insecure: bool,
+}
