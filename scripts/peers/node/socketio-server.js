@@ -1,0 +1,69 @@
+// The service that this project rebuilds, as its users run it: Node, socket.io, jsonwebtoken in a middleware that
+// reads the token from the handshake's query.
+//
+//   node socketio-server.js --version 4|2 [--port 0] [--tls CERT KEY]      the secret is in $SECRET
+//
+// Prints {"port":N} once it listens. `GET /stats` answers {"accepted":N,"refused":N,"open":N,"users":{NAME:N}}.
+'use strict';
+const fs = require('node:fs');
+const http = require('node:http');
+const https = require('node:https');
+const jwt = require('jsonwebtoken');
+
+const flags = readFlags(process.argv.slice(2));
+const secret = Buffer.from(process.env.SECRET || fail('set $SECRET'));
+const counts = { accepted: 0, refused: 0, open: 0, echoed: 0, users: {} };
+
+const answer = (request, response) => {
+  if (request.url !== '/stats') return response.writeHead(404).end();
+  response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(counts));
+};
+const server = flags.tls
+  ? https.createServer({ cert: fs.readFileSync(flags.tls[0]), key: fs.readFileSync(flags.tls[1]) }, answer)
+  : http.createServer(answer);
+
+const io = flags.version === '2' ? require('socket.io-2')(server) : new (require('socket.io').Server)(server);
+
+io.use((socket, next) => {
+  jwt.verify(socket.handshake.query.token, secret, { algorithms: ['HS256'] }, (error, claims) => {
+    if (error) {
+      counts.refused += 1;
+      return next(new Error('not valid token'));
+    }
+    socket.user = claims.user && claims.user.username;
+    next();
+  });
+});
+
+io.on('connection', (socket) => {
+  counts.accepted += 1;
+  counts.open += 1;
+  counts.users[socket.user] = (counts.users[socket.user] || 0) + 1;
+  socket.on('message', (...received) => {
+    const acknowledge = typeof received.at(-1) === 'function' ? received.pop() : null;
+    counts.echoed += 1;
+    if (acknowledge) acknowledge(...received);
+    else socket.emit('message', ...received);
+  });
+  socket.on('disconnect', () => (counts.open -= 1));
+});
+
+server.listen(flags.port, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));
+process.stdin.resume().on('end', () => process.exit(0)); // ends with whoever started it
+
+function readFlags(words) {
+  const read = { version: '4', port: 0, tls: null };
+  while (words.length > 0) {
+    const word = words.shift();
+    if (word === '--version') read.version = words.shift();
+    else if (word === '--port') read.port = Number(words.shift());
+    else if (word === '--tls') read.tls = [words.shift(), words.shift()];
+    else fail(`unknown flag ${word}`);
+  }
+  return read;
+}
+
+function fail(why) {
+  console.error(`socketio-server: ${why}`);
+  process.exit(2);
+}
