@@ -1,0 +1,300 @@
+//! `GET /login` and `POST /logout`: HTTP Basic (RFC 7617) in, a session out.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::ext::ReasonPhrase;
+use tokio::sync::Semaphore;
+use tower_sessions::Session;
+
+use super::users::Users;
+use super::{Frontend, busy};
+
+/// The words of a 401, as its reason phrase and as its body.
+const PLEASE_SIGN_IN: &str = "Please sign in.";
+const CHALLENGE: &str = r#"Basic realm="site_login""#;
+
+/// Where a session keeps the name of its user.
+const USER_KEY: &str = "user";
+
+/// Asks for a name and a password; the right ones start a session and lead to the user's page.
+///
+/// The session's id is a new one, so that nobody can lay out an id beforehand and share the session
+/// (session fixation). Answers 302, 401, or 503 where too many wait or no session is to be had.
+pub(super) async fn login(
+    State(frontend): State<Arc<Frontend>>,
+    session: Session,
+    headers: HeaderMap,
+) -> Response {
+    let Some(credentials) = Credentials::from_headers(&headers) else {
+        return please_sign_in();
+    };
+    let name = credentials.name.clone();
+    match frontend.doorman.check(credentials).await {
+        Ok(true) => {}
+        Ok(false) => {
+            // The name stays out of the log: people type passwords into the wrong field.
+            tracing::info!("login refused: unknown name or wrong password");
+            return please_sign_in();
+        }
+        Err(TooManyWaiting) => return busy(),
+    }
+    match start(&session, &name).await {
+        Ok(()) => {
+            tracing::debug!(user = name, "login");
+            redirect(StatusCode::FOUND, "/private")
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a login found no place for its session");
+            busy()
+        }
+    }
+}
+
+/// Ends the session and leads home.
+pub(super) async fn logout(session: Session) -> Response {
+    match session.flush().await {
+        Ok(()) => redirect(StatusCode::SEE_OTHER, "/"),
+        Err(error) => {
+            tracing::error!(%error, "a session could not be ended");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// The name of the user who is logged in, if there is one.
+pub(super) async fn user(session: &Session) -> Option<String> {
+    // The store is in memory and never fails to load: an error is a session of another shape.
+    session.get(USER_KEY).await.ok().flatten()
+}
+
+/// A redirect that no cache keeps: where it leads depends on the session.
+pub(super) fn redirect(status: StatusCode, to: &'static str) -> Response {
+    let headers = [(header::LOCATION, to), (header::CACHE_CONTROL, "no-store")];
+    (status, headers).into_response()
+}
+
+/// Verifies passwords on threads of their own, a few at once, with a bounded queue.
+pub(super) struct Doorman {
+    users: Arc<Users>,
+    /// One permit for each verification that may run at once.
+    turns: Arc<Semaphore>,
+    /// One permit for each login inside, waiting or running.
+    places: Arc<Semaphore>,
+}
+
+/// Every place in the queue for a verification is taken.
+#[derive(Debug)]
+pub(super) struct TooManyWaiting;
+
+impl Doorman {
+    /// As many verifications at once as there are cores, more would only share them; at most
+    /// `waiting_max` logins wait for their turn.
+    pub(super) fn new(users: Users, waiting_max: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = waiting_max
+            .saturating_add(cores)
+            .min(Semaphore::MAX_PERMITS);
+        Self {
+            users: Arc::new(users),
+            turns: Arc::new(Semaphore::new(cores)),
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    async fn check(&self, credentials: Credentials) -> Result<bool, TooManyWaiting> {
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| TooManyWaiting)?;
+        let turn = self.turns.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| TooManyWaiting)?;
+        let users = self.users.clone();
+        let verified = tokio::task::spawn_blocking(move || {
+            // Held until the work is done, also when the client has left meanwhile.
+            let _held = (place, turn);
+            users.verify(&credentials.name, &credentials.password)
+        });
+        Ok(verified.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a password could not be verified");
+            false
+        }))
+    }
+}
+
+/// A name and a password as a client sent them. No `Debug`: a password must not reach a log.
+struct Credentials {
+    name: String,
+    password: String,
+}
+
+impl Credentials {
+    /// `None`: no credentials, of another scheme, or none that RFC 7617 section 2 would read.
+    fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        Self::parse(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
+    }
+
+    fn parse(authorization: &str) -> Option<Self> {
+        let (scheme, encoded) = authorization.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("Basic") {
+            return None;
+        }
+        let decoded = base64_simd::STANDARD.decode_to_vec(encoded.trim()).ok()?;
+        let text = String::from_utf8(decoded).ok()?;
+        // A password may hold colons, a name may not.
+        let (name, password) = text.split_once(':')?;
+        Some(Self {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+}
+
+async fn start(session: &Session, name: &str) -> Result<(), tower_sessions::session::Error> {
+    session.cycle_id().await?;
+    session.insert(USER_KEY, name).await?;
+    // Saved here and not by the layer: a store without a place is an answer, not a failure.
+    session.save().await
+}
+
+fn please_sign_in() -> Response {
+    let headers = [
+        (header::WWW_AUTHENTICATE, CHALLENGE),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    let mut response = (StatusCode::UNAUTHORIZED, headers, PLEASE_SIGN_IN).into_response();
+    let reason = ReasonPhrase::from_static(PLEASE_SIGN_IN.as_bytes());
+    response.extensions_mut().insert(reason);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::users::{Cost, DEMO_NAME, DEMO_PASSWORD, hash};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(authorization: &str, expected: Option<(&str, &str)>, why: &str) {
+        let read = Credentials::parse(authorization);
+        let read = read
+            .as_ref()
+            .map(|c| (c.name.as_str(), c.password.as_str()));
+        assert_eq!(read, expected, "{why}");
+    }
+
+    #[test]
+    fn credentials_are_read_as_rfc_7617_has_them() {
+        let aladdin = Some(("Aladdin", "open sesame"));
+        for (authorization, expected, why) in [
+            (
+                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+                aladdin,
+                "the RFC's example",
+            ),
+            (
+                "bAsIc  QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+                aladdin,
+                "schemes have no case, 1*SP",
+            ),
+            (
+                "Basic dGVzdDoxMjPCow==",
+                Some(("test", "123£")),
+                "the RFC's example in UTF-8",
+            ),
+            (
+                "Basic YTpiOmM=",
+                Some(("a", "b:c")),
+                "only the first colon separates",
+            ),
+            ("Basic Og==", Some(("", "")), "both may be empty"),
+            ("Basic YWI=", None, "no colon"),
+            ("Basic dGVzdDoxMjOj", None, "ISO 8859-1 is not UTF-8"),
+            (
+                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ",
+                None,
+                "base64 without its padding",
+            ),
+            ("Basic !!!!", None, "no base64"),
+            ("Basic", None, "nothing after the scheme"),
+            (
+                "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+                None,
+                "another scheme",
+            ),
+            ("", None, "nothing at all"),
+        ] {
+            check(authorization, expected, why);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(name in "[^:]{0,12}", password in ".{0,12}") {
+            let encoded = base64_simd::STANDARD.encode_to_string(format!("{name}:{password}"));
+            check(&format!("Basic {encoded}"), Some((&name, &password)), "round trip");
+        }
+
+        #[test]
+        fn no_header_breaks_the_decoder(authorization in "(Basic )?\\PC{0,40}") {
+            let _ = Credentials::parse(&authorization);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_beyond_the_queue_is_turned_away() {
+        let demo = || Credentials {
+            name: DEMO_NAME.to_owned(),
+            password: DEMO_PASSWORD.to_owned(),
+        };
+        let doorman = Doorman::new(Users::demo(), 1);
+        let cores = u32::try_from(doorman.turns.available_permits()).unwrap();
+        // Every turn is taken, as by verifications that run, and so are their places.
+        let turns = doorman
+            .turns
+            .clone()
+            .acquire_many_owned(cores)
+            .await
+            .unwrap();
+        let places = doorman
+            .places
+            .clone()
+            .acquire_many_owned(cores)
+            .await
+            .unwrap();
+        let mut waiting = std::pin::pin!(doorman.check(demo()));
+        assert!(
+            poll_once(waiting.as_mut()).await.is_none(),
+            "the one place to wait in"
+        );
+        assert!(doorman.check(demo()).await.is_err(), "no place left");
+        drop((turns, places));
+        assert!(waiting.await.unwrap(), "whoever waited has his turn");
+        assert!(
+            doorman.check(demo()).await.unwrap(),
+            "and places are free again"
+        );
+    }
+
+    #[tokio::test]
+    async fn verifications_of_different_costs_give_back_their_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.csv");
+        std::fs::write(&path, format!("ana,{}", hash("secret", Cost::Embedded))).unwrap();
+        let doorman = Doorman::new(Users::load(&path).unwrap(), 0);
+        for (name, password, expected) in [("ana", "secret", true), ("bob", "secret", false)] {
+            for _ in 0..2 * doorman.places.available_permits() {
+                let (name, password) = (name.to_owned(), password.to_owned());
+                let verdict = doorman.check(Credentials { name, password }).await;
+                assert_eq!(verdict.unwrap(), expected);
+            }
+        }
+    }
+
+    async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        })
+        .await
+    }
+}

@@ -1,0 +1,315 @@
+//! The pages: home, and the user's own, which opens the socket in the browser.
+//!
+//! Each is one file without a template: style and script stand inline, allowed by their hashes in a
+//! Content Security Policy (level 3), which lets the page talk to this frontend and to the gate alone.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use tower_sessions::Session;
+
+use super::{Frontend, login};
+
+const STYLE: &str = include_str!("assets/page.css");
+/// Opens the socket by speaking the protocol itself.
+const SCRIPT_OWN: &str = concat!(
+    include_str!("assets/engineio.js"),
+    include_str!("assets/page.js")
+);
+/// Opens the socket with the Socket.IO client that the gate serves.
+const SCRIPT_CLIENT: &str = concat!(
+    include_str!("assets/socketio.js"),
+    include_str!("assets/page.js")
+);
+
+/// The home page, the same for everybody.
+pub(super) async fn home(State(frontend): State<Arc<Frontend>>) -> Response {
+    let body = "<h1>gatekeeper</h1>\n\
+        <p>Log in, and your page opens a socket that is let in by a JSON Web Token alone.</p>\n\
+        <div class=\"actions\"><a class=\"button\" href=\"/login\">Log in</a></div>\n";
+    let page = document("gatekeeper", "", "", body);
+    (frontend.pages.home_policy(), Html(page)).into_response()
+}
+
+/// The user's page; without a session a redirect to the login.
+pub(super) async fn private(State(frontend): State<Arc<Frontend>>, session: Session) -> Response {
+    let Some(name) = login::user(&session).await else {
+        return login::redirect(StatusCode::FOUND, "/login");
+    };
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    let pages = &frontend.pages;
+    (headers, pages.private_policy(), Html(pages.private(&name))).into_response()
+}
+
+/// What the pages of one frontend have in common, made once.
+pub(super) struct Pages {
+    /// Without a slash at its end; empty if the configured one is no origin.
+    gate_url: String,
+    socketio_client: bool,
+    home_policy: HeaderValue,
+    private_policy: HeaderValue,
+}
+
+impl Pages {
+    pub(super) fn new(gate_url: &str, socketio_client: bool) -> Self {
+        let gate = Origin::parse(gate_url);
+        if gate.is_none() {
+            tracing::warn!(
+                gate_url,
+                "no origin of http or https: the page cannot open its socket"
+            );
+        }
+        let home_policy = policy(&format!("style-src {}", hash_source(STYLE)));
+        let private_policy = policy(&private_rules(gate.as_ref(), socketio_client));
+        Self {
+            gate_url: gate.map(|gate| gate.url()).unwrap_or_default(),
+            socketio_client,
+            home_policy,
+            private_policy,
+        }
+    }
+
+    fn home_policy(&self) -> [(HeaderName, HeaderValue); 1] {
+        [(header::CONTENT_SECURITY_POLICY, self.home_policy.clone())]
+    }
+
+    fn private_policy(&self) -> [(HeaderName, HeaderValue); 1] {
+        [(header::CONTENT_SECURITY_POLICY, self.private_policy.clone())]
+    }
+
+    fn private(&self, name: &str) -> String {
+        let gate = escape(&self.gate_url);
+        let head = match self.socketio_client && !gate.is_empty() {
+            true => format!("<script src=\"{gate}/socket.io/socket.io.js\"></script>\n"),
+            false => String::new(),
+        };
+        let body = format!(
+            "<h1>Hello, {name}</h1>\n\
+            <p>This page asked for a token and opens a socket with it. \
+            The gate tells whose socket it is.</p>\n\
+            <noscript><p>The socket needs JavaScript.</p></noscript>\n\
+            <div class=\"status\" role=\"status\"><span id=\"status\">connecting</span></div>\n\
+            <dl><dt>Socket of</dt><dd id=\"user\">–</dd><dt>Gate</dt><dd>{gate}</dd></dl>\n\
+            <div class=\"actions\"><button id=\"reconnect\" type=\"button\">Reconnect</button>\n\
+            <form method=\"post\" action=\"/logout\">\
+            <button class=\"quiet\">Log out</button></form></div>\n",
+            name = escape(name),
+        );
+        let attributes = format!(" data-state=\"connecting\" data-gate=\"{gate}\"");
+        let script = format!("<script>{}</script>\n", script(self.socketio_client));
+        document("Your socket", &head, &attributes, &(body + &script))
+    }
+}
+
+/// Where the gate is, in characters that stand for themselves in HTML and in a policy.
+struct Origin<'a> {
+    is_tls: bool,
+    /// Host and port.
+    authority: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    fn parse(url: &'a str) -> Option<Self> {
+        let (is_tls, rest) = match url.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, url.strip_prefix("http://")?),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        let fits = !authority.is_empty() && authority.chars().all(is_plain);
+        fits.then_some(Self { is_tls, authority })
+    }
+
+    fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
+
+    /// A source of a policy. Those have no IPv6 addresses (CSP3 section 2.3.1), there the scheme alone
+    /// has to do.
+    fn source(&self, scheme: &str) -> String {
+        let s = if self.is_tls { "s" } else { "" };
+        match self.authority.starts_with('[') {
+            true => format!("{scheme}{s}:"),
+            false => format!("{scheme}{s}://{}", self.authority),
+        }
+    }
+}
+
+fn private_rules(gate: Option<&Origin<'_>>, socketio_client: bool) -> String {
+    let source = |scheme: &str| gate.map(|gate| format!(" {}", gate.source(scheme)));
+    let http = source("http").unwrap_or_default();
+    let ws = source("ws").unwrap_or_default();
+    let from_gate = if socketio_client { http.as_str() } else { "" };
+    format!(
+        "style-src {}; script-src {}{from_gate}; connect-src 'self'{http}{ws}; form-action 'self'",
+        hash_source(STYLE),
+        hash_source(script(socketio_client)),
+    )
+}
+
+/// A policy that forbids what its rules do not name, frames included.
+fn policy(rules: &str) -> HeaderValue {
+    let policy = format!(
+        "default-src 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'; {rules}"
+    );
+    // Made of constants, hashes and an origin's plain characters, it is always a header; if it were
+    // not, nothing would be allowed.
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+fn hash_source(text: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    let encoded = base64_simd::STANDARD.encode_to_string(hash.as_ref());
+    format!("'sha256-{encoded}'")
+}
+
+fn script(socketio_client: bool) -> &'static str {
+    match socketio_client {
+        true => SCRIPT_CLIENT,
+        false => SCRIPT_OWN,
+    }
+}
+
+fn document(title: &str, head: &str, attributes: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+        <title>{title}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
+        <style>{STYLE}</style>\n{head}</head>\n\
+        <body{attributes}>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    )
+}
+
+/// Text as it stands in HTML, in an element or in a quoted attribute.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_lets_the_page_reach_its_gate_and_nothing_else() {
+        for (gate_url, client, scripts_from, connects_to, why) in [
+            (
+                "http://127.0.0.1:3000",
+                false,
+                "",
+                " http://127.0.0.1:3000 ws://127.0.0.1:3000",
+                "the page's own script, the gate's sockets",
+            ),
+            (
+                "http://127.0.0.1:3000/",
+                true,
+                " http://127.0.0.1:3000",
+                " http://127.0.0.1:3000 ws://127.0.0.1:3000",
+                "the client is loaded from the gate",
+            ),
+            (
+                "https://gate.example",
+                true,
+                " https://gate.example",
+                " https://gate.example wss://gate.example",
+                "TLS for both",
+            ),
+            (
+                "http://[::1]:3000",
+                true,
+                " http:",
+                " http: ws:",
+                "policies have no IPv6",
+            ),
+            (
+                "http://a; script-src *",
+                true,
+                "",
+                "",
+                "no origin, no source",
+            ),
+            ("ftp://gate.example", false, "", "", "no scheme of a gate"),
+            ("http://", false, "", "", "no host"),
+        ] {
+            let pages = Pages::new(gate_url, client);
+            let policy = pages.private_policy.to_str().unwrap();
+            let rule = |name: &str| {
+                let rules = policy
+                    .split("; ")
+                    .filter_map(|rule| rule.strip_prefix(name));
+                rules.collect::<Vec<_>>().join("|")
+            };
+            let hash = hash_source(script(client));
+            assert_eq!(
+                rule("script-src "),
+                format!("{hash}{scripts_from}"),
+                "{why}"
+            );
+            assert_eq!(
+                rule("connect-src "),
+                format!("'self'{connects_to}"),
+                "{why}"
+            );
+            assert_eq!(rule("default-src "), "'none'", "{why}");
+        }
+    }
+
+    #[test]
+    fn the_page_loads_the_client_only_from_a_gate_that_serves_it() {
+        let tag = "<script src=\"http://127.0.0.1:3000/socket.io/socket.io.js\"></script>";
+        for (gate_url, client, loads) in [
+            ("http://127.0.0.1:3000", true, true),
+            ("http://127.0.0.1:3000/", true, true),
+            ("http://127.0.0.1:3000", false, false),
+        ] {
+            let page = Pages::new(gate_url, client).private("gonzalo");
+            assert_eq!(page.contains(tag), loads, "{gate_url} {client}");
+            assert!(
+                page.contains("data-gate=\"http://127.0.0.1:3000\""),
+                "{gate_url}"
+            );
+        }
+        let page = Pages::new("\"><script>", true).private("gonzalo");
+        assert!(page.contains("data-gate=\"\"") && !page.contains("<script src"));
+    }
+
+    #[test]
+    fn style_and_script_stand_in_the_page_as_they_were_hashed() {
+        for client in [false, true] {
+            let page = Pages::new("http://127.0.0.1:3000", client).private("gonzalo");
+            assert!(page.contains(&format!("<style>{STYLE}</style>")));
+            assert!(page.contains(&format!("<script>{}</script>", script(client))));
+        }
+        for text in [STYLE, SCRIPT_OWN, SCRIPT_CLIENT] {
+            assert!(!text.contains("</"), "an end tag within would end it early");
+            assert!(!text.contains('\r'), "a browser hashes CRLF as LF");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_what_browsers_compute() {
+        // The example of CSP3 section 8.3 (`alert('Hello, world.');`).
+        let expected = "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='";
+        assert_eq!(hash_source("alert('Hello, world.');"), expected);
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_element() {
+        let page = Pages::new("", false).private("<b>\"&'");
+        assert!(page.contains("<h1>Hello, &lt;b&gt;&quot;&amp;&#39;</h1>"));
+    }
+}

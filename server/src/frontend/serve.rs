@@ -1,0 +1,126 @@
+//! The frontend's connections: accepted up to a limit, each with bounds on its heads, ended in order.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::{FrontendConfig, Limits, router_within};
+
+/// What keeps a connection from being accepted, such as too few descriptors, is not over at once.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// hyper reads heads into buffers of at least this size and refuses to be asked for less.
+const HEAD_BYTES_MIN: usize = 8 * 1024;
+
+/// Serves the frontend until `shutdown`, within the default [`Limits`].
+///
+/// Then it accepts nothing more, closes what is idle and lets the answers under way finish, within
+/// `drain_timeout`. An error is the listener's.
+pub async fn serve(
+    listener: TcpListener,
+    config: FrontendConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    serve_within(listener, config, Limits::default(), shutdown).await
+}
+
+/// [`serve`] with limits of one's own.
+pub async fn serve_within(
+    listener: TcpListener,
+    config: FrontendConfig,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    // Fails here and not at the first connection if the listener is none.
+    listener.local_addr()?;
+    let router = router_within(config, &limits);
+    let http = http(&limits);
+    let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(places));
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            (stream, place) = accept(&listener, &places) => {
+                let connection = connection(http.clone(), stream, router.clone(), stopped.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            // Takes back what ended connections held.
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop((listener, stop));
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain_timeout, ended)
+        .await
+        .is_err()
+    {
+        tracing::warn!("connections were cut off, as their answers took too long");
+    }
+    Ok(())
+}
+
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN));
+    http
+}
+
+/// The next connection and its place among all; never fails, as the next one may well succeed.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // Never closed, so the error that would be `None` here does not come.
+    let place = places.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Answers what comes over one connection, until it ends or `stopped` says so.
+async fn connection(
+    http: http1::Builder,
+    stream: TcpStream,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
+    // Answers are small and whole: waiting for more to send would only make them late.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended: Result<(), hyper::Error> = tokio::select! {
+        ended = &mut connection => ended,
+        // The sender was dropped.
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client's doing: it left, was too slow or spoke no HTTP.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,262 @@
+//! Who is logged in: the sessions behind the cookies, in memory, bounded in number and in time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{self, Future};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tower_sessions::SessionStore;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error, Result};
+
+/// Looking for dead sessions reads them all, so a full store does it no more often than this.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// The sessions of one frontend.
+///
+/// tower-sessions' own memory store forgets nothing; this one ends a session that was not used for a
+/// while, whatever its cookie says, and refuses a new one when full: whoever is logged in stays so.
+#[derive(Clone)]
+pub(super) struct Sessions {
+    table: Arc<Mutex<Table>>,
+}
+
+/// The decisions, with the time as an argument.
+struct Table {
+    held: HashMap<Id, Held>,
+    held_max: usize,
+    idle_max: Duration,
+    swept_at: Option<Instant>,
+}
+
+struct Held {
+    record: Record,
+    used_at: Instant,
+}
+
+impl Sessions {
+    /// At most `held_max` sessions, each until it was not used for `idle_max`.
+    pub(super) fn new(held_max: usize, idle_max: Duration) -> Self {
+        Self {
+            table: Arc::new(Mutex::new(Table::new(held_max, idle_max))),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No step under this lock leaves the table half changed, so a panic elsewhere is no reason to
+        // log everybody out.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn new(held_max: usize, idle_max: Duration) -> Self {
+        Self {
+            held: HashMap::new(),
+            held_max,
+            idle_max,
+            swept_at: None,
+        }
+    }
+
+    /// Holds a new session, under another id if this one is taken.
+    fn create(&mut self, record: &mut Record, now: Instant) -> Result<()> {
+        if self.held.len() >= self.held_max {
+            self.sweep(now);
+        }
+        if self.held.len() >= self.held_max {
+            return Err(Error::Backend(format!(
+                "{} sessions, no more",
+                self.held_max
+            )));
+        }
+        while self.held.contains_key(&record.id) {
+            record.id = Id::default();
+        }
+        let held = Held {
+            record: record.clone(),
+            used_at: now,
+        };
+        self.held.insert(record.id, held);
+        Ok(())
+    }
+
+    /// Changes a session that is held. One that was ended meanwhile stays ended.
+    fn save(&mut self, record: &Record, now: Instant) -> Result<()> {
+        let idle_max = self.idle_max;
+        match self.held.get_mut(&record.id) {
+            Some(held) if held.is_alive(idle_max, now) => {
+                held.record = record.clone();
+                held.used_at = now;
+                Ok(())
+            }
+            _ => Err(Error::Backend("the session has ended".to_owned())),
+        }
+    }
+
+    /// The session of this id, which is used hereby.
+    fn load(&mut self, id: &Id, now: Instant) -> Option<Record> {
+        let idle_max = self.idle_max;
+        let held = self.held.get_mut(id)?;
+        if !held.is_alive(idle_max, now) {
+            self.held.remove(id);
+            return None;
+        }
+        held.used_at = now;
+        Some(held.record.clone())
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let swept_before = self.swept_at.map(|at| now.saturating_duration_since(at));
+        if swept_before.is_none_or(|ago| ago >= SWEEP_EVERY) {
+            let idle_max = self.idle_max;
+            self.held.retain(|_, held| held.is_alive(idle_max, now));
+            self.swept_at = Some(now);
+        }
+    }
+}
+
+impl Held {
+    fn is_alive(&self, idle_max: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.used_at) < idle_max
+    }
+}
+
+/// What [`SessionStore`] asks for, written out: its futures are ready at once.
+type Ready<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
+
+impl SessionStore for Sessions {
+    fn create<'a, 'b, 'f>(&'a self, record: &'b mut Record) -> Ready<'f, ()>
+    where
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        Box::pin(future::ready(self.table().create(record, Instant::now())))
+    }
+
+    fn save<'a, 'b, 'f>(&'a self, record: &'b Record) -> Ready<'f, ()>
+    where
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        Box::pin(future::ready(self.table().save(record, Instant::now())))
+    }
+
+    fn load<'a, 'b, 'f>(&'a self, id: &'b Id) -> Ready<'f, Option<Record>>
+    where
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        Box::pin(future::ready(Ok(self.table().load(id, Instant::now()))))
+    }
+
+    fn delete<'a, 'b, 'f>(&'a self, id: &'b Id) -> Ready<'f, ()>
+    where
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        self.table().held.remove(id);
+        Box::pin(future::ready(Ok(())))
+    }
+}
+
+/// Only how many there are: an id in a log would be a way in.
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.table().held.len();
+        f.debug_struct("Sessions")
+            .field("held", &held)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower_sessions::cookie::time::OffsetDateTime;
+
+    const IDLE_MAX: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_session_lives_while_it_is_used() {
+        let (mut table, t0) = (table(2), Instant::now());
+        let id = create(&mut table, t0).unwrap();
+        for (at_s, alive, why) in [
+            (9, true, "not yet idle for long"),
+            (18, true, "each use renews it"),
+            (28, false, "ten seconds after the last use"),
+            (28, false, "and gone for good"),
+        ] {
+            let now = t0 + Duration::from_secs(at_s);
+            assert_eq!(table.load(&id, now).is_some(), alive, "{why}");
+        }
+        assert!(table.held.is_empty());
+    }
+
+    #[test]
+    fn a_full_store_refuses_the_new_and_keeps_the_old() {
+        let (mut table, t0) = (table(2), Instant::now());
+        let first = create(&mut table, t0).unwrap();
+        create(&mut table, t0).unwrap();
+        assert!(create(&mut table, t0).is_err(), "full");
+        assert!(table.load(&first, t0 + Duration::from_secs(9)).is_some());
+        let later = t0 + Duration::from_secs(11);
+        create(&mut table, later).expect("the second was idle and makes room");
+        assert!(
+            create(&mut table, later).is_err(),
+            "the first is still in use"
+        );
+    }
+
+    #[test]
+    fn an_ended_session_cannot_be_saved_back_to_life() {
+        let (mut table, t0) = (table(2), Instant::now());
+        let id = create(&mut table, t0).unwrap();
+        let record = table.load(&id, t0).unwrap();
+        table.save(&record, t0).expect("still held");
+        assert!(table.save(&record, t0 + IDLE_MAX).is_err(), "idle");
+        table.held.remove(&id);
+        assert!(table.save(&record, t0).is_err(), "logged out");
+        assert!(table.held.is_empty());
+    }
+
+    #[test]
+    fn an_id_that_is_taken_is_replaced() {
+        let (mut table, t0) = (table(2), Instant::now());
+        let taken = create(&mut table, t0).unwrap();
+        let mut record = record();
+        record.id = taken;
+        table.create(&mut record, t0).unwrap();
+        assert_ne!(record.id, taken);
+    }
+
+    #[test]
+    fn no_id_is_shown_for_debugging() {
+        let sessions = Sessions::new(2, IDLE_MAX);
+        create(&mut sessions.table(), Instant::now()).unwrap();
+        assert_eq!(format!("{sessions:?}"), "Sessions { held: 1, .. }");
+    }
+
+    fn table(held_max: usize) -> Table {
+        Table::new(held_max, IDLE_MAX)
+    }
+
+    fn create(table: &mut Table, now: Instant) -> Result<Id> {
+        let mut record = record();
+        table.create(&mut record, now).map(|()| record.id)
+    }
+
+    fn record() -> Record {
+        Record {
+            id: Id::default(),
+            data: HashMap::default(),
+            expiry_date: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `GET /getIoConnectionToken`: the token that lets a logged-in user's socket in.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jsonwebtoken::{EncodingKey, Header};
+use serde::Serialize;
+use tower_sessions::Session;
+
+use super::{Frontend, login};
+
+/// Answers with a fresh token as a JSON string, or with 403 `Access Denied` where nobody is logged in.
+pub(super) async fn token(State(frontend): State<Arc<Frontend>>, session: Session) -> Response {
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    let Some(name) = login::user(&session).await else {
+        return (StatusCode::FORBIDDEN, no_store, "Access Denied").into_response();
+    };
+    match frontend.minter.mint(&name, now_s()) {
+        Ok(token) => (no_store, Json(token)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a token could not be signed");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Signs tokens with HS256 (RFC 7518 section 3.2) and the secret that the gate shares.
+pub(super) struct Minter {
+    key: EncodingKey,
+    header: Header,
+    /// `None`: tokens never expire.
+    ttl: Option<Duration>,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+/// The claims of a token (RFC 7519 section 4.1); `user` is the demo's own.
+#[derive(Serialize)]
+struct Claims<'a> {
+    user: User<'a>,
+    /// Seconds since 1970, as `exp` is.
+    iat: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct User<'a> {
+    username: &'a str,
+}
+
+impl Minter {
+    pub(super) fn new(
+        secret: &[u8],
+        ttl: Option<Duration>,
+        issuer: Option<String>,
+        audience: Option<String>,
+    ) -> Self {
+        Self {
+            key: EncodingKey::from_secret(secret),
+            header: Header::default(),
+            ttl,
+            issuer,
+            audience,
+        }
+    }
+
+    /// A token for this user, issued at `now_s` seconds after 1970.
+    ///
+    /// `exp` is `iat` and the lifetime, which is rounded up to whole seconds: an `exp` at `iat` would
+    /// be no lifetime at all.
+    fn mint(&self, name: &str, now_s: u64) -> Result<String, jsonwebtoken::errors::Error> {
+        let ttl_s = self.ttl.map(|ttl| {
+            ttl.as_secs()
+                .saturating_add((ttl.subsec_nanos() > 0).into())
+        });
+        let claims = Claims {
+            user: User { username: name },
+            iat: now_s,
+            exp: ttl_s.map(|ttl_s| now_s.saturating_add(ttl_s)),
+            iss: self.issuer.as_deref(),
+            aud: self.audience.as_deref(),
+        };
+        jsonwebtoken::encode(&self.header, &claims, &self.key)
+    }
+}
+
+fn now_s() -> u64 {
+    // A clock before 1970 makes tokens of 1970, which expire: the safe side.
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const SECRET: &[u8] = b"a secret of at least 32 bytes, as RFC 7518 asks";
+
+    #[test]
+    fn a_token_holds_its_user_and_its_times() {
+        let text = |s: &str| Some(s.to_owned());
+        let ttl = |ms| Some(Duration::from_millis(ms));
+        let user = json!({"username": "gonzalo"});
+        for (minter, expected, why) in [
+            (
+                Minter::new(SECRET, None, None, None),
+                json!({"user": user, "iat": 1000}),
+                "without a lifetime it never expires",
+            ),
+            (
+                Minter::new(SECRET, ttl(10_000), None, None),
+                json!({"user": user, "iat": 1000, "exp": 1010}),
+                "exp is iat and the lifetime",
+            ),
+            (
+                Minter::new(SECRET, ttl(1_001), None, None),
+                json!({"user": user, "iat": 1000, "exp": 1002}),
+                "parts of a second are rounded up",
+            ),
+            (
+                Minter::new(SECRET, Some(Duration::MAX), None, None),
+                json!({"user": user, "iat": 1000, "exp": u64::MAX}),
+                "the longest lifetime ends where the numbers do",
+            ),
+            (
+                Minter::new(SECRET, None, text("the frontend"), text("the gate")),
+                json!({"user": user, "iat": 1000, "iss": "the frontend", "aud": "the gate"}),
+                "who it is from and for, where configured",
+            ),
+        ] {
+            assert_eq!(
+                claims(&minter.mint("gonzalo", 1000).unwrap()),
+                expected,
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_name_can_change_the_claims_around_it() {
+        let name = r#""}, "admin": true, "x": {"y": ""#;
+        let minter = Minter::new(SECRET, None, None, None);
+        let claims = claims(&minter.mint(name, 1000).unwrap());
+        assert_eq!(claims, json!({"user": {"username": name}, "iat": 1000}));
+    }
+
+    /// The claims of a token whose signature holds; times are not looked at.
+    fn claims(token: &str) -> Value {
+        let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+        rules.validate_exp = false;
+        rules.validate_aud = false;
+        rules.required_spec_claims.clear();
+        let key = jsonwebtoken::DecodingKey::from_secret(SECRET);
+        jsonwebtoken::decode::<Value>(token, &key, &rules)
+            .unwrap()
+            .claims
+    }
+}

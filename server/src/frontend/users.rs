@@ -1,0 +1,384 @@
+//! Who may log in: names and the Argon2 hashes of their passwords (RFC 9106), from a file or the demo.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+/// The demo's only user, accepted while every listener is on loopback.
+pub const DEMO_NAME: &str = "gonzalo";
+/// The demo user's password, which is public.
+pub const DEMO_PASSWORD: &str = "password";
+
+/// A name is carried in every token, and a token has to fit into a request's head.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// One verification holds this much memory at most: a typo in a file must not take the machine's.
+pub const HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
+
+/// Bounds the time of one verification, as passes over the memory that a hash asks for.
+pub const HASH_PASSES_MAX: u32 = 16;
+
+/// The users of a frontend, with their passwords hashed.
+#[derive(Clone)]
+pub struct Users {
+    by_name: HashMap<String, PasswordHash>,
+    /// The hash that takes longest to verify, for names that nobody has; `None` if there are no users.
+    costliest: Option<PasswordHash>,
+}
+
+/// What a new hash costs whoever verifies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// OWASP's least for Argon2id (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
+    Standard,
+    /// For generated passwords that live as long as one load test on one machine: 64 KiB, 1 pass,
+    /// 1 lane, so that logins take no CPU from what is being measured.
+    Embedded,
+}
+
+/// A users file that cannot be used, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// The file itself: absent, unreadable or no UTF-8.
+    #[error("users file {}: {source}", path.display())]
+    Read {
+        /// The file as it was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// One line of it.
+    #[error("users file {}, line {line}: {fault}", path.display())]
+    Line {
+        /// The file as it was asked for.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it; never holds a hash.
+        fault: LineFault,
+    },
+    /// Not one user in it: nobody could ever log in.
+    #[error("users file {}: no users, expected a line such as `name,$argon2id$...`", path.display())]
+    Empty {
+        /// The file as it was asked for.
+        path: PathBuf,
+    },
+}
+
+/// What is wrong with a line of a users file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// A line without a comma.
+    #[error("expected `name,hash`, found no comma")]
+    NoComma,
+    /// A name that HTTP Basic cannot carry, or that would not fit into a token.
+    #[error(
+        "a name has 1 to {NAME_BYTES_MAX} bytes, no colon (RFC 7617) and no control characters"
+    )]
+    Name,
+    /// The same name on an earlier line.
+    #[error("the name `{0}` stands on an earlier line too")]
+    Duplicate(String),
+    /// No PHC string of an Argon2 hash.
+    #[error(
+        "expected an Argon2 hash as a PHC string, such as `$argon2id$v=19$m=19456,t=2,p=1$...`"
+    )]
+    Hash,
+    /// A hash that would take too much to verify.
+    #[error(
+        "the hash costs too much: at most m={HASH_MEMORY_KIB_MAX} (KiB) and t={HASH_PASSES_MAX}"
+    )]
+    Cost,
+}
+
+impl Users {
+    /// The demo: [`DEMO_NAME`] with [`DEMO_PASSWORD`].
+    ///
+    /// # Panics
+    ///
+    /// As [`hash`] does.
+    pub fn demo() -> Self {
+        let line = format!("{DEMO_NAME},{}", hash(DEMO_PASSWORD, Cost::Standard));
+        Self::parse(&line).unwrap_or_else(|(_, fault)| unreachable!("the demo user: {fault}"))
+    }
+
+    /// Reads a file of `name,hash` lines, each hash a PHC string of Argon2.
+    ///
+    /// Empty lines and lines that begin with `#` are skipped. A hash holds commas of its own, so the
+    /// first comma of a line separates; the hash may stand in double quotes, as CSV writers put it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, UsersError> {
+        let path = path.as_ref();
+        let owned = || path.to_path_buf();
+        let text = fs::read_to_string(path).map_err(|source| UsersError::Read {
+            path: owned(),
+            source,
+        })?;
+        let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line {
+            path: owned(),
+            line,
+            fault,
+        })?;
+        match users.is_empty() {
+            true => Err(UsersError::Empty { path: owned() }),
+            false => Ok(users),
+        }
+    }
+
+    /// Is this the password of this user? Takes as long for a name that nobody has.
+    ///
+    /// Costs what the user's hash was made with, which may be tens of milliseconds and many MiB: not
+    /// for a thread that serves others.
+    pub fn verify(&self, name: &str, password: &str) -> bool {
+        let known = self.by_name.get(name);
+        let Some(hash) = known.or(self.costliest.as_ref()) else {
+            // Without a single user there is no name whose existence could show.
+            return false;
+        };
+        let matches = Argon2::default().verify_password(password.as_bytes(), hash);
+        known.is_some() && matches.is_ok()
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Is there nobody who could log in?
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The users of a file's text, or the line (from 1) that is wrong and what is wrong with it.
+    fn parse(text: &str) -> Result<Self, (usize, LineFault)> {
+        let mut by_name = HashMap::new();
+        let mut costliest: Option<(u64, PasswordHash)> = None;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, hash) = parse_line(line).map_err(|fault| (index + 1, fault))?;
+            let cost = cost_kib_passes(&hash).map_err(|fault| (index + 1, fault))?;
+            if costliest.as_ref().is_none_or(|(most, _)| cost > *most) {
+                costliest = Some((cost, hash.clone()));
+            }
+            if by_name.insert(name.to_owned(), hash).is_some() {
+                return Err((index + 1, LineFault::Duplicate(name.to_owned())));
+            }
+        }
+        Ok(Self {
+            by_name,
+            costliest: costliest.map(|(_, hash)| hash),
+        })
+    }
+}
+
+/// A password's Argon2id hash as a PHC string, with a fresh salt of 16 random bytes.
+///
+/// # Panics
+///
+/// When the operating system gives no randomness: no secret is safe on such a machine.
+pub fn hash(password: &str, cost: Cost) -> String {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params())
+        .hash_password(password.as_bytes())
+        .expect("the operating system has randomness for a salt")
+        .to_string()
+}
+
+impl Cost {
+    fn params(self) -> Params {
+        let (memory_kib, passes, lanes) = match self {
+            Self::Standard => (19 * 1024, 2, 1),
+            Self::Embedded => (64, 1, 1),
+        };
+        Params::new(memory_kib, passes, lanes, None).expect("constants within Argon2's ranges")
+    }
+}
+
+fn parse_line(line: &str) -> Result<(&str, PasswordHash), LineFault> {
+    let (name, hash) = line.split_once(',').ok_or(LineFault::NoComma)?;
+    let (name, hash) = (name.trim(), hash.trim());
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+    if !fits || name.contains(|c: char| c == ':' || c.is_control()) {
+        return Err(LineFault::Name);
+    }
+    let unquoted = hash.strip_prefix('"').and_then(|h| h.strip_suffix('"'));
+    let hash = PasswordHash::new(unquoted.unwrap_or(hash)).map_err(|_| LineFault::Hash)?;
+    Ok((name, hash))
+}
+
+/// Memory in KiB times passes, which is what the time of a verification follows.
+fn cost_kib_passes(hash: &PasswordHash) -> Result<u64, LineFault> {
+    let is_argon2 = Algorithm::try_from(hash.algorithm.as_str()).is_ok();
+    let is_known = hash.version.is_none_or(|v| Version::try_from(v).is_ok());
+    let is_whole = hash.salt.is_some() && hash.hash.is_some();
+    let params = Params::try_from(hash).map_err(|_| LineFault::Hash)?;
+    if !is_argon2 || !is_known || !is_whole {
+        return Err(LineFault::Hash);
+    }
+    if params.m_cost() > HASH_MEMORY_KIB_MAX || params.t_cost() > HASH_PASSES_MAX {
+        return Err(LineFault::Cost);
+    }
+    Ok(u64::from(params.m_cost()) * u64::from(params.t_cost()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_demo_user_has_the_public_password() {
+        let users = Users::demo();
+        for (name, password, expected, why) in [
+            (DEMO_NAME, DEMO_PASSWORD, true, "the right one"),
+            (DEMO_NAME, "Password", false, "passwords have a case"),
+            (DEMO_NAME, "", false, "an empty password is no wildcard"),
+            ("Gonzalo", DEMO_PASSWORD, false, "names have a case too"),
+            ("", DEMO_PASSWORD, false, "nobody has no name"),
+        ] {
+            assert_eq!(users.verify(name, password), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_costs_what_the_costliest_user_costs() {
+        let (cheap, dear) = (hash("a", Cost::Embedded), hash("b", Cost::Standard));
+        for order in [[&cheap, &dear], [&dear, &cheap]] {
+            let users = Users::parse(&format!("first,{}\nsecond,{}", order[0], order[1])).unwrap();
+            let costliest = users.costliest.as_ref().map(ToString::to_string);
+            assert_eq!(costliest.as_ref(), Some(&dear));
+            assert!(
+                !users.verify("third", "b"),
+                "though the password is that hash's own"
+            );
+        }
+        assert!(!Users::parse("").unwrap().verify("anybody", "a"));
+    }
+
+    #[test]
+    fn lines_are_read_as_people_and_csv_writers_put_them() {
+        let h = hash("secret", Cost::Embedded);
+        for (text, name, why) in [
+            (format!("ana,{h}"), "ana", "no line end"),
+            (format!("# who\n\nana,{h}\r\n"), "ana", "comment, gap, CRLF"),
+            (
+                format!("ana,\"{h}\""),
+                "ana",
+                "quoted, as the hash holds commas",
+            ),
+            (format!("  ana , {h} "), "ana", "spaces around the fields"),
+            (format!("ana maría,{h}"), "ana maría", "names are UTF-8"),
+        ] {
+            let users = Users::parse(&text).unwrap_or_else(|e| panic!("{why}: {e:?}"));
+            assert!(users.verify(name, "secret"), "{why}");
+            assert_eq!(users.len(), 1, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_with_its_fault() {
+        let h = hash("secret", Cost::Embedded);
+        let rest = h.split_once("m=64,t=1").unwrap().1.to_owned();
+        for (text, line, fault, why) in [
+            ("ana".into(), 1, LineFault::NoComma, "a name alone"),
+            (format!("ok,{h}\n,{h}"), 2, LineFault::Name, "no name"),
+            (
+                format!("a:b,{h}"),
+                1,
+                LineFault::Name,
+                "Basic ends the name at a colon",
+            ),
+            (
+                format!("{},{h}", "n".repeat(129)),
+                1,
+                LineFault::Name,
+                "too long a name",
+            ),
+            (
+                "# c\nana,secret".into(),
+                2,
+                LineFault::Hash,
+                "the password itself",
+            ),
+            (
+                "ana,$2b$10$abcdefghijklmnopqrstuv".into(),
+                1,
+                LineFault::Hash,
+                "bcrypt",
+            ),
+            (
+                "ana,$argon2id$v=19$m=64,t=1,p=1".into(),
+                1,
+                LineFault::Hash,
+                "neither salt nor hash",
+            ),
+            (
+                h.replace("$argon2id", "ana,$scrypt"),
+                1,
+                LineFault::Hash,
+                "not Argon2",
+            ),
+            (
+                format!("ana,$argon2id$v=19$m=64,t=99{rest}"),
+                1,
+                LineFault::Cost,
+                "too many passes",
+            ),
+            (
+                format!("ana,$argon2id$v=19$m=999999,t=1{rest}"),
+                1,
+                LineFault::Cost,
+                "too much memory",
+            ),
+            (
+                format!("ana,{h}\nana,{h}"),
+                2,
+                LineFault::Duplicate("ana".into()),
+                "which of the two would it be?",
+            ),
+        ] {
+            assert_eq!(Users::parse(&text).err(), Some((line, fault)), "{why}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.csv");
+        let message = || {
+            Users::load(&path)
+                .err()
+                .map(|e| e.to_string())
+                .unwrap_or_default()
+        };
+        assert!(message().contains("users.csv: "), "an absent file is named");
+        fs::write(&path, "# nobody\n").unwrap();
+        assert!(
+            message().contains("no users"),
+            "a file without users is an error"
+        );
+        fs::write(&path, "# one\nana;oops\n").unwrap();
+        assert!(message().ends_with("users.csv, line 2: expected `name,hash`, found no comma"));
+        fs::write(&path, format!("ana,{}\n", hash("secret", Cost::Embedded))).unwrap();
+        assert!(Users::load(&path).unwrap().verify("ana", "secret"));
+    }
+
+    #[test]
+    fn the_same_password_never_has_the_same_hash() {
+        assert_ne!(hash("a", Cost::Embedded), hash("a", Cost::Embedded));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_parser(text in "([a-z#]{0,3}[,\"$=:]{0,2}(\\$argon2id\\$v=19)?\\PC{0,8}\n?){0,6}") {
+            if let Err((line, _)) = Users::parse(&text) {
+                prop_assert!(line >= 1 && line <= text.lines().count());
+            }
+        }
+    }
+}
