@@ -1,0 +1,230 @@
+//! One key, parsed once and pinned to one algorithm.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
+use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
+
+use super::{Algorithm, KeyError};
+
+/// A prepared key: it answers for exactly one algorithm, whatever a token's header asks for.
+///
+/// Neither `Debug` nor any error shows the material.
+pub struct Key {
+    kid: Option<String>,
+    algorithm: Algorithm,
+    prepared: Prepared,
+}
+
+/// What is left of the key material once it is parsed.
+enum Prepared {
+    /// The HMAC state after the inner and the outer pad, and the length of the secret.
+    Secret {
+        state: hmac::Key,
+        secret_bytes: usize,
+    },
+    /// A public key in the library's own form.
+    Public(ParsedPublicKey),
+}
+
+impl Key {
+    /// The name by which a token's `kid` picks this key, where it has one.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The one algorithm this key checks.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The length of an HMAC secret in bytes, or none for a public key.
+    ///
+    /// RFC 7518 section 3.2 asks for as many bytes as the digest has. Whether a shorter secret is taken is
+    /// for the configuration to decide.
+    pub fn secret_bytes(&self) -> Option<usize> {
+        match self.prepared {
+            Prepared::Secret { secret_bytes, .. } => Some(secret_bytes),
+            Prepared::Public(_) => None,
+        }
+    }
+
+    /// The same key under the name `kid`.
+    #[must_use]
+    pub fn with_kid(mut self, kid: impl Into<String>) -> Self {
+        self.kid = Some(kid.into());
+        self
+    }
+
+    /// Is `signature` this key's signature over `message`?
+    ///
+    /// A MAC is compared in constant time; an ECDSA signature is `r || s` of fixed length (RFC 7518
+    /// section 3.4).
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.prepared {
+            Prepared::Secret { state, .. } => hmac::verify(state, message, signature).is_ok(),
+            Prepared::Public(key) => key.verify_sig(message, signature).is_ok(),
+        }
+    }
+
+    /// An HMAC secret.
+    pub(super) fn secret(bytes: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
+        let digest = match algorithm {
+            Algorithm::HS256 => hmac::HMAC_SHA256,
+            Algorithm::HS384 => hmac::HMAC_SHA384,
+            Algorithm::HS512 => hmac::HMAC_SHA512,
+            _ => return Err(unfit("a secret", algorithm)),
+        };
+        if bytes.is_empty() {
+            return Err(KeyError::SecretEmpty);
+        }
+        let prepared = Prepared::Secret {
+            state: hmac::Key::new(digest, bytes),
+            secret_bytes: bytes.len(),
+        };
+        Ok(Self::of(algorithm, prepared))
+    }
+
+    /// An RSA public key as SubjectPublicKeyInfo or PKCS#1, both DER.
+    pub(super) fn rsa_der(der: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
+        let parameters = rsa_parameters(algorithm)?;
+        let material = "an RSA public key";
+        let parsed = RsaPublicKey::from_der(der).map_err(|_| malformed(material))?;
+        let bits = RsaParameters::public_modulus_len(parsed.as_ref())
+            .map_err(|_| malformed(material))?;
+        let accepted = parameters.min_modulus_len()..=parameters.max_modulus_len();
+        if !accepted.contains(&bits) {
+            return Err(KeyError::RsaSize { bits });
+        }
+        Self::public(parameters, der, algorithm, material)
+    }
+
+    /// An RSA public key as modulus and exponent, both big-endian.
+    pub(super) fn rsa(n: &[u8], e: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
+        let components = signature::RsaPublicKeyComponents {
+            n: without_leading_zeros(n),
+            e: without_leading_zeros(e),
+        };
+        let parsed = components
+            .to_parsed_public_key(rsa_parameters(algorithm)?)
+            .map_err(|_| malformed("an RSA public key"))?;
+        // By way of DER, so that size and shape are judged in one place.
+        Self::rsa_der(parsed.as_ref(), algorithm)
+    }
+
+    /// An elliptic-curve public key: an uncompressed point, or SubjectPublicKeyInfo in DER.
+    pub(super) fn ec(bytes: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
+        let (scheme, material): (&'static dyn VerificationAlgorithm, _) = match algorithm {
+            Algorithm::ES256 => (&signature::ECDSA_P256_SHA256_FIXED, "a P-256 public key"),
+            Algorithm::ES384 => (&signature::ECDSA_P384_SHA384_FIXED, "a P-384 public key"),
+            Algorithm::ES512 => (&signature::ECDSA_P521_SHA512_FIXED, "a P-521 public key"),
+            _ => return Err(unfit("an elliptic-curve key", algorithm)),
+        };
+        Self::public(scheme, bytes, algorithm, material)
+    }
+
+    /// An Ed25519 public key: its 32 bytes, or SubjectPublicKeyInfo in DER.
+    pub(super) fn ed25519(bytes: &[u8]) -> Result<Self, KeyError> {
+        let material = "an Ed25519 public key";
+        Self::public(&signature::ED25519, bytes, Algorithm::EdDSA, material)
+    }
+
+    fn public(
+        scheme: &'static dyn VerificationAlgorithm,
+        bytes: &[u8],
+        algorithm: Algorithm,
+        material: &'static str,
+    ) -> Result<Self, KeyError> {
+        let parsed = ParsedPublicKey::new(scheme, bytes).map_err(|_| malformed(material))?;
+        Ok(Self::of(algorithm, Prepared::Public(parsed)))
+    }
+
+    fn of(algorithm: Algorithm, prepared: Prepared) -> Self {
+        Self {
+            kid: None,
+            algorithm,
+            prepared,
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Key")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rsa_parameters(algorithm: Algorithm) -> Result<&'static RsaParameters, KeyError> {
+    Ok(match algorithm {
+        Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &signature::RSA_PSS_2048_8192_SHA512,
+        _ => return Err(unfit("an RSA key", algorithm)),
+    })
+}
+
+/// RFC 7518 section 6.3.1.1 forbids leading zeros, and some encoders write one all the same.
+fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros..).unwrap_or_default()
+}
+
+fn unfit(material: &'static str, algorithm: Algorithm) -> KeyError {
+    KeyError::AlgorithmUnfit {
+        material,
+        algorithm,
+    }
+}
+
+fn malformed(material: &'static str) -> KeyError {
+    KeyError::KeyMalformed { material }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_serves_hmac_alone() {
+        for algorithm in Algorithm::ALL {
+            let is_hmac = algorithm.as_str().starts_with("HS");
+            let key = Key::secret(b"secret", algorithm);
+            assert_eq!(key.is_ok(), is_hmac, "{algorithm}");
+        }
+        assert!(
+            matches!(
+                Key::secret(b"", Algorithm::HS256),
+                Err(KeyError::SecretEmpty)
+            ),
+            "anybody knows the empty secret"
+        );
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let key = Key::secret(b"my_super_secret_key", Algorithm::HS256).unwrap();
+        let shown = format!("{:?}", key.with_kid("demo"));
+        assert_eq!(
+            shown,
+            r#"Key { kid: Some("demo"), algorithm: HS256, .. }"#
+        );
+    }
+
+    #[test]
+    fn leading_zeros_do_not_count() {
+        for (bytes, rest, why) in [
+            (&[0, 0, 1, 0][..], &[1, 0][..], "only those in front"),
+            (&[0], &[], "a zero is nothing"),
+            (&[], &[], "nothing stays nothing"),
+        ] {
+            assert_eq!(without_leading_zeros(bytes), rest, "{why}");
+        }
+    }
+}

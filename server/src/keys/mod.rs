@@ -1,0 +1,21 @@
+//! The keys a token's signature is checked with: each parsed once and pinned to one algorithm.
+//!
+//! Reading order: an [`Algorithm`] and the [`Key`] pinned to it; the [`Ring`] that holds the keys of a
+//! gate; [`load`], which reads them from a secret, a PEM file or a JWK set.
+//!
+//! Nothing here knows about tokens: a key is asked whether a signature over some bytes is its own.
+
+mod algorithm;
+mod error;
+mod key;
+mod ring;
+
+mod jwk;
+mod pem;
+
+pub mod load;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use error::KeyError;
+pub use key::Key;
+pub use ring::{KEYS_TRIED_MAX, Ring, Store};

@@ -1,0 +1,122 @@
+//! Strings as they stand in JSON, and what their escapes mean (RFC 8259 section 7).
+
+/// The inside of a string, which was checked and may still hold escapes.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Text<'t> {
+    raw: &'t str,
+    escaped: bool,
+}
+
+impl<'t> Text<'t> {
+    /// A string by what stands between its quotation marks, which the cursor has checked.
+    pub(super) fn new(raw: &'t str, escaped: bool) -> Self {
+        Self { raw, escaped }
+    }
+
+    pub(super) fn raw(&self) -> &'t str {
+        self.raw
+    }
+
+    pub(super) fn is_escaped(&self) -> bool {
+        self.escaped
+    }
+
+    /// Does the string say `wanted`, escapes taken for what they mean?
+    pub(in super::super) fn is(&self, wanted: &str) -> bool {
+        if self.escaped {
+            self.chars().eq(wanted.chars())
+        } else {
+            self.raw == wanted
+        }
+    }
+
+    /// The same, ignoring ASCII case.
+    pub(in super::super) fn is_ignoring_case(&self, wanted: &str) -> bool {
+        let fold = |c: char| c.to_ascii_lowercase();
+        self.chars().map(fold).eq(wanted.chars().map(fold))
+    }
+
+    /// The string itself where it has no escapes, else a copy of what they mean in `buffer`.
+    pub(in super::super) fn resolve<'b>(&self, buffer: &'b mut String) -> &'b str
+    where
+        't: 'b,
+    {
+        if !self.escaped {
+            return self.raw;
+        }
+        buffer.clear();
+        buffer.extend(self.chars());
+        buffer
+    }
+
+    pub(super) fn same(&self, other: &Text<'_>) -> bool {
+        match (self.escaped, other.escaped) {
+            (false, false) => self.raw == other.raw,
+            _ => self.chars().eq(other.chars()),
+        }
+    }
+
+    fn chars(&self) -> Unescaped<'t> {
+        Unescaped { rest: self.raw }
+    }
+}
+
+/// The characters of a string that was checked.
+struct Unescaped<'t> {
+    rest: &'t str,
+}
+
+impl Iterator for Unescaped<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let first = self.rest.chars().next()?;
+        let (meant, bytes) = match first {
+            '\\' => unescape(self.rest)?,
+            plain => (plain, plain.len_utf8()),
+        };
+        self.rest = self.rest.get(bytes..)?;
+        Some(meant)
+    }
+}
+
+/// What the escape at the start of `text` means and how many bytes it takes. Half a surrogate pair means
+/// nothing.
+pub(super) fn unescape(text: &str) -> Option<(char, usize)> {
+    let plain = match text.as_bytes().get(1)? {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => {
+            let first = hex4(text, 2)?;
+            if let Some(meant) = char::from_u32(first) {
+                return Some((meant, 6));
+            }
+            if !(0xd800..0xdc00).contains(&first) || text.get(6..8)? != "\\u" {
+                return None;
+            }
+            let second = hex4(text, 8)?.checked_sub(0xdc00)?;
+            if second >= 0x400 {
+                return None;
+            }
+            let meant = char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)?;
+            return Some((meant, 12));
+        }
+        _ => return None,
+    };
+    Some((plain, 2))
+}
+
+fn hex4(text: &str, at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 4)?;
+    // from_str_radix would take a sign as well.
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    u32::from_str_radix(digits, 16).ok()
+}

@@ -1,0 +1,80 @@
+//! What a gate asks of a token beyond its signature.
+
+/// The rules for the claims of a token. The defaults are the careful ones.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// How far the issuer's clock may be from this one, in seconds; it counts for `exp`, `nbf` and `iat`.
+    pub leeway_s: u64,
+    /// When set, `iss` must be present and equal to it.
+    pub issuer: Option<String>,
+    /// When set, `aud` must be present and equal to it, or be a list that holds it.
+    pub audience: Option<String>,
+    /// Where the user's name is, most wanted first: the first that leads to a string is taken. Dots lead
+    /// into objects; a member whose own name has the dots in it is found as well.
+    pub user_claim: Vec<String>,
+    /// The longest token that is looked at, in bytes.
+    pub token_bytes_max: usize,
+}
+
+/// Room for the claims of any identity provider; more would not fit into the request lines that common
+/// servers accept.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            leeway_s: 0,
+            issuer: None,
+            audience: None,
+            user_claim: vec!["user.username".to_owned(), "sub".to_owned()],
+            token_bytes_max: TOKEN_BYTES_MAX,
+        }
+    }
+}
+
+/// One place of the user's name, split once.
+pub(super) struct ClaimPath {
+    /// The path as it was given, which may be the name of a member.
+    whole: String,
+    /// The same, split at its dots: never empty.
+    steps: Vec<String>,
+}
+
+impl ClaimPath {
+    pub(super) fn new(path: &str) -> Self {
+        Self {
+            whole: path.to_owned(),
+            steps: path.split('.').map(str::to_owned).collect(),
+        }
+    }
+
+    /// The path as the name of one member.
+    pub(super) fn whole(&self) -> &str {
+        &self.whole
+    }
+
+    /// The first step and those that follow it; without dots nothing follows.
+    pub(super) fn steps(&self) -> Option<(&str, &[String])> {
+        let (first, rest) = self.steps.split_first()?;
+        Some((first, rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_split_at_its_dots() {
+        for (path, first, rest) in [
+            ("sub", "sub", &[][..]),
+            ("user.username", "user", &["username"]),
+            ("a.b.c", "a", &["b", "c"]),
+        ] {
+            let parsed = ClaimPath::new(path);
+            let (found, follow) = parsed.steps().unwrap();
+            assert_eq!((found, parsed.whole()), (first, path));
+            assert_eq!(follow, rest);
+        }
+    }
+}

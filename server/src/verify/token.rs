@@ -1,0 +1,149 @@
+//! The three segments of a token and their encoding.
+
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+
+use super::Refusal;
+
+/// A token cut at its dots (JWS Compact Serialization, RFC 7515 section 7.1), nothing decoded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Segments<'t> {
+    /// The header, encoded.
+    pub header: &'t [u8],
+    /// The claims, encoded.
+    pub claims: &'t [u8],
+    /// The signature, encoded.
+    pub signature: &'t [u8],
+    /// What is signed: header and claims as they came, with the dot between them.
+    pub signed: &'t [u8],
+}
+
+/// Cuts `token`.
+///
+/// # Errors
+/// [`Refusal::Missing`], [`Refusal::TooLong`] or [`Refusal::Malformed`].
+pub(super) fn split(token: &[u8], bytes_max: usize) -> Result<Segments<'_>, Refusal> {
+    if token.is_empty() {
+        return Err(Refusal::Missing);
+    }
+    if token.len() > bytes_max {
+        return Err(Refusal::TooLong);
+    }
+    cut(token)
+        .filter(|segments| !segments.claims.contains(&b'.'))
+        .ok_or(Refusal::Malformed)
+}
+
+/// At the first dot and at the last, which are two.
+fn cut(token: &[u8]) -> Option<Segments<'_>> {
+    let first = token.iter().position(|byte| *byte == b'.')?;
+    let last = token.iter().rposition(|byte| *byte == b'.')?;
+    Some(Segments {
+        header: token.get(..first)?,
+        claims: token.get(first + 1..last)?,
+        signature: token.get(last + 1..)?,
+        signed: token.get(..last)?,
+    })
+}
+
+/// Room for one decoded segment, reused from token to token.
+pub(super) struct Buffer {
+    bytes: Box<[u8]>,
+}
+
+impl Buffer {
+    /// Room for any segment of `segment_bytes_max` characters.
+    pub(super) fn new(segment_bytes_max: usize) -> Self {
+        let bytes = URL_SAFE_NO_PAD.estimated_decoded_length(segment_bytes_max);
+        Self {
+            bytes: vec![0; bytes].into(),
+        }
+    }
+
+    /// The bytes that `segment` means: base64url without padding, in the one canonical form (RFC 7515
+    /// section 2; unused bits are zero, RFC 4648 section 3.5).
+    ///
+    /// # Errors
+    /// [`Refusal::EncodingInvalid`]; a segment that is too long for the buffer counts as such.
+    pub(super) fn decode(&mut self, segment: &[u8]) -> Result<&[u8], Refusal> {
+        if URL_SAFE_NO_PAD.estimated_decoded_length(segment.len()) > self.bytes.len() {
+            return Err(Refusal::EncodingInvalid);
+        }
+        URL_SAFE_NO_PAD
+            .decode(segment, self.bytes.as_mut().as_out())
+            .map(|decoded| &*decoded)
+            .map_err(|_| Refusal::EncodingInvalid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_token_is_three_segments() {
+        for (token, verdict, why) in [
+            ("a.b.c", Ok(("a", "b", "c", "a.b")), "three"),
+            ("..", Ok(("", "", "", ".")), "empty ones are for others to judge"),
+            ("", Err(Refusal::Missing), "nothing"),
+            ("abc", Err(Refusal::Malformed), "one segment"),
+            ("a.b", Err(Refusal::Malformed), "two segments"),
+            ("a.b.c.d", Err(Refusal::Malformed), "four segments"),
+            ("a.b.c.d.e", Err(Refusal::Malformed), "an encrypted token"),
+            ("a.bcdefgh.c", Err(Refusal::TooLong), "11 bytes"),
+        ] {
+            let found = split(token.as_bytes(), 10).map(|segments| {
+                let text = |bytes| str::from_utf8(bytes).unwrap();
+                (
+                    text(segments.header),
+                    text(segments.claims),
+                    text(segments.signature),
+                    text(segments.signed),
+                )
+            });
+            assert_eq!(found, verdict, "{why}");
+        }
+    }
+
+    #[test]
+    fn only_canonical_base64url_is_decoded() {
+        for (segment, verdict, why) in [
+            ("", Some(&[][..]), "nothing"),
+            ("_-8", Some(&[0xff, 0xef]), "the alphabet of URLs"),
+            ("AA", Some(&[0]), "one byte"),
+            ("AB", None, "unused bits that are not zero"),
+            ("AAB", None, "unused bits that are not zero"),
+            ("AA==", None, "padding"),
+            ("A", None, "no whole byte"),
+            ("/+8", None, "the other alphabet"),
+            ("A A", None, "a space"),
+            ("AA\n", None, "a line break"),
+            ("ÄÖ", None, "no ASCII"),
+        ] {
+            let mut buffer = Buffer::new(8);
+            assert_eq!(buffer.decode(segment.as_bytes()).ok(), verdict, "{why}");
+        }
+        let long = Buffer::new(8).decode(&[b'A'; 12]).unwrap_err();
+        assert_eq!(long, Refusal::EncodingInvalid, "never beyond its room");
+    }
+
+    proptest! {
+        #[test]
+        fn every_accepted_segment_is_the_encoding_of_its_bytes(
+            segment in prop_oneof!["[A-Za-z0-9_-]{0,40}", ".{0,10}"],
+        ) {
+            let mut buffer = Buffer::new(64);
+            if let Ok(decoded) = buffer.decode(segment.as_bytes()) {
+                prop_assert_eq!(URL_SAFE_NO_PAD.encode_to_string(decoded), segment);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_cut_or_refused(token in proptest::collection::vec(any::<u8>(), 0..50)) {
+            if let Ok(segments) = split(&token, 40) {
+                let joined = [segments.signed, b".", segments.signature].concat();
+                prop_assert_eq!(joined, token);
+            }
+        }
+    }
+}
