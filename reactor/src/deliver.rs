@@ -1,0 +1,127 @@
+//! From a readable socket to [`Service::received`]: one read into the shard's buffer, through TLS if need be, behind what
+//! the service has not used yet.
+
+use rustix::io::Errno;
+
+use crate::driver::Driver;
+use crate::io::Io;
+use crate::service::{Closed, Service};
+use crate::slab::{Closing, Entry, SocketId};
+use crate::tls::{PLAIN_BYTES, Tls};
+
+/// Where a shard reads to; nothing stays here from one event to the next.
+pub(crate) struct Buffers {
+    wire: Vec<u8>,
+    /// Plaintext of TLS; made when first needed.
+    plain: Vec<u8>,
+}
+
+impl Buffers {
+    /// `read_bytes` is how much one read takes at most.
+    pub(crate) fn new(read_bytes: usize) -> Self {
+        Self {
+            wire: vec![0; read_bytes.max(1)],
+            plain: Vec::new(),
+        }
+    }
+}
+
+/// Reads once. Being level-triggered, the socket reports again what is left.
+pub(crate) fn receive<S: Service>(
+    service: &mut S,
+    driver: &mut Driver,
+    buffers: &mut Buffers,
+    id: SocketId,
+    entry: &mut Entry<S::Socket>,
+) {
+    let link = &mut entry.link;
+    let wire = match rustix::io::read(&link.fd, &mut buffers.wire[..]) {
+        Ok(0) if link.closing == Closing::No => return driver.doom(id, link, Closed::Peer),
+        Ok(0) => return driver.doom(id, link, Closed::Local),
+        Ok(bytes) => &mut buffers.wire[..bytes],
+        Err(Errno::AGAIN | Errno::INTR) => return,
+        Err(errno) => return driver.doom(id, link, Closed::from_errno(errno)),
+    };
+    if !link.is_live() {
+        return;
+    }
+    let Some(mut tls) = link.take_tls() else {
+        return deliver(service, driver, id, entry, wire);
+    };
+    buffers.plain.resize(PLAIN_BYTES, 0);
+    let outcome = receive_tls(
+        service,
+        driver,
+        id,
+        entry,
+        &mut tls,
+        wire,
+        &mut buffers.plain,
+    );
+    entry.link.put_tls(tls);
+    match outcome {
+        Ok(()) => {}
+        Err(why @ Closed::Tls(_)) => driver.fail_tls(id, &mut entry.link, why),
+        Err(why) => driver.doom(id, &mut entry.link, why),
+    }
+}
+
+/// Opens records and offers their plaintext, buffer by buffer.
+fn receive_tls<S: Service>(
+    service: &mut S,
+    driver: &mut Driver,
+    id: SocketId,
+    entry: &mut Entry<S::Socket>,
+    tls: &mut Tls,
+    mut wire: &[u8],
+    plain: &mut [u8],
+) -> Result<(), Closed> {
+    while !wire.is_empty() {
+        let read = tls.read(&mut wire);
+        if tls.newly_secured() && entry.link.is_live() {
+            service.secured(&mut Io::new(driver, &mut entry.link, id), &mut entry.socket);
+        }
+        // What came before a bad record, or before close_notify, is the service's all the same.
+        loop {
+            match tls.take_plain(plain) {
+                Ok(0) => break,
+                Ok(bytes) => deliver(service, driver, id, entry, &mut plain[..bytes]),
+                Err(why) => {
+                    read?;
+                    return Err(why);
+                }
+            }
+        }
+        read?;
+    }
+    Ok(())
+}
+
+/// Offers bytes to the service, behind those it has left over, and keeps what it leaves over now.
+fn deliver<S: Service>(
+    service: &mut S,
+    driver: &mut Driver,
+    id: SocketId,
+    entry: &mut Entry<S::Socket>,
+    bytes: &mut [u8],
+) {
+    let Entry { link, socket } = entry;
+    if !link.is_live() {
+        return;
+    }
+    let mut held = link.take_input();
+    let mut io = Io::new(driver, link, id);
+    if held.is_empty() {
+        let used = service.received(&mut io, socket, bytes).min(bytes.len());
+        held.extend_from_slice(&bytes[used..]);
+    } else {
+        held.extend_from_slice(bytes);
+        let used = service.received(&mut io, socket, &mut held).min(held.len());
+        held.drain(..used);
+    }
+    // Whatever a closing socket has left over will never be offered again.
+    if link.is_live() && held.len() > driver.options.input_bytes_max {
+        driver.doom(id, link, Closed::InputTooLong);
+    }
+    link.keep_input(held);
+}

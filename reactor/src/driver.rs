@@ -1,0 +1,233 @@
+//! Carries out what callbacks asked for: sends what they wrote, watches sockets for what they wait for, begins and ends
+//! their closing. It knows a socket's [`Link`] but not its service, so none of this is generic.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::event::epoll::{self, EventData};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, Shutdown};
+
+use crate::pacing::Clock;
+use crate::service::Closed;
+use crate::shard::{Options, TimeSource};
+use crate::slab::{Closing, Link, SocketId, Stage};
+use crate::wheel::Wheel;
+
+/// How long a finished socket waits for the peer's FIN. A peer that is alive answers within a round trip.
+const FAREWELL_NS_MAX: u64 = 1_000_000_000;
+
+/// How long a closing socket may take to send what is unsent. The service has lost interest in it, so someone must
+/// bound it.
+const DRAIN_NS_MAX: u64 = 10_000_000_000;
+
+/// One large answer shall not keep its buffer for the rest of the shard's life.
+const OUT_KEPT_BYTES_MAX: usize = 1 << 20;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// What all sockets of a shard share.
+pub(crate) struct Driver {
+    pub(crate) epoll: OwnedFd,
+    pub(crate) clock: Clock,
+    pub(crate) options: Options,
+    /// The time that callbacks are told, ns.
+    pub(crate) now_ns: u64,
+    pub(crate) wheel: Wheel,
+    /// What the running callback has written. Empty between callbacks.
+    pub(crate) out: Vec<u8>,
+    /// TLS records on their way from `out` to the socket. Empty between callbacks.
+    records: Vec<u8>,
+    doomed: Vec<(SocketId, Closed)>,
+}
+
+impl Driver {
+    pub(crate) fn new(clock: Clock, options: Options) -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            now_ns: clock.now_ns(),
+            clock,
+            options,
+            wheel: Wheel::new(),
+            out: Vec::new(),
+            records: Vec::new(),
+            doomed: Vec::new(),
+        })
+    }
+
+    /// Takes the time for the next callback, where each has its own.
+    pub(crate) fn stamp(&mut self) {
+        if self.options.time == TimeSource::PerEvent {
+            self.now_ns = self.clock.now_ns();
+        }
+    }
+
+    /// The current millisecond, never ahead of the clock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ns / NS_PER_MS
+    }
+
+    /// The wheel's next appointment as an instant, ns.
+    pub(crate) fn next_due_ns(&mut self) -> Option<u64> {
+        let due_ms = self.wheel.next_due_ms()?;
+        Some(due_ms.saturating_mul(NS_PER_MS))
+    }
+
+    /// Sets a socket's deadline: rounded up to the millisecond, so that it never comes early.
+    pub(crate) fn set_deadline_ns(&mut self, id: SocketId, at_ns: u64) {
+        self.wheel.schedule(id.index, at_ns.div_ceil(NS_PER_MS));
+    }
+
+    /// Ends each round of callbacks on a socket: sends, closes, watches.
+    pub(crate) fn settle(&mut self, id: SocketId, link: &mut Link) {
+        if !link.doomed
+            && let Err(why) = self.carry_out(id, link)
+        {
+            self.doom(id, link, why);
+        }
+        self.discard_out();
+    }
+
+    /// Forgets what the last callback has written.
+    pub(crate) fn discard_out(&mut self) {
+        self.out.clear();
+        self.out.shrink_to(OUT_KEPT_BYTES_MAX);
+        self.records.clear();
+        self.records.shrink_to(OUT_KEPT_BYTES_MAX);
+    }
+
+    /// Puts a socket on the list of those that end after this callback.
+    pub(crate) fn doom(&mut self, id: SocketId, link: &mut Link, why: Closed) {
+        if !link.doomed {
+            link.doomed = true;
+            self.doomed.push((id, why));
+        }
+    }
+
+    /// Takes one of the doomed, in their order.
+    pub(crate) fn take_doomed(&mut self) -> Option<(SocketId, Closed)> {
+        // There is rarely more than one, so moving the rest up costs nothing.
+        (!self.doomed.is_empty()).then(|| self.doomed.remove(0))
+    }
+
+    /// Sends bytes that did not fit before.
+    pub(crate) fn drain(&mut self, id: SocketId, link: &mut Link) {
+        if link.unsent_bytes() == 0 {
+            return;
+        }
+        match send(&link.fd, link.unsent()) {
+            Ok(bytes) => link.sent(bytes),
+            Err(why) => self.doom(id, link, why),
+        }
+    }
+
+    /// Lets TLS tell the peer what it did wrong, as far as the socket takes it, then dooms the socket.
+    pub(crate) fn fail_tls(&mut self, id: SocketId, link: &mut Link, why: Closed) {
+        self.records.clear();
+        let mut records = std::mem::take(&mut self.records);
+        if let Some(tls) = link.tls_mut() {
+            tls.take_alert(&mut records);
+        }
+        if link.unsent_bytes() == 0 && !records.is_empty() {
+            // The socket ends for TLS's reason, whatever becomes of the alert.
+            let _ = send(&link.fd, &records);
+        }
+        self.records = records;
+        self.doom(id, link, why);
+    }
+
+    /// Makes the epoll set watch a socket for what it waits for.
+    pub(crate) fn watch(&mut self, id: SocketId, link: &mut Link) -> io::Result<()> {
+        let wanted = link.wanted(self.options.output_bytes_max / 4);
+        let data = EventData::new_u64(id.to_event_data());
+        match link.watched() {
+            Some(watched) if watched == wanted => return Ok(()),
+            Some(_) => epoll::modify(&self.epoll, &link.fd, data, wanted)?,
+            None => epoll::add(&self.epoll, &link.fd, data, wanted)?,
+        }
+        link.set_watched(wanted);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, id: SocketId, link: &mut Link) -> Result<(), Closed> {
+        match link.closing {
+            Closing::Reset => {
+                reset_on_close(link);
+                return Err(Closed::Local);
+            }
+            // Nothing can be sent to a peer that is not there yet.
+            Closing::Close | Closing::Finish if link.stage == Stage::Connecting => {
+                return Err(Closed::Local);
+            }
+            _ => {}
+        }
+        self.send_out(link)?;
+        if link.unsent_bytes() > self.options.output_bytes_max {
+            // A reset lets the kernel forget the bytes that this peer does not take.
+            reset_on_close(link);
+            return Err(Closed::PeerTooSlow);
+        }
+        if matches!(link.closing, Closing::Close | Closing::Finish) {
+            self.leave(id, link)?;
+        }
+        self.watch(id, link)
+            .map_err(|error| Closed::Failed(error.kind()))
+    }
+
+    /// Goes on with closing, as far as everything has been sent.
+    fn leave(&mut self, id: SocketId, link: &mut Link) -> Result<(), Closed> {
+        if !link.leaving {
+            link.leaving = true;
+            self.set_deadline_ns(id, self.now_ns.saturating_add(DRAIN_NS_MAX));
+            if let Some(tls) = link.tls_mut() {
+                tls.say_farewell();
+                self.send_out(link)?;
+            }
+        }
+        if link.unsent_bytes() > 0 {
+            return Ok(());
+        }
+        if link.closing == Closing::Close {
+            return Err(Closed::Local);
+        }
+        rustix::net::shutdown(&link.fd, Shutdown::Write).map_err(Closed::from_errno)?;
+        link.closing = Closing::Discard;
+        self.set_deadline_ns(id, self.now_ns.saturating_add(FAREWELL_NS_MAX));
+        Ok(())
+    }
+
+    /// Sends what the callback has written, sealed under TLS; what the socket does not take is kept.
+    fn send_out(&mut self, link: &mut Link) -> Result<(), Closed> {
+        if let Some(tls) = link.tls_mut() {
+            self.records.clear();
+            tls.seal(&self.out, &mut self.records)?;
+            std::mem::swap(&mut self.out, &mut self.records);
+        }
+        if !self.out.is_empty() {
+            let sent = match link.stage {
+                Stage::Open if link.unsent_bytes() == 0 => send(&link.fd, &self.out)?,
+                // Earlier bytes go first.
+                _ => 0,
+            };
+            link.keep_unsent(&self.out[sent..]);
+            self.out.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Sends what the socket takes now, which may be nothing.
+fn send(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Closed> {
+    match rustix::net::send(fd, bytes, SendFlags::NOSIGNAL) {
+        Ok(sent) => Ok(sent),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(errno) => Err(Closed::from_errno(errno)),
+    }
+}
+
+/// Makes close(2) send RST and forget what is unsent.
+fn reset_on_close(link: &Link) {
+    // Should it fail, the peer sees a FIN in place of a RST.
+    let _ = rustix::net::sockopt::set_socket_linger(&link.fd, Some(Duration::ZERO));
+}

@@ -1,0 +1,79 @@
+//! What a callback may do with its socket.
+
+use crate::driver::Driver;
+use crate::slab::{Closing, Link, SocketId};
+
+/// One socket, in the hands of a callback. What is asked for here is carried out once the callback has returned.
+pub struct Io<'a> {
+    driver: &'a mut Driver,
+    link: &'a mut Link,
+    id: SocketId,
+}
+
+impl<'a> Io<'a> {
+    pub(crate) fn new(driver: &'a mut Driver, link: &'a mut Link, id: SocketId) -> Self {
+        Self { driver, link, id }
+    }
+}
+
+impl Io<'_> {
+    /// The socket's name.
+    pub fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// The time of this event or of its batch, in nanoseconds of the shard's clock, as
+    /// [`Options::time`](crate::Options) says.
+    pub fn now_ns(&self) -> u64 {
+        self.driver.now_ns
+    }
+
+    /// The shard's output buffer, to which bytes for this socket may be appended (and nothing else be done).
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.driver.out
+    }
+
+    /// Appends bytes for this socket.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.driver.out.extend_from_slice(bytes);
+    }
+
+    /// Bytes of earlier callbacks that the socket has not taken yet. Reading pauses while they are many.
+    pub fn unsent_bytes(&self) -> usize {
+        self.link.unsent_bytes()
+    }
+
+    /// Sets the socket's one deadline, in nanoseconds of the shard's clock: [`Service::deadline`](crate::Service) is
+    /// called at the first whole millisecond that is not before it.
+    pub fn set_deadline_ns(&mut self, at_ns: u64) {
+        self.driver.set_deadline_ns(self.id, at_ns);
+    }
+
+    /// Clears the deadline, if there is one.
+    pub fn clear_deadline(&mut self) {
+        self.driver.wheel.cancel(self.id.index);
+    }
+
+    /// Sends what is written, then closes. The kernel turns that into a reset when bytes of the peer lie unread;
+    /// [`Io::finish`] makes sure that the peer gets to read the last words.
+    pub fn close(&mut self) {
+        self.end(Closing::Close);
+    }
+
+    /// Sends what is written and FIN, discards what still arrives until the peer's FIN, for a second at most, then
+    /// closes.
+    pub fn finish(&mut self) {
+        self.end(Closing::Finish);
+    }
+
+    /// Closes with a reset; what is unsent is forgotten.
+    pub fn reset(&mut self) {
+        self.link.closing = Closing::Reset;
+    }
+
+    fn end(&mut self, closing: Closing) {
+        if self.link.closing == Closing::No {
+            self.link.closing = closing;
+        }
+    }
+}

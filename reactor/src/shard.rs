@@ -1,0 +1,329 @@
+//! The loop: one thread, one epoll set, one service.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::deliver::{Buffers, receive};
+use crate::driver::Driver;
+use crate::io::Io;
+use crate::listen::{Accepted, Listeners};
+use crate::pacing::{Clock, EVENTS_MAX, Plan};
+use crate::service::{Closed, Next, Service};
+use crate::slab::{Closing, Link, SocketId, Stage, Table};
+use crate::sockets::Sockets;
+use crate::tls::Tls;
+use crate::waker::Waker;
+
+/// Event data of the waker: no socket's index and no listener's place.
+const WAKER_DATA: u64 = u32::MAX as u64;
+
+/// How a shard runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The processor that the shard's thread is pinned to.
+    pub cpu: Option<usize>,
+    /// How much one read takes, in the one buffer that all sockets of the shard share.
+    pub read_buffer_bytes: usize,
+    /// Input that a service may leave unused per socket: a frame of the largest size with what precedes it. Beyond it
+    /// the socket ends with [`Closed::InputTooLong`].
+    pub input_bytes_max: usize,
+    /// Output that may wait per socket. Reading pauses above a quarter of it; beyond it the socket ends with
+    /// [`Closed::PeerTooSlow`].
+    pub output_bytes_max: usize,
+    /// When the clock is read.
+    pub time: TimeSource,
+    /// Connections accepted per listener and turn. One measured best, together with TCP_DEFER_ACCEPT: the sockets that
+    /// are open come before those that wait.
+    pub accepts_per_turn: usize,
+}
+
+/// When the clock is read for [`Io::now_ns`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSource {
+    /// For each event: a load engine measures with it.
+    PerEvent,
+    /// Once per batch of events: a server only needs to know roughly.
+    PerBatch,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cpu: None,
+            read_buffer_bytes: 64 * 1024,
+            input_bytes_max: 1024 * 1024 + 64 * 1024,
+            output_bytes_max: 4 * 1024 * 1024,
+            time: TimeSource::PerBatch,
+            accepts_per_turn: 1,
+        }
+    }
+}
+
+/// One thread's worth of sockets, and the service that they belong to.
+pub struct Shard<S: Service> {
+    service: S,
+    table: Table<S::Socket>,
+    listeners: Listeners,
+    driver: Driver,
+    buffers: Buffers,
+    waker: Waker,
+}
+
+impl<S: Service> Shard<S> {
+    /// A shard without sockets or listeners. Fails when no descriptors are left.
+    pub fn new(service: S, clock: Clock, options: Options) -> io::Result<Self> {
+        let buffers = Buffers::new(options.read_buffer_bytes);
+        let driver = Driver::new(clock, options)?;
+        let waker = Waker::new()?;
+        let data = EventData::new_u64(WAKER_DATA);
+        epoll::add(&driver.epoll, &waker, data, EventFlags::IN)?;
+        Ok(Self {
+            service,
+            table: Table::new(),
+            listeners: Listeners::default(),
+            driver,
+            buffers,
+            waker,
+        })
+    }
+
+    /// Wakes this shard from any thread.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Accepts connections from a listener, one of [`bind`](crate::bind) or any other.
+    pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
+        self.listeners.add(&self.driver.epoll, listener, None)
+    }
+
+    /// The same, with TLS from the first byte on.
+    pub fn listen_tls(
+        &mut self,
+        listener: TcpListener,
+        config: Arc<rustls::ServerConfig>,
+    ) -> io::Result<()> {
+        self.listeners
+            .add(&self.driver.epoll, listener, Some(config))
+    }
+
+    /// Runs on this thread until [`Service::turn`] answers [`Next::Stop`], and gives the service back.
+    ///
+    /// Fails when the thread may not be pinned to the processor asked for, or when the epoll set itself fails.
+    pub fn run(mut self) -> io::Result<S> {
+        if let Some(cpu) = self.driver.options.cpu {
+            pin(cpu)?;
+        }
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        while let Some(plan) = self.turn() {
+            plan.wait(&self.driver.clock, &self.driver.epoll, &mut events)?;
+            self.driver.now_ns = self.driver.clock.now_ns();
+            for event in &events {
+                self.serve(*event)?;
+            }
+            self.call_deadlines();
+            self.listeners
+                .resume(&self.driver.epoll, self.driver.now_ns)?;
+        }
+        self.close_all();
+        Ok(self.service)
+    }
+
+    /// Gives the service its turn, and plans the next wait. `None`: stop.
+    fn turn(&mut self) -> Option<Plan> {
+        let mut sockets = Sockets::new(&mut self.table, &mut self.driver, &mut self.listeners);
+        let next = self.service.turn(&mut sockets);
+        self.bury();
+        let (at_ns, exact_ns) = match next {
+            Next::WhenNeeded => (None, None),
+            Next::At(at_ns) => (Some(at_ns), None),
+            Next::AtExactly(at_ns) => (None, Some(at_ns)),
+            Next::Stop => return None,
+        };
+        let coarse_ns = [
+            at_ns,
+            self.driver.next_due_ns(),
+            self.listeners.resting_until_ns(),
+        ];
+        Some(Plan::until(coarse_ns.into_iter().flatten().min(), exact_ns))
+    }
+
+    fn serve(&mut self, event: Event) -> io::Result<()> {
+        let data = event.data.u64();
+        if data == WAKER_DATA {
+            self.waker.clear();
+            return Ok(());
+        }
+        if let Some(place) = self.listeners.at(data) {
+            return self.accept(place);
+        }
+        self.serve_socket(SocketId::from_event_data(data), event.flags);
+        Ok(())
+    }
+
+    fn accept(&mut self, place: usize) -> io::Result<()> {
+        for _ in 0..self.driver.options.accepts_per_turn.max(1) {
+            match self.listeners.accept(place) {
+                Ok(Some(accepted)) => self.welcome(accepted),
+                Ok(None) => break,
+                Err(error) => {
+                    self.service.accept_failed(&error);
+                    return self.listeners.rest(&self.driver.epoll, self.driver.now_ns);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a new connection in, and reads straight away what it has brought along.
+    fn welcome(&mut self, accepted: Accepted) {
+        let Accepted { fd, peer, tls } = accepted;
+        let held_bytes_max = self.driver.options.output_bytes_max;
+        let tls = match tls.map(|config| Tls::server(config, held_bytes_max)) {
+            None => None,
+            Some(Ok(tls)) => Some(tls),
+            // An unusable configuration: nobody can be served with it.
+            Some(Err(_)) => return,
+        };
+        self.driver.stamp();
+        let id = self.table.next_id();
+        let mut link = Link::new(fd, id, Stage::Open, tls);
+        let mut io = Io::new(&mut self.driver, &mut link, id);
+        let Some(socket) = self.service.accepted(&mut io, peer) else {
+            self.driver.wheel.cancel(id.index);
+            self.driver.discard_out();
+            return;
+        };
+        let entry = self.table.insert(link, socket);
+        if entry.link.is_live() {
+            receive(
+                &mut self.service,
+                &mut self.driver,
+                &mut self.buffers,
+                id,
+                entry,
+            );
+        }
+        self.driver.settle(id, &mut entry.link);
+        self.bury();
+    }
+
+    fn serve_socket(&mut self, id: SocketId, flags: EventFlags) {
+        // The name also tells an event of a socket that is gone from one of the socket that got its descriptor.
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
+        let link = &mut entry.link;
+        self.driver.stamp();
+        if link.stage == Stage::Connecting {
+            match rustix::net::sockopt::socket_error(&link.fd) {
+                Ok(Ok(())) => {
+                    link.stage = Stage::Open;
+                    let mut io = Io::new(&mut self.driver, link, id);
+                    self.service.connected(&mut io, &mut entry.socket);
+                    self.driver.drain(id, link);
+                }
+                Ok(Err(errno)) | Err(errno) => {
+                    self.driver.doom(id, link, Closed::from_errno(errno));
+                }
+            }
+        } else if flags.intersects(EventFlags::ERR | EventFlags::HUP) && ends_unread(link) {
+            let why = reason(link);
+            self.driver.doom(id, link, why);
+        } else {
+            if flags.contains(EventFlags::OUT) {
+                self.driver.drain(id, link);
+            }
+            if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) && !link.doomed
+            {
+                receive(
+                    &mut self.service,
+                    &mut self.driver,
+                    &mut self.buffers,
+                    id,
+                    entry,
+                );
+            }
+        }
+        self.driver.settle(id, &mut entry.link);
+        self.bury();
+    }
+
+    fn call_deadlines(&mut self) {
+        let now_ms = self.driver.now_ms();
+        // A deadline that is set anew falls after `now_ms`, so this ends.
+        while let Some(index) = self.driver.wheel.pop_due(now_ms) {
+            let Some(id) = self.table.id_at(index) else {
+                continue;
+            };
+            let Some(entry) = self.table.get_mut(id) else {
+                continue;
+            };
+            if entry.link.is_live() {
+                self.driver.stamp();
+                let mut io = Io::new(&mut self.driver, &mut entry.link, id);
+                self.service.deadline(&mut io, &mut entry.socket);
+                self.driver.settle(id, &mut entry.link);
+            } else {
+                // The reactor's own deadline: the peer had its time to take leave.
+                self.driver.doom(id, &mut entry.link, Closed::Local);
+            }
+            self.bury();
+        }
+    }
+
+    /// Closes the doomed, and tells the service.
+    fn bury(&mut self) {
+        while let Some((id, why)) = self.driver.take_doomed() {
+            if let Some(entry) = self.table.remove(id) {
+                self.driver.wheel.cancel(id.index);
+                // close(2) also takes the descriptor out of the epoll set.
+                drop(entry.link);
+                self.service
+                    .closed(self.driver.now_ns, id, entry.socket, why);
+            }
+        }
+    }
+
+    fn close_all(&mut self) {
+        self.listeners.close();
+        for (id, entry) in self.table.iter_mut() {
+            self.driver.doom(id, &mut entry.link, Closed::Local);
+        }
+        self.bury();
+    }
+}
+
+/// Whether a socket that has failed or hung up is closed without a read, which measured 5 % of a server's cost. A client
+/// reads on: an answer may lie in front of the reset, as when a server refuses and closes with our bytes unread.
+fn ends_unread(link: &Link) -> bool {
+    let reading = link
+        .watched()
+        .is_some_and(|flags| flags.contains(EventFlags::IN));
+    link.inbound || link.closing != Closing::No || !reading
+}
+
+/// Why a socket that is not read any more has failed or hung up.
+fn reason(link: &Link) -> Closed {
+    if link.closing != Closing::No {
+        return Closed::Local;
+    }
+    match rustix::net::sockopt::socket_error(&link.fd) {
+        Ok(Ok(())) => Closed::Peer,
+        Ok(Err(errno)) | Err(errno) => Closed::from_errno(errno),
+    }
+}
+
+fn pin(cpu: usize) -> io::Result<()> {
+    if cpu >= CpuSet::MAX_CPU {
+        let message = format!("no processor {cpu}: at most {}", CpuSet::MAX_CPU);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    Ok(sched_setaffinity(None, &cpus)?)
+}
