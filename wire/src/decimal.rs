@@ -1,0 +1,44 @@
+//! Writing numbers on hot paths, where formatting machinery has no place.
+
+/// Appends `number` in decimal digits, with no allocation beyond `out`.
+pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; DIGITS_MAX];
+    let mut start = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        start -= 1;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// As many as `u64::MAX` has.
+const DIGITS_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for (number, why) in [
+            (0, "zero has a digit"),
+            (9, "the last of one digit"),
+            (10, "the first of two"),
+            (101, "a zero within"),
+            (65_535, "a body's length"),
+            (u64::MAX, "as many digits as there are"),
+        ] {
+            let mut out = b"x".to_vec();
+            write_decimal(&mut out, number);
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                format!("x{number}"),
+                "{why}"
+            );
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Engine.IO packets over WebSocket, versions 3 and 4 (engine.io-protocol).
+//!
+//! A text frame carries one packet, its type the first character. The versions differ in who pings (3: the client,
+//! 4: the server), in binary messages ([`decode_binary`]) and in one member of the open packet ([`Open`]).
+//!
+//! ```
+//! use wire::engineio::Packet;
+//!
+//! let mut frame = Vec::new();
+//! Packet::Message("40").encode(&mut frame);
+//! assert_eq!(frame, b"440");
+//! assert_eq!(Packet::decode("2probe"), Ok(Packet::Ping("probe")));
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::error::PacketError;
+
+/// The version of the protocol, the value of `EIO` in the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Spoken by Socket.IO 1 and 2. The client pings.
+    V3,
+    /// Spoken by Socket.IO 3 and 4. The server pings.
+    V4,
+}
+
+impl Version {
+    /// The version that a query's `EIO` asks for, if there is such a one.
+    pub fn from_query(eio: &str) -> Option<Self> {
+        match eio {
+            "3" => Some(Version::V3),
+            "4" => Some(Version::V4),
+            _ => None,
+        }
+    }
+
+    /// The value of `EIO`: 3 or 4.
+    pub fn number(self) -> u8 {
+        match self {
+            Version::V3 => 3,
+            Version::V4 => 4,
+        }
+    }
+}
+
+/// One packet of a text frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet<'b> {
+    /// `0`: the session's parameters as JSON, see [`Open::decode`].
+    Open(&'b str),
+    /// `1`: the session is to be closed.
+    Close,
+    /// `2`: a heartbeat, or `2probe` of a transport upgrade.
+    Ping(&'b str),
+    /// `3`: its answer, with the same text.
+    Pong(&'b str),
+    /// `4`: a message, here a Socket.IO packet.
+    Message(&'b str),
+    /// `5`: the client changes to this transport.
+    Upgrade,
+    /// `6`: ends a waiting poll.
+    Noop,
+}
+
+impl<'b> Packet<'b> {
+    /// Reads the packet of one text frame. What follows the type of a close, upgrade or noop packet has no meaning
+    /// and is passed over, as in the reference implementation.
+    pub fn decode(text: &'b str) -> Result<Self, PacketError> {
+        let kind = *text.as_bytes().first().ok_or(PacketError::Empty)?;
+        let data = text.get(1..).unwrap_or_default();
+        match kind {
+            b'0' => Ok(Packet::Open(data)),
+            b'1' => Ok(Packet::Close),
+            b'2' => Ok(Packet::Ping(data)),
+            b'3' => Ok(Packet::Pong(data)),
+            b'4' => Ok(Packet::Message(data)),
+            b'5' => Ok(Packet::Upgrade),
+            b'6' => Ok(Packet::Noop),
+            unknown => Err(PacketError::UnknownType(unknown)),
+        }
+    }
+
+    /// Appends the text of the packet.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (kind, data) = match *self {
+            Packet::Open(data) => (b'0', data),
+            Packet::Close => (b'1', ""),
+            Packet::Ping(data) => (b'2', data),
+            Packet::Pong(data) => (b'3', data),
+            Packet::Message(data) => (b'4', data),
+            Packet::Upgrade => (b'5', ""),
+            Packet::Noop => (b'6', ""),
+        };
+        out.push(kind);
+        out.extend_from_slice(data.as_bytes());
+    }
+}
+
+/// The type byte in front of version 3's binary messages: the number 4, not its digit.
+const BINARY_MESSAGE: u8 = 4;
+
+/// The payload of a binary frame, which is always a message: bare in version 4, behind a type byte in version 3.
+pub fn decode_binary(version: Version, bytes: &[u8]) -> Result<&[u8], PacketError> {
+    match (version, bytes) {
+        (Version::V4, payload) | (Version::V3, [BINARY_MESSAGE, payload @ ..]) => Ok(payload),
+        (Version::V3, []) => Err(PacketError::Empty),
+        (Version::V3, [unknown, ..]) => Err(PacketError::UnknownType(*unknown)),
+    }
+}
+
+/// Appends the content of the binary frame that carries `payload` as a message.
+pub fn encode_binary(version: Version, payload: &[u8], out: &mut Vec<u8>) {
+    if version == Version::V3 {
+        out.push(BINARY_MESSAGE);
+    }
+    out.extend_from_slice(payload);
+}
+
+/// A session's parameters, the JSON of the open packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// The session's id, never empty once decoded.
+    pub sid: String,
+    /// The transports that the client may change to.
+    pub upgrades: Vec<String>,
+    /// The time between two pings.
+    pub ping_interval_ms: u32,
+    /// How long the answer to a ping may take.
+    pub ping_timeout_ms: u32,
+    /// The most bytes of a message or of a polling payload; version 3 does not say.
+    pub max_payload_bytes: Option<u64>,
+}
+
+impl Open {
+    /// Reads the JSON of an open packet; members it does not know are passed over.
+    pub fn decode(json: &str) -> Result<Self, PacketError> {
+        let open: OpenJson =
+            serde_json::from_str(json).map_err(|error| match error.classify() {
+                serde_json::error::Category::Data => PacketError::BadData(OPEN_SHAPE),
+                _ => PacketError::NotJson,
+            })?;
+        if open.sid.is_empty() {
+            return Err(PacketError::BadData(OPEN_SHAPE));
+        }
+        Ok(Self {
+            sid: open.sid,
+            upgrades: open.upgrades,
+            ping_interval_ms: open.ping_interval,
+            ping_timeout_ms: open.ping_timeout,
+            max_payload_bytes: open.max_payload,
+        })
+    }
+
+    /// Appends the JSON alone, without the packet's type: push `b'0'` before it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let json = OpenJson {
+            sid: self.sid.as_str(),
+            upgrades: self.upgrades.as_slice(),
+            ping_interval: self.ping_interval_ms,
+            ping_timeout: self.ping_timeout_ms,
+            max_payload: self.max_payload_bytes,
+        };
+        serde_json::to_writer(out, &json).expect("strings and numbers into a Vec cannot fail");
+    }
+}
+
+const OPEN_SHAPE: &str = "an object with sid, upgrades, pingInterval and pingTimeout";
+
+/// The open packet as it is on the wire; owned when read, borrowed when written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OpenJson<S = String, U = Vec<String>> {
+    sid: S,
+    upgrades: U,
+    ping_interval: u32,
+    ping_timeout: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_payload: Option<u64>,
+}
+
+/// What a server answers over HTTP to a request it cannot serve: `{"code":n,"message":"..."}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// `transport` names none that is spoken.
+    UnknownTransport,
+    /// `sid` names no session.
+    UnknownSid,
+    /// A handshake with another method than GET.
+    BadHandshakeMethod,
+    /// Anything else that cannot be understood.
+    BadRequest,
+    /// The server does not let this client in.
+    Forbidden,
+    /// `EIO` names no version that is spoken.
+    UnsupportedProtocolVersion,
+}
+
+impl HttpError {
+    /// The HTTP status: 403 for [`Forbidden`](HttpError::Forbidden), else 400.
+    pub fn status(self) -> u16 {
+        match self {
+            HttpError::Forbidden => 403,
+            _ => 400,
+        }
+    }
+
+    /// The protocol's number for the error, 0 to 5.
+    pub fn code(self) -> u8 {
+        match self {
+            HttpError::UnknownTransport => 0,
+            HttpError::UnknownSid => 1,
+            HttpError::BadHandshakeMethod => 2,
+            HttpError::BadRequest => 3,
+            HttpError::Forbidden => 4,
+            HttpError::UnsupportedProtocolVersion => 5,
+        }
+    }
+
+    /// The reference implementation's words.
+    pub fn message(self) -> &'static str {
+        match self {
+            HttpError::UnknownTransport => "Transport unknown",
+            HttpError::UnknownSid => "Session ID unknown",
+            HttpError::BadHandshakeMethod => "Bad handshake method",
+            HttpError::BadRequest => "Bad request",
+            HttpError::Forbidden => "Forbidden",
+            HttpError::UnsupportedProtocolVersion => "Unsupported protocol version",
+        }
+    }
+
+    /// The whole body, JSON.
+    pub fn body(self) -> &'static str {
+        match self {
+            HttpError::UnknownTransport => r#"{"code":0,"message":"Transport unknown"}"#,
+            HttpError::UnknownSid => r#"{"code":1,"message":"Session ID unknown"}"#,
+            HttpError::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
+            HttpError::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
+            HttpError::Forbidden => r#"{"code":4,"message":"Forbidden"}"#,
+            HttpError::UnsupportedProtocolVersion => {
+                r#"{"code":5,"message":"Unsupported protocol version"}"#
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_told_by_their_first_character() {
+        for (text, expected, why) in [
+            ("0{}", Ok(Packet::Open("{}")), "open"),
+            ("1", Ok(Packet::Close), "close"),
+            ("2", Ok(Packet::Ping("")), "a heartbeat"),
+            ("2probe", Ok(Packet::Ping("probe")), "a probe"),
+            ("3probe", Ok(Packet::Pong("probe")), "its answer"),
+            ("4€", Ok(Packet::Message("€")), "a message, beyond ASCII"),
+            ("5", Ok(Packet::Upgrade), "upgrade"),
+            ("6", Ok(Packet::Noop), "noop"),
+            ("6x", Ok(Packet::Noop), "data without a meaning"),
+            ("", Err(PacketError::Empty), "nothing"),
+            ("7", Err(PacketError::UnknownType(b'7')), "no such type"),
+            (
+                "€",
+                Err(PacketError::UnknownType(0xe2)),
+                "no type in several bytes",
+            ),
+        ] {
+            assert_eq!(Packet::decode(text), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn binary_messages_differ_by_version() {
+        for (version, bytes, expected, why) in [
+            (Version::V4, &[1, 2][..], Ok(&[1, 2][..]), "bare"),
+            (Version::V4, &[], Ok(&[]), "empty and bare"),
+            (Version::V3, &[4, 1, 2], Ok(&[1, 2]), "behind the type"),
+            (Version::V3, &[4], Ok(&[]), "empty behind the type"),
+            (
+                Version::V3,
+                &[],
+                Err(PacketError::Empty),
+                "the type is missing",
+            ),
+            (
+                Version::V3,
+                b"4",
+                Err(PacketError::UnknownType(b'4')),
+                "a digit is no number",
+            ),
+        ] {
+            assert_eq!(decode_binary(version, bytes), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn open_is_read_and_written() {
+        let v4 = r#"{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+        let v3 = r#"{"sid":"a","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":5000}"#;
+        for json in [v4, v3] {
+            let mut out = Vec::new();
+            Open::decode(json).unwrap().encode(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), json);
+        }
+        assert_eq!(
+            Open::decode(v3).unwrap().max_payload_bytes,
+            None,
+            "version 3 does not say"
+        );
+        let bad = Err(PacketError::BadData(OPEN_SHAPE));
+        for (json, expected, why) in [
+            ("{", Err(PacketError::NotJson), "cut"),
+            ("", Err(PacketError::NotJson), "empty"),
+            ("[]", bad.clone(), "no object"),
+            (&v4.replace("25000", "-1"), bad.clone(), "no time"),
+            (&v4.replace("25000", "\"25000\""), bad.clone(), "no number"),
+            (
+                &v4.replace(r#""a""#, r#""""#),
+                bad.clone(),
+                "an empty sid names no session",
+            ),
+            (&v4.replace("sid", "id"), bad, "no sid"),
+        ] {
+            assert_eq!(Open::decode(json), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn versions_have_their_numbers() {
+        for (eio, version) in [
+            ("3", Some(Version::V3)),
+            ("4", Some(Version::V4)),
+            ("5", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::from_query(eio), version);
+            assert!(version.is_none_or(|version| version.number().to_string() == eio));
+        }
+    }
+
+    #[test]
+    fn http_errors_say_their_code_and_message() {
+        use HttpError::*;
+        for (code, error) in [
+            UnknownTransport,
+            UnknownSid,
+            BadHandshakeMethod,
+            BadRequest,
+            Forbidden,
+            UnsupportedProtocolVersion,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let body = format!(r#"{{"code":{code},"message":"{}"}}"#, error.message());
+            assert_eq!(error.body(), body);
+            assert_eq!(usize::from(error.code()), code);
+            assert_eq!(error.status(), if code == 4 { 403 } else { 400 });
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Reading frames: one frame at a time from the front of a buffer, fragments put together.
+
+use std::borrow::Cow;
+
+use super::head::Head;
+use super::message::{Message, Unfinished, close, text};
+use super::{OpCode, ProtocolError, Side, mask};
+
+/// Reads the frames of one direction of one connection.
+///
+/// 16 bytes: a fragmented message is boxed while it lasts, and nothing is held while idle. After an error the
+/// connection is to be closed; what the decoder answers then has no meaning.
+#[derive(Debug)]
+pub struct Decoder {
+    /// The message whose last fragment is still to come.
+    unfinished: Option<Box<Unfinished>>,
+    /// The most payload bytes of a message, in one frame or many.
+    message_bytes_max: u32,
+    /// Who sends these frames.
+    from: Side,
+}
+
+/// What one frame came to.
+#[derive(Debug, PartialEq)]
+pub struct Step<'b> {
+    /// How many bytes at the front of the buffer the frame took.
+    pub used: usize,
+    /// The message that the frame completed; none when it is a fragment with others to follow.
+    pub message: Option<Message<'b>>,
+}
+
+impl Decoder {
+    /// A decoder of what `from` sends, which refuses messages of more than `message_bytes_max` payload bytes.
+    pub fn new(from: Side, message_bytes_max: u32) -> Self {
+        Self {
+            unfinished: None,
+            message_bytes_max,
+            from,
+        }
+    }
+
+    /// Takes the next whole frame at the front of `buf` and unmasks it in place. `Ok(None)`: more bytes are needed,
+    /// nothing was taken or changed.
+    ///
+    /// Call it again with the buffer from [`Step::used`] on, until it answers `None`. What a head gives away is
+    /// refused as soon as the head is there: no one waits for the payload of a frame that is too long.
+    pub fn next<'b>(&mut self, buf: &'b mut [u8]) -> Result<Option<Step<'b>>, ProtocolError> {
+        let Some(head) = Head::parse(buf, self.from)? else {
+            return Ok(None);
+        };
+        self.check_sequence(&head)?;
+        let end = head.head_bytes.saturating_add(head.payload_bytes as usize);
+        let Some(payload) = buf.get_mut(head.head_bytes..end) else {
+            return Ok(None);
+        };
+        if let Some(key) = head.mask {
+            mask::apply(payload, key);
+        }
+        let message = match head.opcode {
+            OpCode::Ping => Some(Message::Ping(payload)),
+            OpCode::Pong => Some(Message::Pong(payload)),
+            OpCode::Close => Some(close(payload)?),
+            OpCode::Text if head.is_final => Some(Message::Text(Cow::Borrowed(text(payload)?))),
+            OpCode::Binary if head.is_final => Some(Message::Binary(Cow::Borrowed(payload))),
+            OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+                self.take_fragment(head.opcode, head.is_final, payload)?
+            }
+        };
+        Ok(Some(Step { used: end, message }))
+    }
+
+    /// Whether no message is unfinished: only then does the decoder hold no memory.
+    pub fn is_idle(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
+    /// What only the frames before can tell: whether this one may come now, and whether the message fits.
+    fn check_sequence(&self, head: &Head) -> Result<(), ProtocolError> {
+        let before = match (head.opcode, &self.unfinished) {
+            (opcode, _) if opcode.is_control() => return Ok(()),
+            (OpCode::Continuation, None) => return Err(ProtocolError::NoMessageToContinue),
+            (OpCode::Continuation, Some(unfinished)) => unfinished.bytes() as u64,
+            (_, Some(_)) => return Err(ProtocolError::MessageUnfinished),
+            (_, None) => 0,
+        };
+        let limit = self.message_bytes_max;
+        if head.payload_bytes > u64::from(limit).saturating_sub(before) {
+            return Err(ProtocolError::TooLong { limit });
+        }
+        Ok(())
+    }
+
+    fn take_fragment<'b>(
+        &mut self,
+        opcode: OpCode,
+        is_final: bool,
+        payload: &[u8],
+    ) -> Result<Option<Message<'b>>, ProtocolError> {
+        let mut message = self
+            .unfinished
+            .take()
+            .unwrap_or_else(|| Box::new(Unfinished::new(opcode)));
+        message.push(payload)?;
+        if is_final {
+            return message.finish().map(Some);
+        }
+        self.unfinished = Some(message);
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_decoder_is_small() {
+        assert!(
+            size_of::<Decoder>() <= 24,
+            "there is one beside every socket"
+        );
+        let mut decoder = Decoder::new(Side::Server, 10);
+        for (frame, idle, why) in [
+            (&b"\x01\x01a"[..], false, "a fragment is kept"),
+            (b"\x89\0", false, "a ping between changes nothing"),
+            (b"\x80\0", true, "the message went with its last fragment"),
+        ] {
+            decoder.next(&mut frame.to_vec()).unwrap();
+            assert_eq!(decoder.is_idle(), idle, "{why}");
+        }
+    }
+}

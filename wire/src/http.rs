@@ -1,0 +1,42 @@
+//! HTTP/1.1 heads (RFC 9112) and the WebSocket upgrade (RFC 6455 section 4), for both sides.
+//!
+//! Heads are parsed in place and keep offsets alone: a parsed head is some 600 bytes on the stack and no
+//! allocation. Bodies are the caller's: a head says how many bytes it took, what follows is not looked at.
+//!
+//! ```
+//! use wire::http::{RequestHead, UpgradeRequest, write_switching_protocols};
+//!
+//! let received = b"GET /ws?token=a.b.c HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
+//!     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+//! let head = RequestHead::parse(received)?.expect("the head is whole");
+//! assert_eq!(head.query_value("token"), Some("a.b.c"));
+//!
+//! let mut answer = Vec::new();
+//! write_switching_protocols(&mut answer, UpgradeRequest::from_head(&head)?.key, None);
+//! assert!(answer.starts_with(b"HTTP/1.1 101 "));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod request;
+
+mod response;
+
+mod upgrade;
+
+mod key;
+
+mod fields;
+
+pub use crate::error::{HeadError, UpgradeError, UpgradeRefused};
+pub use key::{accept_key, client_key};
+pub use request::{RequestHead, percent_decode};
+pub use response::{ResponseHead, write_response};
+pub use upgrade::{UpgradeRequest, write_switching_protocols, write_upgrade_request};
+
+/// The most header fields of one head. Browsers send about 20 and proxies add a few; each costs eight bytes of the
+/// parsed head.
+pub const HEADERS_MAX: usize = 64;
+
+/// The most bytes of one head, since offsets into it are kept in 16 bits. Callers ask for less (a server answers
+/// 431 long before).
+pub const HEAD_BYTES_MAX: usize = u16::MAX as usize;
