@@ -24,8 +24,9 @@ function openSocket(gate, token, on) {
     } else if (data.startsWith("430")) {
       on.user(JSON.parse(data.slice(3))[0]);
     } else if (data.startsWith("44")) {
+      // A server of Socket.IO 2 that takes any version refuses with the text alone.
       const error = JSON.parse(data.slice(2));
-      on.refused(error.message, error.data);
+      on.refused(error.message ?? error, error.data);
       socket.close();
     } else if (data.startsWith("41") || data === "1") {
       socket.close();
