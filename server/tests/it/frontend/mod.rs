@@ -356,13 +356,7 @@ async fn a_connection_beyond_the_limit_waits_for_its_turn() {
         ..Limits::default()
     };
     let site = Site::start(config(), limits).await;
-    let mut first = TcpStream::connect(&site.address).await.unwrap();
-    first
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .unwrap();
-    let mut byte = [0];
-    first.read_exact(&mut byte).await.unwrap();
+    let first = site.keep_alive().await;
     let second = site.send("GET /healthz", "", "");
     let mut second = std::pin::pin!(second);
     let early = tokio::time::timeout(Duration::from_millis(50), &mut second).await;
@@ -374,15 +368,7 @@ async fn a_connection_beyond_the_limit_waits_for_its_turn() {
 #[tokio::test]
 async fn the_shutdown_closes_idle_connections_and_returns() {
     let site = Site::start(config(), Limits::default()).await;
-    let mut idle = TcpStream::connect(&site.address).await.unwrap();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = [0; 1024];
-    assert!(
-        idle.read(&mut answer).await.unwrap() > 0,
-        "the connection is in use"
-    );
+    let mut idle = site.keep_alive().await;
     site.shutdown.send(()).unwrap();
     site.served.await.unwrap().unwrap();
     let mut rest = Vec::new();

@@ -49,6 +49,16 @@ impl Site {
         Response::parse(&String::from_utf8(answer).unwrap())
     }
 
+    /// A connection that was answered once and stays open.
+    pub async fn keep_alive(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        stream
+    }
+
     /// The session cookie of a login that succeeds.
     pub async fn login(&self, name: &str, password: &str) -> String {
         let response = self.send("GET /login", "", &basic(name, password)).await;
