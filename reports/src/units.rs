@@ -24,6 +24,18 @@ pub fn duration_s(seconds: f64) -> String {
     duration_us(seconds * 1e6)
 }
 
+/// A duration given in microseconds without idle zeros, for the ticks of an axis: `2 ms`, `1.5 s`.
+pub fn tick_us(us: f64) -> String {
+    let full = duration_us(us);
+    match full.split_once(' ') {
+        Some((value, unit)) if value.contains('.') => {
+            let value = value.trim_end_matches('0').trim_end_matches('.');
+            format!("{value} {unit}")
+        }
+        _ => full,
+    }
+}
+
 /// Bytes in powers of 1,024: `512 B`, `16.2 KiB`, `1.50 GiB`.
 pub fn bytes(bytes: f64) -> String {
     if bytes.abs() < 999.5 {
@@ -185,6 +197,10 @@ mod tests {
     #[test]
     fn counts_bytes_rates_and_shares_read_well() {
         for (got, shown) in [
+            (tick_us(2_000.0), "2 ms"),
+            (tick_us(1_500.0), "1.5 ms"),
+            (tick_us(100.0), "100 µs"),
+            (tick_us(125e6), "2 min 5 s"),
             (count(0), "0"),
             (count(999), "999"),
             (count(5_000), "5,000"),

@@ -1,0 +1,150 @@
+//! `summary.md`: what a CI server shows beside a step (GitHub Flavored Markdown, tables of section 4.10).
+
+use super::tables::{self, Fact};
+use crate::schema::RunResult;
+use crate::units;
+
+/// The verdict, the totals, the latencies and what went wrong, short enough for a step's summary.
+pub fn markdown(result: &RunResult) -> String {
+    let mut page = format!(
+        "## Gatecrash: {}\n\n{}\n\n",
+        tables::verdict_title(result).to_lowercase(),
+        plain(&result.verdict.sentence)
+    );
+    for reason in &result.validity.reasons {
+        page += &format!("- {}\n", plain(reason));
+    }
+    if !result.validity.reasons.is_empty() {
+        page.push('\n');
+    }
+    page += &headline(result);
+    page += &thresholds(result);
+    page += &latencies(result);
+    page += &troubles(result);
+    page += &costs("Server", &tables::server_facts(result));
+    page += &costs("Generator", &tables::generator_facts(result));
+    page
+}
+
+fn headline(result: &RunResult) -> String {
+    let shown: Vec<String> = result
+        .totals
+        .outcomes()
+        .into_iter()
+        .filter(|(name, count)| *count > 0 || matches!(*name, "established" | "failed"))
+        .map(|(name, count)| format!("{} {}", units::count(count), tables::outcome_label(name)))
+        .collect();
+    format!(
+        "**{}** of {} planned, at {} (planned {}), in {}.\n\n",
+        shown.join(", "),
+        units::count(result.totals.planned),
+        units::rate(result.rates.established_per_s),
+        units::rate(result.rates.planned_per_s),
+        units::duration_s(result.duration_s)
+    )
+}
+
+fn thresholds(result: &RunResult) -> String {
+    let rows = result.thresholds.iter().map(|threshold| {
+        let came_out = if threshold.pass { "pass" } else { "**fail**" };
+        vec![
+            code(&threshold.text),
+            tables::observed(threshold),
+            came_out.to_owned(),
+        ]
+    });
+    table(&["Threshold", "Observed", "Result"], rows.collect())
+}
+
+fn latencies(result: &RunResult) -> String {
+    let rows = tables::latency_rows(result).into_iter().map(|row| {
+        let figures = row.distribution;
+        let latencies_us = [
+            figures.p50_us,
+            figures.p90_us,
+            figures.p99_us,
+            figures.p999_us,
+            figures.max_us,
+        ];
+        let mut cells = vec![
+            format!("{} {}", row.phase, row.view),
+            units::count(figures.count),
+        ];
+        cells.extend(latencies_us.map(units::duration_us));
+        cells
+    });
+    table(
+        &["Phase", "Count", "p50", "p90", "p99", "p99.9", "Max"],
+        rows.collect(),
+    )
+}
+
+fn troubles(result: &RunResult) -> String {
+    let failures = result.failures.iter().map(|failure| {
+        vec![
+            plain(&failure.phase),
+            plain(&failure.kind),
+            units::count(failure.count),
+        ]
+    });
+    let refusals = result.refusals.iter().map(|refusal| {
+        vec![
+            plain(&refusal.token_kind),
+            plain(&refusal.reason),
+            units::count(refusal.count),
+        ]
+    });
+    table(&["Failed in", "Kind", "Count"], failures.collect())
+        + &table(&["Refused token", "Reason", "Count"], refusals.collect())
+}
+
+fn costs(heading: &str, facts: &[Fact]) -> String {
+    let rows = facts
+        .iter()
+        .map(|fact| vec![fact.label.to_owned(), fact.value.clone()]);
+    table(&[heading, "Cost"], rows.collect())
+}
+
+/// A table with its first column to the left and the others to the right; nothing where it has no rows.
+fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "| {} |\n|---|{}\n",
+        heads.join(" | "),
+        "---:|".repeat(heads.len() - 1)
+    );
+    for row in rows {
+        text += &format!("| {} |\n", row.join(" | "));
+    }
+    text.push('\n');
+    text
+}
+
+/// `text` with every character that Markdown or HTML gives a meaning taken literally, on one line.
+fn plain(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
+                escaped.push('\\');
+                escaped.push(character);
+            }
+            '<' => escaped.push_str("&lt;"),
+            '&' => escaped.push_str("&amp;"),
+            other if other.is_control() => escaped.push(' '),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// `text` as code in a table's cell, where the bar alone needs an escape.
+fn code(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .filter(|c| !c.is_control() && *c != '`')
+        .collect();
+    format!("`{}`", text.replace('|', "\\|"))
+}

@@ -1,0 +1,295 @@
+//! The summary on a terminal.
+
+use std::path::Path;
+
+use super::tables::{self, Fact, LatencyRow};
+use crate::schema::RunResult;
+use crate::{store, units};
+
+/// How a terminal wants its summary.
+#[derive(Clone, Copy, Debug)]
+pub struct TextOptions<'a> {
+    /// Columns; below [`COLUMNS_MIN`] it is taken as that.
+    pub columns: usize,
+    /// Whether it understands colours (ECMA-48 SGR).
+    pub color: bool,
+    /// Where the files of the result are, to be named at the end.
+    pub directory: Option<&'a Path>,
+}
+
+/// A phase, its view and two percentiles need this many columns.
+pub const COLUMNS_MIN: usize = 40;
+
+/// Wider lines of prose are hard to read.
+const PROSE_COLUMNS_MAX: usize = 96;
+
+/// The verdict first, then the totals, the latencies, what went wrong, what it cost, and where the files are.
+pub fn text(result: &RunResult, options: &TextOptions) -> String {
+    let paint = Paint {
+        color: options.color,
+    };
+    let columns = options.columns.max(COLUMNS_MIN);
+    let mut page = verdict(result, columns, paint);
+    page += &totals(result, paint);
+    page += &thresholds(result, paint);
+    page += &latencies(result, columns, paint);
+    page += &troubles(result, paint);
+    page += &costs("Server", &tables::server_facts(result), columns, paint);
+    page += &costs(
+        "Generator",
+        &tables::generator_facts(result),
+        columns,
+        paint,
+    );
+    if let Some(directory) = options.directory {
+        let report = clean(&directory.join(store::REPORT_HTML).display().to_string());
+        page += &format!("\n{}  {report}\n", paint.bold("Report"));
+        page += &format!(
+            "        {}\n",
+            paint.faint("beside it: result.json, summary.md, junit.xml, intervals.csv, run.hlog")
+        );
+    }
+    page
+}
+
+fn verdict(result: &RunResult, columns: usize, paint: Paint) -> String {
+    let title = tables::verdict_title(result).to_uppercase();
+    let title = if result.verdict.passed() {
+        paint.good(&title)
+    } else {
+        paint.bad(&title)
+    };
+    let mut text = format!("{title}\n");
+    for line in wrapped(&clean(&result.verdict.sentence), columns) {
+        text += &format!("{line}\n");
+    }
+    for reason in &result.validity.reasons {
+        for (index, line) in wrapped(&clean(reason), columns - 2).iter().enumerate() {
+            text += &format!("{} {line}\n", if index == 0 { "-" } else { " " });
+        }
+    }
+    text
+}
+
+fn totals(result: &RunResult, paint: Paint) -> String {
+    let totals = &result.totals;
+    let mut rows = vec![vec![
+        "planned".to_owned(),
+        units::count(totals.planned),
+        units::rate(result.rates.planned_per_s),
+    ]];
+    for (name, count) in totals.outcomes() {
+        let always = matches!(name, "established" | "failed");
+        if always || count > 0 {
+            let rate = if name == "established" {
+                units::rate(result.rates.established_per_s)
+            } else {
+                String::new()
+            };
+            rows.push(vec![
+                tables::outcome_label(name).to_owned(),
+                units::count(count),
+                rate,
+            ]);
+        }
+    }
+    format!("\n{}\n{}", paint.bold("Arrivals"), aligned(&rows))
+}
+
+fn thresholds(result: &RunResult, paint: Paint) -> String {
+    if result.thresholds.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = result
+        .thresholds
+        .iter()
+        .map(|threshold| {
+            let came_out = if threshold.pass { "pass" } else { "FAIL" };
+            vec![
+                clean(&threshold.text),
+                tables::observed(threshold),
+                came_out.to_owned(),
+            ]
+        })
+        .collect();
+    format!("\n{}\n{}", paint.bold("Thresholds"), aligned(&rows))
+}
+
+type Figure = (&'static str, fn(&LatencyRow) -> String);
+
+/// The columns of the latency table; the first to be dropped on a narrow terminal stands last in [`DROPPED`].
+const FIGURES: [Figure; 6] = [
+    ("count", |row| units::count(row.distribution.count)),
+    ("p50", |row| units::duration_us(row.distribution.p50_us)),
+    ("p90", |row| units::duration_us(row.distribution.p90_us)),
+    ("p99", |row| units::duration_us(row.distribution.p99_us)),
+    ("p99.9", |row| units::duration_us(row.distribution.p999_us)),
+    ("max", |row| units::duration_us(row.distribution.max_us)),
+];
+
+/// What a narrow terminal does without, in this order.
+const DROPPED: [&str; 4] = ["count", "p90", "p99.9", "max"];
+
+fn latencies(result: &RunResult, columns: usize, paint: Paint) -> String {
+    let rows = tables::latency_rows(result);
+    if rows.is_empty() {
+        return String::new();
+    }
+    for dropped in 0..=DROPPED.len() {
+        let figures = FIGURES
+            .iter()
+            .filter(|(name, _)| !DROPPED[..dropped].contains(name));
+        let table = latency_table(&rows, figures.collect());
+        let fits = table.lines().all(|line| line.chars().count() <= columns);
+        if fits || dropped == DROPPED.len() {
+            return format!(
+                "\n{}\n{table}",
+                paint.bold("Latency of what was established")
+            );
+        }
+    }
+    String::new()
+}
+
+fn latency_table(rows: &[LatencyRow], figures: Vec<&Figure>) -> String {
+    let mut cells = vec![vec![String::new()]];
+    cells[0].extend(figures.iter().map(|(name, _)| (*name).to_owned()));
+    for row in rows {
+        let composite = matches!(row.phase, "handshake" | "echo");
+        let name = if composite {
+            format!("{} {}", row.phase, row.view)
+        } else {
+            row.phase.to_owned()
+        };
+        let mut line = vec![name];
+        line.extend(figures.iter().map(|(_, figure)| figure(row)));
+        cells.push(line);
+    }
+    aligned(&cells)
+}
+
+fn troubles(result: &RunResult, paint: Paint) -> String {
+    let failures: Vec<Vec<String>> = result
+        .failures
+        .iter()
+        .map(|one| {
+            vec![
+                format!("{} {}", clean(&one.phase), clean(&one.kind)),
+                units::count(one.count),
+            ]
+        })
+        .collect();
+    let refusals: Vec<Vec<String>> = result
+        .refusals
+        .iter()
+        .map(|one| {
+            vec![
+                format!("{} {}", clean(&one.token_kind), clean(&one.reason)),
+                units::count(one.count),
+            ]
+        })
+        .collect();
+    let mut text = String::new();
+    for (heading, rows) in [("Failures", failures), ("Refusals", refusals)] {
+        if !rows.is_empty() {
+            text += &format!("\n{}\n{}", paint.bold(heading), aligned(&rows));
+        }
+    }
+    text
+}
+
+fn costs(heading: &str, facts: &[Fact], columns: usize, paint: Paint) -> String {
+    if facts.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = facts
+        .iter()
+        .map(|fact| format!("{} {}", fact.label.to_lowercase(), fact.value))
+        .collect();
+    let mut text = format!("\n{}\n", paint.bold(heading));
+    for line in wrapped(&shown.join("; "), columns - 2) {
+        text += &format!("  {line}\n");
+    }
+    text
+}
+
+/// Columns two apart, the first to the left and the others to the right, each line two columns in.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let cell = if column == 0 {
+                format!(" {cell:<width$}")
+            } else {
+                format!("  {cell:>width$}")
+            };
+            line += &cell;
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// `text` in lines of at most `columns`, broken between words; a longer word has a line of its own.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.min(PROSE_COLUMNS_MAX);
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+/// `text` without what a terminal would obey.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[derive(Clone, Copy)]
+struct Paint {
+    color: bool,
+}
+
+impl Paint {
+    fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn faint(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn good(self, text: &str) -> String {
+        self.paint("1;32", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
