@@ -1,0 +1,421 @@
+//! From flags to a [`Config`] that can be run: every value read, every rule between values kept.
+
+pub mod values;
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{
+    frontend::users::{Users, UsersError},
+    gate::GateConfig,
+    keys::{self, Algorithm, KeyError, Ring},
+    session::{Settings, app::App},
+    verify::Policy,
+};
+use values::{CpuList, LogFormat, Role, Secret, SecretError};
+
+/// The secret of the system that this one rebuilds. Shorter than RFC 7518 allows, and known to everybody.
+pub const DEMO_SECRET: &str = "my_super_secret_key";
+
+/// RFC 7518 section 3.2: an HS256 key has at least as many bytes as its hash.
+pub const SECRET_BYTES_MIN: usize = 32;
+
+/// Where the gate listens unless told otherwise.
+const GATE_LISTEN: &str = "127.0.0.1:8080";
+/// Where the frontend listens unless told otherwise.
+const FRONTEND_LISTEN: &str = "127.0.0.1:8000";
+
+/// Descriptors that are no admitted connection: standard streams, listeners, epoll sets, peers that are being turned
+/// away, some of the frontend's.
+const DESCRIPTORS_RESERVED: u64 = 1280;
+
+/// Above this many places the default stops growing; a machine for more is told so by its operator.
+const CONNECTIONS_DEFAULT_MAX: u64 = 1_000_000;
+
+/// A gate and a frontend: the flags of `gatekeeper`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeArgs {
+    /// What to run
+    #[arg(long, value_enum, default_value = "both")]
+    role: Role,
+    /// Where the gate listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = GATE_LISTEN)]
+    listen: SocketAddr,
+    /// Where the frontend listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = FRONTEND_LISTEN)]
+    frontend_listen: SocketAddr,
+    /// The HS256 secret, TEXT, env:NAME or file:PATH [default without --keys: the demo's, on loopback only]
+    #[arg(long, value_name = "SECRET")]
+    secret: Option<Secret>,
+    /// Further keys that tokens may be signed with: PEM public keys, a JWK or a JWK set (repeatable)
+    #[arg(long, value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    /// The `iss` that tokens must have, and that the frontend's have
+    #[arg(long, value_name = "TEXT")]
+    issuer: Option<String>,
+    /// The `aud` that tokens must have, and that the frontend's have
+    #[arg(long, value_name = "TEXT")]
+    audience: Option<String>,
+    /// How far the issuer's clock may be off
+    #[arg(long, value_name = "D", default_value = "0s", value_parser = values::duration)]
+    leeway: Duration,
+    /// Where in the claims the user's name is, with dots into objects (repeatable, the first found counts)
+    /// [default: user.username, sub]
+    #[arg(long, value_name = "PATH")]
+    user_claim: Vec<String>,
+    /// Who may log in, a line `name,hash` each [default: the demo user, on loopback only]
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// How long the frontend's tokens are valid [default: for ever]
+    #[arg(long, value_name = "D", value_parser = values::duration)]
+    token_ttl: Option<Duration>,
+    /// What sockets are answered
+    #[arg(long, value_enum, default_value = "echo")]
+    app: App,
+    /// Origins whose pages may use the token cookie (repeatable) [default: the frontend's own]
+    #[arg(long, value_name = "URL")]
+    origin: Vec<String>,
+    /// Threads of the gate [default: one per core, or per cpu of --pin]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// The cpus that the process runs on, such as 0,2-3
+    #[arg(long, value_name = "CPUS")]
+    pin: Option<CpuList>,
+    /// Connections open at once [default: what the limit on descriptors allows]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<u32>,
+    /// The longest message that a peer may send
+    #[arg(long, value_name = "BYTES", default_value = "1000000",
+          value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    max_message_bytes: u32,
+    /// The time from accept to authenticated
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = values::duration)]
+    handshake_timeout: Duration,
+    /// Silence before a peer is asked for a sign of life
+    #[arg(long, value_name = "MS", default_value = "25000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    ping_interval: u32,
+    /// How long that sign may take
+    #[arg(long, value_name = "MS", default_value = "20000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    ping_timeout: u32,
+    /// How long sockets may take to close at the end
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = values::duration)]
+    drain: Duration,
+    /// The Socket.IO client to serve at /socket.io/socket.io.js
+    #[arg(long, value_name = "FILE")]
+    socketio_client: Option<PathBuf>,
+    /// Where browsers find the gate [default: where it listens]
+    #[arg(long, value_name = "URL")]
+    gate_url: Option<String>,
+    /// How the log is written, on standard error; RUST_LOG says how much
+    #[arg(long, value_enum, default_value = "text")]
+    log: LogFormat,
+    /// End when the process that started this one does
+    #[arg(long, hide = true)]
+    die_with_parent: bool,
+}
+
+/// A server that can be started.
+pub struct Config {
+    /// The gate, unless the role leaves it out.
+    pub gate: Option<GateSetup>,
+    /// The frontend, unless the role leaves it out.
+    pub frontend: Option<FrontendSetup>,
+}
+
+/// A gate and where it listens.
+pub struct GateSetup {
+    /// Its address; port 0 is a free one.
+    pub listen: SocketAddr,
+    /// How many shards it has, at least 1.
+    pub shards: usize,
+    /// The keys that tokens are verified by.
+    pub keys: keys::Store,
+    /// Everything else.
+    pub config: GateConfig,
+}
+
+/// A frontend and where it listens.
+pub struct FrontendSetup {
+    /// Its address; port 0 is a free one.
+    pub listen: SocketAddr,
+    /// Who may log in.
+    pub users: Users,
+    /// What tokens are signed with.
+    pub secret: Vec<u8>,
+    /// How long they are valid; `None` is for ever.
+    pub token_ttl: Option<Duration>,
+    /// Where the page finds the gate, when not where this process's gate listens.
+    pub gate_url: Option<String>,
+    /// Does the gate serve the Socket.IO client?
+    pub socketio_client: bool,
+    /// The `iss` of tokens.
+    pub issuer: Option<String>,
+    /// The `aud` of tokens.
+    pub audience: Option<String>,
+}
+
+/// What is wrong with the flags, or with what they name: always the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The secret could not be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A short secret would be guessed, and its tokens forged, from anywhere.
+    #[error(
+        "--secret has {bytes} bytes and HS256 needs {SECRET_BYTES_MIN} (RFC 7518 section 3.2): \
+         a shorter one is accepted only while every listener is on loopback, and {listener} is not"
+    )]
+    ShortSecret {
+        /// Its length.
+        bytes: usize,
+        /// The listener that others can reach.
+        listener: SocketAddr,
+    },
+    /// Everybody knows the demo user's password.
+    #[error(
+        "the demo user is accepted only while every listener is on loopback, and {0} is not: \
+         name the users with --users"
+    )]
+    DemoUser(SocketAddr),
+    /// The frontend has nothing to sign with.
+    #[error("the frontend signs tokens with --secret, and there is none: give one, or --role gate")]
+    NothingToSignWith,
+    /// A key could not be read or not be used.
+    #[error("--keys {path}: {error}", path = path.display())]
+    Keys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// The keys do not go together.
+    #[error("--keys: {0}")]
+    Ring(KeyError),
+    /// The users could not be read.
+    #[error("--users: {0}")]
+    Users(#[from] UsersError),
+    /// The Socket.IO client could not be read.
+    #[error("--socketio-client {path}: {error}", path = path.display())]
+    Client {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The system allows fewer descriptors than were asked for.
+    #[error(
+        "--max-connections {connections} needs {needed} descriptors and the limit is {limit}: \
+         raise it (ulimit -n) or ask for fewer"
+    )]
+    Descriptors {
+        /// Asked for.
+        connections: u64,
+        /// With what else is open.
+        needed: u64,
+        /// RLIMIT_NOFILE.
+        limit: u64,
+    },
+}
+
+impl ServeArgs {
+    /// Reads what the flags name and keeps the rules between them.
+    pub fn read(&self) -> Result<Config, ConfigError> {
+        let public = self.public_listener();
+        let secret = self.read_secret(public)?;
+        Ok(Config {
+            gate: match self.role.gate() {
+                true => Some(self.gate(secret.as_deref())?),
+                false => None,
+            },
+            frontend: match self.role.frontend() {
+                true => Some(self.frontend(secret, public)?),
+                false => None,
+            },
+        })
+    }
+
+    /// How the log is to be written.
+    pub fn log_format(&self) -> LogFormat {
+        self.log
+    }
+
+    /// Is the process to end with its parent?
+    pub fn dies_with_parent(&self) -> bool {
+        self.die_with_parent
+    }
+
+    /// The cpus that the whole process is kept to; empty: any.
+    pub fn cpus(&self) -> &[usize] {
+        self.pin.as_ref().map_or(&[], |cpus| &cpus.0)
+    }
+
+    /// The first listener of this role that others than this machine can reach.
+    fn public_listener(&self) -> Option<SocketAddr> {
+        let gate = self.role.gate().then_some(self.listen);
+        let frontend = self.role.frontend().then_some(self.frontend_listen);
+        let mut listeners = gate.into_iter().chain(frontend);
+        listeners.find(|addr| !addr.ip().to_canonical().is_loopback())
+    }
+
+    /// The secret; `None` when public keys alone are used.
+    fn read_secret(&self, public: Option<SocketAddr>) -> Result<Option<Vec<u8>>, ConfigError> {
+        let secret = match &self.secret {
+            Some(secret) => secret.read()?,
+            None if self.keys.is_empty() => DEMO_SECRET.into(),
+            None => return Ok(None),
+        };
+        match public {
+            Some(listener) if secret.len() < SECRET_BYTES_MIN => Err(ConfigError::ShortSecret {
+                bytes: secret.len(),
+                listener,
+            }),
+            _ => Ok(Some(secret)),
+        }
+    }
+
+    fn gate(&self, secret: Option<&[u8]>) -> Result<GateSetup, ConfigError> {
+        let cpus = self.cpus().to_vec();
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let shards = match self.workers {
+            Some(workers) => workers.into(),
+            None if cpus.is_empty() => cores(),
+            None => cpus.len(),
+        };
+        let millis = |millis: u32| Duration::from_millis(millis.into());
+        let ring = self.ring(secret)?;
+        let defaults = Policy::default();
+        Ok(GateSetup {
+            listen: self.listen,
+            shards,
+            keys: Arc::new(ArcSwap::from_pointee(ring)),
+            config: GateConfig {
+                cpus,
+                connections_max: self.connections_max()?,
+                handshake_timeout: self.handshake_timeout,
+                drain_within: self.drain,
+                origins: self.origin.clone(),
+                socketio_client: self
+                    .socketio_client
+                    .as_deref()
+                    .map(read_client)
+                    .transpose()?,
+                session: Settings {
+                    app: self.app,
+                    message_bytes_max: self.max_message_bytes,
+                    ping_interval: millis(self.ping_interval),
+                    ping_timeout: millis(self.ping_timeout),
+                },
+                policy: Policy {
+                    // Less than a second of leeway is none to a clock of whole seconds.
+                    leeway_s: self.leeway.as_secs(),
+                    issuer: self.issuer.clone(),
+                    audience: self.audience.clone(),
+                    user_claim: match self.user_claim.is_empty() {
+                        true => defaults.user_claim,
+                        false => self.user_claim.clone(),
+                    },
+                    ..defaults
+                },
+            },
+        })
+    }
+
+    fn ring(&self, secret: Option<&[u8]>) -> Result<Ring, ConfigError> {
+        let mut ring = Vec::new();
+        if let Some(secret) = secret {
+            let key = keys::load::secret(secret, Algorithm::HS256);
+            ring.push(key.map_err(ConfigError::Ring)?);
+        }
+        for path in &self.keys {
+            ring.extend(keys::load::file(path).map_err(|error| ConfigError::Keys {
+                path: path.clone(),
+                error,
+            })?);
+        }
+        for key in &ring {
+            tracing::info!(alg = %key.algorithm(), kid = key.kid(), "key loaded");
+        }
+        Ring::new(ring).map_err(ConfigError::Ring)
+    }
+
+    /// The places of the gate: what was asked for, or what the limit on descriptors leaves.
+    fn connections_max(&self) -> Result<usize, ConfigError> {
+        let limit = descriptors_max();
+        let Some(connections) = self.max_connections.map(u64::from) else {
+            let free = limit.saturating_sub(DESCRIPTORS_RESERVED).max(limit / 2);
+            return Ok(free.min(CONNECTIONS_DEFAULT_MAX) as usize);
+        };
+        let needed = connections + DESCRIPTORS_RESERVED.min(limit / 2);
+        if needed > limit {
+            return Err(ConfigError::Descriptors {
+                connections,
+                needed,
+                limit,
+            });
+        }
+        Ok(connections as usize)
+    }
+
+    fn frontend(
+        &self,
+        secret: Option<Vec<u8>>,
+        public: Option<SocketAddr>,
+    ) -> Result<FrontendSetup, ConfigError> {
+        let users = match (&self.users, public) {
+            (Some(path), _) => Users::load(path)?,
+            (None, Some(listener)) => return Err(ConfigError::DemoUser(listener)),
+            (None, None) => Users::demo(),
+        };
+        let own_gate = self.role.gate();
+        let default_gate = || format!("http://{GATE_LISTEN}");
+        Ok(FrontendSetup {
+            listen: self.frontend_listen,
+            users,
+            secret: secret.ok_or(ConfigError::NothingToSignWith)?,
+            token_ttl: self.token_ttl,
+            gate_url: match &self.gate_url {
+                None if !own_gate => Some(default_gate()),
+                given => given.clone(),
+            },
+            socketio_client: self.socketio_client.is_some(),
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+        })
+    }
+}
+
+fn read_client(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    fs::read(path).map_err(|error| ConfigError::Client {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// RLIMIT_NOFILE, raised as far as it goes: the soft limit is there for programs that use select(2).
+fn descriptors_max() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    // None is no limit at all.
+    current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The rules between flags, as a table.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn read(flags: &str) -> Result<Config, String> {
+    let flags = ["gatekeeper"].into_iter().chain(flags.split_whitespace());
+    let cli = Cli::try_parse_from(flags).map_err(|error| error.to_string())?;
+    cli.serve.read().map_err(|error| error.to_string())
+}
+
+/// `fault` is a part of the error's text; `None`: the flags are good.
+fn check(flags: &str, fault: Option<&str>, why: &str) {
+    match (read(flags), fault) {
+        (Ok(_), None) => {}
+        (Err(error), Some(fault)) => assert!(error.contains(fault), "{why}: {error}"),
+        (Ok(_), Some(_)) => panic!("{why}: `{flags}` was accepted"),
+        (Err(error), None) => panic!("{why}: {error}"),
+    }
+}
+
+const LONG: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn weak_secrets_stay_on_loopback() {
+    let long = format!("--secret {LONG}");
+    let public = format!("{long} --listen 0.0.0.0:0");
+    let users = tempfile::NamedTempFile::new().unwrap();
+    let hash = crate::frontend::users::hash("pw", crate::frontend::users::Cost::Embedded);
+    fs::write(&users, format!("ann,{hash}\n")).unwrap();
+    let users = format!("--users {}", users.path().display());
+    for (flags, fault, why) in [
+        (String::new(), None, "the demo, on loopback"),
+        ("--listen [::1]:0".into(), None, "loopback has two families"),
+        (
+            "--listen 0.0.0.0:0".into(),
+            Some("has 19 bytes"),
+            "the demo's secret, reachable",
+        ),
+        (
+            "--frontend-listen 0.0.0.0:0".into(),
+            Some("0.0.0.0:0 is not"),
+            "any listener counts",
+        ),
+        (
+            "--role gate --frontend-listen 0.0.0.0:0".into(),
+            None,
+            "but for one that is not opened",
+        ),
+        (
+            "--listen 0.0.0.0:0 --secret short".into(),
+            Some("has 5 bytes"),
+            "a short secret",
+        ),
+        (
+            public.clone(),
+            Some("demo user"),
+            "the demo user, reachable",
+        ),
+        (format!("{public} --role gate"), None, "a gate has no users"),
+        (format!("{public} {users}"), None, "nothing is weak"),
+        ("--secret short".into(), None, "short on loopback"),
+    ] {
+        check(&flags, fault, why);
+    }
+}
+
+#[test]
+fn flags_that_do_not_go_together_are_refused() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    fs::write(&key, jwk).unwrap();
+    let keys = format!("--keys {}", key.path().display());
+    for (flags, fault, why) in [
+        (
+            keys.clone(),
+            Some("signs tokens with --secret"),
+            "a public key signs nothing",
+        ),
+        (format!("{keys} --role gate"), None, "but it verifies"),
+        (format!("{keys} --secret {LONG}"), None, "beside a secret"),
+        (
+            "--keys /nonexistent".into(),
+            Some("--keys /nonexistent"),
+            "the flag and the file are named",
+        ),
+        ("--users /nonexistent".into(), Some("--users"), "likewise"),
+        (
+            "--socketio-client /nonexistent".into(),
+            Some("--socketio-client /nonexistent"),
+            "likewise",
+        ),
+        (
+            "--max-connections 4000000000".into(),
+            Some("descriptors"),
+            "more than the system allows",
+        ),
+        (
+            "--ping-interval 0".into(),
+            Some("ping-interval"),
+            "a ping each instant",
+        ),
+        ("--workers 0".into(), Some("workers"), "nobody to work"),
+        (
+            "--handshake-timeout 10x".into(),
+            Some("no unit of time"),
+            "a unit that is none",
+        ),
+        (
+            "--role gate --frontend-listen nowhere".into(),
+            Some("nowhere"),
+            "no address",
+        ),
+    ] {
+        check(&flags, fault, why);
+    }
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let config = read("").unwrap();
+    let gate = config.gate.unwrap();
+    assert_eq!(gate.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(gate.config.handshake_timeout, Duration::from_secs(10));
+    assert_eq!(gate.config.session.ping_interval, Duration::from_secs(25));
+    assert_eq!(gate.config.session.ping_timeout, Duration::from_secs(20));
+    assert_eq!(gate.config.session.app, App::Echo);
+    assert_eq!(gate.config.policy, Policy::default());
+    let frontend = config.frontend.unwrap();
+    assert_eq!(frontend.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(frontend.token_ttl, None);
+    assert_eq!(
+        frontend.gate_url, None,
+        "where the gate of this process listens"
+    );
+}
+
+#[test]
+fn a_lone_frontend_is_told_where_the_gate_is() {
+    for (flags, url) in [
+        ("--role frontend", "http://127.0.0.1:8080"),
+        ("--role frontend --gate-url http://gate:1", "http://gate:1"),
+    ] {
+        let config = read(flags).unwrap();
+        assert!(config.gate.is_none());
+        assert_eq!(config.frontend.unwrap().gate_url.as_deref(), Some(url));
+    }
+}

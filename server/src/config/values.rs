@@ -1,0 +1,234 @@
+//! The values that flags take, each parsed once into a type that cannot be wrong.
+
+use std::{env, fmt, fs, path::PathBuf, str::FromStr, time::Duration};
+
+/// What a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// The socket server alone.
+    Gate,
+    /// The login pages alone.
+    Frontend,
+    /// Both, each on its own port.
+    Both,
+}
+
+impl Role {
+    /// Does it run the gate?
+    pub fn gate(self) -> bool {
+        self != Role::Frontend
+    }
+
+    /// Does it run the frontend?
+    pub fn frontend(self) -> bool {
+        self != Role::Gate
+    }
+}
+
+/// Where the log's lines are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a machine: a JSON object per line.
+    Json,
+}
+
+/// A secret, or where it is. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The text itself.
+    Text(String),
+    /// `env:NAME`: the value of an environment variable, which other users' `ps` does not show.
+    Env(String),
+    /// `file:PATH`: a file's content, without the line's end that editors add.
+    File(PathBuf),
+}
+
+/// A secret that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The environment has no such variable, or it is not UTF-8.
+    #[error("--secret env:{0}: there is no such environment variable")]
+    NoVariable(String),
+    /// The file could not be read.
+    #[error("--secret file:{path}: {error}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// There is nothing in it.
+    #[error("--secret is empty")]
+    Empty,
+}
+
+impl Secret {
+    /// The secret's bytes, never empty.
+    pub fn read(&self) -> Result<Vec<u8>, SecretError> {
+        let bytes = match self {
+            Secret::Text(text) => text.clone().into_bytes(),
+            Secret::Env(name) => env::var(name)
+                .map_err(|_| SecretError::NoVariable(name.clone()))?
+                .into_bytes(),
+            Secret::File(path) => {
+                without_line_end(fs::read(path).map_err(|error| SecretError::File {
+                    path: path.clone(),
+                    error,
+                })?)
+            }
+        };
+        if bytes.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        Ok(bytes)
+    }
+}
+
+fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if let Some(name) = text.strip_prefix("env:") {
+            Secret::Env(name.to_owned())
+        } else if let Some(path) = text.strip_prefix("file:") {
+            Secret::File(path.into())
+        } else {
+            Secret::Text(text.to_owned())
+        })
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A time as a user writes it: `250ms`, `10s`, `1.5m`, `2h`; a bare number is in seconds.
+///
+/// # Errors
+/// What was written and what is allowed.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let number_bytes = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_bytes);
+    let unit_s = match unit {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{unit}` is no unit of time: ms, s, m or h")),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is no time such as 250ms, 10s or 2h"))?;
+    Duration::try_from_secs_f64(number * unit_s).map_err(|_| format!("`{text}` is too long"))
+}
+
+/// Numbers of processors as taskset(1) writes them, `0,2-3`: never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpuList(pub Vec<usize>);
+
+/// CPU_SETSIZE: what the kernel's fixed-size masks can name.
+const CPUS_MAX: usize = 1024;
+
+impl FromStr for CpuList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut cpus = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |number: &str| match number.trim().parse::<usize>() {
+                Ok(cpu) if cpu < CPUS_MAX => Ok(cpu),
+                _ => Err(format!(
+                    "`{part}` names no cpu: write numbers below {CPUS_MAX}, as in 0,2-3"
+                )),
+            };
+            cpus.extend(number(first)?..=number(last)?);
+        }
+        if cpus.is_empty() {
+            return Err(format!(
+                "`{text}` is no cpu: a range goes upwards, as in 2-3"
+            ));
+        }
+        cpus.sort_unstable();
+        cpus.dedup();
+        Ok(Self(cpus))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, expected) in [
+            ("250ms", Some(Duration::from_millis(250))),
+            ("10s", Some(Duration::from_secs(10))),
+            ("1.5m", Some(Duration::from_secs(90))),
+            ("2h", Some(Duration::from_secs(7200))),
+            ("0", Some(Duration::ZERO)),
+            ("10 s", None),
+            ("s", None),
+            ("-1s", None),
+            ("1e3s", None),
+            ("1d", None),
+            ("99999999999999999999h", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn cpus_are_listed() {
+        for (text, expected) in [
+            ("0", Some(vec![0])),
+            ("3,0-1", Some(vec![0, 1, 3])),
+            ("1,1", Some(vec![1])),
+            ("2-1", None),
+            ("", None),
+            ("a", None),
+            ("0-99999999", None),
+        ] {
+            assert_eq!(text.parse().ok(), expected.map(CpuList), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_read_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, "s3cret\r\n").unwrap();
+        let at = |path: &std::path::Path| format!("file:{}", path.display());
+        for (text, expected, why) in [
+            ("s3cret".to_owned(), Some(&b"s3cret"[..]), "the text itself"),
+            (at(&path), Some(b"s3cret"), "a file, without its line's end"),
+            (at(&folder.path().join("none")), None, "no such file"),
+            (
+                "env:GATEKEEPER_NO_SUCH_VARIABLE".to_owned(),
+                None,
+                "no such variable",
+            ),
+            (String::new(), None, "an empty secret signs nothing"),
+        ] {
+            let secret: Secret = text.parse().unwrap();
+            assert_eq!(secret.read().ok().as_deref(), expected, "{why}");
+            assert_eq!(format!("{secret:?}"), "Secret(..)", "never printed");
+        }
+    }
+}

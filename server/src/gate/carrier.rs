@@ -1,0 +1,139 @@
+//! Where a request carries its token.
+
+use std::borrow::Cow;
+
+use wire::http::{RequestHead, percent_decode};
+
+/// The member of the query and the cookie that carry a token, as in the original's `?token=`.
+pub const TOKEN_NAME: &str = "token";
+/// The subprotocol that the gate selects when it is offered.
+pub const SUBPROTOCOL: &str = "gatecrash";
+/// What stands before a token that is offered as a subprotocol: browsers can set no other header.
+const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
+
+/// The token that `head` carries, or `None` where no carrier is there.
+///
+/// The first carrier that is there decides, in this order: the query's `token`, `Authorization: Bearer` (RFC 6750
+/// section 2.1), a subprotocol `bearer.<token>`, the cookie `token`. The cookie counts only when the request's
+/// Origin is one of `origins`, because browsers send cookies for pages of any site. A query value that is not
+/// percent-encoded as it should be is handed on as it is: no verifier takes it for a token.
+pub fn token<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Cow<'b, str>> {
+    if let Some(raw) = head.query_value(TOKEN_NAME) {
+        return Some(percent_decode(raw).unwrap_or(Cow::Borrowed(raw)));
+    }
+    let plain = head
+        .header("authorization")
+        .and_then(bearer)
+        .or_else(|| from_subprotocol(head))
+        .or_else(|| from_cookie(head, origins))?;
+    Some(Cow::Borrowed(plain))
+}
+
+/// The credentials of the scheme `Bearer`, whose name has no case (RFC 9110 section 11.1).
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, credentials) = authorization.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| credentials.trim_start_matches(' '))
+}
+
+fn from_subprotocol<'b>(head: &RequestHead<'b>) -> Option<&'b str> {
+    offered(head).find_map(|protocol| protocol.strip_prefix(SUBPROTOCOL_TOKEN_PREFIX))
+}
+
+/// The subprotocols that a client offers, over all its headers of that name (RFC 6455 section 11.3.4).
+pub fn offered<'b>(head: &RequestHead<'b>) -> impl Iterator<Item = &'b str> {
+    head.headers()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))
+        .flat_map(|(_, list)| list.split(','))
+        .map(str::trim)
+}
+
+fn from_cookie<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<&'b str> {
+    let origin = head.header("origin")?;
+    if !origins.iter().any(|allowed| allowed == origin) {
+        return None;
+    }
+    head.cookie(TOKEN_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: &str, headers: &[&str], expected: Option<&str>, why: &str) {
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n",
+            headers.join("\r\n")
+        );
+        let head = head.replace("\r\n\r\n\r\n", "\r\n\r\n");
+        let head = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
+        let origins = ["http://front".to_owned()];
+        assert_eq!(token(&head, &origins).as_deref(), expected, "{why}");
+    }
+
+    #[test]
+    fn the_first_carrier_decides() {
+        const AUTHORIZATION: &str = "Authorization: Bearer a.a.a";
+        const PROTOCOL: &str = "Sec-WebSocket-Protocol: gatecrash, bearer.p.p.p";
+        const COOKIE: &str = "Cookie: x=1; token=c.c.c";
+        const ORIGIN: &str = "Origin: http://front";
+        for (target, headers, expected, why) in [
+            ("/ws", &[][..], None, "none at all"),
+            (
+                "/ws?token=q.q.q",
+                &[AUTHORIZATION, PROTOCOL, COOKIE, ORIGIN],
+                Some("q.q.q"),
+                "query first",
+            ),
+            (
+                "/ws?token=",
+                &[AUTHORIZATION],
+                Some(""),
+                "an empty one is there too",
+            ),
+            ("/ws?token=a%2Eb", &[], Some("a.b"), "percent-encoded"),
+            (
+                "/ws?token=a%zz",
+                &[],
+                Some("a%zz"),
+                "badly so: it stays what it is",
+            ),
+            (
+                "/ws",
+                &[PROTOCOL, AUTHORIZATION],
+                Some("a.a.a"),
+                "then the header",
+            ),
+            (
+                "/ws",
+                &["Authorization: bEARER  a.a.a"],
+                Some("a.a.a"),
+                "the scheme has no case",
+            ),
+            (
+                "/ws",
+                &["Authorization: Basic YTpi", PROTOCOL],
+                Some("p.p.p"),
+                "no bearer, no token",
+            ),
+            (
+                "/ws",
+                &[COOKIE, ORIGIN, PROTOCOL],
+                Some("p.p.p"),
+                "then the subprotocol",
+            ),
+            (
+                "/ws",
+                &["Sec-WebSocket-Protocol: a", PROTOCOL],
+                Some("p.p.p"),
+                "in any such header",
+            ),
+            ("/ws", &[COOKIE, ORIGIN], Some("c.c.c"), "then the cookie"),
+            ("/ws", &[COOKIE], None, "which needs an Origin"),
+            ("/ws", &[COOKIE, "Origin: http://evil"], None, "on the list"),
+        ] {
+            check(target, headers, expected, why);
+        }
+    }
+}

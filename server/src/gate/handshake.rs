@@ -1,0 +1,234 @@
+//! One request at the gate: from the bytes of its head to a session or to an answer.
+
+use std::borrow::Cow;
+
+use wire::{
+    engineio::{HttpError, Version},
+    http::{HeadError, RequestHead, UpgradeError, UpgradeRequest, write_switching_protocols},
+};
+
+use super::{
+    answers::{self, Answers},
+    carrier,
+};
+use crate::{
+    metrics::{Metrics, Outcome},
+    session::{Host, Reply, Session, engineio::EngineIo, websocket::WebSocket},
+    verify::Refusal,
+};
+
+/// The most bytes of a request's head: the longest token that is verified, and as much again for the rest.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Where the raw WebSocket is.
+pub const WEBSOCKET_PATH: &str = "/ws";
+/// Where Engine.IO is, as its clients expect it.
+pub const ENGINEIO_PATH: &str = "/socket.io/";
+/// Where Socket.IO's servers serve their client.
+pub const CLIENT_PATH: &str = "/socket.io/socket.io.js";
+
+/// What the gate answers by, the same for all its shards.
+#[derive(Debug)]
+pub struct Site {
+    /// Origins whose pages may use the token cookie.
+    pub origins: Vec<String>,
+    /// The Socket.IO client served at [`CLIENT_PATH`], if any.
+    pub socketio_client: Option<Vec<u8>>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Answers written once.
+    pub answers: Answers,
+}
+
+/// What came of the input so far.
+#[derive(Debug)]
+pub enum Step {
+    /// The head is not whole yet.
+    More,
+    /// Answered and counted: the connection ends once the reply is sent.
+    Answered,
+    /// A session began behind the first `used` bytes; its 101 is in the reply.
+    Opened {
+        /// The bytes of the head.
+        used: usize,
+        /// What lives on the socket from now on.
+        session: Session,
+    },
+}
+
+/// Takes the request at the front of `input`, of which the first `seen_bytes` were looked at before.
+///
+/// `authenticate_by_ns` is when the client must be authenticated, on the clock of `reply`.
+pub fn take(
+    input: &[u8],
+    seen_bytes: usize,
+    authenticate_by_ns: u64,
+    site: &Site,
+    host: &mut Host,
+    reply: &mut Reply<'_>,
+) -> Step {
+    if seen_bytes > 0 && !ends_head(input, seen_bytes) && input.len() <= HEAD_BYTES_MAX {
+        return Step::More;
+    }
+    let mut request = Request {
+        authenticate_by_ns,
+        site,
+        host,
+        reply,
+    };
+    match RequestHead::parse(input) {
+        Ok(Some(head)) if head.bytes <= HEAD_BYTES_MAX => request.route(&head),
+        Ok(None) if input.len() <= HEAD_BYTES_MAX => Step::More,
+        Ok(_) | Err(HeadError::TooManyHeaders) => request.answer(Outcome::HeadTooLarge, |out| {
+            answers::head_too_large(out, "the head is too large");
+        }),
+        Err(HeadError::Malformed(what)) => {
+            request.answer(Outcome::Malformed, |out| answers::bad_request(out, what))
+        }
+    }
+}
+
+/// Is there the end of a head among the bytes behind the first `seen_bytes`? Without this look a head that comes
+/// byte by byte would be parsed as often, at a cost that grows with its square.
+fn ends_head(input: &[u8], seen_bytes: usize) -> bool {
+    let from = seen_bytes.saturating_sub(3).min(input.len());
+    let fresh = &input[from..];
+    fresh.windows(2).any(|two| two == b"\n\n") || fresh.windows(3).any(|three| three == b"\n\r\n")
+}
+
+/// A request under way, and what answers it.
+struct Request<'r, 'o> {
+    authenticate_by_ns: u64,
+    site: &'r Site,
+    host: &'r mut Host,
+    reply: &'r mut Reply<'o>,
+}
+
+impl Request<'_, '_> {
+    fn route(&mut self, head: &RequestHead<'_>) -> Step {
+        match head.path() {
+            WEBSOCKET_PATH => self.websocket(head),
+            ENGINEIO_PATH => self.engineio(head),
+            path => self.page(head, path),
+        }
+    }
+
+    /// A raw WebSocket: the verdict decides between the 101 and the 401.
+    fn websocket(&mut self, head: &RequestHead<'_>) -> Step {
+        let upgrade = match UpgradeRequest::from_head(head) {
+            Ok(upgrade) => upgrade,
+            Err(error) => return self.no_upgrade(error),
+        };
+        let verdict = match carrier::token(head, &self.site.origins) {
+            Some(token) => self.host.admit(token.as_bytes()),
+            None => Err(Refusal::Missing),
+        };
+        match verdict {
+            Ok(user) => {
+                self.switch_protocols(head, &upgrade);
+                self.host.metrics.handshake(Outcome::Established);
+                let session = WebSocket::open(user, self.host, self.reply);
+                Step::Opened {
+                    used: head.bytes,
+                    session: Session::WebSocket(session),
+                }
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// Engine.IO: the 101 comes first, the verdict is told in the protocol's own words. The checks and their order
+    /// are those of the reference implementation.
+    fn engineio(&mut self, head: &RequestHead<'_>) -> Step {
+        if head.query_value("transport") != Some("websocket") {
+            return self.engineio_error(HttpError::UnknownTransport);
+        }
+        if head.query_value("sid").is_some() {
+            // Sessions do not outlive their connection, so no id is known.
+            return self.engineio_error(HttpError::UnknownSid);
+        }
+        if head.method != "GET" {
+            return self.engineio_error(HttpError::BadHandshakeMethod);
+        }
+        let Some(version) = head.query_value("EIO").and_then(Version::from_query) else {
+            return self.engineio_error(HttpError::UnsupportedProtocolVersion);
+        };
+        let Ok(upgrade) = UpgradeRequest::from_head(head) else {
+            return self.engineio_error(HttpError::BadRequest);
+        };
+        let token: Option<Cow<'_, str>> = carrier::token(head, &self.site.origins);
+        let verdict = token.map(|token| self.host.admit(token.as_bytes()));
+        if verdict == Some(Err(Refusal::TooLong)) {
+            return self.refuse(Refusal::TooLong);
+        }
+        self.switch_protocols(head, &upgrade);
+        let by_ns = self.authenticate_by_ns;
+        let session = EngineIo::open(version, verdict, by_ns, self.host, self.reply);
+        Step::Opened {
+            used: head.bytes,
+            session: Session::EngineIo(session),
+        }
+    }
+
+    /// Everything that is no socket.
+    fn page(&mut self, head: &RequestHead<'_>, path: &str) -> Step {
+        let site = self.site;
+        let write = |out: &mut Vec<u8>| match (path, &site.socketio_client) {
+            ("/healthz", _) => answers::ok(out, "text/plain; charset=utf-8", b"ok"),
+            ("/metrics", _) => {
+                let text = site.metrics.render();
+                answers::ok(
+                    out,
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    text.as_bytes(),
+                );
+            }
+            (CLIENT_PATH, Some(client)) => {
+                answers::ok(out, "text/javascript; charset=utf-8", client);
+            }
+            _ => answers::not_found(out),
+        };
+        self.answer(Outcome::Answered, |out| match head.method {
+            "GET" => write(out),
+            "HEAD" => answers::without_body(out, write),
+            _ => answers::bad_method(out),
+        })
+    }
+
+    fn switch_protocols(&mut self, head: &RequestHead<'_>, upgrade: &UpgradeRequest<'_>) {
+        let protocol = carrier::offered(head)
+            .any(|protocol| protocol == carrier::SUBPROTOCOL)
+            .then_some(carrier::SUBPROTOCOL);
+        write_switching_protocols(self.reply.out, upgrade.key, protocol);
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Step {
+        let site = self.site;
+        self.answer(Outcome::Refused(refusal), |out| {
+            site.answers.refuse(out, refusal)
+        })
+    }
+
+    fn no_upgrade(&mut self, error: UpgradeError) -> Step {
+        match error {
+            UpgradeError::NotGet => self.answer(Outcome::Answered, answers::bad_method),
+            UpgradeError::NoUpgrade | UpgradeError::BadVersion => {
+                self.answer(Outcome::Answered, answers::upgrade_required)
+            }
+            UpgradeError::NoHost | UpgradeError::BadKey => {
+                let what = error.to_string();
+                self.answer(Outcome::Malformed, |out| answers::bad_request(out, &what))
+            }
+        }
+    }
+
+    fn engineio_error(&mut self, error: HttpError) -> Step {
+        self.answer(Outcome::Answered, |out| answers::engineio(out, error))
+    }
+
+    fn answer(&mut self, outcome: Outcome, write: impl FnOnce(&mut Vec<u8>)) -> Step {
+        write(self.reply.out);
+        self.host.metrics.handshake(outcome);
+        Step::Answered
+    }
+}

@@ -1,0 +1,196 @@
+//! The gate: listeners, one shard per core, and the way of a connection from `accept` to its session.
+//!
+//! A shard is a bare thread with a reactor of its own. Shards share no lock: their listeners are dealt connections by
+//! the kernel, their counters are their own, and the places that [`admission`] counts are one atomic number.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/ws` | a raw WebSocket, or 401 with the reason, or 426 to what is no upgrade |
+//! | `/socket.io/` | Socket.IO over Engine.IO 3 or 4 on the WebSocket transport, or Engine.IO's errors |
+//! | `/socket.io/socket.io.js` | the Socket.IO client, when one was given |
+//! | `/healthz`, `/metrics` | `ok`; the counters in Prometheus' text format |
+
+pub mod admission;
+pub mod carrier;
+pub mod handshake;
+pub mod listener;
+
+mod answers;
+mod service;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Release},
+    },
+    thread,
+    time::Duration,
+};
+
+use reactor::{Clock, Shard, TimeSource, Waker};
+use tokio::{sync::oneshot, task::JoinSet};
+
+use crate::{
+    keys,
+    metrics::Metrics,
+    session::{Host, Settings},
+    verify::{Policy, Verifier},
+};
+use admission::Admission;
+use answers::Answers;
+use handshake::{HEAD_BYTES_MAX, Site};
+use service::{Drain, GateService, ShardState};
+
+/// What a gate is made of.
+#[derive(Clone, Debug)]
+pub struct GateConfig {
+    /// The cpus that shards are pinned to, in turn; empty: wherever the kernel puts them.
+    pub cpus: Vec<usize>,
+    /// Connections open at once, over all shards.
+    pub connections_max: usize,
+    /// From accept to authenticated.
+    pub handshake_timeout: Duration,
+    /// How long sockets may take to close when the gate goes down.
+    pub drain_within: Duration,
+    /// Origins whose pages may use the token cookie.
+    pub origins: Vec<String>,
+    /// The Socket.IO client to serve, if any.
+    pub socketio_client: Option<Vec<u8>>,
+    /// How sessions are run.
+    pub session: Settings,
+    /// What tokens must satisfy.
+    pub policy: Policy,
+}
+
+/// Beyond the longest message, what a socket's unused input may hold: the head of its frame, and what else one
+/// read brought along.
+const INPUT_SLACK_BYTES: usize = 64 * 1024;
+
+/// A running gate. Dropping it leaves its threads running; [`Gate::drain`] ends them.
+#[derive(Debug)]
+pub struct Gate {
+    addr: SocketAddr,
+    metrics: Metrics,
+    drain: Arc<Drain>,
+    wakers: Vec<Waker>,
+    running: JoinSet<Result<(), ShardFailed>>,
+}
+
+/// A shard ended before it was told to. It is our own fault or the kernel's, never a peer's.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardFailed {
+    /// A call that the loop depends on failed.
+    #[error("a shard of the gate failed: {0}")]
+    Io(#[from] io::Error),
+    /// A bug; the panic's message is in the log.
+    #[error("a shard of the gate panicked")]
+    Panicked,
+}
+
+impl Gate {
+    /// Starts a shard on each of `listeners`, which are all bound to one address. Needs a tokio runtime, which only
+    /// watches the shards' threads.
+    ///
+    /// Fails when an epoll set or a thread cannot be made, or a thread not be pinned.
+    pub fn start(
+        config: GateConfig,
+        keys: &keys::Store,
+        listeners: Vec<TcpListener>,
+    ) -> io::Result<Self> {
+        let first = listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let addr = first.local_addr()?;
+        let metrics = Metrics::new(listeners.len());
+        let site = Arc::new(Site {
+            origins: config.origins,
+            socketio_client: config.socketio_client,
+            metrics: metrics.clone(),
+            answers: Answers::prepare(),
+        });
+        let drain = Arc::new(Drain {
+            ordered: AtomicBool::new(false),
+            within: config.drain_within,
+        });
+        let admission = Arc::new(Admission::new(config.connections_max));
+        let settings = Arc::new(config.session);
+        let policy = Arc::new(config.policy);
+        let clock = Clock::start();
+        let input_bytes_max = HEAD_BYTES_MAX.max(settings.message_bytes_max as usize);
+        let mut gate = Self {
+            addr,
+            metrics: metrics.clone(),
+            drain: Arc::clone(&drain),
+            wakers: Vec::new(),
+            running: JoinSet::new(),
+        };
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let verifier = Verifier::new(Arc::clone(keys), Arc::clone(&policy));
+            let shard_metrics = Arc::clone(&metrics.shards()[index]);
+            let service = GateService {
+                host: Host::new(Arc::clone(&settings), verifier, shard_metrics),
+                site: Arc::clone(&site),
+                admission: Arc::clone(&admission),
+                handshake_timeout: config.handshake_timeout,
+                drain: Arc::clone(&drain),
+                state: ShardState::default(),
+            };
+            let options = reactor::Options {
+                cpu: pick(&config.cpus, index),
+                input_bytes_max: input_bytes_max + INPUT_SLACK_BYTES,
+                time: TimeSource::PerBatch,
+                ..reactor::Options::default()
+            };
+            let mut shard = Shard::new(service, clock, options)?;
+            shard.listen(listener)?;
+            gate.spawn(index, shard)?;
+        }
+        Ok(gate)
+    }
+
+    /// The address that the gate listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The gate's counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Goes down: no more connections, close frames with 1001 to all sessions, and an end when all sockets are gone
+    /// or their time is over. Await [`Gate::ended`] for it.
+    pub fn drain(&self) {
+        self.drain.ordered.store(true, Release);
+        for waker in &self.wakers {
+            waker.wake();
+        }
+    }
+
+    /// Waits for the next shard to end; `None` once all have. Unless the gate was drained, any end is a failure.
+    pub async fn ended(&mut self) -> Option<Result<(), ShardFailed>> {
+        let end = self.running.join_next().await?;
+        Some(end.unwrap_or(Err(ShardFailed::Panicked)))
+    }
+
+    fn spawn(&mut self, index: usize, shard: Shard<GateService>) -> io::Result<()> {
+        self.wakers.push(shard.waker());
+        let (told, end) = oneshot::channel();
+        thread::Builder::new()
+            .name(format!("gate-{index}"))
+            .spawn(move || {
+                let end = shard.run();
+                // Nobody waits any more when the process is on its way out.
+                let _ = told.send(end.map(drop).map_err(ShardFailed::Io));
+            })?;
+        // A panic drops the sender unused.
+        self.running
+            .spawn(async { end.await.unwrap_or(Err(ShardFailed::Panicked)) });
+        Ok(())
+    }
+}
+
+fn pick(cpus: &[usize], shard: usize) -> Option<usize> {
+    let place = shard.checked_rem(cpus.len())?;
+    cpus.get(place).copied()
+}

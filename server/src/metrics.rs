@@ -1,0 +1,219 @@
+//! What happened at the gate, counted per shard without a lock, and told in Prometheus' text format.
+//!
+//! Every accepted connection ends in exactly one [`Outcome`], so that the counters add up:
+//!
+//! ```text
+//! connections_accepted = sum(handshakes) + handshakes still under way
+//! handshakes{outcome="established"} = sum(sessions_ended) + sessions_open
+//! ```
+
+mod process;
+mod render;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::{session::End, verify::Refusal};
+
+/// A count that only grows, written by one shard and read by any.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the shard that owns the counter may call it, which spares the locked instruction.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// The count now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What became of an accepted connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Authenticated; a session began.
+    Established,
+    /// Its token was refused.
+    Refused(Refusal),
+    /// It was an ordinary HTTP request, or an upgrade to what is not here, and was answered.
+    Answered,
+    /// It broke HTTP, Engine.IO or Socket.IO before it was authenticated.
+    Malformed,
+    /// Its head was above a limit.
+    HeadTooLarge,
+    /// As many connections as allowed were open.
+    Full,
+    /// It was not authenticated in time.
+    Timeout,
+    /// The peer left before its verdict.
+    Abandoned,
+    /// The gate went down before its verdict.
+    Shutdown,
+}
+
+impl Outcome {
+    /// The outcome of a handshake that ended, by `end`, before its verdict.
+    pub fn without_verdict(end: End) -> Self {
+        match end {
+            End::HandshakeTimeout => Self::Timeout,
+            End::Shutdown => Self::Shutdown,
+            End::Protocol => Self::Malformed,
+            End::TooLong => Self::HeadTooLarge,
+            _ => Self::Abandoned,
+        }
+    }
+
+    /// Every outcome but the refusals, in the order of its counter.
+    const UNREFUSED: [Self; 8] = [
+        Self::Established,
+        Self::Answered,
+        Self::Malformed,
+        Self::HeadTooLarge,
+        Self::Full,
+        Self::Timeout,
+        Self::Abandoned,
+        Self::Shutdown,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Established => "established",
+            Self::Refused(_) => "refused",
+            Self::Answered => "answered",
+            Self::Malformed => "malformed",
+            Self::HeadTooLarge => "head_too_large",
+            Self::Full => "full",
+            Self::Timeout => "timeout",
+            Self::Abandoned => "abandoned",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// The counters of one shard, which alone writes them.
+#[derive(Debug)]
+pub struct ShardMetrics {
+    /// Connections that `accept` returned.
+    pub connections_accepted: Counter,
+    /// Those of them that are closed again.
+    pub connections_closed: Counter,
+    /// Failed calls of `accept`: descriptors or memory ran out.
+    pub accept_failures: Counter,
+    /// Messages and events that peers sent.
+    pub messages_received: Counter,
+    /// Messages, events and acknowledgements that the application sent.
+    pub messages_sent: Counter,
+    /// Bytes that peers sent, as far as they were used.
+    pub bytes_received: Counter,
+    /// Bytes written to peers.
+    pub bytes_sent: Counter,
+    /// By the place of the outcome in `Outcome::UNREFUSED`.
+    handshakes: [Counter; Outcome::UNREFUSED.len()],
+    /// By the place of the reason in `Refusal::ALL`.
+    refusals: [Counter; Refusal::ALL.len()],
+    /// By the place of the reason in `End::ALL`.
+    sessions_ended: [Counter; End::ALL.len()],
+}
+
+impl Default for ShardMetrics {
+    fn default() -> Self {
+        Self {
+            connections_accepted: Counter::default(),
+            connections_closed: Counter::default(),
+            accept_failures: Counter::default(),
+            messages_received: Counter::default(),
+            messages_sent: Counter::default(),
+            bytes_received: Counter::default(),
+            bytes_sent: Counter::default(),
+            handshakes: std::array::from_fn(|_| Counter::default()),
+            refusals: std::array::from_fn(|_| Counter::default()),
+            sessions_ended: std::array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+impl ShardMetrics {
+    /// Counts what became of one accepted connection.
+    pub fn handshake(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Refused(refusal) => place(Refusal::ALL, refusal).map(|i| &self.refusals[i]),
+            outcome => place(&Outcome::UNREFUSED, outcome).map(|i| &self.handshakes[i]),
+        };
+        if let Some(counter) = counter {
+            counter.add(1);
+        }
+    }
+
+    /// Counts the end of one established session.
+    pub fn session_ended(&self, end: End) {
+        if let Some(i) = place(&End::ALL, end) {
+            self.sessions_ended[i].add(1);
+        }
+    }
+}
+
+fn place<T: Copy + PartialEq>(all: &[T], one: T) -> Option<usize> {
+    all.iter().position(|&each| each == one)
+}
+
+/// The counters of all shards of a gate.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    shards: Arc<[Arc<ShardMetrics>]>,
+}
+
+impl Metrics {
+    /// Fresh counters for `shards` shards.
+    pub fn new(shards: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// The counters that shard `index` writes; shards are numbered from 0.
+    pub fn shards(&self) -> &[Arc<ShardMetrics>] {
+        &self.shards
+    }
+
+    /// Everything in Prometheus' text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        render::text(&self.shards, process::read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_and_end_has_its_counter() {
+        let metrics = ShardMetrics::default();
+        for outcome in Outcome::UNREFUSED {
+            metrics.handshake(outcome);
+        }
+        for &refusal in Refusal::ALL {
+            metrics.handshake(Outcome::Refused(refusal));
+        }
+        for end in End::ALL {
+            metrics.session_ended(end);
+            metrics.handshake(Outcome::without_verdict(end));
+        }
+        assert!(metrics.refusals.iter().all(|counter| counter.get() == 1));
+        assert!(
+            metrics
+                .sessions_ended
+                .iter()
+                .all(|counter| counter.get() == 1)
+        );
+        let handshakes: u64 = metrics.handshakes.iter().map(Counter::get).sum();
+        assert_eq!(
+            handshakes as usize,
+            Outcome::UNREFUSED.len() + End::ALL.len()
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! Prometheus' text exposition format, version 0.0.4.
+
+use std::{fmt::Write, sync::Arc};
+
+use super::{Counter, Outcome, ShardMetrics, process::Process};
+use crate::{session::End, verify::Refusal};
+
+/// The sums over all `shards`, then the process.
+pub fn text(shards: &[Arc<ShardMetrics>], process: Process) -> String {
+    let mut page = Page::default();
+    let sum = |of: &dyn Fn(&ShardMetrics) -> &Counter| -> u64 {
+        shards.iter().map(|shard| of(shard).get()).sum()
+    };
+
+    let accepted = sum(&|shard| &shard.connections_accepted);
+    let closed = sum(&|shard| &shard.connections_closed);
+    page.counter(
+        "gatekeeper_connections_accepted_total",
+        "Connections accepted.",
+        accepted,
+    );
+    page.gauge(
+        "gatekeeper_connections_open",
+        "Connections open now, authenticated or not.",
+        accepted.saturating_sub(closed) as f64,
+    );
+    page.counter(
+        "gatekeeper_accept_failures_total",
+        "Connections not accepted for want of descriptors or memory.",
+        sum(&|shard| &shard.accept_failures),
+    );
+
+    page.head(
+        "gatekeeper_handshakes_total",
+        "Accepted connections by what became of them, refusals by their reason.",
+        "counter",
+    );
+    for (i, outcome) in Outcome::UNREFUSED.into_iter().enumerate() {
+        let labels = [("outcome", outcome.as_str())];
+        page.sample(
+            "gatekeeper_handshakes_total",
+            &labels,
+            sum(&|s| &s.handshakes[i]),
+        );
+    }
+    for (i, &refusal) in Refusal::ALL.iter().enumerate() {
+        let refused = Outcome::Refused(refusal);
+        let labels = [("outcome", refused.as_str()), ("reason", refusal.as_str())];
+        page.sample(
+            "gatekeeper_handshakes_total",
+            &labels,
+            sum(&|s| &s.refusals[i]),
+        );
+    }
+
+    let established = sum(&|shard| &shard.handshakes[0]);
+    let ended: u64 = (0..End::ALL.len())
+        .map(|i| sum(&|shard| &shard.sessions_ended[i]))
+        .sum();
+    page.gauge(
+        "gatekeeper_sessions_open",
+        "Authenticated sessions now.",
+        established.saturating_sub(ended) as f64,
+    );
+    page.head(
+        "gatekeeper_sessions_ended_total",
+        "Authenticated sessions by why they ended.",
+        "counter",
+    );
+    for (i, end) in End::ALL.into_iter().enumerate() {
+        let labels = [("reason", end.as_str())];
+        page.sample(
+            "gatekeeper_sessions_ended_total",
+            &labels,
+            sum(&|s| &s.sessions_ended[i]),
+        );
+    }
+
+    for (name, help, value) in [
+        (
+            "gatekeeper_messages_received_total",
+            "Messages and events that peers sent.",
+            sum(&|shard| &shard.messages_received),
+        ),
+        (
+            "gatekeeper_messages_sent_total",
+            "Messages, events and acknowledgements sent by the application.",
+            sum(&|shard| &shard.messages_sent),
+        ),
+        (
+            "gatekeeper_received_bytes_total",
+            "Bytes that peers sent.",
+            sum(&|shard| &shard.bytes_received),
+        ),
+        (
+            "gatekeeper_sent_bytes_total",
+            "Bytes written to peers.",
+            sum(&|shard| &shard.bytes_sent),
+        ),
+    ] {
+        page.counter(name, help, value);
+    }
+
+    page.head(
+        "process_cpu_seconds_total",
+        "Processor time, user and system.",
+        "counter",
+    );
+    page.sample("process_cpu_seconds_total", &[], process.cpu_s);
+    if let Some(bytes) = process.resident_bytes {
+        page.gauge(
+            "process_resident_memory_bytes",
+            "Resident memory.",
+            bytes as f64,
+        );
+    }
+    if let Some(fds) = process.open_fds {
+        page.gauge("process_open_fds", "Open descriptors.", fds as f64);
+    }
+    page.0
+}
+
+/// The page so far. Names, helps and labels are our own constants, so nothing needs escaping.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, help, "counter");
+        self.sample(name, &[], value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.head(name, help, "gauge");
+        self.sample(name, &[], value);
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.0.push_str(name);
+        for (i, (label, text)) in labels.iter().enumerate() {
+            let before = if i == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{label}=\"{text}\"");
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn shards_are_summed() {
+        let metrics = Metrics::new(2);
+        for shard in metrics.shards() {
+            shard.connections_accepted.add(3);
+            shard.connections_closed.add(1);
+            shard.handshake(Outcome::Established);
+            shard.handshake(Outcome::Established);
+            shard.handshake(Outcome::Refused(Refusal::Expired));
+            shard.session_ended(End::Client);
+        }
+        let page = metrics.render();
+        for (line, why) in [
+            ("gatekeeper_connections_accepted_total 6", "the sum of both"),
+            ("gatekeeper_connections_open 4", "accepted less closed"),
+            (
+                r#"gatekeeper_handshakes_total{outcome="established"} 4"#,
+                "by outcome",
+            ),
+            (
+                r#"gatekeeper_handshakes_total{outcome="refused",reason="expired"} 2"#,
+                "a refusal by its reason",
+            ),
+            ("gatekeeper_sessions_open 2", "established less ended"),
+            (
+                r#"gatekeeper_sessions_ended_total{reason="client"} 2"#,
+                "by reason",
+            ),
+            (
+                "# TYPE process_cpu_seconds_total counter",
+                "every family has its type",
+            ),
+        ] {
+            assert!(page.lines().any(|l| l == line), "{why}: {line}\nin\n{page}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Engine.IO 3 and 4 over the WebSocket transport: the open packet, heartbeats, and the packets between.
+
+use std::borrow::Cow;
+use wire::{
+    engineio::{Packet, Version, decode_binary},
+    frame::{Decoder, Message, OpCode, Side, write_close, write_frame},
+};
+
+use super::{
+    End, Host, Reply, close_code,
+    socketio::{Client, Verdict},
+    websocket::{echo_close, fail},
+};
+
+/// An Engine.IO session with the one Socket.IO client it carries.
+#[derive(Debug)]
+pub struct EngineIo {
+    frames: Decoder,
+    /// When the heartbeat is next due. Version 4: the next ping, or the end of the wait for its pong.
+    /// Version 3, where the client pings: the end of the wait for any packet.
+    beat_ns: u64,
+    client: Client,
+    version: Version,
+    /// Version 4: a ping is on its way.
+    pong_due: bool,
+}
+
+impl EngineIo {
+    /// Opens a session; the 101 is already in `reply`.
+    ///
+    /// `verdict` is that of the upgrade's token, `None` when the upgrade had none: version 4 may send it with
+    /// its connect packet until `authenticate_by_ns`.
+    pub fn open(
+        version: Version,
+        verdict: Verdict,
+        authenticate_by_ns: u64,
+        host: &mut Host,
+        reply: &mut Reply<'_>,
+    ) -> Self {
+        write_frame(reply.out, OpCode::Text, host.open_packet(version), None);
+        let client = Client::open(version, verdict, authenticate_by_ns, host, reply);
+        let mut session = Self {
+            frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
+            beat_ns: reply.after(host.settings.ping_interval),
+            client,
+            version,
+            pong_due: false,
+        };
+        session.heard(host, reply);
+        session.call_when_due(reply);
+        session
+    }
+
+    /// Takes the frames at the front of `input`; answers how many bytes they were.
+    pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
+        let mut used = 0;
+        while reply.end.is_none() {
+            let step = match self.frames.next(&mut input[used..]) {
+                Ok(Some(step)) => step,
+                Ok(None) => break,
+                Err(error) => {
+                    fail(&error, reply);
+                    return input.len();
+                }
+            };
+            used += step.used;
+            match step.message {
+                None | Some(Message::Pong(_)) => {}
+                Some(Message::Text(text)) => self.text(&text, host, reply),
+                Some(Message::Binary(bytes)) => self.binary(&bytes, host, reply),
+                Some(Message::Ping(payload)) => write_frame(reply.out, OpCode::Pong, payload, None),
+                Some(Message::Close { code, .. }) => {
+                    echo_close(code, reply);
+                    reply.end = Some(End::Client);
+                }
+            }
+        }
+        used
+    }
+
+    /// A heartbeat is due, or the client's time in its stage is over.
+    pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
+        if let Some((end, why)) = self.client.overdue(reply.now_ns) {
+            return close(close_code::NORMAL, why, end, reply);
+        }
+        if reply.now_ns >= self.beat_ns {
+            if self.pong_due || self.version == Version::V3 {
+                return close(close_code::NORMAL, "ping timeout", End::PingTimeout, reply);
+            }
+            write_frame(reply.out, OpCode::Text, b"2", None);
+            self.pong_due = true;
+            self.beat_ns = reply.after(host.settings.ping_timeout);
+        }
+        self.call_when_due(reply);
+    }
+
+    fn text(&mut self, text: &str, host: &mut Host, reply: &mut Reply<'_>) {
+        let packet = match Packet::decode(text) {
+            Ok(packet) => packet,
+            Err(error) => return broken(&error, reply),
+        };
+        self.heard(host, reply);
+        match (packet, self.version) {
+            (Packet::Message(text), version) => {
+                self.client.packet(text, version, host, reply);
+                self.call_when_due(reply);
+            }
+            (Packet::Ping(probe), Version::V3) => {
+                let mut pong = Cow::Borrowed("3");
+                if !probe.is_empty() {
+                    pong.to_mut().push_str(probe);
+                }
+                write_frame(reply.out, OpCode::Text, pong.as_bytes(), None);
+            }
+            (Packet::Pong(_), Version::V4) => {
+                self.pong_due = false;
+                self.beat_ns = reply.after(host.settings.ping_interval);
+                self.call_when_due(reply);
+            }
+            (Packet::Close, _) => close(close_code::NORMAL, "", End::Client, reply),
+            (Packet::Noop | Packet::Upgrade, _) => {}
+            (Packet::Open(_), _) => broken(&"only the server opens", reply),
+            (Packet::Ping(_), Version::V4) => broken(&"only the server pings", reply),
+            (Packet::Pong(_), Version::V3) => broken(&"only the client pings", reply),
+        }
+    }
+
+    fn binary(&mut self, bytes: &[u8], host: &mut Host, reply: &mut Reply<'_>) {
+        self.heard(host, reply);
+        match decode_binary(self.version, bytes) {
+            Ok(payload) => self.client.attachment(payload, self.version, host, reply),
+            Err(error) => broken(&error, reply),
+        }
+    }
+
+    /// Version 3 takes every packet for a sign of life; version 4 asks for its pong.
+    fn heard(&mut self, host: &Host, reply: &Reply<'_>) {
+        if self.version == Version::V3 {
+            let settings = &host.settings;
+            self.beat_ns = reply.after(settings.ping_interval + settings.ping_timeout);
+        }
+    }
+
+    fn call_when_due(&self, reply: &mut Reply<'_>) {
+        reply.deadline_ns = Some(self.beat_ns.min(self.client.stage_ends_ns()));
+    }
+
+    /// Gives up what the client still holds, by `end`.
+    pub(super) fn ended(self, end: End, host: &mut Host) {
+        self.client.ended(end, host);
+    }
+}
+
+/// Closes on a packet that breaks the protocol; nothing of it is repeated to the peer but its fault.
+pub(super) fn broken(error: &dyn std::fmt::Display, reply: &mut Reply<'_>) {
+    close(
+        close_code::PROTOCOL_ERROR,
+        &error.to_string(),
+        End::Protocol,
+        reply,
+    );
+}
+
+fn close(code: u16, reason: &str, end: End, reply: &mut Reply<'_>) {
+    write_close(reply.out, code, reason, None);
+    reply.end = Some(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        app::App,
+        testing::{frame, host, told},
+    };
+    use super::*;
+    use crate::session::users::UserId;
+
+    const S: u64 = 1_000_000_000;
+
+    /// What happens to a session, and when.
+    enum Event {
+        Text(&'static str),
+        Binary(&'static [u8]),
+        Deadline,
+    }
+    use Event::{Binary, Deadline, Text};
+
+    type Play<'e> = (u64, Event, &'e [&'e str], Option<u64>);
+
+    /// Connects, then plays `events`, each with its second, its answers and the deadline in seconds, if it is set anew.
+    fn check(version: Version, events: &[Play<'_>], end: Option<End>) {
+        let mut host = host(App::Echo);
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, 0);
+        let verdict = Some(Ok(UserId::NOBODY));
+        let mut session = EngineIo::open(version, verdict, 10 * S, &mut host, &mut reply);
+        if version == Version::V4 {
+            let mut connect = frame(OpCode::Text, b"40");
+            session.received(&mut connect, &mut host, &mut reply);
+        }
+        let mut ended = None;
+        for (i, (at_s, event, answers, deadline_s)) in events.iter().enumerate() {
+            assert_eq!(ended, None, "event {i} comes after the end");
+            let mut out = Vec::new();
+            let mut reply = Reply::new(&mut out, at_s * S);
+            let mut input = match event {
+                Text(text) => frame(OpCode::Text, text.as_bytes()),
+                Binary(bytes) => frame(OpCode::Binary, bytes),
+                Deadline => Vec::new(),
+            };
+            match event {
+                Deadline => session.deadline(&mut host, &mut reply),
+                _ => {
+                    let used = session.received(&mut input, &mut host, &mut reply);
+                    assert_eq!(used, input.len(), "event {i}");
+                }
+            }
+            ended = reply.end;
+            let deadline_ns = reply.deadline_ns.filter(|_| ended.is_none());
+            assert_eq!(told(out), *answers, "event {i}");
+            assert_eq!(deadline_ns.map(|ns| ns / S), *deadline_s, "event {i}");
+        }
+        assert_eq!(ended, end);
+    }
+
+    #[test]
+    fn version_4_pings_by_itself() {
+        check(
+            Version::V4,
+            &[
+                (25, Deadline, &["T:2"], Some(45)),
+                (30, Text("3"), &[], Some(55)),
+                (55, Deadline, &["T:2"], Some(75)),
+                (75, Deadline, &["C:1000"], None),
+            ],
+            Some(End::PingTimeout),
+        );
+    }
+
+    #[test]
+    fn version_3_answers_pings() {
+        check(
+            Version::V3,
+            &[
+                (10, Text("2"), &["T:3"], None),
+                (11, Text("2probe"), &["T:3probe"], None),
+                (45, Deadline, &[], Some(56)),
+                (56, Deadline, &["C:1000"], None),
+            ],
+            Some(End::PingTimeout),
+        );
+    }
+
+    #[test]
+    fn packets_out_of_place_end_the_session() {
+        for (version, event, why) in [
+            (Version::V4, Text("2"), "in version 4 the server pings"),
+            (Version::V3, Text("3"), "in version 3 the client pings"),
+            (Version::V4, Text("0{}"), "the server opens"),
+            (Version::V4, Text("9"), "there is no packet 9"),
+            (Version::V4, Text(""), "nor an empty one"),
+            (Version::V4, Binary(b"a"), "no binary event announced it"),
+        ] {
+            let _ = why;
+            check(
+                version,
+                &[(1, event, &["C:1002"], None)],
+                Some(End::Protocol),
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_may_close() {
+        check(
+            Version::V4,
+            &[(1, Text("1"), &["C:1000"], None)],
+            Some(End::Client),
+        );
+        check(
+            Version::V3,
+            &[(1, Text("1"), &["C:1000"], None)],
+            Some(End::Client),
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! A raw WebSocket behind the gate (RFC 6455): messages to the application, pings, the closing handshake.
+
+use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
+
+use super::{End, Host, Reply, close_code, users::UserId};
+
+/// An authenticated raw WebSocket.
+#[derive(Debug)]
+pub struct WebSocket {
+    frames: Decoder,
+    /// When the peer was last heard of.
+    heard_ns: u64,
+    user: UserId,
+    /// A ping is on its way and nothing was heard since.
+    pong_due: bool,
+}
+
+impl WebSocket {
+    /// A session for `user`, whose hold it takes over; the 101 is already in `reply`.
+    pub fn open(user: UserId, host: &mut Host, reply: &mut Reply<'_>) -> Self {
+        reply.deadline_ns = Some(reply.after(host.settings.ping_interval));
+        Self {
+            frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
+            heard_ns: reply.now_ns,
+            user,
+            pong_due: false,
+        }
+    }
+
+    /// Whose session it is.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Takes the frames at the front of `input`; answers how many bytes they were.
+    pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
+        self.heard_ns = reply.now_ns;
+        self.pong_due = false;
+        let mut used = 0;
+        while reply.end.is_none() {
+            let step = match self.frames.next(&mut input[used..]) {
+                Ok(Some(step)) => step,
+                Ok(None) => break,
+                Err(error) => {
+                    fail(&error, reply);
+                    return input.len();
+                }
+            };
+            used += step.used;
+            if let Some(message) = step.message {
+                answer(message, host, reply);
+            }
+        }
+        used
+    }
+
+    /// Asks a silent peer for a sign of life, or gives it up.
+    pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
+        if self.pong_due {
+            write_close(reply.out, close_code::NORMAL, "ping timeout", None);
+            reply.end = Some(End::PingTimeout);
+            return;
+        }
+        let silent_ns = reply.now_ns.saturating_sub(self.heard_ns);
+        let interval_ns = host.settings.ping_interval.as_nanos() as u64;
+        if silent_ns < interval_ns {
+            reply.deadline_ns = Some(self.heard_ns.saturating_add(interval_ns));
+        } else {
+            write_frame(reply.out, OpCode::Ping, &[], None);
+            self.pong_due = true;
+            reply.deadline_ns = Some(reply.after(host.settings.ping_timeout));
+        }
+    }
+}
+
+fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
+    let (opcode, payload) = match &message {
+        Message::Text(text) => (OpCode::Text, text.as_bytes()),
+        Message::Binary(bytes) => (OpCode::Binary, &bytes[..]),
+        Message::Ping(payload) => return write_frame(reply.out, OpCode::Pong, payload, None),
+        Message::Pong(_) => return,
+        Message::Close { code, .. } => {
+            echo_close(*code, reply);
+            reply.end = Some(End::Client);
+            return;
+        }
+    };
+    host.metrics.messages_received.add(1);
+    if host.settings.app.echoes() {
+        write_frame(reply.out, opcode, payload, None);
+        host.metrics.messages_sent.add(1);
+    }
+}
+
+/// Answers a close frame with its own code (RFC 6455 section 5.5.1); one without a code likewise.
+pub(super) fn echo_close(code: Option<u16>, reply: &mut Reply<'_>) {
+    match code {
+        Some(code) => write_close(reply.out, code, "", None),
+        None => write_frame(reply.out, OpCode::Close, &[], None),
+    }
+}
+
+/// Closes on a peer that broke the framing, with the code for how it did.
+pub(super) fn fail(error: &wire::frame::ProtocolError, reply: &mut Reply<'_>) {
+    write_close(reply.out, error.close_code(), &error.to_string(), None);
+    reply.end = Some(match error {
+        wire::frame::ProtocolError::TooLong { .. } => End::TooLong,
+        _ => End::Protocol,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        app::App,
+        testing::{frame, host, told},
+    };
+    use super::*;
+
+    fn check(app: App, input: &[u8], answers: &[&str], end: Option<End>, why: &str) {
+        let mut host = host(app);
+        // Every cut of the input must come to the same, as the reactor hands it over.
+        for cut in 0..=input.len() {
+            let mut out = Vec::new();
+            let mut reply = Reply::new(&mut out, 0);
+            let mut session = WebSocket::open(UserId::NOBODY, &mut host, &mut reply);
+            let mut held = Vec::new();
+            for part in [&input[..cut], &input[cut..]] {
+                held.extend_from_slice(part);
+                let used = session.received(&mut held, &mut host, &mut reply);
+                held.drain(..used);
+            }
+            assert_eq!(reply.end, end, "{why}, cut at {cut}");
+            assert_eq!(told(out), answers, "{why}, cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn frames_are_answered() {
+        let text = frame(OpCode::Text, "gr\u{fc}n".as_bytes());
+        let binary = frame(OpCode::Binary, b"\x01\x02");
+        let ping = frame(OpCode::Ping, b"hi");
+        let pong = frame(OpCode::Pong, b"hi");
+        let close = frame(OpCode::Close, &[0x03, 0xe9]);
+        let bare_close = frame(OpCode::Close, &[]);
+        let after_close = [&close[..], &text].concat();
+        let unmasked = b"\x81\x01a";
+        let not_utf8 = frame(OpCode::Text, b"\xff");
+        let long = frame(OpCode::Binary, &[0; 1001]);
+        let (client, broken) = (Some(End::Client), Some(End::Protocol));
+        for (app, input, answers, end, why) in [
+            (
+                App::Echo,
+                &text[..],
+                &["T:gr\u{fc}n"][..],
+                None,
+                "text comes back",
+            ),
+            (
+                App::Echo,
+                &binary,
+                &["B:\x01\x02"],
+                None,
+                "binary comes back",
+            ),
+            (App::Idle, &text, &[], None, "idle says nothing"),
+            (
+                App::Idle,
+                &ping,
+                &["Q:hi"],
+                None,
+                "a ping is answered by every application",
+            ),
+            (App::Echo, &pong, &[], None, "a pong is not"),
+            (
+                App::Echo,
+                &close,
+                &["C:1001"],
+                client,
+                "a close is answered with its code",
+            ),
+            (App::Echo, &bare_close, &["C:0"], client, "or without one"),
+            (
+                App::Echo,
+                &after_close,
+                &["C:1001"],
+                client,
+                "nothing counts after a close",
+            ),
+            (
+                App::Echo,
+                unmasked,
+                &["C:1002"],
+                broken,
+                "clients mask (section 5.1)",
+            ),
+            (App::Echo, &not_utf8, &["C:1007"], broken, "text is UTF-8"),
+            (
+                App::Echo,
+                &long,
+                &["C:1009"],
+                Some(End::TooLong),
+                "above the limit",
+            ),
+        ] {
+            check(app, input, answers, end, why);
+        }
+    }
+
+    #[test]
+    fn a_silent_peer_is_pinged_then_given_up() {
+        const S: u64 = 1_000_000_000;
+        let mut host = host(App::Idle);
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, 0);
+        let mut session = WebSocket::open(UserId::NOBODY, &mut host, &mut reply);
+        assert_eq!(reply.deadline_ns, Some(25 * S));
+
+        let mut at = |now_ns, input: Option<Vec<u8>>| {
+            let mut out = Vec::new();
+            let mut reply = Reply::new(&mut out, now_ns);
+            match input {
+                Some(mut input) => {
+                    session.received(&mut input, &mut host, &mut reply);
+                }
+                None => session.deadline(&mut host, &mut reply),
+            }
+            let (deadline_ns, end) = (reply.deadline_ns, reply.end);
+            (told(out), deadline_ns.map(|ns| ns / S), end)
+        };
+        let pong = || Some(frame(OpCode::Pong, b""));
+        let text = || Some(frame(OpCode::Text, b"a"));
+        for (now_s, input, answers, deadline_s, end, why) in [
+            (
+                10,
+                text(),
+                &[][..],
+                None,
+                None,
+                "the deadline stays where it is",
+            ),
+            (
+                25,
+                None,
+                &[],
+                Some(35),
+                None,
+                "heard at 10: not silent for long enough",
+            ),
+            (
+                35,
+                None,
+                &["P:"],
+                Some(55),
+                None,
+                "a ping, and the time for its pong",
+            ),
+            (36, pong(), &[], None, None, "heard again"),
+            (55, None, &[], Some(61), None, "so no timeout"),
+            (61, None, &["P:"], Some(81), None, "the next ping"),
+            (
+                81,
+                None,
+                &["C:1000"],
+                None,
+                Some(End::PingTimeout),
+                "given up",
+            ),
+        ] {
+            let (told, deadline, ended) = at(now_s * S, input);
+            assert_eq!(told, answers, "{why}");
+            assert_eq!((deadline, ended), (deadline_s, end), "{why}");
+        }
+    }
+}
