@@ -1,1 +1,16 @@
-//! .
+//! Load tests for services that let sockets in by JSON Web Token.
+
+pub mod cli;
+pub mod scenario;
+
+pub mod arrival;
+pub mod expression;
+
+pub mod login;
+pub mod target;
+pub mod tokens;
+
+pub mod environment;
+
+pub mod outcome;
+pub mod recorder;

@@ -1,0 +1,291 @@
+//! The command line, as raw as it was typed: what it means is decided by [`crate::scenario`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+use url::Url;
+
+use crate::arrival::Arrivals;
+use crate::expression::Expression;
+use crate::scenario::{
+    Claims, EngineIo, HeaderText, Hold, LoginMethod, PerSecond, Period, Pin, ProtocolName,
+    SecretSource, TokenIn, TokenPer, TokenSourceName, UserText, from_text, many_from_text,
+};
+
+/// Load tests for services that let sockets in by JSON Web Token.
+#[derive(Debug, Parser)]
+#[command(name = "gatecrash", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One run: log in, fetch tokens, open authenticated sockets, hold them, talk over them, report
+    ///
+    /// Without --target it starts a server of its own on free loopback ports. Exit codes: 0 pass, 2 usage, 96 false
+    /// accept, 97 invalid run, 99 threshold, 104 bad configuration or unreachable target, 105 stopped by a signal.
+    Run(Box<RunArgs>),
+    /// The server by itself, the same as `gatekeeper`
+    Serve(Box<gatekeeper::config::ServeArgs>),
+}
+
+/// What a run is asked to do, by flags or by the same names in a scenario file; what is `None` or empty was not said.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RunArgs {
+    /// A file with the flags' names as keys; flags go before it
+    #[arg(value_name = "SCENARIO.toml")]
+    #[serde(skip)]
+    pub scenario: Option<PathBuf>,
+
+    /// Where the sockets go: http, https, ws or wss [default: the embedded server]
+    #[arg(long, value_name = "URL", help_heading = "Target")]
+    #[serde(deserialize_with = "from_text")]
+    pub target: Option<Url>,
+    /// What is spoken [default: socketio; websocket where the target is ws:// or wss://]
+    #[arg(long, value_enum, value_name = "PROTOCOL", help_heading = "Target")]
+    pub protocol: Option<ProtocolName>,
+    /// Version of Engine.IO: 4 for Socket.IO 3 and 4, 3 for Socket.IO 1 and 2 [default: 4]
+    #[arg(long, value_name = "3|4", help_heading = "Target")]
+    #[serde(deserialize_with = "from_text")]
+    pub eio: Option<EngineIo>,
+    /// Path of the handshake [default: /socket.io/ or /ws, or the path of a ws:// target]
+    #[arg(long, help_heading = "Target")]
+    pub path: Option<String>,
+    /// Sent with every handshake, as `Name: value`; repeatable
+    #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Target")]
+    #[serde(deserialize_with = "many_from_text")]
+    pub header: Vec<HeaderText>,
+    /// Does not check certificates
+    #[arg(short = 'k', long, num_args = 0, default_missing_value = "true", help_heading = "Target")]
+    pub insecure: Option<bool>,
+    /// A server on this machine whose processor time and memory are read
+    #[arg(long, value_name = "PID", help_heading = "Target")]
+    pub server_pid: Option<u32>,
+
+    /// Sockets to open in all [default: 5000, or as many as --duration has time for]
+    #[arg(short, long, value_name = "N", help_heading = "Load")]
+    pub connections: Option<u64>,
+    /// Open model: arrivals per second, whatever the target does [default: 500/s]
+    #[arg(short, long, value_name = "R/s", help_heading = "Load", conflicts_with = "concurrency")]
+    #[serde(deserialize_with = "from_text")]
+    pub rate: Option<PerSecond>,
+    /// Gaps of the open model [default: uniform]
+    #[arg(long, value_enum, value_name = "ARRIVALS", help_heading = "Load")]
+    pub arrivals: Option<Arrivals>,
+    /// Closed model, in place of --rate: handshakes in flight, each beginning as another ends
+    #[arg(long, value_name = "K", help_heading = "Load")]
+    pub concurrency: Option<u32>,
+    /// Arrivals end then; with --connections, whichever comes first [default: until --connections]
+    #[arg(long, value_name = "D", help_heading = "Load")]
+    #[serde(deserialize_with = "from_text")]
+    pub duration: Option<Period>,
+    /// Of schedules and choices: equal seeds give equal schedules [default: 1]
+    #[arg(long, value_name = "S", help_heading = "Load")]
+    pub seed: Option<u64>,
+    /// Threads that make the load [default: one per processor that is left to it]
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    pub workers: Option<usize>,
+    /// Whether generator and embedded server keep to processors of their own [default: auto]
+    #[arg(long, value_enum, value_name = "PIN", help_heading = "Load")]
+    pub pin: Option<Pin>,
+
+    /// How long a socket stays: a duration, or until the run's end; 0s closes at once [default: end]
+    #[arg(long, value_name = "D|end", help_heading = "Sockets")]
+    #[serde(deserialize_with = "from_text")]
+    pub hold: Option<Hold>,
+    /// Messages per socket, each to be answered [default: 1 on the embedded server, 0 with --target]
+    #[arg(long, value_name = "N", help_heading = "Sockets")]
+    pub echo: Option<u32>,
+    /// Planned messages per second and socket [default: each follows the answer before it]
+    #[arg(long, value_name = "R/s", help_heading = "Sockets")]
+    #[serde(deserialize_with = "from_text")]
+    pub message_rate: Option<PerSecond>,
+    /// Bytes of a message's payload [default: 32]
+    #[arg(long, value_name = "BYTES", help_heading = "Sockets")]
+    pub message_bytes: Option<usize>,
+    /// Socket.IO event of a message [default: message]
+    #[arg(long, value_name = "EVENT", help_heading = "Sockets")]
+    pub message_event: Option<String>,
+    /// What a whole handshake may take [default: 10s]
+    #[arg(short, long, value_name = "D", help_heading = "Sockets")]
+    #[serde(deserialize_with = "from_text")]
+    pub timeout: Option<Period>,
+    /// What its TCP connection may take [default: 5s]
+    #[arg(long, value_name = "D", help_heading = "Sockets")]
+    #[serde(deserialize_with = "from_text")]
+    pub connect_timeout: Option<Period>,
+    /// A raw WebSocket that is closed so soon after its 101 was refused [default: 500ms]
+    #[arg(long, value_name = "D", help_heading = "Sockets")]
+    #[serde(deserialize_with = "from_text")]
+    pub auth_grace: Option<Period>,
+
+    /// A user; the password also as env:NAME or file:PATH; repeatable [default: 100 on the embedded server]
+    #[arg(long, value_name = "NAME:PASSWORD", help_heading = "Users", conflicts_with = "users")]
+    #[serde(deserialize_with = "many_from_text")]
+    pub user: Vec<UserText>,
+    /// Users from a CSV file of name,password
+    #[arg(long, value_name = "FILE.csv", help_heading = "Users")]
+    pub users: Option<PathBuf>,
+    /// Where users log in before the run [default: credentials go with each token request]
+    #[arg(long, value_name = "URL", help_heading = "Users")]
+    #[serde(deserialize_with = "from_text")]
+    pub login_url: Option<Url>,
+    /// How credentials travel: HTTP Basic, a form, or JSON, with username and password [default: basic]
+    #[arg(long, value_enum, value_name = "METHOD", help_heading = "Users")]
+    pub login_method: Option<LoginMethod>,
+
+    /// Who makes the tokens: login, mint or file:PATH (a token in each line) [default: login]
+    #[arg(long, value_name = "SOURCE", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub token_source: Option<TokenSourceName>,
+    /// A token for each connection or for each user [default: connection]
+    #[arg(long, value_enum, value_name = "PER", help_heading = "Tokens")]
+    pub token_per: Option<TokenPer>,
+    /// login: where a user's session gets its token
+    #[arg(long, value_name = "URL", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub token_url: Option<Url>,
+    /// login: where the token stands in the answer's JSON, as in /data/token [default: the whole answer]
+    #[arg(long, value_name = "POINTER", help_heading = "Tokens")]
+    pub token_json_pointer: Option<String>,
+    /// mint: the shared secret, as TEXT, env:NAME or file:PATH; never stored, never printed
+    #[arg(long, value_name = "SECRET", help_heading = "Tokens", conflicts_with = "key")]
+    #[serde(deserialize_with = "from_text")]
+    pub secret: Option<SecretSource>,
+    /// mint: the private key, a PEM file
+    #[arg(long, value_name = "FILE", help_heading = "Tokens")]
+    pub key: Option<PathBuf>,
+    /// mint: the algorithm [default: HS256 with --secret, what the key is made for with --key]
+    #[arg(long, value_name = "ALG", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub alg: Option<Algorithm>,
+    /// mint: the key's id in the token's header
+    #[arg(long, value_name = "KID", help_heading = "Tokens")]
+    pub kid: Option<String>,
+    /// mint: laid over {"user":{"username":NAME},"iat":NOW}; null removes a claim
+    #[arg(long, value_name = "JSON", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub claims: Option<Claims>,
+    /// Lifetime of minted tokens, and of the embedded server's [default: they do not expire]
+    #[arg(long, value_name = "D", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub token_ttl: Option<Period>,
+    /// Where the token travels: query:NAME, header, subprotocol, cookie:NAME or auth:NAME [default: query:token]
+    #[arg(long, value_name = "PLACE", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub token_in: Option<TokenIn>,
+
+    /// What must hold, such as handshake.p99<50ms,errors<0.1%; repeatable
+    #[arg(long, value_name = "EXPR", help_heading = "Result")]
+    #[serde(deserialize_with = "many_from_text")]
+    pub threshold: Vec<Expression>,
+    /// Where the result goes [default: gatecrash-out/TIME]
+    #[arg(short, long, value_name = "DIR", help_heading = "Result")]
+    pub out: Option<PathBuf>,
+    /// Says nothing while it runs
+    #[arg(short, long, num_args = 0, default_missing_value = "true", help_heading = "Result")]
+    pub quiet: Option<bool>,
+    /// Plain lines in place of a progress display
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Result")]
+    pub no_tui: Option<bool>,
+}
+
+impl RunArgs {
+    /// Lays these over what a file says: what was said here wins, lists as a whole. Saying how arrivals or users come
+    /// about displaces the file's other way of saying it.
+    pub fn over(self, file: Self) -> Self {
+        let file = Self {
+            rate: file.rate.filter(|_| self.concurrency.is_none()),
+            concurrency: file.concurrency.filter(|_| self.rate.is_none()),
+            user: if self.users.is_some() { Vec::new() } else { file.user },
+            users: file.users.filter(|_| self.user.is_empty()),
+            secret: file.secret.filter(|_| self.key.is_none()),
+            key: file.key.filter(|_| self.secret.is_none()),
+            ..file
+        };
+        macro_rules! first {
+            (options: $($option:ident)*; lists: $($list:ident)*) => {
+                Self {
+                    $($option: self.$option.or(file.$option),)*
+                    $($list: if self.$list.is_empty() { file.$list } else { self.$list },)*
+                }
+            };
+        }
+        first! {
+            options: scenario target protocol eio path insecure server_pid connections rate arrivals concurrency
+                duration seed workers pin hold echo message_rate message_bytes message_event timeout connect_timeout
+                auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
+                alg kid claims token_ttl token_in out quiet no_tui;
+            lists: header user threshold
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<RunArgs, clap::Error> {
+        match Cli::try_parse_from(line.split(' '))?.command {
+            Command::Run(args) => Ok(*args),
+            Command::Serve(_) => panic!("{line} is a run"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_flags_say_what_is_allowed() {
+        for (line, part) in [
+            ("gatecrash run -r 500 --concurrency 5", "cannot be used with"),
+            ("gatecrash run --eio 5", "Socket.IO 3 and 4"),
+            ("gatecrash run --duration 10", "such as 500ms, 10s"),
+            ("gatecrash run --token-in body", "subprotocol"),
+            ("gatecrash run --threshold handshake.p98<1s", "p99.9, p99, p95"),
+            ("gatecrash run --conections 5", "--connections"),
+            ("gatecrash run --user gonzalo", "NAME:PASSWORD"),
+            ("gatecrash run --user a:b --users u.csv", "cannot be used with"),
+            ("gatecrash run --target not-a-url", "relative URL"),
+            ("gatecrash run --claims 5", "JSON object"),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = RunArgs {
+            connections: Some(10),
+            seed: Some(7),
+            rate: "100/s".parse().ok(),
+            quiet: Some(true),
+            ..RunArgs::default()
+        };
+        for (line, connections, rate, concurrency, why) in [
+            ("gatecrash run", 10, Some(100.0), None, "the file's own"),
+            ("gatecrash run -c 20", 20, Some(100.0), None, "one flag, one change"),
+            ("gatecrash run -r 5/s", 10, Some(5.0), None, "another rate"),
+            ("gatecrash run --concurrency 4", 10, None, Some(4), "another model"),
+        ] {
+            let args = parse(line).unwrap().over(file.clone());
+            assert_eq!(args.connections, Some(connections), "{why}");
+            assert_eq!(args.rate.map(PerSecond::get), rate, "{why}");
+            assert_eq!(args.concurrency, concurrency, "{why}");
+            assert_eq!((args.seed, args.quiet), (Some(7), Some(true)), "{why}");
+        }
+    }
+}

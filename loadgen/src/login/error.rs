@@ -1,0 +1,109 @@
+//! What went wrong at a login or a token request: whose, where, and what came back.
+
+use std::error::Error as _;
+use std::io;
+
+use url::Url;
+
+use crate::outcome::{Failure, FailureKind, Phase};
+use crate::scenario::User;
+
+/// A login or a token request that failed; a whole sentence, which never holds a token or a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} of user {user} at {url}: {problem}", .failure.phase.as_str())]
+pub struct LoginError {
+    /// As an arrival's failure is counted.
+    pub failure: Failure,
+    user: String,
+    /// Without its query, which may hold a key.
+    url: String,
+    problem: String,
+}
+
+/// The same before it is known whose it is.
+#[derive(Debug)]
+pub(super) struct Broken {
+    kind: FailureKind,
+    problem: String,
+}
+
+impl Broken {
+    pub(super) fn new(kind: FailureKind, problem: String) -> Self {
+        Self { kind, problem }
+    }
+
+    pub(super) fn during(self, phase: Phase, user: &User, url: &Url) -> LoginError {
+        let mut url = url.clone();
+        url.set_query(None);
+        LoginError {
+            failure: Failure {
+                phase,
+                kind: self.kind,
+            },
+            user: user.name.clone(),
+            url: url.to_string(),
+            problem: self.problem,
+        }
+    }
+}
+
+impl From<reqwest::Error> for Broken {
+    fn from(error: reqwest::Error) -> Self {
+        let kind = kind(&error);
+        let problem = match kind {
+            FailureKind::Refused => "connection refused; is the service running?".to_owned(),
+            FailureKind::Reset => "the connection was closed before an answer came".to_owned(),
+            FailureKind::Timeout => "no answer in time".to_owned(),
+            _ => innermost(&error),
+        };
+        Self::new(kind, problem)
+    }
+}
+
+fn kind(error: &reqwest::Error) -> FailureKind {
+    if error.is_timeout() {
+        return FailureKind::Timeout;
+    }
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            // TLS errors travel inside of I/O errors, which do not count them among their sources.
+            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return FailureKind::Tls;
+            }
+            match io.kind() {
+                io::ErrorKind::ConnectionRefused => return FailureKind::Refused,
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof => return FailureKind::Reset,
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                    return FailureKind::Unreachable;
+                }
+                io::ErrorKind::TimedOut => return FailureKind::Timeout,
+                _ => {}
+            }
+        }
+        if cause.to_string().starts_with("dns error") {
+            return FailureKind::Dns;
+        }
+        // hyper's words for a FIN in place of an answer; it has no type for them.
+        if cause.to_string().starts_with("connection closed before message completed") {
+            return FailureKind::Reset;
+        }
+        next = cause.source();
+    }
+    if error.is_body() || error.is_decode() {
+        FailureKind::Body
+    } else {
+        FailureKind::Protocol
+    }
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

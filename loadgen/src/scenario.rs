@@ -1,0 +1,225 @@
+//! What a run was asked to do, parsed once into types that cannot be wrong.
+//!
+//! Three steps: flags laid over a scenario file ([`crate::cli::RunArgs`], read by [`read_file`]), then meaning
+//! ([`Scenario::resolve`]), then nothing: no later step validates again. What only the running embedded server can
+//! know (its ports, its users) is filled in by [`crate::embedded`] before the first planned instant.
+
+mod asked;
+mod file;
+mod resolve;
+mod secret;
+mod signing;
+mod users;
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::arrival::Arrivals;
+use crate::expression::Expression;
+
+pub use file::{FileError, read_file};
+pub use resolve::{Machine, ScenarioError};
+pub use secret::{Secret, SecretError, SecretSource};
+pub use signing::{Claims, MintPlan, SigningError};
+pub use users::{User, UserText, UsersError};
+pub use values::{
+    EngineIo, HeaderText, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName, ValueError,
+    from_text, many_from_text,
+};
+
+/// A run, wholly resolved: no field needs a second look.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Where the sockets go.
+    pub target: TargetChoice,
+    /// What is spoken over them.
+    pub protocol: Protocol,
+    /// The path of the handshake, beginning with `/`; it may hold a query, to which the engine adds its own.
+    pub path: String,
+    /// How arrivals come about.
+    pub load: Load,
+    /// Sockets to open in all, at least one; `None` only where a duration ends the arrivals.
+    pub connections: Option<u64>,
+    /// Arrivals end then; with `connections`, whichever comes first.
+    pub duration: Option<Duration>,
+    /// How long an established socket stays.
+    pub hold: Hold,
+    /// What is said over it.
+    pub echo: Echo,
+    /// What a whole handshake may take, above zero.
+    pub timeout: Duration,
+    /// What its TCP connection may take, above zero.
+    pub connect_timeout: Duration,
+    /// How long a raw WebSocket must survive its 101 to count as accepted.
+    pub auth_grace: Duration,
+    /// Who arrives: arrival `j` is user `j % users.len()`. Empty for the embedded server until it has made its own.
+    pub users: Vec<User>,
+    /// Where their tokens come from.
+    pub tokens: TokenPlan,
+    /// Where a token travels in the handshake.
+    pub token_in: TokenIn,
+    /// Sent with every handshake; none of them is one that the handshake itself writes.
+    pub headers: Vec<(String, String)>,
+    /// Whether certificates go unchecked.
+    pub insecure: bool,
+    /// What is asked of the result.
+    pub thresholds: Vec<Expression>,
+    /// Shards of the generator, at least one.
+    pub workers: usize,
+    /// Whether generator and server keep to processors of their own.
+    pub pin: Pin,
+    /// Of schedules and choices.
+    pub seed: u64,
+    /// Where the result goes.
+    pub out: PathBuf,
+    /// Says nothing while it runs.
+    pub quiet: bool,
+    /// Whether progress may redraw the terminal.
+    pub tui: bool,
+    /// A server on this machine whose processor time and memory are read.
+    pub server_pid: Option<u32>,
+}
+
+/// Where the sockets go.
+#[derive(Clone, Debug)]
+pub enum TargetChoice {
+    /// This program's own server, started as child processes.
+    Embedded(EmbeddedPlan),
+    /// A running one: `http`, `https`, `ws` or `wss`.
+    Url(Url),
+}
+
+/// What the embedded server is started with.
+#[derive(Clone, Debug)]
+pub struct EmbeddedPlan {
+    /// The HS256 secret that its frontend signs and its gate checks with, at least 32 bytes where it was made here.
+    pub secret: Secret,
+    /// Lifetime of the tokens that its frontend hands out; `None`: they do not expire.
+    pub token_ttl: Option<Duration>,
+}
+
+/// What is spoken over a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 6455 alone.
+    WebSocket,
+    /// Socket.IO over this version of Engine.IO.
+    SocketIo(wire::engineio::Version),
+}
+
+/// How arrivals come about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Load {
+    /// By a schedule that nothing in the run can delay.
+    Open {
+        /// Above zero and at most [`crate::arrival::RATE_PER_S_MAX`].
+        rate_per_s: f64,
+        /// The gaps between them.
+        arrivals: Arrivals,
+    },
+    /// As places become free.
+    Closed {
+        /// Handshakes in flight, at least one.
+        concurrency: u32,
+    },
+}
+
+/// How long an established socket stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// From its establishment; zero closes at once.
+    For(Duration),
+    /// Until every arrival is decided.
+    UntilEnd,
+}
+
+/// Messages that an established socket sends, each to be answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Echo {
+    /// Messages per socket; zero: none.
+    pub count: u32,
+    /// Planned messages per second and socket; `None`: the next follows the answer.
+    pub rate_per_s: Option<f64>,
+    /// Length of a payload, from [`MESSAGE_BYTES_MIN`] to [`MESSAGE_BYTES_MAX`].
+    pub bytes: usize,
+    /// The Socket.IO event.
+    pub event: String,
+}
+
+/// A payload carries the number by which its answer is known: a `u64` in hexadecimal.
+pub const MESSAGE_BYTES_MIN: usize = 16;
+/// Servers take messages of a megabyte at most unless told otherwise (Engine.IO's `maxPayload`); the rest is framing.
+pub const MESSAGE_BYTES_MAX: usize = 900_000;
+
+/// Where tokens come from, and how many are needed.
+#[derive(Clone, Debug)]
+pub struct TokenPlan {
+    /// Who makes them.
+    pub source: TokenSource,
+    /// How often one is made.
+    pub per: TokenPer,
+}
+
+/// Who makes the tokens.
+#[derive(Clone, Debug)]
+pub enum TokenSource {
+    /// The target's own service, asked over HTTP as a browser would.
+    Login(LoginPlan),
+    /// The embedded frontend; becomes `Login` once its port is known.
+    EmbeddedLogin,
+    /// This program, with the target's key.
+    Mint(MintPlan),
+    /// Someone else: a file with a token in each line.
+    File(PathBuf),
+}
+
+/// How often a token is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenPer {
+    /// One for each arrival.
+    Connection,
+    /// One for each user, before the first planned instant.
+    User,
+}
+
+/// How users log in and ask for their tokens.
+#[derive(Clone, Debug)]
+pub struct LoginPlan {
+    /// Where a session is had; `None`: the credentials go with each token request.
+    pub login_url: Option<Url>,
+    /// How credentials travel.
+    pub method: LoginMethod,
+    /// Where a session's token is had.
+    pub token_url: Url,
+    /// Where it stands in the JSON of the answer (RFC 6901); empty: the whole answer is the token, a JSON string.
+    pub token_json_pointer: String,
+}
+
+/// Where a token travels in the handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenIn {
+    /// A parameter of the query, by this name.
+    Query(String),
+    /// `Authorization: Bearer`.
+    Header,
+    /// `Sec-WebSocket-Protocol: gatecrash, bearer.<jwt>`.
+    Subprotocol,
+    /// A cookie by this name.
+    Cookie(String),
+    /// A field by this name in the payload of Socket.IO v5's connect packet.
+    Auth(String),
+}
+
+/// Whether generator and server keep to processors of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pin {
+    /// They do, where there are two or more.
+    Auto,
+    /// The kernel decides.
+    None,
+}

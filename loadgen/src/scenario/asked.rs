@@ -1,0 +1,108 @@
+//! A scenario as its result shows it: what was asked, without its secrets.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reports::schema;
+use url::Url;
+
+use super::{Load, Pin, Protocol, Scenario, TargetChoice, TokenPer, TokenSource};
+
+impl Scenario {
+    /// What was asked, for the result. The target's URL is absent for the embedded server, whose port was not asked.
+    pub fn asked(&self) -> schema::Scenario {
+        let (rate_per_s, arrivals, concurrency) = match self.load {
+            Load::Open {
+                rate_per_s,
+                arrivals,
+            } => (Some(rate_per_s), Some(arrivals.as_str().to_owned()), None),
+            Load::Closed { concurrency } => (None, None, Some(u64::from(concurrency))),
+        };
+        let socket_io = match self.protocol {
+            Protocol::WebSocket => None,
+            Protocol::SocketIo(version) => Some(version),
+        };
+        let echoes = self.echo.count > 0;
+        schema::Scenario {
+            target: match &self.target {
+                TargetChoice::Embedded(_) => None,
+                TargetChoice::Url(url) => Some(without_secrets(url)),
+            },
+            embedded: matches!(self.target, TargetChoice::Embedded(_)),
+            protocol: Some(if socket_io.is_some() { "socketio" } else { "websocket" }.to_owned()),
+            eio: socket_io.map(|version| u32::from(version.number())),
+            transport: socket_io.map(|_| "websocket".to_owned()),
+            path: Some(self.path.split('?').next().unwrap_or_default().to_owned()),
+            connections: self.connections,
+            rate_per_s,
+            arrivals,
+            concurrency,
+            duration_s: self.duration.map(|time| time.as_secs_f64()),
+            hold: Some(self.hold.to_string()),
+            echo: Some(u64::from(self.echo.count)),
+            message_rate_per_s: self.echo.rate_per_s.filter(|_| echoes),
+            message_bytes: echoes.then_some(self.echo.bytes as u64),
+            message_event: (echoes && socket_io.is_some()).then(|| self.echo.event.clone()),
+            timeout_s: Some(self.timeout.as_secs_f64()),
+            connect_timeout_s: Some(self.connect_timeout.as_secs_f64()),
+            auth_grace_s: socket_io.is_none().then(|| self.auth_grace.as_secs_f64()),
+            users: Some(self.users.len() as u64),
+            token_in: Some(self.token_in.to_string()),
+            mix: BTreeMap::from([("valid".to_owned(), 100.0)]),
+            processes: Some(1),
+            workers: u32::try_from(self.workers).ok(),
+            pin: Some(match self.pin {
+                Pin::Auto => "auto".to_owned(),
+                Pin::None => "none".to_owned(),
+            }),
+            seed: Some(self.seed),
+            insecure: self.insecure,
+            ..self.asked_of_tokens()
+        }
+    }
+
+    fn asked_of_tokens(&self) -> schema::Scenario {
+        let per = match self.tokens.per {
+            TokenPer::Connection => "connection",
+            TokenPer::User => "user",
+        };
+        let ttl_s = |ttl: Option<Duration>| ttl.map(|ttl| ttl.as_secs_f64());
+        let mut asked = schema::Scenario {
+            token_per: Some(per.to_owned()),
+            ..schema::Scenario::default()
+        };
+        match &self.tokens.source {
+            TokenSource::Login(plan) => {
+                asked.token_source = Some("login".to_owned());
+                asked.login_url = plan.login_url.as_ref().map(without_secrets);
+                asked.login_method = Some(plan.method.as_str().to_owned());
+                asked.token_url = Some(without_secrets(&plan.token_url));
+            }
+            TokenSource::EmbeddedLogin => asked.token_source = Some("login".to_owned()),
+            TokenSource::Mint(plan) => {
+                asked.token_source = Some("mint".to_owned());
+                asked.token_alg = Some(format!("{:?}", plan.alg()));
+                asked.token_ttl_s = ttl_s(plan.ttl());
+            }
+            TokenSource::File(_) => {
+                asked.token_source = Some("file".to_owned());
+                asked.token_per = None;
+            }
+        }
+        if let TargetChoice::Embedded(plan) = &self.target {
+            asked.token_ttl_s = ttl_s(plan.token_ttl);
+        }
+        asked
+    }
+}
+
+/// A URL whose query and credentials, which may be secret, are left out.
+fn without_secrets(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Both fail only for URLs that cannot hold credentials.
+    let _none_to_remove = url.set_password(None);
+    let _none_to_remove = url.set_username("");
+    url.to_string()
+}

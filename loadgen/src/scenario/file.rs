@@ -1,0 +1,195 @@
+//! A scenario file: TOML with the flags' names as keys, and errors that show the line.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::cli::RunArgs;
+
+/// A scenario is a page of settings; what is larger than this is another file by mistake.
+pub const SCENARIO_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why a scenario file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It is not there, or not to be read.
+    #[error("cannot read the scenario {path}: {1}", path = .0.display())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// It is too large.
+    #[error("the scenario {path} is larger than {SCENARIO_BYTES_MAX} bytes", path = .0.display())]
+    TooLarge(PathBuf),
+    /// Something in it is wrong.
+    #[error("{0}")]
+    Wrong(Excerpt),
+}
+
+/// What is wrong in a file, with the line and a caret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    path: PathBuf,
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    text: String,
+    /// Characters of `text` that are meant, at least 1.
+    width: usize,
+    problem: String,
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.line.to_string();
+        let margin = number.len();
+        let before = self.column - 1;
+        writeln!(out, "{}:{number}:{}: {}", self.path.display(), self.column, self.problem)?;
+        writeln!(out, "{:margin$} |", "")?;
+        writeln!(out, "{number} | {}", self.text)?;
+        write!(out, "{:margin$} | {:before$}{}", "", "", "^".repeat(self.width))
+    }
+}
+
+/// Reads a scenario file.
+pub fn read_file(path: &Path) -> Result<RunArgs, FileError> {
+    let unreadable = |error| FileError::Unreadable(path.to_owned(), error);
+    if std::fs::metadata(path).map_err(unreadable)?.len() > SCENARIO_BYTES_MAX {
+        return Err(FileError::TooLarge(path.to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    parse(path, &text).map_err(FileError::Wrong)
+}
+
+fn parse(path: &Path, text: &str) -> Result<RunArgs, Excerpt> {
+    toml::from_str(text).map_err(|error| {
+        excerpt(path, text, error.span().unwrap_or(0..0), explain(error.message()))
+    })
+}
+
+fn excerpt(path: &Path, text: &str, span: Range<usize>, problem: String) -> Excerpt {
+    let start = (0..=span.start.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
+    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line_text = text[line_start..].lines().next().unwrap_or("");
+    let column = text[line_start..start].chars().count() + 1;
+    let meant = text.get(start..span.end.min(line_start + line_text.len()));
+    Excerpt {
+        path: path.to_owned(),
+        line: text[..line_start].matches('\n').count() + 1,
+        column,
+        // A tab has no width of its own, and the caret must stand below its character.
+        text: line_text.replace('\t', " "),
+        width: meant.map_or(1, |meant| meant.chars().count().max(1)),
+        problem,
+    }
+}
+
+/// Serde lists every key when one is unknown; the nearest is what a typo needs.
+fn explain(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((unknown, known)) if message.starts_with("unknown field") => {
+            match nearest(unknown, known) {
+                Some(near) => format!("unknown key `{unknown}`; did you mean `{near}`?"),
+                None => format!("unknown key `{unknown}`; expected one of {}", known.join(", ")),
+            }
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// The known name that a slip of the finger may have missed: at most a third of its characters away.
+fn nearest<'k>(unknown: &str, known: &[&'k str]) -> Option<&'k str> {
+    let reach = (unknown.chars().count() / 3).max(2);
+    known
+        .iter()
+        .map(|name| (edits(unknown, name), *name))
+        .filter(|(distance, _)| *distance <= reach)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// The Levenshtein distance, row by row.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(Path::new("scenario.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_says_what_flags_say() {
+        let args = parse(
+            Path::new("scenario.toml"),
+            r#"
+            target = "http://127.0.0.1:3000"
+            protocol = "socketio"
+            eio = 3
+            rate = 250
+            message-rate = "0.5/s"
+            hold = "30s"
+            user = ["ann:one", "bob:env:BOB"]
+            header = "X-Tenant: a"
+            threshold = ["handshake.p99<50ms", "errors<1%"]
+            insecure = true
+            "#,
+        )
+        .unwrap();
+        assert_eq!(args.target.unwrap().as_str(), "http://127.0.0.1:3000/");
+        assert_eq!(args.rate.unwrap().get(), 250.0);
+        assert_eq!((args.user.len(), args.header.len(), args.threshold.len()), (2, 1, 2));
+        assert_eq!(args.insecure, Some(true));
+    }
+
+    #[test]
+    fn errors_show_the_line() {
+        assert_snapshot!(error("rate = 5\nconections = 100\n"), @"");
+        assert_snapshot!(error("rate = 5\nduration = \"10\"\n"), @"");
+        assert_snapshot!(error("connections = \"many\""), @"");
+        assert_snapshot!(error("protocol = \"sockjs\""), @"");
+        assert_snapshot!(error("rate = \n"), @"");
+        assert_snapshot!(error("# ä\n\ttimeout = 5 # seconds\n"), @"");
+        assert_snapshot!(error("rate = 1\nrate = 2\n"), @"");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = read_file(Path::new("no/such/scenario.toml")).unwrap_err().to_string();
+        assert!(error.contains("no/such/scenario.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_key_from_nowhere_gets_the_list() {
+        let error = error("colour = 5");
+        assert!(error.contains("expected one of target, protocol"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reader(text in "([a-z=\"\\[\\]\\.0-9 \t\n]|rate|ä|€){0,40}") {
+            if let Err(excerpt) = parse(Path::new("s.toml"), &text) {
+                prop_assert!(excerpt.to_string().contains("s.toml:"));
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Tokens that are made here, with the target's own key.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Map, Value, json};
+
+use super::Secret;
+use crate::tokens::Token;
+
+/// How tokens are minted.
+#[derive(Clone, Debug)]
+pub struct MintPlan {
+    key: Arc<EncodingKey>,
+    header: Header,
+    /// Laid over the claims that every token has.
+    claims: Map<String, Value>,
+    ttl: Option<Duration>,
+}
+
+/// Why tokens cannot be minted as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// The key's file cannot be read.
+    #[error("cannot read the --key {path}: {1}", path = .0.display())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// The algorithm needs a key that it did not get.
+    #[error("{0:?} signs with {1}")]
+    WrongKind(Algorithm, &'static str),
+    /// The key does not sign with this algorithm.
+    #[error("the --key does not sign {0:?} tokens: {1}")]
+    Unfit(Algorithm, jsonwebtoken::errors::Error),
+    /// The key does not sign with any algorithm.
+    #[error(
+        "the --key {path} is no private key in PEM (PKCS#8, or PKCS#1 for RSA) that signs RS256, ES256, ES384 or EdDSA",
+        path = .0.display()
+    )]
+    Unknown(PathBuf),
+}
+
+/// What a JWT must carry by JSON: an object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claims(pub Map<String, Value>);
+
+impl FromStr for Claims {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map(Self).map_err(|error| {
+            format!("{text:?} is no JSON object of claims, such as {{\"aud\":\"chat\"}}: {error}")
+        })
+    }
+}
+
+impl MintPlan {
+    /// Signs with a shared secret: HS256, HS384 or HS512.
+    pub fn with_secret(secret: &Secret, alg: Option<Algorithm>) -> Result<Self, SigningError> {
+        let alg = alg.unwrap_or(Algorithm::HS256);
+        if !matches!(alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
+            return Err(SigningError::WrongKind(alg, "a private key: give --key FILE, not --secret"));
+        }
+        Self::fit(EncodingKey::from_secret(secret.expose()), alg)
+    }
+
+    /// Signs with a private key from a PEM file. Without an algorithm, the one that the key has: RS256 for RSA, ES256
+    /// or ES384 by its curve, EdDSA.
+    pub fn with_key_file(path: &Path, alg: Option<Algorithm>) -> Result<Self, SigningError> {
+        let pem = std::fs::read(path)
+            .map_err(|error| SigningError::Unreadable(path.to_owned(), error))?;
+        if let Some(alg) = alg {
+            let key = key_from_pem(&pem, alg)?;
+            return Self::fit(key, alg);
+        }
+        [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
+            .into_iter()
+            .find_map(|alg| key_from_pem(&pem, alg).and_then(|key| Self::fit(key, alg)).ok())
+            .ok_or_else(|| SigningError::Unknown(path.to_owned()))
+    }
+
+    /// Names the key in each token's header.
+    pub fn with_kid(mut self, kid: Option<String>) -> Self {
+        self.header.kid = kid;
+        self
+    }
+
+    /// Lays claims over those that every token has (a JSON merge patch, RFC 7396: `null` removes one).
+    pub fn with_claims(mut self, claims: Claims) -> Self {
+        self.claims = claims.0;
+        self
+    }
+
+    /// Gives each token an end: `exp`, so long after `iat`.
+    pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// The algorithm, as RFC 7518 names it.
+    pub fn alg(&self) -> Algorithm {
+        self.header.alg
+    }
+
+    /// How long each token lives; `None`: it has no end.
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// A token for a user: `{"user":{"username":NAME},"iat":NOW}` and `exp`, as the frontend makes it, under the
+    /// claims that were asked for.
+    pub fn token(&self, user: &str, now: SystemTime) -> Result<Token, SigningError> {
+        let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut claims = json!({"user": {"username": user}, "iat": now_s});
+        if let Some(ttl) = self.ttl {
+            claims["exp"] = (now_s + ttl.as_secs()).into();
+        }
+        merge(&mut claims, &self.claims);
+        jsonwebtoken::encode(&self.header, &claims, &self.key)
+            .map(Token::from)
+            .map_err(|error| SigningError::Unfit(self.header.alg, error))
+    }
+
+    /// A key that has signed once with its algorithm signs for the whole run.
+    fn fit(key: EncodingKey, alg: Algorithm) -> Result<Self, SigningError> {
+        let plan = Self {
+            key: Arc::new(key),
+            header: Header::new(alg),
+            claims: Map::new(),
+            ttl: None,
+        };
+        plan.token("", UNIX_EPOCH)?;
+        Ok(plan)
+    }
+}
+
+fn key_from_pem(pem: &[u8], alg: Algorithm) -> Result<EncodingKey, SigningError> {
+    match alg {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+            return Err(SigningError::WrongKind(alg, "a shared secret: give --secret, not --key"));
+        }
+        Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
+        Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
+        _ => EncodingKey::from_rsa_pem(pem),
+    }
+    .map_err(|error| SigningError::Unfit(alg, error))
+}
+
+/// RFC 7396.
+fn merge(target: &mut Value, patch: &Map<String, Value>) {
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Some(members) = target.as_object_mut() else {
+        return;
+    };
+    for (name, value) in patch {
+        match value {
+            Value::Null => drop(members.remove(name)),
+            Value::Object(inner) => merge(members.entry(name).or_insert(Value::Null), inner),
+            _ => drop(members.insert(name.clone(), value.clone())),
+        }
+    }
+}

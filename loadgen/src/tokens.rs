@@ -1,0 +1,87 @@
+//! Where the engine gets its tokens: all of them before T0, or each when its arrival is due.
+//!
+//! The engine's shards are bare threads that must never wait, so a token that is not ready is asked for by a
+//! [`Ticket`] over a bounded queue, made by a task of the runtime, and handed back through the shard's own channel,
+//! with a wake-up. Nothing here knows about sockets or schedules.
+
+mod counter;
+mod prepare;
+
+use std::sync::Arc;
+
+use crate::login::{ClientError, LoginError};
+use crate::outcome::Failure;
+use crate::recorder::Recorder;
+use crate::scenario::SigningError;
+
+pub use counter::{QueueFull, Requests};
+pub use prepare::prepare;
+
+/// A token as it travels; never empty, of visible ASCII.
+pub type Token = Arc<str>;
+
+/// What the engine draws its tokens from.
+#[derive(Clone, Debug)]
+pub enum Supply {
+    /// Had before T0, at least one; arrival `j` shows `[j % len]`.
+    Ready(Arc<[Token]>),
+    /// Made when an arrival is due.
+    OnDemand(Requests),
+}
+
+/// An arrival that needs its token now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Who asks, and is answered.
+    pub shard: usize,
+    /// Which arrival; its user is `number % users`.
+    pub number: u64,
+}
+
+/// What became of a [`Ticket`].
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The ticket's arrival.
+    pub number: u64,
+    /// Its token, or how its making failed.
+    pub result: Result<Token, Failure>,
+    /// What the HTTP request for it took; `None` where it was minted.
+    pub token_ns: Option<u64>,
+}
+
+/// What was done before T0.
+#[derive(Debug)]
+pub struct Prepared {
+    /// For the engine.
+    pub supply: Supply,
+    /// The durations of the logins, and of the tokens that were had already.
+    pub recorder: Recorder,
+}
+
+/// Why no arrival can have a token: what was asked for cannot be done, and the run does not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A user's session or token was not to be had.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// There is no client to ask with.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A login's task ended by itself: this program's own fault.
+    #[error("a login was lost: {0}")]
+    Task(#[source] tokio::task::JoinError),
+    /// A key does not sign.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// A file of tokens does not give any.
+    #[error("tokens from {path}: {problem}", path = .path.display())]
+    File {
+        /// As it was named.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A scenario for the embedded server came here before that server was up: this program's own fault.
+    #[error("the embedded frontend was not started before its tokens were asked for")]
+    FrontendNotStarted,
+}

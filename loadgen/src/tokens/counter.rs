@@ -1,0 +1,88 @@
+//! The counter between shards that must not wait and tasks that may: tickets in, answers out.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+
+use reactor::Waker;
+use tokio::sync::mpsc;
+
+use super::{Answer, Ticket};
+
+/// Tickets that may wait to be served. At ten thousand arrivals a second it takes more than six seconds of a silent
+/// token service to fill it, and by then the handshakes behind it would time out anyway; 16 bytes each.
+pub const TICKETS_WAITING_MAX: usize = 65_536;
+
+/// The queue to the token service is full, or the service is gone: the arrival cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{TICKETS_WAITING_MAX} tokens are already asked for")]
+pub struct QueueFull;
+
+/// Where a shard asks for tokens.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    queue: mpsc::Sender<Ticket>,
+    desks: Arc<[OnceLock<Desk>]>,
+}
+
+impl Requests {
+    /// A counter for this many shards, and the service's side of it.
+    pub(super) fn open(shards: usize) -> (Self, Service) {
+        let (queue, tickets) = mpsc::channel(TICKETS_WAITING_MAX);
+        let desks: Arc<[OnceLock<Desk>]> = (0..shards).map(|_| OnceLock::new()).collect();
+        let service = Service {
+            tickets,
+            answers: Answers(desks.clone()),
+        };
+        (Self { queue, desks }, service)
+    }
+
+    /// Says where a shard's answers go; once for each shard, before T0. An index that the counter was not opened for
+    /// is never answered.
+    pub fn connect_shard(&self, index: usize, answers: Sender<Answer>, waker: Waker) {
+        if let Some(desk) = self.desks.get(index) {
+            let _connected_before = desk.set(Desk { answers, waker });
+        }
+    }
+
+    /// Asks for an arrival's token without ever waiting. Each ticket that is taken is answered once.
+    pub fn ask(&self, ticket: Ticket) -> Result<(), QueueFull> {
+        self.queue.try_send(ticket).map_err(|_| QueueFull)
+    }
+}
+
+/// Where one shard's answers go.
+#[derive(Debug)]
+struct Desk {
+    answers: Sender<Answer>,
+    waker: Waker,
+}
+
+/// The side of the counter where tokens are made.
+pub(super) struct Service {
+    tickets: mpsc::Receiver<Ticket>,
+    /// Shared by the tasks that serve.
+    pub(super) answers: Answers,
+}
+
+impl Service {
+    /// The next ticket; `None` once no shard can ask any more.
+    pub(super) async fn next(&mut self) -> Option<Ticket> {
+        self.tickets.recv().await
+    }
+}
+
+/// Hands answers back.
+#[derive(Clone)]
+pub(super) struct Answers(Arc<[OnceLock<Desk>]>);
+
+impl Answers {
+    /// To the shard that asked. A shard that has gone does not need it.
+    pub(super) fn give(&self, shard: usize, answer: Answer) {
+        let desk = self.0.get(shard).and_then(OnceLock::get);
+        if let Some(desk) = desk
+            && desk.answers.send(answer).is_ok()
+        {
+            desk.waker.wake();
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Before T0: users log in, tokens that can be had are had, and the counter opens for the rest.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::counter::{Requests, Service};
+use super::{Answer, Prepared, Supply, Token, TokenError};
+use crate::login::{LoginError, LoginService, Session, Timeouts, is_sendable};
+use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
+use crate::recorder::Recorder;
+use crate::scenario::{MintPlan, Scenario, TokenPer, TokenSource, User};
+
+/// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
+pub const LOGINS_AT_ONCE: usize = 16;
+/// Token requests under way at once during the run; a service that needs more of them is not keeping up, and its
+/// tickets wait.
+pub const TOKENS_AT_ONCE: usize = 256;
+/// A file of tokens that is larger than this holds something else.
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Logs all users in and gets what tokens can be had before T0, so that `scenario.users` is not empty afterwards
+/// either. The tokens that are left to make are made by tasks of the current runtime until every [`Requests`] is
+/// dropped.
+pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
+    let mut recorder = Recorder::new();
+    let supply = match (&scenario.tokens.source, scenario.tokens.per) {
+        (TokenSource::EmbeddedLogin, _) => return Err(TokenError::FrontendNotStarted),
+        (TokenSource::File(path), _) => Supply::Ready(read_tokens(path)?),
+        (TokenSource::Mint(plan), TokenPer::User) => Supply::Ready(
+            scenario
+                .users
+                .iter()
+                .map(|user| plan.token(&user.name, SystemTime::now()))
+                .collect::<Result<_, _>>()?,
+        ),
+        (TokenSource::Mint(plan), TokenPer::Connection) => {
+            let names = scenario.users.iter().map(|user| user.name.clone()).collect();
+            open_counter(scenario.workers, Maker::Mint(plan.clone(), names))
+        }
+        (TokenSource::Login(plan), per) => {
+            let timeouts = Timeouts {
+                connect: scenario.connect_timeout,
+                whole: scenario.timeout,
+            };
+            let service =
+                Arc::new(LoginService::new(plan.clone(), timeouts, scenario.insecure)?);
+            let sessions = log_in_all(&service, &scenario.users, &mut recorder).await?;
+            match per {
+                TokenPer::User => {
+                    Supply::Ready(token_of_each(&service, sessions, &mut recorder).await?)
+                }
+                TokenPer::Connection => {
+                    open_counter(scenario.workers, Maker::Login(service, sessions))
+                }
+            }
+        }
+    };
+    Ok(Prepared { supply, recorder })
+}
+
+async fn log_in_all(
+    service: &Arc<LoginService>,
+    users: &[User],
+    recorder: &mut Recorder,
+) -> Result<Vec<Arc<Session>>, TokenError> {
+    let logins = users.iter().map(|user| {
+        let (service, user) = (service.clone(), user.clone());
+        async move { service.login(&user).await }
+    });
+    let mut sessions = Vec::with_capacity(users.len());
+    for (session, took) in pooled(logins).await? {
+        if let Some(took) = took {
+            recorder.phase(Phase::Login, Outcome::Established, TokenKind::Valid, nanoseconds(took));
+        }
+        sessions.push(Arc::new(session));
+    }
+    Ok(sessions)
+}
+
+async fn token_of_each(
+    service: &Arc<LoginService>,
+    sessions: Vec<Arc<Session>>,
+    recorder: &mut Recorder,
+) -> Result<Arc<[Token]>, TokenError> {
+    let requests = sessions.into_iter().map(|session| {
+        let service = service.clone();
+        async move {
+            let (token, took) = service.token(&session).await;
+            token.map(|token| (token, took))
+        }
+    });
+    let mut tokens = Vec::new();
+    for (token, took) in pooled(requests).await? {
+        recorder.phase(Phase::Token, Outcome::Established, TokenKind::Valid, nanoseconds(took));
+        tokens.push(token);
+    }
+    Ok(tokens.into())
+}
+
+/// Runs the work, [`LOGINS_AT_ONCE`] at a time, to results in the order of the work or to its first error.
+async fn pooled<T, F>(work: impl Iterator<Item = F>) -> Result<Vec<T>, TokenError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, LoginError>> + Send + 'static,
+{
+    let mut done: Vec<Option<T>> = Vec::new();
+    let mut running = JoinSet::new();
+    for (place, task) in work.enumerate() {
+        if running.len() >= LOGINS_AT_ONCE {
+            keep_next(&mut running, &mut done).await?;
+        }
+        done.push(None);
+        running.spawn(async move { (place, task.await) });
+    }
+    while !running.is_empty() {
+        keep_next(&mut running, &mut done).await?;
+    }
+    Ok(done.into_iter().flatten().collect())
+}
+
+/// Waits for the next task that ends and puts its result in its place.
+async fn keep_next<T: 'static>(
+    running: &mut JoinSet<(usize, Result<T, LoginError>)>,
+    done: &mut [Option<T>],
+) -> Result<(), TokenError> {
+    if let Some(joined) = running.join_next().await {
+        let (place, result) = joined.map_err(TokenError::Task)?;
+        done[place] = Some(result?);
+    }
+    Ok(())
+}
+
+/// Who makes the tokens of the run.
+enum Maker {
+    Login(Arc<LoginService>, Vec<Arc<Session>>),
+    /// With the users' names.
+    Mint(MintPlan, Vec<String>),
+}
+
+fn open_counter(shards: usize, maker: Maker) -> Supply {
+    let (requests, service) = Requests::open(shards);
+    tokio::spawn(serve(service, Arc::new(maker)));
+    Supply::OnDemand(requests)
+}
+
+async fn serve(mut service: Service, maker: Arc<Maker>) {
+    let places = Arc::new(Semaphore::new(TOKENS_AT_ONCE));
+    while let Some(ticket) = service.next().await {
+        // The semaphore is never closed.
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let (maker, answers) = (maker.clone(), service.answers.clone());
+        tokio::spawn(async move {
+            let answer = maker.make(ticket.number).await;
+            answers.give(ticket.shard, answer);
+            drop(place);
+        });
+    }
+}
+
+impl Maker {
+    async fn make(&self, number: u64) -> Answer {
+        let (result, token_ns) = match self {
+            Self::Login(service, sessions) => {
+                let (result, took) = service.token(&sessions[turn(number, sessions.len())]).await;
+                (result.map_err(|error| error.failure), Some(nanoseconds(took)))
+            }
+            Self::Mint(plan, names) => {
+                let name = &names[turn(number, names.len())];
+                // The plan has signed before, with the same key: this cannot fail but by memory.
+                let unsigned = Failure {
+                    phase: Phase::Token,
+                    kind: FailureKind::Limit,
+                };
+                (plan.token(name, SystemTime::now()).map_err(|_| unsigned), None)
+            }
+        };
+        Answer {
+            number,
+            result,
+            token_ns,
+        }
+    }
+}
+
+/// Whose turn an arrival is among `count` users, which is not zero.
+fn turn(number: u64, count: usize) -> usize {
+    (number % count as u64) as usize
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn read_tokens(path: &Path) -> Result<Arc<[Token]>, TokenError> {
+    let fault = |problem: String| TokenError::File {
+        path: path.to_owned(),
+        problem,
+    };
+    let length = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(fault(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let mut tokens = Vec::new();
+    for (place, line) in text.lines().enumerate() {
+        let token = line.trim();
+        if token.is_empty() {
+            continue;
+        }
+        if !is_sendable(token) {
+            let problem = format!("line {} is no token: write one a line, without spaces", place + 1);
+            return Err(fault(problem));
+        }
+        tokens.push(Token::from(token));
+    }
+    if tokens.is_empty() {
+        return Err(fault("it holds none".to_owned()));
+    }
+    Ok(tokens.into())
+}
+
+#[cfg(test)]
+mod tests;
