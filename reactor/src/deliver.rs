@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use crate::driver::Driver;
 use crate::io::Io;
 use crate::service::{Closed, Service};
-use crate::slab::{Closing, Entry, SocketId};
+use crate::slab::{Closing, Entry, Link, SocketId};
 use crate::tls::{PLAIN_BYTES, Tls};
 
 /// Where a shard reads to; nothing stays here from one event to the next.
@@ -36,11 +36,13 @@ pub(crate) fn receive<S: Service>(
 ) {
     let link = &mut entry.link;
     let wire = match rustix::io::read(&link.fd, &mut buffers.wire[..]) {
-        Ok(0) if link.closing == Closing::No => return driver.doom(id, link, Closed::Peer),
-        Ok(0) => return driver.doom(id, link, Closed::Local),
+        Ok(0) => return driver.doom(id, link, end_of(link, Closed::Peer)),
         Ok(bytes) => &mut buffers.wire[..bytes],
         Err(Errno::AGAIN | Errno::INTR) => return,
-        Err(errno) => return driver.doom(id, link, Closed::from_errno(errno)),
+        Err(errno) => {
+            let why = end_of(link, Closed::from_errno(errno));
+            return driver.doom(id, link, why);
+        }
     };
     if !link.is_live() {
         return;
@@ -63,6 +65,15 @@ pub(crate) fn receive<S: Service>(
         Ok(()) => {}
         Err(why @ Closed::Tls(_)) => driver.fail_tls(id, &mut entry.link, why),
         Err(why) => driver.doom(id, &mut entry.link, why),
+    }
+}
+
+/// Why a socket has ended: once everything has been sent and FIN with it, it is this side that has closed it, however
+/// the peer puts it.
+pub(crate) fn end_of(link: &Link, seen: Closed) -> Closed {
+    match link.closing {
+        Closing::Discard => Closed::Local,
+        _ => seen,
     }
 }
 

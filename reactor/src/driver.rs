@@ -1,6 +1,7 @@
 //! Carries out what callbacks asked for: sends what they wrote, watches sockets for what they wait for, begins and ends
 //! their closing. It knows a socket's [`Link`] but not its service, so none of this is generic.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub(crate) struct Driver {
     pub(crate) out: Vec<u8>,
     /// TLS records on their way from `out` to the socket. Empty between callbacks.
     records: Vec<u8>,
-    doomed: Vec<(SocketId, Closed)>,
+    doomed: VecDeque<(SocketId, Closed)>,
 }
 
 impl Driver {
@@ -52,7 +53,7 @@ impl Driver {
             wheel: Wheel::new(),
             out: Vec::new(),
             records: Vec::new(),
-            doomed: Vec::new(),
+            doomed: VecDeque::new(),
         })
     }
 
@@ -101,14 +102,13 @@ impl Driver {
     pub(crate) fn doom(&mut self, id: SocketId, link: &mut Link, why: Closed) {
         if !link.doomed {
             link.doomed = true;
-            self.doomed.push((id, why));
+            self.doomed.push_back((id, why));
         }
     }
 
     /// Takes one of the doomed, in their order.
     pub(crate) fn take_doomed(&mut self) -> Option<(SocketId, Closed)> {
-        // There is rarely more than one, so moving the rest up costs nothing.
-        (!self.doomed.is_empty()).then(|| self.doomed.remove(0))
+        self.doomed.pop_front()
     }
 
     /// Sends bytes that did not fit before.

@@ -1,7 +1,7 @@
 //! The readiness loop that both hot paths of Gatecrash run on: the gate that lets sockets in, and the load engine that
 //! knocks.
 //!
-//! A [`Shard`] is one thread with one epoll set. Its sockets lie in a slab, their deadlines in a [`Wheel`], and a parked
+//! A [`Shard`] is one thread with one epoll set. Its sockets lie in a slab, their deadlines in a timing wheel, and a parked
 //! socket owns no task, no box and no buffer: what it keeps is its [`Service::Socket`] and a few bytes of bookkeeping.
 //! A program is a [`Service`]: callbacks over the shard's sockets with `&mut self` everywhere, so nothing is locked and
 //! nothing is shared between shards but the [`Clock`] and a [`Waker`].
@@ -37,4 +37,3 @@ pub use shard::{Options, Shard, TimeSource};
 pub use slab::SocketId;
 pub use sockets::Sockets;
 pub use waker::Waker;
-pub use wheel::Wheel;

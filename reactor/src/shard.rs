@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::deliver::{Buffers, receive};
+use crate::deliver::{Buffers, end_of, receive};
 use crate::driver::Driver;
 use crate::io::Io;
 use crate::listen::{Accepted, Listeners};
@@ -119,6 +119,7 @@ impl<S: Service> Shard<S> {
             pin(cpu)?;
         }
         let mut events = Vec::with_capacity(EVENTS_MAX);
+        self.driver.now_ns = self.driver.clock.now_ns();
         while let Some(plan) = self.turn() {
             plan.wait(&self.driver.clock, &self.driver.epoll, &mut events)?;
             self.driver.now_ns = self.driver.clock.now_ns();
@@ -309,12 +310,9 @@ fn ends_unread(link: &Link) -> bool {
 
 /// Why a socket that is not read any more has failed or hung up.
 fn reason(link: &Link) -> Closed {
-    if link.closing != Closing::No {
-        return Closed::Local;
-    }
     match rustix::net::sockopt::socket_error(&link.fd) {
-        Ok(Ok(())) => Closed::Peer,
-        Ok(Err(errno)) | Err(errno) => Closed::from_errno(errno),
+        Ok(Ok(())) => end_of(link, Closed::Peer),
+        Ok(Err(errno)) | Err(errno) => end_of(link, Closed::from_errno(errno)),
     }
 }
 

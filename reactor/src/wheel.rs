@@ -11,13 +11,15 @@ const SLOT_BITS: u32 = SLOTS.trailing_zeros();
 /// Six levels reach 2^36 ms (two years) ahead; a later deadline waits in the last slot and is placed anew from there.
 const LEVELS: usize = 6;
 const SPAN_MS: u64 = 1 << (SLOT_BITS * LEVELS as u32);
+/// One slot of the top level less than the span: the current slot's next round would look like its present one.
+const AHEAD_MS_MAX: u64 = SPAN_MS - SPAN_MS / SLOTS as u64;
 /// The lists' heads lie in front of the sockets' nodes in the same vector.
 const HEADS: usize = SLOTS * LEVELS;
 const UNLINKED: u32 = u32::MAX;
 
 /// One deadline per key at most, with a resolution of 1 ms. Keys are small integers, as a slab hands them out.
 #[derive(Debug)]
-pub struct Wheel {
+pub(crate) struct Wheel {
     /// First the heads of the slots' circular lists, then a node per key.
     nodes: Vec<Node>,
     /// A bit per slot that may be in use. Clearing a deadline leaves its bit; it is tidied up when it is next looked at.
@@ -35,15 +37,9 @@ struct Node {
     due_ms: u64,
 }
 
-impl Default for Wheel {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Wheel {
     /// An empty wheel at millisecond zero.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let head = |place| Node {
             previous: place as u32,
             next: place as u32,
@@ -58,7 +54,7 @@ impl Wheel {
 
     /// Sets or moves the deadline of `key`, in milliseconds. One that is already past is due at the next millisecond.
     /// Keys above 2^31 are not to be used.
-    pub fn schedule(&mut self, key: u32, due_ms: u64) {
+    pub(crate) fn schedule(&mut self, key: u32, due_ms: u64) {
         let place = self.place_of(key);
         if self.nodes[place].next != UNLINKED {
             self.unlink(place);
@@ -68,7 +64,7 @@ impl Wheel {
     }
 
     /// Clears the deadline of `key`, if it has one.
-    pub fn cancel(&mut self, key: u32) {
+    pub(crate) fn cancel(&mut self, key: u32) {
         let place = HEADS + key as usize;
         if self
             .nodes
@@ -81,7 +77,7 @@ impl Wheel {
 
     /// Takes one key whose deadline is at or before `now_ms`, in the order of the deadlines; `None` when there is none.
     /// Deadlines may be set and cleared between two calls.
-    pub fn pop_due(&mut self, now_ms: u64) -> Option<u32> {
+    pub(crate) fn pop_due(&mut self, now_ms: u64) -> Option<u32> {
         while let Some((level, slot, starts_ms)) = self.next_slot() {
             if starts_ms > now_ms {
                 break;
@@ -102,13 +98,13 @@ impl Wheel {
     /// The millisecond at which [`Wheel::pop_due`] next has something to do, which is never after the earliest deadline;
     /// `None` when there is no deadline. It may come before the earliest deadline, at most once per level, to move
     /// deadlines down.
-    pub fn next_due_ms(&mut self) -> Option<u64> {
+    pub(crate) fn next_due_ms(&mut self) -> Option<u64> {
         self.next_slot().map(|(_, _, starts_ms)| starts_ms)
     }
 
     /// Moves the deadlines of a slot that has begun to the levels below.
     fn spread(&mut self, head: usize) {
-        // A deadline beyond the wheel's span may return to this very slot, so the list is cut off first.
+        // The list is cut off first: linking a node elsewhere must not touch its old neighbours.
         let mut place = self.nodes[head].next as usize;
         self.nodes[head].next = head as u32;
         self.nodes[head].previous = head as u32;
@@ -148,7 +144,7 @@ impl Wheel {
     /// Puts a node into the slot of its deadline, as seen from `elapsed_ms`: the level of the highest digit (base 64) in
     /// which the two differ.
     fn link(&mut self, place: usize) {
-        let latest_ms = self.elapsed_ms.saturating_add(SPAN_MS - 1);
+        let latest_ms = self.elapsed_ms.saturating_add(AHEAD_MS_MAX);
         let due_ms = self.nodes[place].due_ms.clamp(self.elapsed_ms, latest_ms);
         let differing = (due_ms ^ self.elapsed_ms) | 1;
         let level = ((differing.ilog2() / SLOT_BITS) as usize).min(LEVELS - 1);

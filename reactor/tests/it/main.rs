@@ -1,0 +1,11 @@
+//! The reactor over real loopback sockets, with blocking threads as peers.
+
+mod allocation;
+mod closing;
+mod connecting;
+mod deadlines;
+mod input;
+mod lab;
+mod listening;
+mod output;
+mod tls;

@@ -1,0 +1,85 @@
+//! More output than a socket takes at once.
+
+use std::io::{ErrorKind, Read, Write};
+
+use reactor::{Closed, Io, Options};
+
+use crate::lab::{Lab, Seen};
+
+const MIB: usize = 1 << 20;
+/// More than the kernel buffers for one connection, both sides together (tcp_wmem and tcp_rmem: 4 and 6 MiB).
+const MUCH_BYTES: usize = 32 * MIB;
+
+fn pattern(byte: usize) -> u8 {
+    (byte % 251) as u8
+}
+
+fn answer_much(io: &mut Io<'_>, input: &mut [u8]) -> usize {
+    io.out().extend((0..MUCH_BYTES).map(pattern));
+    input.len()
+}
+
+fn answer_much_and_close(io: &mut Io<'_>, input: &mut [u8]) -> usize {
+    io.close();
+    answer_much(io, input)
+}
+
+fn roomy() -> Options {
+    Options {
+        output_bytes_max: 64 * MIB,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn output_that_does_not_fit_follows_when_the_peer_reads() {
+    let lab = Lab::start(roomy(), answer_much);
+    let mut client = lab.client();
+    client.write_all(b"x").unwrap();
+    let mut answer = vec![0; MUCH_BYTES];
+    client.read_exact(&mut answer).unwrap();
+    assert!(answer.into_iter().eq((0..MUCH_BYTES).map(pattern)));
+}
+
+#[test]
+fn closing_sends_everything_first() {
+    let lab = Lab::start(roomy(), answer_much_and_close);
+    let mut client = lab.client();
+    client.write_all(b"x").unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.into_iter().eq((0..MUCH_BYTES).map(pattern)));
+    assert_eq!(lab.next_closed(), Closed::Local);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_read_either() {
+    let lab = Lab::start(roomy(), answer_much);
+    let mut client = lab.client();
+    client.write_all(b"1").unwrap();
+    assert_eq!(lab.next(), Seen::Accepted);
+    assert_eq!(lab.next(), Seen::Received(b"1".to_vec()));
+
+    // The byte is there before the turn that answers, so only the pause keeps it from being read.
+    client.write_all(b"2").unwrap();
+    lab.ask(|_| ());
+    assert!(lab.seen.try_recv().is_err(), "read in spite of the pause");
+
+    let mut answer = vec![0; MUCH_BYTES];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(lab.next(), Seen::Received(b"2".to_vec()));
+}
+
+#[test]
+fn output_that_nobody_reads_has_a_limit() {
+    let options = Options {
+        output_bytes_max: MIB,
+        ..Options::default()
+    };
+    let lab = Lab::start(options, answer_much);
+    let mut client = lab.client();
+    client.write_all(b"x").unwrap();
+    assert_eq!(lab.next_closed(), Closed::PeerTooSlow);
+    let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}

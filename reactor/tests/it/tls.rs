@@ -1,0 +1,202 @@
+//! TLS on either side, against rustls over blocking streams.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use reactor::{ClientTls, Closed, Connect, Options};
+use rustls::StreamOwned;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+use crate::lab::{Lab, Seen, State, echo, patient};
+
+const MUCH_BYTES: usize = 3 << 20;
+
+/// A server's configuration with a certificate for `localhost`, and a client's that trusts it.
+fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = CertificateDer::from(made.cert);
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key.into())
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    (Arc::new(server), client_config(roots))
+}
+
+fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+fn localhost() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+/// One client of a server that echoes until the client's close_notify. Gives the error that ended it, if any.
+fn echo_server(config: Arc<ServerConfig>) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let stream = patient(listener.accept()?.0);
+        let mut tls = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+        let mut buffer = [0; 4096];
+        loop {
+            match tls.read(&mut buffer)? {
+                0 => return Ok(()),
+                bytes => tls.write_all(&buffer[..bytes])?,
+            }
+        }
+    });
+    (addr, thread)
+}
+
+fn connect(lab: &Lab, to: SocketAddr, config: Arc<ClientConfig>) {
+    lab.ask(move |sockets| {
+        let to = Connect {
+            to,
+            from: None,
+            tls: Some(ClientTls {
+                config,
+                name: localhost(),
+            }),
+        };
+        let id = sockets.connect(to, State::default(), None).unwrap();
+        // It goes out once the handshake is complete.
+        assert!(sockets.with(id, |io, _| io.write(b"hello")));
+    });
+}
+
+#[test]
+fn a_client_speaks_tls() {
+    let (server, client) = configs();
+    let (to, thread) = echo_server(server);
+    let lab = Lab::start(Options::default(), |io, input| {
+        if input.len() == 5 {
+            io.close();
+            return 5;
+        }
+        0
+    });
+    connect(&lab, to, client);
+    assert_eq!(lab.next(), Seen::Connected);
+    assert_eq!(lab.next(), Seen::Secured);
+    assert_eq!(lab.next(), Seen::Received(b"hello".to_vec()));
+    assert_eq!(lab.next(), Seen::Closed(Closed::Local));
+    thread.join().unwrap().expect("closed with close_notify");
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_ends_it_on_both_sides() {
+    let (server, _) = configs();
+    let (to, thread) = echo_server(server);
+    let lab = Lab::start(Options::default(), echo);
+    connect(&lab, to, client_config(RootCertStore::empty()));
+    assert_eq!(lab.next(), Seen::Connected);
+    match lab.next() {
+        Seen::Closed(Closed::Tls(words)) => {
+            assert!(words.contains("certificate"), "{words}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let error = thread.join().unwrap().unwrap_err();
+    assert!(error.to_string().contains("alert"), "{error}");
+}
+
+#[test]
+fn bytes_that_are_no_tls_are_told_as_such() {
+    let (_, client) = configs();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let lab = Lab::start(Options::default(), echo);
+    connect(&lab, listener.local_addr().unwrap(), client);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream
+        .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        .unwrap();
+    assert_eq!(lab.next(), Seen::Connected);
+    assert!(matches!(lab.next(), Seen::Closed(Closed::Tls(_))));
+}
+
+#[test]
+fn a_server_speaks_tls_however_the_bytes_are_cut() {
+    let (server, client) = configs();
+    let options = Options {
+        read_buffer_bytes: 7,
+        ..Options::default()
+    };
+    for options in [options, Options::default()] {
+        let lab = Lab::with_tls(options, echo, Some(server.clone()));
+        let connection = ClientConnection::new(client.clone(), localhost()).unwrap();
+        let mut tls = StreamOwned::new(connection, lab.client());
+        tls.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        tls.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        assert_eq!(lab.next(), Seen::Accepted);
+        assert_eq!(lab.next(), Seen::Secured);
+        tls.conn.send_close_notify();
+        tls.flush().unwrap();
+        assert_eq!(lab.next_closed(), Closed::Peer);
+    }
+}
+
+#[test]
+fn much_goes_through_tls_both_ways() {
+    let (server, client) = configs();
+    let lab = Lab::with_tls(Options::default(), echo, Some(server));
+    let connection = ClientConnection::new(client, localhost()).unwrap();
+    let mut tls = StreamOwned::new(connection, lab.client());
+    let message: Vec<u8> = (0..MUCH_BYTES).map(|byte| (byte % 251) as u8).collect();
+    let mut answer = vec![0; 64 * 1024];
+    for part in message.chunks(answer.len()) {
+        tls.write_all(part).unwrap();
+        tls.read_exact(&mut answer[..part.len()]).unwrap();
+        assert!(answer[..part.len()] == *part);
+    }
+}
+
+#[test]
+fn a_server_finishes_with_close_notify() {
+    let (server, client) = configs();
+    let lab = Lab::with_tls(
+        Options::default(),
+        |io, input| {
+            io.write(b"bye");
+            io.finish();
+            input.len()
+        },
+        Some(server),
+    );
+    let connection = ClientConnection::new(client, localhost()).unwrap();
+    let mut tls = StreamOwned::new(connection, lab.client());
+    tls.write_all(b"x").unwrap();
+    let mut heard = String::new();
+    tls.read_to_string(&mut heard).expect("a clean end of TLS");
+    assert_eq!(heard, "bye");
+    drop(tls);
+    assert_eq!(lab.next_closed(), Closed::Local);
+}
+
+#[test]
+fn a_peer_that_leaves_without_close_notify_has_left_all_the_same() {
+    let (server, client) = configs();
+    let lab = Lab::with_tls(Options::default(), echo, Some(server));
+    let connection = ClientConnection::new(client, localhost()).unwrap();
+    let mut tls = StreamOwned::new(connection, lab.client());
+    // With the echo the session tickets have been read too; unread they would turn FIN into a reset.
+    tls.write_all(b"x").unwrap();
+    tls.read_exact(&mut [0]).unwrap();
+    drop(tls);
+    assert_eq!(lab.next_closed(), Closed::Peer);
+}
