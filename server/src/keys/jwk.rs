@@ -243,7 +243,10 @@ mod tests {
             (r#"{"kty":"oct","k":"AAAA","key_ops":["sign"]}"#, "signs"),
             (r#"{"kty":"oct","k":"AAAA","alg":"A128KW"}"#, "wraps keys"),
             (r#"{"kty":"EC","crv":"secp256k1"}"#, "an unknown curve"),
-            (r#"{"kty":"OKP","crv":"X25519","x":"AAAA"}"#, "key agreement"),
+            (
+                r#"{"kty":"OKP","crv":"X25519","x":"AAAA"}"#,
+                "key agreement",
+            ),
         ] {
             let set = format!(r#"{{"keys":[{other},{ED25519}]}}"#);
             assert_eq!(keys(&set).unwrap().len(), 1, "{why}");
@@ -259,13 +262,29 @@ mod tests {
             (r#"{"kty":"oct"}"#, r#""k" is missing"#, "no secret"),
             (r#"{"kty":"oct","k":""}"#, "secret is empty", "no bytes"),
             (r#"{"kty":"oct","k":"AA=="}"#, "base64url", "padded"),
-            (r#"{"kty":"oct","k":"c2VjcmV0","alg":"RS256"}"#, "RS256", "mixed"),
+            (
+                r#"{"kty":"oct","k":"c2VjcmV0","alg":"RS256"}"#,
+                "RS256",
+                "mixed",
+            ),
             (r#"{"kty":"RSA","n":"AQAB"}"#, r#""e" is missing"#, "half"),
             (r#"{"kty":"RSA","n":"4Q","e":"AQAB"}"#, "RSA", "8 bits"),
             (r#"{"kty":"EC","x":"AA","y":"AA"}"#, r#""crv""#, "no curve"),
-            (r#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#, r#""x""#, "short"),
-            (r#"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#, "32 bytes", "short"),
-            (r#"{"kty":"oct","kty":"oct","k":"AA"}"#, "duplicate", "twice"),
+            (
+                r#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#,
+                r#""x""#,
+                "short",
+            ),
+            (
+                r#"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#,
+                "32 bytes",
+                "short",
+            ),
+            (
+                r#"{"kty":"oct","kty":"oct","k":"AA"}"#,
+                "duplicate",
+                "twice",
+            ),
             (r#"{"kty":"oct","k":1}"#, "line 1", "a number"),
             (r#"{"k":"AA"}"#, "kty", "no kind"),
             (r#"{"keys":{}}"#, "sequence", "no list"),

@@ -19,9 +19,10 @@ pub struct Key {
 
 /// What is left of the key material once it is parsed.
 enum Prepared {
-    /// The HMAC state after the inner and the outer pad, and the length of the secret.
+    /// The HMAC state after the inner and the outer pad, and the length of the secret. Boxed, for the two
+    /// states take over a kilobyte and would make every public key as large.
     Secret {
-        state: hmac::Key,
+        state: Box<hmac::Key>,
         secret_bytes: usize,
     },
     /// A public key in the library's own form.
@@ -80,7 +81,7 @@ impl Key {
             return Err(KeyError::SecretEmpty);
         }
         let prepared = Prepared::Secret {
-            state: hmac::Key::new(digest, bytes),
+            state: Box::new(hmac::Key::new(digest, bytes)),
             secret_bytes: bytes.len(),
         };
         Ok(Self::of(algorithm, prepared))
@@ -91,8 +92,8 @@ impl Key {
         let parameters = rsa_parameters(algorithm)?;
         let material = "an RSA public key";
         let parsed = RsaPublicKey::from_der(der).map_err(|_| malformed(material))?;
-        let bits = RsaParameters::public_modulus_len(parsed.as_ref())
-            .map_err(|_| malformed(material))?;
+        let bits =
+            RsaParameters::public_modulus_len(parsed.as_ref()).map_err(|_| malformed(material))?;
         let accepted = parameters.min_modulus_len()..=parameters.max_modulus_len();
         if !accepted.contains(&bits) {
             return Err(KeyError::RsaSize { bits });
@@ -211,10 +212,7 @@ mod tests {
     fn no_secret_is_shown() {
         let key = Key::secret(b"my_super_secret_key", Algorithm::HS256).unwrap();
         let shown = format!("{:?}", key.with_kid("demo"));
-        assert_eq!(
-            shown,
-            r#"Key { kid: Some("demo"), algorithm: HS256, .. }"#
-        );
+        assert_eq!(shown, r#"Key { kid: Some("demo"), algorithm: HS256, .. }"#);
     }
 
     #[test]

@@ -59,9 +59,7 @@ impl Ring {
 
     /// The key of that name.
     pub fn named(&self, kid: &str) -> Option<&Key> {
-        self.by_kid
-            .get(kid)
-            .and_then(|place| self.keys.get(*place))
+        self.by_kid.get(kid).and_then(|place| self.keys.get(*place))
     }
 
     /// The keys pinned to `algorithm`, in order.
@@ -93,10 +91,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(ring.len(), 3);
-        assert_eq!(
-            ring.named("a").map(Key::algorithm),
-            Some(Algorithm::HS256)
-        );
+        assert_eq!(ring.named("a").map(Key::algorithm), Some(Algorithm::HS256));
         assert!(ring.named("b").is_none(), "no key has that name");
         assert!(ring.named("").is_none(), "no name is not the empty name");
         assert_eq!(ring.pinned_to(Algorithm::HS256).count(), 2);

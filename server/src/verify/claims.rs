@@ -1,8 +1,8 @@
 //! The claims of a token: read in one pass, then held against the policy.
 
+use super::Refusal;
 use super::json::{JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds};
 use super::policy::{ClaimPath, Policy};
-use super::Refusal;
 
 /// 10000-01-01T00:00:00Z. Later instants are mistakes (milliseconds for seconds) or attempts at overflow,
 /// and most libraries for dates end there.
@@ -62,6 +62,9 @@ pub(super) fn read<'t>(
             claims.issuer = Some(text(value).ok_or(Refusal::ClaimsMalformed)?);
         } else if name.is("aud") {
             claims.audience = Some(audience(value)?);
+        } else if name.is("sub") {
+            // A subject that is no string (RFC 7519 section 4.1.2) is another user to each reader.
+            text(value).ok_or(Refusal::ClaimsMalformed)?;
         }
         for (rank, path) in user_claim.iter().enumerate().take(rank_max) {
             if let Some(user) = follow(path, name, value, seen).map_err(refusal)? {
@@ -225,12 +228,24 @@ mod tests {
             ("1.7e9", Ok(1_700_000_000), "an exponent is allowed"),
             ("253402300799", Ok(TIME_S_END - 1), "the last second"),
             ("253402300800", Err(Refusal::TimeInvalid), "year 10000"),
-            ("253402300799.5", Err(Refusal::TimeInvalid), "rounded into it"),
+            (
+                "253402300799.5",
+                Err(Refusal::TimeInvalid),
+                "rounded into it",
+            ),
             ("1700000000000", Err(Refusal::TimeInvalid), "milliseconds"),
             ("1e18", Err(Refusal::TimeInvalid), "absurd"),
             ("1e300", Err(Refusal::TimeInvalid), "absurd"),
-            ("18446744073709551615", Err(Refusal::TimeInvalid), "u64::MAX"),
-            ("18446744073709551616", Err(Refusal::TimeInvalid), "beyond u64"),
+            (
+                "18446744073709551615",
+                Err(Refusal::TimeInvalid),
+                "u64::MAX",
+            ),
+            (
+                "18446744073709551616",
+                Err(Refusal::TimeInvalid),
+                "beyond u64",
+            ),
             ("-1", Err(Refusal::TimeInvalid), "before 1970"),
             ("-0", Err(Refusal::TimeInvalid), "a sign"),
         ] {
@@ -245,18 +260,68 @@ mod tests {
         let default = ["user.username", "sub"];
         let url = ["https://example.com/name"];
         for (json, paths, user, why) in [
-            (r#"{"user":{"username":"a"}}"#, &default[..], Some("a"), "the usual"),
-            (r#"{"sub":"b","user":{"username":"a"}}"#, &default, Some("a"), "by rank"),
-            (r#"{"user":{"username":"a"},"sub":"b"}"#, &default, Some("a"), "by rank"),
+            (
+                r#"{"user":{"username":"a"}}"#,
+                &default[..],
+                Some("a"),
+                "the usual",
+            ),
+            (
+                r#"{"sub":"b","user":{"username":"a"}}"#,
+                &default,
+                Some("a"),
+                "by rank",
+            ),
+            (
+                r#"{"user":{"username":"a"},"sub":"b"}"#,
+                &default,
+                Some("a"),
+                "by rank",
+            ),
             (r#"{"sub":"b"}"#, &default, Some("b"), "the second"),
-            (r#"{"user":"c","sub":"b"}"#, &default, Some("b"), "no object to enter"),
-            (r#"{"user":{"username":7},"sub":"b"}"#, &default, Some("b"), "no string"),
-            (r#"{"sub":7}"#, &default, None, "no string at all"),
+            (
+                r#"{"user":"c","sub":"b"}"#,
+                &default,
+                Some("b"),
+                "no object to enter",
+            ),
+            (
+                r#"{"user":{"username":7},"sub":"b"}"#,
+                &default,
+                Some("b"),
+                "no string",
+            ),
+            (
+                r#"{"user":{"username":7}}"#,
+                &default,
+                None,
+                "no string at all",
+            ),
             (r#"{}"#, &default, None, "nothing"),
-            (r#"{"user":{"x":{"username":"a"}}}"#, &default, None, "too deep"),
-            (r#"{"https://example.com/name":"d"}"#, &url, Some("d"), "dots of its own"),
-            (r#"{"user.username":"e"}"#, &default, Some("e"), "dots of its own"),
-            (r#"{"a":{"b":{"c":"f"}}}"#, &["a.b.c"], Some("f"), "three steps"),
+            (
+                r#"{"user":{"x":{"username":"a"}}}"#,
+                &default,
+                None,
+                "too deep",
+            ),
+            (
+                r#"{"https://example.com/name":"d"}"#,
+                &url,
+                Some("d"),
+                "dots of its own",
+            ),
+            (
+                r#"{"user.username":"e"}"#,
+                &default,
+                Some("e"),
+                "dots of its own",
+            ),
+            (
+                r#"{"a":{"b":{"c":"f"}}}"#,
+                &["a.b.c"],
+                Some("f"),
+                "three steps",
+            ),
             (r#"{"sub":"b"}"#, &[], None, "nobody asks"),
         ] {
             let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path)).collect();

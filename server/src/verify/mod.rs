@@ -27,7 +27,7 @@
 //! | `ambiguous_key` | without `kid`, at most [`KEYS_TRIED_MAX`](crate::keys::KEYS_TRIED_MAX) keys have the algorithm * | - |
 //! | `algorithm_mismatch` | `alg` is the one that the key is pinned to | RFC 8725 section 3.1 |
 //! | `signature_invalid` | the key made the signature, over these very bytes | RFC 7515 section 5.2 |
-//! | `claims_malformed` | the claims are a JSON object of at most 256 members; `iss` is a string, `aud` a string or a list of strings * | RFC 7519 sections 4.1.1, 4.1.3 and 7.2 |
+//! | `claims_malformed` | the claims are a JSON object of at most 256 members; `iss` and `sub` are strings, `aud` a string or a list of strings * | RFC 7519 sections 4.1.1 to 4.1.3 and 7.2 |
 //! | `time_invalid` | `exp`, `nbf`, `iat` are numbers, not negative, before the year 10000 * | RFC 7519 section 2 |
 //! | `expired` | `now < exp + leeway` (leeway 0 *) | RFC 7519 section 4.1.4 |
 //! | `not_yet_valid` | `now + leeway >= nbf` * | RFC 7519 section 4.1.5 |

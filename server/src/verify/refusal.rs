@@ -171,10 +171,7 @@ mod tests {
         let names: HashSet<_> = Refusal::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(names.len(), Refusal::ALL.len());
         // The enum's last variant is the list's last, and variants are numbered from 0 without a gap.
-        assert_eq!(
-            Refusal::AudienceMismatch as usize + 1,
-            Refusal::ALL.len()
-        );
+        assert_eq!(Refusal::AudienceMismatch as usize + 1, Refusal::ALL.len());
     }
 
     #[test]

@@ -84,7 +84,11 @@ mod tests {
     fn a_token_is_three_segments() {
         for (token, verdict, why) in [
             ("a.b.c", Ok(("a", "b", "c", "a.b")), "three"),
-            ("..", Ok(("", "", "", ".")), "empty ones are for others to judge"),
+            (
+                "..",
+                Ok(("", "", "", ".")),
+                "empty ones are for others to judge",
+            ),
             ("", Err(Refusal::Missing), "nothing"),
             ("abc", Err(Refusal::Malformed), "one segment"),
             ("a.b", Err(Refusal::Malformed), "two segments"),

@@ -1,0 +1,64 @@
+//! One token through the verifier and through `jsonwebtoken::decode`, for each algorithm.
+//!
+//! `cargo bench -p benches` runs all of it in about a minute and a half; `cargo bench -p benches -- HS256` a
+//! part. Times are for people: on a shared machine only ratios of one run mean something.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use benches::{NOW_S, rival_key, token, verifier};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gatekeeper::keys::Algorithm;
+use serde::Deserialize;
+
+/// Claims as a service would declare them to jsonwebtoken, owned as `decode` asks.
+#[derive(Deserialize)]
+struct Claims {
+    user: User,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+fn verify(criterion: &mut Criterion) {
+    for algorithm in Algorithm::ALL {
+        let token = token(algorithm);
+        let mut group = criterion.benchmark_group(algorithm.as_str());
+        group.throughput(Throughput::Elements(1));
+
+        let mut verifier = verifier(algorithm);
+        group.bench_function("gatekeeper", |bencher| {
+            bencher.iter(|| {
+                let verified = verifier
+                    .verify(black_box(token.as_bytes()), black_box(NOW_S))
+                    .expect("a good token");
+                black_box(verified.user.map(str::len))
+            });
+        });
+
+        if let Some((key, validation)) = rival_key(algorithm) {
+            group.bench_function("jsonwebtoken", |bencher| {
+                bencher.iter(|| {
+                    let decoded =
+                        jsonwebtoken::decode::<Claims>(black_box(&token), &key, &validation)
+                            .expect("a good token");
+                    black_box(decoded.claims.user.username.len())
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    // Short, for there are 25 of them: a token takes 0.2 to 300 microseconds, so a second holds thousands.
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
+        .without_plots();
+    targets = verify
+}
+criterion_main!(benches);
