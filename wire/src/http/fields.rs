@@ -22,7 +22,8 @@ struct FieldSpan {
 }
 
 impl<'b> Fields<'b> {
-    /// Takes the fields that httparse found in `head`, which is the head alone without what follows it.
+    /// Takes the fields that httparse found in `head`, which is the head alone without what follows it. It trimmed
+    /// their values already.
     pub(super) fn new(head: &'b [u8], parsed: &[httparse::Header<'b>]) -> Result<Self, HeadError> {
         if head.len() > HEAD_BYTES_MAX {
             return Err(TOO_LONG);
@@ -87,9 +88,7 @@ impl<'b> Fields<'b> {
     }
 
     fn text(&self, start: u16, bytes: u16) -> Option<&'b str> {
-        std::str::from_utf8(self.bytes(start, bytes)?)
-            .ok()
-            .map(str::trim)
+        std::str::from_utf8(self.bytes(start, bytes)?).ok()
     }
 
     fn bytes(&self, start: u16, bytes: u16) -> Option<&'b [u8]> {

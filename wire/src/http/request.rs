@@ -1,6 +1,7 @@
 //! What a client asks: the request head, its target and its cookies.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use super::fields::{Fields, await_more, head_error, head_of};
 use super::{HEADERS_MAX, HeadError};
@@ -25,9 +26,11 @@ impl<'b> RequestHead<'b> {
     /// but HTTP/1.1 (RFC 6455 section 4.2.1), folded lines, more than [`HEADERS_MAX`] fields and more than
     /// [`HEAD_BYTES_MAX`](super::HEAD_BYTES_MAX) bytes.
     pub fn parse(buf: &'b [u8]) -> Result<Option<Self>, HeadError> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut request = httparse::Request::new(&mut headers);
-        let bytes = match request.parse(buf).map_err(head_error)? {
+        // Clearing two kilobytes first would take a fifth of the parsing.
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(buf, &mut headers);
+        let bytes = match parsed.map_err(head_error)? {
             httparse::Status::Complete(bytes) => bytes,
             httparse::Status::Partial => return await_more(buf),
         };

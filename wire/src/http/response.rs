@@ -1,5 +1,7 @@
 //! What a server answers: parsing a response head, writing a whole response.
 
+use std::mem::MaybeUninit;
+
 use super::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
 use super::{HEADERS_MAX, HeadError};
 use crate::decimal::write_decimal;
@@ -22,9 +24,14 @@ impl<'b> ResponseHead<'b> {
     /// As with [`RequestHead::parse`](super::RequestHead::parse), the result does not depend on how the input is
     /// cut. HTTP/1.0 is read as well, since a proxy's refusal may come so, but not its 101: it knows no upgrade.
     pub fn parse(buf: &'b [u8]) -> Result<Option<Self>, HeadError> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut response = httparse::Response::new(&mut headers);
-        let bytes = match response.parse(buf).map_err(head_error)? {
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            buf,
+            &mut headers,
+        );
+        let bytes = match parsed.map_err(head_error)? {
             httparse::Status::Complete(bytes) => bytes,
             httparse::Status::Partial => return await_more(buf),
         };
