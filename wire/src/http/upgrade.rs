@@ -98,8 +98,8 @@ pub fn write_switching_protocols(out: &mut Vec<u8>, key: &str, protocol: Option<
 /// Appends the request for an upgrade (RFC 6455 section 4.1): `GET target`, `host`, the upgrade fields, the `extra`
 /// ones.
 ///
-/// `key` comes from [`client_key`](super::client_key). In `target`, which goes out as it is, spaces, control bytes and bytes beyond
-/// ASCII are percent-encoded; in the others control bytes become spaces: nothing can inject a line.
+/// `key` comes from [`client_key`](super::client_key). In `target`, which goes out as it is, spaces, control bytes
+/// and bytes beyond ASCII are percent-encoded; in the others control bytes become spaces: nothing can inject a line.
 pub fn write_upgrade_request(
     out: &mut Vec<u8>,
     target: &str,
