@@ -22,16 +22,19 @@ impl<'t> Cursor<'t> {
         self.text
     }
 
+    #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     pub(super) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
+    #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.take(byte) {
             Ok(())
@@ -40,12 +43,14 @@ impl<'t> Cursor<'t> {
         }
     }
 
+    #[inline]
     pub(super) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn since(&self, start: usize) -> Result<&'t str, JsonError> {
         self.text.get(start..self.at).ok_or(JsonError::Malformed)
     }
