@@ -67,7 +67,7 @@ pub fn take(
     host: &mut Host,
     reply: &mut Reply<'_>,
 ) -> Step {
-    if seen_bytes > 0 && !ends_head(input, seen_bytes) && input.len() <= HEAD_BYTES_MAX {
+    if seen_bytes > 0 && input.len() < HEAD_BYTES_MAX && !ends_head(input, seen_bytes) {
         return Step::More;
     }
     let mut request = Request {
@@ -76,10 +76,10 @@ pub fn take(
         host,
         reply,
     };
-    match RequestHead::parse(input) {
-        Ok(Some(head)) if head.bytes <= HEAD_BYTES_MAX => request.route(&head),
-        Ok(None) if input.len() <= HEAD_BYTES_MAX => Step::More,
-        Ok(_) | Err(HeadError::TooManyHeaders) => request.answer(Outcome::HeadTooLarge, |out| {
+    match RequestHead::parse(&input[..input.len().min(HEAD_BYTES_MAX)]) {
+        Ok(Some(head)) => request.route(&head),
+        Ok(None) if input.len() < HEAD_BYTES_MAX => Step::More,
+        Ok(None) | Err(HeadError::TooManyHeaders) => request.answer(Outcome::HeadTooLarge, |out| {
             answers::head_too_large(out, "the head is too large");
         }),
         Err(HeadError::Malformed(what)) => {

@@ -284,3 +284,14 @@ fn end_of(why: &Closed) -> End {
         Closed::Refused | Closed::Failed(_) | Closed::Tls(_) => End::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_socket_is_small() {
+        // A million sockets hold as many of these; what is rare belongs behind a box.
+        assert!(size_of::<Socket>() <= 64, "{} bytes", size_of::<Socket>());
+    }
+}

@@ -188,7 +188,7 @@ mod tests {
     type Play<'e> = (u64, Event, &'e [&'e str], Option<u64>);
 
     /// Connects, then plays `events`, each with its second, its answers and the deadline in seconds, if it is set anew.
-    fn check(version: Version, events: &[Play<'_>], end: Option<End>) {
+    fn check(version: Version, events: &[Play<'_>], end: Option<End>, why: &str) {
         let mut host = host(App::Echo);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
@@ -200,7 +200,7 @@ mod tests {
         }
         let mut ended = None;
         for (i, (at_s, event, answers, deadline_s)) in events.iter().enumerate() {
-            assert_eq!(ended, None, "event {i} comes after the end");
+            assert_eq!(ended, None, "{why}: event {i} comes after the end");
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, at_s * S);
             let mut input = match event {
@@ -212,15 +212,19 @@ mod tests {
                 Deadline => session.deadline(&mut host, &mut reply),
                 _ => {
                     let used = session.received(&mut input, &mut host, &mut reply);
-                    assert_eq!(used, input.len(), "event {i}");
+                    assert_eq!(used, input.len(), "{why}, event {i}");
                 }
             }
             ended = reply.end;
             let deadline_ns = reply.deadline_ns.filter(|_| ended.is_none());
-            assert_eq!(told(out), *answers, "event {i}");
-            assert_eq!(deadline_ns.map(|ns| ns / S), *deadline_s, "event {i}");
+            assert_eq!(told(out), *answers, "{why}, event {i}");
+            assert_eq!(
+                deadline_ns.map(|ns| ns / S),
+                *deadline_s,
+                "{why}, event {i}"
+            );
         }
-        assert_eq!(ended, end);
+        assert_eq!(ended, end, "{why}");
     }
 
     #[test]
@@ -234,6 +238,7 @@ mod tests {
                 (75, Deadline, &["C:1000"], None),
             ],
             Some(End::PingTimeout),
+            "a ping, its pong, a ping without",
         );
     }
 
@@ -248,6 +253,7 @@ mod tests {
                 (56, Deadline, &["C:1000"], None),
             ],
             Some(End::PingTimeout),
+            "the client fell silent",
         );
     }
 
@@ -261,26 +267,16 @@ mod tests {
             (Version::V4, Text(""), "nor an empty one"),
             (Version::V4, Binary(b"a"), "no binary event announced it"),
         ] {
-            let _ = why;
-            check(
-                version,
-                &[(1, event, &["C:1002"], None)],
-                Some(End::Protocol),
-            );
+            let play = [(1, event, &["C:1002"][..], None)];
+            check(version, &play, Some(End::Protocol), why);
         }
     }
 
     #[test]
     fn a_client_may_close() {
-        check(
-            Version::V4,
-            &[(1, Text("1"), &["C:1000"], None)],
-            Some(End::Client),
-        );
-        check(
-            Version::V3,
-            &[(1, Text("1"), &["C:1000"], None)],
-            Some(End::Client),
-        );
+        for version in [Version::V3, Version::V4] {
+            let play = [(1, Text("1"), &["C:1000"][..], None)];
+            check(version, &play, Some(End::Client), "a close packet");
+        }
     }
 }

@@ -1,0 +1,183 @@
+//! The process: its ready line, its signals, its exit codes.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::{SocketAddr, TcpListener},
+    process::{Output, Stdio},
+};
+
+use rustix::process::Signal;
+
+use super::{
+    clients::{Client, get},
+    servers::{TestProcess, TestServer, gatekeeper, soon},
+    tokens::{SECRET, good},
+};
+
+fn addr(url: &serde_json::Value) -> SocketAddr {
+    url.as_str().unwrap()["http://".len()..].parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let flags = [
+            "--listen=127.0.0.1:0",
+            "--frontend-listen=127.0.0.1:0",
+            "--secret",
+            SECRET,
+        ];
+        let process = TestProcess::start(&flags);
+        let gate = addr(&process.ready["gate"]);
+        assert!(process.ready["pid"].as_u64().unwrap() > 1);
+        assert!(
+            get(addr(&process.ready["frontend"]), "/healthz")
+                .await
+                .contains("200 OK")
+        );
+        let mut raw = Client::raw(gate, &good("ann")).await;
+        let mut socketio = Client::socketio(gate, &good("ann")).await;
+
+        process.signal(signal);
+        assert_eq!(raw.close_code().await, 1001, "{signal:?}: going away");
+        assert_eq!(socketio.close_code().await, 1001, "{signal:?}: going away");
+        let (status, out, log) = process.wait();
+        assert_eq!(status.code(), Some(0), "{signal:?}: {log}");
+        assert_eq!(out, "", "the ready line is all there is on standard output");
+        assert!(log.contains("draining"), "{log}");
+        assert!(
+            !log.contains(&good("ann")[..20]),
+            "a token in the log: {log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_role_runs_what_it_says() {
+    for (flag, url, absent) in [
+        ("gate", "gate", "frontend"),
+        ("frontend", "frontend", "gate"),
+    ] {
+        let process = TestProcess::start(&[
+            "--role",
+            flag,
+            "--listen=127.0.0.1:0",
+            "--frontend-listen=127.0.0.1:0",
+        ]);
+        assert!(process.ready[absent].is_null(), "{}", process.ready);
+        let answer = get(addr(&process.ready[url]), "/healthz").await;
+        assert!(answer.contains("200 OK"), "{answer}");
+        process.signal(Signal::TERM);
+        assert_eq!(process.wait().0.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn draining_waits_for_no_peer_for_ever() {
+    let server = TestServer::start(&["--drain=100ms"]).await;
+    // It never reads, so it never answers the close frame.
+    let _silent = Client::raw(server.gate, &good("ann")).await;
+    let end = soon("the drain", server.stop()).await;
+    end.unwrap().unwrap();
+}
+
+fn run(flags: &[&str]) -> Output {
+    gatekeeper().args(flags).output().unwrap()
+}
+
+#[test]
+fn a_port_in_use_is_told() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let used = held.local_addr().unwrap().to_string();
+    let free = "127.0.0.1:0";
+    for (gate, frontend, flag) in [
+        (&*used, free, "--listen"),
+        (free, &*used, "--frontend-listen"),
+    ] {
+        let output = run(&["--listen", gate, "--frontend-listen", frontend]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        let told = format!(
+            "gatekeeper: listen on {used}: address already in use; choose another with {flag}"
+        );
+        assert!(log.lines().any(|line| line == told), "no `{told}` in {log}");
+        assert_eq!(output.status.code(), Some(104), "{log}");
+        assert!(output.stdout.is_empty(), "it never was ready");
+    }
+}
+
+#[tokio::test]
+async fn another_gate_on_the_port_is_found() {
+    let server = TestServer::start(&[]).await;
+    let listen = server.gate.to_string();
+    let output = tokio::task::spawn_blocking(move || run(&["--role=gate", "--listen", &listen]));
+    let output = output.await.unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(104),
+        "SO_REUSEPORT would have shared it"
+    );
+}
+
+#[test]
+fn wrong_flags_are_told() {
+    for (flags, code, told, why) in [
+        (
+            &["--listen=0.0.0.0:0"][..],
+            104,
+            "has 19 bytes",
+            "the demo's secret, reachable",
+        ),
+        (
+            &["--listen=0.0.0.0:0", "--secret", SECRET],
+            104,
+            "demo user",
+            "the demo user, reachable",
+        ),
+        (
+            &["--keys=/nonexistent"],
+            104,
+            "/nonexistent",
+            "no such file",
+        ),
+        (
+            &["--pin=1023", "--listen=127.0.0.1:0"],
+            104,
+            "--pin",
+            "no such cpu",
+        ),
+        (&["--no-such-flag"], 2, "--no-such-flag", "usage"),
+        (&["--app=conformance"], 2, "conformance", "usage"),
+    ] {
+        let output = run(flags);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains(told), "{why}: {log}");
+        assert_eq!(output.status.code(), Some(code), "{why}: {log}");
+    }
+}
+
+#[test]
+fn it_can_die_with_its_parent() {
+    // A shell starts it and lives until its own standard input ends.
+    let mut shell = std::process::Command::new("sh")
+        .args([
+            "-c",
+            r#""$0" "$@" & read _"#,
+            env!("CARGO_BIN_EXE_gatekeeper"),
+        ])
+        .args(["--role=gate", "--listen=127.0.0.1:0", "--die-with-parent"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(shell.stdout.take().unwrap());
+    let mut ready = String::new();
+    stdout.read_line(&mut ready).unwrap();
+    assert!(ready.starts_with("{\"gate\":"), "{ready}");
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    // The pipe's other end is held by the server alone now: its end is the server's.
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}

@@ -1,0 +1,12 @@
+//! The gate and the frontend over real sockets, with an independent client.
+
+mod frontend;
+
+mod clients;
+mod http;
+mod lifecycle;
+mod limits;
+mod refusals;
+mod servers;
+mod sessions;
+mod tokens;

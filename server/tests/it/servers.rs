@@ -1,0 +1,166 @@
+//! Servers to test: one within the test's process, one as a child process.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use clap::Parser;
+use gatekeeper::{
+    config::ServeArgs,
+    metrics::Metrics,
+    server::{ServeError, Server},
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::tokens::SECRET;
+
+/// What no test should take; the machine may be slow, so it is long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for what must come.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} took more than {PATIENCE:?}"),
+    }
+}
+
+/// A server on free ports, in this process.
+pub struct TestServer {
+    pub gate: SocketAddr,
+    pub frontend: SocketAddr,
+    pub metrics: Metrics,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), ServeError>>,
+}
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+impl TestServer {
+    /// Starts one with two shards, the tests' secret and further `flags`.
+    pub async fn start(flags: &[&str]) -> Self {
+        let own = [
+            "gatekeeper",
+            "--listen=127.0.0.1:0",
+            "--frontend-listen=127.0.0.1:0",
+            "--workers=2",
+            "--secret",
+            SECRET,
+        ];
+        let cli = Cli::parse_from(own.iter().chain(flags));
+        let server = Server::start(cli.serve.read().unwrap()).await.unwrap();
+        let addr = |url: Option<String>| url.unwrap()["http://".len()..].parse().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        Self {
+            gate: addr(server.gate_url()),
+            frontend: addr(server.frontend_url()),
+            metrics: server.metrics().unwrap().clone(),
+            stop,
+            running: tokio::spawn(server.run(async {
+                let _ = stopped.await;
+            })),
+        }
+    }
+
+    /// Asks the server to go down, as a signal would.
+    pub fn stop(self) -> JoinHandle<Result<(), ServeError>> {
+        self.stop.send(()).unwrap();
+        self.running
+    }
+
+    /// One value of `/metrics`, by its name with its labels.
+    pub fn metric(&self, sample: &str) -> u64 {
+        let page = self.metrics.render();
+        let line = page.lines().find_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            (name == sample).then(|| value.parse().unwrap())
+        });
+        line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
+    }
+
+    /// Waits until a value of `/metrics` is what it must become.
+    pub async fn metric_becomes(&self, sample: &str, value: u64) {
+        soon(sample, async {
+            while self.metric(sample) != value {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// A `gatekeeper` process; it is killed with the test.
+pub struct TestProcess {
+    child: Child,
+    pub ready: serde_json::Value,
+}
+
+impl TestProcess {
+    /// Starts one and reads the line that says that it is ready.
+    pub fn start(flags: &[&str]) -> Self {
+        let mut child = gatekeeper().args(flags).spawn().unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|error| {
+            let mut log = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut log)
+                .unwrap();
+            panic!("`{line}` is not the ready line: {error}\n{log}")
+        });
+        Self { child, ready }
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end; what else it wrote on standard output, and its log.
+    pub fn wait(mut self) -> (ExitStatus, String, String) {
+        let (mut out, mut log) = (String::new(), String::new());
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .unwrap();
+        (self.child.wait().unwrap(), out, log)
+    }
+}
+
+impl Drop for TestProcess {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary, with its streams held.
+pub fn gatekeeper() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
+    command
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}

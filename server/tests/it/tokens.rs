@@ -1,0 +1,75 @@
+//! Tokens to send: a good one, and one of each bad kind.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
+
+/// Long enough for RFC 7518.
+pub const SECRET: &str = "a secret of at least 32 bytes, as RFC 7518 asks";
+
+pub fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// A token as the frontend makes them.
+pub fn good(user: &str) -> String {
+    sign(&json!({"user": {"username": user}, "iat": now_s()}), SECRET)
+}
+
+pub fn sign(claims: &serde_json::Value, secret: &str) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::default(), claims, &key).unwrap()
+}
+
+/// A kind of bad token, as the documents' table names it.
+#[derive(Clone, Debug)]
+pub struct Bad {
+    pub kind: &'static str,
+    /// `None`: there is none.
+    pub token: Option<String>,
+    /// The reason that it must be refused with.
+    pub reason: &'static str,
+}
+
+/// One of each kind.
+pub fn bad() -> Vec<Bad> {
+    let claims = json!({"user": {"username": "gonzalo"}});
+    let expired = json!({"user": {"username": "gonzalo"}, "exp": now_s() - 1});
+    let base64 =
+        |json: serde_json::Value| base64_simd::URL_SAFE_NO_PAD.encode_to_string(json.to_string());
+    let good = good("gonzalo");
+    let mut segments: Vec<_> = good.split('.').map(str::to_owned).collect();
+    segments[1] = base64(json!({"user": {"username": "admin"}}));
+    let none = base64(json!({"alg": "none", "typ": "JWT"}));
+    [
+        ("expired", Some(sign(&expired, SECRET)), "expired"),
+        ("forged", Some(segments.join(".")), "signature_invalid"),
+        (
+            "alg none",
+            Some(format!("{none}.{}.", segments[1])),
+            "none_algorithm",
+        ),
+        (
+            "wrong key",
+            Some(sign(&claims, &SECRET.replace('a', "b"))),
+            "signature_invalid",
+        ),
+        ("missing", None, "missing"),
+        ("garbage", Some("garbage".to_owned()), "malformed"),
+        (
+            "too long",
+            Some(format!("{good}{}", "x".repeat(8 * 1024))),
+            "too_long",
+        ),
+    ]
+    .map(|(kind, token, reason)| Bad {
+        kind,
+        token,
+        reason,
+    })
+    .into()
+}
