@@ -1,0 +1,199 @@
+//! When a server's no means the token, and the words in which it says so.
+//!
+//! A refusal is a verdict on the token; anything else that ends a handshake is a failure of the service. HTTP says it
+//! with 401 and 403, Socket.IO with its connect error, and a server that upgrades first says it with a close code.
+//! 429 and 503, and the codes modelled on them, are about load: never a refusal.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use wire::http::ResponseHead;
+
+/// The most bytes of a body that are taken for a reason; a longer one is a page.
+const BODY_BYTES_MAX: usize = 256;
+
+/// Whether this HTTP status refuses the token.
+pub fn is_refusing_status(status: u16) -> bool {
+    matches!(status, 401 | 403)
+}
+
+/// Whether a close with this code, soon after the 101, refuses the token.
+///
+/// 1008 is "policy violation" (RFC 6455 section 7.4.1); 3000 and 3003 are registered as Unauthorized and Forbidden
+/// (IANA, WebSocket Close Code Number Registry); the codes from 4400 on are private and by custom the HTTP statuses
+/// plus 4000, of which 4408 and 4429 are about time and load.
+pub fn is_refusing_close(code: u16) -> bool {
+    matches!(code, 1008 | 3000 | 3003 | 4400..=4499) && !matches!(code, 4408 | 4429)
+}
+
+/// Writes why an upgrade was refused: the challenge's `error_description` (RFC 6750 section 3), else a short body of
+/// plain text if it is already there in `body`, else the status line's own words.
+pub fn of_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
+    reason.clear();
+    let words = head
+        .header("www-authenticate")
+        .and_then(error_description)
+        .or_else(|| plain_text(head, body))
+        .unwrap_or(head.reason);
+    // Writing to a String cannot fail.
+    let _ = write!(reason, "{}", head.status);
+    if !words.is_empty() {
+        let _ = write!(reason, " {words}");
+    }
+}
+
+/// Writes why a socket was closed: the code and the server's words.
+pub fn of_close(reason: &mut String, code: u16, words: &str) {
+    reason.clear();
+    let _ = write!(reason, "closed {code}");
+    if !words.is_empty() {
+        let _ = write!(reason, " {words}");
+    }
+}
+
+/// Writes why a namespace was refused: the JSON of a connect error.
+///
+/// In version 4 of the protocol any JSON, mostly a string; in version 5 an object with a `message`, and in `data`
+/// what the middleware added.
+pub fn of_connect_error(reason: &mut String, data: &str) {
+    reason.clear();
+    match serde_json::from_str(data) {
+        Ok(Value::String(words)) => reason.push_str(&words),
+        Ok(Value::Object(error)) => {
+            let message = error.get("message").and_then(Value::as_str);
+            reason.push_str(message.unwrap_or("connect error"));
+            if let Some(more) = error.get("data").and_then(detail) {
+                let _ = write!(reason, ": {more}");
+            }
+        }
+        _ => reason.push_str("connect error"),
+    }
+}
+
+/// The words in a connect error's `data`.
+fn detail(data: &Value) -> Option<&str> {
+    ["reason", "message", "code"]
+        .iter()
+        .find_map(|name| data.get(name)?.as_str())
+        .or(data.as_str())
+}
+
+fn error_description(challenge: &str) -> Option<&str> {
+    let (_, value) = challenge.split_once("error_description=\"")?;
+    let (words, _) = value.split_once('"')?;
+    (!words.is_empty()).then_some(words)
+}
+
+fn plain_text<'b>(head: &ResponseHead<'_>, body: &'b [u8]) -> Option<&'b str> {
+    let is_text = head
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("text/plain"));
+    let bytes: usize = head.header("content-length")?.parse().ok()?;
+    if !is_text || bytes > BODY_BYTES_MAX {
+        return None;
+    }
+    let words = std::str::from_utf8(body.get(..bytes)?).ok()?.trim();
+    (!words.is_empty() && !words.contains(char::is_control)).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_bytes(response: &str) -> String {
+        let head = ResponseHead::parse(response.as_bytes()).unwrap().unwrap();
+        let mut reason = "left over".to_owned();
+        of_response(&mut reason, &head, &response.as_bytes()[head.bytes..]);
+        reason
+    }
+
+    #[test]
+    fn an_upgrade_is_refused_in_the_servers_own_words() {
+        for (response, reason, why) in [
+            (
+                "HTTP/1.1 401 Unauthorized\r\n\r\n",
+                "401 Unauthorized",
+                "nothing but a status line",
+            ),
+            ("HTTP/1.1 403 \r\n\r\n", "403", "not even a phrase"),
+            (
+                "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=\"invalid_token\", \
+                 error_description=\"expired\"\r\n\r\n",
+                "401 expired",
+                "RFC 6750's description",
+            ),
+            (
+                "HTTP/1.1 401 No\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nexpiredHTTP",
+                "401 expired",
+                "a body of plain text, and no byte beyond it",
+            ),
+            (
+                "HTTP/1.1 401 No\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nexpired",
+                "401 No",
+                "a body that is not all there yet",
+            ),
+            (
+                "HTTP/1.1 401 No\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>",
+                "401 No",
+                "a page is no reason",
+            ),
+        ] {
+            assert_eq!(of_bytes(response), reason, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_refused_in_the_servers_own_words() {
+        for (data, reason, why) in [
+            (
+                r#""not valid token""#,
+                "not valid token",
+                "version 4: a string",
+            ),
+            (r#"{"message":"no"}"#, "no", "version 5: an error's message"),
+            (
+                r#"{"message":"no","data":"expired"}"#,
+                "no: expired",
+                "data as a string",
+            ),
+            (
+                r#"{"message":"no","data":{"reason":"expired"}}"#,
+                "no: expired",
+                "data as an object",
+            ),
+            (
+                r#"{"message":"no","data":{"n":[1]}}"#,
+                "no",
+                "data without words",
+            ),
+            (r#"{"data":7}"#, "connect error", "no message at all"),
+            ("[1]", "connect error", "no error at all"),
+            ("", "connect error", "nothing"),
+            ("{", "connect error", "no JSON"),
+        ] {
+            let mut text = "left over".to_owned();
+            of_connect_error(&mut text, data);
+            assert_eq!(text, reason, "{why}");
+        }
+    }
+
+    #[test]
+    fn closes_about_the_token_are_refusals_and_closes_about_load_are_not() {
+        for (code, refuses) in [
+            (1000, false),
+            (1008, true),
+            (1011, false),
+            (1013, false),
+            (3000, true),
+            (3003, true),
+            (4000, false),
+            (4401, true),
+            (4403, true),
+            (4408, false),
+            (4429, false),
+            (4500, false),
+        ] {
+            assert_eq!(is_refusing_close(code), refuses, "{code}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The load engine: one shard's arrivals, from their planned instant to their outcome, and the sockets they become.
+//!
+//! It is a [`reactor::Service`], so all of it runs on the shard's one thread: callbacks stamp what happened with the
+//! reactor's fresh clock and hand bytes to the [`Connection`](crate::connection::Connection), which knows the
+//! protocol and nothing else. An arrival takes this way:
+//!
+//! ```text
+//! due -> (token asked for -> answered) -> connect -> TLS -> upgrade -> open -> joined -> outcome -> held -> closed
+//!        waiting.rs                       flight.rs, handshake.rs                        hold.rs
+//! ```
+//!
+//! Each planned arrival gets exactly one outcome, wherever it leaves that way. Nothing here knows about files,
+//! thresholds or the terminal.
+
+mod control;
+mod flight;
+mod handshake;
+mod hold;
+mod report;
+mod socket;
+mod starts;
+mod waiting;
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use reactor::{Closed, Io, Next, Service, SocketId, Sockets};
+
+use crate::connection::{Event, Profile, Random, Tools};
+use crate::recorder::Recorder;
+use crate::scenario::{Hold, Load, Scenario};
+use crate::shard::ShardPlan;
+use crate::target::Target;
+use crate::tokens::{Answer, Supply};
+use flight::Flights;
+use report::Reporter;
+use socket::{Life, Socket};
+use starts::{Closed as ClosedModel, Starts, Wait};
+use waiting::Waiting;
+
+pub use control::Control;
+pub use waiting::WAITING_MAX;
+
+/// Arrivals begun in one turn of the loop. Each takes some 20 us, and the sockets that are open wait meanwhile.
+const STARTS_PER_TURN: usize = 16;
+
+/// How long the peer may take to close after this side has, or to hang up after it has refused. A close handshake
+/// takes one round trip.
+const LEAVE_NS_MAX: u64 = 2_000_000_000;
+
+/// How long the closed model begins nothing after descriptors or ports ran out: it would otherwise go through all its
+/// arrivals in a moment.
+const LIMIT_REST_NS: u64 = 10_000_000;
+
+/// A report that is due so shortly before an arrival waits for it: a sleep until the report could end too late.
+const REPORT_SLACK_NS: u64 = 1_000_000;
+
+/// One shard of a run.
+pub struct Engine {
+    shard: usize,
+    scenario: Arc<Scenario>,
+    target: Arc<Target>,
+    control: Arc<Control>,
+    supply: Supply,
+    answers: Receiver<Answer>,
+    starts: Starts,
+    waiting: Waiting,
+    flights: Flights,
+    tools: Tools,
+    recorder: Recorder,
+    reporter: Reporter,
+    limits: Limits,
+    /// Arrivals begun and neither let in nor ended: what `--concurrency` bounds.
+    in_flight: u32,
+    /// Sockets let in and not yet taking leave.
+    held: u64,
+    /// What was said through the [`Control`] and has been carried out.
+    heard: Heard,
+    /// Sockets were closed in this turn; the reactor tells of it only afterwards, so another turn must follow.
+    again: bool,
+}
+
+/// The scenario's durations, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    handshake_ns: u64,
+    connect_ns: u64,
+    grace_ns: u64,
+    /// `None`: until the end.
+    hold_ns: Option<u64>,
+    /// Between two planned messages of a socket.
+    message_gap_ns: Option<f64>,
+    /// Whether arrivals have planned instants.
+    planned: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    stop: bool,
+    close: bool,
+}
+
+impl Engine {
+    /// The engine of a shard's plan. `answers` is where its tokens come in, if it asks for any.
+    pub(crate) fn new(plan: ShardPlan, answers: Receiver<Answer>) -> Self {
+        let ShardPlan {
+            index,
+            of,
+            scenario,
+            target,
+            arrivals,
+            supply,
+            control,
+            report,
+            ..
+        } = plan;
+        let profile = Profile::of(&scenario, &target.host);
+        let starts = match arrivals {
+            Some(schedule) => Starts::open(schedule),
+            None => Starts::closed(closed_model(&scenario, index, of)),
+        };
+        Self {
+            shard: index,
+            tools: Tools::new(profile, Random::of_shard(scenario.seed, index)),
+            limits: Limits::of(&scenario),
+            scenario,
+            target,
+            control,
+            supply,
+            answers,
+            starts,
+            waiting: Waiting::default(),
+            flights: Flights::default(),
+            recorder: Recorder::new(),
+            reporter: Reporter::new(index, report),
+            in_flight: 0,
+            held: 0,
+            heard: Heard::default(),
+            again: false,
+        }
+    }
+
+    /// Whether every arrival of this shard has its outcome and none can follow.
+    fn is_decided(&self, offset_ns: u64) -> bool {
+        self.begins_no_more(offset_ns) && self.waiting.is_empty() && self.flights.is_empty()
+    }
+
+    fn begins_no_more(&self, offset_ns: u64) -> bool {
+        self.starts.wait(offset_ns, self.in_flight) == Wait::Over
+    }
+
+    /// Before T0 there is nothing to do but to be stopped.
+    fn turn_before_t0(&mut self) -> Next {
+        if !self.control.is_stopped() {
+            return Next::WhenNeeded;
+        }
+        self.reporter.finish(0, &mut self.recorder, 0);
+        Next::Stop
+    }
+
+    fn listen(&mut self, sockets: &mut Sockets<'_, Socket>, t0_ns: u64) {
+        if self.control.is_stopped() && !self.heard.stop {
+            self.heard.stop = true;
+            self.stop(sockets, t0_ns);
+        }
+        if self.control.is_closing() && !self.heard.close {
+            self.heard.close = true;
+            self.close_held(sockets);
+        }
+    }
+
+    /// What to wait for, the reactor's own deadlines aside.
+    fn next(&mut self, offset_ns: u64, t0_ns: u64) -> Next {
+        if std::mem::take(&mut self.again) {
+            return Next::At(0);
+        }
+        let at = |offset_ns: u64| t0_ns.saturating_add(offset_ns);
+        let (exact_ns, place_ns) = match self.starts.wait(offset_ns, self.in_flight) {
+            Wait::Until(start_ns) => (Some(at(start_ns)), None),
+            Wait::ForPlace(end_ns) => (None, Some(at(end_ns))),
+            Wait::Over => (None, None),
+        };
+        let coarse_ns = [place_ns, self.waiting.next_deadline_ns()]
+            .into_iter()
+            .flatten()
+            .fold(at(self.reporter.due_ns()), u64::min);
+        match exact_ns {
+            Some(exact_ns) if exact_ns < coarse_ns.saturating_add(REPORT_SLACK_NS) => {
+                Next::AtExactly(exact_ns)
+            }
+            _ => Next::At(coarse_ns),
+        }
+    }
+}
+
+impl Service for Engine {
+    type Socket = Socket;
+
+    fn connected(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        self.transport_connected(io, socket);
+        self.count_sent(io);
+    }
+
+    fn secured(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        self.transport_secured(io, socket);
+        self.count_sent(io);
+    }
+
+    fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
+        let mut used = 0;
+        while used < input.len() {
+            let credentials = self
+                .flights
+                .get(socket.flight)
+                .map(|flight| &flight.credentials);
+            let awaited = socket.awaited();
+            let rest = &mut input[used..];
+            let step =
+                socket
+                    .connection
+                    .receive(&mut self.tools, credentials, awaited, rest, io.out());
+            used += step.used;
+            match step.event {
+                Some(event) => self.happened(io, socket, event),
+                None if step.used == 0 => break,
+                None => {}
+            }
+        }
+        self.recorder.counters.received_bytes += used as u64;
+        self.count_sent(io);
+        used
+    }
+
+    fn deadline(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        let now_ns = io.now_ns();
+        self.beat_if_due(io, socket, now_ns);
+        self.talk_if_due(io, socket, now_ns);
+        if now_ns >= socket.until_ns {
+            match socket.life {
+                Life::Connecting | Life::Handshaking => self.time_out(io, socket, now_ns),
+                Life::Grace => self.grace_over(io, socket, now_ns),
+                Life::Held | Life::Overdue => self.hold_over(io, socket, now_ns),
+                Life::Leaving => io.close(),
+            }
+        }
+        self.arm(io, socket);
+        self.count_sent(io);
+    }
+
+    fn closed(&mut self, now_ns: u64, _: SocketId, mut socket: Socket, why: Closed) {
+        if socket.flight.is_none() {
+            self.lost(&socket);
+        } else {
+            self.broke(&mut socket, now_ns, &why);
+        }
+    }
+
+    fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
+        let Some(t0_ns) = self.control.t0_ns() else {
+            return self.turn_before_t0();
+        };
+        let now_ns = sockets.now_ns();
+        if now_ns >= t0_ns {
+            self.reporter.begin();
+        }
+        self.listen(sockets, t0_ns);
+        self.take_answers(sockets, t0_ns);
+        self.give_up_waiting(now_ns);
+        self.begin_due(sockets, t0_ns);
+        let offset_ns = sockets.now_ns().saturating_sub(t0_ns);
+        if self.in_flight == 0 && self.begins_no_more(offset_ns) {
+            self.reporter.last_handshake_ended();
+        }
+        let decided = self.is_decided(offset_ns);
+        if decided {
+            self.reporter.decided();
+        }
+        self.reporter
+            .interval(offset_ns, &mut self.recorder, self.held, self.in_flight);
+        if decided && (self.heard.stop || self.heard.close) && sockets.is_empty() {
+            self.reporter.finish(offset_ns, &mut self.recorder, t0_ns);
+            return Next::Stop;
+        }
+        self.next(offset_ns, t0_ns)
+    }
+}
+
+impl Engine {
+    fn happened(&mut self, io: &mut Io<'_>, socket: &mut Socket, event: Event) {
+        let now_ns = io.now_ns();
+        match event {
+            Event::Upgraded => self.stamp(socket, |flight| flight.upgraded_ns = Some(now_ns)),
+            Event::Opened => self.opened(socket, now_ns),
+            Event::Admitted => self.admitted(io, socket, now_ns),
+            Event::Authenticated => self.authenticated(io, socket, now_ns),
+            Event::Message { answers } => self.message(io, socket, now_ns, answers),
+            Event::Refused => self.refused(io, socket, now_ns),
+            Event::Failed(kind) => self.failed(io, socket, now_ns, kind),
+            Event::Closed(_) => self.peer_closed(socket, now_ns),
+        }
+        self.arm(io, socket);
+    }
+
+    /// The reactor's output buffer is empty between callbacks, so all that is in it was written by this one.
+    fn count_sent(&mut self, io: &mut Io<'_>) {
+        self.recorder.counters.sent_bytes += io.out().len() as u64;
+    }
+}
+
+impl Limits {
+    fn of(scenario: &Scenario) -> Self {
+        Self {
+            handshake_ns: ns(scenario.timeout),
+            connect_ns: ns(scenario.connect_timeout),
+            grace_ns: ns(scenario.auth_grace),
+            hold_ns: match scenario.hold {
+                Hold::For(hold) => Some(ns(hold)),
+                Hold::UntilEnd => None,
+            },
+            message_gap_ns: scenario.echo.rate_per_s.map(|rate_per_s| 1e9 / rate_per_s),
+            planned: matches!(scenario.load, Load::Open { .. }),
+        }
+    }
+}
+
+/// A shard's part of the closed model: its share of the places, the first shards taking what does not divide.
+fn closed_model(scenario: &Scenario, index: usize, of: usize) -> ClosedModel {
+    let (index, of) = (index as u64, of.max(1) as u64);
+    let concurrency = match scenario.load {
+        Load::Closed { concurrency } => u64::from(concurrency),
+        Load::Open { .. } => 0,
+    };
+    let share = concurrency / of + u64::from(index < concurrency % of);
+    ClosedModel {
+        next: index,
+        of,
+        end: scenario.connections.unwrap_or(u64::MAX),
+        end_ns: scenario.duration.map_or(u64::MAX, ns),
+        places: u32::try_from(share).unwrap_or(u32::MAX),
+    }
+}
+
+fn ns(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

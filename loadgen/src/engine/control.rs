@@ -1,0 +1,86 @@
+//! The few words that a running engine listens to.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use reactor::Waker;
+
+/// Stands for a T0 that is not set yet.
+const NOT_SET: u64 = u64::MAX;
+
+/// Steers all shards of a run from any thread. Each word holds for good, and is heard also by a shard that starts
+/// after it was said.
+#[derive(Debug)]
+pub struct Control {
+    t0_ns: AtomicU64,
+    stop: AtomicBool,
+    close: AtomicBool,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Control {
+    /// Nothing said yet: shards wait for [`start`](Self::start).
+    pub fn new() -> Self {
+        Self {
+            t0_ns: AtomicU64::new(NOT_SET),
+            stop: AtomicBool::new(false),
+            close: AtomicBool::new(false),
+            wakers: Mutex::default(),
+        }
+    }
+
+    /// Sets T0, in nanoseconds of the clock that all shards share: every planned instant counts from it. Leave time
+    /// for the shards to wake up.
+    pub fn start(&self, t0_ns: u64) {
+        self.t0_ns.store(t0_ns, Ordering::Release);
+        self.wake();
+    }
+
+    /// Ends the run now: no further arrivals, handshakes under way are interrupted, sockets are closed.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Every arrival of every shard is decided: what was held until the end is closed, and shards finish when their
+    /// last socket is gone.
+    pub fn close(&self) {
+        self.close.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// T0, once it is set.
+    pub(crate) fn t0_ns(&self) -> Option<u64> {
+        let t0_ns = self.t0_ns.load(Ordering::Acquire);
+        (t0_ns != NOT_SET).then_some(t0_ns)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.close.load(Ordering::Acquire)
+    }
+
+    /// From now on this shard is woken at every word.
+    pub(crate) fn register(&self, waker: Waker) {
+        self.wakers().push(waker);
+    }
+
+    fn wake(&self) {
+        for waker in self.wakers().iter() {
+            waker.wake();
+        }
+    }
+
+    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
