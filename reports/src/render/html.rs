@@ -1,7 +1,8 @@
 //! `report.html`: one file that opens offline, without scripts, in light and dark, narrow, wide and on paper.
 
+use super::charts;
+use super::markup::{escape, facts, scrolling, section, table};
 use super::tables::{self, Fact, LatencyRow};
-use super::{charts, escape};
 use crate::schema::{RunResult, Thread};
 use crate::units;
 
@@ -32,7 +33,7 @@ pub fn html(result: &RunResult) -> String {
     );
     page += &section(
         "Distribution",
-        "Handshakes and echoes that succeeded. Both axes stretch: slow is up, rare is right.",
+        "Handshakes and echoes that succeeded: slow is up, rare is right.",
         charts::by_percentile(result),
     );
     page += &section(
@@ -66,9 +67,10 @@ fn masthead(result: &RunResult) -> String {
     };
     format!(
         "<header class=\"masthead\"><span class=\"brand\">Gatecrash</span>\
-         <span>{embedded}<code>{}</code></span><time datetime=\"{1}\">{1}</time></header>\n",
+         <span>{embedded}<code>{}</code></span><time datetime=\"{}\">{}</time></header>\n",
         escape(target),
-        escape(&result.started_at)
+        escape(&result.started_at),
+        escape(&tables::started(result))
     )
 }
 
@@ -147,7 +149,7 @@ fn latencies(result: &RunResult) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let heads = ["Count", "p50", "p90", "p99", "p99.9", "Max"];
+    let heads = ["p50", "p90", "p99", "p99.9", "Max", "Count"];
     let mut html = String::from(
         "<table class=\"latency\">\n<caption>Latency by phase</caption>\n<thead><tr><th scope=\"col\">Phase</th>",
     );
@@ -185,22 +187,16 @@ fn latency_row(row: &LatencyRow, rows: &[LatencyRow]) -> String {
         figures.p999_us,
         figures.max_us,
     ];
-    let composite = matches!(row.phase, "handshake" | "echo");
-    let name = if composite {
-        format!("{} {}", row.phase, row.view)
-    } else {
-        row.phase.to_owned()
-    };
-    let class = if composite && row.view != "lag" {
-        " class=\"composite\""
-    } else {
-        ""
-    };
+    // The first view of a composite is the one by which it is judged.
+    let first = rows.iter().find(|first| first.phase == row.phase);
+    let judged = row.composite() && first.is_some_and(|first| first.view == row.view);
+    let class = if judged { " class=\"composite\"" } else { "" };
+    let name = row.name();
     let mut html = format!("<tr{class}><th scope=\"row\">{name}</th>");
-    html += &format!("<td>{}</td>", units::count(figures.count));
     html += &latencies_us
         .map(|us| format!("<td>{}</td>", units::duration_us(us)))
         .concat();
+    html += &format!("<td>{}</td>", units::count(figures.count));
     html + &format!(
         "<td class=\"wide\">{}</td></tr>\n",
         charts::spread(row, rows)
@@ -347,57 +343,4 @@ fn method(result: &RunResult) -> String {
         "<div class=\"prose\">\n{}</div>\n",
         html.collect::<String>()
     )
-}
-
-/// A named part of the page with a note beside its name; nothing where it has no content.
-fn section(name: &str, note: &str, content: String) -> String {
-    if content.is_empty() {
-        return String::new();
-    }
-    format!(
-        "<section>\n<header><h2>{name}</h2>\n<p>{note}</p></header>\n<div class=\"content\">\n{content}</div>\n</section>\n"
-    )
-}
-
-/// A table of cells that are markup already; nothing where it has no rows.
-fn table(caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let heads = heads
-        .iter()
-        .map(|head| format!("<th scope=\"col\">{head}</th>"));
-    let mut html = format!(
-        "<table>\n<caption>{caption}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
-        heads.collect::<String>()
-    );
-    for row in rows {
-        let cells = row
-            .into_iter()
-            .enumerate()
-            .map(|(column, cell)| match column {
-                0 => format!("<th scope=\"row\">{cell}</th>"),
-                _ => format!("<td>{cell}</td>"),
-            });
-        html += &format!("<tr>{}</tr>\n", cells.collect::<String>());
-    }
-    scrolling(caption, &(html + "</tbody>\n</table>\n"))
-}
-
-/// What may be wider than a narrow screen scrolls in a frame of its own, which the keyboard reaches too.
-fn scrolling(name: &str, html: &str) -> String {
-    format!(
-        "<div class=\"scroll\" role=\"region\" aria-label=\"{name}\" tabindex=\"0\">\n{html}</div>\n"
-    )
-}
-
-fn facts(facts: &[Fact]) -> String {
-    let rows = facts.iter().map(|fact| {
-        format!(
-            "<div><dt>{}</dt><dd>{}</dd></div>\n",
-            fact.label,
-            escape(&fact.value)
-        )
-    });
-    format!("<dl class=\"facts\">\n{}</dl>\n", rows.collect::<String>())
 }

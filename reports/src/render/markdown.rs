@@ -66,10 +66,7 @@ fn latencies(result: &RunResult) -> String {
             figures.p999_us,
             figures.max_us,
         ];
-        let mut cells = vec![
-            format!("{} {}", row.phase, row.view),
-            units::count(figures.count),
-        ];
+        let mut cells = vec![row.name(), units::count(figures.count)];
         cells.extend(latencies_us.map(units::duration_us));
         cells
     });

@@ -4,7 +4,7 @@
 //! in percent, while labels stand outside it in the margins that the style sheet leaves. Paths, which know no
 //! percent, live in a nested box that stretches, with strokes that do not.
 
-use super::escape;
+use super::markup::escape;
 
 /// Where values fall between the two ends of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -207,36 +207,35 @@ impl Plot {
     }
 
     fn path(&self, series: &Series) -> String {
-        let mut svg = String::new();
-        for run in series.points.split(Option::is_none) {
-            let points: Vec<(f64, f64)> = run
+        let height = self.height_px;
+        let (mut line, mut area) = (String::new(), String::new());
+        for run in thinned(&series.points).split(Option::is_none) {
+            let mut run = run
                 .iter()
                 .flatten()
-                .map(|&(x, y)| (self.x.scale.at(x) * PATH_WIDTH, self.y_px(y)))
-                .collect();
-            let points = thinned(points);
-            let (Some(first), Some(last)) = (points.first(), points.last()) else {
+                .map(|&(x, y)| (self.x.scale.at(x) * PATH_WIDTH, self.y_px(y)));
+            let Some((first_x, first_y)) = run.next() else {
                 continue;
             };
-            let mut line = format!("M{:.1} {:.1}", first.0, first.1);
-            for (x, y) in &points[1..] {
-                line += &format!("L{x:.1} {y:.1}");
+            let mut edge = format!("M{first_x:.1} {first_y:.1}");
+            let mut last_x = None;
+            for (x, y) in run {
+                edge += &format!("L{x:.1} {y:.1}");
+                last_x = Some(x);
             }
-            if points.len() == 1 {
+            line += &edge;
+            match last_x {
+                Some(x) => area += &format!("{edge}L{x:.1} {height}L{first_x:.1} {height}Z"),
                 // A line of no length with round ends is a dot.
-                line += "h0";
+                None => line += "h0",
             }
-            let class = series.class;
-            if series.shape == Shape::Area {
-                let height = self.height_px;
-                svg += &format!(
-                    "<path class=\"area {class}\" d=\"{line}L{:.1} {height}L{:.1} {height}Z\"/>\n",
-                    last.0, first.0
-                );
-            }
-            svg += &format!("<path class=\"line {class}\" d=\"{line}\"/>\n");
         }
-        svg
+        let class = series.class;
+        let mut svg = String::new();
+        if series.shape == Shape::Area {
+            svg += &format!("<path class=\"area {class}\" d=\"{area}\"/>\n");
+        }
+        svg + &format!("<path class=\"line {class}\" d=\"{line}\"/>\n")
     }
 
     /// The names of the series at the right edge, moved apart where they would overlap.
@@ -264,7 +263,7 @@ impl Plot {
             .iter()
             .map(|(y, series)| {
                 format!(
-                    "<text class=\"label {}\" x=\"100%\" y=\"{y:.1}\" dx=\"10\" dy=\".35em\">{}</text>\n",
+                    "<text class=\"label {}\" x=\"100%\" y=\"{y:.1}\" dx=\"8\" dy=\".35em\">{}</text>\n",
                     series.class,
                     escape(&series.label)
                 )
@@ -282,22 +281,23 @@ pub fn percent(part: f64) -> String {
     format!("{:.3}%", part * 100.0)
 }
 
-/// At most about [`POINTS_MAX`] points that draw the same line: of each narrow column its lowest and highest.
-fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+/// At most about [`POINTS_MAX`] points that draw the same line: of each narrow column its lowest and highest, and an
+/// interruption where a column has neither.
+fn thinned(points: &[Option<(f64, f64)>]) -> Vec<Option<(f64, f64)>> {
     if points.len() <= POINTS_MAX {
-        return points;
+        return points.to_vec();
     }
     let column_points = points.len().div_ceil(POINTS_MAX / 2);
     let mut kept = Vec::with_capacity(POINTS_MAX);
     for column in points.chunks(column_points) {
         let by_height = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
-        let (low, high) = (
-            column.iter().min_by(by_height),
-            column.iter().max_by(by_height),
-        );
-        let mut ends: Vec<(f64, f64)> = [low, high].into_iter().flatten().copied().collect();
-        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        kept.extend(ends);
+        let low = column.iter().flatten().min_by(by_height);
+        let high = column.iter().flatten().max_by(by_height);
+        match (low, high) {
+            (Some(low), Some(high)) if low.0 <= high.0 => kept.extend([Some(*low), Some(*high)]),
+            (Some(low), Some(high)) => kept.extend([Some(*high), Some(*low)]),
+            _ => kept.push(None),
+        }
     }
     kept
 }
@@ -377,11 +377,16 @@ mod tests {
 
     #[test]
     fn a_long_line_keeps_its_extremes() {
-        let mut points: Vec<(f64, f64)> = (0..100_000).map(|x| (f64::from(x), 1.0)).collect();
-        points[54_321].1 = 99.0;
-        let kept = thinned(points);
+        let mut points: Vec<_> = (0..100_000).map(|x| Some((f64::from(x), 1.0))).collect();
+        points[54_321] = Some((54_321.0, 99.0));
+        points[70_000..80_000].fill(None);
+        let kept = thinned(&points);
         assert!(kept.len() <= POINTS_MAX, "{}", kept.len());
-        assert!(kept.contains(&(54_321.0, 99.0)), "the one spike is drawn");
-        assert!(kept.is_sorted_by(|a, b| a.0 <= b.0));
+        assert!(
+            kept.contains(&Some((54_321.0, 99.0))),
+            "the one spike is drawn"
+        );
+        assert!(kept.contains(&None), "and the long gap");
+        assert!(kept.iter().flatten().is_sorted_by(|a, b| a.0 <= b.0));
     }
 }

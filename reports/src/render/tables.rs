@@ -23,6 +23,22 @@ pub struct LatencyRow<'a> {
     pub distribution: &'a Distribution,
 }
 
+impl LatencyRow<'_> {
+    /// Whether it is of a handshake or an echo as a whole, which have more than one view.
+    pub fn composite(&self) -> bool {
+        matches!(self.phase, "handshake" | "echo")
+    }
+
+    /// `handshake response`, but `connect` alone: a part has one view.
+    pub fn name(&self) -> String {
+        if self.composite() {
+            format!("{} {}", self.phase, self.view)
+        } else {
+            self.phase.to_owned()
+        }
+    }
+}
+
 /// The verdict in a word or two: `Pass`, `Threshold missed`.
 pub fn verdict_title(result: &RunResult) -> String {
     match result.verdict.name.as_str() {
@@ -113,6 +129,19 @@ pub fn latency_rows(result: &RunResult) -> Vec<LatencyRow<'_>> {
     rows
 }
 
+/// When the run began, to the second: `2026-05-04 10:00:00 UTC`.
+pub fn started(result: &RunResult) -> String {
+    let whole_seconds = result
+        .started_at
+        .split(['.', 'Z'])
+        .next()
+        .unwrap_or_default();
+    match whole_seconds.split_once('T') {
+        Some((date, time)) => format!("{date} {time} UTC"),
+        None => result.started_at.clone(),
+    }
+}
+
 /// An outcome's name in words.
 pub fn outcome_label(outcome: &str) -> &'static str {
     match outcome {
@@ -130,7 +159,8 @@ pub fn outcome_label(outcome: &str) -> &'static str {
 /// What a threshold saw, in its unit.
 pub fn observed(threshold: &Threshold) -> String {
     match (threshold.observed, threshold.unit) {
-        (None, _) => "nothing that fast".to_owned(),
+        (None, Unit::Us) => "infinitely slow".to_owned(),
+        (None, _) => "not measured".to_owned(),
         (Some(value), Unit::Us) => units::duration_us(value),
         (Some(value), Unit::Share) => units::share(value),
         (Some(value), Unit::PerS) => units::rate(value),
@@ -253,7 +283,7 @@ pub fn environment_facts(result: &RunResult) -> Vec<Fact> {
     facts.add("Kernel", Some(environment.kernel.clone()));
     facts.add("Descriptors", Some(units::count(environment.fd_limit)));
     facts.add("Gatecrash", Some(result.tool.version.clone()));
-    facts.add("Started", Some(result.started_at.clone()));
+    facts.add("Started", Some(started(result)));
     facts.add("Took", Some(units::duration_s(result.duration_s)));
     facts.0
 }

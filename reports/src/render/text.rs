@@ -9,7 +9,7 @@ use crate::{store, units};
 /// How a terminal wants its summary.
 #[derive(Clone, Copy, Debug)]
 pub struct TextOptions<'a> {
-    /// Columns; below [`COLUMNS_MIN`] it is taken as that.
+    /// Columns; fewer than 40 are taken as 40.
     pub columns: usize,
     /// Whether it understands colours (ECMA-48 SGR).
     pub color: bool,
@@ -18,7 +18,7 @@ pub struct TextOptions<'a> {
 }
 
 /// A phase, its view and two percentiles need this many columns.
-pub const COLUMNS_MIN: usize = 40;
+const COLUMNS_MIN: usize = 40;
 
 /// Wider lines of prose are hard to read.
 const PROSE_COLUMNS_MAX: usize = 96;
@@ -62,6 +62,9 @@ fn verdict(result: &RunResult, columns: usize, paint: Paint) -> String {
     let mut text = format!("{title}\n");
     for line in wrapped(&clean(&result.verdict.sentence), columns) {
         text += &format!("{line}\n");
+    }
+    if result.validity.valid {
+        text += &format!("{}\n", paint.faint("The measurement is valid."));
     }
     for reason in &result.validity.reasons {
         for (index, line) in wrapped(&clean(reason), columns - 2).iter().enumerate() {
@@ -117,7 +120,7 @@ fn thresholds(result: &RunResult, paint: Paint) -> String {
 
 type Figure = (&'static str, fn(&LatencyRow) -> String);
 
-/// The columns of the latency table; the first to be dropped on a narrow terminal stands last in [`DROPPED`].
+/// The columns of the latency table.
 const FIGURES: [Figure; 6] = [
     ("count", |row| units::count(row.distribution.count)),
     ("p50", |row| units::duration_us(row.distribution.p50_us)),
@@ -155,13 +158,7 @@ fn latency_table(rows: &[LatencyRow], figures: Vec<&Figure>) -> String {
     let mut cells = vec![vec![String::new()]];
     cells[0].extend(figures.iter().map(|(name, _)| (*name).to_owned()));
     for row in rows {
-        let composite = matches!(row.phase, "handshake" | "echo");
-        let name = if composite {
-            format!("{} {}", row.phase, row.view)
-        } else {
-            row.phase.to_owned()
-        };
-        let mut line = vec![name];
+        let mut line = vec![row.name()];
         line.extend(figures.iter().map(|(_, figure)| figure(row)));
         cells.push(line);
     }
@@ -202,12 +199,15 @@ fn costs(heading: &str, facts: &[Fact], columns: usize, paint: Paint) -> String 
     if facts.is_empty() {
         return String::new();
     }
-    let shown: Vec<String> = facts
+    let mut shown: Vec<String> = facts
         .iter()
-        .map(|fact| format!("{} {}", fact.label.to_lowercase(), fact.value))
+        .map(|fact| format!("{} {},", fact.label, fact.value))
         .collect();
+    if let Some(last) = shown.last_mut() {
+        last.pop();
+    }
     let mut text = format!("\n{}\n", paint.bold(heading));
-    for line in wrapped(&shown.join("; "), columns - 2) {
+    for line in packed(shown.iter().map(String::as_str), columns - 2) {
         text += &format!("  {line}\n");
     }
     text
@@ -238,19 +238,24 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// `text` in lines of at most `columns`, broken between words; a longer word has a line of its own.
+/// `text` in lines of at most `columns`, broken between words.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    packed(text.split_whitespace(), columns)
+}
+
+/// `pieces` in lines of at most `columns`, none of them broken; a longer one has a line of its own.
+fn packed<'a>(pieces: impl Iterator<Item = &'a str>, columns: usize) -> Vec<String> {
     let columns = columns.min(PROSE_COLUMNS_MAX);
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for piece in pieces {
         let Some(line) = lines.last_mut() else { break };
         if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= columns {
+            line.push_str(piece);
+        } else if line.chars().count() + 1 + piece.chars().count() <= columns {
             line.push(' ');
-            line.push_str(word);
+            line.push_str(piece);
         } else {
-            lines.push(word.to_owned());
+            lines.push(piece.to_owned());
         }
     }
     lines

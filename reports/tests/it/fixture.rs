@@ -81,7 +81,9 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
             },
             Threshold {
                 text: "handshake.p99<50ms".to_owned(),
-                observed: whole.distribution("handshake.response").map(|figures| figures.p99_us),
+                observed: whole
+                    .distribution("handshake.response")
+                    .map(|figures| figures.p99_us),
                 unit: Unit::Us,
                 pass: true,
             },
@@ -95,7 +97,8 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         verdict: Verdict {
             code: 0,
             name: "pass".to_owned(),
-            sentence: "All 5,000 sockets were established on schedule, and every threshold holds.".to_owned(),
+            sentence: "All 5,000 sockets were established on schedule, and every threshold holds."
+                .to_owned(),
         },
         shards: (0..2)
             .map(|index| Shard {
@@ -157,7 +160,9 @@ pub fn troubled() -> RunResult {
     result.verdict = Verdict {
         code: 97,
         name: "invalid".to_owned(),
-        sentence: format!("The generator did not keep its schedule against {HOSTILE}, so nothing is known of the server."),
+        sentence: format!(
+            "The generator did not keep its schedule against {HOSTILE}, so nothing is known of the server."
+        ),
     };
     result.scenario.target = Some(HOSTILE.to_owned());
     result.server = None;
