@@ -122,17 +122,21 @@ fn deliver<S: Service>(
     }
     let mut held = link.take_input();
     let mut io = Io::new(driver, link, id);
-    if held.is_empty() {
-        let used = service.received(&mut io, socket, bytes).min(bytes.len());
-        held.extend_from_slice(&bytes[used..]);
+    let new = if held.is_empty() {
+        let used = service.received(&mut io, socket, bytes);
+        bytes.get(used..).unwrap_or_default()
     } else {
         held.extend_from_slice(bytes);
-        let used = service.received(&mut io, socket, &mut held).min(held.len());
-        held.drain(..used);
-    }
+        let used = service.received(&mut io, socket, &mut held);
+        held.drain(..used.min(held.len()));
+        &[]
+    };
     // Whatever a closing socket has left over will never be offered again.
-    if link.is_live() && held.len() > driver.options.input_bytes_max {
-        driver.doom(id, link, Closed::InputTooLong);
+    if link.is_live() {
+        held.extend_from_slice(new);
+        if held.len() > driver.options.input_bytes_max {
+            driver.doom(id, link, Closed::InputTooLong);
+        }
+        link.keep_input(held);
     }
-    link.keep_input(held);
 }

@@ -1,16 +1,17 @@
 //! Time: the clock that all shards of a process share, and a wait that can be exact.
 //!
-//! A kernel timer fires late by the thread's timer slack (50 us unless changed) and by the wake-up itself. An exact wait
-//! therefore sleeps until [`SPIN_NS`] before its instant and polls the epoll set with a timeout of zero from then on, so
-//! that sockets are still served while it spins.
+//! A kernel timer fires late by the thread's timer slack (50 us unless changed) and by the wake-up itself (about as much
+//! in a virtual machine). A thread that waits exactly therefore gives up its slack, sleeps until [`SPIN_NS`] before the
+//! instant, and polls the epoll set with a timeout of zero from then on, so that sockets are served while it spins.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rustix::event::{Timespec, epoll};
 
-/// How long before an exact instant the loop stops sleeping: a little more than timer slack and a wake-up together.
+/// How long before an exact instant the loop stops sleeping: a little more than a wake-up takes.
 pub(crate) const SPIN_NS: u64 = 60_000;
 
 /// Events taken from the kernel at once. More would make the first of a batch wait for the last; fewer cost a system
@@ -91,6 +92,12 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Gives up this thread's timer slack (prctl(2), PR_SET_TIMERSLACK): its timers then fire late by the wake-up alone.
+pub(crate) fn give_up_timer_slack() {
+    // Should it fail, exact instants are met less exactly, which the load engine measures and reports.
+    let _ = rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN));
 }
 
 fn poll(

@@ -11,7 +11,7 @@ use crate::deliver::{Buffers, end_of, receive};
 use crate::driver::Driver;
 use crate::io::Io;
 use crate::listen::{Accepted, Listeners};
-use crate::pacing::{Clock, EVENTS_MAX, Plan};
+use crate::pacing::{Clock, EVENTS_MAX, Plan, give_up_timer_slack};
 use crate::service::{Closed, Next, Service};
 use crate::slab::{Closing, Link, SocketId, Stage, Table};
 use crate::sockets::Sockets;
@@ -71,6 +71,8 @@ pub struct Shard<S: Service> {
     driver: Driver,
     buffers: Buffers,
     waker: Waker,
+    /// The thread has given up its timer slack, which only exact instants are worth.
+    without_slack: bool,
 }
 
 impl<S: Service> Shard<S> {
@@ -88,6 +90,7 @@ impl<S: Service> Shard<S> {
             driver,
             buffers,
             waker,
+            without_slack: false,
         })
     }
 
@@ -142,7 +145,13 @@ impl<S: Service> Shard<S> {
         let (at_ns, exact_ns) = match next {
             Next::WhenNeeded => (None, None),
             Next::At(at_ns) => (Some(at_ns), None),
-            Next::AtExactly(at_ns) => (None, Some(at_ns)),
+            Next::AtExactly(at_ns) => {
+                if !self.without_slack {
+                    self.without_slack = true;
+                    give_up_timer_slack();
+                }
+                (None, Some(at_ns))
+            }
             Next::Stop => return None,
         };
         let coarse_ns = [
