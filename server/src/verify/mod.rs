@@ -19,12 +19,12 @@
 //! | `duplicate_member` | no name twice in the header, the claims, or the object that holds the user * | RFC 7515 section 4, RFC 7519 section 4 |
 //! | `nested_too_deep` | at most 64 levels | RFC 8259 section 9 |
 //! | `none_algorithm` | `alg` is not `none`, in whatever case | RFC 8725 section 3.2 |
-//! | `unknown_algorithm` | `alg` is an [`Algorithm`](crate::keys::Algorithm), in its exact case | RFC 7515 section 4.1.1 |
+//! | `unknown_algorithm` | `alg` is an [`Algorithm`], in its exact case | RFC 7515 section 4.1.1 |
 //! | `critical_header` | no `crit`, not even an empty one, and no `b64` but true * | RFC 7515 section 4.1.11, RFC 7797 section 7 |
 //! | `embedded_key` | no `jwk`, `jku`, `x5c`, `x5u`: keys come from the configuration alone * | RFC 8725 section 3.10 |
 //! | `wrong_type` | `typ`, where it is there, is `JWT` or `at+jwt`, in any case, with or without `application/` * | RFC 8725 section 3.11 |
 //! | `unknown_key` | there are keys, and one has the token's `kid` where it says one | RFC 7515 section 4.1.4 |
-//! | `ambiguous_key` | without `kid`, at most [`KEYS_TRIED_MAX`](crate::keys::KEYS_TRIED_MAX) keys have the algorithm * | - |
+//! | `ambiguous_key` | without `kid`, at most [`KEYS_TRIED_MAX`] keys have the algorithm * | - |
 //! | `algorithm_mismatch` | `alg` is the one that the key is pinned to | RFC 8725 section 3.1 |
 //! | `signature_invalid` | the key made the signature, over these very bytes | RFC 7515 section 5.2 |
 //! | `claims_malformed` | the claims are a JSON object of at most 256 members; `iss` and `sub` are strings, `aud` a string or a list of strings * | RFC 7519 sections 4.1.1 to 4.1.3 and 7.2 |
