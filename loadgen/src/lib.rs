@@ -10,7 +10,16 @@ pub mod login;
 pub mod target;
 pub mod tokens;
 
+pub mod embedded;
 pub mod environment;
+pub mod observe;
+pub mod progress;
 
 pub mod outcome;
 pub mod recorder;
+
+pub mod connection;
+pub mod engine;
+pub mod shard;
+
+pub mod validity;
