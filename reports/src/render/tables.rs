@@ -231,7 +231,7 @@ pub fn generator_facts(result: &RunResult) -> Vec<Fact> {
 /// What was asked, most telling first.
 pub fn scenario_facts(scenario: &Scenario) -> Vec<Fact> {
     let text = |value: &Option<String>| value.clone();
-    let seconds = |value: Option<f64>| value.map(units::duration_s);
+    let seconds = |value: Option<f64>| value.map(|seconds| units::tick_us(seconds * 1e6));
     let mut facts = Facts::default();
     facts.add("Target", target(scenario));
     facts.add("Protocol", protocol(scenario));
