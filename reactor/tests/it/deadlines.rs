@@ -2,7 +2,7 @@
 
 use reactor::{Clock, Closed, Io, Next, Options, Service, Shard, SocketId, Sockets, TimeSource};
 
-use crate::lab::{Lab, Seen, State, echo};
+use crate::lab::{Lab, Seen, echo};
 
 const MS_NS: u64 = 1_000_000;
 
