@@ -18,4 +18,6 @@ pub mod frontend;
 pub mod config;
 pub mod server;
 
+mod process;
+
 pub mod metrics;

@@ -4,21 +4,17 @@ use std::{
     fmt,
     io::{self, Write},
     net::SocketAddr,
-    process,
 };
 
 use serde::Serialize;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
-    config::{Config, ConfigError, FrontendSetup, GateSetup, ServeArgs, values::LogFormat},
+    config::{Config, ConfigError, FrontendSetup, GateSetup, ServeArgs},
     frontend::{self, FrontendConfig},
     gate::{Gate, ShardFailed, listener},
     metrics::Metrics,
+    process::{die_with_parent, keep_to, start_log, stop_signal},
 };
 
 /// Why a server did not start, or ended.
@@ -166,7 +162,7 @@ impl Server {
         let ready = Ready {
             gate: self.gate_url(),
             frontend: self.frontend_url(),
-            pid: process::id(),
+            pid: std::process::id(),
         };
         serde_json::to_string(&ready).unwrap_or_default()
     }
@@ -317,56 +313,4 @@ fn origins_of(frontend: SocketAddr) -> Vec<String> {
         origins.push(url(format_args!("localhost:{}", frontend.port())));
     }
     origins
-}
-
-/// Resolves at the first SIGTERM or SIGINT.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-fn start_log(format: LogFormat) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
-    // A program that embeds the server may have its own log already, which is then used.
-    let _ = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-}
-
-/// Asks the kernel to end this process with the thread that started it.
-fn die_with_parent() {
-    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-    let asked = set_parent_process_death_signal(Some(Signal::KILL));
-    if let Err(error) = asked {
-        tracing::warn!(%error, "cannot follow the parent into its death");
-    }
-    // It may have died before we asked; init has then taken its place.
-    if getppid().is_none_or(Pid::is_init) {
-        process::exit(0);
-    }
-}
-
-/// Keeps this thread, and the threads it will start, to `cpus`; to any when there are none.
-fn keep_to(cpus: &[usize]) -> io::Result<()> {
-    if cpus.is_empty() {
-        return Ok(());
-    }
-    let mut set = rustix::thread::CpuSet::new();
-    for &cpu in cpus {
-        set.set(cpu);
-    }
-    rustix::thread::sched_setaffinity(None, &set)?;
-    Ok(())
 }

@@ -167,7 +167,7 @@ impl Service for GateService {
                 until_ns
             }
         };
-        if sockets.len() == 0 || now_ns >= until_ns {
+        if sockets.is_empty() || now_ns >= until_ns {
             Next::Stop
         } else {
             Next::At(until_ns.min(after(now_ns, DRAIN_LOOK)))

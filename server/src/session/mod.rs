@@ -9,17 +9,14 @@ pub mod socketio;
 pub mod users;
 pub mod websocket;
 
-use std::{sync::Arc, time::Duration};
+mod host;
+#[cfg(test)]
+pub(crate) mod testing;
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use wire::engineio::{Open, Packet, Version};
+use std::time::Duration;
 
-use crate::{
-    metrics::ShardMetrics,
-    verify::{Refusal, Verifier},
-};
 use app::App;
-use users::{UserId, Users};
+pub use host::Host;
 
 /// What every session is run by; the same for all shards.
 #[derive(Clone, Debug)]
@@ -141,82 +138,6 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// What the sessions of one shard share.
-pub struct Host {
-    /// How sessions are run.
-    pub settings: Arc<Settings>,
-    /// Whose sessions they are.
-    pub users: Users,
-    /// What happened to them.
-    pub metrics: Arc<ShardMetrics>,
-    /// Judges tokens that come after the upgrade too.
-    verifier: Verifier,
-    /// Seconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
-    pub unix_s: u64,
-    /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
-    random: StdRng,
-    /// Engine.IO's open packet, but for its session id.
-    open: Open,
-    /// A packet under construction, before its frame's length is known.
-    scratch: Vec<u8>,
-    /// The JSON of an answer under construction.
-    data: String,
-}
-
-/// The random part of a session id: 20 characters of base64url, as many as Engine.IO's own.
-const SID_RANDOM_BYTES: usize = 15;
-
-impl Host {
-    /// The host of one shard's sessions.
-    pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>) -> Self {
-        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let open = Open {
-            sid: String::new(),
-            upgrades: Vec::new(),
-            ping_interval_ms: millis(settings.ping_interval),
-            ping_timeout_ms: millis(settings.ping_timeout),
-            max_payload_bytes: None,
-        };
-        Self {
-            settings,
-            users: Users::default(),
-            metrics,
-            verifier,
-            unix_s: 0,
-            random: StdRng::from_rng(&mut rand::rng()),
-            open,
-            scratch: Vec::new(),
-            data: String::new(),
-        }
-    }
-
-    /// Judges a token; a good one attaches its user, to be released when the session ends.
-    pub fn admit(&mut self, token: &[u8]) -> Result<UserId, Refusal> {
-        let verified = self.verifier.verify(token, self.unix_s)?;
-        Ok(self.users.attach(verified.user))
-    }
-
-    /// Engine.IO's open packet, under a session id of its own.
-    fn open_packet(&mut self, version: Version) -> &[u8] {
-        self.open.sid.clear();
-        push_sid(&mut self.random, &mut self.open.sid);
-        self.open.max_payload_bytes = match version {
-            Version::V3 => None,
-            Version::V4 => Some(self.settings.message_bytes_max.into()),
-        };
-        self.scratch.clear();
-        Packet::Open("").encode(&mut self.scratch);
-        self.open.encode(&mut self.scratch);
-        &self.scratch
-    }
-}
-
-fn push_sid(random: &mut StdRng, sid: &mut String) {
-    let mut bytes = [0; SID_RANDOM_BYTES];
-    random.fill_bytes(&mut bytes);
-    base64_simd::URL_SAFE_NO_PAD.encode_append(bytes, sid);
-}
-
 /// A session of either protocol.
 #[derive(Debug)]
 pub enum Session {
@@ -262,69 +183,76 @@ impl Session {
 }
 
 #[cfg(test)]
-pub(crate) mod testing {
-    //! A host with one key, and clients' frames, for the tables of the state machines.
-
-    use super::*;
-    use crate::{
-        keys::{self, Algorithm, Ring},
-        verify::Policy,
+mod tests {
+    use super::{
+        testing::{frame, host, token, told},
+        *,
     };
-    use wire::frame::{Decoder, Message, OpCode, Side};
+    use proptest::prelude::*;
+    use wire::{engineio::Version, frame::OpCode};
 
-    pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
-    pub const NOW_S: u64 = 1_700_000_000;
-
-    pub fn host(app: App) -> Host {
-        let key = keys::load::secret(SECRET, Algorithm::HS256).unwrap();
-        let store = keys::Store::new(arc_swap::ArcSwap::from_pointee(
-            Ring::new(vec![key]).unwrap(),
-        ));
-        let verifier = Verifier::new(store, Arc::new(Policy::default()));
-        let settings = Settings {
-            app,
-            message_bytes_max: 1000,
-            ping_interval: Duration::from_secs(25),
-            ping_timeout: Duration::from_secs(20),
-        };
-        let mut host = Host::new(settings.into(), verifier, Arc::default());
-        host.unix_s = NOW_S;
-        host
+    /// Packets, and shreds of them, in any order: what a client may come up with.
+    fn payload() -> impl Strategy<Value = String> {
+        let packets = prop::sample::select(vec![
+            "40",
+            "41",
+            "2",
+            "3",
+            "1",
+            "6",
+            "42[\"a\"]",
+            "421[\"whoami\"]",
+            "40/x,",
+            "43",
+            "44",
+            "451-[\"a\",{\"_placeholder\":true,\"num\":0}]",
+            "452-[]",
+            "461-1[]",
+            "0{}",
+            "4",
+        ]);
+        prop_oneof![3 => packets.prop_map(str::to_owned), 1 => ".{0,20}"]
     }
 
-    pub fn token(user: &str, expires_at_s: Option<u64>) -> String {
-        let mut claims = serde_json::json!({"user": {"username": user}});
-        if let Some(expires_at_s) = expires_at_s {
-            claims["exp"] = expires_at_s.into();
+    proptest! {
+        #[test]
+        fn whatever_a_client_sends_sessions_answer_whole_frames_and_give_their_user_back(
+            kind in 0..3_usize,
+            sent in prop::collection::vec((payload(), any::<bool>()), 0..12),
+            shred in any::<Vec<u8>>(),
+        ) {
+            let mut host = host(App::Echo);
+            let mut out = Vec::new();
+            let mut reply = Reply::new(&mut out, 0);
+            let user = host.admit(token("ann", None).as_bytes());
+            let mut session = match kind {
+                0 => Session::WebSocket(websocket::WebSocket::open(
+                    user.unwrap(),
+                    &mut host,
+                    &mut reply,
+                )),
+                kind => {
+                    let version = [Version::V3, Version::V4][kind - 1];
+                    let opened =
+                        engineio::EngineIo::open(version, Some(user), 1, &mut host, &mut reply);
+                    Session::EngineIo(opened)
+                }
+            };
+            let mut input = Vec::new();
+            for (payload, text) in sent {
+                let opcode = if text { OpCode::Text } else { OpCode::Binary };
+                input.extend(frame(opcode, payload.as_bytes()));
+            }
+            input.extend(shred);
+            let used = session.received(&mut input, &mut host, &mut reply);
+            prop_assert!(used <= input.len());
+            if reply.end.is_none() {
+                session.deadline(&mut host, &mut reply);
+            }
+            let end = reply.end.unwrap_or(End::Gone);
+            session.ended(end, &mut host);
+            told(out);
+            prop_assert!(host.users.is_empty());
         }
-        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
-        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
-    }
-
-    /// A client's frame, masked.
-    pub fn frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        wire::frame::write_frame(&mut out, opcode, payload, Some([1, 2, 3, 4]));
-        out
-    }
-
-    /// The server's frames as text: `T:` text, `B:` binary, `P:` ping, `Q:` pong, `C:` close.
-    pub fn told(mut out: Vec<u8>) -> Vec<String> {
-        let mut frames = Decoder::new(Side::Server, 1 << 20);
-        let mut told = Vec::new();
-        let mut at = 0;
-        while let Some(step) = frames.next(&mut out[at..]).unwrap() {
-            at += step.used;
-            let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            told.extend(step.message.map(|message| match message {
-                Message::Text(text) => format!("T:{text}"),
-                Message::Binary(bytes) => format!("B:{}", lossy(&bytes)),
-                Message::Ping(bytes) => format!("P:{}", lossy(bytes)),
-                Message::Pong(bytes) => format!("Q:{}", lossy(bytes)),
-                Message::Close { code, .. } => format!("C:{}", code.unwrap_or(0)),
-            }));
-        }
-        assert_eq!(at, out.len(), "the gate sends whole frames");
-        told
     }
 }

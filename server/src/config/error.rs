@@ -1,0 +1,69 @@
+//! What can be wrong with the flags.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use super::{SECRET_BYTES_MIN, values::SecretError};
+use crate::{frontend::users::UsersError, keys::KeyError};
+
+/// What is wrong with the flags, or with what they name: always the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The secret could not be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A short secret would be guessed, and its tokens forged, from anywhere.
+    #[error(
+        "--secret has {bytes} bytes and HS256 needs {SECRET_BYTES_MIN} (RFC 7518 section 3.2): \
+         a shorter one is accepted only while every listener is on loopback, and {listener} is not"
+    )]
+    ShortSecret {
+        /// Its length.
+        bytes: usize,
+        /// The listener that others can reach.
+        listener: SocketAddr,
+    },
+    /// Everybody knows the demo user's password.
+    #[error(
+        "the demo user is accepted only while every listener is on loopback, and {0} is not: \
+         name the users with --users"
+    )]
+    DemoUser(SocketAddr),
+    /// The frontend has nothing to sign with.
+    #[error("the frontend signs tokens with --secret, and there is none: give one, or --role gate")]
+    NothingToSignWith,
+    /// A key could not be read or not be used.
+    #[error("--keys {path}: {error}", path = path.display())]
+    Keys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// The keys do not go together.
+    #[error("--keys: {0}")]
+    Ring(KeyError),
+    /// The users could not be read.
+    #[error("--users: {0}")]
+    Users(#[from] UsersError),
+    /// The Socket.IO client could not be read.
+    #[error("--socketio-client {path}: {error}", path = path.display())]
+    Client {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The system allows fewer descriptors than were asked for.
+    #[error(
+        "--max-connections {connections} needs {needed} descriptors and the limit is {limit}: \
+         raise it (ulimit -n) or ask for fewer"
+    )]
+    Descriptors {
+        /// Asked for.
+        connections: u64,
+        /// With what else is open.
+        needed: u64,
+        /// RLIMIT_NOFILE.
+        limit: u64,
+    },
+}

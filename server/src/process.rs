@@ -1,0 +1,60 @@
+//! What a process asks of the system around it: signals, a log, processors, an end with its parent.
+
+use std::{io, process};
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::values::LogFormat;
+
+/// Resolves at the first SIGTERM or SIGINT.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Starts the log on standard error; RUST_LOG says how much of it.
+pub fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+    // A program that embeds the server may have its own log already, which is then used.
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+/// Asks the kernel to end this process with the thread that started it.
+pub fn die_with_parent() {
+    let asked = set_parent_process_death_signal(Some(Signal::KILL));
+    if let Err(error) = asked {
+        tracing::warn!(%error, "cannot follow the parent into its death");
+    }
+    // It may have died before we asked; init has then taken its place.
+    if getppid().is_none_or(Pid::is_init) {
+        process::exit(0);
+    }
+}
+
+/// Keeps this thread, and the threads it will start, to `cpus`; to any when there are none.
+pub fn keep_to(cpus: &[usize]) -> io::Result<()> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = rustix::thread::CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu);
+    }
+    rustix::thread::sched_setaffinity(None, &set)?;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What a shard's sessions share: its settings, its users, its verifier, its counters.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use wire::engineio::{Open, Packet, Version};
+
+use super::{
+    Settings,
+    users::{UserId, Users},
+};
+use crate::{
+    metrics::ShardMetrics,
+    verify::{Refusal, Verifier},
+};
+
+/// What the sessions of one shard share.
+pub struct Host {
+    /// How sessions are run.
+    pub settings: Arc<Settings>,
+    /// Whose sessions they are.
+    pub users: Users,
+    /// What happened to them.
+    pub metrics: Arc<ShardMetrics>,
+    /// Judges tokens that come after the upgrade too.
+    verifier: Verifier,
+    /// Seconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
+    pub unix_s: u64,
+    /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
+    pub(super) random: StdRng,
+    /// Engine.IO's open packet, but for its session id.
+    open: Open,
+    /// A packet under construction, before its frame's length is known.
+    pub(super) scratch: Vec<u8>,
+    /// The JSON of an answer under construction.
+    pub(super) data: String,
+}
+
+/// The random part of a session id: 20 characters of base64url, as many as Engine.IO's own.
+const SID_RANDOM_BYTES: usize = 15;
+
+impl Host {
+    /// The host of one shard's sessions.
+    pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>) -> Self {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let open = Open {
+            sid: String::new(),
+            upgrades: Vec::new(),
+            ping_interval_ms: millis(settings.ping_interval),
+            ping_timeout_ms: millis(settings.ping_timeout),
+            max_payload_bytes: None,
+        };
+        Self {
+            settings,
+            users: Users::default(),
+            metrics,
+            verifier,
+            unix_s: 0,
+            random: StdRng::from_rng(&mut rand::rng()),
+            open,
+            scratch: Vec::new(),
+            data: String::new(),
+        }
+    }
+
+    /// Judges a token; a good one attaches its user, to be released when the session ends.
+    pub fn admit(&mut self, token: &[u8]) -> Result<UserId, Refusal> {
+        let verified = self.verifier.verify(token, self.unix_s)?;
+        Ok(self.users.attach(verified.user))
+    }
+
+    /// Engine.IO's open packet, under a session id of its own.
+    pub(super) fn open_packet(&mut self, version: Version) -> &[u8] {
+        self.open.sid.clear();
+        push_sid(&mut self.random, &mut self.open.sid);
+        self.open.max_payload_bytes = match version {
+            Version::V3 => None,
+            Version::V4 => Some(self.settings.message_bytes_max.into()),
+        };
+        self.scratch.clear();
+        Packet::Open("").encode(&mut self.scratch);
+        self.open.encode(&mut self.scratch);
+        &self.scratch
+    }
+}
+
+/// Appends a session id that nobody can guess.
+pub(super) fn push_sid(random: &mut StdRng, sid: &mut String) {
+    let mut bytes = [0; SID_RANDOM_BYTES];
+    random.fill_bytes(&mut bytes);
+    base64_simd::URL_SAFE_NO_PAD.encode_append(bytes, sid);
+}

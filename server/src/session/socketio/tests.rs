@@ -1,0 +1,302 @@
+//! What a Socket.IO client sends, and what it is told, as tables.
+
+use super::super::{
+    app::App,
+    engineio::EngineIo,
+    testing::{NOW_S, frame, host, token, told},
+};
+use super::*;
+
+const S: u64 = 1_000_000_000;
+
+/// What a client sends: text or, for an attachment, binary.
+enum Sent {
+    Text(String),
+    Binary(&'static [u8]),
+}
+use Sent::Binary;
+
+fn text(text: impl Into<String>) -> Sent {
+    Sent::Text(text.into())
+}
+
+/// Opens a session under the upgrade's `token`, if there is one, and plays what the client sends. Session ids are
+/// random, so they read `SID`.
+fn check(
+    version: Version,
+    upgrade_token: Option<&str>,
+    sent: &[Sent],
+    answers: &[&str],
+    end: Option<End>,
+    why: &str,
+) {
+    let mut host = host(App::Echo);
+    let verdict = upgrade_token.map(|token| host.admit(token.as_bytes()));
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, 0);
+    let mut session = EngineIo::open(version, verdict, 10 * S, &mut host, &mut reply);
+    for sent in sent {
+        let mut input = match sent {
+            Sent::Text(text) => frame(OpCode::Text, text.as_bytes()),
+            Binary(bytes) => frame(OpCode::Binary, bytes),
+        };
+        session.received(&mut input, &mut host, &mut reply);
+    }
+    assert_eq!(reply.end, end, "{why}");
+    let told: Vec<_> = told(out).iter().map(|text| without_sid(text)).collect();
+    let (open, told) = told.split_first().unwrap();
+    assert!(
+        open.starts_with(r#"T:0{"sid":"SID","upgrades":[]"#),
+        "{open}"
+    );
+    assert_eq!(open.contains("maxPayload"), version == Version::V4);
+    assert_eq!(told, answers, "{why}");
+    session.ended(end.unwrap_or(End::Gone), &mut host);
+    assert!(host.users.is_empty(), "{why}: every user is given back");
+}
+
+fn without_sid(text: &str) -> String {
+    match text.split_once(r#""sid":""#) {
+        Some((before, after)) => format!(r#"{before}"sid":"SID{}"#, &after[20..]),
+        None => text.to_owned(),
+    }
+}
+
+const CONNECTED: &str = r#"T:40{"sid":"SID"}"#;
+
+#[test]
+fn version_5_is_let_in_at_its_connect_packet() {
+    let good = token("ann", None);
+    let expired = token("ann", Some(NOW_S));
+    let long = "a".repeat(900);
+    let refused = |reason: &str| {
+        format!(r#"T:44{{"message":"not valid token","data":{{"reason":"{reason}"}}}}"#)
+    };
+    let payload = |token: &str| text(format!(r#"40{{"token":"{token}"}}"#));
+    for (upgrade, connect, answer, why) in [
+        (
+            Some(&*good),
+            text("40"),
+            CONNECTED.into(),
+            "a good token in the upgrade",
+        ),
+        (None, payload(&good), CONNECTED.into(), "or in the payload"),
+        (
+            Some(&*expired),
+            text("40"),
+            refused("expired"),
+            "a bad one in the upgrade",
+        ),
+        (
+            Some(&*expired),
+            payload(&good),
+            refused("expired"),
+            "is not rescued by the payload",
+        ),
+        (
+            None,
+            payload(&expired),
+            refused("expired"),
+            "a bad one in the payload",
+        ),
+        (None, text("40"), refused("missing"), "none at all"),
+        (
+            None,
+            text("40{}"),
+            refused("missing"),
+            "none in the payload",
+        ),
+        (
+            None,
+            text(r#"40{"token":7}"#),
+            refused("malformed"),
+            "no string",
+        ),
+        (None, payload(&long), refused("malformed"), "no token"),
+    ] {
+        check(Version::V4, upgrade, &[connect], &[&answer], None, why);
+    }
+}
+
+#[test]
+fn version_4_is_told_at_once() {
+    let good = token("ann", None);
+    let refused = r#"T:44"not valid token""#;
+    for (upgrade, answer, why) in [
+        (Some(&*good), "T:40", "a good token"),
+        (Some("garbage"), refused, "a bad one"),
+        (None, refused, "there is no other carrier"),
+    ] {
+        check(Version::V3, upgrade, &[], &[answer], None, why);
+    }
+}
+
+#[test]
+fn packets_are_answered() {
+    use Version::{V3, V4};
+    let good = token("ann", None);
+    let protocol = Some(End::Protocol);
+    let placeholder = r#"["b",{"_placeholder":true,"num":0}]"#;
+    let binary = || text(format!("451-{placeholder}"));
+    let back = format!("T:451-{placeholder}");
+    let other_v4 = r#"T:44/x,{"message":"Invalid namespace"}"#;
+    let other_v3 = r#"T:44/x,"Invalid namespace""#;
+    let who = [r#"T:431["ann"]"#];
+    for (version, sent, answers, end, why) in [
+        (
+            V4,
+            vec![text(r#"42["a",1]"#)],
+            &[r#"T:42["a",1]"#][..],
+            None,
+            "an event",
+        ),
+        (
+            V4,
+            vec![text(r#"427["a",1]"#)],
+            &["T:437[1]"],
+            None,
+            "an acknowledgement",
+        ),
+        (
+            V4,
+            vec![text(r#"421["whoami"]"#)],
+            &who,
+            None,
+            "the attached user",
+        ),
+        (
+            V3,
+            vec![text(r#"421["whoami"]"#)],
+            &who,
+            None,
+            "in both versions",
+        ),
+        (
+            V4,
+            vec![binary(), Binary(b"xy")],
+            &[&back, "B:xy"],
+            None,
+            "a binary event",
+        ),
+        (
+            V3,
+            vec![binary(), Binary(b"\x04xy")],
+            &[&back, "B:\x04xy"],
+            None,
+            "typed in version 3",
+        ),
+        (
+            V4,
+            vec![Binary(b"xy")],
+            &["C:1002"],
+            protocol,
+            "an attachment of nothing",
+        ),
+        (
+            V4,
+            vec![binary(), text("42[1]")],
+            &[&back, "C:1002"],
+            protocol,
+            "an attachment is due",
+        ),
+        (
+            V4,
+            vec![text("40/x,")],
+            &[other_v4],
+            None,
+            "there is one namespace",
+        ),
+        (
+            V3,
+            vec![text("40/x?a=1,")],
+            &[other_v3],
+            None,
+            "a query is no part of a name",
+        ),
+        (
+            V4,
+            vec![text(r#"42/x,["a"]"#)],
+            &["C:1002"],
+            protocol,
+            "never connected there",
+        ),
+        (
+            V4,
+            vec![text("40")],
+            &["C:1002"],
+            protocol,
+            "connected already",
+        ),
+        (V4, vec![text("4x")], &["C:1002"], protocol, "no packet"),
+        (V4, vec![text("2[")], &["C:1002"], protocol, "nor this"),
+        (
+            V4,
+            vec![text("41"), text(r#"42["a"]"#)],
+            &[],
+            None,
+            "disconnected: passed over",
+        ),
+        (
+            V4,
+            vec![text("431[]")],
+            &[],
+            None,
+            "an acknowledgement of nothing",
+        ),
+    ] {
+        let (connect, connected) = match version {
+            V4 => (Some(text("40")), CONNECTED),
+            V3 => (None, "T:40"),
+        };
+        let sent: Vec<_> = connect.into_iter().chain(sent).collect();
+        let answers: Vec<_> = [connected]
+            .into_iter()
+            .chain(answers.iter().copied())
+            .collect();
+        check(version, Some(&good), &sent, &answers, end, why);
+    }
+}
+
+#[test]
+fn the_first_packet_connects() {
+    let good = token("ann", None);
+    let event = [text(r#"42["a"]"#)];
+    let end = Some(End::Protocol);
+    check(
+        Version::V4,
+        Some(&good),
+        &event,
+        &["C:1002"],
+        end,
+        "an event before the connect",
+    );
+}
+
+#[test]
+fn nobody_stays_without_a_verdict() {
+    for (upgrade, connect, deadline_s, end, why) in [
+        (None, None, 10, End::HandshakeTimeout, "no connect packet"),
+        (
+            None,
+            Some("40"),
+            2,
+            End::Refused,
+            "refused, and did not close",
+        ),
+    ] {
+        let mut host = host(App::Echo);
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, 0);
+        let mut session = EngineIo::open(Version::V4, upgrade, 10 * S, &mut host, &mut reply);
+        if let Some(connect) = connect {
+            let mut input = frame(OpCode::Text, connect.as_bytes());
+            session.received(&mut input, &mut host, &mut reply);
+        }
+        let due_ns = reply.deadline_ns.unwrap();
+        assert_eq!(due_ns, deadline_s * S, "{why}");
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, due_ns);
+        session.deadline(&mut host, &mut reply);
+        assert_eq!(reply.end, Some(end), "{why}");
+    }
+}
