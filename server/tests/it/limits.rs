@@ -12,7 +12,7 @@ use super::{
 
 #[tokio::test]
 async fn a_slow_request_is_ended() {
-    let server = TestServer::start(&["--handshake-timeout=50ms"]).await;
+    let server = TestServer::start(&["--handshake-timeout=300ms"]).await;
     let timeouts = r#"gatekeeper_handshakes_total{outcome="timeout"}"#;
     for (i, (sent, why)) in [
         ("", "not a byte"),

@@ -145,7 +145,7 @@ async fn socketio_packets_are_answered() {
 
 #[tokio::test]
 async fn version_4_is_pinged_until_it_falls_silent() {
-    let server = TestServer::start(&["--ping-interval=20", "--ping-timeout=1000"]).await;
+    let server = TestServer::start(&["--ping-interval=20", "--ping-timeout=3000"]).await;
     let mut client = Client::socketio(server.gate, &good("ann")).await;
     for _ in 0..3 {
         assert_eq!(client.text().await, "2");
@@ -159,7 +159,7 @@ async fn version_4_is_pinged_until_it_falls_silent() {
 
 #[tokio::test]
 async fn version_3_pings_by_itself_until_it_falls_silent() {
-    let server = TestServer::start(&["--ping-interval=200", "--ping-timeout=200"]).await;
+    let server = TestServer::start(&["--ping-interval=500", "--ping-timeout=500"]).await;
     let path = format!(
         "/socket.io/?EIO=3&transport=websocket&token={}",
         good("ann")
