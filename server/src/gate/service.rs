@@ -93,7 +93,7 @@ impl Service for GateService {
             self.host.metrics.connections_closed.add(1);
             return None;
         }
-        answers::full(io.out());
+        answer(&mut self.host, io, |_, reply| answers::full(reply.out));
         io.finish();
         Some(Socket::TurnedAway)
     }
@@ -131,7 +131,7 @@ impl Service for GateService {
         self.read_clock(io.now_ns());
         let end = match socket {
             Socket::Handshake { .. } => {
-                answers::too_slow(io.out());
+                answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
                 Some(End::HandshakeTimeout)
             }
             Socket::Session(session) => {
