@@ -1,17 +1,21 @@
 // npm `jsonwebtoken`, both ways.
 //
-//   node jwt.js sign ALG KEYFILE CLAIMS-JSON [KID]       prints the token
-//   node jwt.js verify ALG KEYFILE TOKEN                 prints the claims as JSON, or exits with 1 and the reason
+//   node jwt.js < CASES      each a line of JSON:
+//     {"verb":"sign","alg":...,"key":FILE,"claims":{...},"kid":...}      is answered {"token":...}
+//     {"verb":"verify","alg":...,"key":FILE,"token":...}                 is answered {"claims":...}
+//
+// What it does not do is answered {"error":...}.
 'use strict';
 const fs = require('node:fs');
 const jwt = require('jsonwebtoken');
-const [verb, algorithm, keyFile, subject, keyid] = process.argv.slice(2);
-const key = fs.readFileSync(keyFile);
+const { answerAll } = require('./cases');
 
-try {
-  if (verb === 'sign') console.log(jwt.sign(JSON.parse(subject), key, { algorithm, ...(keyid ? { keyid } : {}) }));
-  else console.log(JSON.stringify(jwt.verify(subject, key, { algorithms: [algorithm] })));
-} catch (error) {
-  console.error(`jwt: ${error.message}`);
-  process.exit(1);
-}
+answerAll(({ verb, alg, key: file, claims, kid, token }) => {
+  try {
+    const key = fs.readFileSync(file);
+    if (verb === 'verify') return { claims: jwt.verify(token, key, { algorithms: [alg] }) };
+    return { token: jwt.sign(claims, key, { algorithm: alg, ...(kid ? { keyid: kid } : {}) }) };
+  } catch (error) {
+    return { error: error.message };
+  }
+});

@@ -1,45 +1,56 @@
-// The real socket.io-client against a server, one connection.
+// The real socket.io-client against a server, one connection per case.
 //
-//   node socketio-client.js --version 4|2 URL CARRIER TOKEN      CARRIER: query | header | cookie | auth | none
+//   node socketio-client.js --version 4|2 < CASES      each a line of JSON:
+//     {"url":...,"carrier":"query"|"header"|"cookie"|"auth"|"none","token":...,"origin":...}
 //
-// Prints one line of JSON: {"outcome":"connected","user":...,"echo":...} or {"outcome":"refused","message":...,"data":...}
-// or {"outcome":"closed","reason":...}.
+// Each is answered by a line: {"outcome":"connected","user":...,"echo":true or what differs},
+// {"outcome":"refused","message":...,"data":...} or {"outcome":"closed","reason":...}.
 'use strict';
+const assert = require('node:assert/strict');
+const { answerAll } = require('./cases');
 const words = process.argv.slice(2);
-const version = words[0] === '--version' ? words.splice(0, 2)[1] : '4';
-const [url, carrier, token] = words;
+const version = words[0] === '--version' ? words[1] : '4';
 const io = require(version === '2' ? 'socket.io-client-2' : 'socket.io-client');
 
-const carriers = {
-  query: { query: { token } },
-  header: { extraHeaders: { Authorization: `Bearer ${token}` } },
-  cookie: { extraHeaders: { Cookie: `token=${token}`, Origin: process.env.ORIGIN || url } },
-  auth: { auth: { token } },
-  none: {},
-};
-const options = { transports: ['websocket'], reconnection: false, timeout: 5000, ...carriers[carrier] };
-const socket = io(url, options);
+const TIMEOUT_MS = 20000;
+// What must come back as it was sent: text beyond ASCII and beyond the BMP, numbers, nesting, an attachment.
+const SENT = [{ text: 'grüße € 🚪', list: [1, 2.5, null, true], deep: { '': [] } }, 'plain', Buffer.from([0, 255, 1])];
 
-function done(outcome) {
-  console.log(JSON.stringify(outcome));
-  socket.close();
-}
-
-function refused(error) {
-  // Version 2 hands over the bare string of the refusal, version 4 an Error with what came in `data`.
-  const message = typeof error === 'string' ? error : error.message;
-  done({ outcome: 'refused', message, data: (error && error.data) || null });
-}
-
-socket.on('connect_error', refused);
-socket.on('error', refused);
-socket.on('connect', () => {
-  const payload = { text: 'grüße €', list: [1, 2, 3] };
-  socket.emit('whoami', (user) => {
-    socket.on('message', (echo) => done({ outcome: 'connected', user, echo: JSON.stringify(echo) === JSON.stringify(payload) }));
-    socket.emit('message', payload);
+answerAll(({ url, carrier, token, origin }) => {
+  const carriers = {
+    query: { query: { token } },
+    header: { extraHeaders: { Authorization: `Bearer ${token}` } },
+    cookie: { extraHeaders: { Cookie: `token=${token}`, Origin: origin } },
+    auth: { auth: { token } },
+    none: {},
+  };
+  const common = { transports: ['websocket'], reconnection: false, forceNew: true, timeout: TIMEOUT_MS };
+  const socket = io(url, { ...common, ...carriers[carrier] });
+  return new Promise((resolve) => {
+    const done = (outcome) => {
+      resolve(outcome);
+      socket.close();
+    };
+    // Version 2 hands over the bare string of the refusal, version 4 an Error with what came in `data`.
+    const refused = (error) =>
+      done({ outcome: 'refused', message: typeof error === 'string' ? error : error.message, data: error.data ?? null });
+    socket.on('connect_error', refused);
+    socket.on('error', refused);
+    socket.on('disconnect', (reason) => done({ outcome: 'closed', reason }));
+    socket.on('connect', () =>
+      socket.emit('whoami', (user) => {
+        socket.on('grüße', (...back) => done({ outcome: 'connected', user, echo: isDeepEqual(back, SENT) }));
+        socket.emit('grüße', ...SENT);
+      }),
+    );
   });
 });
-socket.on('disconnect', (reason) => {
-  if (reason !== 'io client disconnect') done({ outcome: 'closed', reason });
-});
+
+function isDeepEqual(left, right) {
+  try {
+    assert.deepStrictEqual(left, right);
+    return true;
+  } catch (error) {
+    return error.message;
+  }
+}

@@ -1,23 +1,30 @@
 """PyJWT, both ways.
 
-    python jwt_tool.py sign ALG KEYFILE CLAIMS-JSON [KID]      prints the token
-    python jwt_tool.py verify ALG KEYFILE TOKEN                prints the claims as JSON, or exits with 1 and the reason
+    python jwt_tool.py < CASES      each a line of JSON:
+      {"verb":"sign","alg":...,"key":FILE,"claims":{...},"kid":...}      is answered {"token":...}
+      {"verb":"verify","alg":...,"key":FILE,"token":...}                 is answered {"claims":...}
+
+What it does not do is answered {"error":...}.
 """
 
-import json
 import pathlib
-import sys
 import warnings
 
+import cases
 import jwt
 
+
+def answer(case: dict) -> dict:
+    key = pathlib.Path(case["key"]).read_bytes()
+    algorithm = case["alg"]
+    try:
+        if case["verb"] == "verify":
+            return {"claims": jwt.decode(case["token"], key, [algorithm], options={"verify_aud": False})}
+        headers = {"kid": case["kid"]} if case.get("kid") else None
+        return {"token": jwt.encode(case["claims"], key, algorithm, headers=headers)}
+    except jwt.PyJWTError as error:
+        return {"error": str(error)}
+
+
 warnings.simplefilter("ignore")  # the demo's secret is short, and PyJWT says so
-verb, algorithm, key_file, subject, *kid = sys.argv[1:]
-key = pathlib.Path(key_file).read_bytes()
-try:
-    if verb == "sign":
-        print(jwt.encode(json.loads(subject), key, algorithm, headers={"kid": kid[0]} if kid else None))
-    else:
-        print(json.dumps(jwt.decode(subject, key, [algorithm], options={"verify_aud": False})))
-except jwt.PyJWTError as error:
-    sys.exit(f"jwt_tool: {error}")
+cases.tell(map(answer, cases.read()))

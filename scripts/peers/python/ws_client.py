@@ -1,39 +1,54 @@
-"""Python `websockets` against a server, one connection.
+"""Python `websockets` against a server, one connection per case.
 
-    python ws_client.py URL CARRIER TOKEN      CARRIER: query | header | subprotocol | none
+    python ws_client.py < CASES      each a line of JSON:
+      {"url":...,"carrier":"query"|"header"|"subprotocol"|"cookie"|"none","token":...,"origin":...}
 
-Prints one line of JSON: {"outcome":"connected","protocol":...,"echo":bool} or {"outcome":"refused","status":N,"body":...}.
+Each is answered by a line: {"outcome":"connected","protocol":...,"echo":bool,"code":N} (the close code) or
+{"outcome":"refused","status":N,"challenge":...,"body":...}.
 """
 
 import asyncio
-import json
-import sys
 import urllib.parse
 
+import cases
 import websockets
 from websockets.asyncio.client import connect
 
+TIMEOUT_S = 20
+TEXT = "grüße € 🚪"
+PARTS = [b"\x00", b"\xff", b"\x01"]  # a message in three fragments, which comes back whole
 
-async def main(url: str, carrier: str, token: str) -> dict:
-    headers, protocols = {}, None
-    if carrier == "query":
-        url += "?" + urllib.parse.urlencode({"token": token})
-    elif carrier == "header":
-        headers["Authorization"] = f"Bearer {token}"
-    elif carrier == "subprotocol":
-        protocols = ["gatecrash", f"bearer.{token}"]
+
+async def answer(case: dict) -> dict:
+    url, token = case["url"], case.get("token")
+    options = {"proxy": None, "open_timeout": TIMEOUT_S}
+    match case["carrier"]:
+        case "query":
+            url += "?" + urllib.parse.urlencode({"token": token})
+        case "header":
+            options["additional_headers"] = {"Authorization": f"Bearer {token}"}
+        case "subprotocol":
+            options["subprotocols"] = ["gatecrash", f"bearer.{token}"]
+        case "cookie":
+            options |= {"additional_headers": {"Cookie": f"token={token}"}, "origin": case["origin"]}
     try:
-        async with connect(url, additional_headers=headers, subprotocols=protocols, proxy=None) as socket:
-            await socket.send("grüße €")
+        async with connect(url, **options) as socket:
+            await socket.send(TEXT)
             text = await socket.recv()
-            # A message in three fragments comes back whole.
-            await socket.send([b"\x00", b"\xff", b"\x01"])
+            await socket.send(PARTS)
             binary = await socket.recv()
-            echo = text == "grüße €" and binary == b"\x00\xff\x01"
-            return {"outcome": "connected", "protocol": socket.subprotocol, "echo": echo}
+            await (await socket.ping())
+        echo = text == TEXT and binary == b"".join(PARTS)
+        return {"outcome": "connected", "protocol": socket.subprotocol, "echo": echo, "code": socket.close_code}
     except websockets.exceptions.InvalidStatus as refusal:
         response = refusal.response
-        return {"outcome": "refused", "status": response.status_code, "body": response.body.decode()}
+        challenge = response.headers.get("WWW-Authenticate")
+        body = response.body.decode()
+        return {"outcome": "refused", "status": response.status_code, "challenge": challenge, "body": body}
 
 
-print(json.dumps(asyncio.run(main(*sys.argv[1:4]))))
+async def main() -> list[dict]:
+    return await asyncio.gather(*(answer(case) for case in cases.read()))
+
+
+cases.tell(asyncio.run(main()))

@@ -6,6 +6,7 @@ mod clients;
 mod http;
 mod lifecycle;
 mod limits;
+mod peers;
 mod refusals;
 mod servers;
 mod sessions;

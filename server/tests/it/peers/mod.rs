@@ -1,0 +1,73 @@
+//! The gate, its verifier and the frontend with programs that others wrote: npm's socket.io-client, ws and
+//! jsonwebtoken, Python's websockets and PyJWT, and a browser.
+
+mod tools;
+
+mod jwt;
+mod page;
+mod socketio;
+mod websocket;
+
+use serde_json::{Value, json};
+
+use super::{
+    servers::TestServer,
+    tokens::{bad, good},
+};
+use tools::Peers;
+
+/// The origin whose pages may use the token cookie.
+const ORIGIN: &str = "http://app";
+const USER: &str = "gonzalo";
+
+async fn server() -> TestServer {
+    TestServer::start(&["--origin", ORIGIN]).await
+}
+
+/// What a peer is asked, and what it must answer.
+struct Case {
+    ask: Value,
+    answer: Value,
+    why: String,
+}
+
+/// One client's cases: a good token and one of each bad kind in each of its `carriers`, the cookie of a strange page,
+/// and no token at all. `refused` gives the answer to a bad one, by its carrier and its reason.
+fn cases(
+    url: &str,
+    carriers: &[&str],
+    let_in: impl Fn(&str) -> Value,
+    refused: impl Fn(&str, &str) -> Value,
+) -> Vec<Case> {
+    let case = |carrier: &str, token: Option<&str>, origin: &str, answer: Value, kind: &str| Case {
+        ask: json!({"url": url, "carrier": carrier, "token": token, "origin": origin}),
+        answer,
+        why: format!("{kind} in {carrier}"),
+    };
+    let mut cases = Vec::new();
+    let (good, bad) = (good(USER), bad());
+    for carrier in carriers {
+        cases.push(case(carrier, Some(&good), ORIGIN, let_in(carrier), "good"));
+        for bad in bad.iter().filter(|bad| bad.token.is_some()) {
+            let answer = refused(carrier, bad.reason);
+            let token = bad.token.as_deref();
+            cases.push(case(carrier, token, ORIGIN, answer, bad.kind));
+        }
+    }
+    let missing = || refused("none", "missing");
+    cases.push(case("none", None, ORIGIN, missing(), "missing"));
+    if carriers.contains(&"cookie") {
+        let stranger = "http://app.evil";
+        let kind = "good, of a stranger,";
+        cases.push(case("cookie", Some(&good), stranger, missing(), kind));
+    }
+    cases
+}
+
+async fn check(peers: &Peers, script: &str, words: &[&str], cases: Vec<Case>) {
+    let asked: Vec<_> = cases.iter().map(|case| case.ask.clone()).collect();
+    let answers = peers.ask(script, words, &asked).await;
+    for (case, answer) in cases.iter().zip(answers) {
+        assert_eq!(answer, case.answer, "{script} {words:?}: {}", case.why);
+    }
+}

@@ -1,0 +1,52 @@
+//! The user's page in Chromium.
+
+use serde_json::json;
+
+use super::{super::servers::TestServer, Peers};
+
+/// Logs in, waits for the socket, reconnects, tries a bad token, logs out.
+pub const SCRIPT: &str = "node/private-page.js";
+
+async fn check(peers: &Peers, flags: &[&str], refused: &str, why: &str) {
+    let server = TestServer::start(flags).await;
+    let frontend = format!("http://{}", server.frontend);
+    let answers = peers.run(SCRIPT, &[&frontend], String::new()).await;
+    let expected = json!({
+        "login401": 401,
+        "status": "connected as gonzalo",
+        "user": "gonzalo",
+        "reconnected": "connected as gonzalo",
+        "refused": refused,
+        "loggedOut": 403,
+        "complaints": [],
+    });
+    assert_eq!(answers, [expected], "{why}");
+}
+
+#[tokio::test]
+async fn the_page_speaks_the_protocol_itself() {
+    let Some(peers) = Peers::find() else { return };
+    let refused = "refused: not valid token (encoding_invalid)";
+    check(&peers, &[], refused, "no client").await;
+}
+
+#[tokio::test]
+async fn the_page_uses_the_client_that_the_gate_serves() {
+    let Some(peers) = Peers::find() else { return };
+    for (client, refused, why) in [
+        (
+            "socket.io/client-dist/socket.io.js",
+            "refused: not valid token (encoding_invalid)",
+            "version 4",
+        ),
+        (
+            "socket.io-client-2/dist/socket.io.js",
+            "refused: not valid token",
+            "version 2 is told no reason",
+        ),
+    ] {
+        let client = peers.package(client);
+        let flag = format!("--socketio-client={}", client.display());
+        check(&peers, &[&flag], refused, why).await;
+    }
+}

@@ -1,0 +1,55 @@
+//! npm's socket.io-client, of version 4 (Engine.IO 4) and of version 2 (Engine.IO 3).
+
+use serde_json::{Value, json};
+
+use super::{Peers, USER, cases, check, server};
+
+const SCRIPT: &str = "node/socketio-client.js";
+
+/// Whose socket it is, and an event with text, numbers, nesting and an attachment that came back as it was sent.
+fn let_in(_carrier: &str) -> Value {
+    json!({"outcome": "connected", "user": USER, "echo": true})
+}
+
+fn refused(message: &str, data: Value) -> Value {
+    json!({"outcome": "refused", "message": message, "data": data})
+}
+
+/// A token that is too long for an upgrade is answered with 431, which the client tells as it tells any answer that is
+/// no 101.
+fn upgrade_failed() -> Value {
+    refused("websocket error", Value::Null)
+}
+
+#[tokio::test]
+async fn version_4_is_let_in_and_refused_with_the_reason() {
+    let Some(peers) = Peers::find() else { return };
+    let server = server().await;
+    let cases = cases(
+        &format!("http://{}", server.gate),
+        &["query", "header", "cookie", "auth"],
+        let_in,
+        |carrier, reason| match (carrier, reason) {
+            ("query" | "header" | "cookie", "too_long") => upgrade_failed(),
+            _ => refused("not valid token", json!({"reason": reason})),
+        },
+    );
+    check(&peers, SCRIPT, &["--version", "4"], cases).await;
+}
+
+#[tokio::test]
+async fn version_2_is_let_in_and_refused() {
+    let Some(peers) = Peers::find() else { return };
+    let server = server().await;
+    let cases = cases(
+        &format!("http://{}", server.gate),
+        &["query", "header", "cookie"],
+        let_in,
+        |_, reason| match reason {
+            "too_long" => upgrade_failed(),
+            // Its protocol has no room for the reason.
+            _ => refused("not valid token", Value::Null),
+        },
+    );
+    check(&peers, SCRIPT, &["--version", "2"], cases).await;
+}

@@ -1,0 +1,48 @@
+//! Raw WebSockets: npm's ws and Python's websockets.
+
+use serde_json::{Value, json};
+
+use super::{Peers, cases, check, server};
+
+/// The `protocol` that each client shows where none was selected.
+async fn is_let_in_and_refused_with_401(script: &str, unselected: Value) {
+    let Some(peers) = Peers::find() else { return };
+    let server = server().await;
+    let let_in = |carrier: &str| {
+        let protocol = match carrier {
+            "subprotocol" => json!("gatecrash"),
+            _ => unselected.clone(),
+        };
+        // Text and binary came back as they were sent, and so did the close code.
+        json!({"outcome": "connected", "protocol": protocol, "echo": true, "code": 1000})
+    };
+    let cases = cases(
+        &format!("ws://{}/ws", server.gate),
+        &["query", "header", "subprotocol", "cookie"],
+        let_in,
+        refused,
+    );
+    check(&peers, script, &[], cases).await;
+}
+
+fn refused(_carrier: &str, reason: &str) -> Value {
+    let challenge = match reason {
+        "too_long" => None,
+        "missing" => Some(r#"Bearer realm="gatekeeper""#.to_owned()),
+        reason => Some(format!(
+            "Bearer realm=\"gatekeeper\", error=\"invalid_token\", error_description=\"{reason}\""
+        )),
+    };
+    let status = if reason == "too_long" { 431 } else { 401 };
+    json!({"outcome": "refused", "status": status, "challenge": challenge, "body": reason})
+}
+
+#[tokio::test]
+async fn npm_ws() {
+    is_let_in_and_refused_with_401("node/ws-client.js", json!("")).await;
+}
+
+#[tokio::test]
+async fn python_websockets() {
+    is_let_in_and_refused_with_401("python/ws_client.py", Value::Null).await;
+}
