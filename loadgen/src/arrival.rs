@@ -229,7 +229,13 @@ mod tests {
             rate_per_s,
             arrivals,
         };
-        Schedule::new(&load, connections, duration_ms.map(Duration::from_millis), seed).unwrap()
+        Schedule::new(
+            &load,
+            connections,
+            duration_ms.map(Duration::from_millis),
+            seed,
+        )
+        .unwrap()
     }
 
     fn whole(schedule: &Schedule) -> Vec<Arrival> {
@@ -242,7 +248,12 @@ mod tests {
             (500.0, 0, 0, "the first is due at T0"),
             (500.0, 1, 2_000_000, "then every two milliseconds"),
             (3.0, 1, 333_333_333, "rounded"),
-            (3.0, 3_000_000, 1_000_000 * SECOND_NS, "rounding never adds up"),
+            (
+                3.0,
+                3_000_000,
+                1_000_000 * SECOND_NS,
+                "rounding never adds up",
+            ),
             (0.5, 1, 2 * SECOND_NS, "fewer than one a second"),
         ] {
             let schedule = schedule(rate_per_s, Arrivals::Uniform, None, Some(1), 0);
@@ -254,7 +265,13 @@ mod tests {
     fn arrivals_end_by_count_or_time_whichever_is_first() {
         for (rate_per_s, connections, duration_ms, count, why) in [
             (100.0, Some(7), None, 7, "by count"),
-            (100.0, None, Some(1000), 100, "by time; the one due at its end is outside"),
+            (
+                100.0,
+                None,
+                Some(1000),
+                100,
+                "by time; the one due at its end is outside",
+            ),
             (100.0, Some(7), Some(1000), 7, "count first"),
             (100.0, Some(700), Some(1000), 100, "time first"),
             (3.0, None, Some(1000), 3, "0, 333 and 667 ms"),
@@ -307,7 +324,10 @@ mod tests {
                     (expected - below).abs().max((expected - upto).abs())
                 })
                 .fold(0.0, f64::max);
-            assert!(distance < 1.95 / (COUNT as f64).sqrt(), "seed {seed}: {distance}");
+            assert!(
+                distance < 1.95 / (COUNT as f64).sqrt(),
+                "seed {seed}: {distance}"
+            );
         }
     }
 

@@ -63,7 +63,13 @@ pub struct RunArgs {
     #[serde(deserialize_with = "many_from_text")]
     pub header: Vec<HeaderText>,
     /// Does not check certificates
-    #[arg(short = 'k', long, num_args = 0, default_missing_value = "true", help_heading = "Target")]
+    #[arg(
+        short = 'k',
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Target"
+    )]
     pub insecure: Option<bool>,
     /// A server on this machine whose processor time and memory are read
     #[arg(long, value_name = "PID", help_heading = "Target")]
@@ -73,7 +79,13 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "N", help_heading = "Load")]
     pub connections: Option<u64>,
     /// Open model: arrivals per second, whatever the target does [default: 500/s]
-    #[arg(short, long, value_name = "R/s", help_heading = "Load", conflicts_with = "concurrency")]
+    #[arg(
+        short,
+        long,
+        value_name = "R/s",
+        help_heading = "Load",
+        conflicts_with = "concurrency"
+    )]
     #[serde(deserialize_with = "from_text")]
     pub rate: Option<PerSecond>,
     /// Gaps of the open model [default: uniform]
@@ -127,7 +139,12 @@ pub struct RunArgs {
     pub auth_grace: Option<Period>,
 
     /// A user; the password also as env:NAME or file:PATH; repeatable [default: 100 on the embedded server]
-    #[arg(long, value_name = "NAME:PASSWORD", help_heading = "Users", conflicts_with = "users")]
+    #[arg(
+        long,
+        value_name = "NAME:PASSWORD",
+        help_heading = "Users",
+        conflicts_with = "users"
+    )]
     #[serde(deserialize_with = "many_from_text")]
     pub user: Vec<UserText>,
     /// Users from a CSV file of name,password
@@ -156,7 +173,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "POINTER", help_heading = "Tokens")]
     pub token_json_pointer: Option<String>,
     /// mint: the shared secret, as TEXT, env:NAME or file:PATH; never stored, never printed
-    #[arg(long, value_name = "SECRET", help_heading = "Tokens", conflicts_with = "key")]
+    #[arg(
+        long,
+        value_name = "SECRET",
+        help_heading = "Tokens",
+        conflicts_with = "key"
+    )]
     #[serde(deserialize_with = "from_text")]
     pub secret: Option<SecretSource>,
     /// mint: the private key, a PEM file
@@ -190,10 +212,21 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "DIR", help_heading = "Result")]
     pub out: Option<PathBuf>,
     /// Says nothing while it runs
-    #[arg(short, long, num_args = 0, default_missing_value = "true", help_heading = "Result")]
+    #[arg(
+        short,
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Result"
+    )]
     pub quiet: Option<bool>,
     /// Plain lines in place of a progress display
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Result")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Result"
+    )]
     pub no_tui: Option<bool>,
 }
 
@@ -204,7 +237,11 @@ impl RunArgs {
         let file = Self {
             rate: file.rate.filter(|_| self.concurrency.is_none()),
             concurrency: file.concurrency.filter(|_| self.rate.is_none()),
-            user: if self.users.is_some() { Vec::new() } else { file.user },
+            user: if self.users.is_some() {
+                Vec::new()
+            } else {
+                file.user
+            },
             users: file.users.filter(|_| self.user.is_empty()),
             secret: file.secret.filter(|_| self.key.is_none()),
             key: file.key.filter(|_| self.secret.is_none()),
@@ -249,14 +286,23 @@ mod tests {
     #[test]
     fn wrong_flags_say_what_is_allowed() {
         for (line, part) in [
-            ("gatecrash run -r 500 --concurrency 5", "cannot be used with"),
+            (
+                "gatecrash run -r 500 --concurrency 5",
+                "cannot be used with",
+            ),
             ("gatecrash run --eio 5", "Socket.IO 3 and 4"),
             ("gatecrash run --duration 10", "such as 500ms, 10s"),
             ("gatecrash run --token-in body", "subprotocol"),
-            ("gatecrash run --threshold handshake.p98<1s", "p99.9, p99, p95"),
+            (
+                "gatecrash run --threshold handshake.p98<1s",
+                "p99.9, p99, p95",
+            ),
             ("gatecrash run --conections 5", "--connections"),
             ("gatecrash run --user gonzalo", "NAME:PASSWORD"),
-            ("gatecrash run --user a:b --users u.csv", "cannot be used with"),
+            (
+                "gatecrash run --user a:b --users u.csv",
+                "cannot be used with",
+            ),
             ("gatecrash run --target not-a-url", "relative URL"),
             ("gatecrash run --claims 5", "JSON object"),
         ] {
@@ -277,9 +323,21 @@ mod tests {
         };
         for (line, connections, rate, concurrency, why) in [
             ("gatecrash run", 10, Some(100.0), None, "the file's own"),
-            ("gatecrash run -c 20", 20, Some(100.0), None, "one flag, one change"),
+            (
+                "gatecrash run -c 20",
+                20,
+                Some(100.0),
+                None,
+                "one flag, one change",
+            ),
             ("gatecrash run -r 5/s", 10, Some(5.0), None, "another rate"),
-            ("gatecrash run --concurrency 4", 10, None, Some(4), "another model"),
+            (
+                "gatecrash run --concurrency 4",
+                10,
+                None,
+                Some(4),
+                "another model",
+            ),
         ] {
             let args = parse(line).unwrap().over(file.clone());
             assert_eq!(args.connections, Some(connections), "{why}");

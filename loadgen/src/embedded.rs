@@ -17,9 +17,7 @@ use tokio::process::Command;
 use url::Url;
 
 use crate::environment::CoreShare;
-use crate::scenario::{
-    EmbeddedPlan, LoginMethod, LoginPlan, Scenario, TokenIn, TokenSource, User,
-};
+use crate::scenario::{EmbeddedPlan, LoginMethod, LoginPlan, Scenario, TokenIn, TokenSource, User};
 
 use child::Child;
 use users::UsersFile;
@@ -46,7 +44,9 @@ pub enum EmbeddedError {
     #[error("cannot write the embedded server's users: {0}")]
     Users(#[from] std::io::Error),
     /// A user's name cannot be put into a users file.
-    #[error("the user {0:?} cannot be one of the embedded server's: a name may hold no comma, quote or line end")]
+    #[error(
+        "the user {0:?} cannot be one of the embedded server's: a name may hold no comma, quote or line end"
+    )]
     Name(String),
 }
 
@@ -81,7 +81,14 @@ impl Embedded {
             let mut command = Command::new(program);
             let secret = OsString::from_vec(plan.secret.expose().to_vec());
             command.env(SECRET_VARIABLE, secret);
-            command.args(["serve", "--role", role, "--die-with-parent", "--drain", DRAIN]);
+            command.args([
+                "serve",
+                "--role",
+                role,
+                "--die-with-parent",
+                "--drain",
+                DRAIN,
+            ]);
             command.args(["--secret", &format!("env:{SECRET_VARIABLE}")]);
             if share.pinned {
                 command.args(["--pin", &cpu_list(&share.server)]);
@@ -94,7 +101,12 @@ impl Embedded {
 
         let file = UsersFile::write(&users)?;
         let mut command = serve("frontend");
-        command.args(["--frontend-listen", "127.0.0.1:0", "--gate-url", gate_url.as_str()]);
+        command.args([
+            "--frontend-listen",
+            "127.0.0.1:0",
+            "--gate-url",
+            gate_url.as_str(),
+        ]);
         command.arg("--users").arg(file.path());
         if let Some(ttl) = plan.token_ttl {
             command.args(["--token-ttl", &milliseconds(ttl)]);
@@ -130,10 +142,14 @@ impl Embedded {
             });
         }
         let by_cookie = matches!(scenario.token_in, TokenIn::Cookie(_));
-        let has_origin =
-            scenario.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("origin"));
+        let has_origin = scenario
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("origin"));
         if by_cookie && !has_origin {
-            scenario.headers.push(("Origin".to_owned(), ORIGIN.to_owned()));
+            scenario
+                .headers
+                .push(("Origin".to_owned(), ORIGIN.to_owned()));
         }
     }
 

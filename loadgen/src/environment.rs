@@ -1,18 +1,23 @@
 //! The machine that the load comes from: what it is, what it allows, and how its processors are shared out.
 
-use std::fs;
+use std::{fs, io};
 use std::time::Duration;
 
 use reports::schema;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::scenario::{Hold, Load, Pin, Scenario, TargetChoice};
 
 /// What this machine is, for the result. What cannot be read is left empty: a container may hide it.
 pub fn read() -> schema::Environment {
-    let kernel_file = |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
-    let kernel = format!("{} {}", kernel_file("ostype").trim(), kernel_file("osrelease").trim());
+    let kernel_file =
+        |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+    let kernel = format!(
+        "{} {}",
+        kernel_file("ostype").trim(),
+        kernel_file("osrelease").trim()
+    );
     schema::Environment {
         cpu_model: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
         cores: u32::try_from(allowed_cpus().len()).unwrap_or(u32::MAX),
@@ -31,7 +36,9 @@ pub fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else {
         return vec![0];
     };
-    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect();
+    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU)
+        .filter(|cpu| set.is_set(*cpu))
+        .collect();
     if cpus.is_empty() { vec![0] } else { cpus }
 }
 
@@ -51,12 +58,28 @@ impl CoreShare {
     /// them to both where nothing is shared out: one processor, no embedded server, or `--pin none`.
     pub fn new(cpus: &[usize], embedded: bool, pin: Pin) -> Self {
         let pinned = embedded && pin == Pin::Auto && cpus.len() > 1;
-        let (lower, upper) = if pinned { cpus.split_at(cpus.len() / 2) } else { (cpus, cpus) };
+        let (lower, upper) = if pinned {
+            cpus.split_at(cpus.len() / 2)
+        } else {
+            (cpus, cpus)
+        };
         Self {
             generator: lower.to_vec(),
             server: upper.to_vec(),
             pinned,
         }
+    }
+
+    /// Keeps this thread, and all that it starts from now on, to the generator's processors.
+    pub fn keep_generator(&self) -> io::Result<()> {
+        if !self.pinned {
+            return Ok(());
+        }
+        let mut set = CpuSet::new();
+        for cpu in &self.generator {
+            set.set(*cpu);
+        }
+        Ok(sched_setaffinity(None, &set)?)
     }
 
     /// Where a shard of the generator is pinned, if at all.
@@ -148,7 +171,9 @@ fn sockets_at_once(
                     Some(duration.map_or(open, |duration| duration.min(open)))
                 }
             };
-            open.map_or(u64::MAX, |open| (rate_per_s * open.as_secs_f64()).ceil() as u64)
+            open.map_or(u64::MAX, |open| {
+                (rate_per_s * open.as_secs_f64()).ceil() as u64
+            })
         }
         (Load::Closed { concurrency }, Hold::For(Duration::ZERO)) => u64::from(*concurrency),
         // How fast places become free is up to the target.
@@ -161,13 +186,20 @@ fn sockets_at_once(
 const HANDSHAKE_ALLOWED: Duration = Duration::from_secs(1);
 
 fn cpu_model(cpuinfo: &str) -> String {
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
-    model.map_or("", |model| model.trim_start_matches([' ', '\t', ':'])).trim().to_owned()
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    model
+        .map_or("", |model| model.trim_start_matches([' ', '\t', ':']))
+        .trim()
+        .to_owned()
 }
 
 /// A field of `/proc/meminfo`, which counts in units of 1,024 bytes.
 pub(crate) fn meminfo_bytes(meminfo: &str, field: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -181,14 +213,46 @@ mod tests {
     fn processors_are_shared_out_by_halves() {
         for (cpus, embedded, pin, generator, server, why) in [
             (&[0, 1][..], true, Pin::Auto, &[0][..], &[1][..], "one each"),
-            (&[0, 1, 2], true, Pin::Auto, &[0], &[1, 2], "the odd one to the server"),
-            (&[4, 5, 6, 7], true, Pin::Auto, &[4, 5], &[6, 7], "of those that are allowed"),
+            (
+                &[0, 1, 2],
+                true,
+                Pin::Auto,
+                &[0],
+                &[1, 2],
+                "the odd one to the server",
+            ),
+            (
+                &[4, 5, 6, 7],
+                true,
+                Pin::Auto,
+                &[4, 5],
+                &[6, 7],
+                "of those that are allowed",
+            ),
             (&[0], true, Pin::Auto, &[0], &[0], "nothing to share out"),
-            (&[0, 1], true, Pin::None, &[0, 1], &[0, 1], "as the kernel likes"),
-            (&[0, 1], false, Pin::Auto, &[0, 1], &[0, 1], "no server of our own"),
+            (
+                &[0, 1],
+                true,
+                Pin::None,
+                &[0, 1],
+                &[0, 1],
+                "as the kernel likes",
+            ),
+            (
+                &[0, 1],
+                false,
+                Pin::Auto,
+                &[0, 1],
+                &[0, 1],
+                "no server of our own",
+            ),
         ] {
             let share = CoreShare::new(cpus, embedded, pin);
-            assert_eq!((&share.generator[..], &share.server[..]), (generator, server), "{why}");
+            assert_eq!(
+                (&share.generator[..], &share.server[..]),
+                (generator, server),
+                "{why}"
+            );
             let own = share.pinned.then_some(generator[0]);
             assert_eq!(share.shard_cpu(generator.len()), own, "{why}");
         }
@@ -205,15 +269,40 @@ mod tests {
         let held = |s| Hold::For(Duration::from_secs(s));
         for (load, connections, duration, hold, count, why) in [
             (open, Some(5000), None, Hold::UntilEnd, 5000, "all are held"),
-            (open, None, seconds(10), Hold::UntilEnd, 5000, "as many as time brings"),
+            (
+                open,
+                None,
+                seconds(10),
+                Hold::UntilEnd,
+                5000,
+                "as many as time brings",
+            ),
             (open, Some(5000), None, held(0), 500, "those under way"),
             (open, Some(5000), None, held(3), 2000, "and those held"),
             (open, Some(100), None, held(3), 100, "never more than all"),
-            (open, None, seconds(2), held(60), 1000, "the run is shorter than the hold"),
+            (
+                open,
+                None,
+                seconds(2),
+                held(60),
+                1000,
+                "the run is shorter than the hold",
+            ),
             (closed, Some(5000), None, held(0), 64, "the places"),
-            (closed, Some(5000), None, held(1), 5000, "who knows how fast"),
+            (
+                closed,
+                Some(5000),
+                None,
+                held(1),
+                5000,
+                "who knows how fast",
+            ),
         ] {
-            assert_eq!(sockets_at_once(&load, connections, duration, hold), count, "{why}");
+            assert_eq!(
+                sockets_at_once(&load, connections, duration, hold),
+                count,
+                "{why}"
+            );
         }
     }
 
@@ -232,7 +321,10 @@ mod tests {
     #[test]
     fn this_machine_is_described() {
         let environment = read();
-        assert!(environment.cores >= 1 && environment.memory_bytes > 0, "{environment:?}");
+        assert!(
+            environment.cores >= 1 && environment.memory_bytes > 0,
+            "{environment:?}"
+        );
         assert!(environment.kernel.starts_with("Linux "), "{environment:?}");
         assert_eq!(raise_descriptor_limit(), descriptor_limit());
     }

@@ -101,7 +101,10 @@ impl LoginService {
         let begun = Instant::now();
         let result = self.token_at(url, session).await;
         let took = begun.elapsed();
-        (result.map_err(|broken| broken.during(Phase::Token, &session.user, url)), took)
+        (
+            result.map_err(|broken| broken.during(Phase::Token, &session.user, url)),
+            took,
+        )
     }
 
     async fn log_in_at(&self, url: &Url, session: &Session) -> Result<(), Broken> {
@@ -115,7 +118,11 @@ impl LoginService {
             Body::read(response).await?;
             return Ok(());
         }
-        Err(Self::refused(response, "check the user's name and password, --login-url and --login-method").await)
+        Err(Self::refused(
+            response,
+            "check the user's name and password, --login-url and --login-method",
+        )
+        .await)
     }
 
     async fn token_at(&self, url: &Url, session: &Session) -> Result<Token, Broken> {
@@ -131,16 +138,25 @@ impl LoginService {
         .send()
         .await?;
         if !response.status().is_success() {
-            return Err(Self::refused(response, "check --token-url, and that the login gives a session for it").await);
+            return Err(Self::refused(
+                response,
+                "check --token-url, and that the login gives a session for it",
+            )
+            .await);
         }
-        Body::read(response).await?.token(&self.plan.token_json_pointer)
+        Body::read(response)
+            .await?
+            .token(&self.plan.token_json_pointer)
     }
 
     fn with_credentials(&self, url: &Url, user: &User) -> RequestBuilder {
         let password = user.password.expose_text().unwrap_or_default();
         let fields = [("username", user.name.as_str()), ("password", password)];
         match self.plan.method {
-            LoginMethod::Basic => self.client.get(url.clone()).basic_auth(&user.name, Some(password)),
+            LoginMethod::Basic => self
+                .client
+                .get(url.clone())
+                .basic_auth(&user.name, Some(password)),
             LoginMethod::Form => self.client.post(url.clone()).form(&fields),
             LoginMethod::Json => {
                 let object: std::collections::BTreeMap<_, _> = fields.into_iter().collect();
@@ -162,8 +178,12 @@ impl LoginService {
             Err(_) => status.to_string(),
         };
         let advice = match status.as_u16() {
-            429 | 503 => "it is overloaded or limits its callers: ask for fewer --users, or raise its limits",
-            300..400 => "redirects are not followed, and it set no cookie: check the URL, the name and the password",
+            429 | 503 => {
+                "it is overloaded or limits its callers: ask for fewer --users, or raise its limits"
+            }
+            300..400 => {
+                "redirects are not followed, and it set no cookie: check the URL, the name and the password"
+            }
             _ => advice,
         };
         Broken::new(kind, format!("answered {told}; {advice}"))

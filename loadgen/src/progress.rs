@@ -114,7 +114,9 @@ impl Progress {
 }
 
 fn line(tick: &Tick) -> String {
-    let of = tick.planned.map_or(String::new(), |planned| format!("/{}", units::count(planned)));
+    let of = tick.planned.map_or(String::new(), |planned| {
+        format!("/{}", units::count(planned))
+    });
     let failed = match tick.failed {
         0 => String::new(),
         failed => format!(", {} failed", units::count(failed)),

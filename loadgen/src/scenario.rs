@@ -6,9 +6,11 @@
 
 mod asked;
 mod file;
+mod header;
 mod resolve;
 mod secret;
 mod signing;
+mod text;
 mod users;
 mod values;
 
@@ -21,13 +23,14 @@ use crate::arrival::Arrivals;
 use crate::expression::Expression;
 
 pub use file::{FileError, read_file};
+pub use header::HeaderText;
 pub use resolve::{Machine, ScenarioError};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use signing::{Claims, MintPlan, SigningError};
+pub use text::{from_text, many_from_text};
 pub use users::{User, UserText, UsersError};
 pub use values::{
-    EngineIo, HeaderText, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName, ValueError,
-    from_text, many_from_text,
+    EngineIo, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName, ValueError,
 };
 
 /// A run, wholly resolved: no field needs a second look.

@@ -72,23 +72,28 @@ impl Target {
     pub fn resolve(url: &Url, insecure: bool) -> Result<Self, TargetError> {
         let name = url.host_str().unwrap_or_default().to_owned();
         let encrypted = matches!(url.scheme(), "https" | "wss");
-        let port = url.port_or_known_default().unwrap_or(if encrypted { 443 } else { 80 });
+        let port = url
+            .port_or_known_default()
+            .unwrap_or(if encrypted { 443 } else { 80 });
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let unresolved = |error| TargetError::Unresolved {
             host: name.clone(),
             error,
         };
-        let addrs: Vec<SocketAddr> =
-            (bare, port).to_socket_addrs().map_err(unresolved)?.collect();
+        let addrs: Vec<SocketAddr> = (bare, port)
+            .to_socket_addrs()
+            .map_err(unresolved)?
+            .collect();
         if addrs.is_empty() {
             return Err(unresolved(io::Error::other("it has no address")));
         }
         let tls = if encrypted {
             let config = tls_config(insecure, &name)?;
-            let server = ServerName::try_from(bare.to_owned()).map_err(|error| TargetError::Tls {
-                host: name.clone(),
-                problem: error.to_string(),
-            })?;
+            let server =
+                ServerName::try_from(bare.to_owned()).map_err(|error| TargetError::Tls {
+                    host: name.clone(),
+                    problem: error.to_string(),
+                })?;
             Some(ClientTls {
                 config: Arc::new(config),
                 name: server,
@@ -97,7 +102,9 @@ impl Target {
             None
         };
         // `Url::port` is none where the port is the scheme's own.
-        let host = url.port().map_or(name.clone(), |port| format!("{name}:{port}"));
+        let host = url
+            .port()
+            .map_or(name.clone(), |port| format!("{name}:{port}"));
         Ok(Self { addrs, host, tls })
     }
 
@@ -105,13 +112,14 @@ impl Target {
     /// of which a server often has but one.
     pub fn reachable(mut self, timeout: Duration) -> Result<Self, TargetError> {
         let mut first_error = None;
-        self.addrs.retain(|addr| match TcpStream::connect_timeout(addr, timeout) {
-            Ok(_probe) => true,
-            Err(error) => {
-                first_error.get_or_insert((*addr, error));
-                false
-            }
-        });
+        self.addrs
+            .retain(|addr| match TcpStream::connect_timeout(addr, timeout) {
+                Ok(_probe) => true,
+                Err(error) => {
+                    first_error.get_or_insert((*addr, error));
+                    false
+                }
+            });
         match first_error {
             Some((addr, error)) if self.addrs.is_empty() => Err(match error.kind() {
                 io::ErrorKind::ConnectionRefused => TargetError::Refused { addr },
@@ -163,12 +171,18 @@ pub fn diagnose(
                 _ => false,
             }
     };
-    if !failures.iter().all(|(failure, _)| speaks_otherwise(failure)) {
+    if !failures
+        .iter()
+        .all(|(failure, _)| speaks_otherwise(failure))
+    {
         return None;
     }
     let (server, advice) = match protocol {
         Protocol::WebSocket => ("WebSocket server", "check --target, --path and --protocol"),
-        Protocol::SocketIo(_) => ("Socket.IO server", "check --target, --path, --protocol and --eio"),
+        Protocol::SocketIo(_) => (
+            "Socket.IO server",
+            "check --target, --path, --protocol and --eio",
+        ),
     };
     let answer = match most.kind {
         FailureKind::Http(status) => format!("it answers the handshake with HTTP {status}"),
@@ -200,7 +214,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -209,7 +228,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -246,14 +270,22 @@ mod tests {
     #[test]
     fn an_unknown_host_is_named() {
         let error = Target::resolve(&url("http://no-such-host.invalid"), false).unwrap_err();
-        assert!(error.to_string().starts_with("cannot resolve host no-such-host.invalid"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot resolve host no-such-host.invalid"),
+            "{error}"
+        );
     }
 
     #[test]
     fn only_addresses_that_answer_are_kept() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let target = |addrs| Target {
             addrs,
             host: String::new(),
@@ -265,7 +297,9 @@ mod tests {
         let error = target(vec![closed]).reachable(second).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("nothing listens on {closed}: connection refused; start the server or check --target")
+            format!(
+                "nothing listens on {closed}: connection refused; start the server or check --target"
+            )
         );
     }
 
@@ -284,8 +318,16 @@ mod tests {
                 Some("breaks the protocol"),
                 "something else altogether",
             ),
-            (vec![(failure(Phase::Upgrade, FailureKind::Http(503)), 5)], None, "overloaded"),
-            (vec![(failure(Phase::Connect, FailureKind::Reset), 5)], None, "it fell over"),
+            (
+                vec![(failure(Phase::Upgrade, FailureKind::Http(503)), 5)],
+                None,
+                "overloaded",
+            ),
+            (
+                vec![(failure(Phase::Connect, FailureKind::Reset), 5)],
+                None,
+                "it fell over",
+            ),
             (
                 vec![
                     (failure(Phase::Upgrade, FailureKind::Http(404)), 5),

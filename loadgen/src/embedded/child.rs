@@ -121,7 +121,10 @@ impl Child {
     pub(super) async fn ended(&mut self) -> String {
         let status = shown(self.process.wait().await);
         let stderr = self.stderr.whole().await;
-        format!("the embedded {} (process {}) ended in mid-run ({status}){stderr}", self.name, self.pid)
+        format!(
+            "the embedded {} (process {}) ended in mid-run ({status}){stderr}",
+            self.name, self.pid
+        )
     }
 
     /// Asks it to end, waits, and kills it where it does not.
@@ -153,7 +156,9 @@ impl Child {
 
 async fn ready_line(stdout: ChildStdout) -> Option<String> {
     let mut line = String::new();
-    let read = BufReader::new(stdout.take(READY_LINE_BYTES_MAX)).read_line(&mut line).await;
+    let read = BufReader::new(stdout.take(READY_LINE_BYTES_MAX))
+        .read_line(&mut line)
+        .await;
     (read.is_ok() && line.ends_with('\n')).then_some(line)
 }
 
@@ -225,10 +230,30 @@ mod tests {
                 "the embedded gate did not start (exit status: 104): no secret",
                 "its own words",
             ),
-            ("exit 1", LONG, "the embedded gate did not start (exit status: 1)", "it said nothing"),
-            ("sleep 60", SHORT, "the embedded gate was not ready within 15s", "it hangs"),
-            ("echo hello; sleep 60", LONG, "the embedded gate was not ready", "another program"),
-            ("echo '{\"frontend\":\"x\"}'; sleep 60", LONG, "not ready", "the wrong role"),
+            (
+                "exit 1",
+                LONG,
+                "the embedded gate did not start (exit status: 1)",
+                "it said nothing",
+            ),
+            (
+                "sleep 60",
+                SHORT,
+                "the embedded gate was not ready within 15s",
+                "it hangs",
+            ),
+            (
+                "echo hello; sleep 60",
+                LONG,
+                "the embedded gate was not ready",
+                "another program",
+            ),
+            (
+                "echo '{\"frontend\":\"x\"}'; sleep 60",
+                LONG,
+                "not ready",
+                "the wrong role",
+            ),
         ] {
             let error = start(script, deadline).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{why}: {error}");
@@ -241,7 +266,10 @@ mod tests {
         let (mut child, url) = start(&script, LONG).await.unwrap();
         assert_eq!(url.as_str(), "http://127.0.0.1:5/");
         let said = child.ended().await;
-        assert!(said.contains("ended in mid-run (signal: 9 (SIGKILL)): broken"), "{said}");
+        assert!(
+            said.contains("ended in mid-run (signal: 9 (SIGKILL)): broken"),
+            "{said}"
+        );
     }
 
     #[tokio::test]

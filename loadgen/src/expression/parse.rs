@@ -17,16 +17,23 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.text.get(..self.at).unwrap_or(&self.text).chars().count();
+        let before = self
+            .text
+            .get(..self.at)
+            .unwrap_or(&self.text)
+            .chars()
+            .count();
         // Another line in the text would tear the caret away from it.
-        let shown: String =
-            self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown: String = self
+            .text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         writeln!(out, "expected {}", self.expected)?;
         writeln!(out, "  {shown}")?;
         write!(out, "  {:before$}^", "")
     }
 }
-
 
 const LATENCIES: [(&str, Metric); 10] = [
     ("handshake", Metric::Handshake(Part::Response)),
@@ -160,7 +167,8 @@ impl<'t> Reader<'t> {
             Metric::Phase(_) => "a stat",
             _ => "response, service, lag or a stat",
         };
-        self.one_of(&STATS, what).map(|stat| latency(metric, false, stat))
+        self.one_of(&STATS, what)
+            .map(|stat| latency(metric, false, stat))
     }
 
     /// Inside `p(...)`.
@@ -169,7 +177,9 @@ impl<'t> Reader<'t> {
         let number = self.number()?;
         STATS
             .iter()
-            .find(|(_, stat)| matches!(stat, Stat::Quantile(q) if (q * 100.0 - number).abs() < 1e-9))
+            .find(
+                |(_, stat)| matches!(stat, Stat::Quantile(q) if (q * 100.0 - number).abs() < 1e-9),
+            )
             .map(|(_, stat)| *stat)
             .ok_or_else(|| {
                 self.at = begin;
@@ -195,7 +205,9 @@ impl<'t> Reader<'t> {
                 };
                 (subject, number * unit_ns)
             }
-            Quantity::Count(counted) if self.take("%") => (Quantity::Share(counted), number / 100.0),
+            Quantity::Count(counted) if self.take("%") => {
+                (Quantity::Share(counted), number / 100.0)
+            }
             Quantity::Rate(_) => {
                 self.take("/s");
                 (subject, number)
@@ -283,7 +295,9 @@ fn latency(metric: Metric, named: bool, stat: Stat) -> Quantity {
 }
 
 fn outcome(word: &str) -> Option<Outcome> {
-    Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    Outcome::ALL
+        .into_iter()
+        .find(|outcome| outcome.as_str() == word)
 }
 
 fn outcomes() -> String {
@@ -291,7 +305,10 @@ fn outcomes() -> String {
 }
 
 fn named<T: Copy>(table: &[(&str, T)], word: &str) -> Option<T> {
-    table.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
+    table
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, value)| *value)
 }
 
 fn names<T>(table: &[(&str, T)]) -> String {
@@ -300,67 +317,4 @@ fn names<T>(table: &[(&str, T)]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use insta::assert_snapshot;
-    use proptest::prelude::*;
-
-    use super::super::Expression;
-
-    fn error(text: &str) -> String {
-        Expression::parse(text).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_is_written_is_what_is_shown() {
-        for (text, shown) in [
-            ("handshake.p99<50ms", "handshake.p99<50ms"),
-            (" handshake.lag.p99.9 <= 1s , errors == 0 ", "handshake.lag.p99.9 <= 1s,errors == 0"),
-            ("tls.max<2.5s,poll.mean>1us", "tls.max<2.5s,poll.mean>1us"),
-            ("p(99.9)<400", "p(99.9)<400"),
-            ("p(50)<400us", "p(50)<400us"),
-        ] {
-            assert_eq!(Expression::parse(text).unwrap().to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn k6s_way_means_the_same() {
-        let facts = |text: &str| Expression::parse(text).unwrap().handshake_limit_ns();
-        assert_eq!(facts("p(99)<400"), facts("handshake.p99<400ms"));
-    }
-
-    #[test]
-    fn errors_point_at_the_character() {
-        assert_snapshot!(error("handshake.p98<50ms"), @"");
-        assert_snapshot!(error("handshake.p99<50"), @"");
-        assert_snapshot!(error("handshake.p99 50ms"), @"");
-        assert_snapshot!(error("handshke.p99<50ms"), @"");
-        assert_snapshot!(error("connect.service.p99<50ms"), @"");
-        assert_snapshot!(error("errors<0.1%;established>0"), @"");
-        assert_snapshot!(error("errors<0.1%,"), @"");
-        assert_snapshot!(error("rate(arrived)>1/s"), @"");
-        assert_snapshot!(error("p(98)<400"), @"");
-        assert_snapshot!(error("errors<much"), @"");
-        assert_snapshot!(error("errors=0"), @"");
-        assert_snapshot!(error(""), @"");
-        assert_snapshot!(error("é\n"), @"");
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_breaks_the_parser(text in "\\PC{0,40}") {
-            if let Err(error) = Expression::parse(&text) {
-                prop_assert!(error.to_string().contains('^'));
-            }
-        }
-
-        #[test]
-        fn no_near_miss_breaks_the_parser(
-            text in "(handshake|echo|errors|p|rate|tls|established|\\.|p99|p99\\.9|service|<|>=|=|[0-9]|ms|s|%|,| |\\(|\\)|é){0,12}",
-        ) {
-            if let Ok(expression) = Expression::parse(&text) {
-                prop_assert_eq!(Expression::parse(&expression.to_string()), Ok(expression));
-            }
-        }
-    }
-}
+mod tests;

@@ -28,8 +28,15 @@ pub(super) struct Body {
 impl Body {
     pub(super) async fn read(mut response: Response) -> Result<Self, Broken> {
         let content_type = response.headers().get(CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or("no type");
-        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
+        let content_type = content_type
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("no type");
+        let content_type = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if bytes.len() + chunk.len() > BODY_BYTES_MAX {
@@ -77,7 +84,13 @@ impl fmt::Display for Body {
         let words: Vec<&str> = text
             .split(|c: char| c.is_whitespace() || c.is_control())
             .filter(|word| !word.is_empty())
-            .map(|word| if word.chars().count() > SHOWN_WORD_CHARS_MAX { "…" } else { word })
+            .map(|word| {
+                if word.chars().count() > SHOWN_WORD_CHARS_MAX {
+                    "…"
+                } else {
+                    word
+                }
+            })
             .collect();
         let shown: String = words.join(" ").chars().take(SHOWN_CHARS_MAX).collect();
         write!(out, "({}: {shown:?})", self.content_type)
@@ -104,7 +117,14 @@ fn shape(value: &Value) -> String {
                 .filter(|key| key.chars().count() <= SHOWN_WORD_CHARS_MAX)
                 .take(SHOWN_KEYS_MAX)
                 .collect();
-            format!("an object of {}", if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") })
+            format!(
+                "an object of {}",
+                if keys.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    keys.join(", ")
+                }
+            )
         }
     }
 }

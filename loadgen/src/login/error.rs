@@ -67,8 +67,7 @@ fn kind(error: &reqwest::Error) -> FailureKind {
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            // TLS errors travel inside of I/O errors, which do not count them among their sources.
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            if holds_tls(io) {
                 return FailureKind::Tls;
             }
             match io.kind() {
@@ -88,7 +87,10 @@ fn kind(error: &reqwest::Error) -> FailureKind {
             return FailureKind::Dns;
         }
         // hyper's words for a FIN in place of an answer; it has no type for them.
-        if cause.to_string().starts_with("connection closed before message completed") {
+        if cause
+            .to_string()
+            .starts_with("connection closed before message completed")
+        {
             return FailureKind::Reset;
         }
         next = cause.source();
@@ -98,6 +100,13 @@ fn kind(error: &reqwest::Error) -> FailureKind {
     } else {
         FailureKind::Protocol
     }
+}
+
+/// TLS errors travel inside of I/O errors, sometimes two deep, which do not count them among their sources.
+fn holds_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>() || inner.downcast_ref::<io::Error>().is_some_and(holds_tls)
+    })
 }
 
 fn innermost(error: &reqwest::Error) -> String {

@@ -13,8 +13,11 @@ pub fn server_cost(
     held_at_peak: u64,
     cpus: usize,
 ) -> Option<schema::Server> {
-    let (before, most, after) =
-        (start.server.as_ref()?, peak.server.as_ref()?, end.server.as_ref()?);
+    let (before, most, after) = (
+        start.server.as_ref()?,
+        peak.server.as_ref()?,
+        end.server.as_ref()?,
+    );
     let cpu_us = cpu_us_between(before, after);
     let seconds = end.at.saturating_duration_since(start.at).as_secs_f64();
     let share = cpu_us / 1e6 / (seconds * cpus as f64);
@@ -53,7 +56,11 @@ pub fn machine_cost(start: &Snapshot, end: &Snapshot) -> Option<schema::Machine>
 
 /// What each held socket added to the kernel's memory, both ends together where both are on this machine.
 fn kernel_bytes_per_connection(start: &Snapshot, peak: &Snapshot, held: u64) -> Option<f64> {
-    per_socket(start.machine?.kernel_bytes, peak.machine?.kernel_bytes, held)
+    per_socket(
+        start.machine?.kernel_bytes,
+        peak.machine?.kernel_bytes,
+        held,
+    )
 }
 
 /// Fewer sockets than this add less memory than an idle machine moves by itself.
@@ -122,14 +129,23 @@ mod tests {
     fn costs_lie_between_snapshots() {
         let at = Instant::now();
         let start = snapshot(at, [1_000_000, 0], 1_000_000, (10, 100));
-        let end = snapshot(at + Duration::from_secs(1), [2_000_000, 99_000_000], 6_000_000, (60, 200));
+        let end = snapshot(
+            at + Duration::from_secs(1),
+            [2_000_000, 99_000_000],
+            6_000_000,
+            (60, 200),
+        );
         let server = server_cost("embedded", [&start, &end, &end], 1000, 1000, 2).unwrap();
         assert_eq!(server.cpu_us, Some(100_000.0));
         assert_eq!(server.cpu_us_per_handshake, Some(100.0));
         assert_eq!(server.cpu_share, Some(0.05));
         assert_eq!(server.rss_bytes_per_connection, Some(5000.0));
         assert_eq!(server.kernel_bytes_per_connection, Some(10_000.0));
-        let threads: Vec<_> = server.threads.iter().map(|t| (t.name.as_str(), t.cpu_us)).collect();
+        let threads: Vec<_> = server
+            .threads
+            .iter()
+            .map(|t| (t.name.as_str(), t.cpu_us))
+            .collect();
         assert_eq!(threads, [("shard-2", 99_000.0), ("shard-1", 1000.0)]);
         assert_eq!(machine_cost(&start, &end).unwrap().cpu_share, 0.5);
         assert_eq!(frontend_cost(&start, &end).unwrap().cpu_us, 100_000.0);
@@ -149,7 +165,10 @@ mod tests {
             server: None,
             ..end
         };
-        assert!(server_cost("pid", [&start, &gone, &gone], 5, 5, 2).is_none(), "it is gone");
+        assert!(
+            server_cost("pid", [&start, &gone, &gone], 5, 5, 2).is_none(),
+            "it is gone"
+        );
         assert_eq!(per_socket(0, 1_000_000, 10), None, "too few to tell");
     }
 }

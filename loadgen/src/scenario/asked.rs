@@ -29,7 +29,14 @@ impl Scenario {
                 TargetChoice::Url(url) => Some(without_secrets(url)),
             },
             embedded: matches!(self.target, TargetChoice::Embedded(_)),
-            protocol: Some(if socket_io.is_some() { "socketio" } else { "websocket" }.to_owned()),
+            protocol: Some(
+                if socket_io.is_some() {
+                    "socketio"
+                } else {
+                    "websocket"
+                }
+                .to_owned(),
+            ),
             eio: socket_io.map(|version| u32::from(version.number())),
             transport: socket_io.map(|_| "websocket".to_owned()),
             path: Some(self.path.split('?').next().unwrap_or_default().to_owned()),

@@ -42,10 +42,22 @@ impl fmt::Display for Excerpt {
         let number = self.line.to_string();
         let margin = number.len();
         let before = self.column - 1;
-        writeln!(out, "{}:{number}:{}: {}", self.path.display(), self.column, self.problem)?;
+        writeln!(
+            out,
+            "{}:{number}:{}: {}",
+            self.path.display(),
+            self.column,
+            self.problem
+        )?;
         writeln!(out, "{:margin$} |", "")?;
         writeln!(out, "{number} | {}", self.text)?;
-        write!(out, "{:margin$} | {:before$}{}", "", "", "^".repeat(self.width))
+        write!(
+            out,
+            "{:margin$} | {:before$}{}",
+            "",
+            "",
+            "^".repeat(self.width)
+        )
     }
 }
 
@@ -61,7 +73,12 @@ pub fn read_file(path: &Path) -> Result<RunArgs, FileError> {
 
 fn parse(path: &Path, text: &str) -> Result<RunArgs, Excerpt> {
     toml::from_str(text).map_err(|error| {
-        excerpt(path, text, error.span().unwrap_or(0..0), explain(error.message()))
+        excerpt(
+            path,
+            text,
+            error.span().unwrap_or(0..0),
+            explain(error.message()),
+        )
     })
 }
 
@@ -92,7 +109,10 @@ fn explain(message: &str) -> String {
         Some((unknown, known)) if message.starts_with("unknown field") => {
             match nearest(unknown, known) {
                 Some(near) => format!("unknown key `{unknown}`; did you mean `{near}`?"),
-                None => format!("unknown key `{unknown}`; expected one of {}", known.join(", ")),
+                None => format!(
+                    "unknown key `{unknown}`; expected one of {}",
+                    known.join(", ")
+                ),
             }
         }
         _ => message.to_owned(),
@@ -134,7 +154,9 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        parse(Path::new("scenario.toml"), text).unwrap_err().to_string()
+        parse(Path::new("scenario.toml"), text)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -157,31 +179,74 @@ mod tests {
         .unwrap();
         assert_eq!(args.target.unwrap().as_str(), "http://127.0.0.1:3000/");
         assert_eq!(args.rate.unwrap().get(), 250.0);
-        assert_eq!((args.user.len(), args.header.len(), args.threshold.len()), (2, 1, 2));
+        assert_eq!(
+            (args.user.len(), args.header.len(), args.threshold.len()),
+            (2, 1, 2)
+        );
         assert_eq!(args.insecure, Some(true));
     }
 
     #[test]
     fn errors_show_the_line() {
-        assert_snapshot!(error("rate = 5\nconections = 100\n"), @"");
-        assert_snapshot!(error("rate = 5\nduration = \"10\"\n"), @"");
-        assert_snapshot!(error("connections = \"many\""), @"");
-        assert_snapshot!(error("protocol = \"sockjs\""), @"");
-        assert_snapshot!(error("rate = \n"), @"");
-        assert_snapshot!(error("# ä\n\ttimeout = 5 # seconds\n"), @"");
-        assert_snapshot!(error("rate = 1\nrate = 2\n"), @"");
+        assert_snapshot!(error("rate = 5\nconections = 100\n"), @r#"
+        scenario.toml:2:1: unknown key `conections`; did you mean `connections`?
+          |
+        2 | conections = 100
+          | ^^^^^^^^^^
+        "#);
+        assert_snapshot!(error("rate = 5\nduration = \"10\"\n"), @r#"
+        scenario.toml:2:12: "10" is no duration: write numbers with a unit (us, ms, s, m, h), up to 24h, such as 500ms, 10s, 1m30s or 1h
+          |
+        2 | duration = "10"
+          |            ^^^^
+        "#);
+        assert_snapshot!(error("connections = \"many\""), @r#"
+        scenario.toml:1:15: invalid type: string "many", expected u64
+          |
+        1 | connections = "many"
+          |               ^^^^^^
+        "#);
+        assert_snapshot!(error("protocol = \"sockjs\""), @r#"
+        scenario.toml:1:12: unknown variant `sockjs`, expected `websocket` or `socketio`
+          |
+        1 | protocol = "sockjs"
+          |            ^^^^^^^^
+        "#);
+        assert_snapshot!(error("rate = \n"), @r#"
+        scenario.toml:1:8: string values must be quoted, expected literal string
+          |
+        1 | rate = 
+          |        ^
+        "#);
+        assert_snapshot!(error("# ä\n\ttimeout = 5 # seconds\n"), @r#"
+        scenario.toml:2:12: "5" is no duration: write numbers with a unit (us, ms, s, m, h), up to 24h, such as 500ms, 10s, 1m30s or 1h
+          |
+        2 |  timeout = 5 # seconds
+          |            ^
+        "#);
+        assert_snapshot!(error("rate = 1\nrate = 2\n"), @r#"
+        scenario.toml:2:1: duplicate key
+          |
+        2 | rate = 2
+          | ^^^^
+        "#);
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = read_file(Path::new("no/such/scenario.toml")).unwrap_err().to_string();
+        let error = read_file(Path::new("no/such/scenario.toml"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no/such/scenario.toml"), "{error}");
     }
 
     #[test]
     fn a_key_from_nowhere_gets_the_list() {
         let error = error("colour = 5");
-        assert!(error.contains("expected one of target, protocol"), "{error}");
+        assert!(
+            error.contains("expected one of target, protocol"),
+            "{error}"
+        );
     }
 
     proptest! {

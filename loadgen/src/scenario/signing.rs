@@ -60,7 +60,10 @@ impl MintPlan {
     pub fn with_secret(secret: &Secret, alg: Option<Algorithm>) -> Result<Self, SigningError> {
         let alg = alg.unwrap_or(Algorithm::HS256);
         if !matches!(alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
-            return Err(SigningError::WrongKind(alg, "a private key: give --key FILE, not --secret"));
+            return Err(SigningError::WrongKind(
+                alg,
+                "a private key: give --key FILE, not --secret",
+            ));
         }
         Self::fit(EncodingKey::from_secret(secret.expose()), alg)
     }
@@ -74,10 +77,19 @@ impl MintPlan {
             let key = key_from_pem(&pem, alg)?;
             return Self::fit(key, alg);
         }
-        [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
-            .into_iter()
-            .find_map(|alg| key_from_pem(&pem, alg).and_then(|key| Self::fit(key, alg)).ok())
-            .ok_or_else(|| SigningError::Unknown(path.to_owned()))
+        [
+            Algorithm::RS256,
+            Algorithm::ES256,
+            Algorithm::ES384,
+            Algorithm::EdDSA,
+        ]
+        .into_iter()
+        .find_map(|alg| {
+            key_from_pem(&pem, alg)
+                .and_then(|key| Self::fit(key, alg))
+                .ok()
+        })
+        .ok_or_else(|| SigningError::Unknown(path.to_owned()))
     }
 
     /// Names the key in each token's header.
@@ -138,7 +150,10 @@ impl MintPlan {
 fn key_from_pem(pem: &[u8], alg: Algorithm) -> Result<EncodingKey, SigningError> {
     match alg {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-            return Err(SigningError::WrongKind(alg, "a shared secret: give --secret, not --key"));
+            return Err(SigningError::WrongKind(
+                alg,
+                "a shared secret: give --secret, not --key",
+            ));
         }
         Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
@@ -161,5 +176,131 @@ fn merge(target: &mut Value, patch: &Map<String, Value>) {
             Value::Object(inner) => merge(members.entry(name).or_insert(Value::Null), inner),
             _ => drop(members.insert(name.clone(), value.clone())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{DecodingKey, Validation};
+
+    use super::*;
+
+    const NOW: SystemTime = UNIX_EPOCH;
+
+    fn secret() -> Secret {
+        Secret::new(*b"a secret of more than thirty-two bytes")
+    }
+
+    fn claims_of(plan: &MintPlan, key: &DecodingKey) -> Value {
+        let mut validation = Validation::new(plan.alg());
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let token = plan.token("ann", NOW + Duration::from_secs(100)).unwrap();
+        jsonwebtoken::decode::<Value>(&*token, key, &validation)
+            .unwrap()
+            .claims
+    }
+
+    #[test]
+    fn claims_are_the_frontends_and_what_was_asked() {
+        let ann = json!({"username": "ann"});
+        for (asked, ttl_s, expected, why) in [
+            (
+                "{}",
+                None,
+                json!({"user": ann, "iat": 100}),
+                "the frontend's shape",
+            ),
+            (
+                "{}",
+                Some(10),
+                json!({"user": ann, "iat": 100, "exp": 110}),
+                "with an end",
+            ),
+            (
+                r#"{"aud":"chat","user":{"role":"admin"}}"#,
+                None,
+                json!({"user": {"username": "ann", "role": "admin"}, "iat": 100, "aud": "chat"}),
+                "more of them, inside as well",
+            ),
+            (
+                r#"{"user":null,"iat":null,"sub":"x"}"#,
+                Some(10),
+                json!({"sub": "x", "exp": 110}),
+                "null removes",
+            ),
+            (
+                r#"{"user":{"username":{"a":1}}}"#,
+                None,
+                json!({"user": {"username": {"a": 1}}, "iat": 100}),
+                "another shape",
+            ),
+        ] {
+            let plan = MintPlan::with_secret(&secret(), None)
+                .unwrap()
+                .with_claims(asked.parse().unwrap())
+                .with_ttl(ttl_s.map(Duration::from_secs));
+            let key = DecodingKey::from_secret(secret().expose());
+            assert_eq!(claims_of(&plan, &key), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_algorithm_and_key() {
+        for alg in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let plan = MintPlan::with_secret(&secret(), Some(alg)).unwrap();
+            let token = plan
+                .with_kid(Some("k1".to_owned()))
+                .token("ann", NOW)
+                .unwrap();
+            let header = jsonwebtoken::decode_header(&*token).unwrap();
+            assert_eq!((header.alg, header.kid.as_deref()), (alg, Some("k1")));
+        }
+    }
+
+    /// rcgen writes RSA keys, but does not make them.
+    fn rsa_pair() -> rcgen::KeyPair {
+        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+        use aws_lc_rs::rsa::{KeyPair, KeySize};
+
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        rcgen::KeyPair::try_from(der.as_ref()).unwrap()
+    }
+
+    #[test]
+    fn a_private_key_signs_with_what_it_is_made_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        for (made_for, asked, expected) in [
+            (&rcgen::PKCS_ECDSA_P256_SHA256, None, Some(Algorithm::ES256)),
+            (&rcgen::PKCS_ECDSA_P384_SHA384, None, Some(Algorithm::ES384)),
+            (&rcgen::PKCS_ED25519, None, Some(Algorithm::EdDSA)),
+            (&rcgen::PKCS_RSA_SHA256, None, Some(Algorithm::RS256)),
+            (
+                &rcgen::PKCS_RSA_SHA256,
+                Some(Algorithm::PS512),
+                Some(Algorithm::PS512),
+            ),
+            (&rcgen::PKCS_ECDSA_P256_SHA256, Some(Algorithm::ES384), None),
+            (&rcgen::PKCS_ED25519, Some(Algorithm::RS256), None),
+            (&rcgen::PKCS_ED25519, Some(Algorithm::HS256), None),
+        ] {
+            let pair = if made_for == &rcgen::PKCS_RSA_SHA256 {
+                rsa_pair()
+            } else {
+                rcgen::KeyPair::generate_for(made_for).unwrap()
+            };
+            std::fs::write(&path, pair.serialize_pem()).unwrap();
+            let plan = MintPlan::with_key_file(&path, asked);
+            let alg = plan.as_ref().ok().map(MintPlan::alg);
+            assert_eq!(alg, expected, "{made_for:?} for {asked:?}: {plan:?}");
+        }
+        std::fs::write(&path, "no key").unwrap();
+        let error = MintPlan::with_key_file(&path, None)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no private key in PEM"), "{error}");
     }
 }

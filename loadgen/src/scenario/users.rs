@@ -85,8 +85,8 @@ impl UserText {
 
 /// Reads a CSV file of `name,password` (RFC 4180, without a header; `#` begins a comment).
 pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
-    let file =
-        std::fs::File::open(path).map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;
+    let file = std::fs::File::open(path)
+        .map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;
     let mut users = Vec::new();
     let mut rows = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -138,7 +138,11 @@ mod tests {
     #[test]
     fn users_are_read_from_a_flag() {
         for (text, name, why) in [
-            ("gonzalo:password", Some("gonzalo"), "as the original has it"),
+            (
+                "gonzalo:password",
+                Some("gonzalo"),
+                "as the original has it",
+            ),
             ("a:b:c", Some("a"), "a password may hold a colon"),
             ("gonzalo", None, "no password"),
             (":password", None, "no name"),
@@ -155,9 +159,17 @@ mod tests {
         let path = folder.path().join("users.csv");
         for (text, expected, why) in [
             ("ann,one\nbob,two\n", Ok(2), "one a line"),
-            ("# who\n\nann,\"o,ne\"\n", Ok(1), "comments, empty lines and quotes"),
+            (
+                "# who\n\nann,\"o,ne\"\n",
+                Ok(1),
+                "comments, empty lines and quotes",
+            ),
             ("", Err("holds 0 users"), "nobody"),
-            ("ann,one\nbob\n", Err("users.csv:2: 1 fields"), "the line is named"),
+            (
+                "ann,one\nbob\n",
+                Err("users.csv:2: 1 fields"),
+                "the line is named",
+            ),
             ("ann,one,two\n", Err("3 fields"), "a third field is a slip"),
             ("a:b,one\n", Err("colon"), "HTTP Basic ends the name there"),
             ("ann,\n", Err("a name and a password"), "no password"),

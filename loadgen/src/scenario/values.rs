@@ -1,12 +1,9 @@
 //! The small values of flags and files: durations, rates, carriers, each with the words that say what is allowed.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
-
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::{Hold, TokenIn};
 use crate::arrival::RATE_PER_S_MAX;
@@ -21,7 +18,7 @@ pub struct ValueError {
 }
 
 impl ValueError {
-    fn new(given: &str, what: &'static str, allowed: &'static str) -> Self {
+    pub(super) fn new(given: &str, what: &'static str, allowed: &'static str) -> Self {
         Self {
             given: given.to_owned(),
             what,
@@ -54,9 +51,13 @@ impl FromStr for Period {
             return Err(error());
         }
         while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(error)?;
+            let digits = rest
+                .find(|c: char| !c.is_ascii_digit() && c != '.')
+                .ok_or_else(error)?;
             let (number, after) = rest.split_at(digits);
-            let unit = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+            let unit = after
+                .find(|c: char| !c.is_ascii_alphabetic())
+                .unwrap_or(after.len());
             let (unit, after) = after.split_at(unit);
             let unit_s = match unit {
                 "us" => 1e-6,
@@ -112,7 +113,11 @@ impl FromStr for Hold {
             return Ok(Self::UntilEnd);
         }
         let period = text.parse::<Period>().map_err(|_| {
-            ValueError::new(text, "time to hold", "write a duration such as 0s or 30s, or `end`")
+            ValueError::new(
+                text,
+                "time to hold",
+                "write a duration such as 0s or 30s, or `end`",
+            )
         })?;
         Ok(Self::For(period.0))
     }
@@ -183,57 +188,17 @@ impl FromStr for TokenSourceName {
             ("login", _) => Ok(Self::Login),
             ("mint", _) => Ok(Self::Mint),
             (_, Some(path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
-            _ => Err(ValueError::new(text, "source of tokens", "write login, mint or file:PATH")),
+            _ => Err(ValueError::new(
+                text,
+                "source of tokens",
+                "write login, mint or file:PATH",
+            )),
         }
-    }
-}
-
-/// A header as `Name: value`, fit to be sent with a handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderText {
-    /// A token of RFC 9110 section 5.6.2, none of those that the handshake itself writes.
-    pub name: String,
-    /// Visible ASCII, spaces and tabs.
-    pub value: String,
-}
-
-/// What RFC 6455 section 4.1 has the client write by itself, and what would give a GET a body.
-const HANDSHAKE_HEADERS: [&str; 8] = [
-    "host",
-    "connection",
-    "upgrade",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-extensions",
-    "content-length",
-    "transfer-encoding",
-];
-
-impl FromStr for HeaderText {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let error = |allowed| ValueError::new(text, "header", allowed);
-        let (name, value) = text.split_once(':').ok_or_else(|| error("write `Name: value`"))?;
-        let value = value.trim();
-        if name.is_empty() || !name.bytes().all(is_token_byte) {
-            return Err(error("its name must be of letters, digits and -"));
-        }
-        if !value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b)) {
-            return Err(error("its value must be of printable ASCII"));
-        }
-        if HANDSHAKE_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-            return Err(error("the handshake writes that one itself"));
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
     }
 }
 
 /// A byte of a token: RFC 9110 section 5.6.2, less those that mean something in a query.
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
@@ -257,13 +222,15 @@ impl FromStr for EngineIo {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        wire::engineio::Version::from_query(text).map(Self).ok_or_else(|| {
-            ValueError::new(
-                text,
-                "version of Engine.IO",
-                "write 4 (Socket.IO 3 and 4) or 3 (Socket.IO 1 and 2)",
-            )
-        })
+        wire::engineio::Version::from_query(text)
+            .map(Self)
+            .ok_or_else(|| {
+                ValueError::new(
+                    text,
+                    "version of Engine.IO",
+                    "write 4 (Socket.IO 3 and 4) or 3 (Socket.IO 1 and 2)",
+                )
+            })
     }
 }
 
@@ -290,58 +257,6 @@ impl LoginMethod {
     }
 }
 
-/// Reads a value of a scenario file through the parser of its flag; numbers may go without quotes.
-pub fn from_text<'de, D, T>(input: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    many_from_text(input).map(|mut values: Vec<T>| values.pop())
-}
-
-/// The same for a flag that may be repeated: one value, or a list of them.
-pub fn many_from_text<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    input.deserialize_any(Texts(PhantomData))
-}
-
-struct Texts<T>(PhantomData<T>);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Visitor<'de> for Texts<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("text or a number")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
-        text.parse().map(|value| vec![value]).map_err(E::custom)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Vec<T>, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Vec<T>, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Vec<T>, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut values = Vec::new();
-        while let Some(text) = list.next_element::<String>()? {
-            values.push(text.parse().map_err(A::Error::custom)?);
-        }
-        Ok(values)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,7 +266,11 @@ mod tests {
         T: FromStr<Err: fmt::Display + fmt::Debug> + PartialEq + fmt::Debug,
     {
         for (text, expected, why) in table {
-            assert_eq!(text.parse::<T>().ok().as_ref(), expected.as_ref(), "{text:?}: {why}");
+            assert_eq!(
+                text.parse::<T>().ok().as_ref(),
+                expected.as_ref(),
+                "{text:?}: {why}"
+            );
         }
     }
 
@@ -397,31 +316,36 @@ mod tests {
     #[test]
     fn carriers_are_named() {
         check(&[
-            ("query:token", Some(TokenIn::Query("token".into())), "as the original has it"),
-            ("query", Some(TokenIn::Query("token".into())), "the usual name"),
-            ("cookie:jwt", Some(TokenIn::Cookie("jwt".into())), "a cookie"),
-            ("auth:token", Some(TokenIn::Auth("token".into())), "Socket.IO's payload"),
+            (
+                "query:token",
+                Some(TokenIn::Query("token".into())),
+                "as the original has it",
+            ),
+            (
+                "query",
+                Some(TokenIn::Query("token".into())),
+                "the usual name",
+            ),
+            (
+                "cookie:jwt",
+                Some(TokenIn::Cookie("jwt".into())),
+                "a cookie",
+            ),
+            (
+                "auth:token",
+                Some(TokenIn::Auth("token".into())),
+                "Socket.IO's payload",
+            ),
             ("header", Some(TokenIn::Header), "RFC 6750"),
-            ("subprotocol", Some(TokenIn::Subprotocol), "what browsers can set"),
+            (
+                "subprotocol",
+                Some(TokenIn::Subprotocol),
+                "what browsers can set",
+            ),
             ("header:X-Token", None, "the header is Authorization"),
             ("query:a&b", None, "would end the parameter"),
             ("query:", None, "a parameter has a name"),
             ("body", None, "a GET has none"),
         ]);
-    }
-
-    #[test]
-    fn headers_stay_one_line_and_leave_the_handshake_alone() {
-        for (text, ok) in [
-            ("X-Tenant: a b", true),
-            ("Origin:https://example.org", true),
-            ("X-Tenant", false),
-            (": a", false),
-            ("X: a\r\nHost: b", false),
-            ("Upgrade: h2c", false),
-            ("host: example.org", false),
-        ] {
-            assert_eq!(text.parse::<HeaderText>().is_ok(), ok, "{text:?}");
-        }
     }
 }

@@ -38,7 +38,11 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
                 .collect::<Result<_, _>>()?,
         ),
         (TokenSource::Mint(plan), TokenPer::Connection) => {
-            let names = scenario.users.iter().map(|user| user.name.clone()).collect();
+            let names = scenario
+                .users
+                .iter()
+                .map(|user| user.name.clone())
+                .collect();
             open_counter(scenario.workers, Maker::Mint(plan.clone(), names))
         }
         (TokenSource::Login(plan), per) => {
@@ -46,8 +50,11 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
                 connect: scenario.connect_timeout,
                 whole: scenario.timeout,
             };
-            let service =
-                Arc::new(LoginService::new(plan.clone(), timeouts, scenario.insecure)?);
+            let service = Arc::new(LoginService::new(
+                plan.clone(),
+                timeouts,
+                scenario.insecure,
+            )?);
             let sessions = log_in_all(&service, &scenario.users, &mut recorder).await?;
             match per {
                 TokenPer::User => {
@@ -74,7 +81,12 @@ async fn log_in_all(
     let mut sessions = Vec::with_capacity(users.len());
     for (session, took) in pooled(logins).await? {
         if let Some(took) = took {
-            recorder.phase(Phase::Login, Outcome::Established, TokenKind::Valid, nanoseconds(took));
+            recorder.phase(
+                Phase::Login,
+                Outcome::Established,
+                TokenKind::Valid,
+                nanoseconds(took),
+            );
         }
         sessions.push(Arc::new(session));
     }
@@ -95,7 +107,12 @@ async fn token_of_each(
     });
     let mut tokens = Vec::new();
     for (token, took) in pooled(requests).await? {
-        recorder.phase(Phase::Token, Outcome::Established, TokenKind::Valid, nanoseconds(took));
+        recorder.phase(
+            Phase::Token,
+            Outcome::Established,
+            TokenKind::Valid,
+            nanoseconds(took),
+        );
         tokens.push(token);
     }
     Ok(tokens.into())
@@ -168,7 +185,10 @@ impl Maker {
         let (result, token_ns) = match self {
             Self::Login(service, sessions) => {
                 let (result, took) = service.token(&sessions[turn(number, sessions.len())]).await;
-                (result.map_err(|error| error.failure), Some(nanoseconds(took)))
+                (
+                    result.map_err(|error| error.failure),
+                    Some(nanoseconds(took)),
+                )
             }
             Self::Mint(plan, names) => {
                 let name = &names[turn(number, names.len())];
@@ -177,7 +197,10 @@ impl Maker {
                     phase: Phase::Token,
                     kind: FailureKind::Limit,
                 };
-                (plan.token(name, SystemTime::now()).map_err(|_| unsigned), None)
+                (
+                    plan.token(name, SystemTime::now()).map_err(|_| unsigned),
+                    None,
+                )
             }
         };
         Answer {
@@ -202,7 +225,9 @@ fn read_tokens(path: &Path) -> Result<Arc<[Token]>, TokenError> {
         path: path.to_owned(),
         problem,
     };
-    let length = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.len();
+    let length = std::fs::metadata(path)
+        .map_err(|error| fault(error.to_string()))?
+        .len();
     if length > FILE_BYTES_MAX {
         return Err(fault(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
@@ -214,7 +239,10 @@ fn read_tokens(path: &Path) -> Result<Arc<[Token]>, TokenError> {
             continue;
         }
         if !is_sendable(token) {
-            let problem = format!("line {} is no token: write one a line, without spaces", place + 1);
+            let problem = format!(
+                "line {} is no token: write one a line, without spaces",
+                place + 1
+            );
             return Err(fault(problem));
         }
         tokens.push(Token::from(token));

@@ -1,0 +1,195 @@
+//! The counter and the tokens behind it, without any socket of the load.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use reactor::{Clock, Options, Shard};
+
+use super::super::{QueueFull, Ticket};
+use super::*;
+use crate::cli::RunArgs;
+use crate::scenario::Machine;
+
+const SECRET: &str = "a secret of more than thirty-two bytes";
+
+fn scenario(args: RunArgs) -> Scenario {
+    let machine = Machine {
+        cpus: vec![0, 1],
+        now: SystemTime::UNIX_EPOCH,
+    };
+    Scenario::resolve(args, &machine).unwrap()
+}
+
+fn minting(per: TokenPer) -> Scenario {
+    scenario(RunArgs {
+        target: "http://127.0.0.1:1".parse().ok(),
+        token_source: "mint".parse().ok(),
+        secret: SECRET.parse().ok(),
+        token_per: Some(per),
+        user: vec!["ann:x".parse().unwrap(), "bob:x".parse().unwrap()],
+        ..RunArgs::default()
+    })
+}
+
+/// A service that does nothing: what a shard's waker belongs to.
+struct Idle;
+
+impl reactor::Service for Idle {
+    type Socket = ();
+
+    fn received(&mut self, _: &mut reactor::Io<'_>, (): &mut (), input: &mut [u8]) -> usize {
+        input.len()
+    }
+
+    fn deadline(&mut self, _: &mut reactor::Io<'_>, (): &mut ()) {}
+
+    fn closed(&mut self, _: u64, _: reactor::SocketId, (): (), _: reactor::Closed) {}
+
+    fn turn(&mut self, _: &mut reactor::Sockets<'_, ()>) -> reactor::Next {
+        reactor::Next::Stop
+    }
+}
+
+fn connect(requests: &Requests, index: usize) -> Receiver<Answer> {
+    let (sender, receiver) = channel();
+    let shard = Shard::new(Idle, Clock::start(), Options::default()).unwrap();
+    requests.connect_shard(index, sender, shard.waker());
+    receiver
+}
+
+/// The user in a token, after its signature was checked.
+fn user_of(token: &str) -> String {
+    let mut validation = jsonwebtoken::Validation::default();
+    validation.required_spec_claims.clear();
+    let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::decode::<serde_json::Value>(token, &key, &validation).unwrap();
+    token.claims["user"]["username"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn tokens_of_users_are_ready_in_their_order() {
+    let Supply::Ready(tokens) = prepare(&minting(TokenPer::User)).await.unwrap().supply else {
+        panic!("one for each user is had before T0");
+    };
+    let users: Vec<String> = tokens.iter().map(|token| user_of(token)).collect();
+    assert_eq!(users, ["ann", "bob"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_ticket_is_answered_once_at_the_desk_of_its_shard() {
+    let Supply::OnDemand(requests) = prepare(&minting(TokenPer::Connection))
+        .await
+        .unwrap()
+        .supply
+    else {
+        panic!("one for each connection is had when it is due");
+    };
+    let desks = [connect(&requests, 0), connect(&requests, 1)];
+    for number in 0..100 {
+        let shard = (number % 2) as usize;
+        requests.ask(Ticket { shard, number }).unwrap();
+    }
+    drop(requests);
+    for (shard, desk) in desks.iter().enumerate() {
+        // Ends when the counter has closed and let go of its senders.
+        let mut numbers: Vec<u64> = desk
+            .iter()
+            .map(|answer| {
+                let expected = ["ann", "bob"][shard];
+                assert_eq!(
+                    user_of(&answer.result.unwrap()),
+                    expected,
+                    "user is number % users"
+                );
+                assert_eq!(answer.token_ns, None, "no request was made");
+                answer.number
+            })
+            .collect();
+        numbers.sort_unstable();
+        let expected: Vec<u64> = (0..100)
+            .filter(|number| number % 2 == shard as u64)
+            .collect();
+        assert_eq!(numbers, expected);
+    }
+}
+
+#[test]
+fn a_full_queue_is_told_at_once() {
+    let (requests, service) = Requests::open(1);
+    let ticket = Ticket {
+        shard: 0,
+        number: 0,
+    };
+    let taken = std::iter::repeat_with(|| requests.ask(ticket))
+        .take_while(Result::is_ok)
+        .count();
+    assert_eq!(taken, super::super::counter::TICKETS_WAITING_MAX);
+    drop(service);
+    assert_eq!(requests.ask(ticket), Err(QueueFull));
+}
+
+#[tokio::test]
+async fn a_file_gives_its_tokens_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    for (text, expected, why) in [
+        (
+            "a.b.c\n\n d.e.f \n",
+            Ok(vec!["a.b.c", "d.e.f"]),
+            "one a line, spaces around it trimmed",
+        ),
+        ("", Err("it holds none"), "nobody could arrive"),
+        (
+            "a.b.c\nd e f\n",
+            Err("line 2 is no token"),
+            "the line is named, not shown",
+        ),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let scenario = scenario(RunArgs {
+            target: "ws://127.0.0.1:1".parse().ok(),
+            token_source: format!("file:{}", path.display()).parse().ok(),
+            ..RunArgs::default()
+        });
+        match (prepare(&scenario).await, expected) {
+            (Ok(prepared), Ok(expected)) => match prepared.supply {
+                Supply::Ready(tokens) => {
+                    let tokens: Vec<&str> = tokens.iter().map(|token| &**token).collect();
+                    assert_eq!(tokens, expected, "{why}");
+                }
+                Supply::OnDemand(_) => panic!("{why}: they are there"),
+            },
+            (Err(error), Err(part)) => {
+                let said = error.to_string();
+                assert!(
+                    said.contains(part) && !said.contains("d e f"),
+                    "{why}: {said}"
+                );
+            }
+            (got, _) => panic!("{why}: {got:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_pool_keeps_its_order_and_its_limit() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    // Nobody passes the barrier until as many are there as may be.
+    let barrier = Arc::new(tokio::sync::Barrier::new(LOGINS_AT_ONCE));
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let work = (0..5 * LOGINS_AT_ONCE).map(|number| {
+        let (barrier, running, most) = (barrier.clone(), running.clone(), most.clone());
+        async move {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            barrier.wait().await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok(number)
+        }
+    });
+    let results = pooled(work).await.unwrap();
+    assert_eq!(results, (0..5 * LOGINS_AT_ONCE).collect::<Vec<_>>());
+    assert_eq!(most.load(Ordering::SeqCst), LOGINS_AT_ONCE);
+}

@@ -1,0 +1,208 @@
+//! Who arrives, with which tokens, and where in the handshake they travel.
+
+use std::fmt::Write as _;
+
+use wire::engineio::Version;
+
+use super::super::users::read_users;
+use super::super::{
+    LoginMethod, LoginPlan, MintPlan, Protocol, Secret, TargetChoice, TokenIn, TokenPer, TokenPlan,
+    TokenSource, TokenSourceName, User, UserText, UsersError,
+};
+use super::{ScenarioError, conflict, shown};
+use crate::cli::RunArgs;
+
+/// Bytes of an HS256 key (RFC 7518 section 3.2), for the secret that the embedded server is given.
+const SECRET_BYTES: usize = 32;
+
+pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, ScenarioError> {
+    if args.users.is_some() && !args.user.is_empty() {
+        return Err(conflict(
+            "--user and --users",
+            "users are named here or in a file, not both",
+        ));
+    }
+    if let Some(path) = &args.users {
+        return Ok(read_users(path)?);
+    }
+    let users: Vec<User> = args
+        .user
+        .iter()
+        .map(UserText::read)
+        .collect::<Result<_, UsersError>>()?;
+    let needs_login = matches!(args.token_source, None | Some(TokenSourceName::Login));
+    if users.is_empty() && !embedded && !needs_login {
+        // Tokens that nobody logs in for still have a name in them.
+        return Ok(vec![User {
+            name: "gatecrash".to_owned(),
+            password: Secret::new(*b""),
+        }]);
+    }
+    Ok(users)
+}
+
+pub(super) fn plan(args: &RunArgs, target: &TargetChoice) -> Result<TokenPlan, ScenarioError> {
+    let embedded = matches!(target, TargetChoice::Embedded(_));
+    let source = args.token_source.clone().unwrap_or(TokenSourceName::Login);
+    refuse_what_has_no_meaning(args, &source, embedded)?;
+    let source = match source {
+        TokenSourceName::Login => login(args, embedded)?,
+        TokenSourceName::Mint => TokenSource::Mint(mint(args, target)?),
+        TokenSourceName::File(path) => TokenSource::File(path),
+    };
+    Ok(TokenPlan {
+        source,
+        per: args.token_per.unwrap_or(TokenPer::Connection),
+    })
+}
+
+fn refuse_what_has_no_meaning(
+    args: &RunArgs,
+    source: &TokenSourceName,
+    embedded: bool,
+) -> Result<(), ScenarioError> {
+    let login = *source == TokenSourceName::Login;
+    let mint = *source == TokenSourceName::Mint;
+    let file = matches!(source, TokenSourceName::File(_));
+    let only_login = "only --token-source login asks a service for tokens";
+    let only_mint = "only --token-source mint makes tokens here";
+    for (flag, given, has_meaning, why) in [
+        ("--login-url", args.login_url.is_some(), login, only_login),
+        ("--token-url", args.token_url.is_some(), login, only_login),
+        (
+            "--login-method",
+            args.login_method.is_some(),
+            login,
+            only_login,
+        ),
+        (
+            "--token-json-pointer",
+            args.token_json_pointer.is_some(),
+            login,
+            only_login,
+        ),
+        (
+            "--secret",
+            args.secret.is_some(),
+            mint || embedded,
+            only_mint,
+        ),
+        ("--key", args.key.is_some(), mint, only_mint),
+        ("--alg", args.alg.is_some(), mint, only_mint),
+        ("--kid", args.kid.is_some(), mint, only_mint),
+        ("--claims", args.claims.is_some(), mint, only_mint),
+        (
+            "--token-ttl",
+            args.token_ttl.is_some(),
+            mint || embedded && !file,
+            only_mint,
+        ),
+        (
+            "--token-per",
+            args.token_per.is_some(),
+            !file,
+            "the tokens of a file are taken in turn, one for each connection",
+        ),
+    ] {
+        if given && !has_meaning {
+            return Err(conflict(flag, why));
+        }
+    }
+    Ok(())
+}
+
+fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {
+    let Some(token_url) = &args.token_url else {
+        return if !embedded {
+            Err(ScenarioError::Missing(
+                "a target's tokens must come from somewhere: name its service with --login-url, --token-url and \
+                 --user, make them here with --token-source mint --secret env:NAME, or bring them with \
+                 --token-source file:PATH",
+            ))
+        } else if args.login_url.is_some() {
+            Err(ScenarioError::Missing(
+                "--login-url gets a session; say with --token-url where its token is had",
+            ))
+        } else {
+            Ok(TokenSource::EmbeddedLogin)
+        };
+    };
+    if args.user.is_empty() && args.users.is_none() {
+        return Err(ScenarioError::Missing(
+            "--token-url needs somebody to ask for: name users with --user NAME:PASSWORD or --users FILE.csv",
+        ));
+    }
+    for (flag, url) in [
+        ("--login-url", args.login_url.as_ref()),
+        ("--token-url", Some(token_url)),
+    ] {
+        let Some(url) = url else { continue };
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(ScenarioError::OutOfRange {
+                flag,
+                given: shown(url),
+                allowed: "it must begin with http:// or https://".to_owned(),
+            });
+        }
+    }
+    let pointer = args.token_json_pointer.clone().unwrap_or_default();
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return Err(ScenarioError::OutOfRange {
+            flag: "--token-json-pointer",
+            given: pointer,
+            allowed: "it begins with /, as in /data/token (RFC 6901)".to_owned(),
+        });
+    }
+    Ok(TokenSource::Login(LoginPlan {
+        login_url: args.login_url.clone(),
+        method: args.login_method.unwrap_or(LoginMethod::Basic),
+        token_url: token_url.clone(),
+        token_json_pointer: pointer,
+    }))
+}
+
+fn mint(args: &RunArgs, target: &TargetChoice) -> Result<MintPlan, ScenarioError> {
+    let plan = match (target, &args.secret, &args.key) {
+        (_, Some(_), Some(_)) => {
+            return Err(conflict("--secret and --key", "a token has one signature"));
+        }
+        (TargetChoice::Embedded(embedded), _, _) => MintPlan::with_secret(&embedded.secret, None)?,
+        (_, Some(secret), None) => MintPlan::with_secret(&secret.read("the --secret")?, args.alg)?,
+        (_, None, Some(path)) => MintPlan::with_key_file(path, args.alg)?,
+        (_, None, None) => {
+            return Err(ScenarioError::Missing(
+                "--token-source mint signs with the target's key: give --secret env:NAME, or --key FILE.pem",
+            ));
+        }
+    };
+    Ok(plan
+        .with_kid(args.kid.clone())
+        .with_claims(args.claims.clone().unwrap_or_default())
+        .with_ttl(args.token_ttl.map(|period| period.0)))
+}
+
+pub(super) fn carrier(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, ScenarioError> {
+    let token_in = args
+        .token_in
+        .clone()
+        .unwrap_or(TokenIn::Query("token".to_owned()));
+    match (&token_in, protocol) {
+        (TokenIn::Auth(_), Protocol::WebSocket) => Err(conflict(
+            "--token-in auth",
+            "a raw WebSocket has no connect packet to carry it; say --protocol socketio, or another place",
+        )),
+        (TokenIn::Auth(_), Protocol::SocketIo(Version::V3)) => Err(conflict(
+            "--token-in auth and --eio 3",
+            "the connect packet has a payload from Socket.IO 3 on, which is --eio 4; use query:NAME with --eio 3",
+        )),
+        _ => Ok(token_in),
+    }
+}
+
+pub(super) fn random_secret() -> Secret {
+    let mut text = String::with_capacity(2 * SECRET_BYTES);
+    for byte in rand::random::<[u8; SECRET_BYTES]>() {
+        let _infallible = write!(text, "{byte:02x}");
+    }
+    Secret::new(text.into_bytes())
+}
