@@ -52,7 +52,7 @@ impl Scenario {
             message_event: (echoes && socket_io.is_some()).then(|| self.echo.event.clone()),
             timeout_s: Some(self.timeout.as_secs_f64()),
             connect_timeout_s: Some(self.connect_timeout.as_secs_f64()),
-            auth_grace_s: socket_io.is_none().then(|| self.auth_grace.as_secs_f64()),
+            auth_grace_s: socket_io.is_none().then_some(self.auth_grace.as_secs_f64()),
             users: Some(self.users.len() as u64),
             token_in: Some(self.token_in.to_string()),
             mix: BTreeMap::from([("valid".to_owned(), 100.0)]),

@@ -15,7 +15,8 @@ use crate::tokens::Token;
 #[derive(Clone, Debug)]
 pub struct MintPlan {
     key: Arc<EncodingKey>,
-    header: Header,
+    /// Boxed: it has room for everything that RFC 7515 knows.
+    header: Box<Header>,
     /// Laid over the claims that every token has.
     claims: Map<String, Value>,
     ttl: Option<Duration>,
@@ -138,7 +139,7 @@ impl MintPlan {
     fn fit(key: EncodingKey, alg: Algorithm) -> Result<Self, SigningError> {
         let plan = Self {
             key: Arc::new(key),
-            header: Header::new(alg),
+            header: Box::new(Header::new(alg)),
             claims: Map::new(),
             ttl: None,
         };
