@@ -6,12 +6,13 @@
 //!
 //! ```text
 //! due -> (token asked for -> answered) -> connect -> TLS -> upgrade -> open -> joined -> outcome -> held -> closed
-//!        waiting.rs                       flight.rs, handshake.rs                        hold.rs
+//!        arrive.rs                        handshake.rs                                   hold.rs
 //! ```
 //!
 //! Each planned arrival gets exactly one outcome, wherever it leaves that way. Nothing here knows about files,
 //! thresholds or the terminal.
 
+mod arrive;
 mod control;
 mod flight;
 mod handshake;
@@ -323,21 +324,21 @@ impl Limits {
     }
 }
 
-/// A shard's part of the closed model: its share of the places, the first shards taking what does not divide.
+/// A shard's part of the closed model.
 fn closed_model(scenario: &Scenario, index: usize, of: usize) -> ClosedModel {
-    let (index, of) = (index as u64, of.max(1) as u64);
     let concurrency = match scenario.load {
-        Load::Closed { concurrency } => u64::from(concurrency),
+        Load::Closed { concurrency } => concurrency,
+        // Without a schedule nothing can be planned: no place, no arrival.
         Load::Open { .. } => 0,
     };
-    let share = concurrency / of + u64::from(index < concurrency % of);
-    ClosedModel {
-        next: index,
+    let end = scenario.connections.unwrap_or(u64::MAX);
+    ClosedModel::new(
+        index,
         of,
-        end: scenario.connections.unwrap_or(u64::MAX),
-        end_ns: scenario.duration.map_or(u64::MAX, ns),
-        places: u32::try_from(share).unwrap_or(u32::MAX),
-    }
+        concurrency,
+        end,
+        scenario.duration.map_or(u64::MAX, ns),
+    )
 }
 
 fn ns(duration: std::time::Duration) -> u64 {

@@ -248,7 +248,7 @@ mod tests {
         );
         assert_eq!(
             recorder.latency(service, Outcome::Timeout).quantile_ns(1.0),
-            10_000
+            1_000
         );
 
         let mut recorder = Recorder::new();

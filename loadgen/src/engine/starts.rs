@@ -20,19 +20,55 @@ enum Model {
     Closed(Closed),
 }
 
-/// A shard's part of a closed model: arrivals `index, index + of, index + 2 of, ...` below `end`.
+/// A shard's part of a closed model. Arrival `j` belongs to place `j % concurrency`, place `p` to shard `p % of`: each
+/// shard has arrivals in proportion to its places, and all places stay busy to the end.
 #[derive(Clone, Copy, Debug)]
 pub struct Closed {
     /// The number of the arrival that comes next.
-    pub next: u64,
-    /// Distance of two arrivals of this shard, at least one.
-    pub of: u64,
+    next: u64,
+    index: u64,
+    /// At least one.
+    of: u64,
+    /// Places of all shards.
+    concurrency: u64,
+    /// Of this shard: at most `concurrency`, and none where there are fewer than shards.
+    places: u32,
     /// Arrivals from this number on do not happen.
-    pub end: u64,
+    end: u64,
     /// Nor do any from this offset on.
-    pub end_ns: u64,
-    /// Handshakes that this shard may have in flight.
-    pub places: u32,
+    end_ns: u64,
+}
+
+impl Closed {
+    /// The part of shard `index` of `of`, of arrivals below `end` that begin before `end_ns`.
+    pub fn new(index: usize, of: usize, concurrency: u32, end: u64, end_ns: u64) -> Self {
+        let (index, of, concurrency) = (index as u64, of.max(1) as u64, u64::from(concurrency));
+        let places = concurrency / of + u64::from(index < concurrency % of);
+        Self {
+            next: index,
+            index,
+            of,
+            concurrency,
+            places: u32::try_from(places).unwrap_or(u32::MAX),
+            end,
+            end_ns,
+        }
+    }
+
+    /// Takes the next number.
+    fn advance(&mut self) -> u64 {
+        let number = self.next;
+        let in_round = number % self.concurrency + self.of < self.concurrency;
+        self.next = if in_round {
+            number.saturating_add(self.of)
+        } else {
+            let round = number / self.concurrency + 1;
+            round
+                .saturating_mul(self.concurrency)
+                .saturating_add(self.index)
+        };
+        number
+    }
 }
 
 /// An arrival that is to begin now.
@@ -89,10 +125,8 @@ impl Starts {
                 if !free || offset_ns >= closed.end_ns || closed.next >= closed.end {
                     return None;
                 }
-                let number = closed.next;
-                closed.next = number.saturating_add(closed.of);
                 Some(Start {
-                    number,
+                    number: closed.advance(),
                     planned_ns: None,
                 })
             }
@@ -150,14 +184,9 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
+    /// Shard 1 of 2, which has the odd places.
     fn closed(places: u32, end: u64, end_ns: u64) -> Starts {
-        Starts::closed(Closed {
-            next: 1,
-            of: 2,
-            end,
-            end_ns,
-            places,
-        })
+        Starts::closed(Closed::new(1, 2, 2 * places, end, end_ns))
     }
 
     /// One arrival a millisecond.
@@ -242,7 +271,7 @@ mod tests {
         assert_eq!(starts.take(50 * MS, 0), None, "the duration is over");
         assert_eq!(starts.wait(50 * MS, 0), Wait::Over);
         assert_eq!(
-            closed(0, 9, MS).wait(0, 0),
+            Starts::closed(Closed::new(1, 2, 1, 9, MS)).wait(0, 0),
             Wait::Over,
             "a shard without a place"
         );
@@ -257,5 +286,31 @@ mod tests {
         let mut starts = closed(1, 9, u64::MAX);
         assert_eq!(starts.stop(0), 0, "nothing is due in a closed model");
         assert_eq!(starts.wait(0, 0), Wait::Over);
+    }
+    #[test]
+    fn the_places_of_all_shards_have_every_arrival_once() {
+        for (of, concurrency, why) in [
+            (1, 1, "one by one"),
+            (2, 1, "a shard without a place"),
+            (2, 3, "2 places and 1"),
+            (3, 64, "22, 21 and 21"),
+            (4, 4, "one each"),
+        ] {
+            let mut taken = Vec::new();
+            for index in 0..of {
+                let mut starts = Starts::closed(Closed::new(index, of, concurrency, 200, MS));
+                while let Some(start) = starts.take(0, 0) {
+                    let place = start.number % u64::from(concurrency);
+                    assert_eq!(
+                        place as usize % of,
+                        index,
+                        "{why}: in proportion to its places"
+                    );
+                    taken.push(start.number);
+                }
+            }
+            taken.sort_unstable();
+            assert_eq!(taken, (0..200).collect::<Vec<_>>(), "{why}");
+        }
     }
 }

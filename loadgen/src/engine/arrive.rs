@@ -1,0 +1,279 @@
+//! From the planned instant to the begun connection: tokens, sockets, and what this machine may lack.
+
+use std::io::{self, ErrorKind};
+
+use reactor::{Connect, Sockets};
+use rustix::io::Errno;
+
+use super::flight::{Begun, Flight};
+use super::handshake::outcome_of;
+use super::socket::{NEVER_NS, Socket};
+use super::starts::Start;
+use super::{Engine, LIMIT_REST_NS, STARTS_PER_TURN};
+use crate::connection::Credentials;
+use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
+use crate::tokens::{Answer, Supply, Ticket, Token};
+
+/// What an arrival has when its connection begins.
+struct Ready {
+    begun: Begun,
+    token: Token,
+    /// What the HTTP request for the token took, where there was one.
+    token_ns: Option<u64>,
+}
+
+impl Engine {
+    /// Begins the arrivals that are due, as many as one turn may.
+    pub(super) fn begin_due(&mut self, sockets: &mut Sockets<'_, Socket>, t0_ns: u64) {
+        for _ in 0..STARTS_PER_TURN {
+            let now_ns = sockets.now_ns();
+            let Some(offset_ns) = now_ns.checked_sub(t0_ns) else {
+                return;
+            };
+            let Some(start) = self.starts.take(offset_ns, self.in_flight) else {
+                return;
+            };
+            self.begin(sockets, start, now_ns, t0_ns);
+        }
+    }
+
+    /// Takes the tokens that have come in, and goes on with their arrivals.
+    pub(super) fn take_answers(&mut self, sockets: &mut Sockets<'_, Socket>, t0_ns: u64) {
+        while let Ok(Answer {
+            number,
+            result,
+            token_ns,
+        }) = self.answers.try_recv()
+        {
+            // An arrival that is not there any more has ended otherwise: timed out or interrupted.
+            let Some(begun) = self.waiting.take(number) else {
+                continue;
+            };
+            match result {
+                Ok(token) => {
+                    let now_ns = sockets.now_ns();
+                    self.connect(
+                        sockets,
+                        Ready {
+                            begun,
+                            token,
+                            token_ns,
+                        },
+                        now_ns,
+                        t0_ns,
+                    );
+                }
+                Err(failure) => {
+                    let now_ns = sockets.now_ns();
+                    self.lost_token(begun, failure, token_ns, now_ns);
+                }
+            }
+        }
+    }
+
+    /// Gives up arrivals whose token has not come within the handshake's timeout.
+    pub(super) fn give_up_waiting(&mut self, now_ns: u64) {
+        while let Some(begun) = self.waiting.take_late(now_ns) {
+            let late = Failure {
+                phase: Phase::Token,
+                kind: FailureKind::Timeout,
+            };
+            self.lost_token(begun, late, None, now_ns);
+        }
+    }
+
+    /// Ends what is under way: nothing more begins, and what has begun is interrupted.
+    pub(super) fn interrupt(&mut self, now_ns: u64, t0_ns: u64) {
+        let due = self.starts.stop(now_ns.saturating_sub(t0_ns));
+        self.recorder.counters.planned += due;
+        for _ in 0..due {
+            self.recorder.outcome(Outcome::NotSent);
+        }
+        while self.waiting.take_late(NEVER_NS).is_some() {
+            self.recorder.counters.started += 1;
+            self.in_flight -= 1;
+            self.recorder.outcome(Outcome::Interrupted);
+        }
+    }
+
+    fn begin(&mut self, sockets: &mut Sockets<'_, Socket>, start: Start, now_ns: u64, t0_ns: u64) {
+        self.recorder.counters.planned += 1;
+        self.in_flight += 1;
+        let begun = Begun {
+            number: start.number,
+            kind: TokenKind::Valid,
+            planned_ns: start
+                .planned_ns
+                .map(|offset_ns| t0_ns.saturating_add(offset_ns)),
+            started_ns: now_ns,
+        };
+        match &self.supply {
+            Supply::Ready(tokens) => {
+                let place = (begun.number % (tokens.len() as u64).max(1)) as usize;
+                let Some(token) = tokens.get(place).cloned() else {
+                    return self.not_sent(Phase::Token, now_ns, t0_ns);
+                };
+                self.connect(
+                    sockets,
+                    Ready {
+                        begun,
+                        token,
+                        token_ns: None,
+                    },
+                    now_ns,
+                    t0_ns,
+                );
+            }
+            Supply::OnDemand(requests) => {
+                let ticket = Ticket {
+                    shard: self.shard,
+                    number: begun.number,
+                };
+                let deadline_ns = now_ns.saturating_add(self.limits.handshake_ns);
+                if !self.waiting.insert(begun, deadline_ns) {
+                    self.not_sent(Phase::Token, now_ns, t0_ns);
+                } else if requests.ask(ticket).is_err() {
+                    self.waiting.take(begun.number);
+                    self.not_sent(Phase::Token, now_ns, t0_ns);
+                }
+            }
+        }
+    }
+
+    /// Opens the connection of an arrival that has its token.
+    fn connect(
+        &mut self,
+        sockets: &mut Sockets<'_, Socket>,
+        ready: Ready,
+        now_ns: u64,
+        t0_ns: u64,
+    ) {
+        let Ready {
+            begun,
+            token,
+            token_ns,
+        } = ready;
+        let credentials = Credentials {
+            token,
+            key: self.tools.random.key(),
+        };
+        let flight = Flight::new(
+            begun,
+            credentials,
+            token_ns,
+            now_ns,
+            self.limits.handshake_ns,
+        );
+        let deadline_ns = flight
+            .deadline_ns
+            .min(now_ns.saturating_add(self.limits.connect_ns));
+        let id = self.flights.insert(flight);
+        let socket = Socket::new(begun.number, begun.kind, id, deadline_ns);
+        let addrs = &self.target.addrs;
+        let place = begun
+            .number
+            .checked_rem(addrs.len() as u64)
+            .unwrap_or_default() as usize;
+        let connecting = match addrs.get(place) {
+            Some(to) => {
+                let to = Connect {
+                    to: *to,
+                    from: None,
+                    tls: self.target.tls.clone(),
+                };
+                sockets.connect(to, socket, Some(deadline_ns)).map(|_| ())
+            }
+            None => Err((ErrorKind::HostUnreachable.into(), socket)),
+        };
+        match connecting {
+            Ok(()) => self.recorder.counters.started += 1,
+            Err((error, mut socket)) => match kind_of(&error) {
+                FailureKind::Limit => {
+                    self.flights.take(&mut socket.flight);
+                    self.not_sent(Phase::Connect, now_ns, t0_ns);
+                }
+                kind => {
+                    self.recorder.counters.started += 1;
+                    self.fail(&mut socket, sockets.now_ns(), kind);
+                }
+            },
+        }
+    }
+
+    fn lost_token(&mut self, begun: Begun, failure: Failure, token_ns: Option<u64>, now_ns: u64) {
+        let outcome = outcome_of(failure.kind);
+        self.in_flight -= 1;
+        self.recorder.counters.started += 1;
+        self.recorder.failure(failure);
+        if let Some(token_ns) = token_ns {
+            self.recorder
+                .phase(failure.phase, outcome, begun.kind, token_ns);
+        }
+        self.recorder.outcome(outcome);
+        self.reporter.handshake(begun.started_ns, now_ns);
+    }
+
+    /// Something ran out on this side: the arrival was never begun.
+    fn not_sent(&mut self, phase: Phase, now_ns: u64, t0_ns: u64) {
+        self.in_flight -= 1;
+        self.recorder.failure(Failure {
+            phase,
+            kind: FailureKind::Limit,
+        });
+        self.recorder.outcome(Outcome::NotSent);
+        let offset_ns = now_ns.saturating_sub(t0_ns);
+        self.starts
+            .rest_until(offset_ns.saturating_add(LIMIT_REST_NS));
+    }
+}
+
+/// What a socket call's error means: [`FailureKind::Limit`] where this machine has run out of something.
+pub(super) fn kind_of(error: &io::Error) -> FailureKind {
+    let of_this_machine = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::NOSPC,
+        Errno::ADDRNOTAVAIL,
+        Errno::AGAIN,
+    ];
+    if Errno::from_io_error(error).is_some_and(|errno| of_this_machine.contains(&errno)) {
+        return FailureKind::Limit;
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => FailureKind::Refused,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+            FailureKind::Reset
+        }
+        ErrorKind::TimedOut => FailureKind::Timeout,
+        ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => FailureKind::Limit,
+        // An unusable TLS configuration.
+        ErrorKind::InvalidInput => FailureKind::Tls,
+        _ => FailureKind::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_this_machine_is_a_limit_and_one_of_the_way_is_not() {
+        for (errno, kind) in [
+            (Errno::MFILE, FailureKind::Limit),
+            (Errno::NFILE, FailureKind::Limit),
+            (Errno::ADDRNOTAVAIL, FailureKind::Limit),
+            (Errno::NOMEM, FailureKind::Limit),
+            (Errno::CONNREFUSED, FailureKind::Refused),
+            (Errno::CONNRESET, FailureKind::Reset),
+            (Errno::PIPE, FailureKind::Reset),
+            (Errno::TIMEDOUT, FailureKind::Timeout),
+            (Errno::NETUNREACH, FailureKind::Unreachable),
+            (Errno::HOSTUNREACH, FailureKind::Unreachable),
+            (Errno::INVAL, FailureKind::Tls),
+        ] {
+            assert_eq!(kind_of(&errno.into()), kind, "{errno:?}");
+        }
+    }
+}

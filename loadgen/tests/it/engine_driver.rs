@@ -1,0 +1,211 @@
+//! Runs the engine's shards against a server of a test, and collects what they tell.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use gatecrash::arrival::{Arrivals, Schedule};
+use gatecrash::engine::Control;
+use gatecrash::outcome::{Failure, Outcome};
+use gatecrash::recorder::Recorder;
+use gatecrash::scenario::{
+    Echo, Hold, Load, Pin, Protocol, Scenario, TargetChoice, TokenIn, TokenPer, TokenPlan,
+    TokenSource,
+};
+use gatecrash::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
+use gatecrash::target::Target;
+use gatecrash::tokens::Supply;
+use reactor::Clock;
+
+/// Longer than any run of a test: what takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A raw WebSocket scenario, open model at 1,000/s, without messages: tests change what they are about.
+pub fn scenario(connections: u64) -> Scenario {
+    Scenario {
+        target: TargetChoice::Url("ws://127.0.0.1/".parse().unwrap()),
+        protocol: Protocol::WebSocket,
+        path: "/ws".into(),
+        load: open(1000.0),
+        connections: Some(connections),
+        duration: None,
+        hold: Hold::UntilEnd,
+        echo: Echo {
+            count: 0,
+            rate_per_s: None,
+            bytes: 32,
+            event: "echo".into(),
+        },
+        timeout: Duration::from_secs(30),
+        connect_timeout: Duration::from_secs(30),
+        auth_grace: Duration::from_millis(20),
+        users: Vec::new(),
+        tokens: TokenPlan {
+            source: TokenSource::File(PathBuf::new()),
+            per: TokenPer::Connection,
+        },
+        token_in: TokenIn::Query("token".into()),
+        headers: Vec::new(),
+        insecure: false,
+        thresholds: Vec::new(),
+        workers: 2,
+        pin: Pin::None,
+        seed: 1,
+        out: PathBuf::new(),
+        quiet: true,
+        tui: false,
+        server_pid: None,
+    }
+}
+
+/// The open model with uniform arrivals.
+pub fn open(rate_per_s: f64) -> Load {
+    Load::Open {
+        rate_per_s,
+        arrivals: Arrivals::Uniform,
+    }
+}
+
+/// A run under way.
+pub struct Run {
+    /// Stops and closes it.
+    pub control: Arc<Control>,
+    told: Receiver<FromShard>,
+    shards: Vec<ShardHandle>,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Seen {
+    /// Everything that was recorded.
+    pub recorder: Recorder,
+    /// By shard.
+    pub reports: Vec<ShardReport>,
+    /// The most sockets that were held at the end of an interval.
+    pub held_max: u64,
+}
+
+/// A target at this address, without TLS.
+pub fn target(addr: SocketAddr) -> Target {
+    Target {
+        addrs: vec![addr],
+        host: addr.to_string(),
+        tls: None,
+    }
+}
+
+/// The same token for every arrival.
+pub fn supply() -> Supply {
+    Supply::Ready(Arc::from([Arc::from("a.b.c")]))
+}
+
+/// Starts a run; T0 is now.
+pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
+    let clock = Clock::start();
+    let control = Arc::new(Control::new());
+    let (report, told) = channel();
+    let schedule = Schedule::new(
+        &scenario.load,
+        scenario.connections,
+        scenario.duration,
+        scenario.seed,
+    );
+    let of = scenario.workers;
+    let (scenario, target) = (Arc::new(scenario), Arc::new(target));
+    let shards = (0..of)
+        .map(|index| {
+            spawn(ShardPlan {
+                index,
+                of,
+                scenario: scenario.clone(),
+                target: target.clone(),
+                arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, of)),
+                supply: supply.clone(),
+                cpu: None,
+                clock,
+                control: control.clone(),
+                report: report.clone(),
+            })
+            .unwrap()
+        })
+        .collect();
+    control.start(clock.now_ns());
+    Run {
+        control,
+        told,
+        shards,
+    }
+}
+
+/// A whole run with tokens that are there.
+pub fn run(scenario: Scenario, addr: SocketAddr) -> Seen {
+    start(scenario, target(addr), supply()).finish()
+}
+
+impl Run {
+    /// Listens to the end, and closes what is held once every arrival is decided.
+    pub fn finish(self) -> Seen {
+        let of = self.shards.len();
+        let mut seen = Seen {
+            recorder: Recorder::new(),
+            reports: Vec::new(),
+            held_max: 0,
+        };
+        let mut held = vec![0; of];
+        let mut decided = 0;
+        while seen.reports.len() < of {
+            match self.told.recv_timeout(PATIENCE).expect("the run goes on") {
+                FromShard::Interval(interval) => {
+                    seen.recorder.merge(&interval.recorder);
+                    held[interval.shard] = interval.held;
+                    seen.held_max = seen.held_max.max(held.iter().sum());
+                }
+                FromShard::ArrivalsDone { .. } => {
+                    decided += 1;
+                    if decided == of {
+                        self.control.close();
+                    }
+                }
+                FromShard::Done { report, .. } => seen.reports.push(report),
+                FromShard::Broken { shard, error } => panic!("shard {shard} broke: {error}"),
+            }
+        }
+        for shard in self.shards {
+            assert!(shard.join(), "a shard panicked");
+        }
+        seen
+    }
+}
+
+impl Seen {
+    /// Asserts that these are the outcomes, that there are no others, and that they add up.
+    #[track_caller]
+    pub fn assert_outcomes(&self, expected: &[(Outcome, u64)], why: &str) {
+        let counts: Vec<(Outcome, u64)> = Outcome::ALL
+            .into_iter()
+            .map(|outcome| (outcome, self.recorder.count(outcome)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        assert_eq!(counts, expected, "{why}: {:?}", self.failures());
+        let planned: u64 = self.reports.iter().map(|report| report.planned).sum();
+        let started: u64 = self.reports.iter().map(|report| report.started).sum();
+        assert_eq!(
+            planned,
+            self.recorder.ended(),
+            "{why}: planned = the sum of the outcomes"
+        );
+        let not_sent = self.recorder.count(Outcome::NotSent);
+        assert_eq!(
+            started,
+            planned - not_sent,
+            "{why}: started = all but not_sent"
+        );
+    }
+
+    /// What broke, and how often.
+    pub fn failures(&self) -> Vec<(Failure, u64)> {
+        self.recorder.failures().collect()
+    }
+}

@@ -1,0 +1,7 @@
+//! Everything of `gatecrash` that needs real sockets, in one binary.
+
+mod engine;
+mod engine_driver;
+mod engine_failures;
+mod engine_servers;
+mod engine_tls;
