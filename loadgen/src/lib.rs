@@ -22,4 +22,9 @@ pub mod connection;
 pub mod engine;
 pub mod shard;
 
+pub mod collect;
+pub mod result;
 pub mod validity;
+pub mod verdict;
+
+pub mod run;

@@ -13,9 +13,6 @@ use crate::outcome::{Outcome, TokenKind};
 use crate::recorder::{Metric, Part, Recorder};
 use crate::shard::ShardReport;
 
-mod asked;
-
-pub use asked::scenario;
 
 /// What a run measured, before it is a result.
 pub struct Run<'a> {

@@ -1,0 +1,165 @@
+//! One run, from what was asked to its files and its exit code: the table of contents of the load generator.
+
+mod error;
+mod figures;
+mod interrupt;
+mod load;
+mod server;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use reports::render::{TextOptions, text};
+use reports::schema::{Environment, RunResult};
+use reports::store::ResultDir;
+use tokio::runtime::Runtime;
+
+use crate::cli::RunArgs;
+use crate::engine::Control;
+use crate::environment::{
+    self, CoreShare, allowed_cpus, check_descriptors, raise_descriptor_limit,
+};
+use crate::progress::Progress;
+use crate::scenario::{Machine, Scenario, TargetChoice};
+use crate::target::Target;
+use crate::tokens::prepare;
+
+pub use error::RunError;
+
+use interrupt::Interrupt;
+use load::LoadPlan;
+use server::Server;
+
+/// Runs what the arguments ask, writes the result, tells it on standard output, and answers the exit code.
+///
+/// # Errors
+///
+/// What keeps a run from being begun, or its result from being written.
+pub fn run(args: RunArgs) -> Result<u8, RunError> {
+    let cpus = allowed_cpus();
+    let machine = Machine {
+        cpus: cpus.clone(),
+        now: SystemTime::now(),
+    };
+    let scenario = Scenario::resolve(args, &machine)?;
+    check_descriptors(&scenario, raise_descriptor_limit())?;
+    let directory = ResultDir::create(&scenario.out)?;
+
+    // Before this thread keeps to a part of the processors.
+    let environment = environment::read();
+    let embedded = matches!(scenario.target, TargetChoice::Embedded(_));
+    let share = CoreShare::new(&cpus, embedded, scenario.pin);
+    share.keep_generator().map_err(RunError::Start)?;
+    let runtime = runtime().map_err(RunError::Start)?;
+    let control = Arc::new(Control::new());
+    let rig = Rig {
+        interrupt: Interrupt::listen(&runtime, control.clone()).map_err(RunError::Start)?,
+        progress: Progress::new(scenario.quiet, scenario.tui),
+        runtime,
+        control,
+        environment,
+        share,
+    };
+    let (result, log) = rig.measure(scenario)?;
+    let written = directory.write_all(&result, &log);
+    // Told first: where the disk is full, the terminal is all there is.
+    tell(&result, &directory);
+    written?;
+    Ok(result.verdict.code)
+}
+
+/// What every step of a run needs.
+struct Rig {
+    runtime: Runtime,
+    control: Arc<Control>,
+    interrupt: Interrupt,
+    progress: Progress,
+    environment: Environment,
+    share: CoreShare,
+}
+
+impl Rig {
+    /// The run itself: its result, and the file `run.hlog`.
+    fn measure(&self, mut scenario: Scenario) -> Result<(RunResult, Vec<u8>), RunError> {
+        let server = self.interruptible(Server::start(self, &mut scenario))?;
+        let measured = self.measure_against(&server, scenario);
+        self.progress.finish();
+        self.runtime.block_on(server.stop());
+        measured
+    }
+
+    fn measure_against(
+        &self,
+        server: &Server,
+        scenario: Scenario,
+    ) -> Result<(RunResult, Vec<u8>), RunError> {
+        let target = Target::resolve(server.url(), scenario.insecure)?
+            .reachable(scenario.connect_timeout)?;
+        let before_logins = server.observer().snapshot();
+        self.progress.step(&preparing(&scenario));
+        let prepared = self.interruptible(async { Ok(prepare(&scenario).await?) })?;
+        let plan = LoadPlan {
+            scenario: Arc::new(scenario),
+            target: Arc::new(target),
+            prepared,
+            server,
+        };
+        let loaded = load::run(self, &plan)?;
+        Ok(figures::result(self, &plan, &loaded, &before_logins))
+    }
+
+    /// Waits for a step before T0, unless a signal comes first: then nothing was measured.
+    fn interruptible<T>(
+        &self,
+        step: impl Future<Output = Result<T, RunError>>,
+    ) -> Result<T, RunError> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = step => done,
+                () = self.interrupt.came() => Err(RunError::StoppedBeforeStart),
+            }
+        })
+    }
+}
+
+fn preparing(scenario: &Scenario) -> String {
+    use crate::scenario::TokenSource;
+    match &scenario.tokens.source {
+        TokenSource::Login(_) | TokenSource::EmbeddedLogin => {
+            format!("logging {} users in", scenario.users.len())
+        }
+        TokenSource::Mint(_) => "making tokens".to_owned(),
+        TokenSource::File(path) => format!("reading tokens from {}", path.display()),
+    }
+}
+
+/// The runtime of logins, token requests, signals and child processes. One thread is enough for them, and it keeps to
+/// the generator's processors.
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("logins")
+        .enable_all()
+        .build()
+}
+
+/// The summary on standard output, as wide and colourful as it takes.
+fn tell(result: &RunResult, directory: &ResultDir) {
+    let stdout = io::stdout();
+    let terminal = stdout.is_terminal();
+    let width = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
+    let page = text(
+        result,
+        &TextOptions {
+            columns: if width == 0 { COLUMNS } else { width },
+            color: terminal && std::env::var_os("NO_COLOR").is_none(),
+            directory: Some(directory.path()),
+        },
+    );
+    // Standard output may be closed; the files are there.
+    let _closed = stdout.lock().write_all(page.as_bytes());
+}
+
+/// Where standard output has no width of its own.
+const COLUMNS: usize = 100;

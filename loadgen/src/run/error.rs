@@ -1,0 +1,66 @@
+//! What keeps a run from its result, and the exit code that says so.
+
+use std::io;
+
+use reports::store::StoreError;
+
+use crate::embedded::EmbeddedError;
+use crate::environment::TooFewDescriptors;
+use crate::scenario::ScenarioError;
+use crate::target::TargetError;
+use crate::tokens::TokenError;
+use crate::verdict;
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What was asked cannot be meant.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The machine allows too little.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
+    /// The output folder cannot be written.
+    #[error("{0}; choose another folder with --out")]
+    Store(#[from] StoreError),
+    /// The embedded server does not start.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The target cannot be reached.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Nobody has a token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The process to observe is not there.
+    #[error("--server-pid {pid}: {error}; name a process that runs on this machine")]
+    ServerPid {
+        /// As it was named.
+        pid: u32,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A signal came first.
+    #[error("stopped by a signal before the first arrival: nothing was measured")]
+    StoppedBeforeStart,
+    /// A thread, a runtime or a signal handler could not be made.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+}
+
+impl RunError {
+    /// What the process is to leave with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Scenario(error) => error.exit_code(),
+            Self::StoppedBeforeStart => verdict::STOPPED,
+            Self::Start(_) => verdict::INTERNAL,
+            Self::Descriptors(_)
+            | Self::Store(_)
+            | Self::Embedded(_)
+            | Self::Target(_)
+            | Self::Token(_)
+            | Self::ServerPid { .. } => verdict::CONFIGURATION,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From what was measured to the result: costs, the generator's trial, thresholds, and the verdict.
+
+use reports::schema::{Generator, RunResult};
+
+use super::Rig;
+use super::load::{LoadPlan, Loaded};
+use crate::observe::{Snapshot, frontend_cost, machine_cost, server_cost};
+use crate::outcome::{FailureKind, Outcome};
+use crate::recorder::{Metric, Part};
+use crate::result::Run;
+use crate::scenario::Load;
+use crate::target::diagnose;
+use crate::validity::{self, Measured};
+use crate::verdict::{Ended, decide};
+
+/// The result of a run, and the file `run.hlog`. `before_logins` was taken before the first login.
+pub fn result(
+    rig: &Rig,
+    plan: &LoadPlan<'_>,
+    loaded: &Loaded,
+    before_logins: &Snapshot,
+) -> (RunResult, Vec<u8>) {
+    let run = Run {
+        collected: &loaded.collected,
+        shards: &loaded.shards,
+        open_model: matches!(plan.scenario.load, Load::Open { .. }),
+        started_at: loaded.started_at,
+        duration: loaded.duration,
+    };
+    let mut result = run.result();
+    result.environment = rig.environment.clone();
+    result.scenario = plan.scenario.asked();
+    result.scenario.target.get_or_insert_with(|| plan.server.url().to_string());
+    result.machine = machine_cost(&loaded.start, &loaded.end);
+    result.server = server(rig, plan, loaded, before_logins);
+    result.generator = generator(rig, loaded);
+    result.validity = validity::judge(&measured(plan, loaded, &run, &result.generator));
+    result.thresholds = run.thresholds(&plan.scenario.thresholds);
+    let no_server = no_server(plan, loaded);
+    result.verdict = decide(Ended {
+        totals: &result.totals,
+        stopped: rig.interrupt.has_come(),
+        no_server: no_server.as_deref(),
+        validity: &result.validity,
+        thresholds: &result.thresholds,
+    });
+    (result, loaded.collected.log.clone())
+}
+
+fn server(
+    rig: &Rig,
+    plan: &LoadPlan<'_>,
+    loaded: &Loaded,
+    before_logins: &Snapshot,
+) -> Option<reports::schema::Server> {
+    let (peak, held) = &loaded.peak;
+    let cost = server_cost(
+        plan.server.source(),
+        [&loaded.start, peak, &loaded.end],
+        decided(loaded),
+        *held,
+        rig.share.server.len(),
+    );
+    cost.map(|cost| reports::schema::Server {
+        frontend: frontend_cost(before_logins, &loaded.end),
+        ..cost
+    })
+}
+
+/// Handshakes that the target let in or refused.
+fn decided(loaded: &Loaded) -> u64 {
+    [
+        Outcome::Established,
+        Outcome::RefusedExpected,
+        Outcome::FalseAccept,
+        Outcome::FalseReject,
+    ]
+    .into_iter()
+    .map(|outcome| loaded.collected.total.count(outcome))
+    .sum()
+}
+
+fn generator(rig: &Rig, loaded: &Loaded) -> Generator {
+    let started: u64 = loaded.shards.iter().map(|(shard, _)| shard.started).sum();
+    let cpu_ns: u64 = loaded.shards.iter().map(|(shard, _)| shard.cpu_ns).sum();
+    let lag = loaded.collected.total.handshake_lag();
+    let rss = |snapshot: &Snapshot| snapshot.generator.as_ref().map(|process| process.rss_bytes);
+    Generator {
+        cpu_us_per_handshake: (started > 0).then(|| cpu_ns as f64 / 1e3 / started as f64),
+        cpu_share: cpu_share(rig, loaded),
+        lag_p99_us: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64 / 1e3),
+        rss_bytes_peak: rss(&loaded.peak.0).max(rss(&loaded.end)),
+    }
+}
+
+/// Processor time of the whole process over what its processors had to give, logins and pacing included.
+fn cpu_share(rig: &Rig, loaded: &Loaded) -> Option<f64> {
+    let (start, end) = (loaded.start.generator.as_ref()?, loaded.end.generator.as_ref()?);
+    let seconds = loaded.end.at.saturating_duration_since(loaded.start.at).as_secs_f64();
+    let cpu_s = end.cpu_ns().saturating_sub(start.cpu_ns()) as f64 / 1e9;
+    let share = cpu_s / (seconds * rig.share.generator.len() as f64);
+    share.is_finite().then_some(share)
+}
+
+fn measured(
+    plan: &LoadPlan<'_>,
+    loaded: &Loaded,
+    run: &Run<'_>,
+    generator: &Generator,
+) -> Measured {
+    let total = &loaded.collected.total;
+    let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
+    let lag = total.handshake_lag();
+    let limits = plan.scenario.thresholds.iter().filter_map(|threshold| threshold.handshake_limit_ns());
+    Measured {
+        open_model: run.open_model,
+        lag_p99_ns: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64),
+        response_p99_ns: (!response.is_empty()).then(|| response.quantile_ns(0.99) as f64),
+        objective_ns: limits.min_by(f64::total_cmp),
+        planned: total.ended(),
+        started: total.ended() - total.count(Outcome::NotSent),
+        lost_to_limits: total
+            .failures()
+            .filter(|(failure, _)| failure.kind == FailureKind::Limit)
+            .map(|(_, count)| count)
+            .sum(),
+        generator_cpu_share: generator.cpu_share,
+        server_died: plan.server.died().cloned(),
+        broken_shards: loaded.broken.clone(),
+    }
+}
+
+/// Why the target is no server of the kind that was asked for, where no arrival found one.
+fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<String> {
+    let total = &loaded.collected.total;
+    if decided(loaded) > 0 {
+        return None;
+    }
+    diagnose(plan.scenario.protocol, plan.server.url().as_str(), total.failures())
+}

@@ -1,0 +1,66 @@
+//! SIGINT and SIGTERM: the first ends the run in order, the second at once.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::engine::Control;
+use crate::verdict;
+
+/// Whether a signal has come.
+pub struct Interrupt {
+    came: watch::Receiver<bool>,
+}
+
+impl Interrupt {
+    /// Listens from now on; the first signal also stops what `control` steers.
+    pub fn listen(runtime: &Runtime, control: Arc<Control>) -> io::Result<Self> {
+        let _context = runtime.enter();
+        let mut signals = Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        };
+        let (tell, came) = watch::channel(false);
+        runtime.spawn(async move {
+            signals.next().await;
+            tell.send_replace(true);
+            control.stop();
+            signals.next().await;
+            // The children end with this process, as they were started to.
+            eprintln!("gatecrash: stopped by a second signal: no result was written");
+            std::process::exit(i32::from(verdict::STOPPED));
+        });
+        Ok(Self { came })
+    }
+
+    /// Whether one has come.
+    pub fn has_come(&self) -> bool {
+        *self.came.borrow()
+    }
+
+    /// Waits for one.
+    pub async fn came(&self) {
+        let mut came = self.came.clone();
+        if came.wait_for(|came| *came).await.is_err() {
+            // The listener is gone with its runtime: no signal will ever be told.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

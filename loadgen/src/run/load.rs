@@ -1,0 +1,231 @@
+//! The load itself: shards are started together, listened to until the last has ended, and told when to close.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, SystemTime};
+
+use reactor::Clock;
+
+use super::server::Server;
+use super::{Rig, RunError};
+use crate::arrival::Schedule;
+use crate::collect::{Collected, Collector};
+use crate::observe::Snapshot;
+use crate::outcome::Outcome;
+use crate::progress::Tick;
+use crate::recorder::Part;
+use crate::scenario::{Load, Scenario};
+use crate::shard::{FromShard, Interval, ShardPlan, ShardReport, spawn};
+use crate::target::Target;
+use crate::tokens::Prepared;
+
+/// From the last shard's readiness to T0: each has to wake up and to look at its first arrival.
+const LEAD: Duration = Duration::from_millis(50);
+
+/// Everything that the load needs to be known before it.
+pub struct LoadPlan<'a> {
+    /// What was asked, settled.
+    pub scenario: Arc<Scenario>,
+    /// Where the sockets go.
+    pub target: Arc<Target>,
+    /// The tokens, and what getting them took.
+    pub prepared: Prepared,
+    /// Whose processes are read.
+    pub server: &'a Server,
+}
+
+/// What the load came to.
+pub struct Loaded {
+    /// What was recorded.
+    pub collected: Collected,
+    /// Each shard's own report, by index, and the processor it was pinned to.
+    pub shards: Vec<(ShardReport, Option<usize>)>,
+    /// Shards whose loop broke, each with what the kernel said.
+    pub broken: Vec<String>,
+    /// T0.
+    pub started_at: SystemTime,
+    /// From T0 to the end of the last socket.
+    pub duration: Duration,
+    /// The processes at T0.
+    pub start: Snapshot,
+    /// When every handshake had ended.
+    pub end: Snapshot,
+    /// When the most sockets were held, and how many that were.
+    pub peak: (Snapshot, u64),
+}
+
+/// Runs the load to its end, or to a signal's.
+pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
+    let scenario = &plan.scenario;
+    let schedule =
+        Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
+    let clock = Clock::start();
+    let (report, reports) = mpsc::channel();
+    let mut handles = Vec::new();
+    for index in 0..scenario.workers {
+        let handle = spawn(ShardPlan {
+            index,
+            of: scenario.workers,
+            scenario: scenario.clone(),
+            target: plan.target.clone(),
+            arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, scenario.workers)),
+            supply: plan.prepared.supply.clone(),
+            cpu: rig.share.shard_cpu(index),
+            clock,
+            control: rig.control.clone(),
+            report: report.clone(),
+        });
+        handles.push(handle.map_err(RunError::Start)?);
+    }
+    // The shards hold the only senders: when the last has ended, so has the listening.
+    drop(report);
+
+    let start = plan.server.observer().snapshot();
+    let t0_ns = clock.now_ns() + LEAD.as_nanos() as u64;
+    let started_at = SystemTime::now() + LEAD;
+    rig.control.start(t0_ns);
+    let mut listener = Listener::new(rig, plan, &schedule, started_at);
+    listener.listen(&reports);
+    let duration = Duration::from_nanos(clock.now_ns().saturating_sub(t0_ns));
+    for (index, handle) in handles.into_iter().enumerate() {
+        if !handle.join() {
+            listener.broken.push(format!("shard {index} panicked"));
+        }
+    }
+    Ok(listener.finish(start, started_at, duration))
+}
+
+/// Hears what the shards tell.
+struct Listener<'a> {
+    rig: &'a Rig,
+    plan: &'a LoadPlan<'a>,
+    collector: Collector,
+    /// Arrivals in all, where that is known.
+    planned: Option<u64>,
+    shards: Vec<(ShardReport, Option<usize>)>,
+    broken: Vec<String>,
+    /// Shards that still have arrivals to decide.
+    undecided: usize,
+    /// By shard: its last word on sockets held and handshakes under way.
+    now: Vec<(u64, u64)>,
+    end: Option<Snapshot>,
+    peak: Option<(Snapshot, u64)>,
+}
+
+impl<'a> Listener<'a> {
+    fn new(
+        rig: &'a Rig,
+        plan: &'a LoadPlan<'a>,
+        schedule: &Option<Schedule>,
+        started_at: SystemTime,
+    ) -> Self {
+        let scenario = &plan.scenario;
+        let part = match scenario.load {
+            Load::Open { .. } => Part::Response,
+            Load::Closed { .. } => Part::Service,
+        };
+        let mut collector = Collector::new(scenario.workers, started_at, part);
+        collector.prepared(&plan.prepared.recorder);
+        Self {
+            rig,
+            plan,
+            collector,
+            planned: match schedule {
+                Some(schedule) => schedule.len_hint(),
+                None => scenario.connections,
+            },
+            shards: (0..scenario.workers)
+                .map(|index| (ShardReport::default(), rig.share.shard_cpu(index)))
+                .collect(),
+            broken: Vec::new(),
+            undecided: scenario.workers,
+            now: vec![(0, 0); scenario.workers],
+            end: None,
+            peak: None,
+        }
+    }
+
+    fn listen(&mut self, reports: &Receiver<FromShard>) {
+        for message in reports {
+            match message {
+                FromShard::Interval(interval) => self.interval(&interval),
+                FromShard::ArrivalsDone { .. } => self.decided(),
+                FromShard::Done { shard, report } => self.shards[shard].0 = report,
+                FromShard::Broken { shard, error } => {
+                    self.broken.push(format!("shard {shard}: {error}"));
+                    // What the others measure is a part of the schedule alone.
+                    self.rig.control.stop();
+                }
+            }
+        }
+    }
+
+    fn interval(&mut self, interval: &Interval) {
+        self.now[interval.shard] = (interval.held, u64::from(interval.in_flight));
+        let closed = self.collector.rows().len();
+        self.collector.deliver(interval);
+        if self.collector.rows().len() > closed {
+            self.second_closed();
+        }
+    }
+
+    fn second_closed(&mut self) {
+        let (held, in_flight) =
+            self.now.iter().fold((0, 0), |sum, now| (sum.0 + now.0, sum.1 + now.1));
+        if self.peak.as_ref().is_none_or(|(_, most)| held > *most) {
+            self.peak = Some((self.snapshot(), held));
+        }
+        let total = self.collector.total();
+        let expected = total.count(Outcome::Established) + total.count(Outcome::RefusedExpected);
+        let row = self.collector.rows().last();
+        self.rig.progress.tick(&Tick {
+            second: row.map_or(0, |row| u64::from(row.second) + 1),
+            ended: total.ended(),
+            planned: self.planned,
+            established: total.count(Outcome::Established),
+            failed: total.ended() - expected,
+            in_flight,
+            held,
+            established_last_s: row.map_or(0, |row| row.established),
+        });
+    }
+
+    /// A shard's arrivals all have their outcome; when every shard's have, what is held may be closed.
+    fn decided(&mut self) {
+        self.undecided = self.undecided.saturating_sub(1);
+        if self.undecided == 0 {
+            self.end = Some(self.snapshot());
+            self.rig.control.close();
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.plan.server.observer().snapshot()
+    }
+
+    fn finish(self, start: Snapshot, started_at: SystemTime, duration: Duration) -> Loaded {
+        let end = self.end.unwrap_or_else(|| self.plan.server.observer().snapshot());
+        let collected = self.collector.finish();
+        let total = &collected.total;
+        // Held until the end: then the end of the last handshake is when most are, between two seconds.
+        let held_at_end = total
+            .count(Outcome::Established)
+            .saturating_sub(total.counters.dropped);
+        let at_end = self.plan.scenario.hold == crate::scenario::Hold::UntilEnd;
+        let peak = match self.peak {
+            Some((snapshot, held)) if !at_end || held > held_at_end => (snapshot, held),
+            _ if at_end => (end.clone(), held_at_end),
+            _ => (end.clone(), 0),
+        };
+        Loaded {
+            collected,
+            shards: self.shards,
+            broken: self.broken,
+            started_at,
+            duration,
+            start,
+            end,
+            peak,
+        }
+    }
+}

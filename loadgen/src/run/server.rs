@@ -1,0 +1,122 @@
+//! The server that a run is against: the embedded one, watched while it runs, or one that somebody else started.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::{Rig, RunError};
+use crate::embedded::Embedded;
+use crate::observe::{Observer, ProcessSample};
+use crate::scenario::{EmbeddedPlan, Scenario, TargetChoice};
+
+/// Where a run's sockets go, and whose processes are read.
+pub struct Server {
+    url: Url,
+    observer: Observer,
+    /// How an embedded server ended, if it did before it was told to.
+    died: Arc<OnceLock<String>>,
+    embedded: Option<Keeper>,
+}
+
+/// Keeps an embedded server: waits for its end, wanted or not.
+struct Keeper {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts the embedded server where none was named, and settles what the scenario could not know before.
+    pub async fn start(rig: &Rig, scenario: &mut Scenario) -> Result<Self, RunError> {
+        match scenario.target.clone() {
+            TargetChoice::Embedded(plan) => Self::embedded(rig, scenario, &plan).await,
+            TargetChoice::Url(url) => Self::named(url, scenario.server_pid),
+        }
+    }
+
+    /// Where the sockets go.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Reads the server's processes.
+    pub fn observer(&self) -> Observer {
+        self.observer
+    }
+
+    /// The schema's word for where the server's figures come from.
+    pub fn source(&self) -> &'static str {
+        if self.embedded.is_some() { "embedded" } else { "pid" }
+    }
+
+    /// How it ended, if it did before it was told to.
+    pub fn died(&self) -> Option<&String> {
+        self.died.get()
+    }
+
+    /// Ends an embedded server in order.
+    pub async fn stop(self) {
+        if let Some(keeper) = self.embedded {
+            // Where the keeper is gone, so is the server.
+            let _gone = keeper.stop.send(());
+            let _panicked = keeper.task.await;
+        }
+    }
+
+    async fn embedded(
+        rig: &Rig,
+        scenario: &mut Scenario,
+        plan: &EmbeddedPlan,
+    ) -> Result<Self, RunError> {
+        rig.progress.step("starting the embedded server");
+        let program = std::env::current_exe().map_err(RunError::Start)?;
+        let embedded = Embedded::start(&program, plan, scenario, &rig.share).await?;
+        embedded.settle(scenario);
+        let url = embedded.gate_url().clone();
+        let observer = Observer {
+            server: Some(embedded.gate_pid()),
+            frontend: Some(embedded.frontend_pid()),
+        };
+        let died = Arc::new(OnceLock::new());
+        let keeper = keep(rig, embedded, died.clone());
+        Ok(Self {
+            url,
+            observer,
+            died,
+            embedded: Some(keeper),
+        })
+    }
+
+    fn named(url: Url, pid: Option<u32>) -> Result<Self, RunError> {
+        if let Some(pid) = pid {
+            ProcessSample::read(pid).map_err(|error| RunError::ServerPid { pid, error })?;
+        }
+        Ok(Self {
+            url,
+            observer: Observer {
+                server: pid,
+                frontend: None,
+            },
+            died: Arc::default(),
+            embedded: None,
+        })
+    }
+}
+
+fn keep(rig: &Rig, mut embedded: Embedded, died: Arc<OnceLock<String>>) -> Keeper {
+    let (stop, stopped) = oneshot::channel();
+    let control = rig.control.clone();
+    let task = rig.runtime.spawn(async move {
+        tokio::select! {
+            how = embedded.watch() => {
+                // Set once, by this task alone.
+                let _set_before = died.set(how);
+                control.stop();
+            }
+            _ = stopped => {}
+        }
+        embedded.stop().await;
+    });
+    Keeper { stop, task }
+}
