@@ -1,7 +1,7 @@
 // The real socket.io-client against a server, one connection per case.
 //
 //   node socketio-client.js --version 4|2 < CASES      each a line of JSON:
-//     {"url":...,"carrier":"query"|"header"|"cookie"|"auth"|"none","token":...,"origin":...}
+//     {"url":...,"carrier":"query"|"header"|"subprotocol"|"cookie"|"auth"|"none","token":...,"origin":...}
 //
 // Each is answered by a line: {"outcome":"connected","user":...,"echo":true or what differs},
 // {"outcome":"refused","message":...,"data":...} or {"outcome":"closed","reason":...}.
@@ -20,6 +20,7 @@ answerAll(({ url, carrier, token, origin }) => {
   const carriers = {
     query: { query: { token } },
     header: { extraHeaders: { Authorization: `Bearer ${token}` } },
+    subprotocol: { transportOptions: { websocket: { protocols: ['gatecrash', `bearer.${token}`] } } },
     cookie: { extraHeaders: { Cookie: `token=${token}`, Origin: origin } },
     auth: { auth: { token } },
     none: {},

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::{super::servers::TestServer, Peers};
+use super::{super::servers::TestServer, Peers, tools::on_path};
 
 /// Logs in, waits for the socket, reconnects, tries a bad token, logs out.
-pub const SCRIPT: &str = "node/private-page.js";
+const SCRIPT: &str = "node/private-page.js";
 
 async fn check(peers: &Peers, flags: &[&str], refused: &str, why: &str) {
+    // The script's driver brings no browser, it takes the machine's.
+    on_path("chromium");
     let server = TestServer::start(flags).await;
     let frontend = format!("http://{}", server.frontend);
     let answers = peers.run(SCRIPT, &[&frontend], String::new()).await;

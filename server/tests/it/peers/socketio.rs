@@ -21,17 +21,22 @@ fn upgrade_failed() -> Value {
     refused("websocket error", Value::Null)
 }
 
+fn with_reason(reason: &str) -> Value {
+    refused("not valid token", json!({"reason": reason}))
+}
+
 #[tokio::test]
 async fn version_4_is_let_in_and_refused_with_the_reason() {
     let Some(peers) = Peers::find() else { return };
     let server = server().await;
     let cases = cases(
         &format!("http://{}", server.gate),
-        &["query", "header", "cookie", "auth"],
+        &["query", "header", "subprotocol", "cookie", "auth"],
         let_in,
         |carrier, reason| match (carrier, reason) {
-            ("query" | "header" | "cookie", "too_long") => upgrade_failed(),
-            _ => refused("not valid token", json!({"reason": reason})),
+            // The payload of `auth` comes after the upgrade.
+            (in_upgrade, "too_long") if in_upgrade != "auth" => upgrade_failed(),
+            _ => with_reason(reason),
         },
     );
     check(&peers, SCRIPT, &["--version", "4"], cases).await;
@@ -43,7 +48,7 @@ async fn version_2_is_let_in_and_refused() {
     let server = server().await;
     let cases = cases(
         &format!("http://{}", server.gate),
-        &["query", "header", "cookie"],
+        &["query", "header", "subprotocol", "cookie"],
         let_in,
         |_, reason| match reason {
             "too_long" => upgrade_failed(),

@@ -91,10 +91,6 @@ impl Peers {
         };
         let mut command = Command::new(program);
         command.arg(there(self.root.join("scripts/peers").join(script)));
-        // The browser is not shipped with its driver, it is found on the PATH.
-        if script == super::page::SCRIPT {
-            on_path("chromium");
-        }
         command
     }
 
@@ -121,7 +117,8 @@ fn there(path: PathBuf) -> PathBuf {
     path
 }
 
-fn on_path(name: &str) -> PathBuf {
+/// The program that `name` starts; every peer but these has a fixed place.
+pub fn on_path(name: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .map(|folder| folder.join(name))
