@@ -69,9 +69,9 @@ pub fn decide(ended: Ended<'_>) -> Verdict {
         return verdict(CONFIGURATION, "configuration", format!("{why}."));
     }
     if !ended.validity.valid {
-        let first = ended.validity.reasons.first();
-        let why = first.map_or("no reason is known", String::as_str);
-        return verdict(INVALID, "invalid", format!("Not a measurement: {why}."));
+        // The reasons stand beside it.
+        let sentence = "These figures do not measure the server.".to_owned();
+        return verdict(INVALID, "invalid", sentence);
     }
     if !failed.is_empty() {
         let sentence = format!("Does not hold: {}.", failed.join(", "));
