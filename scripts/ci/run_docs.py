@@ -4,6 +4,7 @@
 
 A block runs under `bash -euo pipefail` at the project's root, with the release build on the PATH and nothing on its
 standard input. `text` blocks are output and are not run. `scripts/test` and `.ci/run` are left out: they run this.
+A block that leaves with 97 (the machine was too busy to measure on, which is no fault of the docs) is run again.
 """
 
 import os
@@ -14,8 +15,10 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-RUNS_US = re.compile(r"^(scripts/test|\.ci/run|git clone .*)$", re.MULTILINE)
-BLOCK_SECONDS_MAX = 300  # the longest is the main job, which takes half a minute
+RUNS_US = re.compile(r"^(scripts/test|\.ci/run)$", re.MULTILINE)
+BLOCK_SECONDS_MAX = 600  # the longest is the benchmarks; the main job takes a quarter of a minute
+INVALID = 97
+TRIES_MAX = 5
 
 
 def main(files: list[str]) -> int:
@@ -27,13 +30,16 @@ def main(files: list[str]) -> int:
             if not script:
                 continue
             print(f"-- {file}\n{script}", flush=True)
-            run = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", script],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                timeout=BLOCK_SECONDS_MAX,
-            )
+            for _ in range(TRIES_MAX):
+                run = subprocess.run(
+                    ["bash", "-euo", "pipefail", "-c", script],
+                    cwd=ROOT,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    timeout=BLOCK_SECONDS_MAX,
+                )
+                if run.returncode != INVALID:
+                    break
             if run.returncode != 0:
                 print(f"run_docs: exit {run.returncode} from a block of {file}", file=sys.stderr)
                 failed += 1
