@@ -45,8 +45,9 @@ pub fn verdict_title(result: &RunResult) -> String {
         "pass" => "Pass".to_owned(),
         "threshold" => "Threshold missed".to_owned(),
         "invalid" => "Invalid run".to_owned(),
-        "interrupted" => "Interrupted".to_owned(),
+        "interrupted" => "Stopped early".to_owned(),
         "false_accept" => "False accept".to_owned(),
+        "configuration" => "No such server".to_owned(),
         other => {
             let words = other.replace('_', " ");
             let mut letters = words.chars();

@@ -47,7 +47,7 @@ pub enum Unit {
 pub struct Verdict {
     /// The program's exit code; 0 is the only good one.
     pub code: u8,
-    /// One word for it: `pass`, `false_accept`, `interrupted`, `invalid`, `threshold`, `no_verdict`.
+    /// One word for it: `pass`, `false_accept`, `interrupted`, `configuration`, `invalid`, `threshold`, `no_verdict`.
     pub name: String,
     /// One sentence for a person.
     pub sentence: String,
