@@ -8,6 +8,7 @@
 mod algorithm;
 mod error;
 mod key;
+mod mac;
 mod ring;
 
 mod jwk;

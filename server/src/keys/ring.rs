@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
@@ -17,19 +18,25 @@ pub type Store = Arc<ArcSwap<Ring>>;
 pub const KEYS_TRIED_MAX: usize = 8;
 
 /// Prepared keys, found by name or by algorithm. A ring never changes; new keys make a new ring.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ring {
-    keys: Vec<Key>,
+    /// Shared with the rings before and after it, so that a key is parsed once however often others change.
+    keys: Vec<Arc<Key>>,
     /// For each name the place in `keys` of the one key that has it.
     by_kid: HashMap<String, usize>,
+    generation: u64,
 }
+
+/// The generation of the next ring. An address would not do: a new ring may lie where an old one lay.
+static GENERATION_NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Ring {
     /// A ring of `keys`, which may be none: then every token is refused.
     ///
     /// # Errors
     /// [`KeyError::KidDuplicate`] when two keys share a name.
-    pub fn new(keys: Vec<Key>) -> Result<Self, KeyError> {
+    pub fn new<K: Into<Arc<Key>>>(keys: impl IntoIterator<Item = K>) -> Result<Self, KeyError> {
+        let keys: Vec<Arc<Key>> = keys.into_iter().map(Into::into).collect();
         let mut by_kid = HashMap::with_capacity(keys.len());
         for (place, key) in keys.iter().enumerate() {
             let Some(kid) = key.kid() else { continue };
@@ -39,7 +46,17 @@ impl Ring {
                 });
             }
         }
-        Ok(Self { keys, by_kid })
+        Ok(Self {
+            keys,
+            by_kid,
+            generation: GENERATION_NEXT.fetch_add(1, Relaxed),
+        })
+    }
+
+    /// A number that no other ring of this process has, and never 0: whoever remembers a verdict remembers
+    /// under which ring it was given.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many keys are on the ring.
@@ -53,20 +70,31 @@ impl Ring {
     }
 
     /// The keys, in the order in which they were given.
-    pub fn keys(&self) -> &[Key] {
+    pub fn keys(&self) -> &[Arc<Key>] {
         &self.keys
     }
 
     /// The key of that name.
-    pub fn named(&self, kid: &str) -> Option<&Key> {
+    pub fn named(&self, kid: &str) -> Option<&Arc<Key>> {
         self.by_kid.get(kid).and_then(|place| self.keys.get(*place))
     }
 
     /// The keys pinned to `algorithm`, in order.
-    pub fn pinned_to(&self, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
+    pub fn pinned_to(&self, algorithm: Algorithm) -> impl Iterator<Item = &Arc<Key>> {
         self.keys
             .iter()
             .filter(move |key| key.algorithm() == algorithm)
+    }
+}
+
+impl Default for Ring {
+    /// A ring without keys.
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            by_kid: HashMap::new(),
+            generation: GENERATION_NEXT.fetch_add(1, Relaxed),
+        }
     }
 }
 
@@ -91,11 +119,21 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(ring.len(), 3);
-        assert_eq!(ring.named("a").map(Key::algorithm), Some(Algorithm::HS256));
+        assert_eq!(
+            ring.named("a").map(|key| key.algorithm()),
+            Some(Algorithm::HS256)
+        );
         assert!(ring.named("b").is_none(), "no key has that name");
         assert!(ring.named("").is_none(), "no name is not the empty name");
         assert_eq!(ring.pinned_to(Algorithm::HS256).count(), 2);
         assert_eq!(ring.pinned_to(Algorithm::RS256).count(), 0);
+    }
+
+    #[test]
+    fn no_two_rings_are_of_one_generation() {
+        let generations = [Ring::default(), Ring::default()].map(|ring| ring.generation());
+        assert_ne!(generations[0], generations[1]);
+        assert!(!generations.contains(&0), "0 is nobody's");
     }
 
     #[test]

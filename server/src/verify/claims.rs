@@ -1,5 +1,9 @@
 //! The claims of a token: read in one pass, then held against the policy.
 
+mod scan;
+
+use std::ops::Range;
+
 use super::Refusal;
 use super::json::{JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds};
 use super::policy::{ClaimPath, Policy};
@@ -42,11 +46,25 @@ enum Audience<'t> {
 /// # Errors
 /// [`Refusal::ClaimsMalformed`], [`Refusal::TimeInvalid`], [`Refusal::DuplicateMember`] or
 /// [`Refusal::NestedTooDeep`].
+#[inline]
 pub(super) fn read<'t>(
     json: &'t str,
     user_claim: &[ClaimPath],
     seen: &mut Seen,
 ) -> Result<Claims<'t>, Refusal> {
+    match scan::scan(json, user_claim) {
+        Some(claims) => Ok(claims),
+        None => read_fully(json, user_claim, seen),
+    }
+}
+
+/// The same, whatever the claims are like.
+fn read_fully<'t>(
+    json: &'t str,
+    user_claim: &[ClaimPath],
+    seen: &mut Seen,
+) -> Result<Claims<'t>, Refusal> {
+    seen.clear();
     let mut claims = Claims::default();
     // Paths from this one on are less wanted than what was found.
     let mut rank_max = user_claim.len();
@@ -100,6 +118,18 @@ impl Claims<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The instants at which [`check`](Self::check) finds nothing wrong with the times; the end is open where there
+    /// is no `exp`.
+    pub(super) fn good(&self, policy: &Policy) -> Range<u64> {
+        let not_before_s = self.not_before_s.unwrap_or(0);
+        let issued_at_s = self.issued_at_s.unwrap_or(0);
+        let from_s = not_before_s.max(issued_at_s.saturating_sub(ISSUED_AHEAD_S_MAX));
+        let until_s = self
+            .expires_at_s
+            .map_or(u64::MAX, |exp_s| exp_s.saturating_add(policy.leeway_s));
+        from_s.saturating_sub(policy.leeway_s)..until_s
     }
 
     /// ```text

@@ -47,7 +47,11 @@ mod token;
 
 mod header;
 
+mod header_cache;
+
 mod claims;
+
+mod token_cache;
 
 mod json;
 
@@ -56,13 +60,16 @@ use std::sync::Arc;
 use arc_swap::cache::Cache;
 
 use crate::keys::{Algorithm, KEYS_TRIED_MAX, Key, Ring, Store};
+use header_cache::HeaderCache;
 use json::{Seen, Text};
 use policy::ClaimPath;
-use token::Buffer;
+use token::{Buffer, Segments};
+use token_cache::{Entry, Hit, TokenCache};
 
 pub use claims::{ISSUED_AHEAD_S_MAX, TIME_S_END};
 pub use policy::{Policy, TOKEN_BYTES_MAX};
 pub use refusal::Refusal;
+pub use token_cache::CacheTally;
 
 /// Judges tokens for one shard. It owns its buffers, so a verdict borrows it until the next token.
 pub struct Verifier {
@@ -71,6 +78,8 @@ pub struct Verifier {
     policy: Arc<Policy>,
     /// [`Policy::user_claim`], split once.
     user_claim: Vec<ClaimPath>,
+    headers: HeaderCache,
+    tokens: Option<TokenCache>,
     scratch: Scratch,
 }
 
@@ -108,9 +117,26 @@ impl Verifier {
                 .iter()
                 .map(|path| ClaimPath::new(path))
                 .collect(),
+            headers: HeaderCache::new(),
+            tokens: None,
             scratch: Scratch::new(policy.token_bytes_max),
             policy,
         }
+    }
+
+    /// The same, remembering tokens that a public key verified in at most `bytes_max` bytes; too few of them are
+    /// none.
+    #[must_use]
+    pub fn remembering_tokens(mut self, bytes_max: usize) -> Self {
+        self.tokens = TokenCache::new(bytes_max);
+        self
+    }
+
+    /// What became of the tokens that were remembered; nothing where none are.
+    pub fn cache_tally(&self) -> CacheTally {
+        self.tokens
+            .as_ref()
+            .map_or_else(CacheTally::default, TokenCache::tally)
     }
 
     /// Is `token` good at `now_s` (seconds since 1970), and what does it say?
@@ -120,37 +146,130 @@ impl Verifier {
     /// # Errors
     /// The first rule that it breaks; see the table of the [module](self).
     pub fn verify(&mut self, token: &[u8], now_s: u64) -> Result<Verified<'_>, Refusal> {
-        let Scratch {
-            header: header_buffer,
-            claims: claims_buffer,
-            signature: signature_buffer,
-            seen,
-            kid: kid_buffer,
-            user: user_buffer,
-        } = &mut self.scratch;
-        seen.clear();
-
         let segments = token::split(token, self.policy.token_bytes_max)?;
-        let header = header::read(header_buffer.decode(segments.header)?, seen)?;
-        let signature = signature_buffer.decode(segments.signature)?;
-        let ring = self.keys.load();
-        check_signature(
-            candidates(ring, header.algorithm, header.kid, kid_buffer)?,
-            segments.signed,
-            signature,
-        )?;
-
-        let json = claims_buffer.decode(segments.claims)?;
+        let keep = match self.check_signature(token, &segments, now_s)? {
+            Signature::Remembered(hit) => return Ok(self.remembered(&hit)),
+            Signature::Checked { keep } => keep,
+        };
+        let Self {
+            policy,
+            user_claim,
+            scratch,
+            tokens,
+            keys,
+            ..
+        } = self;
+        let json = scratch.claims.decode(segments.claims)?;
         let json = str::from_utf8(json).map_err(|_| Refusal::ClaimsMalformed)?;
-        seen.clear();
-        let claims = claims::read(json, &self.user_claim, seen)?;
-        claims.check(&self.policy, now_s)?;
-        Ok(Verified {
-            user: claims.user.map(|user| user.resolve(user_buffer)),
+        let claims = claims::read(json, user_claim, &mut scratch.seen)?;
+        claims.check(policy, now_s)?;
+        let verified = Verified {
+            user: claims.user.map(|user| user.resolve(&mut scratch.user)),
             expires_at_s: claims.expires_at_s,
             claims: json,
-        })
+        };
+        if let Some(tokens) = tokens.as_mut().filter(|_| keep) {
+            let entry = Entry {
+                generation: keys.load().generation(),
+                good: claims.good(policy),
+                verified,
+            };
+            tokens.insert(token, &entry);
+        }
+        Ok(verified)
     }
+
+    /// What `token` holds behind its header, if the signature is good: bytes that need not be claims. Nothing is
+    /// remembered.
+    ///
+    /// # Errors
+    /// The first rule about anything but claims that it breaks; see the table of the [module](self).
+    pub fn verify_signature(&mut self, token: &[u8]) -> Result<&[u8], Refusal> {
+        let segments = token::split(token, self.policy.token_bytes_max)?;
+        self.check_signature_by_header(&segments, None)?;
+        self.scratch.claims.decode(segments.claims)
+    }
+
+    /// Who signed `token`, unless it is remembered whole?
+    #[inline]
+    fn check_signature(
+        &mut self,
+        token: &[u8],
+        segments: &Segments<'_>,
+        now_s: u64,
+    ) -> Result<Signature, Refusal> {
+        let ring: &Ring = self.keys.load();
+        let Some(known) = self.headers.find(segments.header, ring) else {
+            return self.check_signature_by_header(segments, None);
+        };
+        let mut keep = false;
+        if let Some(tokens) = &mut self.tokens
+            && known.key.is_public()
+        {
+            keep = true;
+            if let Some(found) = tokens.find(token, ring.generation(), now_s) {
+                return found.map(Signature::Remembered);
+            }
+        }
+        let signature = self.scratch.signature.decode(segments.signature)?;
+        if known.key.verify(segments.signed, signature) {
+            return Ok(Signature::Checked { keep });
+        }
+        if known.only {
+            return Err(Refusal::SignatureInvalid);
+        }
+        let tried = Arc::clone(&known.key);
+        self.check_signature_by_header(segments, Some(&tried))
+    }
+
+    /// The same by what the header says, which is remembered if a key answers for it. `tried` is a key that did
+    /// not.
+    fn check_signature_by_header(
+        &mut self,
+        segments: &Segments<'_>,
+        tried: Option<&Arc<Key>>,
+    ) -> Result<Signature, Refusal> {
+        let Self {
+            keys,
+            headers,
+            tokens,
+            scratch,
+            ..
+        } = self;
+        scratch.seen.clear();
+        let header = header::read(scratch.header.decode(segments.header)?, &mut scratch.seen)?;
+        let signature = scratch.signature.decode(segments.signature)?;
+        let ring: &Ring = keys.load();
+        let (candidates, only) = candidates(ring, header.algorithm, header.kid, &mut scratch.kid)?;
+        let key = candidates
+            .filter(|key| tried.is_none_or(|tried| !Arc::ptr_eq(key, tried)))
+            .find(|key| key.verify(segments.signed, signature))
+            .ok_or(Refusal::SignatureInvalid)?;
+        headers.learn(segments.header, ring, key, only);
+        let keep = tokens.is_some() && key.is_public();
+        Ok(Signature::Checked { keep })
+    }
+
+    fn remembered(&self, hit: &Hit) -> Verified<'_> {
+        let text = |place| {
+            self.tokens
+                .as_ref()
+                .map_or("", |tokens| tokens.text(place))
+        };
+        Verified {
+            user: hit.user.as_ref().map(text),
+            expires_at_s: hit.expires_at_s,
+            claims: text(&hit.claims),
+        }
+    }
+}
+
+/// How a signature was found to be good.
+enum Signature {
+    /// The whole token was judged before, and its verdict stands.
+    Remembered(Hit),
+    /// By a key; `keep`: the token is worth being remembered, should its claims be good too.
+    Checked { keep: bool },
 }
 
 impl Scratch {
@@ -160,49 +279,39 @@ impl Scratch {
             claims: Buffer::new(token_bytes_max),
             signature: Buffer::new(token_bytes_max),
             seen: Seen::new(),
-            kid: String::new(),
-            user: String::new(),
+            kid: String::with_capacity(token_bytes_max),
+            user: String::with_capacity(token_bytes_max),
         }
     }
 }
 
-/// The keys that may have signed: the one that `kid` names, or all that are pinned to the algorithm.
+/// The keys that may have signed, and whether there is but one: the one that `kid` names, or all that are pinned to
+/// the algorithm.
 fn candidates<'r>(
     ring: &'r Ring,
     algorithm: Algorithm,
     kid: Option<Text<'_>>,
     buffer: &mut String,
-) -> Result<impl Iterator<Item = &'r Key>, Refusal> {
+) -> Result<(impl Iterator<Item = &'r Arc<Key>>, bool), Refusal> {
     if ring.is_empty() {
         return Err(Refusal::UnknownKey);
     }
-    let (one, many) = match kid {
+    let (one, many, count) = match kid {
         Some(kid) => {
             let key = ring.named(kid.resolve(buffer)).ok_or(Refusal::UnknownKey)?;
             if key.algorithm() != algorithm {
                 return Err(Refusal::AlgorithmMismatch);
             }
-            (Some(key), None)
+            (Some(key), None, 1)
         }
         None => match ring.pinned_to(algorithm).take(KEYS_TRIED_MAX + 1).count() {
             0 => return Err(Refusal::AlgorithmMismatch),
-            1..=KEYS_TRIED_MAX => (None, Some(ring.pinned_to(algorithm))),
+            count @ 1..=KEYS_TRIED_MAX => (None, Some(ring.pinned_to(algorithm)), count),
             _ => return Err(Refusal::AmbiguousKey),
         },
     };
-    Ok(one.into_iter().chain(many.into_iter().flatten()))
-}
-
-fn check_signature<'r>(
-    mut keys: impl Iterator<Item = &'r Key>,
-    signed: &[u8],
-    signature: &[u8],
-) -> Result<(), Refusal> {
-    if keys.any(|key| key.verify(signed, signature)) {
-        Ok(())
-    } else {
-        Err(Refusal::SignatureInvalid)
-    }
+    let keys = one.into_iter().chain(many.into_iter().flatten());
+    Ok((keys, count == 1))
 }
 
 #[cfg(test)]

@@ -53,6 +53,13 @@ impl ClaimPath {
         &self.whole
     }
 
+    /// May the member `name` of the claims be where this path leads, or where it begins?
+    #[inline]
+    pub(super) fn begins_with(&self, name: &[u8]) -> bool {
+        self.whole.as_bytes() == name
+            || self.steps.first().is_some_and(|first| first.as_bytes() == name)
+    }
+
     /// The first step and those that follow it; without dots nothing follows.
     pub(super) fn steps(&self) -> Option<(&str, &[String])> {
         let (first, rest) = self.steps.split_first()?;

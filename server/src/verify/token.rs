@@ -1,6 +1,7 @@
 //! The three segments of a token and their encoding.
 
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+use memchr::{memchr, memrchr};
 
 use super::Refusal;
 
@@ -21,6 +22,7 @@ pub(super) struct Segments<'t> {
 ///
 /// # Errors
 /// [`Refusal::Missing`], [`Refusal::TooLong`] or [`Refusal::Malformed`].
+#[inline]
 pub(super) fn split(token: &[u8], bytes_max: usize) -> Result<Segments<'_>, Refusal> {
     if token.is_empty() {
         return Err(Refusal::Missing);
@@ -29,14 +31,15 @@ pub(super) fn split(token: &[u8], bytes_max: usize) -> Result<Segments<'_>, Refu
         return Err(Refusal::TooLong);
     }
     cut(token)
-        .filter(|segments| !segments.claims.contains(&b'.'))
+        .filter(|segments| memchr(b'.', segments.claims).is_none())
         .ok_or(Refusal::Malformed)
 }
 
 /// At the first dot and at the last, which are two.
+#[inline]
 fn cut(token: &[u8]) -> Option<Segments<'_>> {
-    let first = token.iter().position(|byte| *byte == b'.')?;
-    let last = token.iter().rposition(|byte| *byte == b'.')?;
+    let first = memchr(b'.', token)?;
+    let last = memrchr(b'.', token)?;
     Some(Segments {
         header: token.get(..first)?,
         claims: token.get(first + 1..last)?,
@@ -64,6 +67,7 @@ impl Buffer {
     ///
     /// # Errors
     /// [`Refusal::EncodingInvalid`]; a segment that is too long for the buffer counts as such.
+    #[inline]
     pub(super) fn decode(&mut self, segment: &[u8]) -> Result<&[u8], Refusal> {
         if URL_SAFE_NO_PAD.estimated_decoded_length(segment.len()) > self.bytes.len() {
             return Err(Refusal::EncodingInvalid);

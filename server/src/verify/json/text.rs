@@ -13,6 +13,11 @@ impl<'t> Text<'t> {
         Self { raw, escaped }
     }
 
+    /// A string without escapes.
+    pub(in super::super) fn plain(text: &'t str) -> Self {
+        Self::new(text, false)
+    }
+
     pub(super) fn raw(&self) -> &'t str {
         self.raw
     }

@@ -1,0 +1,87 @@
+//! HMAC with SHA-2 (RFC 2104; RFC 7518 section 3.2) from a state that has taken its key already.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::{Sha256, Sha384, Sha512};
+
+use super::Algorithm;
+
+/// The states after the inner and the outer pad; a message costs a copy of them and its own blocks.
+pub(super) enum Mac {
+    Sha256(Hmac<Sha256>),
+    Sha384(Hmac<Sha384>),
+    Sha512(Hmac<Sha512>),
+}
+
+impl Mac {
+    /// The state for `secret`, or none where `algorithm` is no HMAC.
+    pub(super) fn new(secret: &[u8], algorithm: Algorithm) -> Option<Self> {
+        // HMAC takes keys of any length: longer ones are hashed first.
+        match algorithm {
+            Algorithm::HS256 => Hmac::new_from_slice(secret).ok().map(Self::Sha256),
+            Algorithm::HS384 => Hmac::new_from_slice(secret).ok().map(Self::Sha384),
+            Algorithm::HS512 => Hmac::new_from_slice(secret).ok().map(Self::Sha512),
+            _ => None,
+        }
+    }
+
+    /// Is `tag`, whole, the MAC of `message`? Compared in constant time.
+    #[inline]
+    pub(super) fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+        let checked = match self {
+            Self::Sha256(state) => state.clone().chain_update(message).verify_slice(tag),
+            Self::Sha384(state) => state.clone().chain_update(message).verify_slice(tag),
+            Self::Sha512(state) => state.clone().chain_update(message).verify_slice(tag),
+        };
+        checked.is_ok()
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Mac(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::hmac as independent;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn no_other_algorithm_has_a_mac() {
+        for algorithm in Algorithm::ALL {
+            let is_hmac = algorithm.as_str().starts_with("HS");
+            assert_eq!(Mac::new(b"secret", algorithm).is_some(), is_hmac);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_mac_is_that_of_another_library(
+            secret in proptest::collection::vec(any::<u8>(), 1..300),
+            message in proptest::collection::vec(any::<u8>(), 0..600),
+            changed in any::<prop::sample::Index>(),
+        ) {
+            for (algorithm, digest) in [
+                (Algorithm::HS256, independent::HMAC_SHA256),
+                (Algorithm::HS384, independent::HMAC_SHA384),
+                (Algorithm::HS512, independent::HMAC_SHA512),
+            ] {
+                let key = independent::Key::new(digest, &secret);
+                let tag = independent::sign(&key, &message);
+                let mac = Mac::new(&secret, algorithm).unwrap();
+                prop_assert!(mac.verify(&message, tag.as_ref()));
+
+                let mut other = tag.as_ref().to_vec();
+                other[changed.index(tag.as_ref().len())] ^= 1;
+                prop_assert!(!mac.verify(&message, &other), "one bit");
+                prop_assert!(!mac.verify(&message, &tag.as_ref()[1..]), "cut");
+                prop_assert!(!mac.verify(&message, &[tag.as_ref(), b"\0"].concat()), "longer");
+            }
+        }
+    }
+}
