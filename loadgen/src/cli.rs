@@ -39,7 +39,7 @@ pub enum Command {
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RunArgs {
-    /// A file with the flags' names as keys; flags go before it
+    /// A file with the flags' names as keys; a flag wins over its key
     #[arg(value_name = "SCENARIO.toml")]
     #[serde(skip)]
     pub scenario: Option<PathBuf>,

@@ -61,6 +61,11 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
                     Supply::Ready(token_of_each(&service, sessions, &mut recorder).await?)
                 }
                 TokenPer::Connection => {
+                    // One on trial, thrown away: an endpoint that hands out none is told before the run, not by
+                    // as many failures as there are arrivals.
+                    if let Some(session) = sessions.first() {
+                        service.token(session).await.0?;
+                    }
                     open_counter(scenario.workers, Maker::Login(service, sessions))
                 }
             }

@@ -115,6 +115,101 @@ async fn each_ticket_is_answered_once_at_the_desk_of_its_shard() {
     }
 }
 
+/// A service that gives every request the same answer.
+async fn answers(answer: &'static str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                while socket.read(&mut head).await.is_ok_and(|length| length > 0) {
+                    let length = answer.len();
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    let _peer_gone = socket.write_all((head + answer).as_bytes()).await;
+                }
+            });
+        }
+    });
+    format!("http://{addr}/token")
+}
+
+fn logging_in(token_url: &str, per: TokenPer) -> Scenario {
+    scenario(RunArgs {
+        target: "http://127.0.0.1:1".parse().ok(),
+        login_url: token_url.parse().ok(),
+        token_url: token_url.parse().ok(),
+        token_per: Some(per),
+        user: vec!["ann:x".parse().unwrap(), "bob:x".parse().unwrap()],
+        ..RunArgs::default()
+    })
+}
+
+#[tokio::test]
+async fn an_endpoint_without_tokens_is_told_before_the_run() {
+    let url = answers("<!doctype html>").await;
+    for per in [TokenPer::User, TokenPer::Connection] {
+        let error = prepare(&logging_in(&url, per))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("token of user ann at http://127.0.0.1:"),
+            "{error}"
+        );
+        assert!(error.contains("<!doctype html>"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn logins_and_tokens_before_the_run_are_timed() {
+    use crate::recorder::Metric;
+
+    let url = answers("\"a.b.c\"").await;
+    for (per, tokens) in [(TokenPer::User, 2), (TokenPer::Connection, 0)] {
+        let prepared = prepare(&logging_in(&url, per)).await.unwrap();
+        let count = |phase| {
+            let metric = Metric::Phase(phase);
+            prepared
+                .recorder
+                .latency(metric, Outcome::Established)
+                .count()
+        };
+        assert_eq!(
+            (count(Phase::Login), count(Phase::Token)),
+            (2, tokens),
+            "{per:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_a_run_come_from_the_users_session() {
+    let url = answers("\"a.b.c\"").await;
+    let prepared = prepare(&logging_in(&url, TokenPer::Connection))
+        .await
+        .unwrap();
+    let Supply::OnDemand(requests) = prepared.supply else {
+        panic!("one for each connection is had when it is due");
+    };
+    let desk = connect(&requests, 0);
+    let ticket = Ticket {
+        shard: 0,
+        number: 7,
+    };
+    requests.ask(ticket).unwrap();
+    let answer = tokio::task::spawn_blocking(move || desk.recv().unwrap())
+        .await
+        .unwrap();
+    assert_eq!((answer.number, answer.result.as_deref()), (7, Ok("a.b.c")));
+    assert!(
+        answer.token_ns.is_some_and(|ns| ns > 0),
+        "the request is timed"
+    );
+}
+
 #[test]
 fn a_full_queue_is_told_at_once() {
     let (requests, service) = Requests::open(1);
