@@ -55,6 +55,8 @@ pub const MADE_USERS: usize = 100;
 
 /// The variable that the secret travels in.
 const SECRET_VARIABLE: &str = "GATECRASH_EMBEDDED_SECRET";
+/// How much the children log: what goes wrong, unless it was asked for otherwise. The end of it is shown where one dies.
+const LOG_VARIABLE: &str = "RUST_LOG";
 /// The origin whose pages may use cookies: the frontend's own is not known when the gate starts, and a load generator
 /// may claim any.
 const ORIGIN: &str = "http://gatecrash.localhost";
@@ -81,6 +83,9 @@ impl Embedded {
             let mut command = Command::new(program);
             let secret = OsString::from_vec(plan.secret.expose().to_vec());
             command.env(SECRET_VARIABLE, secret);
+            if std::env::var_os(LOG_VARIABLE).is_none() {
+                command.env(LOG_VARIABLE, "warn");
+            }
             command.args([
                 "serve",
                 "--role",
