@@ -1,7 +1,7 @@
 //! The machine that the load comes from: what it is, what it allows, and how its processors are shared out.
 
-use std::{fs, io};
 use std::time::Duration;
+use std::{fs, io};
 
 use reports::schema;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
