@@ -1,6 +1,7 @@
-//! Engine.IO packets over WebSocket, versions 3 and 4 (engine.io-protocol).
+//! Engine.IO packets over WebSocket and long-polling, versions 3 and 4 (engine.io-protocol).
 //!
-//! A text frame carries one packet, its type the first character. The versions differ in who pings (3: the client,
+//! A text frame carries one packet, its type the first character; a polling [payload](Payload) carries several. The
+//! versions differ in who pings (3: the client,
 //! 4: the server), in binary messages ([`decode_binary`]) and in one member of the open packet ([`Open`]).
 //!
 //! ```
@@ -12,9 +13,12 @@
 //! assert_eq!(Packet::decode("2probe"), Ok(Packet::Ping("probe")));
 //! ```
 
+mod payload;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::error::PacketError;
+pub use payload::{Form, Item, Payload, decode_payload, encode_payload};
 
 /// The version of the protocol, the value of `EIO` in the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -128,6 +128,15 @@ pub enum PacketError {
     /// The first byte is not the type of a packet.
     #[error("the peer sent a packet of the unknown type {0:#04x}")]
     UnknownType(u8),
+    /// The length in front of a packet of a polling payload is missing, no number, or not that of what follows.
+    #[error("the peer's payload has a packet whose length is wrong")]
+    BadLength,
+    /// Text that is not UTF-8.
+    #[error("the peer's payload has text that is not UTF-8")]
+    NotUtf8,
+    /// A binary message of a text payload that is not base64.
+    #[error("the peer's payload has a binary message that is not base64")]
+    NotBase64,
     /// A binary packet's attachment count is missing, no number, or above
     /// [`ATTACHMENTS_MAX`](crate::socketio::ATTACHMENTS_MAX).
     #[error(

@@ -1,8 +1,10 @@
-//! Engine.IO packets: text, binary, and the JSON of the open packet.
+//! Engine.IO packets: text, binary, polling payloads, and the JSON of the open packet.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wire::engineio::{Open, Packet, Version, decode_binary, encode_binary};
+use wire::engineio::{
+    Form, Open, Packet, Version, decode_binary, decode_payload, encode_binary, encode_payload,
+};
 
 fuzz_target!(|input: &[u8]| {
     for version in [Version::V3, Version::V4] {
@@ -10,6 +12,15 @@ fuzz_target!(|input: &[u8]| {
             let mut written = Vec::new();
             encode_binary(version, payload, &mut written);
             assert_eq!(written, input);
+        }
+        for form in [Form::Text, Form::Binary] {
+            let read: Result<Vec<_>, _> = decode_payload(version, form, input).collect();
+            if let Ok(items) = read {
+                let mut written = Vec::new();
+                let form = encode_payload(version, &items, form, &mut written);
+                let again: Result<Vec<_>, _> = decode_payload(version, form, &written).collect();
+                assert_eq!(again, Ok(items));
+            }
         }
     }
     let Ok(text) = std::str::from_utf8(input) else {

@@ -1,7 +1,9 @@
 //! Engine.IO and Socket.IO packets: what is written is read back, and any text is answered.
 
 use proptest::prelude::*;
-use wire::engineio::{self, Open, Version, decode_binary, encode_binary};
+use wire::engineio::{
+    self, Form, Item, Open, Version, decode_binary, decode_payload, encode_binary, encode_payload,
+};
 use wire::socketio::{self, ATTACHMENTS_MAX, Kind};
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -126,4 +128,46 @@ proptest! {
         let _ = engineio::Packet::decode(&text);
         let _ = Open::decode(&text);
     }
+
+    #[test]
+    fn a_payload_is_read_back(
+        items in prop::collection::vec(item(), 1..6),
+        v3 in any::<bool>(),
+        binary in any::<bool>(),
+    ) {
+        let version = if v3 { Version::V3 } else { Version::V4 };
+        let allowed = if binary { Form::Binary } else { Form::Text };
+        let mut out = Vec::new();
+        let form = encode_payload(version, &items, allowed, &mut out);
+        let read: Result<Vec<_>, _> = decode_payload(version, form, &out).collect();
+        prop_assert_eq!(read, Ok(items));
+    }
+
+    /// Bytes near enough to a payload to get past their first length.
+    #[test]
+    fn any_payload_is_answered(
+        body in prop_oneof![
+            any::<Vec<u8>>(),
+            "([0-9]{0,2}:[0-6b]?[a-z4=\u{20ac}\u{1e}]{0,4}){0,4}".prop_map(String::into_bytes),
+            prop::collection::vec(prop::sample::select(vec![0, 1, 2, 4, 255, b'4', b'a']), 0..12),
+        ],
+    ) {
+        for (version, form) in [
+            (Version::V4, Form::Text),
+            (Version::V4, Form::Binary),
+            (Version::V3, Form::Text),
+            (Version::V3, Form::Binary),
+        ] {
+            let packets = decode_payload(version, form, &body).count();
+            prop_assert!((1..=body.len() + 1).contains(&packets), "never none, never without end");
+        }
+    }
+}
+
+/// A packet as it may stand in any payload: never empty, without version 4's separator, no text that reads as base64.
+fn item() -> impl Strategy<Value = Item<'static>> {
+    prop_oneof![
+        "[0-6][^\u{1e}]{0,10}".prop_map(|text| Item::Text(text.into())),
+        any::<Vec<u8>>().prop_map(|bytes| Item::Binary(bytes.into())),
+    ]
 }
