@@ -40,7 +40,7 @@ pub struct Tick {
     pub failed: u64,
     /// Arrivals under way.
     pub in_flight: u64,
-    /// Sockets held now.
+    /// The most sockets held at once in the last second.
     pub held: u64,
     /// Arrivals established in the last second.
     pub established_last_s: u64,

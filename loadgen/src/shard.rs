@@ -75,7 +75,7 @@ pub struct Interval {
     pub second: u64,
     /// What was recorded in it.
     pub recorder: Box<Recorder>,
-    /// Sockets let in and open at its end.
+    /// The most sockets let in and open at once in it.
     pub held: u64,
     /// Handshakes under way at its end.
     pub in_flight: u32,

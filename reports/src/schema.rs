@@ -230,7 +230,7 @@ pub struct Interval {
     pub refused_expected: u64,
     /// Arrivals that ended in it any other way.
     pub failed: u64,
-    /// Sockets open at its end.
+    /// The most sockets open at once in it, added up over the shards.
     pub held: u64,
     /// Echoes answered in it.
     pub echoes: u64,

@@ -143,6 +143,7 @@ impl Engine {
         self.stamp(socket, |flight| flight.authenticated_ns = Some(now_ns));
         self.in_flight -= 1;
         self.held += 1;
+        self.reporter.held(self.held);
     }
 
     /// The verdict: accepted. From the authenticated instant on it is held.

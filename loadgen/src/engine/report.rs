@@ -21,6 +21,8 @@ pub struct Reporter {
     started: u64,
     first_start_ns: Option<u64>,
     last_end_ns: Option<u64>,
+    /// The most sockets held at once since the running interval began.
+    held_max: u64,
     /// The thread's processor time at T0, and when its last handshake had ended.
     cpu_begin_ns: Option<u64>,
     cpu_end_ns: Option<u64>,
@@ -37,6 +39,7 @@ impl Reporter {
             started: 0,
             first_start_ns: None,
             last_end_ns: None,
+            held_max: 0,
             cpu_begin_ns: None,
             cpu_end_ns: None,
             decided: false,
@@ -52,6 +55,11 @@ impl Reporter {
     pub fn handshake(&mut self, started_ns: u64, end_ns: u64) {
         self.first_start_ns = Some(self.first_start_ns.unwrap_or(u64::MAX).min(started_ns));
         self.last_end_ns = self.last_end_ns.max(Some(end_ns));
+    }
+
+    /// So many sockets are held now.
+    pub fn held(&mut self, held: u64) {
+        self.held_max = self.held_max.max(held);
     }
 
     /// No handshake of this shard is under way any more, and none will be.
@@ -108,11 +116,12 @@ impl Reporter {
         let recorder = Box::new(recorder.take());
         self.planned += recorder.counters.planned;
         self.started += recorder.counters.started;
+        let held_max = std::mem::replace(&mut self.held_max, held).max(held);
         self.tell(FromShard::Interval(Interval {
             shard: self.shard,
             second,
             recorder,
-            held,
+            held: held_max,
             in_flight,
         }));
     }

@@ -24,7 +24,7 @@ pub fn over_time(result: &RunResult) -> String {
     ) + &latency_over_time(result)
         + &figure(
             "Sockets held",
-            "Open at the end of each second.",
+            "The most that were open at once in each second.",
             &held(result).draw(),
         )
 }
