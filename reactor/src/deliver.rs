@@ -117,24 +117,43 @@ fn deliver<S: Service>(
     bytes: &mut [u8],
 ) {
     let Entry { link, socket } = entry;
+    if link.closing == Closing::Release && !link.doomed {
+        // TLS had more plaintext: it goes along.
+        let mut held = link.take_input();
+        held.extend_from_slice(bytes);
+        return link.keep_input(held);
+    }
+    offer(driver, id, link, bytes, |io, input| {
+        service.received(io, socket, input)
+    });
+}
+
+/// Has `act` use bytes behind those left over from before, and keeps what it leaves over now.
+pub(crate) fn offer(
+    driver: &mut Driver,
+    id: SocketId,
+    link: &mut Link,
+    bytes: &mut [u8],
+    act: impl FnOnce(&mut Io<'_>, &mut [u8]) -> usize,
+) {
     if !link.is_live() {
         return;
     }
     let mut held = link.take_input();
     let mut io = Io::new(driver, link, id);
     let new = if held.is_empty() {
-        let used = service.received(&mut io, socket, bytes);
+        let used = act(&mut io, bytes);
         bytes.get(used..).unwrap_or_default()
     } else {
         held.extend_from_slice(bytes);
-        let used = service.received(&mut io, socket, &mut held);
+        let used = act(&mut io, &mut held);
         held.drain(..used.min(held.len()));
         &[]
     };
-    // Whatever a closing socket has left over will never be offered again.
-    if link.is_live() {
+    // Whatever a closing socket has left over will never be offered again, but by another shard.
+    if link.is_live() || link.closing == Closing::Release {
         held.extend_from_slice(new);
-        if held.len() > driver.options.input_bytes_max {
+        if link.is_live() && held.len() > driver.options.input_bytes_max {
             driver.doom(id, link, Closed::InputTooLong);
         }
         link.keep_input(held);

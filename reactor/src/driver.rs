@@ -140,7 +140,7 @@ impl Driver {
     /// Makes the epoll set watch a socket for what it waits for.
     pub(crate) fn watch(&mut self, id: SocketId, link: &mut Link) -> io::Result<()> {
         let wanted = link.wanted(self.options.output_bytes_max / 4);
-        let data = EventData::new_u64(id.to_event_data());
+        let data = EventData::new_u64(id.to_bits());
         match link.watched() {
             Some(watched) if watched == wanted => return Ok(()),
             Some(_) => epoll::modify(&self.epoll, &link.fd, data, wanted)?,
@@ -148,6 +148,14 @@ impl Driver {
         }
         link.set_watched(wanted);
         Ok(())
+    }
+
+    /// Stops watching a socket that stays open.
+    pub(crate) fn forget(&self, link: &Link) {
+        if link.watched().is_some() {
+            // It fails only for a descriptor that is not in the set, which is what is wanted.
+            let _ = epoll::delete(&self.epoll, &link.fd);
+        }
     }
 
     fn carry_out(&mut self, id: SocketId, link: &mut Link) -> Result<(), Closed> {
@@ -163,6 +171,9 @@ impl Driver {
             _ => {}
         }
         self.send_out(link)?;
+        if link.closing == Closing::Release {
+            return Err(Closed::Local);
+        }
         if link.unsent_bytes() > self.options.output_bytes_max {
             // A reset lets the kernel forget the bytes that this peer does not take.
             reset_on_close(link);

@@ -71,6 +71,12 @@ impl Io<'_> {
         self.link.closing = Closing::Reset;
     }
 
+    /// Takes the socket out of this shard, open, with the input that is not used and the output that is not sent yet:
+    /// [`Service::released`](crate::Service::released) gets it once the callback has returned.
+    pub fn release(&mut self) {
+        self.end(Closing::Release);
+    }
+
     fn end(&mut self, closing: Closing) {
         if self.link.closing == Closing::No {
             self.link.closing = closing;

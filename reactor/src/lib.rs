@@ -35,5 +35,5 @@ pub use pacing::Clock;
 pub use service::{Closed, Next, Service};
 pub use shard::{Options, Shard, TimeSource};
 pub use slab::SocketId;
-pub use sockets::Sockets;
+pub use sockets::{Loose, Sockets};
 pub use waker::Waker;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::io::Io;
 use crate::slab::SocketId;
-use crate::sockets::Sockets;
+use crate::sockets::{Loose, Sockets};
 
 /// A shard's program: callbacks over its sockets, run on the shard's thread, one at a time.
 ///
@@ -48,6 +48,11 @@ pub trait Service {
     /// The socket is gone, whoever closed it: the last call for it, made exactly once for each socket that `accepted`
     /// returned or that [`Sockets::connect`] took, also when the shard stops.
     fn closed(&mut self, now_ns: u64, id: SocketId, socket: Self::Socket, why: Closed);
+
+    /// The socket has left the shard by [`Io::release`], in place of a call of `closed`. Dropping it closes it.
+    fn released(&mut self, loose: Loose, socket: Self::Socket) {
+        let _ = (loose, socket);
+    }
 
     /// Once per turn of the loop, after its events and deadlines: mailboxes, new connections, draining. It also comes
     /// first of all, before the first wait. It must be cheap when there is nothing to do.

@@ -14,7 +14,7 @@ use crate::listen::{Accepted, Listeners};
 use crate::pacing::{Clock, EVENTS_MAX, Plan, give_up_timer_slack};
 use crate::service::{Closed, Next, Service};
 use crate::slab::{Closing, Link, SocketId, Stage, Table};
-use crate::sockets::Sockets;
+use crate::sockets::{Loose, Sockets};
 use crate::tls::Tls;
 use crate::waker::Waker;
 
@@ -171,7 +171,7 @@ impl<S: Service> Shard<S> {
         if let Some(place) = self.listeners.at(data) {
             return self.accept(place);
         }
-        self.serve_socket(SocketId::from_event_data(data), event.flags);
+        self.serve_socket(SocketId::from_bits(data), event.flags);
         Ok(())
     }
 
@@ -291,6 +291,12 @@ impl<S: Service> Shard<S> {
         while let Some((id, why)) = self.driver.take_doomed() {
             if let Some(entry) = self.table.remove(id) {
                 self.driver.wheel.cancel(id.index);
+                if entry.link.closing == Closing::Release && why == Closed::Local {
+                    self.driver.forget(&entry.link);
+                    let loose = Loose::new(entry.link);
+                    self.service.released(loose, entry.socket);
+                    continue;
+                }
                 // close(2) also takes the descriptor out of the epoll set.
                 drop(entry.link);
                 self.service

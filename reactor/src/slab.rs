@@ -17,15 +17,17 @@ pub struct SocketId {
 }
 
 impl SocketId {
-    /// What epoll carries with each event of this socket.
-    pub(crate) fn to_event_data(self) -> u64 {
+    /// The name as a number: what epoll carries with each event of this socket, and what a program may keep that is
+    /// to know nothing of sockets.
+    pub fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    pub(crate) fn from_event_data(data: u64) -> Self {
+    /// The name behind such a number. One that never was a name is the name of no socket.
+    pub fn from_bits(bits: u64) -> Self {
         Self {
-            index: data as u32,
-            generation: (data >> 32) as u32,
+            index: bits as u32,
+            generation: (bits >> 32) as u32,
         }
     }
 }
@@ -79,6 +81,8 @@ pub(crate) enum Closing {
     Discard,
     /// RST at once.
     Reset,
+    /// Send what the socket takes, then leave the shard, open.
+    Release,
 }
 
 #[derive(Default)]
@@ -171,6 +175,15 @@ impl Link {
             doomed: false,
             extra,
         }
+    }
+
+    /// Makes it the socket of another shard, which has not watched it yet.
+    pub(crate) fn renew(&mut self, id: SocketId) {
+        self.generation = id.generation;
+        self.closing = Closing::No;
+        self.watched = None;
+        self.leaving = false;
+        self.doomed = false;
     }
 
     /// Whether callbacks may still be made.
@@ -309,8 +322,8 @@ mod tests {
         assert!(table.remove(old).is_none());
         assert_eq!(table.get_mut(new).map(|entry| entry.socket), Some(2));
         assert_eq!(table.len(), 1);
-        let data = new.to_event_data();
-        assert_eq!(SocketId::from_event_data(data), new);
+        let data = new.to_bits();
+        assert_eq!(SocketId::from_bits(data), new);
     }
 
     #[test]

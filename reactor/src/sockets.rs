@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::connect::{self, Connect};
+use crate::deliver::offer;
 use crate::driver::Driver;
 use crate::io::Io;
 use crate::listen::Listeners;
@@ -14,6 +15,18 @@ pub struct Sockets<'a, T> {
     table: &'a mut Table<T>,
     driver: &'a mut Driver,
     listeners: &'a mut Listeners,
+}
+
+/// An open socket between two shards: its descriptor, its TLS, its input that was not used and its output that was not
+/// sent. [`Io::release`] lets go of one, [`Sockets::adopt`] takes it in.
+pub struct Loose {
+    link: Link,
+}
+
+impl Loose {
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link }
+    }
 }
 
 impl<'a, T> Sockets<'a, T> {
@@ -81,6 +94,45 @@ impl<T> Sockets<'_, T> {
             self.driver.set_deadline_ns(id, at_ns);
         }
         Ok(id)
+    }
+
+    /// Takes in a socket that another shard has released. Whether input came along is for
+    /// [`Sockets::with_input`] to tell: what has arrived since is reported as ever.
+    ///
+    /// Fails, giving the state back, when memory for watching it is short.
+    pub fn adopt(&mut self, loose: Loose, socket: T) -> Result<SocketId, (io::Error, T)> {
+        let mut link = loose.link;
+        let id = self.table.next_id();
+        link.renew(id);
+        match self.driver.watch(id, &mut link) {
+            Ok(()) => {
+                self.table.insert(link, socket);
+                Ok(id)
+            }
+            Err(error) => Err((error, socket)),
+        }
+    }
+
+    /// Acts on one socket and the input that it has not used yet, like [`Service::received`](crate::Service::received):
+    /// the answer is how many bytes of it were used. `false`: it is gone, or about to be, and nothing was done.
+    pub fn with_input(
+        &mut self,
+        id: SocketId,
+        act: impl FnOnce(&mut Io<'_>, &mut T, &mut [u8]) -> usize,
+    ) -> bool {
+        let Some(entry) = self.table.get_mut(id) else {
+            return false;
+        };
+        let (link, socket) = (&mut entry.link, &mut entry.socket);
+        if !link.is_live() {
+            return false;
+        }
+        self.driver.stamp();
+        offer(self.driver, id, link, &mut [], |io, input| {
+            act(io, socket, input)
+        });
+        self.driver.settle(id, link);
+        true
     }
 
     /// Acts on one socket. `false`: it is gone, or about to be, and nothing was done.

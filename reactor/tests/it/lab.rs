@@ -7,7 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use reactor::{Clock, Closed, Io, Next, Options, Service, Shard, SocketId, Sockets, Waker, bind};
+use reactor::{
+    Clock, Closed, Io, Loose, Next, Options, Service, Shard, SocketId, Sockets, Waker, bind,
+};
 
 /// How long a test waits for what must happen before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,6 +44,8 @@ pub struct State {
 pub struct Lab {
     pub addr: SocketAddr,
     pub seen: Receiver<Seen>,
+    /// The sockets that the shard has let go of.
+    pub loose: Receiver<Loose>,
     commands: Sender<Command>,
     stop: Sender<()>,
     waker: Waker,
@@ -61,11 +65,13 @@ impl Lab {
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Self {
         let (tell, seen) = channel();
+        let (let_go, loose) = channel();
         let (commands, asked) = channel::<Command>();
         let (stop, stopped) = channel();
         let service = Observed {
             on_input,
             tell,
+            let_go,
             asked,
             stopped,
         };
@@ -83,6 +89,7 @@ impl Lab {
         Self {
             addr,
             seen,
+            loose,
             commands,
             stop,
             waker,
@@ -173,6 +180,7 @@ pub fn reset(stream: TcpStream) {
 struct Observed {
     on_input: OnInput,
     tell: Sender<Seen>,
+    let_go: Sender<Loose>,
     asked: Receiver<Command>,
     stopped: Receiver<()>,
 }
@@ -216,6 +224,10 @@ impl Service for Observed {
 
     fn closed(&mut self, _now_ns: u64, _id: SocketId, _socket: State, why: Closed) {
         self.tell(Seen::Closed(why));
+    }
+
+    fn released(&mut self, loose: Loose, _socket: State) {
+        let _ = self.let_go.send(loose);
     }
 
     fn turn(&mut self, sockets: &mut Sockets<'_, State>) -> Next {

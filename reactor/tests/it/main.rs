@@ -7,5 +7,6 @@ mod deadlines;
 mod input;
 mod lab;
 mod listening;
+mod moving;
 mod output;
 mod tls;

@@ -16,7 +16,7 @@ use crate::lab::{Lab, Seen, State, echo, patient};
 const MUCH_BYTES: usize = 3 << 20;
 
 /// A server's configuration with a certificate for `localhost`, and a client's that trusts it.
-fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = CertificateDer::from(made.cert);
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -40,7 +40,7 @@ fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn localhost() -> ServerName<'static> {
+pub fn localhost() -> ServerName<'static> {
     ServerName::try_from("localhost").unwrap()
 }
 
