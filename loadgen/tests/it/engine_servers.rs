@@ -71,10 +71,15 @@ pub enum Said {
 }
 
 impl<S: Read + Write> WebSocket<S> {
-    /// Grants the upgrade. `None`: the client has left, or asked for something else.
+    /// Reads the request and grants the upgrade. `None`: the client has left, or asked for something else.
     pub fn accept(mut stream: S) -> Option<Self> {
         let head = read_head(&mut stream);
-        let key = RequestHead::parse(&head)
+        Self::grant(stream, &head)
+    }
+
+    /// Grants the upgrade that `head` asks for.
+    pub fn grant(mut stream: S, head: &[u8]) -> Option<Self> {
+        let key = RequestHead::parse(head)
             .ok()??
             .header("sec-websocket-key")?
             .to_owned();
@@ -164,6 +169,21 @@ pub fn accept_socketio(stream: TcpStream) -> Option<WebSocket<TcpStream>> {
         _ => return None,
     }
     Some(socket)
+}
+
+/// A server whose connections each tell what they heard.
+pub fn listening(
+    accept: impl Fn(TcpStream) -> Option<WebSocket<TcpStream>> + Send + Sync + 'static,
+) -> (SocketAddr, Arc<Mutex<Vec<Vec<Said>>>>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let all = heard.clone();
+    let addr = serve(move |stream| {
+        if let Some(mut socket) = accept(stream) {
+            let said = socket.hear_all();
+            all.lock().unwrap().push(said);
+        }
+    });
+    (addr, heard)
 }
 
 /// Counts, and lets threads wait for a count.

@@ -4,4 +4,6 @@ mod engine;
 mod engine_driver;
 mod engine_failures;
 mod engine_servers;
+mod engine_sockets;
 mod engine_tls;
+mod engine_tokens;

@@ -1,0 +1,141 @@
+//! Tokens that are asked for when their arrival is due.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
+use gatecrash::recorder::{Metric, Part};
+use gatecrash::scenario::{
+    LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TokenPer, TokenPlan, TokenSource, User,
+};
+use gatecrash::tokens::{Supply, prepare};
+
+use crate::engine_driver::{open, scenario, start, target};
+use crate::engine_servers::{WebSocket, answering, listening, read_head, serve};
+
+/// What a token service answers.
+const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\
+    Connection: close\r\n\r\n\"a.b.c\"";
+
+/// A scenario whose tokens are asked for when their arrival is due.
+fn on_demand(connections: u64, source: TokenSource) -> Scenario {
+    Scenario {
+        users: vec![User {
+            name: "gonzalo".into(),
+            password: Secret::new(*b"password"),
+        }],
+        tokens: TokenPlan {
+            source,
+            per: TokenPer::Connection,
+        },
+        ..scenario(connections)
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn token_service(addr: SocketAddr) -> TokenSource {
+    TokenSource::Login(LoginPlan {
+        login_url: None,
+        method: LoginMethod::Basic,
+        token_url: format!("http://{addr}/token").parse().unwrap(),
+        token_json_pointer: String::new(),
+    })
+}
+
+#[test]
+fn minted_tokens_come_when_they_are_due() {
+    let runtime = runtime();
+    let (addr, _) = listening(WebSocket::accept);
+    let plan = MintPlan::with_secret(&Secret::new(*b"0123456789abcdef0123456789abcdef"), None);
+    let scenario = on_demand(25, TokenSource::Mint(plan.unwrap()));
+    let prepared = runtime.block_on(prepare(&scenario)).unwrap();
+    let seen = start(scenario, target(addr), prepared.supply).finish();
+    seen.assert_outcomes(&[(Outcome::Established, 25)], "minted");
+    let token = Metric::Phase(Phase::Token);
+    assert_eq!(
+        seen.recorder.latency(token, Outcome::Established).count(),
+        0,
+        "no HTTP for it"
+    );
+}
+
+#[test]
+fn the_time_of_a_token_is_its_own_and_not_the_handshakes() {
+    const SLOW: Duration = Duration::from_millis(300);
+    let runtime = runtime();
+    let (addr, _) = listening(WebSocket::accept);
+    // The slow token service is what is tested here: its slowness must not show in the handshake.
+    let tokens = serve(|mut stream| {
+        read_head(&mut stream);
+        std::thread::sleep(SLOW);
+        let _ = stream.write_all(TOKEN.as_bytes());
+    });
+    let scenario = on_demand(10, token_service(tokens));
+    let prepared = runtime.block_on(prepare(&scenario)).unwrap();
+    let seen = start(scenario, target(addr), prepared.supply).finish();
+    seen.assert_outcomes(&[(Outcome::Established, 10)], "late, but in");
+    let least_ns = |metric| {
+        seen.recorder
+            .latency(metric, Outcome::Established)
+            .quantile_ns(0.0)
+    };
+    assert!(least_ns(Metric::Phase(Phase::Token)) >= 299_000_000);
+    assert!(
+        least_ns(Metric::Handshake(Part::Response)) < 299_000_000,
+        "less the token's time"
+    );
+}
+
+#[test]
+fn a_token_that_is_not_to_be_had_fails_its_arrival() {
+    let runtime = runtime();
+    let (addr, heard) = listening(WebSocket::accept);
+    // The first is for the trial before the run, so that the endpoint is known to be one.
+    let asked = AtomicU64::new(0);
+    let tokens = serve(move |mut stream| {
+        read_head(&mut stream);
+        let _ = stream.write_all(match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => TOKEN.as_bytes(),
+            _ => b"HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        });
+    });
+    let scenario = on_demand(10, token_service(tokens));
+    let prepared = runtime.block_on(prepare(&scenario)).unwrap();
+    let seen = start(scenario, target(addr), prepared.supply).finish();
+    seen.assert_outcomes(&[(Outcome::Failed, 10)], "no token");
+    let failure = Failure {
+        phase: Phase::Token,
+        kind: FailureKind::Http(500),
+    };
+    assert_eq!(seen.failures(), [(failure, 10)]);
+    assert!(
+        heard.lock().unwrap().is_empty(),
+        "nobody came without a token"
+    );
+}
+
+#[test]
+fn what_cannot_be_sent_says_so() {
+    let scenario = Scenario {
+        load: open(10_000.0),
+        ..scenario(20)
+    };
+    let none = Supply::Ready(Arc::from([]));
+    let seen = start(scenario, target(answering("")), none).finish();
+    seen.assert_outcomes(&[(Outcome::NotSent, 20)], "no token, no arrival");
+    let limit = Failure {
+        phase: Phase::Token,
+        kind: FailureKind::Limit,
+    };
+    assert_eq!(seen.failures(), [(limit, 20)]);
+}
