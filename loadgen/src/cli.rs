@@ -236,7 +236,10 @@ impl RunArgs {
     pub fn over(self, file: Self) -> Self {
         let file = Self {
             rate: file.rate.filter(|_| self.concurrency.is_none()),
-            concurrency: file.concurrency.filter(|_| self.rate.is_none()),
+            arrivals: file.arrivals.filter(|_| self.concurrency.is_none()),
+            concurrency: file
+                .concurrency
+                .filter(|_| self.rate.is_none() && self.arrivals.is_none()),
             user: if self.users.is_some() {
                 Vec::new()
             } else {
