@@ -64,7 +64,7 @@ pub fn run(args: RunArgs) -> Result<u8, RunError> {
     let (result, log) = rig.measure(scenario)?;
     let written = directory.write_all(&result, &log);
     // Told first: where the disk is full, the terminal is all there is.
-    tell(&result, &directory);
+    tell(&result, written.is_ok().then_some(&directory));
     written?;
     Ok(result.verdict.code)
 }
@@ -144,8 +144,8 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// The summary on standard output, as wide and colourful as it takes.
-fn tell(result: &RunResult, directory: &ResultDir) {
+/// The summary on standard output, as wide and colourful as it takes; it says where the files are, if they are.
+fn tell(result: &RunResult, written: Option<&ResultDir>) {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let width = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
@@ -154,10 +154,10 @@ fn tell(result: &RunResult, directory: &ResultDir) {
         &TextOptions {
             columns: if width == 0 { COLUMNS } else { width },
             color: terminal && std::env::var_os("NO_COLOR").is_none(),
-            directory: Some(directory.path()),
+            directory: written.map(ResultDir::path),
         },
     );
-    // Standard output may be closed; the files are there.
+    // Standard output may be closed; that is no reason to fail.
     let _closed = stdout.lock().write_all(page.as_bytes());
 }
 
