@@ -7,3 +7,7 @@ mod engine_servers;
 mod engine_sockets;
 mod engine_tls;
 mod engine_tokens;
+mod errors;
+mod peers;
+mod run;
+mod scenarios;

@@ -16,7 +16,7 @@ const counts = { accepted: 0, refused: 0, open: 0, echoed: 0, users: {} };
 
 const answer = (request, response) => {
   if (request.url !== '/stats') return response.writeHead(404).end();
-  response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(counts));
+  response.setHeader('Content-Type', 'application/json').end(JSON.stringify(counts));
 };
 const server = flags.tls
   ? https.createServer({ cert: fs.readFileSync(flags.tls[0]), key: fs.readFileSync(flags.tls[1]) }, answer)

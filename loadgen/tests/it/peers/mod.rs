@@ -1,0 +1,6 @@
+//! Servers that others wrote: Node's socket.io in two versions and ws, which count for themselves.
+
+pub mod tools;
+
+mod socketio;
+mod websocket;

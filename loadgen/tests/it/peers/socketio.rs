@@ -1,0 +1,188 @@
+//! The real Node `socket.io`, of versions 4 and 2, with `jsonwebtoken` in a middleware that reads the query.
+
+use std::fs;
+
+use gatecrash::outcome::Outcome;
+use serde_json::{Value, json};
+
+use super::tools::{PeerServer, Peers};
+use crate::run::program::{Program, run};
+use crate::run::services::{LoginService, SECRET};
+
+/// Version of npm's socket.io, and the flag that speaks to it.
+const VERSIONS: [(&str, &str); 2] = [("4", "--eio 4"), ("2", "--eio 3")];
+
+/// The command of the docs, against a server.
+fn minting(server: &PeerServer, flags: &str) -> Program {
+    let addr = server.addr;
+    let asked = format!("--target http://{addr} --protocol socketio --token-source mint");
+    run(&format!("{asked} --secret env:SECRET {flags}")).env("SECRET", SECRET)
+}
+
+async fn socketio(peers: &Peers, version: &str) -> PeerServer {
+    let words = ["--version", version];
+    peers.serve("socketio-server.js", &words).await
+}
+
+#[tokio::test]
+async fn nodes_own_count_is_ours() {
+    let Some(peers) = Peers::find() else { return };
+    for (version, eio) in VERSIONS {
+        let server = socketio(&peers, version).await;
+        let pid = server.pid();
+        let flags = format!("{eio} -c 200 --concurrency 16 --echo 2 --server-pid {pid}");
+        let ended = minting(&server, &flags).end().await;
+        ended.exits_with(0, version);
+        let result = ended.counts(&[(Outcome::Established, 200)], version);
+        assert_eq!(result.phases["echo"].established.count, 400, "{version}");
+        let observed = result.server.expect("--server-pid is observed");
+        assert_eq!(observed.source, "pid");
+        assert!(observed.cpu_us_per_handshake.unwrap() > 0.0, "{version}");
+        let stats = server.stats().await;
+        let counted = json!([stats["accepted"], stats["refused"], stats["echoed"]]);
+        assert_eq!(counted, json!([200, 0, 400]), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn the_open_model_meets_node_as_well() {
+    let Some(peers) = Peers::find() else { return };
+    let server = socketio(&peers, "4").await;
+    let ended = minting(&server, "-c 100 -r 200/s --arrivals poisson")
+        .end()
+        .await;
+    ended.passes_or_is_late("the open model");
+    ended.counts(&[(Outcome::Established, 100)], "the open model");
+    assert_eq!(server.stats().await["accepted"], 100);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_a_false_reject() {
+    let Some(peers) = Peers::find() else { return };
+    for (version, eio) in VERSIONS {
+        let server = socketio(&peers, version).await;
+        let flags = format!("{eio} -c 50 --concurrency 8");
+        let forging = minting(&server, &flags).env("SECRET", "another secret, of 32 bytes or more");
+        let ended = forging.end().await;
+        ended.exits_with(99, "established>0 is always asked");
+        let result = ended.counts(&[(Outcome::FalseReject, 50)], version);
+        let refusals: Vec<_> = result
+            .refusals
+            .iter()
+            .map(|refusal| {
+                (
+                    refusal.token_kind.as_str(),
+                    refusal.reason.as_str(),
+                    refusal.count,
+                )
+            })
+            .collect();
+        assert_eq!(refusals, [("valid", "not valid token", 50)], "{version}");
+        assert_eq!(server.stats().await["refused"], 50, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn expired_tokens_are_refused_and_claims_are_laid_over() {
+    let Some(peers) = Peers::find() else { return };
+    let server = socketio(&peers, "4").await;
+    let ended = minting(&server, "-c 5 --concurrency 5").flag("--claims", r#"{"exp":1}"#);
+    ended
+        .end()
+        .await
+        .counts(&[(Outcome::FalseReject, 5)], "an exp long gone");
+    let named =
+        minting(&server, "-c 5 --concurrency 5").flag("--claims", r#"{"user":{"username":"ann"}}"#);
+    named
+        .end()
+        .await
+        .counts(&[(Outcome::Established, 5)], "another user");
+    assert_eq!(server.stats().await["users"], json!({"ann": 5}));
+}
+
+#[tokio::test]
+async fn each_user_has_a_session_and_tokens_of_their_own() {
+    let Some(peers) = Peers::find() else { return };
+    for (per, tokens_each) in [("connection", 10), ("user", 1)] {
+        let (server, logins) = (socketio(&peers, "4").await, LoginService::start().await);
+        let names: Vec<String> = (0..10).map(|number| format!("user-{number}")).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users.csv");
+        let lines: String = names
+            .iter()
+            .map(|name| format!("{name},{name}-password\n"))
+            .collect();
+        fs::write(&users, lines).unwrap();
+        let (addr, at) = (server.addr, logins.flags());
+        let flags = format!("--target http://{addr} {at} -c 100 --concurrency 8 --token-per {per}");
+        let ended = run(&flags).flag("--users", &users).end().await;
+        ended.exits_with(0, per);
+
+        let result = ended.counts(&[(Outcome::Established, 100)], per);
+        assert_eq!(result.phases["login"].established.count, 10, "{per}");
+        let mut sessions = logins.sessions();
+        sessions.sort();
+        let users: Vec<&String> = sessions.iter().map(|(user, _)| user).collect();
+        assert_eq!(
+            users,
+            names.iter().collect::<Vec<_>>(),
+            "{per}: one session each"
+        );
+        let given: u64 = sessions.iter().map(|(_, given)| given).sum();
+        // One more on trial, before the run, where each connection is to have its own.
+        let trial = u64::from(per == "connection");
+        assert_eq!(given, tokens_each * 10 + trial, "{per}");
+        let seen: Value = names.iter().map(|name| (name.clone(), json!(10))).collect();
+        assert_eq!(server.stats().await["users"], seen, "{per}: in turn");
+    }
+}
+
+#[tokio::test]
+async fn certificates_are_checked_unless_they_are_not() {
+    let Some(peers) = Peers::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let made = || rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (server, stranger) = (made(), made());
+    let certificate = file("server.pem", server.cert.pem());
+    let key = file("key.pem", server.signing_key.serialize_pem());
+    let stranger = file("stranger.pem", stranger.cert.pem());
+
+    for (trusted, flags, code, outcome, why) in [
+        (
+            &stranger,
+            "-k",
+            0,
+            Outcome::Established,
+            "no certificate is checked",
+        ),
+        (&certificate, "", 0, Outcome::Established, "it is trusted"),
+        (&stranger, "", 99, Outcome::Failed, "it is not trusted"),
+    ] {
+        let words = ["--version", "4", "--tls", &certificate, &key];
+        let server = peers.serve("socketio-server.js", &words).await;
+        let addr = server.addr;
+        let asked = format!("--target https://{addr} --token-source mint -c 20 --concurrency 5");
+        let ended = run(&format!("{asked} {flags}"))
+            .flag("--secret", SECRET)
+            .env("SSL_CERT_FILE", trusted)
+            .end()
+            .await;
+        ended.exits_with(code, why);
+        let result = ended.counts(&[(outcome, 20)], why);
+        if outcome == Outcome::Established {
+            assert_eq!(result.phases["tls"].established.count, 20, "{why}");
+            continue;
+        }
+        let failures: Vec<_> = result
+            .failures
+            .iter()
+            .map(|failure| (failure.phase.as_str(), failure.kind.as_str(), failure.count))
+            .collect();
+        assert_eq!(failures, [("tls", "tls", 20)], "{why}");
+    }
+}

@@ -1,0 +1,95 @@
+//! Where tokens come from and where in the handshake they travel, against our own gate.
+
+use std::fs;
+
+use gatecrash::outcome::Outcome;
+
+use super::program::run;
+use super::services::{Site, token};
+
+const ESTABLISHED: &str = r#"gatekeeper_handshakes_total{outcome="established"}"#;
+
+#[tokio::test]
+async fn tokens_travel_in_every_place_that_a_protocol_has() {
+    let everywhere = ["query:token", "header", "subprotocol", "cookie:token"];
+    for (protocol, also) in [
+        ("--protocol websocket", None),
+        ("--protocol socketio --eio 4", Some("auth:token")),
+        ("--protocol socketio --eio 3", None),
+    ] {
+        for place in everywhere.into_iter().chain(also) {
+            let flags = format!("{protocol} --token-in {place} -c 20 --concurrency 5");
+            let ended = run(&format!("{flags} --token-source mint --user ann:one"))
+                .end()
+                .await;
+            ended.exits_with(0, &flags);
+            let result = ended.counts(&[(Outcome::Established, 20)], &flags);
+            assert_eq!(result.phases["echo"].established.count, 20, "{flags}");
+            assert_eq!(result.scenario.token_in.as_deref(), Some(place));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_wrong_place_is_not_found() {
+    for (flags, reason) in [
+        ("--protocol websocket --token-in query:jwt", "401 missing"),
+        ("--protocol websocket --token-in cookie:jwt", "401 missing"),
+        ("--token-in auth:jwt", "not valid token: missing"),
+        ("--eio 3 --token-in query:jwt", "not valid token"),
+    ] {
+        let mint = "--token-source mint --user ann:one -c 10 --concurrency 5";
+        let ended = run(&format!("{flags} {mint}")).end().await;
+        ended.exits_with(99, flags);
+        let result = ended.counts(&[(Outcome::FalseReject, 10)], flags);
+        let [refusal] = &result.refusals[..] else {
+            panic!("{flags}: {:?}", result.refusals);
+        };
+        assert!(
+            refusal.reason.starts_with(reason),
+            "{flags}: {}",
+            refusal.reason
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_gate_counts_as_many_as_we_do() {
+    let site = Site::start(&[]).await;
+    let (gate, frontend) = (site.gate, site.frontend);
+    let login = format!(
+        "--login-url http://{frontend}/login --token-url http://{frontend}/getIoConnectionToken"
+    );
+    for (target, flags, so_far) in [
+        (format!("http://{gate}"), "", 50),
+        (format!("http://{gate}"), "--token-per user", 100),
+        (format!("ws://{gate}/ws"), "--token-in header", 150),
+    ] {
+        let asked = format!("--target {target} {login} --user gonzalo:password {flags}");
+        let ended = run(&format!("{asked} -c 50 --concurrency 8")).end().await;
+        ended.exits_with(0, &asked);
+        ended.counts(&[(Outcome::Established, 50)], &asked);
+        assert_eq!(site.metric(ESTABLISHED).await, so_far, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_a_file_are_taken_in_turn() {
+    let site = Site::start(&[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.txt");
+    let forged = format!("{}x", token("bob"));
+    fs::write(&file, format!("{}\n\n{forged}\n", token("ann"))).unwrap();
+    let source = format!("file:{}", file.display());
+    let flags = format!("--target http://{} -c 30 --concurrency 5", site.gate);
+    let ended = run(&flags).flag("--token-source", &source).end().await;
+    ended.exits_with(0, "refusals are no errors until a threshold says so");
+    let expected = [(Outcome::Established, 15), (Outcome::FalseReject, 15)];
+    let result = ended.counts(&expected, "every other token is forged");
+    assert_eq!(result.scenario.token_source.as_deref(), Some("file"));
+    assert!(
+        result.verdict.sentence.starts_with("15 of 30"),
+        "{}",
+        result.verdict.sentence
+    );
+}

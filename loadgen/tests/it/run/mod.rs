@@ -1,0 +1,11 @@
+//! The whole program: `gatecrash run` as a script runs it, against servers that are real or written down.
+
+pub mod process;
+pub mod program;
+pub mod services;
+
+mod carriers;
+mod embedded;
+mod models;
+mod stopping;
+mod verdicts;
