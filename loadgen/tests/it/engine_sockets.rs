@@ -140,8 +140,12 @@ fn sockets_are_held_until_the_last_arrival_is_decided() {
     let held = Gauge::default();
     let gauge = held.clone();
     let addr = serve(move |stream| {
-        if let Some(mut socket) = accept_socketio(stream) {
+        if let Some(mut socket) = WebSocket::accept(stream) {
+            socket.say(OPEN);
+            socket.hear();
+            // Counted before the client knows that it is let in, since from then on another may leave.
             gauge.up();
+            socket.say("40{}");
             socket.hear();
             gauge.down();
             socket.hear_all();
