@@ -126,9 +126,10 @@ impl Rig {
 fn preparing(scenario: &Scenario) -> String {
     use crate::scenario::TokenSource;
     match &scenario.tokens.source {
-        TokenSource::Login(_) | TokenSource::EmbeddedLogin => {
-            format!("logging {} users in", scenario.users.len())
-        }
+        TokenSource::Login(_) | TokenSource::EmbeddedLogin => match scenario.users.len() {
+            1 => "logging one user in".to_owned(),
+            users => format!("logging {users} users in"),
+        },
         TokenSource::Mint(_) => "making tokens".to_owned(),
         TokenSource::File(path) => format!("reading tokens from {}", path.display()),
     }

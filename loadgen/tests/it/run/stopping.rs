@@ -74,7 +74,7 @@ async fn a_signal_before_the_first_arrival_leaves_nothing() {
     ended.exits_with(STOPPED, "in the logins");
     assert_eq!(
         ended.stderr,
-        "logging 1 users in\n\
+        "logging one user in\n\
          gatecrash: stopped by a signal before the first arrival: nothing was measured\n"
     );
     assert_eq!(ended.files(), [""; 0]);
