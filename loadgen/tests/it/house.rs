@@ -33,7 +33,7 @@ fn arrows_between_crates_are_the_ones_drawn() {
         let manifest = manifest(&root().join(member).join("Cargo.toml"));
         let used: BTreeSet<&str> = ["dependencies", "build-dependencies"]
             .iter()
-            .filter_map(|table| manifest.get(table)?.as_table())
+            .filter_map(|table| manifest.get(*table)?.as_table())
             .flat_map(|table| table.keys())
             .map(String::as_str)
             .filter(|name| HOUSE.contains(name))

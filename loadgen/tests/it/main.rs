@@ -1,5 +1,6 @@
 //! Everything of `gatecrash` that needs real sockets, in one binary.
 
+mod house;
 mod engine;
 mod engine_driver;
 mod engine_failures;
