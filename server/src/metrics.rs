@@ -1,9 +1,10 @@
 //! What happened at the gate, counted per shard without a lock, and told in Prometheus' text format.
 //!
-//! Every accepted connection ends in exactly one [`Outcome`], so that the counters add up:
+//! Every accepted connection ends in exactly one [`Outcome`], and so does every session that began by polling, beside the
+//! connections that carried it, so that the counters add up:
 //!
 //! ```text
-//! connections_accepted = sum(handshakes) + handshakes still under way
+//! connections_accepted + polling_sessions = sum(handshakes) + handshakes still under way
 //! handshakes{outcome="established"} = sum(sessions_ended) + sessions_open
 //! ```
 
@@ -40,6 +41,10 @@ pub enum Outcome {
     Established,
     /// Its token was refused.
     Refused(Refusal),
+    /// It carried requests of sessions that poll, which have outcomes of their own.
+    Polled,
+    /// It is the WebSocket that a session which polled has moved to.
+    Upgraded,
     /// It was an ordinary HTTP request, or an upgrade to what is not here, and was answered.
     Answered,
     /// It broke HTTP, Engine.IO or Socket.IO before it was authenticated.
@@ -69,8 +74,10 @@ impl Outcome {
     }
 
     /// Every outcome but the refusals, in the order of its counter.
-    const UNREFUSED: [Self; 8] = [
+    const UNREFUSED: [Self; 10] = [
         Self::Established,
+        Self::Polled,
+        Self::Upgraded,
         Self::Answered,
         Self::Malformed,
         Self::HeadTooLarge,
@@ -84,6 +91,8 @@ impl Outcome {
         match self {
             Self::Established => "established",
             Self::Refused(_) => "refused",
+            Self::Polled => "polled",
+            Self::Upgraded => "upgraded",
             Self::Answered => "answered",
             Self::Malformed => "malformed",
             Self::HeadTooLarge => "head_too_large",
@@ -104,6 +113,8 @@ pub struct ShardMetrics {
     pub connections_closed: Counter,
     /// Failed calls of `accept`: descriptors or memory ran out.
     pub accept_failures: Counter,
+    /// Sessions that began by polling.
+    pub polling_sessions: Counter,
     /// Messages and events that peers sent.
     pub messages_received: Counter,
     /// Messages, events and acknowledgements that the application sent.
@@ -126,6 +137,7 @@ impl Default for ShardMetrics {
             connections_accepted: Counter::default(),
             connections_closed: Counter::default(),
             accept_failures: Counter::default(),
+            polling_sessions: Counter::default(),
             messages_received: Counter::default(),
             messages_sent: Counter::default(),
             bytes_received: Counter::default(),

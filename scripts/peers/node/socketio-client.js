@@ -1,10 +1,11 @@
 // The real socket.io-client against a server, one connection per case.
 //
 //   node socketio-client.js --version 4|2 < CASES      each a line of JSON:
-//     {"url":...,"carrier":"query"|"header"|"subprotocol"|"cookie"|"auth"|"none","token":...,"origin":...}
+//     {"url":...,"carrier":"query"|"header"|"subprotocol"|"cookie"|"auth"|"none","token":...,"origin":...,
+//      "transports":["websocket"] unless said; "default" leaves the client its own: polling, then an upgrade}
 //
-// Each is answered by a line: {"outcome":"connected","user":...,"echo":true or what differs},
-// {"outcome":"refused","message":...,"data":...} or {"outcome":"closed","reason":...}.
+// Each is answered by a line: {"outcome":"connected","user":...,"echo":true or what differs} and, where transports were
+// said, "transport": the last one, {"outcome":"refused","message":...,"data":...} or {"outcome":"closed","reason":...}.
 'use strict';
 const assert = require('node:assert/strict');
 const { answerAll } = require('./cases');
@@ -16,7 +17,7 @@ const TIMEOUT_MS = 20000;
 // What must come back as it was sent: text beyond ASCII and beyond the BMP, numbers, nesting, an attachment.
 const SENT = [{ text: 'grüße € 🚪', list: [1, 2.5, null, true], deep: { '': [] } }, 'plain', Buffer.from([0, 255, 1])];
 
-answerAll(({ url, carrier, token, origin }) => {
+answerAll(({ url, carrier, token, origin, transports }) => {
   const carriers = {
     query: { query: { token } },
     header: { extraHeaders: { Authorization: `Bearer ${token}` } },
@@ -25,8 +26,16 @@ answerAll(({ url, carrier, token, origin }) => {
     auth: { auth: { token } },
     none: {},
   };
-  const common = { transports: ['websocket'], reconnection: false, forceNew: true, timeout: TIMEOUT_MS };
-  const socket = io(url, { ...common, ...carriers[carrier] });
+  const common = { reconnection: false, forceNew: true, timeout: TIMEOUT_MS };
+  const chosen = transports === 'default' ? {} : { transports: transports ?? ['websocket'] };
+  const socket = io(url, { ...common, ...chosen, ...carriers[carrier] });
+  // A client that may change its transport is asked once it has.
+  const upgraded = () =>
+    new Promise((resolve) => {
+      const { engine } = socket.io;
+      if (transports !== 'default' || engine.transport.name === 'websocket') resolve();
+      else engine.once('upgrade', resolve);
+    });
   return new Promise((resolve) => {
     const done = (outcome) => {
       resolve(outcome);
@@ -40,7 +49,11 @@ answerAll(({ url, carrier, token, origin }) => {
     socket.on('disconnect', (reason) => done({ outcome: 'closed', reason }));
     socket.on('connect', () =>
       socket.emit('whoami', (user) => {
-        socket.on('grüße', (...back) => done({ outcome: 'connected', user, echo: isDeepEqual(back, SENT) }));
+        socket.on('grüße', async (...back) => {
+          await upgraded();
+          const transport = transports && { transport: socket.io.engine.transport.name };
+          done({ outcome: 'connected', user, echo: isDeepEqual(back, SENT), ...transport });
+        });
         socket.emit('grüße', ...SENT);
       }),
     );

@@ -1,4 +1,5 @@
-//! The HTTP answers of the gate. Each closes its connection: what the gate keeps open are sockets.
+//! The HTTP answers of the gate. Each closes its connection, but for those of long-polling, which are in
+//! [`polling`](super::polling): what the gate keeps open are sockets.
 
 use wire::{engineio::HttpError, http::write_response};
 
@@ -103,21 +104,39 @@ pub fn upgrade_required(out: &mut Vec<u8>) {
     write_response(out, 426, "Upgrade Required", &headers, body, false);
 }
 
-/// Engine.IO's own errors, which carry a code and a message as JSON.
-pub fn engineio(out: &mut Vec<u8>, error: HttpError) {
+/// 411: the gate reads no body without a length.
+pub fn length_required(out: &mut Vec<u8>) {
+    write_response(out, 411, "Length Required", &[TEXT], b"no length", false);
+}
+
+/// 413: the body is longer than a message may be.
+pub fn body_too_large(out: &mut Vec<u8>) {
+    let body = b"the body is too large";
+    write_response(out, 413, "Content Too Large", &[TEXT], body, false);
+}
+
+/// Engine.IO's own errors, which carry a code and a message as JSON; `origin` is that of a page which may read them.
+pub fn engineio(out: &mut Vec<u8>, error: HttpError, origin: Option<&str>) {
     let reason = match error.status() {
         403 => "Forbidden",
         _ => "Bad Request",
     };
-    let headers = [("Content-Type", "application/json")];
-    write_response(
-        out,
-        error.status(),
-        reason,
-        &headers,
-        error.body().as_bytes(),
-        false,
-    );
+    let mut headers = cors(origin);
+    headers.push(("Content-Type", "application/json"));
+    let body = error.body().as_bytes();
+    write_response(out, error.status(), reason, &headers, body, false);
+}
+
+/// The headers that let a page of `origin` read an answer (Fetch, "CORS protocol"); none where there is no such page.
+pub fn cors(origin: Option<&str>) -> Vec<(&str, &str)> {
+    let Some(origin) = origin else {
+        return Vec::new();
+    };
+    vec![
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Vary", "Origin"),
+    ]
 }
 
 /// 200 with a body.
@@ -192,7 +211,7 @@ mod tests {
         let unknown = r#"{"code":0,"message":"Transport unknown"}"#;
         let json = ("content-type", Some("application/json"));
         check(
-            |out| engineio(out, HttpError::UnknownTransport),
+            |out| engineio(out, HttpError::UnknownTransport, None),
             400,
             json,
             unknown,

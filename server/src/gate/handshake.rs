@@ -9,11 +9,16 @@ use wire::{
 
 use super::{
     answers::{self, Answers},
-    carrier,
+    carrier, polling,
 };
 use crate::{
     metrics::{Metrics, Outcome},
-    session::{Host, Reply, Session, engineio::EngineIo, websocket::WebSocket},
+    session::{
+        Host, Reply, Session,
+        engineio::{EngineIo, Probe},
+        polling::Key,
+        websocket::WebSocket,
+    },
     verify::Refusal,
 };
 
@@ -30,7 +35,7 @@ pub const CLIENT_PATH: &str = "/socket.io/socket.io.js";
 /// What the gate answers by, the same for all its shards.
 #[derive(Debug)]
 pub struct Site {
-    /// Origins whose pages may use the token cookie.
+    /// Origins whose pages may use the token cookie, and read the answers of long-polling.
     pub origins: Vec<String>,
     /// The Socket.IO client served at [`CLIENT_PATH`], if any.
     pub socketio_client: Option<Vec<u8>>,
@@ -38,6 +43,19 @@ pub struct Site {
     pub metrics: Metrics,
     /// Answers written once.
     pub answers: Answers,
+    /// How many shards the gate has.
+    pub shards: usize,
+}
+
+/// The connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Its number in the shard.
+    pub number: u64,
+    /// Bytes at the front of its input that were looked at before.
+    pub seen_bytes: usize,
+    /// When its client must be authenticated, on the clock of the reply.
+    pub authenticate_by_ns: u64,
 }
 
 /// What came of the input so far.
@@ -45,8 +63,39 @@ pub struct Site {
 pub enum Step {
     /// The head is not whole yet.
     More,
+    /// The head is whole, the body of a session's POST is not.
+    Posting {
+        /// Whose POST it is.
+        key: Key,
+        /// The bytes of head and body.
+        needed_bytes: usize,
+    },
     /// Answered and counted: the connection ends once the reply is sent.
     Answered,
+    /// Answered; another request may follow behind the first `used` bytes.
+    Served {
+        /// The bytes of head and body.
+        used: usize,
+    },
+    /// A poll that waits for its session to say something.
+    Waits {
+        /// The bytes of the head.
+        used: usize,
+        /// Whose poll it is.
+        key: Key,
+    },
+    /// It asks for a session of another shard, where the connection is to go, request and all.
+    Elsewhere {
+        /// That shard's number.
+        shard: u16,
+    },
+    /// A WebSocket, its 101 in the reply, that may take a session over.
+    Probing {
+        /// The bytes of the head.
+        used: usize,
+        /// What lives on the socket until then.
+        probe: Box<Probe>,
+    },
     /// A session began behind the first `used` bytes; its 101 is in the reply.
     Opened {
         /// The bytes of the head.
@@ -56,22 +105,21 @@ pub enum Step {
     },
 }
 
-/// Takes the request at the front of `input`, of which the first `seen_bytes` were looked at before.
-///
-/// `authenticate_by_ns` is when the client must be authenticated, on the clock of `reply`.
+/// Takes the request at the front of the `input` of `connection`.
 pub fn take(
     input: &[u8],
-    seen_bytes: usize,
-    authenticate_by_ns: u64,
+    connection: Connection,
     site: &Site,
     host: &mut Host,
     reply: &mut Reply<'_>,
 ) -> Step {
+    let seen_bytes = connection.seen_bytes;
     if seen_bytes > 0 && input.len() < HEAD_BYTES_MAX && !ends_head(input, seen_bytes) {
         return Step::More;
     }
     let mut request = Request {
-        authenticate_by_ns,
+        input,
+        connection,
         site,
         host,
         reply,
@@ -97,11 +145,13 @@ fn ends_head(input: &[u8], seen_bytes: usize) -> bool {
 }
 
 /// A request under way, and what answers it.
-struct Request<'r, 'o> {
-    authenticate_by_ns: u64,
-    site: &'r Site,
-    host: &'r mut Host,
-    reply: &'r mut Reply<'o>,
+pub(super) struct Request<'r, 'o> {
+    /// The head, and what followed it.
+    pub(super) input: &'r [u8],
+    pub(super) connection: Connection,
+    pub(super) site: &'r Site,
+    pub(super) host: &'r mut Host,
+    pub(super) reply: &'r mut Reply<'o>,
 }
 
 impl Request<'_, '_> {
@@ -137,32 +187,41 @@ impl Request<'_, '_> {
         }
     }
 
-    /// Engine.IO: the 101 comes first, the verdict is told in the protocol's own words. The checks and their order
+    /// Engine.IO: the session comes first, the verdict is told in the protocol's own words. The checks and their order
     /// are those of the reference implementation.
     fn engineio(&mut self, head: &RequestHead<'_>) -> Step {
-        if head.query_value("transport") != Some("websocket") {
-            return self.engineio_error(HttpError::UnknownTransport);
+        if head.method == "OPTIONS" {
+            return polling::preflight(self, head);
         }
-        if head.query_value("sid").is_some() {
-            // Sessions do not outlive their connection, so no id is known.
-            return self.engineio_error(HttpError::UnknownSid);
+        let polls = match head.query_value("transport") {
+            Some("websocket") => false,
+            Some("polling") => true,
+            _ => return self.engineio_error(head, HttpError::UnknownTransport),
+        };
+        if let Some(sid) = head.query_value("sid") {
+            return polling::of_session(self, head, sid, polls);
         }
         if head.method != "GET" {
-            return self.engineio_error(HttpError::BadHandshakeMethod);
+            return self.engineio_error(head, HttpError::BadHandshakeMethod);
         }
         let Some(version) = head.query_value("EIO").and_then(Version::from_query) else {
-            return self.engineio_error(HttpError::UnsupportedProtocolVersion);
+            return self.engineio_error(head, HttpError::UnsupportedProtocolVersion);
         };
-        let Ok(upgrade) = UpgradeRequest::from_head(head) else {
-            return self.engineio_error(HttpError::BadRequest);
+        let upgrade = match UpgradeRequest::from_head(head) {
+            Ok(upgrade) if !polls => Some(upgrade),
+            _ if polls => None,
+            _ => return self.engineio_error(head, HttpError::BadRequest),
         };
         let token: Option<Cow<'_, str>> = carrier::token(head, &self.site.origins);
         let verdict = token.map(|token| self.host.admit(token.as_bytes()));
         if verdict == Some(Err(Refusal::TooLong)) {
             return self.refuse(Refusal::TooLong);
         }
+        let Some(upgrade) = upgrade else {
+            return polling::open(self, head, version, verdict);
+        };
         self.switch_protocols(head, &upgrade);
-        let by_ns = self.authenticate_by_ns;
+        let by_ns = self.connection.authenticate_by_ns;
         let session = EngineIo::open(version, verdict, by_ns, self.host, self.reply);
         Step::Opened {
             used: head.bytes,
@@ -195,7 +254,11 @@ impl Request<'_, '_> {
         })
     }
 
-    fn switch_protocols(&mut self, head: &RequestHead<'_>, upgrade: &UpgradeRequest<'_>) {
+    pub(super) fn switch_protocols(
+        &mut self,
+        head: &RequestHead<'_>,
+        upgrade: &UpgradeRequest<'_>,
+    ) {
         let protocol = carrier::offered(head)
             .any(|protocol| protocol == carrier::SUBPROTOCOL)
             .then_some(carrier::SUBPROTOCOL);
@@ -222,11 +285,14 @@ impl Request<'_, '_> {
         }
     }
 
-    fn engineio_error(&mut self, error: HttpError) -> Step {
-        self.answer(Outcome::Answered, |out| answers::engineio(out, error))
+    pub(super) fn engineio_error(&mut self, head: &RequestHead<'_>, error: HttpError) -> Step {
+        let origin = polling::page_of(head, self.site).map(|(_, origin)| origin);
+        self.answer(Outcome::Answered, |out| {
+            answers::engineio(out, error, origin);
+        })
     }
 
-    fn answer(&mut self, outcome: Outcome, write: impl FnOnce(&mut Vec<u8>)) -> Step {
+    pub(super) fn answer(&mut self, outcome: Outcome, write: impl FnOnce(&mut Vec<u8>)) -> Step {
         write(self.reply.out);
         self.host.metrics.handshake(outcome);
         Step::Answered
@@ -248,6 +314,7 @@ mod tests {
             socketio_client: None,
             metrics: Metrics::new(1),
             answers: Answers::prepare(),
+            shards: 1,
         }
     }
 
@@ -261,10 +328,18 @@ mod tests {
         let mut used = None;
         for part in parts {
             held.extend_from_slice(part);
-            match take(&held, seen_bytes, 1, &site, &mut host, &mut reply) {
+            let connection = Connection {
+                number: 1,
+                seen_bytes,
+                authenticate_by_ns: 1,
+            };
+            match take(&held, connection, &site, &mut host, &mut reply) {
                 Step::More => seen_bytes = held.len(),
                 Step::Answered => used = Some(held.len()),
-                Step::Opened { used: head, .. } => used = Some(head),
+                Step::Opened { used: bytes, .. } | Step::Served { used: bytes } => {
+                    used = Some(bytes);
+                }
+                step => panic!("no session was asked for: {step:?}"),
             }
             if used.is_some() {
                 break;
@@ -290,6 +365,11 @@ mod tests {
                 upgrade("/socket.io/?EIO=2&transport=websocket"),
                 400,
                 "no such version",
+            ),
+            (
+                "OPTIONS /socket.io/ HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+                204,
+                "a preflight",
             ),
             (
                 "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".into(),

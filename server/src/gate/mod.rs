@@ -1,12 +1,13 @@
 //! The gate: listeners, one shard per core, and the way of a connection from `accept` to its session.
 //!
 //! A shard is a bare thread with a reactor of its own. Shards share no lock: their listeners are dealt connections by
-//! the kernel, their counters are their own, and the places that [`admission`] counts are one atomic number.
+//! the kernel, their counters are their own, and the places that [`admission`] counts are one atomic number. A session
+//! that polls lives on one of them; a request for it that the kernel dealt to another moves there, connection and all.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/ws` | a raw WebSocket, or 401 with the reason, or 426 to what is no upgrade |
-//! | `/socket.io/` | Socket.IO over Engine.IO 3 or 4 on the WebSocket transport, or Engine.IO's errors |
+//! | `/socket.io/` | Socket.IO over Engine.IO 3 or 4, by long-polling or WebSocket, or Engine.IO's errors |
 //! | `/socket.io/socket.io.js` | the Socket.IO client, when one was given |
 //! | `/healthz`, `/metrics` | `ok`; the counters in Prometheus' text format |
 
@@ -16,7 +17,11 @@ pub mod handshake;
 pub mod listener;
 
 mod answers;
+mod connection;
+mod mailbox;
+mod polling;
 mod service;
+mod turn;
 
 use std::{
     io,
@@ -35,12 +40,13 @@ use tokio::{sync::oneshot, task::JoinSet};
 use crate::{
     keys,
     metrics::Metrics,
-    session::{Host, Settings},
+    session::{Host, Settings, polling::Polls},
     verify::{Policy, Verifier},
 };
 use admission::Admission;
 use answers::Answers;
 use handshake::{HEAD_BYTES_MAX, Site};
+use mailbox::Mailboxes;
 use service::{Drain, GateService, ShardState};
 
 /// What a gate is made of.
@@ -54,7 +60,7 @@ pub struct GateConfig {
     pub handshake_timeout: Duration,
     /// How long sockets may take to close when the gate goes down.
     pub drain_within: Duration,
-    /// Origins whose pages may use the token cookie.
+    /// Origins whose pages may use the token cookie, and read the answers of long-polling.
     pub origins: Vec<String>,
     /// The Socket.IO client to serve, if any.
     pub socketio_client: Option<Vec<u8>>,
@@ -107,7 +113,11 @@ impl Gate {
             socketio_client: config.socketio_client,
             metrics: metrics.clone(),
             answers: Answers::prepare(),
+            shards: listeners.len(),
         });
+        let mailboxes = Arc::new(Mailboxes::new(listeners.len()));
+        // A session that polls needs no connection, but a place all the same; shards are dealt about as many each.
+        let polls_max = config.connections_max.div_ceil(listeners.len());
         let drain = Arc::new(Drain {
             ordered: AtomicBool::new(false),
             within: config.drain_within,
@@ -124,11 +134,16 @@ impl Gate {
             wakers: Vec::new(),
             running: JoinSet::new(),
         };
+        let mut shards = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
             let verifier = Verifier::new(Arc::clone(keys), Arc::clone(&policy));
             let shard_metrics = Arc::clone(&metrics.shards()[index]);
+            let mut host = Host::new(Arc::clone(&settings), verifier, shard_metrics);
+            // Flags allow fewer shards than a u16 counts.
+            host.polls = Polls::new(index as u16, polls_max);
             let service = GateService {
-                host: Host::new(Arc::clone(&settings), verifier, shard_metrics),
+                host,
+                mailboxes: Arc::clone(&mailboxes),
                 site: Arc::clone(&site),
                 admission: Arc::clone(&admission),
                 handshake_timeout: config.handshake_timeout,
@@ -143,6 +158,10 @@ impl Gate {
             };
             let mut shard = Shard::new(service, clock, options)?;
             shard.listen(listener)?;
+            mailboxes.wake_by(index, shard.waker());
+            shards.push(shard);
+        }
+        for (index, shard) in shards.into_iter().enumerate() {
             gate.spawn(index, shard)?;
         }
         Ok(gate)

@@ -10,16 +10,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use reactor::{Closed, Io, Next, Service, SocketId, Sockets};
+use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
 
 use super::{
     admission::{Admission, Place},
     answers,
-    handshake::{self, Site, Step},
+    connection::{Socket, answer},
+    handshake::Site,
+    mailbox::Mailboxes,
 };
 use crate::{
     metrics::Outcome,
-    session::{End, Host, Reply, Session},
+    session::{End, Host, Reply, polling},
 };
 
 /// While draining, how often a shard looks whether its last socket is gone when no event tells it.
@@ -33,6 +35,7 @@ pub(super) struct GateService {
     pub(super) host: Host,
     pub(super) site: Arc<Site>,
     pub(super) admission: Arc<Admission>,
+    pub(super) mailboxes: Arc<Mailboxes>,
     pub(super) handshake_timeout: Duration,
     pub(super) drain: Arc<Drain>,
     pub(super) state: ShardState,
@@ -52,26 +55,8 @@ pub(super) struct ShardState {
     /// The batch of events for which `Host::unix_s` was read.
     batch_ns: Option<u64>,
     /// Set while draining: when patience ends.
-    drain_until_ns: Option<u64>,
+    pub(super) drain_until_ns: Option<u64>,
     accept_failure_logged: Option<std::time::Instant>,
-}
-
-/// What is kept for a socket.
-#[derive(Debug)]
-pub(super) enum Socket {
-    /// Its request is still coming.
-    Handshake {
-        /// When it must be authenticated.
-        authenticate_by_ns: u64,
-        /// Bytes of the head that were looked at.
-        seen_bytes: u32,
-    },
-    /// It was let in, or is about to be.
-    Session(Session),
-    /// Its fate is counted; it is being closed.
-    Ended,
-    /// There was no place for it; it is being closed.
-    TurnedAway,
 }
 
 impl Service for GateService {
@@ -86,6 +71,7 @@ impl Service for GateService {
             return Some(Socket::Handshake {
                 authenticate_by_ns,
                 seen_bytes: 0,
+                served: false,
             });
         }
         self.host.metrics.handshake(Outcome::Full);
@@ -109,19 +95,21 @@ impl Service for GateService {
 
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         self.read_clock(io.now_ns());
-        let mut used = 0;
-        if let Socket::Handshake { .. } = socket {
-            used = self.handshake(io, socket, input);
+        let mut used = self.requests(io, socket, input);
+        if let Socket::Probing(_) = socket
+            && used < input.len()
+        {
+            used += self.probe(io, socket, &mut input[used..]);
         }
-        if let Socket::Session(session) = socket {
+        if let Socket::Session(session) = socket
+            && used < input.len()
+        {
             let rest = &mut input[used..];
-            if !rest.is_empty() {
-                let received =
-                    |host: &mut Host, reply: &mut Reply<'_>| session.received(rest, host, reply);
-                let (taken, end) = answer(&mut self.host, io, received);
-                used += taken;
-                self.end(io, socket, end);
-            }
+            let received =
+                |host: &mut Host, reply: &mut Reply<'_>| session.received(rest, host, reply);
+            let (taken, end) = answer(&mut self.host, io, received);
+            used += taken;
+            self.end(io, socket, end);
         }
         self.host.metrics.bytes_received.add(used as u64);
         used
@@ -129,32 +117,28 @@ impl Service for GateService {
 
     fn deadline(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         self.read_clock(io.now_ns());
-        let end = match socket {
-            Socket::Handshake { .. } => {
-                answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
-                Some(End::HandshakeTimeout)
-            }
-            Socket::Session(session) => {
-                let due = |host: &mut Host, reply: &mut Reply<'_>| session.deadline(host, reply);
-                answer(&mut self.host, io, due).1
-            }
-            Socket::Ended | Socket::TurnedAway => None,
-        };
-        self.end(io, socket, end);
+        self.overdue(io, socket);
     }
 
-    fn closed(&mut self, _now_ns: u64, _id: SocketId, mut socket: Socket, why: Closed) {
+    fn closed(&mut self, _now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
         self.host.metrics.connections_closed.add(1);
         self.admission.leave(match socket {
             Socket::TurnedAway => Place::TurnedAway,
             _ => Place::Admitted,
         });
-        self.settle(&mut socket, end_of(&why));
+        self.settle(id, &mut socket, end_of(&why));
+    }
+
+    fn released(&mut self, loose: Loose, socket: Socket) {
+        self.send_on(loose, socket);
     }
 
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
+        self.take_mail(sockets);
+        self.run_polls(sockets);
+        let next_due_ns = self.host.polls.next_due_ns();
         if !self.drain.ordered.load(Acquire) {
-            return Next::WhenNeeded;
+            return next_due_ns.map_or(Next::WhenNeeded, Next::At);
         }
         let now_ns = sockets.now_ns();
         let until_ns = match self.state.drain_until_ns {
@@ -163,6 +147,8 @@ impl Service for GateService {
                 let until_ns = after(now_ns, self.drain.within);
                 self.state.drain_until_ns = Some(until_ns);
                 sockets.stop_listening();
+                polling::end_all(&mut self.host);
+                self.answer_polls(sockets);
                 sockets.for_each(|io, socket| self.shut_down(io, socket));
                 until_ns
             }
@@ -177,7 +163,7 @@ impl Service for GateService {
 
 impl GateService {
     /// Reads the wall clock once per batch of events, all of which bear the same stamp.
-    fn read_clock(&mut self, now_ns: u64) {
+    pub(super) fn read_clock(&mut self, now_ns: u64) {
         if self.state.batch_ns != Some(now_ns) {
             self.state.batch_ns = Some(now_ns);
             // A clock before 1970 is broken: every token with a time in it is then refused.
@@ -185,91 +171,10 @@ impl GateService {
             self.host.unix_s = since_1970.map_or(0, |since| since.as_secs());
         }
     }
-
-    /// Takes the head of a request; a session may stand in `socket` afterwards. Answers how many bytes it used.
-    fn handshake(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
-        let Socket::Handshake {
-            authenticate_by_ns,
-            seen_bytes,
-        } = socket
-        else {
-            return 0;
-        };
-        let (by_ns, seen) = (*authenticate_by_ns, *seen_bytes as usize);
-        let site = &self.site;
-        let take = |host: &mut Host, reply: &mut Reply<'_>| {
-            handshake::take(input, seen, by_ns, site, host, reply)
-        };
-        match answer(&mut self.host, io, take).0 {
-            Step::More => {
-                // Below the limit on heads, or it would have been answered.
-                *seen_bytes = input.len() as u32;
-                0
-            }
-            Step::Answered => {
-                *socket = Socket::Ended;
-                io.finish();
-                input.len()
-            }
-            Step::Opened { used, session } => {
-                *socket = Socket::Session(session);
-                used
-            }
-        }
-    }
-
-    /// The gate goes down: a session says so, a request that is still coming is dropped.
-    fn shut_down(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
-        if let Socket::Session(session) = socket {
-            let shut_down = |_: &mut Host, reply: &mut Reply<'_>| session.shut_down(reply);
-            let (_, end) = answer(&mut self.host, io, shut_down);
-            self.end(io, socket, end);
-        } else if let Socket::Handshake { .. } = socket {
-            self.settle(socket, End::Shutdown);
-            io.close();
-        }
-    }
-
-    /// Ends a socket, if there is an end: counts it and closes it behind what was written.
-    fn end(&mut self, io: &mut Io<'_>, socket: &mut Socket, end: Option<End>) {
-        if let Some(end) = end {
-            self.settle(socket, end);
-            io.finish();
-        }
-    }
-
-    /// Counts, once, what became of a socket.
-    fn settle(&mut self, socket: &mut Socket, end: End) {
-        match std::mem::replace(socket, Socket::Ended) {
-            Socket::Handshake { .. } => self.host.metrics.handshake(Outcome::without_verdict(end)),
-            Socket::Session(session) => session.ended(end, &mut self.host),
-            Socket::Ended => {}
-            Socket::TurnedAway => *socket = Socket::TurnedAway,
-        }
-    }
 }
 
-/// Lets a state machine answer, then does what it asked for, but for its end.
-fn answer<T>(
-    host: &mut Host,
-    io: &mut Io<'_>,
-    act: impl FnOnce(&mut Host, &mut Reply<'_>) -> T,
-) -> (T, Option<End>) {
-    let now_ns = io.now_ns();
-    let out = io.out();
-    let before_bytes = out.len();
-    let mut reply = Reply::new(out, now_ns);
-    let answered = act(host, &mut reply);
-    let (deadline_ns, end) = (reply.deadline_ns, reply.end);
-    let sent_bytes = io.out().len() - before_bytes;
-    host.metrics.bytes_sent.add(sent_bytes as u64);
-    if let Some(deadline_ns) = deadline_ns {
-        io.set_deadline_ns(deadline_ns);
-    }
-    (answered, end)
-}
-
-fn after(now_ns: u64, time: Duration) -> u64 {
+/// The instant `time` after `now_ns`.
+pub(super) fn after(now_ns: u64, time: Duration) -> u64 {
     now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
@@ -282,16 +187,5 @@ fn end_of(why: &Closed) -> End {
         Closed::InputTooLong => End::TooLong,
         Closed::PeerTooSlow => End::TooSlow,
         Closed::Refused | Closed::Failed(_) | Closed::Tls(_) => End::Failed,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parked_socket_is_small() {
-        // A million sockets hold as many of these; what is rare belongs behind a box.
-        assert!(size_of::<Socket>() <= 64, "{} bytes", size_of::<Socket>());
     }
 }

@@ -30,9 +30,15 @@ pub fn text(shards: &[Arc<ShardMetrics>], process: Process) -> String {
         sum(&|shard| &shard.accept_failures),
     );
 
+    page.counter(
+        "gatekeeper_polling_sessions_total",
+        "Sessions that began by long-polling.",
+        sum(&|shard| &shard.polling_sessions),
+    );
+
     page.head(
         "gatekeeper_handshakes_total",
-        "Accepted connections by what became of them, refusals by their reason.",
+        "Accepted connections and polling sessions by what became of them, refusals by their reason.",
         "counter",
     );
     for (i, outcome) in Outcome::UNREFUSED.into_iter().enumerate() {

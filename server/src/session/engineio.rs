@@ -1,21 +1,23 @@
-//! Engine.IO 3 and 4 over the WebSocket transport: the open packet, heartbeats, and the packets between.
+//! Engine.IO 3 and 4: the open packet, heartbeats, and the packets between, whatever transport carries them.
+//!
+//! An [`Engine`] is what a session is made of; [`EngineIo`] is one over a WebSocket, [`polling`](super::polling) has
+//! those of clients that poll.
+
+mod websocket;
 
 use std::borrow::Cow;
-use wire::{
-    engineio::{Packet, Version, decode_binary},
-    frame::{Decoder, Message, OpCode, Side, write_close, write_frame},
-};
+
+use wire::engineio::{Item, Packet, Version};
 
 use super::{
     End, Host, Reply, close_code,
     socketio::{Client, Verdict},
-    websocket::{echo_close, fail},
 };
+pub use websocket::{EngineIo, Probe, Probed};
 
 /// An Engine.IO session with the one Socket.IO client it carries.
 #[derive(Debug)]
-pub struct EngineIo {
-    frames: Decoder,
+pub struct Engine {
     /// When the heartbeat is next due. Version 4: the next ping, or the end of the wait for its pong.
     /// Version 3, where the client pings: the end of the wait for any packet.
     beat_ns: u64,
@@ -25,22 +27,22 @@ pub struct EngineIo {
     pong_due: bool,
 }
 
-impl EngineIo {
-    /// Opens a session; the 101 is already in `reply`.
+impl Engine {
+    /// Opens a session: the first packet, and what the client above says to it.
     ///
-    /// `verdict` is that of the upgrade's token, `None` when the upgrade had none: version 4 may send it with
-    /// its connect packet until `authenticate_by_ns`.
+    /// `verdict` is that of the request's token, `None` when it had none: version 4 may send it with its connect packet
+    /// until `authenticate_by_ns`. `polls` is the session's id where the client polls.
     pub fn open(
         version: Version,
+        polls: Option<&str>,
         verdict: Verdict,
         authenticate_by_ns: u64,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) -> Self {
-        write_frame(reply.out, OpCode::Text, host.open_packet(version), None);
+        reply.text(host.open_packet(version, polls));
         let client = Client::open(version, verdict, authenticate_by_ns, host, reply);
         let mut session = Self {
-            frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
             beat_ns: reply.after(host.settings.ping_interval),
             client,
             version,
@@ -51,50 +53,21 @@ impl EngineIo {
         session
     }
 
-    /// Takes the frames at the front of `input`; answers how many bytes they were.
-    pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
-        let mut used = 0;
-        while reply.end.is_none() {
-            let step = match self.frames.next(&mut input[used..]) {
-                Ok(Some(step)) => step,
-                Ok(None) => break,
-                Err(error) => {
-                    fail(&error, reply);
-                    return input.len();
-                }
-            };
-            used += step.used;
-            match step.message {
-                None | Some(Message::Pong(_)) => {}
-                Some(Message::Text(text)) => self.text(&text, host, reply),
-                Some(Message::Binary(bytes)) => self.binary(&bytes, host, reply),
-                Some(Message::Ping(payload)) => write_frame(reply.out, OpCode::Pong, payload, None),
-                Some(Message::Close { code, .. }) => {
-                    echo_close(code, reply);
-                    reply.end = Some(End::Client);
-                }
-            }
-        }
-        used
+    /// The version that the client speaks.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
-    /// A heartbeat is due, or the client's time in its stage is over.
-    pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
-        if let Some((end, why)) = self.client.overdue(reply.now_ns) {
-            return close(close_code::NORMAL, why, end, reply);
+    /// Takes one packet of a payload.
+    pub fn item(&mut self, item: &Item<'_>, host: &mut Host, reply: &mut Reply<'_>) {
+        match item {
+            Item::Text(text) => self.text(text, host, reply),
+            Item::Binary(bytes) => self.binary(bytes, host, reply),
         }
-        if reply.now_ns >= self.beat_ns {
-            if self.pong_due || self.version == Version::V3 {
-                return close(close_code::NORMAL, "ping timeout", End::PingTimeout, reply);
-            }
-            write_frame(reply.out, OpCode::Text, b"2", None);
-            self.pong_due = true;
-            self.beat_ns = reply.after(host.settings.ping_timeout);
-        }
-        self.call_when_due(reply);
     }
 
-    fn text(&mut self, text: &str, host: &mut Host, reply: &mut Reply<'_>) {
+    /// Takes the text of one packet.
+    pub fn text(&mut self, text: &str, host: &mut Host, reply: &mut Reply<'_>) {
         let packet = match Packet::decode(text) {
             Ok(packet) => packet,
             Err(error) => return broken(&error, reply),
@@ -110,14 +83,14 @@ impl EngineIo {
                 if !probe.is_empty() {
                     pong.to_mut().push_str(probe);
                 }
-                write_frame(reply.out, OpCode::Text, pong.as_bytes(), None);
+                reply.text(pong.as_bytes());
             }
             (Packet::Pong(_), Version::V4) => {
                 self.pong_due = false;
                 self.beat_ns = reply.after(host.settings.ping_interval);
                 self.call_when_due(reply);
             }
-            (Packet::Close, _) => close(close_code::NORMAL, "", End::Client, reply),
+            (Packet::Close, _) => reply.close(close_code::NORMAL, "", End::Client),
             (Packet::Noop | Packet::Upgrade, _) => {}
             (Packet::Open(_), _) => broken(&"only the server opens", reply),
             (Packet::Ping(_), Version::V4) => broken(&"only the server pings", reply),
@@ -125,12 +98,36 @@ impl EngineIo {
         }
     }
 
-    fn binary(&mut self, bytes: &[u8], host: &mut Host, reply: &mut Reply<'_>) {
+    /// Takes one binary message.
+    pub fn binary(&mut self, payload: &[u8], host: &mut Host, reply: &mut Reply<'_>) {
         self.heard(host, reply);
-        match decode_binary(self.version, bytes) {
-            Ok(payload) => self.client.attachment(payload, self.version, host, reply),
-            Err(error) => broken(&error, reply),
+        self.client.attachment(payload, self.version, host, reply);
+    }
+
+    /// A heartbeat is due, or the client's time in its stage is over.
+    pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
+        if let Some((end, why)) = self.client.overdue(reply.now_ns) {
+            return reply.close(close_code::NORMAL, why, end);
         }
+        if reply.now_ns >= self.beat_ns {
+            if self.pong_due || self.version == Version::V3 {
+                return reply.close(close_code::NORMAL, "ping timeout", End::PingTimeout);
+            }
+            reply.text(b"2");
+            self.pong_due = true;
+            self.beat_ns = reply.after(host.settings.ping_timeout);
+        }
+        self.call_when_due(reply);
+    }
+
+    /// Asks to be called when the next of its times is over.
+    pub fn call_when_due(&self, reply: &mut Reply<'_>) {
+        reply.deadline_ns = Some(self.beat_ns.min(self.client.stage_ends_ns()));
+    }
+
+    /// Gives up what the client still holds, by `end`.
+    pub fn ended(self, end: End, host: &mut Host) {
+        self.client.ended(end, host);
     }
 
     /// Version 3 takes every packet for a sign of life; version 4 asks for its pong.
@@ -140,30 +137,15 @@ impl EngineIo {
             self.beat_ns = reply.after(settings.ping_interval + settings.ping_timeout);
         }
     }
-
-    fn call_when_due(&self, reply: &mut Reply<'_>) {
-        reply.deadline_ns = Some(self.beat_ns.min(self.client.stage_ends_ns()));
-    }
-
-    /// Gives up what the client still holds, by `end`.
-    pub(super) fn ended(self, end: End, host: &mut Host) {
-        self.client.ended(end, host);
-    }
 }
 
 /// Closes on a packet that breaks the protocol; nothing of it is repeated to the peer but its fault.
 pub(super) fn broken(error: &dyn std::fmt::Display, reply: &mut Reply<'_>) {
-    close(
+    reply.close(
         close_code::PROTOCOL_ERROR,
         &error.to_string(),
         End::Protocol,
-        reply,
     );
-}
-
-fn close(code: u16, reason: &str, end: End, reply: &mut Reply<'_>) {
-    write_close(reply.out, code, reason, None);
-    reply.end = Some(end);
 }
 
 #[cfg(test)]
@@ -174,6 +156,7 @@ mod tests {
     };
     use super::*;
     use crate::session::users::UserId;
+    use wire::frame::OpCode;
 
     const S: u64 = 1_000_000_000;
 

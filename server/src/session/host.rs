@@ -7,6 +7,7 @@ use wire::engineio::{Open, Packet, Version};
 
 use super::{
     Settings,
+    polling::Polls,
     users::{UserId, Users},
 };
 use crate::{
@@ -22,6 +23,8 @@ pub struct Host {
     pub users: Users,
     /// What happened to them.
     pub metrics: Arc<ShardMetrics>,
+    /// The sessions of clients that poll.
+    pub polls: Polls,
     /// Judges tokens that come after the upgrade too.
     verifier: Verifier,
     /// Seconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
@@ -54,6 +57,7 @@ impl Host {
             settings,
             users: Users::default(),
             metrics,
+            polls: Polls::default(),
             verifier,
             unix_s: 0,
             random: StdRng::from_rng(&mut rand::rng()),
@@ -69,10 +73,18 @@ impl Host {
         Ok(self.users.attach(verified.user))
     }
 
-    /// Engine.IO's open packet, under a session id of its own.
-    pub(super) fn open_packet(&mut self, version: Version) -> &[u8] {
+    /// Engine.IO's open packet. A session that `polls` has the id given and may change to WebSocket; one over a
+    /// WebSocket gets an id of its own.
+    pub(super) fn open_packet(&mut self, version: Version, polls: Option<&str>) -> &[u8] {
         self.open.sid.clear();
-        push_sid(&mut self.random, &mut self.open.sid);
+        self.open.upgrades.clear();
+        match polls {
+            Some(sid) => {
+                self.open.sid.push_str(sid);
+                self.open.upgrades.push("websocket".to_owned());
+            }
+            None => push_sid(&mut self.random, &mut self.open.sid),
+        }
         self.open.max_payload_bytes = match version {
             Version::V3 => None,
             Version::V4 => Some(self.settings.message_bytes_max.into()),

@@ -1,15 +1,17 @@
 //! The life of an accepted socket: state machines that take bytes, give bytes and name their next deadline.
 //!
-//! Nothing here reads a clock or knows of a socket: the [gate](crate::gate) hands the input and the time in
-//! and sends what a [`Reply`] holds. Everything that a shard's sessions share stands in a [`Host`].
+//! Nothing here reads a clock or knows of a socket but by a number: the [gate](crate::gate) hands the input and the time
+//! in and sends what a [`Reply`] holds. Everything that a shard's sessions share stands in a [`Host`].
 
 pub mod app;
 pub mod engineio;
+pub mod polling;
 pub mod socketio;
 pub mod users;
 pub mod websocket;
 
 mod host;
+mod reply;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use app::App;
 pub use host::Host;
+pub use reply::{Outbox, Reply};
 
 /// What every session is run by; the same for all shards.
 #[derive(Clone, Debug)]
@@ -104,37 +107,6 @@ impl End {
             Self::Shutdown => "shutdown",
             Self::Failed => "failed",
         }
-    }
-}
-
-/// What a session answers to one event.
-#[derive(Debug)]
-pub struct Reply<'a> {
-    /// Where the bytes for the peer are appended.
-    pub out: &'a mut Vec<u8>,
-    /// The instant of the event, on the shard's monotonic clock.
-    pub now_ns: u64,
-    /// When [`Session::deadline`] is to be called; `None` leaves the deadline as it was.
-    pub deadline_ns: Option<u64>,
-    /// Set once the session is over: `out` is sent, then the connection is closed.
-    pub end: Option<End>,
-}
-
-impl<'a> Reply<'a> {
-    /// An answer that says nothing yet.
-    pub fn new(out: &'a mut Vec<u8>, now_ns: u64) -> Self {
-        Self {
-            out,
-            now_ns,
-            deadline_ns: None,
-            end: None,
-        }
-    }
-
-    /// The instant `after` this event.
-    pub fn after(&self, after: Duration) -> u64 {
-        let after_ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-        self.now_ns.saturating_add(after_ns)
     }
 }
 

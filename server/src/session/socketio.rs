@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use wire::{
     engineio::{self, Version},
-    frame::{OpCode, write_frame},
     socketio::{Kind, Packet},
 };
 
@@ -150,9 +149,7 @@ impl Client {
         };
         self.attachments_left = left;
         if self.attachments_echo {
-            host.scratch.clear();
-            engineio::encode_binary(version, payload, &mut host.scratch);
-            write_frame(reply.out, OpCode::Binary, &host.scratch, None);
+            reply.binary(version, payload, &mut host.scratch);
         }
     }
 
@@ -280,7 +277,7 @@ fn send(packet: &Packet<'_>, scratch: &mut Vec<u8>, reply: &mut Reply<'_>) {
     scratch.clear();
     engineio::Packet::Message("").encode(scratch);
     packet.encode(scratch);
-    write_frame(reply.out, OpCode::Text, scratch, None);
+    reply.text(scratch);
 }
 
 #[cfg(test)]

@@ -96,9 +96,9 @@ async fn engineio_has_errors_of_its_own() {
             "none",
         ),
         (
-            "/socket.io/?EIO=4&transport=polling".to_owned(),
+            "/socket.io/?EIO=4&transport=webtransport".to_owned(),
             r#"{"code":0,"message":"Transport unknown"}"#,
-            "WebSocket is all there is",
+            "one that is not spoken",
         ),
         (
             format!("/socket.io/?EIO=4&{websocket}&sid=x"),

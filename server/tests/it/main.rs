@@ -7,6 +7,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod peers;
+mod polling;
 mod refusals;
 mod servers;
 mod sessions;

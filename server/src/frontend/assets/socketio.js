@@ -1,13 +1,13 @@
 
 "use strict";
-// The Socket.IO client that the gate serves, of version 4 or 2.
+// The Socket.IO client that the gate serves, of version 4 or 2, as it comes: it polls first, then upgrades.
 function openSocket(gate, token, on) {
   if (typeof io !== "function") {
     on.disconnected("the gate serves no Socket.IO client");
     return () => {};
   }
   const socket = io(gate, {
-    query: { token }, transports: ["websocket"], forceNew: true, reconnection: false,
+    query: { token }, forceNew: true, reconnection: false,
   });
   // Version 2 tells of a refusal by a text in `error`, version 4 by an Error in `connect_error`,
   // through which both tell of a failed transport as well.

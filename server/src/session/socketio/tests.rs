@@ -6,6 +6,7 @@ use super::super::{
     testing::{NOW_S, frame, host, token, told},
 };
 use super::*;
+use wire::frame::OpCode;
 
 const S: u64 = 1_000_000_000;
 

@@ -5,6 +5,7 @@ mod tools;
 
 mod jwt;
 mod page;
+mod polling;
 mod socketio;
 mod websocket;
 

@@ -1,0 +1,319 @@
+//! One connection of a shard: its requests, the session it becomes, its end.
+
+use reactor::{Io, SocketId};
+
+use super::{
+    answers,
+    handshake::{self, Connection, Step},
+    mailbox::Moved,
+    service::{GateService, after},
+};
+use crate::{
+    metrics::Outcome,
+    session::{
+        End, Host, Reply, Session,
+        engineio::{Probe, Probed},
+        polling::{self, Key},
+    },
+};
+
+/// What is kept for a socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    /// Its request is still coming.
+    Handshake {
+        /// When it must be authenticated, or have sent its next request.
+        authenticate_by_ns: u64,
+        /// Bytes of the head that were looked at.
+        seen_bytes: u32,
+        /// It had requests answered before.
+        served: bool,
+    },
+    /// The body of a polling session's POST is still coming.
+    Posting {
+        /// When it must be there.
+        until_ns: u64,
+        /// The bytes of head and body.
+        needed_bytes: u32,
+        /// Whose POST it is.
+        key: Key,
+    },
+    /// A poll, to be answered when its session has something to say.
+    Waiting(Key),
+    /// A WebSocket that may take a polling session over.
+    Probing(Box<Probe>),
+    /// It was let in, or is about to be.
+    Session(Session),
+    /// It leaves for the shard that has the session it asks for.
+    Leaving {
+        /// That shard's number.
+        shard: u16,
+        /// As in `Handshake`.
+        authenticate_by_ns: u64,
+        /// As in `Handshake`.
+        served: bool,
+    },
+    /// Its fate is counted; it is being closed.
+    Ended,
+    /// There was no place for it; it is being closed.
+    TurnedAway,
+}
+
+impl GateService {
+    /// Takes the requests at the front of `input`; answers how many bytes it used. A session may stand in `socket`
+    /// afterwards.
+    pub(super) fn requests(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
+        let mut used = 0;
+        while let Socket::Handshake { .. } | Socket::Posting { .. } = socket
+            && used < input.len()
+        {
+            match self.request(io, socket, &input[used..]) {
+                0 => break,
+                bytes => used += bytes,
+            }
+        }
+        used
+    }
+
+    /// Takes one request; answers how many bytes it was, 0 while it is not whole.
+    fn request(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
+        let now_ns = io.now_ns();
+        let fresh_ns = after(now_ns, self.handshake_timeout);
+        let (by_ns, seen, served) = match *socket {
+            Socket::Posting { needed_bytes, .. } if input.len() < needed_bytes as usize => {
+                return 0;
+            }
+            Socket::Posting { until_ns, .. } => (until_ns, 0, true),
+            // The next request of a connection that was waiting for one has its own time.
+            Socket::Handshake {
+                seen_bytes: 0,
+                served: true,
+                ..
+            } => (fresh_ns, 0, true),
+            Socket::Handshake {
+                authenticate_by_ns,
+                seen_bytes,
+                served,
+            } => (authenticate_by_ns, seen_bytes as usize, served),
+            _ => return 0,
+        };
+        let connection = Connection {
+            number: io.id().to_bits(),
+            seen_bytes: seen,
+            authenticate_by_ns: by_ns,
+        };
+        let site = &self.site;
+        let take = |host: &mut Host, reply: &mut Reply<'_>| {
+            handshake::take(input, connection, site, host, reply)
+        };
+        match answer(&mut self.host, io, take).0 {
+            Step::More => {
+                if served && seen == 0 {
+                    io.set_deadline_ns(by_ns);
+                }
+                *socket = Socket::Handshake {
+                    authenticate_by_ns: by_ns,
+                    // Below the limit on heads, or it would have been answered.
+                    seen_bytes: input.len() as u32,
+                    served,
+                };
+                0
+            }
+            Step::Posting { key, needed_bytes } => {
+                io.set_deadline_ns(by_ns);
+                *socket = Socket::Posting {
+                    until_ns: by_ns,
+                    // Below the limits on a head and on a message together.
+                    needed_bytes: needed_bytes as u32,
+                    key,
+                };
+                0
+            }
+            Step::Answered => {
+                *socket = Socket::Ended;
+                io.finish();
+                input.len()
+            }
+            Step::Served { used } => {
+                self.await_request(io, socket);
+                used
+            }
+            Step::Waits { used, key } => {
+                // The session's heartbeat bounds the wait.
+                io.clear_deadline();
+                *socket = Socket::Waiting(key);
+                used
+            }
+            Step::Elsewhere { shard } => {
+                *socket = Socket::Leaving {
+                    shard,
+                    authenticate_by_ns: by_ns,
+                    served,
+                };
+                io.release();
+                0
+            }
+            Step::Probing { used, probe } => {
+                io.set_deadline_ns(fresh_ns);
+                *socket = Socket::Probing(probe);
+                used
+            }
+            Step::Opened { used, session } => {
+                *socket = Socket::Session(session);
+                used
+            }
+        }
+    }
+
+    /// A connection whose request was answered waits for the next one, as long as a client that polls may be silent.
+    pub(super) fn await_request(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        let settings = &self.host.settings;
+        let idle = settings.ping_interval + settings.ping_timeout;
+        let until_ns = after(io.now_ns(), idle);
+        io.set_deadline_ns(until_ns);
+        *socket = Socket::Handshake {
+            authenticate_by_ns: until_ns,
+            seen_bytes: 0,
+            served: true,
+        };
+    }
+
+    /// Takes the frames of a probe; answers how many bytes they were. The session it was for may stand in `socket`
+    /// afterwards.
+    pub(super) fn probe(
+        &mut self,
+        io: &mut Io<'_>,
+        socket: &mut Socket,
+        input: &mut [u8],
+    ) -> usize {
+        let Socket::Probing(probe) = socket else {
+            return 0;
+        };
+        let received = |host: &mut Host, reply: &mut Reply<'_>| probe.received(input, host, reply);
+        let ((used, probed), end) = answer(&mut self.host, io, received);
+        if let Probed::Upgraded(session) = probed {
+            *socket = Socket::Session(Session::EngineIo(session));
+        }
+        self.end(io, socket, end);
+        used
+    }
+
+    /// The socket's time is over.
+    pub(super) fn overdue(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        let end = match socket {
+            // Between two requests there is nobody to tell.
+            Socket::Handshake {
+                seen_bytes: 0,
+                served: true,
+                ..
+            } => Some(End::HandshakeTimeout),
+            Socket::Handshake { .. } | Socket::Posting { .. } => {
+                answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
+                Some(End::HandshakeTimeout)
+            }
+            Socket::Probing(_) => Some(End::HandshakeTimeout),
+            Socket::Session(session) => {
+                let due = |host: &mut Host, reply: &mut Reply<'_>| session.deadline(host, reply);
+                answer(&mut self.host, io, due).1
+            }
+            Socket::Waiting(_) | Socket::Leaving { .. } | Socket::Ended | Socket::TurnedAway => {
+                None
+            }
+        };
+        self.end(io, socket, end);
+    }
+
+    /// The gate goes down: a session says so, a request that is still coming is dropped.
+    pub(super) fn shut_down(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        match socket {
+            Socket::Session(session) => {
+                let shut_down = |_: &mut Host, reply: &mut Reply<'_>| session.shut_down(reply);
+                let (_, end) = answer(&mut self.host, io, shut_down);
+                self.end(io, socket, end);
+            }
+            Socket::Handshake { .. }
+            | Socket::Posting { .. }
+            | Socket::Waiting(_)
+            | Socket::Probing(_) => {
+                self.settle(io.id(), socket, End::Shutdown);
+                io.close();
+            }
+            Socket::Leaving { .. } | Socket::Ended | Socket::TurnedAway => {}
+        }
+    }
+
+    /// Ends a socket, if there is an end: counts it and closes it behind what was written.
+    pub(super) fn end(&mut self, io: &mut Io<'_>, socket: &mut Socket, end: Option<End>) {
+        if let Some(end) = end {
+            self.settle(io.id(), socket, end);
+            io.finish();
+        }
+    }
+
+    /// Counts, once, what became of a socket.
+    pub(super) fn settle(&mut self, id: SocketId, socket: &mut Socket, end: End) {
+        let connection = id.to_bits();
+        let metrics = &self.host.metrics;
+        match std::mem::replace(socket, Socket::Ended) {
+            Socket::Handshake { served: true, .. } => metrics.handshake(Outcome::Polled),
+            Socket::Handshake { .. } => metrics.handshake(Outcome::without_verdict(end)),
+            Socket::Posting { key, .. } | Socket::Waiting(key) => {
+                metrics.handshake(Outcome::Polled);
+                polling::lost(key, connection, &mut self.host);
+            }
+            Socket::Probing(probe) => probe.ended(end, &mut self.host),
+            Socket::Session(session) => session.ended(end, &mut self.host),
+            Socket::Leaving { .. } => metrics.handshake(Outcome::Abandoned),
+            Socket::Ended => {}
+            Socket::TurnedAway => *socket = Socket::TurnedAway,
+        }
+    }
+
+    /// Brings a connection that leaves to the shard it is for.
+    pub(super) fn send_on(&mut self, loose: reactor::Loose, socket: Socket) {
+        if let Socket::Leaving {
+            shard,
+            authenticate_by_ns,
+            served,
+        } = socket
+        {
+            let moved = Moved {
+                loose,
+                authenticate_by_ns,
+                served,
+            };
+            self.mailboxes.send(shard, moved);
+        }
+    }
+}
+
+/// Lets a state machine answer, then does what it asked for, but for its end.
+pub(super) fn answer<T>(
+    host: &mut Host,
+    io: &mut Io<'_>,
+    act: impl FnOnce(&mut Host, &mut Reply<'_>) -> T,
+) -> (T, Option<End>) {
+    let now_ns = io.now_ns();
+    let out = io.out();
+    let before_bytes = out.len();
+    let mut reply = Reply::new(out, now_ns);
+    let answered = act(host, &mut reply);
+    let (deadline_ns, end) = (reply.deadline_ns, reply.end);
+    let sent_bytes = io.out().len() - before_bytes;
+    host.metrics.bytes_sent.add(sent_bytes as u64);
+    if let Some(deadline_ns) = deadline_ns {
+        io.set_deadline_ns(deadline_ns);
+    }
+    (answered, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_socket_is_small() {
+        // A million sockets hold as many of these; what is rare belongs behind a box.
+        assert!(size_of::<Socket>() <= 64, "{} bytes", size_of::<Socket>());
+    }
+}

@@ -1,0 +1,266 @@
+//! Engine.IO's long-polling over HTTP: requests to a session, and the answers to its polls.
+//!
+//! | request | answer |
+//! |---|---|
+//! | GET without `sid` | 200, a payload with the open packet: a new session |
+//! | GET with `sid` | 200, a payload, as soon as the session has something to say |
+//! | POST with `sid` | 200 `ok`, the payload taken |
+//! | a WebSocket with `sid` | 101, then `2probe`, `3probe`, `5`: the session moves there |
+//! | OPTIONS | 204: what a page of another origin may do |
+//!
+//! What cannot be served is answered with 400 and `{"code":n,"message":...}`, a body without a length with 411, one above
+//! `maxPayload` with 413. A second poll, or a second POST, before the first is over ends the session, and so does a packet
+//! that breaks the protocol. The answers can be read by pages of the gate's origins.
+
+use wire::{
+    engineio::{Form, HttpError, Version, encode_payload},
+    frame::write_close,
+    http::{RequestHead, UpgradeRequest, write_response},
+};
+
+use super::{
+    answers,
+    handshake::{Request, Site, Step},
+};
+use crate::{
+    metrics::Outcome,
+    session::{
+        End, close_code,
+        engineio::Probe,
+        polling::{self, Found, Key, Packets, Polled, Waiting},
+        socketio::Verdict,
+    },
+};
+
+/// What pages of other origins may send along.
+const ALLOW_HEADERS: &str = "Authorization, Content-Type";
+/// How long a browser may remember that, in seconds.
+const PREFLIGHT_MAX_AGE_S: &str = "600";
+
+/// Opens a session, under the `verdict` on the token of its request.
+pub(super) fn open(
+    request: &mut Request<'_, '_>,
+    head: &RequestHead<'_>,
+    version: Version,
+    verdict: Verdict,
+) -> Step {
+    let host = &mut *request.host;
+    if host.polls.is_full() {
+        if let Some(Ok(user)) = verdict {
+            host.users.release(user);
+        }
+        return request.answer(Outcome::Full, answers::full);
+    }
+    let form = match (version, head.query_value("b64")) {
+        (Version::V3, None | Some("" | "0" | "false")) => Form::Binary,
+        _ => Form::Text,
+    };
+    host.metrics.polling_sessions.add(1);
+    let by_ns = request.connection.authenticate_by_ns;
+    let packets = polling::open(version, verdict, form, by_ns, host, request.reply.now_ns);
+    write_packets(
+        request.reply.out,
+        &packets,
+        &waiting(request, head),
+        request.site,
+    );
+    served(request, head, head.bytes)
+}
+
+/// A request to the session `sid`, by polling or by a WebSocket.
+pub(super) fn of_session(
+    request: &mut Request<'_, '_>,
+    head: &RequestHead<'_>,
+    sid: &str,
+    polls: bool,
+) -> Step {
+    let upgrade = UpgradeRequest::from_head(head);
+    match (request.host.polls.find(sid), upgrade) {
+        (Found::Elsewhere(shard), _) if usize::from(shard) < request.site.shards => {
+            Step::Elsewhere { shard }
+        }
+        (Found::Elsewhere(_) | Found::Unknown, _) => {
+            request.engineio_error(head, HttpError::UnknownSid)
+        }
+        (Found::Polling(key), _) if polls => match head.method {
+            "GET" => get(request, head, key),
+            "POST" => post(request, head, key),
+            _ => request.engineio_error(head, HttpError::BadRequest),
+        },
+        (Found::Polling(key), Ok(upgrade)) => {
+            let number = request.connection.number;
+            request.switch_protocols(head, &upgrade);
+            if !request.host.polls.probe(key, number) {
+                return superfluous(request);
+            }
+            Step::Probing {
+                used: head.bytes,
+                probe: Box::new(Probe::new(key, number, request.host)),
+            }
+        }
+        (Found::Upgraded, Ok(upgrade)) if !polls => {
+            request.switch_protocols(head, &upgrade);
+            superfluous(request)
+        }
+        _ => request.engineio_error(head, HttpError::BadRequest),
+    }
+}
+
+/// Whether the gate serves a page of the request's origin (Fetch, "CORS-preflight fetch").
+pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -> Step {
+    let origin = page_of(head, request.site).map(|(_, origin)| origin);
+    let mut headers = answers::cors(origin);
+    if origin.is_some() {
+        headers.extend([
+            ("Access-Control-Allow-Methods", "GET, POST"),
+            ("Access-Control-Allow-Headers", ALLOW_HEADERS),
+            ("Access-Control-Max-Age", PREFLIGHT_MAX_AGE_S),
+        ]);
+    }
+    let keep_alive = stays_open(head);
+    write_response(
+        request.reply.out,
+        204,
+        "No Content",
+        &headers,
+        b"",
+        keep_alive,
+    );
+    served(request, head, head.bytes)
+}
+
+/// The origin of the request's page, and its place, if it is one of the gate's.
+pub(super) fn page_of<'s>(head: &RequestHead<'_>, site: &'s Site) -> Option<(u16, &'s str)> {
+    let origin = head.header("origin")?;
+    let place = site.origins.iter().position(|allowed| allowed == origin)?;
+    Some((u16::try_from(place).ok()?, &site.origins[place]))
+}
+
+/// Writes the answer to a poll.
+pub(super) fn write_packets(out: &mut Vec<u8>, packets: &Packets, to: &Waiting, site: &Site) {
+    let mut body = Vec::new();
+    let form = encode_payload(packets.version, &packets.items, packets.form, &mut body);
+    let content_type = match form {
+        Form::Text => "text/plain; charset=UTF-8",
+        Form::Binary => "application/octet-stream",
+    };
+    write_ok(out, content_type, &body, to, site);
+}
+
+fn get(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step {
+    let waiting = waiting(request, head);
+    match request.host.polls.poll(key, waiting, request.reply.now_ns) {
+        Some(Polled::Waits) => Step::Waits {
+            used: head.bytes,
+            key,
+        },
+        Some(Polled::Packets(packets)) => {
+            write_packets(request.reply.out, &packets, &waiting, request.site);
+            served(request, head, head.bytes)
+        }
+        Some(Polled::Overlap) => {
+            polling::end(key, End::Protocol, request.host);
+            request.engineio_error(head, HttpError::BadRequest)
+        }
+        None => request.engineio_error(head, HttpError::UnknownSid),
+    }
+}
+
+fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step {
+    let body_bytes = match body_bytes(head) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return request.answer(Outcome::Answered, answers::length_required),
+        Err(()) => return request.engineio_error(head, HttpError::BadRequest),
+    };
+    let body_bytes_max = u64::from(request.host.settings.message_bytes_max);
+    if body_bytes > body_bytes_max {
+        return request.answer(Outcome::Answered, answers::body_too_large);
+    }
+    if !polling::begin_post(key, request.connection.number, request.host) {
+        return request.engineio_error(head, HttpError::BadRequest);
+    }
+    // Below the limit, which is a u32.
+    let needed_bytes = head.bytes + body_bytes as usize;
+    let Some(body) = request.input.get(head.bytes..needed_bytes) else {
+        return Step::Posting { key, needed_bytes };
+    };
+    let form = match head.header("content-type") {
+        Some(kind) if kind.starts_with("application/octet-stream") => Form::Binary,
+        _ => Form::Text,
+    };
+    if !polling::post(key, form, body, request.host, request.reply.now_ns) {
+        return request.engineio_error(head, HttpError::BadRequest);
+    }
+    let waiting = waiting(request, head);
+    // What the reference implementation says, whose word a client may wait for.
+    write_ok(
+        request.reply.out,
+        "text/html",
+        b"ok",
+        &waiting,
+        request.site,
+    );
+    served(request, head, needed_bytes)
+}
+
+/// The length of the body; `Ok(None)` where there is none, an error where it cannot be told.
+fn body_bytes(head: &RequestHead<'_>) -> Result<Option<u64>, ()> {
+    if head.header("transfer-encoding").is_some() {
+        return Ok(None);
+    }
+    let mut lengths = head
+        .headers()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let Some((_, length)) = lengths.next() else {
+        return Ok(None);
+    };
+    // Two lengths are an attempt to smuggle a request past a proxy (RFC 9112 section 6.3).
+    if lengths.next().is_some() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(());
+    }
+    length.parse().map(Some).map_err(drop)
+}
+
+/// A WebSocket for a session that has one: it opens, as the client expects, and is closed.
+fn superfluous(request: &mut Request<'_, '_>) -> Step {
+    request.answer(Outcome::Answered, |out| {
+        write_close(out, close_code::NORMAL, "the session has a WebSocket", None);
+    })
+}
+
+fn served(request: &mut Request<'_, '_>, head: &RequestHead<'_>, used: usize) -> Step {
+    if stays_open(head) {
+        Step::Served { used }
+    } else {
+        request.answer(Outcome::Polled, |_| {})
+    }
+}
+
+fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> Waiting {
+    Waiting {
+        connection: request.connection.number,
+        keep_alive: stays_open(head),
+        origin: page_of(head, request.site).map(|(place, _)| place),
+    }
+}
+
+/// Does the client keep the connection (RFC 9112 section 9.3)?
+fn stays_open(head: &RequestHead<'_>) -> bool {
+    let options = head.header("connection").unwrap_or_default();
+    !options
+        .split(',')
+        .any(|option| option.trim().eq_ignore_ascii_case("close"))
+}
+
+fn write_ok(out: &mut Vec<u8>, content_type: &str, body: &[u8], to: &Waiting, site: &Site) {
+    let origin = to
+        .origin
+        .and_then(|place| site.origins.get(usize::from(place)));
+    let mut headers = answers::cors(origin.map(String::as_str));
+    headers.extend([
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]);
+    write_response(out, 200, "OK", &headers, body, to.keep_alive);
+}

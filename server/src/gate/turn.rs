@@ -1,0 +1,94 @@
+//! What a shard does once per turn, beside its sockets' events: it takes in connections from other shards, calls the
+//! sessions that poll, and answers their polls.
+
+use reactor::{Service, SocketId, Sockets};
+
+use super::{
+    admission::Place,
+    connection::{Socket, answer},
+    polling::write_packets,
+    service::GateService,
+};
+use crate::{
+    metrics::Outcome,
+    session::{End, Reply, polling},
+};
+
+impl GateService {
+    /// Takes in the connections that other shards have sent, and the requests that they brought.
+    pub(super) fn take_mail(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        for moved in self.mailboxes.take(self.host.polls.shard()) {
+            let authenticate_by_ns = moved.authenticate_by_ns;
+            let socket = Socket::Handshake {
+                authenticate_by_ns,
+                // Nothing of it was looked at here.
+                seen_bytes: 0,
+                served: moved.served,
+            };
+            match sockets.adopt(moved.loose, socket) {
+                Ok(id) => {
+                    sockets.with(id, |io, _| io.set_deadline_ns(authenticate_by_ns));
+                    self.resume(sockets, id);
+                }
+                Err((error, _)) => self.lose(&error),
+            }
+        }
+    }
+
+    /// Calls the sessions that poll and are due, and answers the polls of those with something to say.
+    pub(super) fn run_polls(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        let now_ns = sockets.now_ns();
+        if self
+            .host
+            .polls
+            .next_due_ns()
+            .is_some_and(|due_ns| due_ns <= now_ns)
+        {
+            self.read_clock(now_ns);
+            polling::due(&mut self.host, now_ns);
+        }
+        self.answer_polls(sockets);
+    }
+
+    /// Answers the polls that can be answered, until requests that waited behind them have no more to say.
+    pub(super) fn answer_polls(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        loop {
+            let deliveries = self.host.polls.deliveries();
+            for hangup in self.host.polls.hangups() {
+                sockets.with(SocketId::from_bits(hangup), |io, socket| {
+                    self.end(io, socket, Some(End::Gone));
+                });
+            }
+            if deliveries.is_empty() {
+                return;
+            }
+            for polling::Delivery { to, packets } in deliveries {
+                let id = SocketId::from_bits(to.connection);
+                sockets.with(id, |io, socket| {
+                    let site = &self.site;
+                    answer(&mut self.host, io, |_, reply: &mut Reply<'_>| {
+                        write_packets(reply.out, &packets, &to, site);
+                    });
+                    self.await_request(io, socket);
+                    if !to.keep_alive {
+                        self.end(io, socket, Some(End::Client));
+                    }
+                });
+                self.resume(sockets, id);
+            }
+        }
+    }
+
+    /// Takes what a connection sent while nobody looked.
+    fn resume(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId) {
+        sockets.with_input(id, |io, socket, input| self.received(io, socket, input));
+    }
+
+    /// A connection that no shard has any more.
+    fn lose(&mut self, error: &std::io::Error) {
+        tracing::warn!(%error, "a connection was lost between two shards");
+        self.host.metrics.handshake(Outcome::Abandoned);
+        self.host.metrics.connections_closed.add(1);
+        self.admission.leave(Place::Admitted);
+    }
+}

@@ -1,0 +1,154 @@
+//! Sessions that poll, played without sockets.
+
+use super::super::{
+    app::App,
+    testing::{host, token},
+};
+use super::*;
+use proptest::prelude::*;
+
+fn waiting(connection: u64) -> Waiting {
+    Waiting {
+        connection,
+        keep_alive: true,
+        origin: None,
+    }
+}
+
+/// Opens a session and gives its key.
+fn session(version: Version, host: &mut Host) -> Key {
+    let verdict = host.admit(token("ann", None).as_bytes());
+    let packets = open(version, Some(verdict), Form::Text, 1_000, host, 0);
+    let [Item::Text(opened), ..] = &packets.items[..] else {
+        panic!("{packets:?}");
+    };
+    let sid = opened.split('"').nth(3).unwrap();
+    match host.polls.find(sid) {
+        Found::Polling(key) => key,
+        found => panic!("{sid}: {found:?}"),
+    }
+}
+
+#[test]
+fn places_are_counted() {
+    let mut host = host(App::Echo);
+    host.polls = Polls::new(3, 1);
+    assert!(!host.polls.is_full());
+    let key = session(Version::V4, &mut host);
+    assert!(host.polls.is_full());
+    end(key, End::Gone, &mut host);
+    assert!(!host.polls.is_full());
+}
+
+#[test]
+fn ids_name_their_shard() {
+    let mut host = host(App::Echo);
+    host.polls = Polls::new(3, 9);
+    session(Version::V4, &mut host);
+    let slot = host.polls.sessions.values().next().unwrap();
+    let name = slot.name.to_string();
+    host.polls.shard = 4;
+    assert_eq!(
+        host.polls.find(&name),
+        Found::Elsewhere(3),
+        "of another shard"
+    );
+    host.polls.shard = 3;
+    let forged = format!("{}AAAA", &name[..20]);
+    assert_eq!(
+        host.polls.find(&forged),
+        Found::Unknown,
+        "the secret counts"
+    );
+    assert_eq!(host.polls.find("x"), Found::Unknown, "no id at all");
+}
+
+/// What a client, or several, may do to a session.
+#[derive(Clone, Debug)]
+enum Act {
+    Poll(u64),
+    Begin(u64),
+    Post(String),
+    Lose(u64),
+    Probe(u64),
+    Probed,
+    ProbeEnds(u64),
+    Upgrade(u64),
+    Wait(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let body = prop::sample::select(vec!["40", "42[\"a\"]", "3", "1", "41", "x", "6", "bAQID"]);
+    prop_oneof![
+        (0..3_u64).prop_map(Act::Poll),
+        (0..3_u64).prop_map(Act::Begin),
+        body.prop_map(|body| Act::Post(body.to_owned())),
+        (0..3_u64).prop_map(Act::Lose),
+        (3..5_u64).prop_map(Act::Probe),
+        Just(Act::Probed),
+        (3..5_u64).prop_map(Act::ProbeEnds),
+        (3..5_u64).prop_map(Act::Upgrade),
+        (0..40_000_000_000_u64).prop_map(Act::Wait),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_clients_do_nothing_is_left_behind(
+        v3 in any::<bool>(),
+        acts in prop::collection::vec(act(), 0..20),
+    ) {
+        let mut host = host(App::Echo);
+        host.polls = Polls::new(0, 9);
+        let version = if v3 { Version::V3 } else { Version::V4 };
+        let key = session(version, &mut host);
+        let mut now_ns = 0;
+        let mut engine = None;
+        let mut polls = 0;
+        for act in acts {
+            match act {
+                Act::Poll(connection) => {
+                    match host.polls.poll(key, waiting(connection), now_ns) {
+                        Some(Polled::Waits) => polls += 1,
+                        Some(Polled::Overlap) => end(key, End::Protocol, &mut host),
+                        Some(Polled::Packets(packets)) => prop_assert!(!packets.items.is_empty()),
+                        None => {}
+                    }
+                }
+                Act::Begin(connection) => drop(begin_post(key, connection, &mut host)),
+                Act::Post(body) => {
+                    post(key, Form::Text, body.as_bytes(), &mut host, now_ns);
+                }
+                Act::Lose(connection) => {
+                    let waits = host.polls.polling(key).and_then(|session| session.poll);
+                    if waits.is_some_and(|waiting| waiting.connection == connection) {
+                        polls -= 1;
+                    }
+                    lost(key, connection, &mut host);
+                }
+                Act::Probe(connection) => drop(host.polls.probe(key, connection)),
+                Act::Probed => probed(key, &mut host, now_ns),
+                Act::ProbeEnds(connection) => host.polls.probe_ended(key, connection),
+                Act::Upgrade(connection) => engine = engine.or(upgrade(key, connection, &mut host)),
+                Act::Wait(ns) => {
+                    now_ns += ns;
+                    due(&mut host, now_ns);
+                    let next_ns = host.polls.next_due_ns().unwrap_or(u64::MAX);
+                    prop_assert!(next_ns > now_ns, "all that was due was called");
+                }
+            }
+            polls -= host.polls.deliveries().len();
+        }
+        end_all(&mut host);
+        polls -= host.polls.deliveries().len();
+        prop_assert_eq!(polls, 0, "every poll that waited was answered or lost");
+        if let Some((engine, _)) = engine {
+            engine.ended(End::Gone, &mut host);
+            host.polls.forget(key);
+        }
+        prop_assert!(host.users.is_empty());
+        prop_assert!(host.polls.sessions.is_empty());
+        prop_assert!(host.polls.due.is_empty());
+        prop_assert_eq!(host.polls.polling, 0);
+    }
+}

@@ -1,0 +1,148 @@
+//! What a session answers to one event, whatever carries it to the peer.
+
+use std::time::Duration;
+
+use wire::{
+    engineio::{Item, Version, encode_binary},
+    frame::{OpCode, write_close, write_frame},
+};
+
+use super::End;
+
+/// The most bytes that wait for a client to poll; as many as a WebSocket that does not read may keep waiting.
+pub const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What an Engine.IO session has for a client that polls.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    items: Vec<Item<'static>>,
+    /// The sum of the items' lengths, at most [`OUTBOX_BYTES_MAX`] and one item more.
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Is there nothing for the next poll?
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Takes everything, for a poll's answer.
+    pub fn take(&mut self) -> Vec<Item<'static>> {
+        self.bytes = 0;
+        std::mem::take(&mut self.items)
+    }
+
+    /// Appends a packet's text.
+    pub fn push_text(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        self.bytes += text.len();
+        self.items.push(Item::Text(text.into()));
+    }
+
+    fn push_binary(&mut self, payload: &[u8]) {
+        self.bytes += payload.len();
+        self.items.push(Item::Binary(payload.to_vec().into()));
+    }
+}
+
+/// What a session answers to one event.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    /// Where the bytes for the peer are appended.
+    pub out: &'a mut Vec<u8>,
+    /// The instant of the event, on the shard's monotonic clock.
+    pub now_ns: u64,
+    /// When [`Session::deadline`](super::Session::deadline) is to be called; `None` leaves the deadline as it was.
+    pub deadline_ns: Option<u64>,
+    /// Set once the session is over: `out` is sent, then the connection is closed.
+    pub end: Option<End>,
+    /// Where Engine.IO packets go in place of `out` when the client polls.
+    outbox: Option<&'a mut Outbox>,
+}
+
+impl<'a> Reply<'a> {
+    /// An answer that says nothing yet.
+    pub fn new(out: &'a mut Vec<u8>, now_ns: u64) -> Self {
+        Self {
+            out,
+            now_ns,
+            deadline_ns: None,
+            end: None,
+            outbox: None,
+        }
+    }
+
+    /// The same to a client that polls: packets are collected in `outbox`.
+    pub fn polling(out: &'a mut Vec<u8>, outbox: &'a mut Outbox, now_ns: u64) -> Self {
+        Self {
+            outbox: Some(outbox),
+            ..Self::new(out, now_ns)
+        }
+    }
+
+    /// The instant `after` this event.
+    pub fn after(&self, after: Duration) -> u64 {
+        let after_ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        self.now_ns.saturating_add(after_ns)
+    }
+
+    /// Sends the text of an Engine.IO packet, which is UTF-8.
+    pub fn text(&mut self, packet: &[u8]) {
+        match &mut self.outbox {
+            Some(outbox) => outbox.push_text(String::from_utf8_lossy(packet)),
+            None => write_frame(self.out, OpCode::Text, packet, None),
+        }
+        self.end_when_full();
+    }
+
+    /// Sends a binary message over Engine.IO; `scratch` is overwritten.
+    pub fn binary(&mut self, version: Version, payload: &[u8], scratch: &mut Vec<u8>) {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.push_binary(payload);
+            return self.end_when_full();
+        }
+        scratch.clear();
+        encode_binary(version, payload, scratch);
+        write_frame(self.out, OpCode::Binary, scratch, None);
+    }
+
+    /// Ends an Engine.IO session. A WebSocket is told `code` and `reason`; a client that polls gets a close packet from
+    /// whoever answers its poll.
+    pub fn close(&mut self, code: u16, reason: &str, end: End) {
+        if self.outbox.is_none() {
+            write_close(self.out, code, reason, None);
+        }
+        self.end = Some(end);
+    }
+
+    fn end_when_full(&mut self) {
+        if let Some(outbox) = &self.outbox
+            && outbox.bytes > OUTBOX_BYTES_MAX
+        {
+            self.end.get_or_insert(End::TooSlow);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_never_polls_is_given_up() {
+        let mut out = Vec::new();
+        let mut outbox = Outbox::default();
+        let mut reply = Reply::polling(&mut out, &mut outbox, 0);
+        let packet = vec![b'4'; OUTBOX_BYTES_MAX / 4];
+        for (sent, end, why) in [
+            (4, None, "as much as may wait"),
+            (1, Some(End::TooSlow), "one more"),
+        ] {
+            (0..sent).for_each(|_| reply.text(&packet));
+            assert_eq!(reply.end, end, "{why}");
+        }
+        assert_eq!(outbox.take().len(), 5);
+        assert!(outbox.is_empty());
+        assert!(out.is_empty(), "nothing goes by itself");
+    }
+}
