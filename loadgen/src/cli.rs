@@ -10,8 +10,9 @@ use url::Url;
 use crate::arrival::Arrivals;
 use crate::expression::Expression;
 use crate::scenario::{
-    Claims, EngineIo, HeaderText, Hold, LoginMethod, PerSecond, Period, Pin, ProtocolName,
-    SecretSource, TokenIn, TokenPer, TokenSourceName, UserText, from_text, many_from_text,
+    Claims, EngineIo, Expectation, HeaderText, Hold, LoginMethod, PerSecond, Period, Pin,
+    ProtocolName, SecretSource, TokenIn, TokenPer, TokenSourceName, UserText, Weights, from_text,
+    many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -172,7 +173,7 @@ pub struct RunArgs {
     /// login: where the token stands in the answer's JSON, as in /data/token [default: the whole answer]
     #[arg(long, value_name = "POINTER", help_heading = "Tokens")]
     pub token_json_pointer: Option<String>,
-    /// mint: the shared secret, as TEXT, env:NAME or file:PATH; never stored, never printed
+    /// mint, and bad tokens of --mix: the shared secret, as TEXT, env:NAME or file:PATH; never stored, never printed
     #[arg(
         long,
         value_name = "SECRET",
@@ -181,7 +182,7 @@ pub struct RunArgs {
     )]
     #[serde(deserialize_with = "from_text")]
     pub secret: Option<SecretSource>,
-    /// mint: the private key, a PEM file
+    /// mint, and bad tokens of --mix: the private key, a PEM file; for alg-confused the public one is enough
     #[arg(long, value_name = "FILE", help_heading = "Tokens")]
     pub key: Option<PathBuf>,
     /// mint: the algorithm [default: HS256 with --secret, what the key is made for with --key]
@@ -199,6 +200,21 @@ pub struct RunArgs {
     #[arg(long, value_name = "D", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
     pub token_ttl: Option<Period>,
+    /// Kinds of token and their weights, such as valid=95,expired=3,forged=2; also not-yet-valid, wrong-key, alg-none,
+    /// alg-confused, unknown-kid, garbage, oversized, missing and replayed [default: valid=100]
+    #[arg(long, value_name = "KIND=WEIGHT,...", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub mix: Option<Weights>,
+    /// What the target should do with a kind, KIND=accept or KIND=refuse; repeatable [default: accept valid and replayed
+    /// tokens, refuse all others]
+    #[arg(
+        long,
+        value_name = "KIND=accept|refuse",
+        value_delimiter = ',',
+        help_heading = "Tokens"
+    )]
+    #[serde(deserialize_with = "many_from_text")]
+    pub expect: Vec<Expectation>,
     /// Where the token travels: query:NAME, header, subprotocol, cookie:NAME or auth:NAME [default: query:token]
     #[arg(long, value_name = "PLACE", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
@@ -262,8 +278,8 @@ impl RunArgs {
             options: scenario target protocol eio path insecure server_pid connections rate arrivals concurrency
                 duration seed workers pin hold echo message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
-                alg kid claims token_ttl token_in out quiet no_tui;
-            lists: header user threshold
+                alg kid claims token_ttl mix token_in out quiet no_tui;
+            lists: header user expect threshold
         }
     }
 }

@@ -188,7 +188,12 @@ mod tests {
         let mut recorder = Recorder::new();
         for _ in 0..established {
             recorder.outcome(Outcome::Established);
-            recorder.handshake(Outcome::Established, TokenKind::Valid, 1_000_000, Some(1_000));
+            recorder.handshake(
+                Outcome::Established,
+                TokenKind::Valid,
+                1_000_000,
+                Some(1_000),
+            );
         }
         Interval {
             shard,
@@ -215,7 +220,12 @@ mod tests {
             (1, vec![(a, 0, 1, 1)], 1, "one shard, one second"),
             (2, vec![(a, 0, 1, 1)], 0, "the other shard is missing"),
             (2, vec![(a, 0, 1, 1), (b, 0, 2, 2)], 1, "both are there"),
-            (2, vec![(a, 0, 1, 1), (a, 1, 1, 2), (b, 1, 1, 2)], 0, "0 is not closed"),
+            (
+                2,
+                vec![(a, 0, 1, 1), (a, 1, 1, 2), (b, 1, 1, 2)],
+                0,
+                "0 is not closed",
+            ),
             (
                 2,
                 vec![(b, 1, 1, 2), (a, 0, 1, 1), (a, 1, 1, 2), (b, 0, 1, 1)],
@@ -244,7 +254,11 @@ mod tests {
     #[test]
     fn shards_are_told_apart() {
         let collected = collect(2, &[(0, 0, 3, 3), (1, 0, 2, 2), (0, 1, 1, 4)]).finish();
-        let established: Vec<_> = collected.shards.iter().map(|shard| shard.established).collect();
+        let established: Vec<_> = collected
+            .shards
+            .iter()
+            .map(|shard| shard.established)
+            .collect();
         assert_eq!(established, [4, 2]);
         assert_eq!(collected.shards[0].lag.count(), 4);
     }

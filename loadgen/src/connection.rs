@@ -75,8 +75,8 @@ enum Stage {
 /// What one arrival brings into its handshake.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Shown where the profile says.
-    pub token: Token,
+    /// Shown where the profile says; `None`: an arrival without a token.
+    pub token: Option<Token>,
     /// `Sec-WebSocket-Key`.
     pub key: [u8; 24],
 }
@@ -160,7 +160,7 @@ impl Connection {
     pub fn start(&mut self, tools: &Tools, credentials: &Credentials, out: &mut Vec<u8>) {
         tools
             .profile
-            .write_request(out, &credentials.token, &credentials.key);
+            .write_request(out, credentials.token.as_deref(), &credentials.key);
         self.stage = Stage::Upgrading;
     }
 
@@ -251,8 +251,9 @@ impl Connection {
         }
         tools.scratch.clear();
         tools.scratch.extend_from_slice(b"40");
-        if let (TokenIn::Auth(name), Some(credentials)) = (&tools.profile.token_in, credentials) {
-            let auth = serde_json::json!({ name: &*credentials.token });
+        let token = credentials.and_then(|credentials| credentials.token.as_deref());
+        if let (TokenIn::Auth(name), Some(token)) = (&tools.profile.token_in, token) {
+            let auth = serde_json::json!({ name: token });
             // A Vec takes every byte, and strings always serialise.
             let _ = serde_json::to_writer(&mut tools.scratch, &auth);
         }

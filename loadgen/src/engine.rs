@@ -32,7 +32,7 @@ use crate::recorder::Recorder;
 use crate::scenario::{Hold, Load, Scenario};
 use crate::shard::ShardPlan;
 use crate::target::Target;
-use crate::tokens::{Answer, Supply};
+use crate::tokens::{Answer, BadTokens, Supply, Token};
 use flight::Flights;
 use report::Reporter;
 use socket::{Life, Socket};
@@ -63,6 +63,9 @@ pub struct Engine {
     target: Arc<Target>,
     control: Arc<Control>,
     supply: Supply,
+    bad: BadTokens,
+    /// The token that was last let in, where the mix replays.
+    replay: Option<Token>,
     answers: Receiver<Answer>,
     starts: Starts,
     waiting: Waiting,
@@ -111,6 +114,7 @@ impl Engine {
             target,
             arrivals,
             supply,
+            bad,
             control,
             report,
             ..
@@ -128,6 +132,8 @@ impl Engine {
             target,
             control,
             supply,
+            bad,
+            replay: None,
             answers,
             starts,
             waiting: Waiting::default(),

@@ -164,34 +164,122 @@ pub struct Failure {
 }
 
 /// What kind of token an arrival shows, which decides how it should end.
+///
+/// Each bad kind has one fault alone: a target that overlooks it lets the token in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenKind {
     /// As the issuer made it, and in force.
     Valid,
+    /// Signed by the issuer's key, its `exp` long past (RFC 7519 section 4.1.4).
+    Expired,
+    /// Signed by the issuer's key, its `nbf` far ahead (RFC 7519 section 4.1.5).
+    NotYetValid,
+    /// The issuer's signature under other claims.
+    Forged,
+    /// Well made, but signed by a key of the attacker's own.
+    WrongKey,
+    /// `"alg":"none"` and no signature (RFC 8725 section 2.1).
+    AlgNone,
+    /// An HMAC whose secret is the target's public key (RFC 8725 section 2.1).
+    AlgConfused,
+    /// Signed by the attacker's key, which its `kid` names.
+    UnknownKid,
+    /// No JWT at all.
+    Garbage,
+    /// A forged token that is longer than any real one.
+    Oversized,
+    /// No token.
+    Missing,
+    /// A token that another arrival was let in with.
+    Replayed,
 }
 
 impl TokenKind {
     /// Every kind, in the order in which results show them.
-    pub const ALL: [Self; 1] = [Self::Valid];
+    pub const ALL: [Self; 12] = [
+        Self::Valid,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Forged,
+        Self::WrongKey,
+        Self::AlgNone,
+        Self::AlgConfused,
+        Self::UnknownKid,
+        Self::Garbage,
+        Self::Oversized,
+        Self::Missing,
+        Self::Replayed,
+    ];
 
-    /// Its name in a result.
+    /// Its name in a result, and in `--mix`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not-yet-valid",
+            Self::Forged => "forged",
+            Self::WrongKey => "wrong-key",
+            Self::AlgNone => "alg-none",
+            Self::AlgConfused => "alg-confused",
+            Self::UnknownKid => "unknown-kid",
+            Self::Garbage => "garbage",
+            Self::Oversized => "oversized",
+            Self::Missing => "missing",
+            Self::Replayed => "replayed",
+        }
+    }
+
+    /// What a target should do with it, unless it was said otherwise.
+    pub fn usually(self) -> Expected {
+        match self {
+            Self::Valid | Self::Replayed => Expected::Accept,
+            _ => Expected::Refuse,
+        }
+    }
+
+    /// Whether this HTTP status refuses it: 401 and 403 refuse any token; where the request itself is at fault,
+    /// because its token is missing, endless or none, so do the statuses that say so.
+    pub fn is_refused_by(self, status: u16) -> bool {
+        match self {
+            Self::Garbage | Self::Oversized | Self::Missing => {
+                matches!(status, 400 | 401 | 403 | 413 | 414 | 431)
+            }
+            _ => matches!(status, 401 | 403),
+        }
+    }
+}
+
+/// What a target should do with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Let it in.
+    Accept,
+    /// Turn it away.
+    Refuse,
+}
+
+impl Expected {
+    /// As `--expect` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Refuse => "refuse",
         }
     }
 
     /// The outcome of an arrival whose token the target refused.
     pub fn when_refused(self) -> Outcome {
         match self {
-            Self::Valid => Outcome::FalseReject,
+            Self::Accept => Outcome::FalseReject,
+            Self::Refuse => Outcome::RefusedExpected,
         }
     }
 
     /// The outcome of an arrival whose token the target accepted.
     pub fn when_accepted(self) -> Outcome {
         match self {
-            Self::Valid => Outcome::Established,
+            Self::Accept => Outcome::Established,
+            Self::Refuse => Outcome::FalseAccept,
         }
     }
 }
@@ -219,6 +307,35 @@ mod tests {
         assert!(Outcome::ALL.is_sorted());
         assert!(Phase::ALL.is_sorted());
         assert!(TokenKind::ALL.is_sorted());
+    }
+
+    #[test]
+    fn malformed_requests_may_be_refused_as_such() {
+        for (kind, status, refused, why) in [
+            (TokenKind::Valid, 401, true, "unauthorized"),
+            (
+                TokenKind::Valid,
+                400,
+                false,
+                "a valid token is no bad request",
+            ),
+            (TokenKind::Missing, 400, true, "there was something to miss"),
+            (TokenKind::Oversized, 431, true, "too long (RFC 6585)"),
+            (TokenKind::Oversized, 500, false, "the server broke"),
+            (
+                TokenKind::Garbage,
+                429,
+                false,
+                "about load, never about the token",
+            ),
+            (TokenKind::Expired, 400, false, "well formed"),
+        ] {
+            assert_eq!(
+                kind.is_refused_by(status),
+                refused,
+                "{kind:?} {status}: {why}"
+            );
+        }
     }
 
     #[test]

@@ -13,7 +13,6 @@ use crate::outcome::{Outcome, TokenKind};
 use crate::recorder::{Metric, Part, Recorder};
 use crate::shard::ShardReport;
 
-
 /// What a run measured, before it is a result.
 pub struct Run<'a> {
     /// What the shards recorded.
@@ -31,7 +30,10 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// From T0 to the end of the last handshake: what rates and processor time are taken over.
     pub fn measured(&self) -> Duration {
-        let ends = self.shards.iter().filter_map(|(shard, _)| shard.last_handshake_end_ns);
+        let ends = self
+            .shards
+            .iter()
+            .filter_map(|(shard, _)| shard.last_handshake_end_ns);
         Duration::from_nanos(ends.max().unwrap_or(0))
     }
 
@@ -60,10 +62,12 @@ impl Run<'_> {
         }
     }
 
-    /// The thresholds that were asked, and `established>0`, which always is.
-    pub fn thresholds(&self, asked: &[Expression]) -> Vec<schema::Threshold> {
+    /// The thresholds that were asked, and `established>0`, which always is unless no token should be let in.
+    pub fn thresholds(&self, asked: &[Expression], lets_any_in: bool) -> Vec<schema::Threshold> {
         let established = Expression::parse("established>0").expect("a condition of the grammar");
-        std::iter::once(&established)
+        lets_any_in
+            .then_some(&established)
+            .into_iter()
             .chain(asked)
             .flat_map(|expression| expression.evaluate(self))
             .map(threshold)
@@ -89,12 +93,19 @@ impl Run<'_> {
 
     fn per_s(&self, count: u64) -> f64 {
         let seconds = self.measured().as_secs_f64();
-        if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            count as f64 / seconds
+        } else {
+            0.0
+        }
     }
 
     fn shard_rows(&self) -> Vec<schema::Shard> {
         let reports = self.shards.iter().zip(&self.collected.shards);
-        reports.enumerate().map(|(index, ((report, cpu), sum))| row(index, report, *cpu, sum)).collect()
+        reports
+            .enumerate()
+            .map(|(index, ((report, cpu), sum))| row(index, report, *cpu, sum))
+            .collect()
     }
 }
 
@@ -216,8 +227,7 @@ fn phases(recorder: &Recorder) -> BTreeMap<String, schema::Phase> {
 
 /// `None`: it never happened.
 fn phase(recorder: &Recorder, row: &Row) -> Option<schema::Phase> {
-    let of_outcome =
-        |outcome| latencies(row, |metric| recorder.latency(metric, outcome));
+    let of_outcome = |outcome| latencies(row, |metric| recorder.latency(metric, outcome));
     let of_kind = |kind| latencies(row, |metric| recorder.latency_by_kind(metric, kind));
     let by_outcome: BTreeMap<_, _> = Outcome::ALL
         .into_iter()
@@ -237,10 +247,7 @@ fn phase(recorder: &Recorder, row: &Row) -> Option<schema::Phase> {
     })
 }
 
-fn latencies(
-    row: &Row,
-    of: impl Fn(Metric) -> LatencyHistogram,
-) -> Option<schema::Latencies> {
+fn latencies(row: &Row, of: impl Fn(Metric) -> LatencyHistogram) -> Option<schema::Latencies> {
     let distribution = |metric: Metric| {
         let held = of(metric);
         (!held.is_empty()).then(|| held.distribution())
@@ -258,8 +265,8 @@ fn latencies(
 mod tests {
     use super::*;
     use crate::collect::Collector;
-    use crate::shard::Interval;
     use crate::outcome::{Failure, FailureKind, Phase};
+    use crate::shard::Interval;
 
     /// Ten arrivals in two seconds: eight established, one failed, one never sent.
     fn collected() -> Collected {
@@ -304,14 +311,22 @@ mod tests {
         };
         let asked = ["handshake.p50<1ms", "handshake.p99<1ms", "errors<=10%"]
             .map(|text| Expression::parse(text).unwrap());
-        (run.result(), run.thresholds(&asked))
+        (run.result(), run.thresholds(&asked, true))
     }
 
     #[test]
     fn totals_add_up_and_rates_run_to_the_last_handshake() {
         let (result, _) = run(&collected());
-        let sum: u64 = result.totals.outcomes().iter().map(|(_, count)| count).sum();
-        assert_eq!((result.totals.planned, sum, result.totals.started), (10, 10, 9));
+        let sum: u64 = result
+            .totals
+            .outcomes()
+            .iter()
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(
+            (result.totals.planned, sum, result.totals.started),
+            (10, 10, 9)
+        );
         assert_eq!(result.rates.planned_per_s, 5.0);
         assert_eq!(result.rates.established_per_s, 4.0);
         assert_eq!(result.intervals.len(), 2);

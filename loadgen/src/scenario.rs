@@ -7,9 +7,11 @@
 mod asked;
 mod file;
 mod header;
+mod mix;
 mod resolve;
 mod secret;
 mod signing;
+mod target_key;
 mod text;
 mod users;
 mod values;
@@ -24,9 +26,12 @@ use crate::expression::Expression;
 
 pub use file::{FileError, read_file};
 pub use header::HeaderText;
+pub use mix::{Expectation, Mix, Weights};
 pub use resolve::{Machine, ScenarioError};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use signing::{Claims, MintPlan, SigningError};
+pub use target_key::TargetKey;
+pub(crate) use target_key::pem;
 pub use text::{from_text, many_from_text};
 pub use users::{User, UserText, UsersError};
 pub use values::{
@@ -62,6 +67,8 @@ pub struct Scenario {
     pub users: Vec<User>,
     /// Where their tokens come from.
     pub tokens: TokenPlan,
+    /// Which kinds of token are shown, and what the target should do with each.
+    pub mix: Mix,
     /// Where a token travels in the handshake.
     pub token_in: TokenIn,
     /// Sent with every handshake; none of them is one that the handshake itself writes.
@@ -164,6 +171,8 @@ pub struct TokenPlan {
     pub source: TokenSource,
     /// How often one is made.
     pub per: TokenPer,
+    /// What the target's tokens are signed with, where that is known: for the bad ones that need it.
+    pub key: TargetKey,
 }
 
 /// Who makes the tokens.

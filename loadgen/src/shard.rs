@@ -12,7 +12,7 @@ use crate::engine::{Control, Engine};
 use crate::recorder::Recorder;
 use crate::scenario::Scenario;
 use crate::target::Target;
-use crate::tokens::Supply;
+use crate::tokens::{BadTokens, Supply};
 
 /// What one shard is to do. All shards of a run share the scenario, the target, the clock, the control and the report's
 /// receiver.
@@ -28,8 +28,10 @@ pub struct ShardPlan {
     pub target: Arc<Target>,
     /// The open model's arrivals of this shard; `None` in the closed model.
     pub arrivals: Option<ShardSchedule>,
-    /// Where its tokens come from.
+    /// Where its valid tokens come from.
     pub supply: Supply,
+    /// What is shown in place of a valid token.
+    pub bad: BadTokens,
     /// The processor to run on; `None`: the kernel decides.
     pub cpu: Option<usize>,
     /// The run's clock.

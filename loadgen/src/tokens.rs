@@ -4,6 +4,7 @@
 //! [`Ticket`] over a bounded queue, made by a task of the runtime, and handed back through the shard's own channel,
 //! with a wake-up. Nothing here knows about sockets or schedules.
 
+mod bad;
 mod counter;
 mod prepare;
 
@@ -14,6 +15,7 @@ use crate::outcome::Failure;
 use crate::recorder::Recorder;
 use crate::scenario::SigningError;
 
+pub use bad::{BadTokens, CannotSpoil, NO_PUBLIC_KEY, NO_SIGNING_KEY, SPOILT_USERS_MAX};
 pub use counter::{QueueFull, Requests};
 pub use prepare::prepare;
 
@@ -54,6 +56,8 @@ pub struct Answer {
 pub struct Prepared {
     /// For the engine.
     pub supply: Supply,
+    /// What is shown in place of a valid token.
+    pub bad: BadTokens,
     /// The durations of the logins, and of the tokens that were had already.
     pub recorder: Recorder,
 }
@@ -73,6 +77,9 @@ pub enum TokenError {
     /// A key does not sign.
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// A bad kind of the mix cannot be made.
+    #[error(transparent)]
+    Bad(#[from] CannotSpoil),
     /// A file of tokens does not give any.
     #[error("tokens from {path}: {problem}", path = .path.display())]
     File {

@@ -7,6 +7,8 @@
 use reports::schema::{Threshold, Totals, Validity, Verdict};
 use reports::units;
 
+use crate::outcome::TokenKind;
+
 /// Every threshold holds.
 pub const PASS: u8 = 0;
 /// A bug of this program.
@@ -29,6 +31,8 @@ pub const STOPPED: u8 = 105;
 pub struct Ended<'a> {
     /// How the arrivals ended.
     pub totals: &'a Totals,
+    /// Which kinds of token were let in that should have been refused, and how often.
+    pub false_accepts: &'a [(TokenKind, u64)],
     /// Whether a signal ended the run.
     pub stopped: bool,
     /// Why the target is no server of the kind that was asked for, if it is none.
@@ -54,8 +58,7 @@ pub fn decide(ended: Ended<'_>) -> Verdict {
         .map(|threshold| threshold.text.as_str())
         .collect();
     if totals.false_accept > 0 {
-        let count = units::count(totals.false_accept);
-        let sentence = format!("{count} tokens were let in that should have been refused.");
+        let sentence = false_accept_sentence(totals.false_accept, ended.false_accepts);
         return verdict(FALSE_ACCEPT, "false_accept", sentence);
     }
     if ended.stopped {
@@ -80,11 +83,25 @@ pub fn decide(ended: Ended<'_>) -> Verdict {
     verdict(PASS, "pass", pass_sentence(totals))
 }
 
+fn false_accept_sentence(count: u64, kinds: &[(TokenKind, u64)]) -> String {
+    let kinds: Vec<String> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{} {}", units::count(*count), kind.as_str()))
+        .collect();
+    let (count, kinds) = (units::count(count), kinds.join(", "));
+    format!("Tokens were let in that should have been refused: {count} in all ({kinds}).")
+}
+
 fn pass_sentence(totals: &Totals) -> String {
     let expected = totals.established + totals.refused_expected;
     let unexpected = totals.planned - expected.min(totals.planned);
     let established = units::count(totals.established);
     match unexpected {
+        0 if totals.refused_expected > 0 => format!(
+            "All {} handshakes ended as they should: {established} established, {} refused; every threshold holds.",
+            units::count(totals.planned),
+            units::count(totals.refused_expected)
+        ),
         0 => format!("All {established} handshakes were established, and every threshold holds."),
         _ => format!(
             "{established} of {} handshakes were established; {} ended otherwise, within the thresholds.",
@@ -132,13 +149,46 @@ mod tests {
         for (totals, stopped, no_server, validity, thresholds, code, why) in [
             (&good, false, None, &valid, &holds, PASS, "all is well"),
             (&good, false, None, &valid, &breaks, THRESHOLD, "one breaks"),
-            (&good, false, None, &invalid, &breaks, INVALID, "no figure counts"),
-            (&good, false, no_server, &invalid, &breaks, CONFIGURATION, "no server"),
-            (&good, true, no_server, &invalid, &breaks, STOPPED, "not ended"),
-            (&hole, true, no_server, &invalid, &breaks, FALSE_ACCEPT, "a hole"),
+            (
+                &good,
+                false,
+                None,
+                &invalid,
+                &breaks,
+                INVALID,
+                "no figure counts",
+            ),
+            (
+                &good,
+                false,
+                no_server,
+                &invalid,
+                &breaks,
+                CONFIGURATION,
+                "no server",
+            ),
+            (
+                &good,
+                true,
+                no_server,
+                &invalid,
+                &breaks,
+                STOPPED,
+                "not ended",
+            ),
+            (
+                &hole,
+                true,
+                no_server,
+                &invalid,
+                &breaks,
+                FALSE_ACCEPT,
+                "a hole",
+            ),
         ] {
             let verdict = decide(Ended {
                 totals,
+                false_accepts: &[(TokenKind::Forged, 1)],
                 stopped,
                 no_server,
                 validity,
@@ -147,6 +197,28 @@ mod tests {
             assert_eq!(verdict.code, code, "{why}: {}", verdict.sentence);
             assert_eq!(verdict.passed(), code == PASS, "{why}");
         }
+    }
+
+    #[test]
+    fn a_hole_is_named_by_its_tokens() {
+        let kinds = [(TokenKind::Expired, 1200), (TokenKind::AlgNone, 1)];
+        assert_eq!(
+            false_accept_sentence(1201, &kinds),
+            "Tokens were let in that should have been refused: 1,201 in all (1,200 expired, 1 alg-none)."
+        );
+    }
+
+    #[test]
+    fn refusals_that_should_be_are_a_pass() {
+        let totals = Totals {
+            planned: 10,
+            started: 10,
+            established: 9,
+            refused_expected: 1,
+            ..Totals::default()
+        };
+        let sentence = pass_sentence(&totals);
+        assert!(sentence.contains("9 established, 1 refused"), "{sentence}");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Profile {
     /// The text of an echo's event up to its payload: `["<event>","`.
     pub event_start: Box<str>,
     request: Template,
+    /// The same for an arrival without a token.
+    bare: Template,
 }
 
 impl Profile {
@@ -55,7 +57,8 @@ impl Profile {
         Self {
             protocol,
             event_start: format!("[{name},\"").into(),
-            request: Template::render(protocol, host, path, &token_in, headers),
+            request: Template::render(protocol, host, path, &token_in, true, headers),
+            bare: Template::render(protocol, host, path, &token_in, false, headers),
             token_in,
             echo,
         }
@@ -69,11 +72,15 @@ impl Profile {
         }
     }
 
-    /// Appends the upgrade request of one handshake.
-    pub fn write_request(&self, out: &mut Vec<u8>, token: &str, key: &[u8; 24]) {
-        let text = &self.request.text;
+    /// Appends the upgrade request of one handshake; without a token nothing shows that one was expected.
+    pub fn write_request(&self, out: &mut Vec<u8>, token: Option<&str>, key: &[u8; 24]) {
+        let template = match token {
+            Some(_) => &self.request,
+            None => &self.bare,
+        };
+        let (text, token) = (&template.text, token.unwrap_or_default());
         let mut from = 0;
-        for (slot, at) in &self.request.slots {
+        for (slot, at) in &template.slots {
             out.extend_from_slice(&text[from..*at]);
             from = at + slot.bytes();
             match slot {
@@ -121,11 +128,12 @@ impl Template {
         host: &str,
         path: &str,
         token_in: &TokenIn,
+        shown: bool,
         headers: &[(String, String)],
     ) -> Self {
         let host = sent_host(headers).unwrap_or(host);
-        let target = target(protocol, path, token_in);
-        let own = token_header(token_in, headers);
+        let target = target(protocol, path, token_in, shown);
+        let own = token_header(token_in, shown, headers);
         let extra: Vec<(&str, &str)> = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -149,7 +157,7 @@ impl Template {
 }
 
 /// The request's target: the path, then `EIO` and `transport`, then the token, each as the run wants it.
-fn target(protocol: Protocol, path: &str, token_in: &TokenIn) -> String {
+fn target(protocol: Protocol, path: &str, token_in: &TokenIn, shown: bool) -> String {
     let mut target = path.to_owned();
     let mut add = |parameter: &str| {
         target.push(if target.contains('?') { '&' } else { '?' });
@@ -158,7 +166,9 @@ fn target(protocol: Protocol, path: &str, token_in: &TokenIn) -> String {
     if let Protocol::SocketIo(version) = protocol {
         add(&format!("EIO={}&transport=websocket", version.number()));
     }
-    if let TokenIn::Query(name) = token_in {
+    if let TokenIn::Query(name) = token_in
+        && shown
+    {
         let mut name_bytes = Vec::new();
         write_query_value(&mut name_bytes, name);
         add(&format!(
@@ -172,10 +182,14 @@ fn target(protocol: Protocol, path: &str, token_in: &TokenIn) -> String {
 /// The header that carries the token, with what the user sends under the same name before it.
 fn token_header(
     token_in: &TokenIn,
+    shown: bool,
     headers: &[(String, String)],
 ) -> Option<(&'static str, String)> {
     let (name, separator, value) = match token_in {
         TokenIn::Query(_) | TokenIn::Auth(_) => return None,
+        // The protocol is offered all the same: a server that selects it breaks no rule.
+        TokenIn::Subprotocol if !shown => ("Sec-WebSocket-Protocol", ", ", SUBPROTOCOL.to_owned()),
+        TokenIn::Header | TokenIn::Cookie(_) if !shown => return None,
         TokenIn::Header => return Some(("Authorization", format!("Bearer {TOKEN_SLOT}"))),
         TokenIn::Subprotocol => (
             "Sec-WebSocket-Protocol",
@@ -246,7 +260,7 @@ mod tests {
         };
         let profile = Profile::new(protocol, "example.com:81", path, token_in, &headers, echo);
         let mut out = Vec::new();
-        profile.write_request(&mut out, token, KEY);
+        profile.write_request(&mut out, (!token.is_empty()).then_some(token), KEY);
         let head = wire::http::RequestHead::parse(&out).unwrap().unwrap();
         assert_eq!(
             wire::http::UpgradeRequest::from_head(&head)
@@ -358,6 +372,39 @@ mod tests {
             let sent = request(protocol, path, token_in, headers, "a.b.c");
             assert!(sent.contains(holds), "{why}: {sent}");
             assert_eq!(sent.to_lowercase().matches("\r\nhost:").count(), 1, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_arrival_without_a_token_shows_nothing_of_one() {
+        for (token_in, headers, holds, why) in [
+            (
+                TokenIn::Query("token".into()),
+                &[][..],
+                "GET /ws HTTP/1.1\r\n",
+                "no parameter",
+            ),
+            (TokenIn::Header, &[], "GET /ws HTTP/1.1\r\n", "no header"),
+            (
+                TokenIn::Subprotocol,
+                &[],
+                "\r\nSec-WebSocket-Protocol: gatecrash\r\n",
+                "the protocol itself is offered",
+            ),
+            (
+                TokenIn::Cookie("jwt".into()),
+                &[("Cookie", "theme=dark")],
+                "\r\nCookie: theme=dark\r\n",
+                "other cookies stay",
+            ),
+        ] {
+            let sent = request(Protocol::WebSocket, "/ws", token_in, headers, "");
+            assert!(sent.contains(holds), "{why}: {sent}");
+            let traces = ["token", "Authorization", "bearer", "jwt"];
+            assert!(
+                !traces.iter().any(|trace| sent.contains(trace)),
+                "{why}: {sent}"
+            );
         }
     }
 

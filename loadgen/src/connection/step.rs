@@ -106,7 +106,10 @@ fn check(
     // A server may select the token's own entry; it is the one that was offered only with this very token.
     let selected = head
         .header("sec-websocket-protocol")
-        .filter(|selected| selected.strip_prefix(SUBPROTOCOL_TOKEN_PREFIX) == Some(&**token))
+        .filter(|selected| {
+            let shown = selected.strip_prefix(SUBPROTOCOL_TOKEN_PREFIX);
+            shown.is_some() && shown == token.as_deref()
+        })
         .unwrap_or(SUBPROTOCOL);
     head.check_upgrade(key, &[SUBPROTOCOL, selected])
 }

@@ -42,7 +42,7 @@ impl Dialogue {
             connection: Connection::new(),
             tools: Tools::new(profile, Random::of_shard(0, 0)),
             credentials: Credentials {
-                token: "a.b.c".into(),
+                token: Some("a.b.c".into()),
                 key: *KEY,
             },
             awaited: None,

@@ -12,12 +12,13 @@ use super::starts::Start;
 use super::{Engine, LIMIT_REST_NS, STARTS_PER_TURN};
 use crate::connection::Credentials;
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
-use crate::tokens::{Answer, Supply, Ticket, Token};
+use crate::tokens::{Answer, Requests, Supply, Ticket, Token};
 
 /// What an arrival has when its connection begins.
 struct Ready {
     begun: Begun,
-    token: Token,
+    /// `None`: it shows none.
+    token: Option<Token>,
     /// What the HTTP request for the token took, where there was one.
     token_ns: Option<u64>,
 }
@@ -56,7 +57,7 @@ impl Engine {
                         sockets,
                         Ready {
                             begun,
-                            token,
+                            token: Some(token),
                             token_ns,
                         },
                         now_ns,
@@ -101,42 +102,57 @@ impl Engine {
         self.in_flight += 1;
         let begun = Begun {
             number: start.number,
-            kind: TokenKind::Valid,
+            kind: self.kind_of(start.number),
             planned_ns: start
                 .planned_ns
                 .map(|offset_ns| t0_ns.saturating_add(offset_ns)),
             started_ns: now_ns,
         };
-        match &self.supply {
-            Supply::Ready(tokens) => {
+        let token = match (begun.kind, &self.supply) {
+            (TokenKind::Missing, _) => None,
+            (TokenKind::Replayed, _) => self.replay.clone(),
+            (TokenKind::Valid, Supply::OnDemand(requests)) => {
+                let requests = requests.clone();
+                return self.ask(&requests, begun, now_ns, t0_ns);
+            }
+            (TokenKind::Valid, Supply::Ready(tokens)) => {
                 let place = (begun.number % (tokens.len() as u64).max(1)) as usize;
-                let Some(token) = tokens.get(place).cloned() else {
-                    return self.not_sent(Phase::Token, now_ns, t0_ns);
-                };
-                self.connect(
-                    sockets,
-                    Ready {
-                        begun,
-                        token,
-                        token_ns: None,
-                    },
-                    now_ns,
-                    t0_ns,
-                );
+                tokens.get(place).cloned()
             }
-            Supply::OnDemand(requests) => {
-                let ticket = Ticket {
-                    shard: self.shard,
-                    number: begun.number,
-                };
-                let deadline_ns = now_ns.saturating_add(self.limits.handshake_ns);
-                if !self.waiting.insert(begun, deadline_ns) {
-                    self.not_sent(Phase::Token, now_ns, t0_ns);
-                } else if requests.ask(ticket).is_err() {
-                    self.waiting.take(begun.number);
-                    self.not_sent(Phase::Token, now_ns, t0_ns);
-                }
-            }
+            (bad, _) => self.bad.get(bad, begun.number).cloned(),
+        };
+        if token.is_none() && begun.kind != TokenKind::Missing {
+            return self.not_sent(Phase::Token, now_ns, t0_ns);
+        }
+        let ready = Ready {
+            begun,
+            token,
+            token_ns: None,
+        };
+        self.connect(sockets, ready, now_ns, t0_ns);
+    }
+
+    /// What an arrival shows. Before any was let in there is nothing to replay: until then a valid token is shown, and
+    /// counted as one.
+    fn kind_of(&self, number: u64) -> TokenKind {
+        match self.scenario.mix.kind_of(number) {
+            TokenKind::Replayed if self.replay.is_none() => TokenKind::Valid,
+            kind => kind,
+        }
+    }
+
+    /// Asks for an arrival's token.
+    fn ask(&mut self, requests: &Requests, begun: Begun, now_ns: u64, t0_ns: u64) {
+        let ticket = Ticket {
+            shard: self.shard,
+            number: begun.number,
+        };
+        let deadline_ns = now_ns.saturating_add(self.limits.handshake_ns);
+        if !self.waiting.insert(begun, deadline_ns) {
+            self.not_sent(Phase::Token, now_ns, t0_ns);
+        } else if requests.ask(ticket).is_err() {
+            self.waiting.take(begun.number);
+            self.not_sent(Phase::Token, now_ns, t0_ns);
         }
     }
 

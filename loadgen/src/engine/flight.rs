@@ -191,7 +191,7 @@ mod tests {
             started_ns: 130,
         };
         let credentials = Credentials {
-            token: "a.b.c".into(),
+            token: Some("a.b.c".into()),
             key: [b'A'; 24],
         };
         Flight::new(begun, credentials, Some(350), 500, 10_000)

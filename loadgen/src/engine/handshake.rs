@@ -1,12 +1,14 @@
 //! From the connection to the outcome.
 
+use std::fmt::Write;
+
 use reactor::{Closed, Io};
 
 use super::arrive::kind_of;
 use super::flight::Flight;
 use super::socket::{Life, NEVER_NS, Socket};
 use super::{Engine, LEAVE_NS_MAX};
-use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::outcome::{Failure, FailureKind, Outcome, TokenKind};
 
 impl Engine {
     /// TCP is up.
@@ -72,7 +74,7 @@ impl Engine {
     /// The token was refused.
     pub(super) fn refused(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         self.recorder.refusal(socket.kind, &self.tools.reason);
-        let outcome = socket.kind.when_refused();
+        let outcome = self.scenario.mix.expected(socket.kind).when_refused();
         self.turned_away(io, socket, now_ns, |engine, socket| {
             engine.decide(socket, outcome, now_ns);
         });
@@ -86,6 +88,14 @@ impl Engine {
         now_ns: u64,
         kind: FailureKind,
     ) {
+        if let FailureKind::Http(status) = kind
+            && socket.kind.is_refused_by(status)
+        {
+            self.tools.reason.clear();
+            // Writing to a String cannot fail.
+            let _ = write!(self.tools.reason, "{status}");
+            return self.refused(io, socket, now_ns);
+        }
         self.turned_away(io, socket, now_ns, |engine, socket| {
             engine.fail(socket, now_ns, kind)
         });
@@ -120,7 +130,7 @@ impl Engine {
             return;
         };
         let end_ns = match flight.authenticated_ns {
-            Some(authenticated_ns) if outcome == socket.kind.when_accepted() => authenticated_ns,
+            Some(authenticated_ns) if self.when_accepted(socket) == outcome => authenticated_ns,
             Some(_) => now_ns,
             None => {
                 self.in_flight -= 1;
@@ -128,6 +138,9 @@ impl Engine {
             }
         };
         flight.record(&mut self.recorder, outcome, end_ns);
+        if outcome == Outcome::Established && self.scenario.mix.has(TokenKind::Replayed) {
+            self.replay.clone_from(&flight.credentials.token);
+        }
         self.recorder.outcome(outcome);
         self.reporter.handshake(flight.begun.started_ns, end_ns);
     }
@@ -152,8 +165,12 @@ impl Engine {
         let since_ns = flight
             .and_then(|flight| flight.authenticated_ns)
             .unwrap_or(now_ns);
-        self.decide(socket, socket.kind.when_accepted(), now_ns);
+        self.decide(socket, self.when_accepted(socket), now_ns);
         self.hold(io, socket, since_ns, now_ns);
+    }
+
+    fn when_accepted(&self, socket: &Socket) -> Outcome {
+        self.scenario.mix.expected(socket.kind).when_accepted()
     }
 
     /// Decides an arrival that the peer has sent away, and leaves: after a farewell where there is one to wait for.

@@ -44,6 +44,15 @@ impl Recorder {
         })
     }
 
+    /// How many tokens of each kind were let in that should have been refused.
+    pub fn false_accepts(&self) -> impl Iterator<Item = (TokenKind, u64)> {
+        let service = Metric::Handshake(Part::Service);
+        TokenKind::ALL.into_iter().filter_map(move |kind| {
+            let held = self.held(service, Outcome::FalseAccept, kind)?;
+            Some((kind, held.count() + held.over_max()))
+        })
+    }
+
     /// The durations of `metric` over the arrivals that ended in `outcome`, whatever their token.
     pub fn latency(&self, metric: Metric, outcome: Outcome) -> LatencyHistogram {
         self.sum(metric, &[outcome], &TokenKind::ALL)

@@ -30,15 +30,20 @@ pub fn result(
     let mut result = run.result();
     result.environment = rig.environment.clone();
     result.scenario = plan.scenario.asked();
-    result.scenario.target.get_or_insert_with(|| plan.server.url().to_string());
+    result
+        .scenario
+        .target
+        .get_or_insert_with(|| plan.server.url().to_string());
     result.machine = machine_cost(&loaded.start, &loaded.end);
     result.server = server(rig, plan, loaded, before_logins);
     result.generator = generator(rig, loaded);
     result.validity = validity::judge(&measured(plan, loaded, &run, &result.generator));
-    result.thresholds = run.thresholds(&plan.scenario.thresholds);
+    result.thresholds = run.thresholds(&plan.scenario.thresholds, plan.scenario.mix.lets_any_in());
     let no_server = no_server(plan, loaded);
+    let false_accepts: Vec<_> = loaded.collected.total.false_accepts().collect();
     result.verdict = decide(Ended {
         totals: &result.totals,
+        false_accepts: &false_accepts,
         stopped: rig.interrupt.has_come(),
         no_server: no_server.as_deref(),
         validity: &result.validity,
@@ -95,8 +100,15 @@ fn generator(rig: &Rig, loaded: &Loaded) -> Generator {
 
 /// Processor time of the whole process over what its processors had to give, logins and pacing included.
 fn cpu_share(rig: &Rig, loaded: &Loaded) -> Option<f64> {
-    let (start, end) = (loaded.start.generator.as_ref()?, loaded.end.generator.as_ref()?);
-    let seconds = loaded.end.at.saturating_duration_since(loaded.start.at).as_secs_f64();
+    let (start, end) = (
+        loaded.start.generator.as_ref()?,
+        loaded.end.generator.as_ref()?,
+    );
+    let seconds = loaded
+        .end
+        .at
+        .saturating_duration_since(loaded.start.at)
+        .as_secs_f64();
     let cpu_s = end.cpu_ns().saturating_sub(start.cpu_ns()) as f64 / 1e9;
     let share = cpu_s / (seconds * rig.share.generator.len() as f64);
     share.is_finite().then_some(share)
@@ -111,7 +123,11 @@ fn measured(
     let total = &loaded.collected.total;
     let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
     let lag = total.handshake_lag();
-    let limits = plan.scenario.thresholds.iter().filter_map(|threshold| threshold.handshake_limit_ns());
+    let limits = plan
+        .scenario
+        .thresholds
+        .iter()
+        .filter_map(|threshold| threshold.handshake_limit_ns());
     Measured {
         open_model: run.open_model,
         lag_p99_ns: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64),
@@ -136,5 +152,9 @@ fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<String> {
     if decided(loaded) > 0 {
         return None;
     }
-    diagnose(plan.scenario.protocol, plan.server.url().as_str(), total.failures())
+    diagnose(
+        plan.scenario.protocol,
+        plan.server.url().as_str(),
+        total.failures(),
+    )
 }

@@ -57,8 +57,12 @@ pub struct Loaded {
 /// Runs the load to its end, or to a signal's.
 pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
     let scenario = &plan.scenario;
-    let schedule =
-        Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
+    let schedule = Schedule::new(
+        &scenario.load,
+        scenario.connections,
+        scenario.duration,
+        scenario.seed,
+    );
     let clock = Clock::start();
     let (report, reports) = mpsc::channel();
     let mut handles = Vec::new();
@@ -68,8 +72,11 @@ pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
             of: scenario.workers,
             scenario: scenario.clone(),
             target: plan.target.clone(),
-            arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, scenario.workers)),
+            arrivals: schedule
+                .as_ref()
+                .map(|schedule| schedule.shard(index, scenario.workers)),
             supply: plan.prepared.supply.clone(),
+            bad: plan.prepared.bad.clone(),
             cpu: rig.share.shard_cpu(index),
             clock,
             control: rig.control.clone(),
@@ -170,8 +177,10 @@ impl<'a> Listener<'a> {
     }
 
     fn second_closed(&mut self) {
-        let (held, in_flight) =
-            self.now.iter().fold((0, 0), |sum, now| (sum.0 + now.0, sum.1 + now.1));
+        let (held, in_flight) = self
+            .now
+            .iter()
+            .fold((0, 0), |sum, now| (sum.0 + now.0, sum.1 + now.1));
         if self.peak.as_ref().is_none_or(|(_, most)| held > *most) {
             self.peak = Some((self.snapshot(), held));
         }
@@ -204,7 +213,9 @@ impl<'a> Listener<'a> {
     }
 
     fn finish(self, start: Snapshot, started_at: SystemTime, duration: Duration) -> Loaded {
-        let end = self.end.unwrap_or_else(|| self.plan.server.observer().snapshot());
+        let end = self
+            .end
+            .unwrap_or_else(|| self.plan.server.observer().snapshot());
         let collected = self.collector.finish();
         let total = &collected.total;
         // Held until the end: then the end of the last handshake is when most are, between two seconds.

@@ -47,7 +47,11 @@ impl Server {
 
     /// The schema's word for where the server's figures come from.
     pub fn source(&self) -> &'static str {
-        if self.embedded.is_some() { "embedded" } else { "pid" }
+        if self.embedded.is_some() {
+            "embedded"
+        } else {
+            "pid"
+        }
     }
 
     /// How it ended, if it did before it was told to.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use reports::schema;
 use url::Url;
 
+use crate::outcome::TokenKind;
+
 use super::{Load, Pin, Protocol, Scenario, TargetChoice, TokenPer, TokenSource};
 
 impl Scenario {
@@ -55,7 +57,12 @@ impl Scenario {
             auth_grace_s: socket_io.is_none().then_some(self.auth_grace.as_secs_f64()),
             users: Some(self.users.len() as u64),
             token_in: Some(self.token_in.to_string()),
-            mix: BTreeMap::from([("valid".to_owned(), 100.0)]),
+            mix: named(self.mix.weights().iter().copied()),
+            expect: named(
+                self.mix
+                    .unusual()
+                    .map(|(kind, how)| (kind, how.as_str().to_owned())),
+            ),
             processes: Some(1),
             workers: u32::try_from(self.workers).ok(),
             pin: Some(match self.pin {
@@ -101,6 +108,12 @@ impl Scenario {
         }
         asked
     }
+}
+
+fn named<T>(kinds: impl Iterator<Item = (TokenKind, T)>) -> BTreeMap<String, T> {
+    kinds
+        .map(|(kind, value)| (kind.as_str().to_owned(), value))
+        .collect()
 }
 
 /// A URL whose query and credentials, which may be secret, are left out.

@@ -9,12 +9,14 @@ use url::Url;
 use wire::engineio::Version;
 
 use super::{
-    Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, Pin, Protocol,
-    ProtocolName, Scenario, SecretError, SigningError, TargetChoice, UsersError, read_file,
+    Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, Mix, Pin,
+    Protocol, ProtocolName, Scenario, SecretError, SigningError, TargetChoice, UsersError,
+    read_file,
 };
 use crate::arrival::Arrivals;
 use crate::cli::RunArgs;
 use crate::environment::CoreShare;
+use crate::outcome::TokenKind;
 
 /// What of this machine decides a default.
 #[derive(Clone, Debug)]
@@ -58,6 +60,14 @@ pub enum ScenarioError {
     /// A key does not sign.
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// A bad token of the mix cannot be made from what was given.
+    #[error("--mix {}: {why}", .kind.as_str())]
+    CannotSpoil {
+        /// Which.
+        kind: TokenKind,
+        /// What is missing.
+        why: &'static str,
+    },
     /// The users could not be had.
     #[error(transparent)]
     Users(#[from] UsersError),
@@ -75,6 +85,8 @@ impl ScenarioError {
 
 /// A shard is a thread; more of them than this is a slip of the finger.
 const WORKERS_MAX: usize = 1024;
+/// Runs are alike unless they are asked to differ.
+const SEED: u64 = 1;
 
 impl Scenario {
     /// Reads the file that the flags name, lays the flags over it, and settles what it all means.
@@ -107,6 +119,11 @@ impl Scenario {
                 .map_or(Duration::from_millis(500), |period| period.0),
             users: tokens::users(&args, embedded)?,
             tokens: tokens::plan(&args, &target)?,
+            mix: Mix::new(
+                &args.mix.clone().unwrap_or_default(),
+                &args.expect,
+                args.seed.unwrap_or(SEED),
+            ),
             token_in: tokens::carrier(&args, protocol)?,
             headers: args
                 .header
@@ -117,7 +134,7 @@ impl Scenario {
             thresholds: args.threshold,
             workers: in_range("--workers", workers, 1, WORKERS_MAX)?,
             pin,
-            seed: args.seed.unwrap_or(1),
+            seed: args.seed.unwrap_or(SEED),
             out: args.out.unwrap_or_else(|| out(machine.now)),
             quiet: args.quiet.unwrap_or(false),
             tui: !args.no_tui.unwrap_or(false),

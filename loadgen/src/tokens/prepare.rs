@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::counter::{Requests, Service};
-use super::{Answer, Prepared, Supply, Token, TokenError};
+use super::{Answer, BadTokens, Prepared, SPOILT_USERS_MAX, Supply, Token, TokenError};
 use crate::login::{LoginError, LoginService, Session, Timeouts, is_sendable};
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::recorder::Recorder;
@@ -27,6 +27,13 @@ const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// dropped.
 pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
     let mut recorder = Recorder::new();
+    // Real tokens to make the bad ones of, where there are such.
+    let spoilt = if BadTokens::need_real(&scenario.mix) {
+        SPOILT_USERS_MAX
+    } else {
+        0
+    };
+    let mut real: Vec<Token> = Vec::new();
     let supply = match (&scenario.tokens.source, scenario.tokens.per) {
         (TokenSource::EmbeddedLogin, _) => return Err(TokenError::FrontendNotStarted),
         (TokenSource::File(path), _) => Supply::Ready(read_tokens(path)?),
@@ -43,6 +50,9 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
                 .iter()
                 .map(|user| user.name.clone())
                 .collect();
+            for user in scenario.users.iter().take(spoilt) {
+                real.push(plan.token(&user.name, SystemTime::now())?);
+            }
             open_counter(scenario.workers, Maker::Mint(plan.clone(), names))
         }
         (TokenSource::Login(plan), per) => {
@@ -61,17 +71,30 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
                     Supply::Ready(token_of_each(&service, sessions, &mut recorder).await?)
                 }
                 TokenPer::Connection => {
-                    // One on trial, thrown away: an endpoint that hands out none is told before the run, not by
+                    // One on trial, never shown: an endpoint that hands out none is told before the run, not by
                     // as many failures as there are arrivals.
-                    if let Some(session) = sessions.first() {
-                        service.token(session).await.0?;
+                    for session in sessions.iter().take(spoilt.max(1)) {
+                        real.push(service.token(session).await.0?);
                     }
                     open_counter(scenario.workers, Maker::Login(service, sessions))
                 }
             }
         }
     };
-    Ok(Prepared { supply, recorder })
+    if let Supply::Ready(tokens) = &supply {
+        real.extend(tokens.iter().take(spoilt).cloned());
+    }
+    let bad = BadTokens::make(
+        &scenario.mix,
+        &real,
+        &scenario.tokens.key,
+        SystemTime::now(),
+    )?;
+    Ok(Prepared {
+        supply,
+        bad,
+        recorder,
+    })
 }
 
 async fn log_in_all(

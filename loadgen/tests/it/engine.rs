@@ -191,6 +191,7 @@ fn a_run_can_be_stopped_before_it_starts() {
         target: Arc::new(target(answering(""))),
         arrivals: None,
         supply: supply(),
+        bad: Default::default(),
         cpu: None,
         clock,
         control: control.clone(),

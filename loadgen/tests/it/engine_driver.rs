@@ -11,12 +11,12 @@ use gatecrash::engine::Control;
 use gatecrash::outcome::{Failure, Outcome};
 use gatecrash::recorder::Recorder;
 use gatecrash::scenario::{
-    Echo, Hold, Load, Pin, Protocol, Scenario, TargetChoice, TokenIn, TokenPer, TokenPlan,
-    TokenSource,
+    Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey, TokenIn, TokenPer,
+    TokenPlan, TokenSource,
 };
 use gatecrash::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::target::Target;
-use gatecrash::tokens::Supply;
+use gatecrash::tokens::{BadTokens, Supply};
 use reactor::Clock;
 
 /// Longer than any run of a test: what takes longer hangs.
@@ -45,7 +45,9 @@ pub fn scenario(connections: u64) -> Scenario {
         tokens: TokenPlan {
             source: TokenSource::File(PathBuf::new()),
             per: TokenPer::Connection,
+            key: TargetKey::default(),
         },
+        mix: Mix::default(),
         token_in: TokenIn::Query("token".into()),
         headers: Vec::new(),
         insecure: false,
@@ -123,6 +125,7 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
                 target: target.clone(),
                 arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, of)),
                 supply: supply.clone(),
+                bad: BadTokens::default(),
                 cpu: None,
                 clock,
                 control: control.clone(),

@@ -9,7 +9,8 @@ use std::time::Duration;
 use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::recorder::{Metric, Part};
 use gatecrash::scenario::{
-    LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TokenPer, TokenPlan, TokenSource, User,
+    LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TargetKey, TokenPer, TokenPlan,
+    TokenSource, User,
 };
 use gatecrash::tokens::{Supply, prepare};
 
@@ -30,6 +31,7 @@ fn on_demand(connections: u64, source: TokenSource) -> Scenario {
         tokens: TokenPlan {
             source,
             per: TokenPer::Connection,
+            key: TargetKey::default(),
         },
         ..scenario(connections)
     }

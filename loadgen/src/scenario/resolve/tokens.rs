@@ -6,11 +6,13 @@ use wire::engineio::Version;
 
 use super::super::users::read_users;
 use super::super::{
-    LoginMethod, LoginPlan, MintPlan, Protocol, Secret, TargetChoice, TokenIn, TokenPer, TokenPlan,
-    TokenSource, TokenSourceName, User, UserText, UsersError,
+    LoginMethod, LoginPlan, MintPlan, Protocol, Secret, TargetChoice, TargetKey, TokenIn, TokenPer,
+    TokenPlan, TokenSource, TokenSourceName, User, UserText, UsersError,
 };
 use super::{ScenarioError, conflict, shown};
 use crate::cli::RunArgs;
+use crate::outcome::TokenKind;
+use crate::tokens::{NO_PUBLIC_KEY, NO_SIGNING_KEY};
 
 /// Bytes of an HS256 key (RFC 7518 section 3.2), for the secret that the embedded server is given.
 const SECRET_BYTES: usize = 32;
@@ -53,7 +55,36 @@ pub(super) fn plan(args: &RunArgs, target: &TargetChoice) -> Result<TokenPlan, S
     Ok(TokenPlan {
         source,
         per: args.token_per.unwrap_or(TokenPer::Connection),
+        key: target_key(args, target)?,
     })
+}
+
+/// The target's key, where bad tokens need it. What cannot be made without one is refused here.
+fn target_key(args: &RunArgs, target: &TargetChoice) -> Result<TargetKey, ScenarioError> {
+    let key = match (target, &args.secret, &args.key) {
+        (TargetChoice::Embedded(embedded), _, _) => TargetKey::from_secret(&embedded.secret),
+        (_, Some(_), Some(_)) => {
+            return Err(conflict("--secret and --key", "a token has one signature"));
+        }
+        (_, Some(secret), None) => TargetKey::from_secret(&secret.read("the --secret")?),
+        (_, None, Some(path)) => TargetKey::from_file(path)?,
+        (_, None, None) => TargetKey::default(),
+    };
+    let mix = args.mix.clone().unwrap_or_default();
+    for (kind, can_be_made, why) in [
+        (TokenKind::Expired, key.is_signing(), NO_SIGNING_KEY),
+        (TokenKind::NotYetValid, key.is_signing(), NO_SIGNING_KEY),
+        (
+            TokenKind::AlgConfused,
+            key.public_pem().is_some(),
+            NO_PUBLIC_KEY,
+        ),
+    ] {
+        if mix.has(kind) && !can_be_made {
+            return Err(ScenarioError::CannotSpoil { kind, why });
+        }
+    }
+    Ok(key)
 }
 
 fn refuse_what_has_no_meaning(
@@ -64,8 +95,19 @@ fn refuse_what_has_no_meaning(
     let login = *source == TokenSourceName::Login;
     let mint = *source == TokenSourceName::Mint;
     let file = matches!(source, TokenSourceName::File(_));
+    let spoils = args.mix.as_ref().is_some_and(|mix| {
+        [
+            TokenKind::Expired,
+            TokenKind::NotYetValid,
+            TokenKind::AlgConfused,
+        ]
+        .into_iter()
+        .any(|kind| mix.has(kind))
+    });
     let only_login = "only --token-source login asks a service for tokens";
     let only_mint = "only --token-source mint makes tokens here";
+    let only_signing = "only --token-source mint, and expired, not-yet-valid or alg-confused tokens of a --mix, are \
+                        signed here";
     for (flag, given, has_meaning, why) in [
         ("--login-url", args.login_url.is_some(), login, only_login),
         ("--token-url", args.token_url.is_some(), login, only_login),
@@ -84,10 +126,10 @@ fn refuse_what_has_no_meaning(
         (
             "--secret",
             args.secret.is_some(),
-            mint || embedded,
-            only_mint,
+            mint || embedded || spoils,
+            only_signing,
         ),
-        ("--key", args.key.is_some(), mint, only_mint),
+        ("--key", args.key.is_some(), mint || spoils, only_signing),
         ("--alg", args.alg.is_some(), mint, only_mint),
         ("--kid", args.kid.is_some(), mint, only_mint),
         ("--claims", args.claims.is_some(), mint, only_mint),

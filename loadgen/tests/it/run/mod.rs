@@ -4,8 +4,10 @@ pub mod process;
 pub mod program;
 pub mod services;
 
+mod broken;
 mod carriers;
 mod embedded;
+mod mixes;
 mod models;
 mod stopping;
 mod verdicts;
