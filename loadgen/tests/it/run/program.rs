@@ -233,7 +233,6 @@ impl Ended {
             .outcomes()
             .into_iter()
             .filter(|(_, count)| *count > 0)
-            .map(|(outcome, count)| (outcome, count))
             .collect();
         let expected: Vec<(&str, u64)> = expected
             .iter()

@@ -50,8 +50,6 @@ pub struct Site {
     pub gate: SocketAddr,
     /// Logs `gonzalo` in by `password`.
     pub frontend: SocketAddr,
-    /// The process of both.
-    pub pid: u32,
     _process: Child,
 }
 
@@ -76,7 +74,6 @@ impl Site {
         Self {
             gate: addr("gate").unwrap(),
             frontend: addr("frontend").unwrap(),
-            pid: process.id().unwrap(),
             _process: process,
         }
     }
