@@ -19,7 +19,7 @@ use crate::{
     frontend::users::Users,
     gate::GateConfig,
     keys::{self, Algorithm, Ring},
-    session::{Settings, app::App},
+    session::{Auth, Settings, app::App},
     verify::Policy,
 };
 pub use error::ConfigError;
@@ -80,10 +80,13 @@ pub struct ServeArgs {
     /// How long the frontend's tokens are valid [default: for ever]
     #[arg(long, value_name = "D", value_parser = values::duration)]
     token_ttl: Option<Duration>,
+    /// What lets sockets in; none is for conformance runs, on loopback only
+    #[arg(long, value_enum, default_value = "token")]
+    auth: Auth,
     /// What sockets are answered
     #[arg(long, value_enum, default_value = "echo")]
     app: App,
-    /// Origins whose pages may use the token cookie (repeatable) [default: the frontend's own]
+    /// Origins whose pages may use the token cookie and long-polling (repeatable) [default: the frontend's own]
     #[arg(long, value_name = "URL")]
     origin: Vec<String>,
     /// Threads of the gate [default: one per core, or per cpu of --pin]
@@ -171,6 +174,9 @@ impl ServeArgs {
     /// Reads what the flags name and keeps the rules between them.
     pub fn read(&self) -> Result<Config, ConfigError> {
         let public = self.public_listener();
+        if let (Auth::None, Some(listener)) = (self.auth, public) {
+            return Err(ConfigError::OpenGate(listener));
+        }
         let secret = self.read_secret(public)?;
         Ok(Config {
             gate: match self.role.gate() {
@@ -250,6 +256,7 @@ impl ServeArgs {
                     .map(read_client)
                     .transpose()?,
                 session: Settings {
+                    auth: self.auth,
                     app: self.app,
                     message_bytes_max: self.max_message_bytes,
                     ping_interval: millis(self.ping_interval),

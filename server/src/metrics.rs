@@ -161,6 +161,12 @@ impl ShardMetrics {
         }
     }
 
+    /// Counts a message that came and went back.
+    pub fn echoed(&self) {
+        self.messages_received.add(1);
+        self.messages_sent.add(1);
+    }
+
     /// Counts the end of one established session.
     pub fn session_ended(&self, end: End) {
         if let Some(i) = place(&End::ALL, end) {

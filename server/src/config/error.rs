@@ -28,6 +28,11 @@ pub enum ConfigError {
          name the users with --users"
     )]
     DemoUser(SocketAddr),
+    /// Everybody would be let in.
+    #[error(
+        "--auth none lets everybody in: it is accepted only while every listener is on loopback, and {0} is not"
+    )]
+    OpenGate(SocketAddr),
     /// The frontend has nothing to sign with.
     #[error("the frontend signs tokens with --secret, and there is none: give one, or --role gate")]
     NothingToSignWith,

@@ -103,6 +103,12 @@ fn flags_that_do_not_go_together_are_refused() {
             "more than the system allows",
         ),
         (
+            format!("--auth none --secret {LONG} --role gate --listen 0.0.0.0:0"),
+            Some("--auth none"),
+            "everybody, from everywhere",
+        ),
+        ("--auth none".into(), None, "everybody on this machine"),
+        (
             "--ping-interval 0".into(),
             Some("ping-interval"),
             "a ping each instant",
@@ -132,6 +138,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(gate.config.session.ping_interval, Duration::from_secs(25));
     assert_eq!(gate.config.session.ping_timeout, Duration::from_secs(20));
     assert_eq!(gate.config.session.app, App::Echo);
+    assert_eq!(gate.config.session.auth, Auth::Token);
     assert_eq!(gate.config.policy, Policy::default());
     let frontend = config.frontend.unwrap();
     assert_eq!(frontend.listen.to_string(), "127.0.0.1:8000");

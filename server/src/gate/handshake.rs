@@ -15,7 +15,8 @@ use crate::{
     metrics::{Metrics, Outcome},
     session::{
         Host, Reply, Session,
-        engineio::{EngineIo, Probe},
+        app::{App, ENGINEIO_ECHO_PATH},
+        engineio::{EngineIo, Opening, Probe},
         polling::Key,
         websocket::WebSocket,
     },
@@ -158,7 +159,10 @@ impl Request<'_, '_> {
     fn route(&mut self, head: &RequestHead<'_>) -> Step {
         match head.path() {
             WEBSOCKET_PATH => self.websocket(head),
-            ENGINEIO_PATH => self.engineio(head),
+            ENGINEIO_PATH => self.engineio(head, true),
+            ENGINEIO_ECHO_PATH if self.host.settings.app == App::Conformance => {
+                self.engineio(head, false)
+            }
             path => self.page(head, path),
         }
     }
@@ -171,7 +175,7 @@ impl Request<'_, '_> {
         };
         let verdict = match carrier::token(head, &self.site.origins) {
             Some(token) => self.host.admit(token.as_bytes()),
-            None => Err(Refusal::Missing),
+            None => self.host.admit_unnamed(),
         };
         match verdict {
             Ok(user) => {
@@ -188,8 +192,8 @@ impl Request<'_, '_> {
     }
 
     /// Engine.IO: the session comes first, the verdict is told in the protocol's own words. The checks and their order
-    /// are those of the reference implementation.
-    fn engineio(&mut self, head: &RequestHead<'_>) -> Step {
+    /// are those of the reference implementation. Without Socket.IO above there are no such words: 403.
+    fn engineio(&mut self, head: &RequestHead<'_>, has_socketio: bool) -> Step {
         if head.method == "OPTIONS" {
             return polling::preflight(self, head);
         }
@@ -217,12 +221,20 @@ impl Request<'_, '_> {
         if verdict == Some(Err(Refusal::TooLong)) {
             return self.refuse(Refusal::TooLong);
         }
+        let opening = if has_socketio {
+            Opening::SocketIo(verdict)
+        } else {
+            match verdict.unwrap_or_else(|| self.host.admit_unnamed()) {
+                Ok(user) => Opening::Messages(user),
+                Err(refusal) => return self.forbid(head, refusal),
+            }
+        };
         let Some(upgrade) = upgrade else {
-            return polling::open(self, head, version, verdict);
+            return polling::open(self, head, version, opening);
         };
         self.switch_protocols(head, &upgrade);
         let by_ns = self.connection.authenticate_by_ns;
-        let session = EngineIo::open(version, verdict, by_ns, self.host, self.reply);
+        let session = EngineIo::open(version, opening, by_ns, self.host, self.reply);
         Step::Opened {
             used: head.bytes,
             session: Session::EngineIo(session),
@@ -285,6 +297,13 @@ impl Request<'_, '_> {
         }
     }
 
+    fn forbid(&mut self, head: &RequestHead<'_>, refusal: Refusal) -> Step {
+        let origin = polling::page_of(head, self.site).map(|(_, origin)| origin);
+        self.answer(Outcome::Refused(refusal), |out| {
+            answers::engineio(out, HttpError::Forbidden, origin);
+        })
+    }
+
     pub(super) fn engineio_error(&mut self, head: &RequestHead<'_>, error: HttpError) -> Step {
         let origin = polling::page_of(head, self.site).map(|(_, origin)| origin);
         self.answer(Outcome::Answered, |out| {
@@ -302,10 +321,7 @@ impl Request<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{
-        app::App,
-        testing::{host, token},
-    };
+    use crate::session::testing::{host, token};
     use proptest::prelude::*;
 
     fn site() -> Site {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `/ws` | a raw WebSocket, or 401 with the reason, or 426 to what is no upgrade |
 //! | `/socket.io/` | Socket.IO over Engine.IO 3 or 4, by long-polling or WebSocket, or Engine.IO's errors |
+//! | `/engine.io/` | with the application `conformance`: Engine.IO alone, whose messages come back |
 //! | `/socket.io/socket.io.js` | the Socket.IO client, when one was given |
 //! | `/healthz`, `/metrics` | `ok`; the counters in Prometheus' text format |
 

@@ -26,9 +26,8 @@ use crate::{
     metrics::Outcome,
     session::{
         End, close_code,
-        engineio::Probe,
+        engineio::{Opening, Probe},
         polling::{self, Found, Key, Packets, Polled, Waiting},
-        socketio::Verdict,
     },
 };
 
@@ -37,16 +36,16 @@ const ALLOW_HEADERS: &str = "Authorization, Content-Type";
 /// How long a browser may remember that, in seconds.
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 
-/// Opens a session, under the `verdict` on the token of its request.
+/// Opens a session.
 pub(super) fn open(
     request: &mut Request<'_, '_>,
     head: &RequestHead<'_>,
     version: Version,
-    verdict: Verdict,
+    opening: Opening,
 ) -> Step {
     let host = &mut *request.host;
     if host.polls.is_full() {
-        if let Some(Ok(user)) = verdict {
+        if let Opening::SocketIo(Some(Ok(user))) | Opening::Messages(user) = opening {
             host.users.release(user);
         }
         return request.answer(Outcome::Full, answers::full);
@@ -57,7 +56,7 @@ pub(super) fn open(
     };
     host.metrics.polling_sessions.add(1);
     let by_ns = request.connection.authenticate_by_ns;
-    let packets = polling::open(version, verdict, form, by_ns, host, request.reply.now_ns);
+    let packets = polling::open(version, opening, form, by_ns, host, request.reply.now_ns);
     write_packets(
         request.reply.out,
         &packets,

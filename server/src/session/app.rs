@@ -10,15 +10,47 @@ pub enum App {
     Idle,
     /// Says back what it is told: messages, events, and their arguments to an acknowledgement.
     Echo,
+    /// What the test suites of engine.io-protocol and socket.io-protocol expect of a server.
+    Conformance,
 }
 
-/// The event that both applications answer, through its acknowledgement, with the user's name or `null`.
+/// Where [`App::Conformance`] echoes Engine.IO's own messages.
+pub const ENGINEIO_ECHO_PATH: &str = "/engine.io/";
+/// The namespace that [`App::Conformance`] has beside the root.
+const CUSTOM_NAMESPACE: &str = "/custom";
+
+/// The event that all applications answer, through its acknowledgement, with the user's name or `null`.
 pub const WHOAMI_EVENT: &str = "whoami";
 
 impl App {
     /// Does a raw message come back to its sender?
     pub fn echoes(self) -> bool {
-        self == App::Echo
+        self != App::Idle
+    }
+
+    /// The place, from 0 to 7, of a namespace among the application's; `None` where there is no such one. A name of
+    /// Socket.IO 4 may carry a query, which belongs to no name.
+    pub fn namespace(self, name: &str) -> Option<u8> {
+        match name.split('?').next() {
+            Some("/") => Some(0),
+            Some(CUSTOM_NAMESPACE) if self == App::Conformance => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Says the event that follows a connect packet with `payload`, if one does, into `data`.
+    pub fn greet(self, payload: &str, data: &mut String) -> bool {
+        data.clear();
+        if self != App::Conformance {
+            return false;
+        }
+        data.push_str(r#"["auth","#);
+        data.push_str(match payload {
+            "" => "{}",
+            payload => payload,
+        });
+        data.push(']');
+        true
     }
 
     /// The answer to a Socket.IO event; `None` when there is none.
@@ -43,11 +75,16 @@ impl App {
                 ..*event
             });
         }
-        if !self.echoes() {
-            return None;
-        }
-        if event.id.is_none() {
-            return Some(*event);
+        let name = event.event_name();
+        let has_id = event.id.is_some();
+        match (self, name.as_deref()) {
+            (App::Echo, _) if has_id => {}
+            (App::Echo, _) => return Some(*event),
+            (App::Conformance, Some("message-with-ack")) if has_id => {}
+            (App::Conformance, Some("message")) => {
+                return Some(message_back(event, data));
+            }
+            (App::Idle | App::Conformance, _) => return None,
         }
         data.push('[');
         data.push_str(arguments(event.data));
@@ -68,7 +105,24 @@ impl fmt::Display for App {
         f.write_str(match self {
             App::Idle => "idle",
             App::Echo => "echo",
+            App::Conformance => "conformance",
         })
+    }
+}
+
+/// The same arguments under another name.
+fn message_back<'a>(event: &Packet<'a>, data: &'a mut String) -> Packet<'a> {
+    data.push_str(r#"["message-back""#);
+    let arguments = arguments(event.data);
+    if !arguments.is_empty() {
+        data.push(',');
+        data.push_str(arguments);
+    }
+    data.push(']');
+    Packet {
+        id: None,
+        data,
+        ..*event
     }
 }
 
@@ -156,6 +210,36 @@ mod tests {
                 r#"2["whoami"]"#,
                 Some(r#"2["whoami"]"#),
                 "nowhere to answer: an event",
+            ),
+            (
+                App::Conformance,
+                r#"2/custom,["message",1,"2",{"3":[true]}]"#,
+                Some(r#"2/custom,["message-back",1,"2",{"3":[true]}]"#),
+                "the suite's message",
+            ),
+            (
+                App::Conformance,
+                r#"2["message"]"#,
+                Some(r#"2["message-back"]"#),
+                "without arguments",
+            ),
+            (
+                App::Conformance,
+                r#"51-["message",{"_placeholder":true,"num":0}]"#,
+                Some(r#"51-["message-back",{"_placeholder":true,"num":0}]"#),
+                "with an attachment",
+            ),
+            (
+                App::Conformance,
+                r#"2456["message-with-ack",1,"2"]"#,
+                Some(r#"3456[1,"2"]"#),
+                "the suite's acknowledgement",
+            ),
+            (
+                App::Conformance,
+                r#"27["other",1]"#,
+                None,
+                "it knows no other event",
             ),
             (App::Idle, r#"2["a",1]"#, None, "idle says nothing"),
             (App::Idle, r#"27["a",1]"#, None, "nor acknowledges"),

@@ -12,39 +12,68 @@ use wire::engineio::{Item, Packet, Version};
 use super::{
     End, Host, Reply, close_code,
     socketio::{Client, Verdict},
+    users::UserId,
 };
+use crate::metrics::Outcome;
 pub use websocket::{EngineIo, Probe, Probed};
 
-/// An Engine.IO session with the one Socket.IO client it carries.
+/// What a session is opened for.
+#[derive(Clone, Copy, Debug)]
+pub enum Opening {
+    /// A Socket.IO client, and the verdict on its request's token: `None` when it had none, since version 4 may send one
+    /// with its connect packet.
+    SocketIo(Verdict),
+    /// Engine.IO's own messages, which go back to this user.
+    Messages(UserId),
+}
+
+/// What a session carries.
+#[derive(Debug)]
+enum Carried {
+    SocketIo(Client),
+    /// Messages of this user, which go back.
+    Messages(UserId),
+}
+
+/// An Engine.IO session with what it carries.
 #[derive(Debug)]
 pub struct Engine {
     /// When the heartbeat is next due. Version 4: the next ping, or the end of the wait for its pong.
     /// Version 3, where the client pings: the end of the wait for any packet.
     beat_ns: u64,
-    client: Client,
+    carried: Carried,
     version: Version,
     /// Version 4: a ping is on its way.
     pong_due: bool,
 }
 
 impl Engine {
-    /// Opens a session: the first packet, and what the client above says to it.
+    /// Opens a session: the first packet, and what is above says to it.
     ///
-    /// `verdict` is that of the request's token, `None` when it had none: version 4 may send it with its connect packet
-    /// until `authenticate_by_ns`. `polls` is the session's id where the client polls.
+    /// A Socket.IO client of version 4 may connect until `authenticate_by_ns`. `polls` is the session's id where the
+    /// client polls.
     pub fn open(
         version: Version,
         polls: Option<&str>,
-        verdict: Verdict,
+        opening: Opening,
         authenticate_by_ns: u64,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) -> Self {
         reply.text(host.open_packet(version, polls));
-        let client = Client::open(version, verdict, authenticate_by_ns, host, reply);
+        let carried = match opening {
+            Opening::SocketIo(verdict) => {
+                let client = Client::open(version, verdict, authenticate_by_ns, host, reply);
+                Carried::SocketIo(client)
+            }
+            Opening::Messages(user) => {
+                host.metrics.handshake(Outcome::Established);
+                Carried::Messages(user)
+            }
+        };
         let mut session = Self {
             beat_ns: reply.after(host.settings.ping_interval),
-            client,
+            carried,
             version,
             pong_due: false,
         };
@@ -75,7 +104,15 @@ impl Engine {
         self.heard(host, reply);
         match (packet, self.version) {
             (Packet::Message(text), version) => {
-                self.client.packet(text, version, host, reply);
+                match &mut self.carried {
+                    Carried::SocketIo(client) => client.packet(text, version, host, reply),
+                    Carried::Messages(_) => {
+                        host.scratch.clear();
+                        packet.encode(&mut host.scratch);
+                        reply.text(&host.scratch);
+                        host.metrics.echoed();
+                    }
+                }
                 self.call_when_due(reply);
             }
             (Packet::Ping(probe), Version::V3) => {
@@ -101,12 +138,20 @@ impl Engine {
     /// Takes one binary message.
     pub fn binary(&mut self, payload: &[u8], host: &mut Host, reply: &mut Reply<'_>) {
         self.heard(host, reply);
-        self.client.attachment(payload, self.version, host, reply);
+        match &mut self.carried {
+            Carried::SocketIo(client) => client.attachment(payload, self.version, host, reply),
+            Carried::Messages(_) => {
+                reply.binary(self.version, payload, &mut host.scratch);
+                host.metrics.echoed();
+            }
+        }
     }
 
     /// A heartbeat is due, or the client's time in its stage is over.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
-        if let Some((end, why)) = self.client.overdue(reply.now_ns) {
+        if let Carried::SocketIo(client) = &self.carried
+            && let Some((end, why)) = client.overdue(reply.now_ns)
+        {
             return reply.close(close_code::NORMAL, why, end);
         }
         if reply.now_ns >= self.beat_ns {
@@ -122,12 +167,22 @@ impl Engine {
 
     /// Asks to be called when the next of its times is over.
     pub fn call_when_due(&self, reply: &mut Reply<'_>) {
-        reply.deadline_ns = Some(self.beat_ns.min(self.client.stage_ends_ns()));
+        let stage_ends_ns = match &self.carried {
+            Carried::SocketIo(client) => client.stage_ends_ns(),
+            Carried::Messages(_) => u64::MAX,
+        };
+        reply.deadline_ns = Some(self.beat_ns.min(stage_ends_ns));
     }
 
-    /// Gives up what the client still holds, by `end`.
+    /// Gives up what the session still holds, by `end`.
     pub fn ended(self, end: End, host: &mut Host) {
-        self.client.ended(end, host);
+        match self.carried {
+            Carried::SocketIo(client) => client.ended(end, host),
+            Carried::Messages(user) => {
+                host.users.release(user);
+                host.metrics.session_ended(end);
+            }
+        }
     }
 
     /// Version 3 takes every packet for a sign of life; version 4 asks for its pong.
@@ -155,7 +210,6 @@ mod tests {
         testing::{frame, host, told},
     };
     use super::*;
-    use crate::session::users::UserId;
     use wire::frame::OpCode;
 
     const S: u64 = 1_000_000_000;
@@ -175,8 +229,8 @@ mod tests {
         let mut host = host(App::Echo);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let verdict = Some(Ok(UserId::NOBODY));
-        let mut session = EngineIo::open(version, verdict, 10 * S, &mut host, &mut reply);
+        let opening = Opening::SocketIo(Some(Ok(UserId::NOBODY)));
+        let mut session = EngineIo::open(version, opening, 10 * S, &mut host, &mut reply);
         if version == Version::V4 {
             let mut connect = frame(OpCode::Text, b"40");
             session.received(&mut connect, &mut host, &mut reply);

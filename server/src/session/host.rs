@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use wire::engineio::{Open, Packet, Version};
 
 use super::{
-    Settings,
+    Auth, Settings,
     polling::Polls,
     users::{UserId, Users},
 };
@@ -69,8 +69,19 @@ impl Host {
 
     /// Judges a token; a good one attaches its user, to be released when the session ends.
     pub fn admit(&mut self, token: &[u8]) -> Result<UserId, Refusal> {
+        if !self.settings.auth.asks() {
+            return Ok(UserId::NOBODY);
+        }
         let verified = self.verifier.verify(token, self.unix_s)?;
         Ok(self.users.attach(verified.user))
+    }
+
+    /// Judges a client without a token.
+    pub fn admit_unnamed(&self) -> Result<UserId, Refusal> {
+        match self.settings.auth {
+            Auth::Token => Err(Refusal::Missing),
+            Auth::None => Ok(UserId::NOBODY),
+        }
     }
 
     /// Engine.IO's open packet. A session that `polls` has the id given and may change to WebSocket; one over a

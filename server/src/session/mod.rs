@@ -24,6 +24,8 @@ pub use reply::{Outbox, Reply};
 /// What every session is run by; the same for all shards.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Whom the gate asks whether to let a client in.
+    pub auth: Auth,
     /// The application behind the gate.
     pub app: App,
     /// The longest message a peer may send, and Engine.IO's `maxPayload`.
@@ -34,10 +36,26 @@ pub struct Settings {
     pub ping_timeout: Duration,
 }
 
+/// What lets a client in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Auth {
+    /// Its token.
+    Token,
+    /// Nothing, and no token is looked at: for conformance runs on loopback.
+    None,
+}
+
+impl Auth {
+    /// Is a client asked for anything?
+    pub fn asks(self) -> bool {
+        self != Auth::None
+    }
+}
+
 /// How long a refused or disconnected Socket.IO client may take to close, before the gate does.
 ///
 /// Clients close by themselves once they have read the refusal; the gate waits for no more than that.
-pub const LINGER: Duration = Duration::from_secs(2);
+pub const LINGER: Duration = Duration::from_secs(1);
 
 /// RFC 6455 section 7.4.1: the close codes that the gate sends of its own accord.
 pub mod close_code {
@@ -205,8 +223,9 @@ mod tests {
                 )),
                 kind => {
                     let version = [Version::V3, Version::V4][kind - 1];
+                    let opening = engineio::Opening::SocketIo(Some(user));
                     let opened =
-                        engineio::EngineIo::open(version, Some(user), 1, &mut host, &mut reply);
+                        engineio::EngineIo::open(version, opening, 1, &mut host, &mut reply);
                     Session::EngineIo(opened)
                 }
             };

@@ -11,7 +11,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use wire::engineio::{Form, Item, Version, decode_payload};
 
-use super::{End, Host, Outbox, Reply, engineio::Engine, socketio::Verdict};
+use super::{
+    End, Host, Outbox, Reply,
+    engineio::{Engine, Opening},
+};
 pub use name::{Key, SessionName};
 
 /// While a probe is under way, a poll waits no longer than this: the client upgrades once its last poll is over. The
@@ -279,7 +282,7 @@ impl Polling {
 /// Opens a session and gives its first packets. See [`Engine::open`]; `form` is the richest that the client reads.
 pub fn open(
     version: Version,
-    verdict: Verdict,
+    opening: Opening,
     form: Form,
     authenticate_by_ns: u64,
     host: &mut Host,
@@ -294,7 +297,7 @@ pub fn open(
     let engine = Engine::open(
         version,
         Some(&sid),
-        verdict,
+        opening,
         authenticate_by_ns,
         host,
         &mut reply,

@@ -1,6 +1,6 @@
-//! Socket.IO 4 (over Engine.IO 3) and 5 (over Engine.IO 4): the client's connect, its events, its disconnect.
+//! Socket.IO 4 (over Engine.IO 3) and 5 (over Engine.IO 4): the client's connects, its events, its disconnects.
 //!
-//! There is one namespace, `/`. The protocol numbers are those of socket.io-protocol; the packages that speak
+//! The application says which namespaces there are; the token is judged once, at the first connect. The protocol numbers are those of socket.io-protocol; the packages that speak
 //! them are Socket.IO 2 and Socket.IO 3 to 4.
 
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ pub const REFUSED_MESSAGE: &str = "not valid token";
 /// The verdict on the token that came with the upgrade; `None` when none came.
 pub type Verdict = Option<Result<UserId, Refusal>>;
 
-/// A client of the namespace `/`, from its session's opening to its end.
+/// A client and the namespaces it is in, from its session's opening to its end.
 #[derive(Debug)]
 pub struct Client {
     stage: Stage,
@@ -30,6 +30,8 @@ pub struct Client {
     attachments_left: u32,
     /// Do those attachments go back to the client?
     attachments_echo: bool,
+    /// The namespaces it is in: the bit at the place of each that [`App::namespace`](super::app::App::namespace) says.
+    joined: u8,
 }
 
 /// How far a client has come.
@@ -64,14 +66,11 @@ impl Client {
             stage_ends_ns: authenticate_by_ns,
             attachments_left: 0,
             attachments_echo: false,
+            joined: 0,
         };
         if version == Version::V3 {
-            client.judge(
-                verdict.unwrap_or(Err(Refusal::Missing)),
-                version,
-                host,
-                reply,
-            );
+            let verdict = verdict.unwrap_or_else(|| host.admit_unnamed());
+            client.judge(verdict, &ROOT, 0, version, host, reply);
         }
         client
     }
@@ -108,25 +107,33 @@ impl Client {
         if let Stage::Leaving(_) = self.stage {
             return;
         }
-        match (packet.kind, self.stage) {
-            (Kind::Connect, _) if !is_root(packet.namespace) => {
-                refuse_namespace(&packet, version, host, reply);
-            }
-            (Kind::Connect, Stage::Awaited(verdict)) => {
+        let place = host.settings.app.namespace(packet.namespace);
+        let is_joined = place.is_some_and(|place| self.joined & 1 << place != 0);
+        match (packet.kind, self.stage, place) {
+            (Kind::Connect, _, None) => refuse_namespace(&packet, version, host, reply),
+            (Kind::Connect, Stage::Awaited(verdict), Some(place)) => {
                 let verdict = verdict.unwrap_or_else(|| judge_payload(packet.data, host));
-                self.judge(verdict, version, host, reply);
+                self.judge(verdict, &packet, place, version, host, reply);
             }
             // A client of Socket.IO 2 was connected before it could ask.
-            (Kind::Connect, _) if version == Version::V3 => {}
-            (_, Stage::Awaited(_)) => broken(&"the first packet must be a connect", reply),
-            (Kind::Connect | Kind::ConnectError, _) => broken(&"already connected", reply),
-            (_, _) if !is_root(packet.namespace) => broken(&"no such namespace", reply),
-            (Kind::Event | Kind::BinaryEvent, Stage::Connected(user)) => {
+            (Kind::Connect, _, Some(0)) if version == Version::V3 => {}
+            (Kind::Connect, Stage::Connected(_), Some(place)) if !is_joined => {
+                self.join(&packet, place, version, host, reply);
+            }
+            (_, Stage::Awaited(_), _) => broken(&"the first packet must be a connect", reply),
+            (Kind::Connect | Kind::ConnectError, _, _) => broken(&"already connected", reply),
+            (_, _, _) if !is_joined => broken(&"no such namespace", reply),
+            (Kind::Event | Kind::BinaryEvent, Stage::Connected(user), _) => {
                 self.event(&packet, user, host, reply);
             }
-            (Kind::Disconnect, _) => self.disconnect(host, reply),
+            (Kind::Disconnect, _, place) => {
+                self.joined &= !(1 << place.unwrap_or_default());
+                if self.joined == 0 {
+                    self.disconnect(host, reply);
+                }
+            }
             // The gate asks for no acknowledgement; one that comes anyway is passed over.
-            (_, _) => {
+            (_, _, _) => {
                 self.attachments_left = packet.attachments;
                 self.attachments_echo = false;
             }
@@ -171,52 +178,65 @@ impl Client {
         }
     }
 
-    /// Lets the client in or refuses it, and says so.
+    /// Lets the client in by its first connect, to the namespace at `place`, or refuses it, and says so.
     fn judge(
         &mut self,
         verdict: Result<UserId, Refusal>,
+        connect: &Packet<'_>,
+        place: u8,
         version: Version,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) {
-        host.data.clear();
-        let kind = match verdict {
+        let refusal = match verdict {
             Ok(user) => {
                 self.stage = Stage::Connected(user);
                 self.stage_ends_ns = u64::MAX;
                 host.metrics.handshake(Outcome::Established);
-                if version == Version::V4 {
-                    host.data.push_str(r#"{"sid":""#);
-                    push_sid(&mut host.random, &mut host.data);
-                    host.data.push_str(r#""}"#);
-                }
-                Kind::Connect
+                return self.join(connect, place, version, host, reply);
             }
-            Err(refusal) => {
-                self.leave(End::Refused, reply);
-                host.metrics.handshake(Outcome::Refused(refusal));
-                let parts: &[&str] = match version {
-                    Version::V3 => &["\"", REFUSED_MESSAGE, "\""],
-                    Version::V4 => &[
-                        r#"{"message":""#,
-                        REFUSED_MESSAGE,
-                        r#"","data":{"reason":""#,
-                        refusal.as_str(),
-                        r#""}}"#,
-                    ],
-                };
-                host.data.extend(parts.iter().copied());
-                Kind::ConnectError
-            }
+            Err(refusal) => refusal,
         };
-        let packet = Packet {
-            kind,
-            attachments: 0,
-            namespace: "/",
-            id: None,
-            data: &host.data,
+        self.leave(End::Refused, reply);
+        host.metrics.handshake(Outcome::Refused(refusal));
+        let parts: &[&str] = match version {
+            Version::V3 => &["\"", REFUSED_MESSAGE, "\""],
+            Version::V4 => &[
+                r#"{"message":""#,
+                REFUSED_MESSAGE,
+                r#"","data":{"reason":""#,
+                refusal.as_str(),
+                r#""}}"#,
+            ],
         };
-        send(&packet, &mut host.scratch, reply);
+        host.data.clear();
+        host.data.extend(parts.iter().copied());
+        let refused = answer_to(connect, Kind::ConnectError, &host.data);
+        send(&refused, &mut host.scratch, reply);
+    }
+
+    /// Takes the client, which is let in, into the namespace at `place`.
+    fn join(
+        &mut self,
+        connect: &Packet<'_>,
+        place: u8,
+        version: Version,
+        host: &mut Host,
+        reply: &mut Reply<'_>,
+    ) {
+        self.joined |= 1 << place;
+        host.data.clear();
+        if version == Version::V4 {
+            host.data.push_str(r#"{"sid":""#);
+            push_sid(&mut host.random, &mut host.data);
+            host.data.push_str(r#""}"#);
+        }
+        let joined = answer_to(connect, Kind::Connect, &host.data);
+        send(&joined, &mut host.scratch, reply);
+        if host.settings.app.greet(connect.data, &mut host.data) {
+            let greeting = answer_to(connect, Kind::Event, &host.data);
+            send(&greeting, &mut host.scratch, reply);
+        }
     }
 
     fn event(&mut self, event: &Packet<'_>, user: UserId, host: &mut Host, reply: &mut Reply<'_>) {
@@ -231,6 +251,7 @@ impl Client {
         }
     }
 
+    /// The client has left its last namespace.
     fn disconnect(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
         if let Stage::Connected(user) = self.stage {
             host.users.release(user);
@@ -245,14 +266,28 @@ impl Client {
     }
 }
 
-/// A name of Socket.IO 4 may carry a query, which belongs to no name.
-fn is_root(namespace: &str) -> bool {
-    namespace.split('?').next() == Some("/")
+/// What a client of Socket.IO 2 need not send, because its server says it for it.
+const ROOT: Packet<'static> = Packet {
+    kind: Kind::Connect,
+    attachments: 0,
+    namespace: "/",
+    id: None,
+    data: "",
+};
+
+/// A packet to the namespace that `connect` names, without the query that its name may carry.
+fn answer_to<'a>(connect: &Packet<'a>, kind: Kind, data: &'a str) -> Packet<'a> {
+    Packet {
+        kind,
+        namespace: connect.namespace.split('?').next().unwrap_or("/"),
+        data,
+        ..ROOT
+    }
 }
 
 fn judge_payload(data: &str, host: &mut Host) -> Result<UserId, Refusal> {
-    if data.is_empty() {
-        return Err(Refusal::Missing);
+    if data.is_empty() || !host.settings.auth.asks() {
+        return host.admit_unnamed();
     }
     let payload: ConnectPayload<'_> = serde_json::from_str(data).map_err(|_| Refusal::Malformed)?;
     let token = payload.token.ok_or(Refusal::Missing)?;
@@ -260,16 +295,11 @@ fn judge_payload(data: &str, host: &mut Host) -> Result<UserId, Refusal> {
 }
 
 fn refuse_namespace(packet: &Packet<'_>, version: Version, host: &mut Host, reply: &mut Reply<'_>) {
-    let refusal = Packet {
-        kind: Kind::ConnectError,
-        attachments: 0,
-        namespace: packet.namespace.split('?').next().unwrap_or("/"),
-        id: None,
-        data: match version {
-            Version::V3 => r#""Invalid namespace""#,
-            Version::V4 => r#"{"message":"Invalid namespace"}"#,
-        },
+    let error = match version {
+        Version::V3 => r#""Invalid namespace""#,
+        Version::V4 => r#"{"message":"Invalid namespace"}"#,
     };
+    let refusal = answer_to(packet, Kind::ConnectError, error);
     send(&refusal, &mut host.scratch, reply);
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Host, Settings, app::App};
+use super::{Auth, Host, Settings, app::App};
 use crate::{
     keys::{self, Algorithm, Ring},
     verify::{Policy, Verifier},
@@ -19,6 +19,7 @@ pub fn host(app: App) -> Host {
     ));
     let verifier = Verifier::new(store, Arc::new(Policy::default()));
     let settings = Settings {
+        auth: Auth::Token,
         app,
         message_bytes_max: 1000,
         ping_interval: Duration::from_secs(25),

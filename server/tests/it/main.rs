@@ -3,6 +3,7 @@
 mod frontend;
 
 mod clients;
+mod conformance;
 mod http;
 mod lifecycle;
 mod limits;

@@ -8,10 +8,9 @@ use wire::{
 use super::{
     super::{
         End, Host, Reply, close_code, polling,
-        socketio::Verdict,
         websocket::{echo_close, fail},
     },
-    Engine, broken,
+    Engine, Opening, broken,
 };
 use crate::metrics::Outcome;
 
@@ -28,14 +27,14 @@ impl EngineIo {
     /// Opens a session; the 101 is already in `reply`. See [`Engine::open`].
     pub fn open(
         version: Version,
-        verdict: Verdict,
+        opening: Opening,
         authenticate_by_ns: u64,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) -> Self {
         Self {
             frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
-            engine: Engine::open(version, None, verdict, authenticate_by_ns, host, reply),
+            engine: Engine::open(version, None, opening, authenticate_by_ns, host, reply),
             polled: None,
         }
     }

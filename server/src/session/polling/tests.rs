@@ -18,7 +18,14 @@ fn waiting(connection: u64) -> Waiting {
 /// Opens a session and gives its key.
 fn session(version: Version, host: &mut Host) -> Key {
     let verdict = host.admit(token("ann", None).as_bytes());
-    let packets = open(version, Some(verdict), Form::Text, 1_000, host, 0);
+    let packets = open(
+        version,
+        Opening::SocketIo(Some(verdict)),
+        Form::Text,
+        1_000,
+        host,
+        0,
+    );
     let [Item::Text(opened), ..] = &packets.items[..] else {
         panic!("{packets:?}");
     };

@@ -2,7 +2,7 @@
 
 use super::super::{
     app::App,
-    engineio::EngineIo,
+    engineio::{EngineIo, Opening},
     testing::{NOW_S, frame, host, token, told},
 };
 use super::*;
@@ -35,7 +35,13 @@ fn check(
     let verdict = upgrade_token.map(|token| host.admit(token.as_bytes()));
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, 0);
-    let mut session = EngineIo::open(version, verdict, 10 * S, &mut host, &mut reply);
+    let mut session = EngineIo::open(
+        version,
+        Opening::SocketIo(verdict),
+        10 * S,
+        &mut host,
+        &mut reply,
+    );
     for sent in sent {
         let mut input = match sent {
             Sent::Text(text) => frame(OpCode::Text, text.as_bytes()),
@@ -288,7 +294,13 @@ fn nobody_stays_without_a_verdict() {
         let mut host = host(App::Echo);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = EngineIo::open(Version::V4, upgrade, 10 * S, &mut host, &mut reply);
+        let mut session = EngineIo::open(
+            Version::V4,
+            Opening::SocketIo(upgrade),
+            10 * S,
+            &mut host,
+            &mut reply,
+        );
         if let Some(connect) = connect {
             let mut input = frame(OpCode::Text, connect.as_bytes());
             session.received(&mut input, &mut host, &mut reply);
