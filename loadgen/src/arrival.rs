@@ -1,5 +1,9 @@
 //! When arrivals are due: pure, seeded, fixed before the run.
 
+mod instants;
+mod stages;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -7,12 +11,14 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::scenario::Load;
 
+pub use instants::{InstantsError, read_instants};
+pub use stages::{RateProfile, Stage};
+
 /// Two arrivals in one nanosecond have no order, so no schedule may be denser than the clock.
 pub const RATE_PER_S_MAX: f64 = 1e9;
 
 /// The gaps between arrivals of the open model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
     /// All alike.
     Uniform,
@@ -38,20 +44,31 @@ impl Arrivals {
 /// ```text
 /// uniform   offset_ns(j) = round(j * 1e9 / rate_per_s)
 /// poisson   offset_ns(j) = floor(g_0 + ... + g_j),  g_i = -ln(u_i) * 1e9 / rate_per_s,  u_i uniform in (0, 1]
+/// stages    offset_ns(j) = when the area below the rate is j (uniform), or e_0 + ... + e_j,  e_i = -ln(u_i) (poisson)
+/// a file    offset_ns(j) = its instant j
 /// ```
 ///
 /// The `u_i` come from ChaCha8, whose sequence its specification fixes: equal seeds give equal schedules on every
 /// machine and in every release.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    arrivals: Arrivals,
-    /// Above zero and at most [`RATE_PER_S_MAX`], as [`Load::Open`] has it.
-    rate_per_s: f64,
+    shape: Shape,
     /// Arrivals from this number on do not happen.
     count_max: u64,
     /// Nor do those that are due at this offset or later.
     end_ns: u64,
     seed: u64,
+}
+
+/// What decides the instants.
+#[derive(Clone, Debug)]
+enum Shape {
+    /// At a rate above zero and at most [`RATE_PER_S_MAX`], as [`Load::Open`] has it.
+    Steady(f64, Arrivals),
+    /// At a rate that changes.
+    Staged(Arc<RateProfile>, Arrivals),
+    /// In rising order.
+    Listed(Arc<[u64]>),
 }
 
 /// One planned arrival.
@@ -71,16 +88,17 @@ impl Schedule {
         duration: Option<Duration>,
         seed: u64,
     ) -> Option<Self> {
-        let Load::Open {
-            rate_per_s,
-            arrivals,
-        } = *load
-        else {
-            return None;
+        let shape = match load {
+            Load::Open {
+                rate_per_s,
+                arrivals,
+            } => Shape::Steady(*rate_per_s, *arrivals),
+            Load::Staged { profile, arrivals } => Shape::Staged(profile.clone(), *arrivals),
+            Load::Listed(instants) => Shape::Listed(instants.clone()),
+            Load::Closed { .. } => return None,
         };
         Some(Self {
-            arrivals,
-            rate_per_s,
+            shape,
             count_max: connections.unwrap_or(u64::MAX),
             end_ns: duration.map_or(u64::MAX, |time| {
                 u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
@@ -91,11 +109,19 @@ impl Schedule {
 
     /// How many arrivals there are, where that is known without drawing them.
     pub fn len_hint(&self) -> Option<u64> {
-        match self.arrivals {
-            _ if self.end_ns == u64::MAX => Some(self.count_max),
-            Arrivals::Uniform => Some(self.count_max.min(self.uniform_before(self.end_ns))),
-            Arrivals::Poisson => None,
-        }
+        let endless = self.end_ns == u64::MAX;
+        let count = match &self.shape {
+            Shape::Steady(..) if endless => self.count_max,
+            Shape::Steady(rate_per_s, Arrivals::Uniform) => {
+                uniform_before(self.end_ns, *rate_per_s)
+            }
+            Shape::Staged(profile, Arrivals::Uniform) if endless => {
+                profile.arrivals().ceil() as u64
+            }
+            Shape::Listed(instants) => instants.partition_point(|due| *due < self.end_ns) as u64,
+            Shape::Steady(..) | Shape::Staged(..) => return None,
+        };
+        Some(count.min(self.count_max))
     }
 
     /// The arrivals of shard `index` of `of`: those whose number leaves `index` when divided by `of`, in order.
@@ -105,38 +131,41 @@ impl Schedule {
     pub fn shard(&self, index: usize, of: usize) -> ShardSchedule {
         debug_assert!(index < of, "shard {index} of {of}");
         ShardSchedule {
-            due: match self.arrivals {
-                Arrivals::Uniform => Due::Uniform,
-                Arrivals::Poisson => Due::Poisson(Box::new(PoissonClock::new(self.seed))),
+            clock: match self.shape {
+                Shape::Steady(_, Arrivals::Poisson) | Shape::Staged(_, Arrivals::Poisson) => {
+                    Some(Box::new(PoissonClock::new(self.seed)))
+                }
+                _ => None,
             },
             schedule: self.clone(),
             next: index as u64,
             of: of as u64,
         }
     }
+}
 
-    fn uniform_offset_ns(&self, number: u64) -> u64 {
-        (number as f64 * 1e9 / self.rate_per_s).round() as u64
-    }
+fn uniform_offset_ns(number: u64, rate_per_s: f64) -> u64 {
+    (number as f64 * 1e9 / rate_per_s).round() as u64
+}
 
-    /// How many uniform arrivals are due before an offset.
-    fn uniform_before(&self, end_ns: u64) -> u64 {
-        let mut count = (end_ns as f64 * self.rate_per_s / 1e9).ceil() as u64;
-        // The quotient is rounded, and so is each offset: settle the border by the offsets themselves.
-        while count > 0 && self.uniform_offset_ns(count - 1) >= end_ns {
-            count -= 1;
-        }
-        while self.uniform_offset_ns(count) < end_ns {
-            count += 1;
-        }
-        count
+/// How many uniform arrivals are due before an offset.
+fn uniform_before(end_ns: u64, rate_per_s: f64) -> u64 {
+    let mut count = (end_ns as f64 * rate_per_s / 1e9).ceil() as u64;
+    // The quotient is rounded, and so is each offset: settle the border by the offsets themselves.
+    while count > 0 && uniform_offset_ns(count - 1, rate_per_s) >= end_ns {
+        count -= 1;
     }
+    while uniform_offset_ns(count, rate_per_s) < end_ns {
+        count += 1;
+    }
+    count
 }
 
 /// One shard's part of a [`Schedule`], in order of time.
 #[derive(Clone, Debug)]
 pub struct ShardSchedule {
-    due: Due,
+    /// What is random about it, if anything is.
+    clock: Option<Box<PoissonClock>>,
     schedule: Schedule,
     /// The number of the arrival that comes next.
     next: u64,
@@ -151,23 +180,32 @@ impl Iterator for ShardSchedule {
         if number >= self.schedule.count_max {
             return None;
         }
-        let offset_ns = match &mut self.due {
-            Due::Uniform => self.schedule.uniform_offset_ns(number),
-            Due::Poisson(clock) => clock.offset_ns(number, 1e9 / self.schedule.rate_per_s),
-        };
-        if offset_ns >= self.schedule.end_ns {
+        let due_ns = self.due_ns(number);
+        let Some(offset_ns) = due_ns.filter(|due_ns| *due_ns < self.schedule.end_ns) else {
             self.next = u64::MAX;
             return None;
-        }
+        };
         self.next = number.saturating_add(self.of);
         Some(Arrival { number, offset_ns })
     }
 }
 
-#[derive(Clone, Debug)]
-enum Due {
-    Uniform,
-    Poisson(Box<PoissonClock>),
+impl ShardSchedule {
+    /// When an arrival is due; `None`: it does not happen.
+    fn due_ns(&mut self, number: u64) -> Option<u64> {
+        match (&self.schedule.shape, &mut self.clock) {
+            (Shape::Steady(rate_per_s, _), None) => Some(uniform_offset_ns(number, *rate_per_s)),
+            (Shape::Steady(rate_per_s, _), Some(clock)) => {
+                Some(clock.offset_ns(number, 1e9 / rate_per_s))
+            }
+            (Shape::Staged(profile, _), None) => profile.offset_ns(number as f64),
+            (Shape::Staged(profile, _), Some(clock)) => {
+                // At one arrival a second the clock counts arrivals.
+                profile.offset_ns(clock.offset_ns(number, 1e9) as f64 / 1e9)
+            }
+            (Shape::Listed(instants), _) => instants.get(usize::try_from(number).ok()?).copied(),
+        }
+    }
 }
 
 /// The sum of the gaps so far. Whole nanoseconds and the rest are kept apart: a sum in one `f64` would lose the small
@@ -211,166 +249,4 @@ impl PoissonClock {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECOND_NS: u64 = 1_000_000_000;
-
-    fn schedule(
-        rate_per_s: f64,
-        arrivals: Arrivals,
-        connections: Option<u64>,
-        duration_ms: Option<u64>,
-        seed: u64,
-    ) -> Schedule {
-        let load = Load::Open {
-            rate_per_s,
-            arrivals,
-        };
-        Schedule::new(
-            &load,
-            connections,
-            duration_ms.map(Duration::from_millis),
-            seed,
-        )
-        .unwrap()
-    }
-
-    fn whole(schedule: &Schedule) -> Vec<Arrival> {
-        schedule.shard(0, 1).collect()
-    }
-
-    #[test]
-    fn uniform_arrivals_keep_their_distance() {
-        for (rate_per_s, number, due_ns, why) in [
-            (500.0, 0, 0, "the first is due at T0"),
-            (500.0, 1, 2_000_000, "then every two milliseconds"),
-            (3.0, 1, 333_333_333, "rounded"),
-            (
-                3.0,
-                3_000_000,
-                1_000_000 * SECOND_NS,
-                "rounding never adds up",
-            ),
-            (0.5, 1, 2 * SECOND_NS, "fewer than one a second"),
-        ] {
-            let schedule = schedule(rate_per_s, Arrivals::Uniform, None, Some(1), 0);
-            assert_eq!(schedule.uniform_offset_ns(number), due_ns, "{why}");
-        }
-    }
-
-    #[test]
-    fn arrivals_end_by_count_or_time_whichever_is_first() {
-        for (rate_per_s, connections, duration_ms, count, why) in [
-            (100.0, Some(7), None, 7, "by count"),
-            (
-                100.0,
-                None,
-                Some(1000),
-                100,
-                "by time; the one due at its end is outside",
-            ),
-            (100.0, Some(7), Some(1000), 7, "count first"),
-            (100.0, Some(700), Some(1000), 100, "time first"),
-            (3.0, None, Some(1000), 3, "0, 333 and 667 ms"),
-            (3.0, None, Some(1), 1, "only the one at T0"),
-            (100.0, None, Some(0), 0, "no time, no arrival"),
-        ] {
-            let schedule = schedule(rate_per_s, Arrivals::Uniform, connections, duration_ms, 0);
-            assert_eq!(whole(&schedule).len(), count, "{why}");
-            assert_eq!(schedule.len_hint(), Some(count as u64), "{why}");
-        }
-    }
-
-    #[test]
-    fn the_closed_model_has_no_schedule() {
-        let load = Load::Closed { concurrency: 8 };
-        assert!(Schedule::new(&load, Some(1), None, 0).is_none());
-    }
-
-    #[test]
-    fn seeds_decide_poisson_schedules() {
-        let of_seed = |seed| whole(&schedule(1e3, Arrivals::Poisson, Some(1000), None, seed));
-        assert_eq!(of_seed(1), of_seed(1));
-        assert_ne!(of_seed(1), of_seed(2));
-    }
-
-    /// Kolmogorov-Smirnov against the exponential distribution: with 20,000 gaps the distance exceeds
-    /// 1.95 / sqrt(n) once in a thousand seeds, and these seeds are fixed.
-    #[test]
-    fn poisson_gaps_are_exponential() {
-        const COUNT: usize = 20_000;
-        for seed in 0..5 {
-            let schedule = schedule(1e3, Arrivals::Poisson, Some(COUNT as u64), None, seed);
-            let mut last_ns = 0;
-            let mut gaps: Vec<f64> = schedule
-                .shard(0, 1)
-                .map(|arrival| {
-                    let gap_ns = arrival.offset_ns - last_ns;
-                    last_ns = arrival.offset_ns;
-                    gap_ns as f64 / 1e6
-                })
-                .collect();
-            gaps.sort_by(f64::total_cmp);
-            let distance = gaps
-                .iter()
-                .enumerate()
-                .map(|(rank, gap)| {
-                    let expected = 1.0 - (-gap).exp();
-                    let below = rank as f64 / COUNT as f64;
-                    let upto = (rank + 1) as f64 / COUNT as f64;
-                    (expected - below).abs().max((expected - upto).abs())
-                })
-                .fold(0.0, f64::max);
-            assert!(
-                distance < 1.95 / (COUNT as f64).sqrt(),
-                "seed {seed}: {distance}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_long_poisson_schedule_does_not_drift() {
-        // The same gaps summed as integers of 2^-20 ns, which never round by more than one unit each.
-        let mut clock = PoissonClock::new(7);
-        let mut exact = PoissonClock::new(7);
-        let mut sum: u128 = 0;
-        for number in 0..200_000 {
-            let offset_ns = clock.offset_ns(number, 1e9);
-            sum += (exact.exponential() * 1e9 * f64::from(1 << 20)).round() as u128;
-            let expected_ns = (sum >> 20) as u64;
-            assert!(offset_ns.abs_diff(expected_ns) <= 1, "arrival {number}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_union_of_the_shards_is_the_schedule(
-            poisson: bool,
-            rate_per_s in 0.1..1e6_f64,
-            connections in 0..400_u64,
-            of in 1..9_usize,
-            seed: u64,
-        ) {
-            let arrivals = if poisson { Arrivals::Poisson } else { Arrivals::Uniform };
-            let schedule = schedule(rate_per_s, arrivals, Some(connections), Some(100_000), seed);
-            let mut union: Vec<Arrival> =
-                (0..of).flat_map(|index| schedule.shard(index, of)).collect();
-            union.sort_by_key(|arrival| arrival.number);
-            let whole = whole(&schedule);
-            prop_assert!(whole.is_sorted_by_key(|arrival| arrival.offset_ns));
-            prop_assert_eq!(union, whole);
-        }
-
-        #[test]
-        fn the_length_is_known_where_it_is_promised(
-            rate_per_s in 0.1..1e4_f64,
-            duration_ms in 0..2000_u64,
-        ) {
-            let schedule = schedule(rate_per_s, Arrivals::Uniform, None, Some(duration_ms), 0);
-            prop_assert_eq!(schedule.len_hint(), Some(whole(&schedule).len() as u64));
-        }
-    }
-}
+mod tests;

@@ -7,12 +7,12 @@ use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use url::Url;
 
-use crate::arrival::Arrivals;
+use crate::arrival::Stage;
 use crate::expression::Expression;
 use crate::scenario::{
-    Claims, EngineIo, Expectation, HeaderText, Hold, LoginMethod, PerSecond, Period, Pin,
-    ProtocolName, SecretSource, TokenIn, TokenPer, TokenSourceName, UserText, Weights, from_text,
-    many_from_text,
+    ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, LoginMethod, PerSecond, Period,
+    Pin, ProtocolName, SecretSource, TokenIn, TokenPer, TokenSourceName, UserText, Weights,
+    from_text, many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -89,12 +89,29 @@ pub struct RunArgs {
     )]
     #[serde(deserialize_with = "from_text")]
     pub rate: Option<PerSecond>,
-    /// Gaps of the open model [default: uniform]
-    #[arg(long, value_enum, value_name = "ARRIVALS", help_heading = "Load")]
-    pub arrivals: Option<Arrivals>,
+    /// Open model: a rate that changes, as TIME:RATE for a step or TIME:FROM..TO for a ramp; several stages follow each
+    /// other, as in 30s:0..500/s,1m:500/s,5s:2000/s
+    #[arg(
+        long,
+        value_name = "STAGE,...",
+        value_delimiter = ',',
+        help_heading = "Load",
+        conflicts_with_all = ["rate", "concurrency"]
+    )]
+    #[serde(deserialize_with = "many_from_text")]
+    pub stage: Vec<Stage>,
+    /// Gaps of the open model: uniform, poisson, or a file of instants, in seconds after the start, one a line
+    /// [default: uniform]
+    #[arg(long, value_name = "uniform|poisson|FILE", help_heading = "Load")]
+    #[serde(deserialize_with = "from_text")]
+    pub arrivals: Option<ArrivalsText>,
     /// Closed model, in place of --rate: handshakes in flight, each beginning as another ends
     #[arg(long, value_name = "K", help_heading = "Load")]
     pub concurrency: Option<u32>,
+    /// The same load for so long before the measured part, thrown away [default: 0s]
+    #[arg(long, value_name = "D", help_heading = "Load")]
+    #[serde(deserialize_with = "from_text")]
+    pub warmup: Option<Period>,
     /// Arrivals end then; with --connections, whichever comes first [default: until --connections]
     #[arg(long, value_name = "D", help_heading = "Load")]
     #[serde(deserialize_with = "from_text")]
@@ -251,11 +268,18 @@ impl RunArgs {
     /// about displaces the file's other way of saying it.
     pub fn over(self, file: Self) -> Self {
         let file = Self {
-            rate: file.rate.filter(|_| self.concurrency.is_none()),
+            rate: file
+                .rate
+                .filter(|_| self.concurrency.is_none() && self.stage.is_empty()),
+            stage: if self.rate.is_some() || self.concurrency.is_some() {
+                Vec::new()
+            } else {
+                file.stage
+            },
             arrivals: file.arrivals.filter(|_| self.concurrency.is_none()),
-            concurrency: file
-                .concurrency
-                .filter(|_| self.rate.is_none() && self.arrivals.is_none()),
+            concurrency: file.concurrency.filter(|_| {
+                self.rate.is_none() && self.arrivals.is_none() && self.stage.is_empty()
+            }),
             user: if self.users.is_some() {
                 Vec::new()
             } else {
@@ -275,11 +299,11 @@ impl RunArgs {
             };
         }
         first! {
-            options: scenario target protocol eio path insecure server_pid connections rate arrivals concurrency
+            options: scenario target protocol eio path insecure server_pid connections rate arrivals concurrency warmup
                 duration seed workers pin hold echo message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
                 alg kid claims token_ttl mix token_in out quiet no_tui;
-            lists: header user expect threshold
+            lists: header stage user expect threshold
         }
     }
 }

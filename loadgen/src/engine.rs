@@ -325,7 +325,7 @@ impl Limits {
                 Hold::UntilEnd => None,
             },
             message_gap_ns: scenario.echo.rate_per_s.map(|rate_per_s| 1e9 / rate_per_s),
-            planned: matches!(scenario.load, Load::Open { .. }),
+            planned: scenario.load.is_planned(),
         }
     }
 }
@@ -335,7 +335,7 @@ fn closed_model(scenario: &Scenario, index: usize, of: usize) -> ClosedModel {
     let concurrency = match scenario.load {
         Load::Closed { concurrency } => concurrency,
         // Without a schedule nothing can be planned: no place, no arrival.
-        Load::Open { .. } => 0,
+        _ => 0,
     };
     let end = scenario.connections.unwrap_or(u64::MAX);
     ClosedModel::new(

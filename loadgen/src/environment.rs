@@ -175,11 +175,34 @@ fn sockets_at_once(
                 (rate_per_s * open.as_secs_f64()).ceil() as u64
             })
         }
+        (Load::Staged { profile, .. }, hold) => {
+            let all = profile.arrivals().ceil() as u64;
+            match hold {
+                Hold::UntilEnd => all,
+                Hold::For(time) => {
+                    let open = time.saturating_add(HANDSHAKE_ALLOWED).as_secs_f64();
+                    all.min((profile.rate_per_s_max() * open).ceil() as u64)
+                }
+            }
+        }
+        (Load::Listed(instants), Hold::UntilEnd) => instants.len() as u64,
+        (Load::Listed(instants), Hold::For(time)) => most_within(instants, time),
         (Load::Closed { concurrency }, Hold::For(Duration::ZERO)) => u64::from(*concurrency),
         // How fast places become free is up to the target.
         (Load::Closed { .. }, _) => u64::MAX,
     };
     all.min(at_once)
+}
+
+/// The most instants within the time that a socket is open.
+fn most_within(instants: &[u64], hold: Duration) -> u64 {
+    let open = hold.saturating_add(HANDSHAKE_ALLOWED);
+    let open_ns = u64::try_from(open.as_nanos()).unwrap_or(u64::MAX);
+    let within = |(place, due_ns): (usize, &u64)| {
+        let end_ns = due_ns.saturating_add(open_ns);
+        instants[place..].partition_point(|later_ns| *later_ns < end_ns)
+    };
+    instants.iter().enumerate().map(within).max().unwrap_or(0) as u64
 }
 
 /// What a handshake may take before the sockets of a short hold pile up beyond the estimate.
@@ -207,7 +230,7 @@ pub(crate) fn meminfo_bytes(meminfo: &str, field: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrival::Arrivals;
+    use crate::arrival::{Arrivals, RateProfile};
 
     #[test]
     fn processors_are_shared_out_by_halves() {
@@ -265,32 +288,85 @@ mod tests {
             arrivals: Arrivals::Uniform,
         };
         let closed = Load::Closed { concurrency: 64 };
+        let second = |s: u64| s * 1_000_000_000;
+        let listed = Load::Listed([0, 5, 6, 6, 7].map(second).into());
+        let stages = ["10s:10/s", "1s:1000/s"].map(|stage| stage.parse().unwrap());
+        let staged = Load::Staged {
+            profile: RateProfile::new(stages.to_vec()).unwrap().into(),
+            arrivals: Arrivals::Uniform,
+        };
         let seconds = |s| Some(Duration::from_secs(s));
         let held = |s| Hold::For(Duration::from_secs(s));
         for (load, connections, duration, hold, count, why) in [
-            (open, Some(5000), None, Hold::UntilEnd, 5000, "all are held"),
             (
-                open,
+                listed.clone(),
+                None,
+                None,
+                Hold::UntilEnd,
+                5,
+                "all that are listed",
+            ),
+            (listed, None, None, held(1), 3, "those within two seconds"),
+            (
+                staged.clone(),
+                None,
+                None,
+                Hold::UntilEnd,
+                1100,
+                "10 s of 10, then 1 s of 1,000",
+            ),
+            (staged, None, None, held(0), 1000, "the spike"),
+            (
+                open.clone(),
+                Some(5000),
+                None,
+                Hold::UntilEnd,
+                5000,
+                "all are held",
+            ),
+            (
+                open.clone(),
                 None,
                 seconds(10),
                 Hold::UntilEnd,
                 5000,
                 "as many as time brings",
             ),
-            (open, Some(5000), None, held(0), 500, "those under way"),
-            (open, Some(5000), None, held(3), 2000, "and those held"),
-            (open, Some(100), None, held(3), 100, "never more than all"),
             (
-                open,
+                open.clone(),
+                Some(5000),
+                None,
+                held(0),
+                500,
+                "those under way",
+            ),
+            (
+                open.clone(),
+                Some(5000),
+                None,
+                held(3),
+                2000,
+                "and those held",
+            ),
+            (
+                open.clone(),
+                Some(100),
+                None,
+                held(3),
+                100,
+                "never more than all",
+            ),
+            (
+                open.clone(),
                 None,
                 seconds(2),
                 held(60),
                 1000,
                 "the run is shorter than the hold",
             ),
-            (closed, Some(5000), None, held(0), 64, "the places"),
+            (closed.clone(), Some(5000), None, held(0), 64, "the places"),
             (
-                closed,
+                closed.clone(),
                 Some(5000),
                 None,
                 held(1),

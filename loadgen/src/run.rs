@@ -43,7 +43,13 @@ pub fn run(args: RunArgs) -> Result<u8, RunError> {
         now: SystemTime::now(),
     };
     let scenario = Scenario::resolve(args, &machine)?;
-    check_descriptors(&scenario, raise_descriptor_limit())?;
+    let descriptors = raise_descriptor_limit();
+    for load in [Some(&scenario), scenario.of_warmup().as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        check_descriptors(load, descriptors)?;
+    }
     let directory = ResultDir::create(&scenario.out)?;
 
     // Before this thread keeps to a part of the processors.
@@ -105,8 +111,26 @@ impl Rig {
             prepared,
             server,
         };
+        self.warm_up(&plan)?;
         let loaded = load::run(self, &plan)?;
         Ok(figures::result(self, &plan, &loaded, &before_logins))
+    }
+
+    /// The same load before the measured one, where that was asked; nothing of it is kept.
+    fn warm_up(&self, plan: &LoadPlan<'_>) -> Result<(), RunError> {
+        let Some(warmup) = plan.scenario.of_warmup() else {
+            return Ok(());
+        };
+        self.progress.step("warming up");
+        let loaded = load::run(self, &plan.with(warmup))?;
+        if let Some(broken) = loaded.broken.first() {
+            return Err(RunError::Start(io::Error::other(broken.clone())));
+        }
+        self.control.again();
+        if self.interrupt.has_come() {
+            return Err(RunError::StoppedBeforeStart);
+        }
+        Ok(())
     }
 
     /// Waits for a step before T0, unless a signal comes first: then nothing was measured.

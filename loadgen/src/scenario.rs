@@ -17,11 +17,12 @@ mod users;
 mod values;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use crate::arrival::Arrivals;
+use crate::arrival::{Arrivals, RateProfile};
 use crate::expression::Expression;
 
 pub use file::{FileError, read_file};
@@ -35,7 +36,8 @@ pub(crate) use target_key::pem;
 pub use text::{from_text, many_from_text};
 pub use users::{User, UserText, UsersError};
 pub use values::{
-    EngineIo, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName, ValueError,
+    ArrivalsText, EngineIo, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName,
+    ValueError,
 };
 
 /// A run, wholly resolved: no field needs a second look.
@@ -49,8 +51,10 @@ pub struct Scenario {
     pub path: String,
     /// How arrivals come about.
     pub load: Load,
-    /// Sockets to open in all, at least one; `None` only where a duration ends the arrivals.
+    /// Sockets to open in all, at least one; `None` only where a duration, stages or a list end the arrivals.
     pub connections: Option<u64>,
+    /// A run of its own before the measured one, whose figures are thrown away; zero: none.
+    pub warmup: Duration,
     /// Arrivals end then; with `connections`, whichever comes first.
     pub duration: Option<Duration>,
     /// How long an established socket stays.
@@ -93,6 +97,31 @@ pub struct Scenario {
     pub server_pid: Option<u32>,
 }
 
+impl Scenario {
+    /// The load before the measured one, if one was asked for: at the rate that this begins with, with other arrivals,
+    /// and no end but time's.
+    pub fn of_warmup(&self) -> Option<Self> {
+        if self.warmup.is_zero() {
+            return None;
+        }
+        let load = match &self.load {
+            Load::Staged { profile, arrivals } => Load::Open {
+                rate_per_s: profile.rate_per_s_first(),
+                arrivals: *arrivals,
+            },
+            load => load.clone(),
+        };
+        Some(Self {
+            load,
+            duration: Some(self.warmup),
+            connections: None,
+            seed: self.seed.wrapping_add(1),
+            warmup: Duration::ZERO,
+            ..self.clone()
+        })
+    }
+}
+
 /// Where the sockets go.
 #[derive(Clone, Debug)]
 pub enum TargetChoice {
@@ -121,7 +150,7 @@ pub enum Protocol {
 }
 
 /// How arrivals come about.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Load {
     /// By a schedule that nothing in the run can delay.
     Open {
@@ -130,11 +159,27 @@ pub enum Load {
         /// The gaps between them.
         arrivals: Arrivals,
     },
+    /// The same at a rate that changes.
+    Staged {
+        /// The rate over time.
+        profile: Arc<RateProfile>,
+        /// The gaps between arrivals.
+        arrivals: Arrivals,
+    },
+    /// At these instants, in nanoseconds after T0 and in rising order; at least one.
+    Listed(Arc<[u64]>),
     /// As places become free.
     Closed {
         /// Handshakes in flight, at least one.
         concurrency: u32,
     },
+}
+
+impl Load {
+    /// Whether arrivals have planned instants (the open model).
+    pub fn is_planned(&self) -> bool {
+        !matches!(self, Self::Closed { .. })
+    }
 }
 
 /// How long an established socket stays.

@@ -8,8 +8,8 @@ use reactor::Waker;
 /// Stands for a T0 that is not set yet.
 const NOT_SET: u64 = u64::MAX;
 
-/// Steers all shards of a run from any thread. Each word holds for good, and is heard also by a shard that starts
-/// after it was said.
+/// Steers all shards of a load from any thread. Each word holds until the load has ended, and is heard also by a shard
+/// that starts after it was said.
 #[derive(Debug)]
 pub struct Control {
     t0_ns: AtomicU64,
@@ -40,6 +40,13 @@ impl Control {
     pub fn start(&self, t0_ns: u64) {
         self.t0_ns.store(t0_ns, Ordering::Release);
         self.wake();
+    }
+
+    /// After one load has ended, prepares for the next: its T0 and its close are still to come. A stop holds for all.
+    pub fn again(&self) {
+        self.t0_ns.store(NOT_SET, Ordering::Release);
+        self.close.store(false, Ordering::Release);
+        self.wakers().clear();
     }
 
     /// Ends the run now: no further arrivals, handshakes under way are interrupted, sockets are closed.

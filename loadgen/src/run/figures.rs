@@ -8,7 +8,6 @@ use crate::observe::{Snapshot, frontend_cost, machine_cost, server_cost};
 use crate::outcome::{FailureKind, Outcome};
 use crate::recorder::{Metric, Part};
 use crate::result::Run;
-use crate::scenario::Load;
 use crate::target::diagnose;
 use crate::validity::{self, Measured};
 use crate::verdict::{Ended, decide};
@@ -23,7 +22,7 @@ pub fn result(
     let run = Run {
         collected: &loaded.collected,
         shards: &loaded.shards,
-        open_model: matches!(plan.scenario.load, Load::Open { .. }),
+        open_model: plan.scenario.load.is_planned(),
         started_at: loaded.started_at,
         duration: loaded.duration,
     };

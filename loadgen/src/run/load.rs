@@ -13,8 +13,8 @@ use crate::collect::{Collected, Collector};
 use crate::observe::Snapshot;
 use crate::outcome::Outcome;
 use crate::progress::Tick;
-use crate::recorder::Part;
-use crate::scenario::{Load, Scenario};
+use crate::recorder::{Part, Recorder};
+use crate::scenario::Scenario;
 use crate::shard::{FromShard, Interval, ShardPlan, ShardReport, spawn};
 use crate::target::Target;
 use crate::tokens::Prepared;
@@ -32,6 +32,22 @@ pub struct LoadPlan<'a> {
     pub prepared: Prepared,
     /// Whose processes are read.
     pub server: &'a Server,
+}
+
+impl LoadPlan<'_> {
+    /// The same plan for the load of another scenario; what was recorded before T0 stays with this one.
+    pub fn with(&self, scenario: Scenario) -> Self {
+        Self {
+            scenario: Arc::new(scenario),
+            target: self.target.clone(),
+            prepared: Prepared {
+                supply: self.prepared.supply.clone(),
+                bad: self.prepared.bad.clone(),
+                recorder: Recorder::new(),
+            },
+            server: self.server,
+        }
+    }
 }
 
 /// What the load came to.
@@ -127,9 +143,10 @@ impl<'a> Listener<'a> {
         started_at: SystemTime,
     ) -> Self {
         let scenario = &plan.scenario;
-        let part = match scenario.load {
-            Load::Open { .. } => Part::Response,
-            Load::Closed { .. } => Part::Service,
+        let part = if scenario.load.is_planned() {
+            Part::Response
+        } else {
+            Part::Service
         };
         let mut collector = Collector::new(scenario.workers, started_at, part);
         collector.prepared(&plan.prepared.recorder);

@@ -13,12 +13,18 @@ use super::{Load, Pin, Protocol, Scenario, TargetChoice, TokenPer, TokenSource};
 impl Scenario {
     /// What was asked, for the result. The target's URL is absent for the embedded server, whose port was not asked.
     pub fn asked(&self) -> schema::Scenario {
-        let (rate_per_s, arrivals, concurrency) = match self.load {
+        let (rate_per_s, arrivals, concurrency) = match &self.load {
             Load::Open {
                 rate_per_s,
                 arrivals,
-            } => (Some(rate_per_s), Some(arrivals.as_str().to_owned()), None),
-            Load::Closed { concurrency } => (None, None, Some(u64::from(concurrency))),
+            } => (Some(*rate_per_s), Some(arrivals.as_str().to_owned()), None),
+            Load::Staged { profile, arrivals } => {
+                let mean_per_s = profile.arrivals() / profile.time().as_secs_f64();
+                let shape = format!("{} in stages {profile}", arrivals.as_str());
+                (Some(mean_per_s), Some(shape), None)
+            }
+            Load::Listed(_) => (None, Some("listed in a file".to_owned()), None),
+            Load::Closed { concurrency } => (None, None, Some(u64::from(*concurrency))),
         };
         let socket_io = match self.protocol {
             Protocol::WebSocket => None,
@@ -47,6 +53,7 @@ impl Scenario {
             arrivals,
             concurrency,
             duration_s: self.duration.map(|time| time.as_secs_f64()),
+            warmup_s: (!self.warmup.is_zero()).then_some(self.warmup.as_secs_f64()),
             hold: Some(self.hold.to_string()),
             echo: Some(u64::from(self.echo.count)),
             message_rate_per_s: self.echo.rate_per_s.filter(|_| echoes),

@@ -3,17 +3,18 @@
 mod tokens;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use url::Url;
 use wire::engineio::Version;
 
 use super::{
-    Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, Mix, Pin,
-    Protocol, ProtocolName, Scenario, SecretError, SigningError, TargetChoice, UsersError,
-    read_file,
+    ArrivalsText, Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN,
+    Mix, Pin, Protocol, ProtocolName, Scenario, SecretError, SigningError, TargetChoice,
+    UsersError, read_file,
 };
-use crate::arrival::Arrivals;
+use crate::arrival::{Arrivals, InstantsError, RateProfile, read_instants};
 use crate::cli::RunArgs;
 use crate::environment::CoreShare;
 use crate::outcome::TokenKind;
@@ -68,6 +69,9 @@ pub enum ScenarioError {
         /// What is missing.
         why: &'static str,
     },
+    /// The instants of the arrivals could not be had.
+    #[error(transparent)]
+    Instants(#[from] InstantsError),
     /// The users could not be had.
     #[error(transparent)]
     Users(#[from] UsersError),
@@ -101,14 +105,16 @@ impl Scenario {
         let target = target(&args)?;
         let embedded = matches!(target, TargetChoice::Embedded(_));
         let protocol = protocol(&args, &target)?;
+        let load = load(&args)?;
         let pin = args.pin.unwrap_or(Pin::Auto);
         let workers = args
             .workers
             .unwrap_or_else(|| CoreShare::new(&machine.cpus, embedded, pin).generator.len());
         Ok(Self {
             path: path(&args, &target, protocol)?,
-            load: load(&args)?,
-            connections: connections(&args)?,
+            connections: connections(&args, &load)?,
+            warmup: warmup(&args, &load)?,
+            load,
             duration: args.duration.map(|period| period.0),
             hold: args.hold.unwrap_or(Hold::UntilEnd),
             echo: echo(&args, embedded, protocol)?,
@@ -259,18 +265,74 @@ fn load(args: &RunArgs) -> Result<Load, ScenarioError> {
             "--arrivals and --concurrency",
             "the closed model has no schedule",
         )),
+        (concurrency, rate) if !args.stage.is_empty() => {
+            if concurrency.is_some() || rate.is_some() {
+                return Err(conflict(
+                    "--stage",
+                    "stages say the rate, in place of --rate and --concurrency",
+                ));
+            }
+            staged(args)
+        }
         (Some(concurrency), None) => Ok(Load::Closed {
             concurrency: in_range("--concurrency", concurrency, 1, u32::MAX)?,
         }),
-        (None, rate) => Ok(Load::Open {
-            rate_per_s: rate.map_or(500.0, super::PerSecond::get),
-            arrivals: args.arrivals.unwrap_or(Arrivals::Uniform),
-        }),
+        (None, rate) => match &args.arrivals {
+            Some(ArrivalsText::File(_)) if rate.is_some() => Err(conflict(
+                "--rate and --arrivals FILE",
+                "the file says when each arrival is due",
+            )),
+            Some(ArrivalsText::File(path)) => Ok(Load::Listed(read_instants(path)?)),
+            _ => Ok(Load::Open {
+                rate_per_s: rate.map_or(500.0, super::PerSecond::get),
+                arrivals: gaps(args).unwrap_or(Arrivals::Uniform),
+            }),
+        },
     }
 }
 
-fn connections(args: &RunArgs) -> Result<Option<u64>, ScenarioError> {
+fn staged(args: &RunArgs) -> Result<Load, ScenarioError> {
+    let arrivals = gaps(args).ok_or_else(|| {
+        conflict(
+            "--stage and --arrivals FILE",
+            "the file says when each arrival is due",
+        )
+    })?;
+    let profile = RateProfile::new(args.stage.clone());
+    let profile = profile.ok_or(ScenarioError::Missing(
+        "no --stage has a rate above 0/s: nothing would arrive",
+    ))?;
+    Ok(Load::Staged {
+        profile: Arc::new(profile),
+        arrivals,
+    })
+}
+
+/// The gaps that were asked for; `None`: a file lists the instants.
+fn gaps(args: &RunArgs) -> Option<Arrivals> {
+    match &args.arrivals {
+        None => Some(Arrivals::Uniform),
+        Some(ArrivalsText::Gaps(gaps)) => Some(*gaps),
+        Some(ArrivalsText::File(_)) => None,
+    }
+}
+
+fn warmup(args: &RunArgs, load: &Load) -> Result<Duration, ScenarioError> {
+    let warmup = args.warmup.map_or(Duration::ZERO, |period| period.0);
+    if !warmup.is_zero() && matches!(load, Load::Listed(_)) {
+        return Err(conflict(
+            "--warmup and --arrivals FILE",
+            "a file of instants has no rate to warm up with",
+        ));
+    }
+    Ok(warmup)
+}
+
+fn connections(args: &RunArgs, load: &Load) -> Result<Option<u64>, ScenarioError> {
+    // Stages and lists end by themselves.
+    let ends = matches!(load, Load::Staged { .. } | Load::Listed(_));
     match (args.connections, args.duration) {
+        (None, None) if ends => Ok(None),
         (Some(connections), _) => {
             in_range("--connections", connections, 1, u64::from(u32::MAX)).map(Some)
         }

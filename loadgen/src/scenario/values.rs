@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Hold, TokenIn};
-use crate::arrival::RATE_PER_S_MAX;
+use crate::arrival::{Arrivals, RATE_PER_S_MAX};
 
 /// A value that could not be understood: what was given, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub struct ValueError {
 }
 
 impl ValueError {
-    pub(super) fn new(given: &str, what: &'static str, allowed: &'static str) -> Self {
+    pub(crate) fn new(given: &str, what: &'static str, allowed: &'static str) -> Self {
         Self {
             given: given.to_owned(),
             what,
@@ -102,6 +102,27 @@ impl FromStr for PerSecond {
                 "write a number above 0 and at most 1e9, by itself or as 500/s",
             )),
         }
+    }
+}
+
+/// When arrivals come, as `--arrivals` takes it: `uniform`, `poisson`, or a file of instants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArrivalsText {
+    /// By a rate.
+    Gaps(Arrivals),
+    /// As a file lists them.
+    File(PathBuf),
+}
+
+impl FromStr for ArrivalsText {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "uniform" => Self::Gaps(Arrivals::Uniform),
+            "poisson" => Self::Gaps(Arrivals::Poisson),
+            path => Self::File(PathBuf::from(path)),
+        })
     }
 }
 

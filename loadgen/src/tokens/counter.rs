@@ -1,7 +1,7 @@
 //! The counter between shards that must not wait and tasks that may: tickets in, answers out.
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reactor::Waker;
 use tokio::sync::mpsc;
@@ -21,14 +21,17 @@ pub struct QueueFull;
 #[derive(Clone, Debug)]
 pub struct Requests {
     queue: mpsc::Sender<Ticket>,
-    desks: Arc<[OnceLock<Desk>]>,
+    desks: Desks,
 }
+
+/// By shard; taken for a moment by the tasks that answer, and by a shard before T0.
+type Desks = Arc<[Mutex<Option<Desk>>]>;
 
 impl Requests {
     /// A counter for this many shards, and the service's side of it.
     pub(super) fn open(shards: usize) -> (Self, Service) {
         let (queue, tickets) = mpsc::channel(TICKETS_WAITING_MAX);
-        let desks: Arc<[OnceLock<Desk>]> = (0..shards).map(|_| OnceLock::new()).collect();
+        let desks: Desks = (0..shards).map(|_| Mutex::default()).collect();
         let service = Service {
             tickets,
             answers: Answers(desks.clone()),
@@ -36,11 +39,11 @@ impl Requests {
         (Self { queue, desks }, service)
     }
 
-    /// Says where a shard's answers go; once for each shard, before T0. An index that the counter was not opened for
-    /// is never answered.
+    /// Says where a shard's answers go, before T0; a shard of a later load takes the place of the one before. An index
+    /// that the counter was not opened for is never answered.
     pub fn connect_shard(&self, index: usize, answers: Sender<Answer>, waker: Waker) {
         if let Some(desk) = self.desks.get(index) {
-            let _connected_before = desk.set(Desk { answers, waker });
+            *desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(Desk { answers, waker });
         }
     }
 
@@ -73,13 +76,16 @@ impl Service {
 
 /// Hands answers back.
 #[derive(Clone)]
-pub(super) struct Answers(Arc<[OnceLock<Desk>]>);
+pub(super) struct Answers(Desks);
 
 impl Answers {
     /// To the shard that asked. A shard that has gone does not need it.
     pub(super) fn give(&self, shard: usize, answer: Answer) {
-        let desk = self.0.get(shard).and_then(OnceLock::get);
-        if let Some(desk) = desk
+        let desk = self
+            .0
+            .get(shard)
+            .map(|desk| desk.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(desk) = desk.as_deref().and_then(Option::as_ref)
             && desk.answers.send(answer).is_ok()
         {
             desk.waker.wake();

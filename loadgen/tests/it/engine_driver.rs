@@ -30,6 +30,7 @@ pub fn scenario(connections: u64) -> Scenario {
         path: "/ws".into(),
         load: open(1000.0),
         connections: Some(connections),
+        warmup: Duration::ZERO,
         duration: None,
         hold: Hold::UntilEnd,
         echo: Echo {

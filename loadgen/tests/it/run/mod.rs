@@ -9,5 +9,6 @@ mod carriers;
 mod embedded;
 mod mixes;
 mod models;
+mod schedules;
 mod stopping;
 mod verdicts;

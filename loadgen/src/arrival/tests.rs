@@ -1,0 +1,244 @@
+//! Schedules as they are planned: counts, ends, distributions, shards.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+fn schedule(
+    rate_per_s: f64,
+    arrivals: Arrivals,
+    connections: Option<u64>,
+    duration_ms: Option<u64>,
+    seed: u64,
+) -> Schedule {
+    let load = Load::Open {
+        rate_per_s,
+        arrivals,
+    };
+    Schedule::new(
+        &load,
+        connections,
+        duration_ms.map(Duration::from_millis),
+        seed,
+    )
+    .unwrap()
+}
+
+fn whole(schedule: &Schedule) -> Vec<Arrival> {
+    schedule.shard(0, 1).collect()
+}
+
+#[test]
+fn uniform_arrivals_keep_their_distance() {
+    for (rate_per_s, number, due_ns, why) in [
+        (500.0, 0, 0, "the first is due at T0"),
+        (500.0, 1, 2_000_000, "then every two milliseconds"),
+        (3.0, 1, 333_333_333, "rounded"),
+        (
+            3.0,
+            3_000_000,
+            1_000_000 * SECOND_NS,
+            "rounding never adds up",
+        ),
+        (0.5, 1, 2 * SECOND_NS, "fewer than one a second"),
+    ] {
+        assert_eq!(uniform_offset_ns(number, rate_per_s), due_ns, "{why}");
+    }
+}
+
+#[test]
+fn arrivals_end_by_count_or_time_whichever_is_first() {
+    for (rate_per_s, connections, duration_ms, count, why) in [
+        (100.0, Some(7), None, 7, "by count"),
+        (
+            100.0,
+            None,
+            Some(1000),
+            100,
+            "by time; the one due at its end is outside",
+        ),
+        (100.0, Some(7), Some(1000), 7, "count first"),
+        (100.0, Some(700), Some(1000), 100, "time first"),
+        (3.0, None, Some(1000), 3, "0, 333 and 667 ms"),
+        (3.0, None, Some(1), 1, "only the one at T0"),
+        (100.0, None, Some(0), 0, "no time, no arrival"),
+    ] {
+        let schedule = schedule(rate_per_s, Arrivals::Uniform, connections, duration_ms, 0);
+        assert_eq!(whole(&schedule).len(), count, "{why}");
+        assert_eq!(schedule.len_hint(), Some(count as u64), "{why}");
+    }
+}
+
+#[test]
+fn the_closed_model_has_no_schedule() {
+    let load = Load::Closed { concurrency: 8 };
+    assert!(Schedule::new(&load, Some(1), None, 0).is_none());
+}
+
+#[test]
+fn seeds_decide_poisson_schedules() {
+    let of_seed = |seed| whole(&schedule(1e3, Arrivals::Poisson, Some(1000), None, seed));
+    assert_eq!(of_seed(1), of_seed(1));
+    assert_ne!(of_seed(1), of_seed(2));
+}
+
+/// Kolmogorov-Smirnov against the exponential distribution: with 20,000 gaps the distance exceeds
+/// 1.95 / sqrt(n) once in a thousand seeds, and these seeds are fixed.
+#[test]
+fn poisson_gaps_are_exponential() {
+    const COUNT: usize = 20_000;
+    for seed in 0..5 {
+        let schedule = schedule(1e3, Arrivals::Poisson, Some(COUNT as u64), None, seed);
+        let mut last_ns = 0;
+        let mut gaps: Vec<f64> = schedule
+            .shard(0, 1)
+            .map(|arrival| {
+                let gap_ns = arrival.offset_ns - last_ns;
+                last_ns = arrival.offset_ns;
+                gap_ns as f64 / 1e6
+            })
+            .collect();
+        gaps.sort_by(f64::total_cmp);
+        let distance = gaps
+            .iter()
+            .enumerate()
+            .map(|(rank, gap)| {
+                let expected = 1.0 - (-gap).exp();
+                let below = rank as f64 / COUNT as f64;
+                let upto = (rank + 1) as f64 / COUNT as f64;
+                (expected - below).abs().max((expected - upto).abs())
+            })
+            .fold(0.0, f64::max);
+        assert!(
+            distance < 1.95 / (COUNT as f64).sqrt(),
+            "seed {seed}: {distance}"
+        );
+    }
+}
+
+#[test]
+fn a_long_poisson_schedule_does_not_drift() {
+    // The same gaps summed as integers of 2^-20 ns, which never round by more than one unit each.
+    let mut clock = PoissonClock::new(7);
+    let mut exact = PoissonClock::new(7);
+    let mut sum: u128 = 0;
+    for number in 0..200_000 {
+        let offset_ns = clock.offset_ns(number, 1e9);
+        sum += (exact.exponential() * 1e9 * f64::from(1 << 20)).round() as u128;
+        let expected_ns = (sum >> 20) as u64;
+        assert!(offset_ns.abs_diff(expected_ns) <= 1, "arrival {number}");
+    }
+}
+
+#[test]
+fn stages_and_lists_end_with_their_last_arrival() {
+    let profile = |text: &str| {
+        let stages = text
+            .split(',')
+            .map(|stage| stage.parse().unwrap())
+            .collect();
+        Arc::new(RateProfile::new(stages).unwrap())
+    };
+    let staged = |text: &str, arrivals| Load::Staged {
+        profile: profile(text),
+        arrivals,
+    };
+    let listed = Load::Listed(Arc::from([0, 5, 5, 9 * SECOND_NS]));
+    for (load, connections, duration_s, count, known, why) in [
+        (
+            staged("2s:10/s", Arrivals::Uniform),
+            None,
+            None,
+            20,
+            true,
+            "a step",
+        ),
+        (
+            staged("1s:0..10/s,1s:10/s", Arrivals::Uniform),
+            None,
+            None,
+            15,
+            true,
+            "a ramp",
+        ),
+        (
+            staged("2s:10/s", Arrivals::Uniform),
+            Some(7),
+            None,
+            7,
+            true,
+            "by count",
+        ),
+        (
+            staged("2s:10/s", Arrivals::Uniform),
+            None,
+            Some(1),
+            10,
+            false,
+            "by time",
+        ),
+        (listed.clone(), None, None, 4, true, "a list"),
+        (listed.clone(), None, Some(9), 3, true, "cut short"),
+        (listed, Some(2), None, 2, true, "by count"),
+    ] {
+        let duration = duration_s.map(Duration::from_secs);
+        let schedule = Schedule::new(&load, connections, duration, 0).unwrap();
+        assert_eq!(whole(&schedule).len(), count, "{why}");
+        let hint = schedule.len_hint();
+        assert_eq!(hint, known.then_some(count as u64), "{why}");
+    }
+    let load = staged("10s:1000/s,10s:100/s", Arrivals::Poisson);
+    let schedule = Schedule::new(&load, None, None, 1).unwrap();
+    let instants = whole(&schedule);
+    let first = instants.partition_point(|arrival| arrival.offset_ns < 10 * SECOND_NS);
+    // Five standard deviations of a Poisson count.
+    assert!(first.abs_diff(10_000) < 500, "{first}");
+    assert!(
+        (instants.len() - first).abs_diff(1_000) < 160,
+        "{}",
+        instants.len()
+    );
+}
+
+proptest! {
+    #[test]
+    fn the_union_of_the_shards_is_the_schedule(
+        shape in 0..5_usize,
+        rate_per_s in 0.1..1e6_f64,
+        connections in 0..400_u64,
+        of in 1..9_usize,
+        seed: u64,
+    ) {
+        let arrivals = [Arrivals::Uniform, Arrivals::Poisson][shape % 2];
+        let stage = format!("1s:0..{rate_per_s},2s:{rate_per_s}").replace("e", "");
+        let load = match shape {
+            0 | 1 => Load::Open { rate_per_s, arrivals },
+            2 | 3 => Load::Staged {
+                profile: Arc::new(RateProfile::new(
+                    stage.split(',').map(|stage| stage.parse().unwrap()).collect(),
+                ).unwrap()),
+                arrivals,
+            },
+            _ => Load::Listed((0..connections / 2).map(|at| at * at).collect()),
+        };
+        let duration = Some(Duration::from_secs(100));
+        let schedule = Schedule::new(&load, Some(connections), duration, seed).unwrap();
+        let mut union: Vec<Arrival> =
+            (0..of).flat_map(|index| schedule.shard(index, of)).collect();
+        union.sort_by_key(|arrival| arrival.number);
+        let whole = whole(&schedule);
+        prop_assert!(whole.is_sorted_by_key(|arrival| arrival.offset_ns));
+        prop_assert_eq!(union, whole);
+    }
+
+    #[test]
+    fn the_length_is_known_where_it_is_promised(
+        rate_per_s in 0.1..1e4_f64,
+        duration_ms in 0..2000_u64,
+    ) {
+        let schedule = schedule(rate_per_s, Arrivals::Uniform, None, Some(duration_ms), 0);
+        prop_assert_eq!(schedule.len_hint(), Some(whole(&schedule).len() as u64));
+    }
+}
