@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use crate::cli::RunArgs;
 use crate::engine::Control;
 use crate::environment::{
-    self, CoreShare, allowed_cpus, check_descriptors, raise_descriptor_limit,
+    self, CoreShare, allowed_cpus, check_descriptors, check_ports, raise_descriptor_limit,
 };
 use crate::progress::Progress;
 use crate::scenario::{Machine, Scenario, TargetChoice};
@@ -101,7 +101,14 @@ impl Rig {
         scenario: Scenario,
     ) -> Result<(RunResult, Vec<u8>), RunError> {
         let target = Target::resolve(server.url(), scenario.insecure)?
-            .reachable(scenario.connect_timeout)?;
+            .reachable(scenario.connect_timeout)?
+            .from_sources(scenario.source_ips.clone())?;
+        for load in [Some(&scenario), scenario.of_warmup().as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            check_ports(load, target.routes())?;
+        }
         let before_logins = server.observer().snapshot();
         self.progress.step(&preparing(&scenario));
         let prepared = self.interruptible(async { Ok(prepare(&scenario).await?) })?;

@@ -11,6 +11,7 @@ mod mix;
 mod resolve;
 mod secret;
 mod signing;
+mod source_ips;
 mod target_key;
 mod text;
 mod users;
@@ -31,6 +32,7 @@ pub use mix::{Expectation, Mix, Weights};
 pub use resolve::{Machine, ScenarioError};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use signing::{Claims, MintPlan, SigningError};
+pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
 pub use target_key::TargetKey;
 pub(crate) use target_key::pem;
 pub use text::{from_text, many_from_text};
@@ -77,6 +79,8 @@ pub struct Scenario {
     pub token_in: TokenIn,
     /// Sent with every handshake; none of them is one that the handshake itself writes.
     pub headers: Vec<(String, String)>,
+    /// Where sockets come from; empty: the kernel chooses.
+    pub source_ips: SourceIps,
     /// Whether certificates go unchecked.
     pub insecure: bool,
     /// What is asked of the result.

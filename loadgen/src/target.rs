@@ -1,5 +1,7 @@
 //! The target as the engine needs it: addresses that answer, the name it is called by, TLS.
 
+mod routes;
+
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -13,7 +15,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use url::Url;
 
 use crate::outcome::{Failure, FailureKind, Phase};
-use crate::scenario::Protocol;
+use crate::scenario::{Protocol, SourceIps};
+
+pub use routes::RouteError;
 
 /// Where sockets are opened.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct Target {
     pub host: String,
     /// For `https` and `wss`.
     pub tls: Option<ClientTls>,
+    /// Where sockets come from; each of `addrs` has some of its family, unless there are none at all.
+    pub sources: SourceIps,
 }
 
 /// Why a target cannot be loaded.
@@ -105,7 +111,12 @@ impl Target {
         let host = url
             .port()
             .map_or(name.clone(), |port| format!("{name}:{port}"));
-        Ok(Self { addrs, host, tls })
+        Ok(Self {
+            addrs,
+            host,
+            tls,
+            sources: SourceIps::default(),
+        })
     }
 
     /// Keeps the addresses that take a TCP connection, each tried once for at most `timeout`. `localhost` has two,
@@ -290,6 +301,7 @@ mod tests {
             addrs,
             host: String::new(),
             tls: None,
+            sources: SourceIps::default(),
         };
         let second = Duration::from_secs(1);
         let kept = target(vec![closed, open]).reachable(second).unwrap();

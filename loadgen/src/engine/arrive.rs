@@ -185,16 +185,11 @@ impl Engine {
             .min(now_ns.saturating_add(self.limits.connect_ns));
         let id = self.flights.insert(flight);
         let socket = Socket::new(begun.number, begun.kind, id, deadline_ns);
-        let addrs = &self.target.addrs;
-        let place = begun
-            .number
-            .checked_rem(addrs.len() as u64)
-            .unwrap_or_default() as usize;
-        let connecting = match addrs.get(place) {
-            Some(to) => {
+        let connecting = match self.target.route(begun.number) {
+            Some((to, from)) => {
                 let to = Connect {
-                    to: *to,
-                    from: None,
+                    to,
+                    from,
                     tls: self.target.tls.clone(),
                 };
                 sockets.connect(to, socket, Some(deadline_ns)).map(|_| ())

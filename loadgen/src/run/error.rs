@@ -5,9 +5,9 @@ use std::io;
 use reports::store::StoreError;
 
 use crate::embedded::EmbeddedError;
-use crate::environment::TooFewDescriptors;
+use crate::environment::{TooFewDescriptors, TooFewPorts};
 use crate::scenario::ScenarioError;
-use crate::target::TargetError;
+use crate::target::{RouteError, TargetError};
 use crate::tokens::TokenError;
 use crate::verdict;
 
@@ -20,6 +20,12 @@ pub enum RunError {
     /// The machine allows too little.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
+    /// The machine has too few ports.
+    #[error(transparent)]
+    Ports(#[from] TooFewPorts),
+    /// Sockets cannot come from where they were asked to.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// The output folder cannot be written.
     #[error("{0}; choose another folder with --out")]
     Store(#[from] StoreError),
@@ -56,6 +62,8 @@ impl RunError {
             Self::StoppedBeforeStart => verdict::STOPPED,
             Self::Start(_) => verdict::INTERNAL,
             Self::Descriptors(_)
+            | Self::Ports(_)
+            | Self::Route(_)
             | Self::Store(_)
             | Self::Embedded(_)
             | Self::Target(_)

@@ -70,6 +70,7 @@ impl Scenario {
                     .unusual()
                     .map(|(kind, how)| (kind, how.as_str().to_owned())),
             ),
+            source_ip: (!self.source_ips.is_empty()).then(|| self.source_ips.to_string()),
             processes: Some(1),
             workers: u32::try_from(self.workers).ok(),
             pin: Some(match self.pin {

@@ -136,6 +136,7 @@ impl Scenario {
                 .into_iter()
                 .map(|header| (header.name, header.value))
                 .collect(),
+            source_ips: args.source_ip.unwrap_or_default(),
             insecure: args.insecure.unwrap_or(false),
             thresholds: args.threshold,
             workers: in_range("--workers", workers, 1, WORKERS_MAX)?,

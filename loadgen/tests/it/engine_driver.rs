@@ -30,6 +30,7 @@ pub fn scenario(connections: u64) -> Scenario {
         path: "/ws".into(),
         load: open(1000.0),
         connections: Some(connections),
+        source_ips: Default::default(),
         warmup: Duration::ZERO,
         duration: None,
         hold: Hold::UntilEnd,
@@ -96,6 +97,7 @@ pub fn target(addr: SocketAddr) -> Target {
         addrs: vec![addr],
         host: addr.to_string(),
         tls: None,
+        sources: Default::default(),
     }
 }
 

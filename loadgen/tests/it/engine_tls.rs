@@ -54,6 +54,7 @@ fn trusting(addr: SocketAddr, certificates: &[CertificateDer<'static>]) -> Targe
             config: Arc::new(config),
             name: ServerName::try_from("localhost").unwrap(),
         }),
+        sources: Default::default(),
     }
 }
 

@@ -10,5 +10,6 @@ mod embedded;
 mod mixes;
 mod models;
 mod schedules;
+mod sources;
 mod stopping;
 mod verdicts;
