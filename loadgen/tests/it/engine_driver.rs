@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatecrash::arrival::{Arrivals, Schedule};
 use gatecrash::engine::Control;
@@ -76,6 +76,8 @@ pub fn open(rate_per_s: f64) -> Load {
 pub struct Run {
     /// Stops and closes it.
     pub control: Arc<Control>,
+    /// When its schedule began.
+    pub t0: Instant,
     told: Receiver<FromShard>,
     shards: Vec<ShardHandle>,
 }
@@ -137,8 +139,10 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
             .unwrap()
         })
         .collect();
+    let t0 = Instant::now();
     control.start(clock.now_ns());
     Run {
+        t0,
         control,
         told,
         shards,

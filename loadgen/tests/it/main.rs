@@ -4,6 +4,7 @@ mod house;
 mod engine;
 mod engine_driver;
 mod engine_failures;
+mod engine_latency;
 mod engine_servers;
 mod engine_sockets;
 mod engine_tls;
