@@ -127,7 +127,8 @@ impl ShardHandle {
     }
 }
 
-fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
+/// Runs a shard on this thread to its end. `ready` hears when it can be started, or why it never will.
+pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
     let (index, report, control) = (plan.index, plan.report.clone(), plan.control.clone());
     let supply = plan.supply.clone();
     let (answers, answered) = mpsc::channel();

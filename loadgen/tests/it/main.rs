@@ -1,6 +1,7 @@
 //! Everything of `gatecrash` that needs real sockets, in one binary.
 
 mod house;
+mod allocation;
 mod engine;
 mod engine_driver;
 mod engine_failures;
