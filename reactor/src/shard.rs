@@ -294,7 +294,7 @@ impl<S: Service> Shard<S> {
                 if entry.link.closing == Closing::Release && why == Closed::Local {
                     self.driver.forget(&entry.link);
                     let loose = Loose::new(entry.link);
-                    self.service.released(loose, entry.socket);
+                    self.service.released(id, loose, entry.socket);
                     continue;
                 }
                 // close(2) also takes the descriptor out of the epoll set.

@@ -40,6 +40,10 @@ const FRONTEND_LISTEN: &str = "127.0.0.1:8000";
 /// away, some of the frontend's.
 const DESCRIPTORS_RESERVED: u64 = 1280;
 
+/// One connection in so many may be half-open unless told otherwise: enough for a storm of good clients, whose requests
+/// come at once, and places left for them under one of bad clients.
+const HALF_OPEN_PART: usize = 4;
+
 /// Above this many places the default stops growing; a machine for more is told so by its operator.
 const CONNECTIONS_DEFAULT_MAX: u64 = 1_000_000;
 
@@ -98,6 +102,12 @@ pub struct ServeArgs {
     /// Connections open at once [default: what the limit on descriptors allows]
     #[arg(long, value_name = "N")]
     max_connections: Option<u32>,
+    /// Connections open at once from one address, IPv6 by the first 64 bits [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections_per_address: Option<u32>,
+    /// Connections whose first request is still coming; of more, the oldest end [default: a quarter of --max-connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_half_open: Option<u32>,
     /// The longest message that a peer may send
     #[arg(long, value_name = "BYTES", default_value = "1000000",
           value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
@@ -239,6 +249,7 @@ impl ServeArgs {
         };
         let millis = |millis: u32| Duration::from_millis(millis.into());
         let ring = self.ring(secret)?;
+        let connections_max = self.connections_max()?;
         let defaults = Policy::default();
         Ok(GateSetup {
             listen: self.listen,
@@ -246,7 +257,11 @@ impl ServeArgs {
             keys: Arc::new(ArcSwap::from_pointee(ring)),
             config: GateConfig {
                 cpus,
-                connections_max: self.connections_max()?,
+                connections_max,
+                per_address_max: self.max_connections_per_address,
+                half_open_max: self
+                    .max_half_open
+                    .map_or(connections_max.div_ceil(HALF_OPEN_PART), |max| max as usize),
                 handshake_timeout: self.handshake_timeout,
                 drain_within: self.drain,
                 origins: self.origin.clone(),

@@ -226,7 +226,7 @@ impl Service for Observed {
         self.tell(Seen::Closed(why));
     }
 
-    fn released(&mut self, loose: Loose, _socket: State) {
+    fn released(&mut self, _id: SocketId, loose: Loose, _socket: State) {
         let _ = self.let_go.send(loose);
     }
 

@@ -1,6 +1,13 @@
-//! How many connections may be open at once, over all shards of the process.
+//! How many connections may be open at once, over all shards of the process, and from one address.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 /// Connections above the limit that are being told so at the same time. Each holds a descriptor until its peer has
 /// read the answer, a second at most; beyond this many, connections are dropped without a word.
@@ -12,6 +19,14 @@ pub struct Admission {
     connections_max: usize,
     open: AtomicUsize,
     turned_away: AtomicUsize,
+    addresses: Option<Addresses>,
+}
+
+/// Connections by the address that they come from.
+#[derive(Debug)]
+struct Addresses {
+    each_max: u32,
+    open: Mutex<HashMap<IpAddr, u32>>,
 }
 
 /// What to do with a new connection.
@@ -26,9 +41,15 @@ pub enum Place {
 }
 
 impl Admission {
-    /// A gate with `connections_max` places, none of them taken.
-    pub fn new(connections_max: usize) -> Self {
+    /// A gate with `connections_max` places, none of them taken, and `per_address_max` for one address if there is a
+    /// limit. Without one no address is looked at.
+    pub fn new(connections_max: usize, per_address_max: Option<u32>) -> Self {
+        let addresses = per_address_max.map(|each_max| Addresses {
+            each_max,
+            open: Mutex::default(),
+        });
         Self {
+            addresses,
             connections_max,
             open: AtomicUsize::new(0),
             turned_away: AtomicUsize::new(0),
@@ -40,6 +61,56 @@ impl Admission {
         if take(&self.open, self.connections_max) {
             Place::Admitted
         } else if take(&self.turned_away, TURNED_AWAY_AT_ONCE_MAX) {
+            Place::TurnedAway
+        } else {
+            Place::Dropped
+        }
+    }
+
+    /// Takes a place of `address`, a client's, if there is a limit and one is left. The answer is to be given back by
+    /// [`Admission::leave_address`]; `Err`: none is left. Addresses of IPv6 count by their first 64 bits, which are one
+    /// client's (RFC 6177).
+    pub fn enter_address(&self, address: IpAddr) -> Result<Option<IpAddr>, ()> {
+        let Some(addresses) = &self.addresses else {
+            return Ok(None);
+        };
+        let address = match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+            v4 => v4,
+        };
+        let mut open = addresses
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= addresses.each_max {
+            return Err(());
+        }
+        *count += 1;
+        Ok(Some(address))
+    }
+
+    /// Gives an address's place back.
+    pub fn leave_address(&self, address: IpAddr) {
+        let Some(addresses) = &self.addresses else {
+            return;
+        };
+        let mut open = addresses
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.remove(&address);
+            }
+        }
+    }
+
+    /// Tells a connection that has a place that it is turned away for another reason.
+    pub fn turn_away(&self) -> Place {
+        self.leave(Place::Admitted);
+        if take(&self.turned_away, TURNED_AWAY_AT_ONCE_MAX) {
             Place::TurnedAway
         } else {
             Place::Dropped
@@ -71,7 +142,7 @@ mod tests {
 
     #[test]
     fn places_are_taken_and_given_back() {
-        let admission = Admission::new(2);
+        let admission = Admission::new(2, None);
         assert_eq!(admission.enter(), Place::Admitted);
         assert_eq!(admission.enter(), Place::Admitted);
         for _ in 0..TURNED_AWAY_AT_ONCE_MAX {
@@ -83,5 +154,37 @@ mod tests {
         assert_eq!(admission.enter(), Place::Admitted, "a place was given back");
         admission.leave(Place::TurnedAway);
         assert_eq!(admission.enter(), Place::TurnedAway);
+    }
+
+    #[test]
+    fn addresses_have_their_own_limit() {
+        let admission = Admission::new(9, Some(1));
+        for (first, second, shared, why) in [
+            ("10.0.0.1", "10.0.0.1", true, "the same"),
+            ("10.0.0.1", "10.0.0.2", false, "another"),
+            ("10.0.0.1", "::ffff:10.0.0.1", true, "the same within IPv6"),
+            ("2001:db8::1", "2001:db8::2", true, "one client's network"),
+            ("2001:db8::1", "2001:db8:0:1::1", false, "another's"),
+        ] {
+            let enter = |address: &str| admission.enter_address(address.parse().unwrap());
+            let held = enter(first).unwrap().unwrap();
+            let other = enter(second);
+            assert_eq!(other.is_err(), shared, "{why}");
+            admission.leave_address(held);
+            other
+                .ok()
+                .flatten()
+                .into_iter()
+                .for_each(|other| admission.leave_address(other));
+            let again = enter(first).expect(why).unwrap();
+            admission.leave_address(again);
+        }
+        let unlimited = Admission::new(9, None);
+        let any = "10.0.0.1".parse().unwrap();
+        assert_eq!(
+            unlimited.enter_address(any),
+            Ok(None),
+            "no limit, no account"
+        );
     }
 }

@@ -106,7 +106,11 @@ impl GateService {
         let take = |host: &mut Host, reply: &mut Reply<'_>| {
             handshake::take(input, connection, site, host, reply)
         };
-        match answer(&mut self.host, io, take).0 {
+        let step = answer(&mut self.host, io, take).0;
+        if !served && !matches!(step, Step::More) {
+            self.half_open.done();
+        }
+        match step {
             Step::More => {
                 if served && seen == 0 {
                     io.set_deadline_ns(by_ns);
@@ -256,7 +260,10 @@ impl GateService {
         let metrics = &self.host.metrics;
         match std::mem::replace(socket, Socket::Ended) {
             Socket::Handshake { served: true, .. } => metrics.handshake(Outcome::Polled),
-            Socket::Handshake { .. } => metrics.handshake(Outcome::without_verdict(end)),
+            Socket::Handshake { .. } => {
+                self.half_open.done();
+                metrics.handshake(Outcome::without_verdict(end));
+            }
             Socket::Posting { key, .. } | Socket::Waiting(key) => {
                 metrics.handshake(Outcome::Polled);
                 polling::lost(key, connection, &mut self.host);
@@ -270,7 +277,7 @@ impl GateService {
     }
 
     /// Brings a connection that leaves to the shard it is for.
-    pub(super) fn send_on(&mut self, loose: reactor::Loose, socket: Socket) {
+    pub(super) fn send_on(&mut self, id: SocketId, loose: reactor::Loose, socket: Socket) {
         if let Socket::Leaving {
             shard,
             authenticate_by_ns,
@@ -281,6 +288,7 @@ impl GateService {
                 loose,
                 authenticate_by_ns,
                 served,
+                address: self.addresses.remove(&id.to_bits()),
             };
             self.mailboxes.send(shard, moved);
         }

@@ -1,10 +1,13 @@
 //! Connections on their way from one shard to another: a request for a session goes where the session lives.
 
-use std::sync::{
-    Mutex, OnceLock, PoisonError,
-    atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
+use std::{
+    net::IpAddr,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
     },
 };
 
@@ -17,6 +20,8 @@ pub(super) struct Moved {
     pub(super) authenticate_by_ns: u64,
     /// It had requests answered before.
     pub(super) served: bool,
+    /// Where it comes from, where that is limited.
+    pub(super) address: Option<IpAddr>,
 }
 
 /// The mailboxes of all shards, by their numbers. Locks are taken only where there is mail.

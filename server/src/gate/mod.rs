@@ -19,12 +19,14 @@ pub mod listener;
 
 mod answers;
 mod connection;
+mod half_open;
 mod mailbox;
 mod polling;
 mod service;
 mod turn;
 
 use std::{
+    collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
     sync::{
@@ -46,6 +48,7 @@ use crate::{
 };
 use admission::Admission;
 use answers::Answers;
+use half_open::HalfOpen;
 use handshake::{HEAD_BYTES_MAX, Site};
 use mailbox::Mailboxes;
 use service::{Drain, GateService, ShardState};
@@ -57,6 +60,10 @@ pub struct GateConfig {
     pub cpus: Vec<usize>,
     /// Connections open at once, over all shards.
     pub connections_max: usize,
+    /// Connections open at once from one address; `None`: no limit.
+    pub per_address_max: Option<u32>,
+    /// Connections whose first request is still coming, over all shards.
+    pub half_open_max: usize,
     /// From accept to authenticated.
     pub handshake_timeout: Duration,
     /// How long sockets may take to close when the gate goes down.
@@ -118,12 +125,16 @@ impl Gate {
         });
         let mailboxes = Arc::new(Mailboxes::new(listeners.len()));
         // A session that polls needs no connection, but a place all the same; shards are dealt about as many each.
+        let half_open_max = config.half_open_max.div_ceil(listeners.len());
         let polls_max = config.connections_max.div_ceil(listeners.len());
         let drain = Arc::new(Drain {
             ordered: AtomicBool::new(false),
             within: config.drain_within,
         });
-        let admission = Arc::new(Admission::new(config.connections_max));
+        let admission = Arc::new(Admission::new(
+            config.connections_max,
+            config.per_address_max,
+        ));
         let settings = Arc::new(config.session);
         let policy = Arc::new(config.policy);
         let clock = Clock::start();
@@ -144,6 +155,8 @@ impl Gate {
             host.polls = Polls::new(index as u16, polls_max);
             let service = GateService {
                 host,
+                addresses: HashMap::new(),
+                half_open: HalfOpen::new(half_open_max),
                 mailboxes: Arc::clone(&mailboxes),
                 site: Arc::clone(&site),
                 admission: Arc::clone(&admission),

@@ -1,8 +1,9 @@
 //! A shard of the gate as the reactor runs it: each socket's handshake, then its session.
 
 use std::{
+    collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Acquire},
@@ -16,6 +17,7 @@ use super::{
     admission::{Admission, Place},
     answers,
     connection::{Socket, answer},
+    half_open::HalfOpen,
     handshake::Site,
     mailbox::Mailboxes,
 };
@@ -35,6 +37,9 @@ pub(super) struct GateService {
     pub(super) host: Host,
     pub(super) site: Arc<Site>,
     pub(super) admission: Arc<Admission>,
+    /// Where connections come from, where that is limited.
+    pub(super) addresses: HashMap<u64, IpAddr>,
+    pub(super) half_open: HalfOpen,
     pub(super) mailboxes: Arc<Mailboxes>,
     pub(super) handshake_timeout: Duration,
     pub(super) drain: Arc<Drain>,
@@ -62,10 +67,18 @@ pub(super) struct ShardState {
 impl Service for GateService {
     type Socket = Socket;
 
-    fn accepted(&mut self, io: &mut Io<'_>, _peer: SocketAddr) -> Option<Socket> {
+    fn accepted(&mut self, io: &mut Io<'_>, peer: SocketAddr) -> Option<Socket> {
         self.host.metrics.connections_accepted.add(1);
-        let place = self.admission.enter();
+        let connection = io.id().to_bits();
+        let mut place = self.admission.enter();
         if place == Place::Admitted {
+            match self.admission.enter_address(peer.ip()) {
+                Ok(address) => self.addresses.extend(address.map(|it| (connection, it))),
+                Err(()) => place = self.admission.turn_away(),
+            }
+        }
+        if place == Place::Admitted {
+            self.half_open.add(connection);
             let authenticate_by_ns = after(io.now_ns(), self.handshake_timeout);
             io.set_deadline_ns(authenticate_by_ns);
             return Some(Socket::Handshake {
@@ -122,6 +135,9 @@ impl Service for GateService {
 
     fn closed(&mut self, _now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
         self.host.metrics.connections_closed.add(1);
+        if let Some(address) = self.addresses.remove(&id.to_bits()) {
+            self.admission.leave_address(address);
+        }
         self.admission.leave(match socket {
             Socket::TurnedAway => Place::TurnedAway,
             _ => Place::Admitted,
@@ -129,12 +145,13 @@ impl Service for GateService {
         self.settle(id, &mut socket, end_of(&why));
     }
 
-    fn released(&mut self, loose: Loose, socket: Socket) {
-        self.send_on(loose, socket);
+    fn released(&mut self, id: SocketId, loose: Loose, socket: Socket) {
+        self.send_on(id, loose, socket);
     }
 
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
         self.take_mail(sockets);
+        self.end_surplus(sockets);
         self.run_polls(sockets);
         let next_due_ns = self.host.polls.next_due_ns();
         if !self.drain.ordered.load(Acquire) {

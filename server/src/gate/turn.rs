@@ -1,10 +1,13 @@
 //! What a shard does once per turn, beside its sockets' events: it takes in connections from other shards, calls the
 //! sessions that poll, and answers their polls.
 
+use std::{io, net::IpAddr};
+
 use reactor::{Service, SocketId, Sockets};
 
 use super::{
     admission::Place,
+    answers,
     connection::{Socket, answer},
     polling::write_packets,
     service::GateService,
@@ -27,12 +30,37 @@ impl GateService {
             };
             match sockets.adopt(moved.loose, socket) {
                 Ok(id) => {
+                    let connection = id.to_bits();
+                    self.addresses
+                        .extend(moved.address.map(|it| (connection, it)));
+                    if !moved.served {
+                        self.half_open.add(connection);
+                    }
                     sockets.with(id, |io, _| io.set_deadline_ns(authenticate_by_ns));
                     self.resume(sockets, id);
                 }
-                Err((error, _)) => self.lose(&error),
+                Err((error, _)) => self.lose(&error, moved.address),
             }
         }
+    }
+
+    /// Ends the oldest half-open connections while there are too many.
+    pub(super) fn end_surplus(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        while let Some(connection) = self.half_open.pop_surplus() {
+            sockets.with(SocketId::from_bits(connection), |io, socket| {
+                if is_half_open(socket) {
+                    answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
+                    self.end(io, socket, Some(End::HandshakeTimeout));
+                }
+            });
+        }
+        self.half_open.prune(|&connection| {
+            let mut keep = false;
+            sockets.with(SocketId::from_bits(connection), |_, socket| {
+                keep = is_half_open(socket);
+            });
+            keep
+        });
     }
 
     /// Calls the sessions that poll and are due, and answers the polls of those with something to say.
@@ -85,10 +113,18 @@ impl GateService {
     }
 
     /// A connection that no shard has any more.
-    fn lose(&mut self, error: &std::io::Error) {
+    fn lose(&mut self, error: &io::Error, address: Option<IpAddr>) {
         tracing::warn!(%error, "a connection was lost between two shards");
         self.host.metrics.handshake(Outcome::Abandoned);
         self.host.metrics.connections_closed.add(1);
         self.admission.leave(Place::Admitted);
+        if let Some(address) = address {
+            self.admission.leave_address(address);
+        }
     }
+}
+
+/// Is its first request still coming?
+fn is_half_open(socket: &Socket) -> bool {
+    matches!(socket, Socket::Handshake { served: false, .. })
 }

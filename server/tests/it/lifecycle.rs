@@ -146,7 +146,7 @@ fn wrong_flags_are_told() {
             "no such cpu",
         ),
         (&["--no-such-flag"], 2, "--no-such-flag", "usage"),
-        (&["--app=conformance"], 2, "conformance", "usage"),
+        (&["--app=nonesuch"], 2, "nonesuch", "usage"),
     ] {
         let output = run(flags);
         let log = String::from_utf8(output.stderr).unwrap();

@@ -121,3 +121,140 @@ async fn a_client_that_does_not_read_is_not_read_either() {
         assert!(sent_bytes < 100_000_000, "the gate takes what nobody reads");
     }
 }
+
+#[tokio::test]
+async fn one_address_cannot_take_all_places() {
+    let server = TestServer::start(&["--max-connections-per-address=2"]).await;
+    let first = Client::raw(server.gate, &good("ann")).await;
+    let _second = Client::raw(server.gate, &good("ann")).await;
+    let answer = get(server.gate, "/healthz").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("Retry-After: 1\r\n"), "{answer}");
+
+    let from = tokio::net::TcpSocket::new_v4().unwrap();
+    from.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stream = from.connect(server.gate).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 "),
+        "another address: {answer}"
+    );
+
+    drop(first);
+    server
+        .metric_becomes("gatekeeper_connections_open", 1)
+        .await;
+    Client::raw(server.gate, &good("ann")).await;
+}
+
+/// Half-open connections that send a byte now and then, until they are ended; how many were.
+async fn trickle(gate: std::net::SocketAddr) -> usize {
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(gate).await.unwrap();
+        stream.write_all(b"GET /ws?").await.unwrap();
+        streams.push(stream);
+    }
+    let mut ended = 0;
+    for stream in &mut streams {
+        let _ = stream.write_all(b"a").await;
+        let mut answer = String::new();
+        let read = tokio::io::AsyncReadExt::read_to_string(stream, &mut answer);
+        if timeout(Duration::from_millis(20), read).await.is_ok() {
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
+                "{answer}"
+            );
+            ended += 1;
+        }
+    }
+    ended
+}
+
+#[tokio::test]
+async fn half_open_connections_give_way() {
+    let server = TestServer::start(&["--max-half-open=8", "--handshake-timeout=60s"]).await;
+    let attack = tokio::spawn(trickle(server.gate));
+    for _ in 0..32 {
+        let mut client = Client::raw(server.gate, &good("ann")).await;
+        client.send("in").await;
+        assert_eq!(
+            client.text().await,
+            "in",
+            "good clients come in all the while"
+        );
+    }
+    assert!(attack.await.unwrap() >= 64 - 8, "the oldest were ended");
+    server
+        .metric_becomes("gatekeeper_connections_open", 0)
+        .await;
+}
+
+#[tokio::test]
+async fn forgers_do_not_keep_good_clients_out() {
+    let server = TestServer::start(&[]).await;
+    let gate = server.gate;
+    let forgers = tokio::spawn(async move {
+        for _ in 0..500 {
+            let refused = Client::open(gate, "/ws?token=forged", &[]).await;
+            assert_eq!(refused.err().map(|refused| refused.status), Some(401));
+        }
+    });
+    for _ in 0..100 {
+        Client::raw(gate, &good("ann")).await;
+    }
+    forgers.await.unwrap();
+    server
+        .metric_becomes("gatekeeper_connections_open", 0)
+        .await;
+    let failed = r#"gatekeeper_handshakes_total{outcome="abandoned"}"#;
+    assert_eq!(server.metric(failed), 0, "each got its verdict");
+}
+
+#[tokio::test]
+async fn frames_that_lie_about_their_length_are_ended_at_once() {
+    let server = TestServer::start(&["--max-message-bytes=1000"]).await;
+    for (head, code, why) in [
+        (
+            &[0x82, 0xfe, 0x03, 0xe9][..],
+            1009,
+            "one byte above the limit",
+        ),
+        (&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0], 1009, "4 GB"),
+        (
+            &[0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0],
+            1009,
+            "more than there is",
+        ),
+        (
+            &[0x82, 0xfe, 0, 1],
+            1002,
+            "more bytes than the length needs",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(server.gate).await.unwrap();
+        let upgrade = format!(
+            "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            good("ann")
+        );
+        let lie = [head, &[0; 4]].concat();
+        stream
+            .write_all(&[upgrade.as_bytes(), &lie].concat())
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer)
+            .await
+            .unwrap();
+        let head_end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap();
+        let close = &answer[head_end + 4..];
+        assert_eq!(close[0], 0x88, "{why}: a close frame");
+        assert_eq!(u16::from_be_bytes([close[2], close[3]]), code, "{why}");
+    }
+}

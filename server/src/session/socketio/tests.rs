@@ -286,7 +286,7 @@ fn nobody_stays_without_a_verdict() {
         (
             None,
             Some("40"),
-            2,
+            LINGER.as_secs(),
             End::Refused,
             "refused, and did not close",
         ),
