@@ -11,5 +11,6 @@ mod mixes;
 mod models;
 mod schedules;
 mod sources;
+mod starved;
 mod stopping;
 mod verdicts;
