@@ -25,6 +25,9 @@ mod polling;
 mod service;
 mod turn;
 
+#[cfg(test)]
+mod allocations;
+
 use std::{
     collections::HashMap,
     io,

@@ -1,0 +1,116 @@
+//! Accepting, authenticating and closing raw WebSockets allocates nothing once the shard has had that many before.
+
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Release},
+    },
+    time::Duration,
+};
+
+use reactor::{Clock, Options, Shard};
+
+use super::{
+    admission::Admission,
+    answers::Answers,
+    half_open::HalfOpen,
+    handshake::Site,
+    mailbox::Mailboxes,
+    service::{Drain, GateService, ShardState},
+};
+use crate::{
+    metrics::Metrics,
+    session::{
+        app::App,
+        testing::{host, token},
+    },
+};
+
+const SOCKETS_PER_WAVE: usize = 50;
+/// What no peer waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Connects and is let in.
+fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(gate).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request).unwrap();
+    let mut answer = [0; 1024];
+    let mut bytes = 0;
+    while !answer[..bytes].ends_with(b"\r\n\r\n") {
+        bytes += stream.read(&mut answer[bytes..]).unwrap();
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    stream
+}
+
+/// How often the shard's thread allocates while it lets so many waves of sockets in, talks to them and sees them go.
+fn allocations(waves: usize) -> u64 {
+    let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, None).unwrap();
+    let gate = listener.local_addr().unwrap();
+    let drain = Arc::new(Drain {
+        ordered: AtomicBool::new(false),
+        within: Duration::ZERO,
+    });
+    let service = GateService {
+        host: host(App::Echo),
+        site: Arc::new(Site {
+            origins: Vec::new(),
+            socketio_client: None,
+            metrics: Metrics::new(1),
+            answers: Answers::prepare(),
+            shards: 1,
+        }),
+        admission: Arc::new(Admission::new(1_000, None)),
+        addresses: HashMap::new(),
+        half_open: HalfOpen::new(SOCKETS_PER_WAVE),
+        mailboxes: Arc::new(Mailboxes::new(1)),
+        handshake_timeout: PATIENCE,
+        drain: Arc::clone(&drain),
+        state: ShardState::default(),
+    };
+    let metrics = Arc::clone(&service.host.metrics);
+    let mut shard = Shard::new(service, Clock::start(), Options::default()).unwrap();
+    shard.listen(listener).unwrap();
+    let waker = shard.waker();
+    let peers = std::thread::spawn(move || {
+        let request = format!(
+            "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            token("ann", None)
+        );
+        // The name of a user is kept while somebody has it.
+        let _held = enter(gate, request.as_bytes());
+        for wave in 1..=waves {
+            let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE)
+                .map(|_| enter(gate, request.as_bytes()))
+                .collect();
+            for client in &mut clients {
+                client.write_all(b"\x81\x81\0\0\0\0x").unwrap();
+                client.read_exact(&mut [0; 3]).unwrap();
+            }
+            drop(clients);
+            while metrics.connections_closed.get() < (wave * SOCKETS_PER_WAVE) as u64 {
+                std::thread::yield_now();
+            }
+        }
+        drain.ordered.store(true, Release);
+        waker.wake();
+    });
+    let counted = allocation_counter::measure(|| {
+        shard.run().unwrap();
+    });
+    peers.join().unwrap();
+    counted.count_total
+}
+
+#[test]
+fn a_warm_gate_lets_sockets_in_without_allocating() {
+    let (few, many) = (allocations(3), allocations(20));
+    println!("{few} allocations in three waves, {many} in twenty");
+    assert!(few > 0, "the counter counts");
+    assert_eq!(few, many, "each further socket allocates nothing");
+}
