@@ -153,3 +153,15 @@ async fn logins_serve_the_warm_up_and_the_run() {
         "one login serves both"
     );
 }
+
+#[tokio::test]
+async fn the_example_of_a_spike_runs() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/spike.toml");
+    let flags = "--duration 1s --warmup 100ms --hold 0s --threshold errors==0%";
+    let ended = run(&format!("{example} {flags}")).end().await;
+    ended.passes_or_is_late("spike.toml");
+    let totals = ended.result().totals;
+    assert_eq!(totals.established, totals.planned);
+    // Fifty are expected: five standard deviations of a Poisson count.
+    assert!(totals.planned.abs_diff(50) <= 35, "{totals:?}");
+}
