@@ -237,7 +237,7 @@ impl Request<'_, '_> {
         let session = EngineIo::open(version, opening, by_ns, self.host, self.reply);
         Step::Opened {
             used: head.bytes,
-            session: Session::EngineIo(session),
+            session: Session::EngineIo(Box::new(session)),
         }
     }
 

@@ -133,8 +133,8 @@ impl End {
 pub enum Session {
     /// Messages over a bare WebSocket.
     WebSocket(websocket::WebSocket),
-    /// Socket.IO over Engine.IO over a WebSocket.
-    EngineIo(engineio::EngineIo),
+    /// Socket.IO over Engine.IO over a WebSocket. Boxed: a raw WebSocket, which needs half of it, would take as much.
+    EngineIo(Box<engineio::EngineIo>),
 }
 
 impl Session {
@@ -226,7 +226,7 @@ mod tests {
                     let opening = engineio::Opening::SocketIo(Some(user));
                     let opened =
                         engineio::EngineIo::open(version, opening, 1, &mut host, &mut reply);
-                    Session::EngineIo(opened)
+                    Session::EngineIo(Box::new(opened))
                 }
             };
             let mut input = Vec::new();
