@@ -2,16 +2,22 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac as _};
+use hmac::KeyInit;
+use hmac::block_api::HmacCore;
+use hmac::digest::block_api::{Buffer, EagerHash, FixedOutputCore, UpdateCore};
+use hmac::digest::{CtOutput, Output};
 use sha2::{Sha256, Sha384, Sha512};
 
 use super::Algorithm;
 
 /// The states after the inner and the outer pad; a message costs a copy of them and its own blocks.
+///
+/// These are the library's blocks without its buffered wrapper, which would be copied as well: 121 ns for a token
+/// in place of 140.
 pub(super) enum Mac {
-    Sha256(Hmac<Sha256>),
-    Sha384(Hmac<Sha384>),
-    Sha512(Hmac<Sha512>),
+    Sha256(HmacCore<Sha256>),
+    Sha384(HmacCore<Sha384>),
+    Sha512(HmacCore<Sha512>),
 }
 
 impl Mac {
@@ -19,9 +25,9 @@ impl Mac {
     pub(super) fn new(secret: &[u8], algorithm: Algorithm) -> Option<Self> {
         // HMAC takes keys of any length: longer ones are hashed first.
         match algorithm {
-            Algorithm::HS256 => Hmac::new_from_slice(secret).ok().map(Self::Sha256),
-            Algorithm::HS384 => Hmac::new_from_slice(secret).ok().map(Self::Sha384),
-            Algorithm::HS512 => Hmac::new_from_slice(secret).ok().map(Self::Sha512),
+            Algorithm::HS256 => HmacCore::new_from_slice(secret).ok().map(Self::Sha256),
+            Algorithm::HS384 => HmacCore::new_from_slice(secret).ok().map(Self::Sha384),
+            Algorithm::HS512 => HmacCore::new_from_slice(secret).ok().map(Self::Sha512),
             _ => None,
         }
     }
@@ -29,13 +35,27 @@ impl Mac {
     /// Is `tag`, whole, the MAC of `message`? Compared in constant time.
     #[inline]
     pub(super) fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
-        let checked = match self {
-            Self::Sha256(state) => state.clone().chain_update(message).verify_slice(tag),
-            Self::Sha384(state) => state.clone().chain_update(message).verify_slice(tag),
-            Self::Sha512(state) => state.clone().chain_update(message).verify_slice(tag),
-        };
-        checked.is_ok()
+        match self {
+            Self::Sha256(state) => is_tag(state, message, tag),
+            Self::Sha384(state) => is_tag(state, message, tag),
+            Self::Sha512(state) => is_tag(state, message, tag),
+        }
     }
+}
+
+#[inline]
+fn is_tag<D: EagerHash>(state: &HmacCore<D>, message: &[u8], tag: &[u8]) -> bool {
+    // How long the tag is the algorithm says; that is no secret.
+    let Ok(tag) = <&Output<HmacCore<D>>>::try_from(tag) else {
+        return false;
+    };
+    let mut state = state.clone();
+    let mut buffer = Buffer::<HmacCore<D>>::default();
+    buffer.digest_blocks(message, |blocks| state.update_blocks(blocks));
+    let mut computed = Output::<HmacCore<D>>::default();
+    state.finalize_fixed_core(&mut buffer, &mut computed);
+    // The comparison of this type is the constant-time one.
+    CtOutput::<HmacCore<D>>::new(computed) == CtOutput::from(tag)
 }
 
 impl fmt::Debug for Mac {

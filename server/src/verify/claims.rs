@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::Refusal;
 use super::json::{JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds};
 use super::policy::{ClaimPath, Policy};
+use super::word::Label;
 
 /// 10000-01-01T00:00:00Z. Later instants are mistakes (milliseconds for seconds) or attempts at overflow,
 /// and most libraries for dates end there.
@@ -41,7 +42,7 @@ enum Audience<'t> {
     Many(&'t str),
 }
 
-/// The claims in `json`, the second segment of a token decoded.
+/// Reads the claims in `json`, the second segment of a token decoded, into `claims`, which are still empty.
 ///
 /// # Errors
 /// [`Refusal::ClaimsMalformed`], [`Refusal::TimeInvalid`], [`Refusal::DuplicateMember`] or
@@ -51,14 +52,16 @@ pub(super) fn read<'t>(
     json: &'t str,
     user_claim: &[ClaimPath],
     seen: &mut Seen,
-) -> Result<Claims<'t>, Refusal> {
-    match scan::scan(json, user_claim) {
-        Some(claims) => Ok(claims),
-        None => read_fully(json, user_claim, seen),
+    claims: &mut Claims<'t>,
+) -> Result<(), Refusal> {
+    if scan::scan(json, user_claim, claims).is_none() {
+        *claims = read_fully(json, user_claim, seen)?;
     }
+    Ok(())
 }
 
 /// The same, whatever the claims are like.
+#[cold]
 fn read_fully<'t>(
     json: &'t str,
     user_claim: &[ClaimPath],
@@ -201,7 +204,9 @@ fn follow<'t>(
         return Ok(text(value));
     }
     match path.steps() {
-        Some((first, rest)) if !rest.is_empty() && name.is(first) => descend(value, rest, seen),
+        Some((first, rest)) if !rest.is_empty() && name.is(&first.text) => {
+            descend(value, rest, seen)
+        }
         _ => Ok(None),
     }
 }
@@ -209,7 +214,7 @@ fn follow<'t>(
 /// The string at the end of `steps`, which are as many as the configuration gave.
 fn descend<'t>(
     value: Value<'t>,
-    steps: &[String],
+    steps: &[Label],
     seen: &mut Seen,
 ) -> Result<Option<Text<'t>>, JsonError> {
     let Some((first, rest)) = steps.split_first() else {
@@ -222,7 +227,7 @@ fn descend<'t>(
     // To the end, even after it is found: a second member of that name makes the user ambiguous.
     let mut members = Members::of(object, MEMBERS_MAX, seen)?;
     while let Some((name, value)) = members.next(seen)? {
-        if name.is(first) {
+        if name.is(&first.text) {
             found = descend(value, rest, seen)?;
         }
     }
@@ -355,7 +360,8 @@ mod tests {
             (r#"{"sub":"b"}"#, &[], None, "nobody asks"),
         ] {
             let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path)).collect();
-            let claims = read(json, &paths, &mut Seen::new()).unwrap();
+            let mut claims = Claims::default();
+            read(json, &paths, &mut Seen::new(), &mut claims).unwrap();
             let mut buffer = String::new();
             let found = claims.user.map(|user| user.resolve(&mut buffer).to_owned());
             assert_eq!(found.as_deref(), user, "{why}: {json}");
@@ -366,7 +372,8 @@ mod tests {
     fn a_user_who_is_named_twice_is_nobody() {
         let paths = [ClaimPath::new("user.username")];
         let json = r#"{"user":{"username":"a","username":"b"}}"#;
-        let found = read(json, &paths, &mut Seen::new()).unwrap_err();
-        assert_eq!(found, Refusal::DuplicateMember);
+        let mut claims = Claims::default();
+        let found = read(json, &paths, &mut Seen::new(), &mut claims);
+        assert_eq!(found, Err(Refusal::DuplicateMember));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::token::{Segments, Shape};
 use crate::keys::{Key, Ring};
 
 /// Headers that are remembered: an issuer has one for each of its keys, of which there are a few.
@@ -17,7 +18,6 @@ const HEADER_BYTES_MAX: usize = 256;
 /// The headers known under one ring. Its memory is taken once.
 pub(super) struct HeaderCache {
     known: Vec<Known>,
-    /// The ring under which all of them were learnt.
     generation: u64,
     /// The place of the header that came last, which likely comes next.
     last: usize,
@@ -29,6 +29,8 @@ pub(super) struct HeaderCache {
 pub(super) struct Known {
     bytes: [u8; HEADER_BYTES_MAX],
     len: usize,
+    /// How long the encoded signature was, as all of a key are.
+    signature_bytes: usize,
     pub key: Arc<Key>,
     /// No other key could verify a token with this header: it names the key, or the ring has one alone of its
     /// algorithm.
@@ -45,21 +47,39 @@ impl HeaderCache {
         }
     }
 
-    /// What is known of the header segment `header` under `ring`.
+    /// The place of the header with which `token` begins, if it is known under `ring`.
     #[inline]
-    pub(super) fn find(&mut self, header: &[u8], ring: &Ring) -> Option<&Known> {
+    pub(super) fn find(&mut self, token: &[u8], ring: &Ring) -> Option<usize> {
         if self.generation != ring.generation() {
             self.known.clear();
             return None;
         }
-        if !self.known.get(self.last)?.is(header) {
-            self.last = self.known.iter().position(|known| known.is(header))?;
+        if !self.known.get(self.last)?.begins(token) {
+            self.last = self.known.iter().position(|known| known.begins(token))?;
         }
-        self.known.get(self.last)
+        Some(self.last)
     }
 
-    /// Remembers that `key` of `ring` verified a signature under `header`.
-    pub(super) fn learn(&mut self, header: &[u8], ring: &Ring, key: &Arc<Key>, only: bool) {
+    /// What is known of the header at `place`.
+    #[inline]
+    pub(super) fn at(&self, place: usize) -> Option<&Known> {
+        self.known.get(place)
+    }
+
+    /// The ring under which all of them were learnt.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Remembers that `key` of `ring` verified the signature of a token.
+    pub(super) fn learn(
+        &mut self,
+        segments: &Segments<'_>,
+        ring: &Ring,
+        key: &Arc<Key>,
+        only: bool,
+    ) {
+        let header = segments.header;
         if self.generation != ring.generation() {
             self.known.clear();
             self.generation = ring.generation();
@@ -72,10 +92,11 @@ impl HeaderCache {
         let known = Known {
             bytes,
             len: header.len(),
+            signature_bytes: segments.signature.len(),
             key: Arc::clone(key),
             only,
         };
-        let same = self.known.iter_mut().find(|known| known.is(header));
+        let same = self.known.iter_mut().find(|known| known.header() == header);
         if let Some(same) = same {
             *same = known;
         } else if self.known.len() < HEADERS_MAX {
@@ -94,14 +115,30 @@ impl HeaderCache {
 }
 
 impl Known {
+    /// The header, as it stands in a token.
+    pub(super) fn header(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// What a token with this header looks like.
     #[inline]
-    fn is(&self, header: &[u8]) -> bool {
-        self.bytes.get(..self.len) == Some(header)
+    pub(super) fn shape(&self) -> Shape {
+        Shape {
+            header_bytes: self.len,
+            signature_bytes: self.signature_bytes,
+        }
+    }
+
+    /// Does `token` begin with this header and a dot?
+    #[inline]
+    fn begins(&self, token: &[u8]) -> bool {
+        token.get(self.len) == Some(&b'.') && token.get(..self.len) == Some(self.header())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::token;
     use super::*;
     use crate::keys::{Algorithm, load};
 
@@ -109,18 +146,26 @@ mod tests {
         Ring::new(vec![load::secret(b"secret", Algorithm::HS256).unwrap()]).unwrap()
     }
 
+    fn learn(cache: &mut HeaderCache, header: &[u8], ring: &Ring) {
+        let token = [header, b".."].concat();
+        let segments = token::cut(&token, None, token.len()).unwrap();
+        cache.learn(&segments, ring, &ring.keys()[0], true);
+    }
+
     #[test]
     fn a_header_is_known_until_the_ring_changes() {
         let (old, new) = (ring(), ring());
         let mut cache = HeaderCache::new();
-        cache.learn(b"abc", &old, &old.keys()[0], true);
+        learn(&mut cache, b"abc", &old);
         for (header, ring, found, why) in [
-            (&b"abc"[..], &old, true, "the very same bytes"),
-            (b"abcd", &old, false, "one more"),
-            (b"ab", &old, false, "one less"),
+            (&b"abc.d"[..], &old, true, "the very same bytes"),
+            (b"abc.", &old, true, "and nothing else"),
+            (b"abc", &old, false, "no token"),
+            (b"abcd.e", &old, false, "one more"),
+            (b"ab.cd", &old, false, "one less"),
             (b"", &old, false, "none"),
-            (b"abc", &new, false, "learnt under another ring"),
-            (b"abc", &old, false, "which forgot everything"),
+            (b"abc.d", &new, false, "learnt under another ring"),
+            (b"abc.d", &old, false, "which forgot everything"),
         ] {
             assert_eq!(cache.find(header, ring).is_some(), found, "{why}");
         }
@@ -131,19 +176,23 @@ mod tests {
         let ring = ring();
         let mut cache = HeaderCache::new();
         let header = |i: usize| format!("header {i}");
+        let token = |i: usize| format!("header {i}.");
         for i in 0..3 * HEADERS_MAX {
-            cache.learn(header(i).as_bytes(), &ring, &ring.keys()[0], true);
-            cache.learn(header(i).as_bytes(), &ring, &ring.keys()[0], true);
-            let found = cache.find(header(i).as_bytes(), &ring);
+            learn(&mut cache, header(i).as_bytes(), &ring);
+            learn(&mut cache, header(i).as_bytes(), &ring);
+            let found = cache.find(token(i).as_bytes(), &ring);
             assert!(found.is_some(), "what was learnt last is known");
         }
         assert_eq!(cache.len(), HEADERS_MAX);
-        assert!(cache.find(header(0).as_bytes(), &ring).is_none());
+        assert!(cache.find(token(0).as_bytes(), &ring).is_none());
 
-        let long = [b'a'; HEADER_BYTES_MAX + 1];
-        cache.learn(&long, &ring, &ring.keys()[0], true);
-        assert!(cache.find(&long, &ring).is_none(), "too long to be kept");
-        cache.learn(&long[1..], &ring, &ring.keys()[0], true);
-        assert!(cache.find(&long[1..], &ring).is_some(), "just short enough");
+        let long = [&[b'a'; HEADER_BYTES_MAX + 1][..], b"."].concat();
+        for (token, kept, why) in [
+            (&long[..], false, "too long to be kept"),
+            (&long[1..], true, "just short enough"),
+        ] {
+            learn(&mut cache, &token[..token.len() - 1], &ring);
+            assert_eq!(cache.find(token, &ring).is_some(), kept, "{why}");
+        }
     }
 }

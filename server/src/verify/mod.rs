@@ -55,12 +55,15 @@ mod token_cache;
 
 mod json;
 
+mod word;
+
 use std::sync::Arc;
 
 use arc_swap::cache::Cache;
 
 use crate::keys::{Algorithm, KEYS_TRIED_MAX, Key, Ring, Store};
-use header_cache::HeaderCache;
+use claims::Claims;
+use header_cache::{HeaderCache, Known};
 use json::{Seen, Text};
 use policy::ClaimPath;
 use token::{Buffer, Segments};
@@ -96,15 +99,22 @@ pub struct Verified<'v> {
 
 /// Memory that is reused from token to token. Each buffer takes the longest segment a token can have.
 struct Scratch {
-    header: Buffer,
+    header: HeaderScratch,
     claims: Buffer,
     signature: Buffer,
-    /// Names of the object that is being read.
+    /// Names of the claims that are being read.
+    seen: Seen,
+    /// A user whose escapes had to be resolved.
+    user: String,
+}
+
+/// What reading a header takes, which few tokens need.
+struct HeaderScratch {
+    bytes: Buffer,
+    /// Names of the header that is being read.
     seen: Seen,
     /// A `kid` whose escapes had to be resolved.
     kid: String,
-    /// A user whose escapes had to be resolved.
-    user: String,
 }
 
 impl Verifier {
@@ -146,31 +156,98 @@ impl Verifier {
     /// # Errors
     /// The first rule that it breaks; see the table of the [module](self).
     pub fn verify(&mut self, token: &[u8], now_s: u64) -> Result<Verified<'_>, Refusal> {
-        let segments = token::split(token, self.policy.token_bytes_max)?;
-        let keep = match self.check_signature(token, &segments, now_s)? {
-            Signature::Remembered(hit) => return Ok(self.remembered(&hit)),
-            Signature::Checked { keep } => keep,
-        };
+        let known = self.headers.find(token, self.keys.load());
+        let shape = known
+            .and_then(|place| self.headers.at(place))
+            .map(Known::shape);
+        let segments = token::cut(token, shape, self.policy.token_bytes_max)?;
+        self.judge(token, &segments, known, now_s)
+            .map_err(|refusal| segments.blame(refusal))
+    }
+
+    /// What `token` holds behind its header, if the signature is good: bytes that need not be claims.
+    ///
+    /// # Errors
+    /// The first rule about anything but claims that it breaks; see the table of the [module](self).
+    pub fn verify_signature(&mut self, token: &[u8]) -> Result<&[u8], Refusal> {
+        let segments = token::cut(token, None, self.policy.token_bytes_max)?;
         let Self {
-            policy,
-            user_claim,
-            scratch,
-            tokens,
             keys,
+            headers,
+            scratch,
             ..
         } = self;
+        let blame = |refusal| segments.blame(refusal);
+        let signature = scratch
+            .signature
+            .decode(segments.signature)
+            .map_err(blame)?;
+        let payload = scratch.claims.decode(segments.claims).map_err(blame)?;
+        check_signature(
+            keys.load(),
+            headers,
+            &segments,
+            signature,
+            &mut scratch.header,
+            None,
+        )
+        .map_err(blame)?;
+        Ok(payload)
+    }
+
+    /// The verdict on a token whose header has the place `known` among those that are known.
+    #[inline(always)]
+    fn judge(
+        &mut self,
+        token: &[u8],
+        segments: &Segments<'_>,
+        known: Option<usize>,
+        now_s: u64,
+    ) -> Result<Verified<'_>, Refusal> {
+        let Self {
+            keys,
+            policy,
+            user_claim,
+            headers,
+            tokens,
+            scratch,
+        } = self;
+        let known = known.and_then(|place| headers.at(place));
+        let found = match (tokens.as_mut(), known) {
+            (Some(tokens), Some(known)) if known.key.is_public() => {
+                tokens.find(token, headers.generation(), now_s)
+            }
+            _ => None,
+        };
+        if let Some(found) = found {
+            return found.map(|hit| remembered(tokens.as_ref(), &hit));
+        }
+
+        // Both are decoded before the signature is checked, which takes long and waits for neither.
+        let signature = scratch.signature.decode(segments.signature)?;
         let json = scratch.claims.decode(segments.claims)?;
+        let is_public = match known {
+            Some(known) if known.key.verify(segments.signed, signature) => known.key.is_public(),
+            Some(known) if known.only => return Err(Refusal::SignatureInvalid),
+            known => {
+                let tried = known.map(|known| Arc::clone(&known.key));
+                let header = &mut scratch.header;
+                check_signature(keys.load(), headers, segments, signature, header, tried)?
+            }
+        };
+
         let json = str::from_utf8(json).map_err(|_| Refusal::ClaimsMalformed)?;
-        let claims = claims::read(json, user_claim, &mut scratch.seen)?;
+        let mut claims = Claims::default();
+        claims::read(json, user_claim, &mut scratch.seen, &mut claims)?;
         claims.check(policy, now_s)?;
         let verified = Verified {
             user: claims.user.map(|user| user.resolve(&mut scratch.user)),
             expires_at_s: claims.expires_at_s,
             claims: json,
         };
-        if let Some(tokens) = tokens.as_mut().filter(|_| keep) {
+        if let Some(tokens) = tokens.as_mut().filter(|_| is_public) {
             let entry = Entry {
-                generation: keys.load().generation(),
+                generation: headers.generation(),
                 good: claims.good(policy),
                 verified,
             };
@@ -178,111 +255,57 @@ impl Verifier {
         }
         Ok(verified)
     }
-
-    /// What `token` holds behind its header, if the signature is good: bytes that need not be claims. Nothing is
-    /// remembered.
-    ///
-    /// # Errors
-    /// The first rule about anything but claims that it breaks; see the table of the [module](self).
-    pub fn verify_signature(&mut self, token: &[u8]) -> Result<&[u8], Refusal> {
-        let segments = token::split(token, self.policy.token_bytes_max)?;
-        self.check_signature_by_header(&segments, None)?;
-        self.scratch.claims.decode(segments.claims)
-    }
-
-    /// Who signed `token`, unless it is remembered whole?
-    #[inline]
-    fn check_signature(
-        &mut self,
-        token: &[u8],
-        segments: &Segments<'_>,
-        now_s: u64,
-    ) -> Result<Signature, Refusal> {
-        let ring: &Ring = self.keys.load();
-        let Some(known) = self.headers.find(segments.header, ring) else {
-            return self.check_signature_by_header(segments, None);
-        };
-        let mut keep = false;
-        if let Some(tokens) = &mut self.tokens
-            && known.key.is_public()
-        {
-            keep = true;
-            if let Some(found) = tokens.find(token, ring.generation(), now_s) {
-                return found.map(Signature::Remembered);
-            }
-        }
-        let signature = self.scratch.signature.decode(segments.signature)?;
-        if known.key.verify(segments.signed, signature) {
-            return Ok(Signature::Checked { keep });
-        }
-        if known.only {
-            return Err(Refusal::SignatureInvalid);
-        }
-        let tried = Arc::clone(&known.key);
-        self.check_signature_by_header(segments, Some(&tried))
-    }
-
-    /// The same by what the header says, which is remembered if a key answers for it. `tried` is a key that did
-    /// not.
-    fn check_signature_by_header(
-        &mut self,
-        segments: &Segments<'_>,
-        tried: Option<&Arc<Key>>,
-    ) -> Result<Signature, Refusal> {
-        let Self {
-            keys,
-            headers,
-            tokens,
-            scratch,
-            ..
-        } = self;
-        scratch.seen.clear();
-        let header = header::read(scratch.header.decode(segments.header)?, &mut scratch.seen)?;
-        let signature = scratch.signature.decode(segments.signature)?;
-        let ring: &Ring = keys.load();
-        let (candidates, only) = candidates(ring, header.algorithm, header.kid, &mut scratch.kid)?;
-        let key = candidates
-            .filter(|key| tried.is_none_or(|tried| !Arc::ptr_eq(key, tried)))
-            .find(|key| key.verify(segments.signed, signature))
-            .ok_or(Refusal::SignatureInvalid)?;
-        headers.learn(segments.header, ring, key, only);
-        let keep = tokens.is_some() && key.is_public();
-        Ok(Signature::Checked { keep })
-    }
-
-    fn remembered(&self, hit: &Hit) -> Verified<'_> {
-        let text = |place| {
-            self.tokens
-                .as_ref()
-                .map_or("", |tokens| tokens.text(place))
-        };
-        Verified {
-            user: hit.user.as_ref().map(text),
-            expires_at_s: hit.expires_at_s,
-            claims: text(&hit.claims),
-        }
-    }
-}
-
-/// How a signature was found to be good.
-enum Signature {
-    /// The whole token was judged before, and its verdict stands.
-    Remembered(Hit),
-    /// By a key; `keep`: the token is worth being remembered, should its claims be good too.
-    Checked { keep: bool },
 }
 
 impl Scratch {
     fn new(token_bytes_max: usize) -> Self {
         Self {
-            header: Buffer::new(token_bytes_max),
+            header: HeaderScratch {
+                bytes: Buffer::new(token_bytes_max),
+                seen: Seen::new(),
+                kid: String::with_capacity(token_bytes_max),
+            },
             claims: Buffer::new(token_bytes_max),
             signature: Buffer::new(token_bytes_max),
             seen: Seen::new(),
-            kid: String::with_capacity(token_bytes_max),
             user: String::with_capacity(token_bytes_max),
         }
     }
+}
+
+/// A token that was judged before, and is good still.
+fn remembered<'v>(tokens: Option<&'v TokenCache>, hit: &Hit) -> Verified<'v> {
+    let bytes = |place| tokens.map_or(&[][..], |tokens| tokens.bytes(place));
+    // It was text when it was written, and is again.
+    let text = |place| str::from_utf8(bytes(place)).unwrap_or_default();
+    Verified {
+        user: hit.user.as_ref().map(text),
+        expires_at_s: hit.expires_at_s,
+        claims: text(&hit.claims),
+    }
+}
+
+/// Checks the signature by what the header says, which is remembered if a key answers for it; was that a public key?
+/// `tried` is a key that did not.
+#[inline(never)]
+fn check_signature(
+    ring: &Ring,
+    headers: &mut HeaderCache,
+    segments: &Segments<'_>,
+    signature: &[u8],
+    scratch: &mut HeaderScratch,
+    tried: Option<Arc<Key>>,
+) -> Result<bool, Refusal> {
+    scratch.seen.clear();
+    let header = header::read(scratch.bytes.decode(segments.header)?, &mut scratch.seen)?;
+    let (candidates, only) = candidates(ring, header.algorithm, header.kid, &mut scratch.kid)?;
+    let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
+    let key = candidates
+        .filter(|key| !tried(key))
+        .find(|key| key.verify(segments.signed, signature))
+        .ok_or(Refusal::SignatureInvalid)?;
+    headers.learn(segments, ring, key, only);
+    Ok(key.is_public())
 }
 
 /// The keys that may have signed, and whether there is but one: the one that `kid` names, or all that are pinned to

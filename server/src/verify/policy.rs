@@ -1,5 +1,7 @@
 //! What a gate asks of a token beyond its signature.
 
+use super::word::{Label, Name};
+
 /// The rules for the claims of a token. The defaults are the careful ones.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
@@ -35,35 +37,48 @@ impl Default for Policy {
 /// One place of the user's name, split once.
 pub(super) struct ClaimPath {
     /// The path as it was given, which may be the name of a member.
-    whole: String,
+    whole: Label,
     /// The same, split at its dots: never empty.
-    steps: Vec<String>,
+    steps: Vec<Label>,
 }
 
 impl ClaimPath {
     pub(super) fn new(path: &str) -> Self {
         Self {
-            whole: path.to_owned(),
-            steps: path.split('.').map(str::to_owned).collect(),
+            whole: Label::new(path),
+            steps: path.split('.').map(Label::new).collect(),
+        }
+    }
+
+    /// May the member `name` of the claims be where this path leads, or where it begins?
+    #[inline]
+    pub(super) fn begins_with(&self, name: Name<'_>) -> bool {
+        self.steps.first().is_some_and(|first| first.is(name)) || self.ends_with(name)
+    }
+
+    /// Does this path, dots and all, lead to the member `name` of the claims?
+    #[inline]
+    pub(super) fn ends_with(&self, name: Name<'_>) -> bool {
+        self.whole.is(name)
+    }
+
+    /// The second step of a path that has two.
+    #[inline]
+    pub(super) fn second_of_two(&self) -> Option<&Label> {
+        match &self.steps[..] {
+            [_, second] => Some(second),
+            _ => None,
         }
     }
 
     /// The path as the name of one member.
     pub(super) fn whole(&self) -> &str {
-        &self.whole
-    }
-
-    /// May the member `name` of the claims be where this path leads, or where it begins?
-    #[inline]
-    pub(super) fn begins_with(&self, name: &[u8]) -> bool {
-        self.whole.as_bytes() == name
-            || self.steps.first().is_some_and(|first| first.as_bytes() == name)
+        &self.whole.text
     }
 
     /// The first step and those that follow it; without dots nothing follows.
-    pub(super) fn steps(&self) -> Option<(&str, &[String])> {
-        let (first, rest) = self.steps.split_first()?;
-        Some((first, rest))
+    pub(super) fn steps(&self) -> Option<(&Label, &[Label])> {
+        self.steps.split_first()
     }
 }
 
@@ -80,7 +95,8 @@ mod tests {
         ] {
             let parsed = ClaimPath::new(path);
             let (found, follow) = parsed.steps().unwrap();
-            assert_eq!((found, parsed.whole()), (first, path));
+            assert_eq!((found.text.as_str(), parsed.whole()), (first, path));
+            let follow: Vec<_> = follow.iter().map(|step| step.text.as_str()).collect();
             assert_eq!(follow, rest);
         }
     }

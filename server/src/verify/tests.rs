@@ -1,6 +1,7 @@
 //! Whole tokens through the verifier. What they have in common: test keys, a signer that signs anything,
 //! and a verifier for one key.
 
+mod allocations;
 mod attacks;
 mod good;
 mod oracle;

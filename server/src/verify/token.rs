@@ -18,34 +18,67 @@ pub(super) struct Segments<'t> {
     pub signed: &'t [u8],
 }
 
-/// Cuts `token`.
+/// What is known of a token from others like it.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// It begins with a header of that many bytes and a dot.
+    pub header_bytes: usize,
+    /// Likely its signature has that many.
+    pub signature_bytes: usize,
+}
+
+/// Cuts `token` at its first dot and at its last, or where its shape says.
+///
+/// Should it have more dots, they are left inside claims or signature, where they mean nothing:
+/// [`Segments::blame`] says so once the token is refused.
 ///
 /// # Errors
 /// [`Refusal::Missing`], [`Refusal::TooLong`] or [`Refusal::Malformed`].
 #[inline]
-pub(super) fn split(token: &[u8], bytes_max: usize) -> Result<Segments<'_>, Refusal> {
+pub(super) fn cut(
+    token: &[u8],
+    shape: Option<Shape>,
+    bytes_max: usize,
+) -> Result<Segments<'_>, Refusal> {
     if token.is_empty() {
         return Err(Refusal::Missing);
     }
     if token.len() > bytes_max {
         return Err(Refusal::TooLong);
     }
-    cut(token)
-        .filter(|segments| memchr(b'.', segments.claims).is_none())
-        .ok_or(Refusal::Malformed)
+    segments(token, shape).ok_or(Refusal::Malformed)
 }
 
-/// At the first dot and at the last, which are two.
 #[inline]
-fn cut(token: &[u8]) -> Option<Segments<'_>> {
-    let first = memchr(b'.', token)?;
-    let last = memrchr(b'.', token)?;
+fn segments(token: &[u8], shape: Option<Shape>) -> Option<Segments<'_>> {
+    let first = match shape {
+        Some(shape) => shape.header_bytes,
+        None => memchr(b'.', token)?,
+    };
+    let last = shape
+        .and_then(|shape| token.len().checked_sub(shape.signature_bytes + 1))
+        .filter(|dot| *dot > first && token.get(*dot) == Some(&b'.'));
+    let last = match last {
+        Some(dot) => dot,
+        None => memrchr(b'.', token)?,
+    };
     Some(Segments {
         header: token.get(..first)?,
         claims: token.get(first + 1..last)?,
         signature: token.get(last + 1..)?,
         signed: token.get(..last)?,
     })
+}
+
+impl Segments<'_> {
+    /// Why the token is refused, when its segments are for `refusal`: a token with more segments has none.
+    pub(super) fn blame(&self, refusal: Refusal) -> Refusal {
+        let dots = [self.claims, self.signature];
+        if dots.iter().any(|segment| memchr(b'.', segment).is_some()) {
+            return Refusal::Malformed;
+        }
+        refusal
+    }
 }
 
 /// Room for one decoded segment, reused from token to token.
@@ -100,7 +133,12 @@ mod tests {
             ("a.b.c.d.e", Err(Refusal::Malformed), "an encrypted token"),
             ("a.bcdefgh.c", Err(Refusal::TooLong), "11 bytes"),
         ] {
-            let found = split(token.as_bytes(), 10).map(|segments| {
+            let cut = cut(token.as_bytes(), None, 10);
+            let cut = cut.and_then(|segments| match segments.blame(Refusal::Expired) {
+                Refusal::Expired => Ok(segments),
+                refusal => Err(refusal),
+            });
+            let found = cut.map(|segments| {
                 let text = |bytes| str::from_utf8(bytes).unwrap();
                 (
                     text(segments.header),
@@ -148,7 +186,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_cut_or_refused(token in proptest::collection::vec(any::<u8>(), 0..50)) {
-            if let Ok(segments) = split(&token, 40) {
+            if let Ok(segments) = cut(&token, None, 40) {
                 let joined = [segments.signed, b".", segments.signature].concat();
                 prop_assert_eq!(joined, token);
             }

@@ -135,11 +135,9 @@ impl TokenCache {
         })
     }
 
-    /// The text at a place that [`Hit`] names.
-    pub(super) fn text(&self, place: &Range<usize>) -> &str {
-        let bytes = self.log.get(place.clone()).unwrap_or_default();
-        // It was text when it was written, and is again.
-        str::from_utf8(bytes).unwrap_or_default()
+    /// What stands at a place that [`Hit`] names.
+    pub(super) fn bytes(&self, place: &Range<usize>) -> &[u8] {
+        self.log.get(place.clone()).unwrap_or_default()
     }
 
     /// Keeps a token that was verified.
@@ -328,3 +326,6 @@ fn place_within(whole: &str, part: &str) -> Option<u32> {
     let fits = whole.get(start..start.checked_add(part.len())?).is_some();
     u32::try_from(start).ok().filter(|_| fits)
 }
+
+#[cfg(test)]
+mod tests;

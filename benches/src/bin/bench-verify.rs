@@ -1,0 +1,75 @@
+//! `scripts/bench verify`: one process, every candidate interleaved, the minimum of short slices.
+//!
+//! Times mean little on a shared machine, so the table has ratios beside them.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use benches::candidates::{ALGORITHMS, all};
+use benches::measure::{Cost, interleaved};
+use serde_json::json;
+
+/// Slices of each candidate.
+const ROUNDS: u32 = 150;
+
+/// Short enough to fall between the machine's slow moments, long enough for the clock.
+const SLICE: Duration = Duration::from_micros(400);
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    arguments.retain(|argument| argument != "--json");
+    let known = |name: &String| ALGORITHMS.iter().any(|(_, known)| known == name);
+    if !arguments.iter().all(known) {
+        let names = ALGORITHMS.map(|(_, name)| name).join(" | ");
+        eprintln!("usage: scripts/bench verify [--json] [{names}]...");
+        return ExitCode::from(2);
+    }
+    let mut candidates = Vec::new();
+    for (algorithm, name) in ALGORITHMS {
+        if arguments.is_empty() || arguments.iter().any(|asked| asked == name) {
+            eprintln!("{algorithm}: signing");
+            candidates.extend(all(algorithm, name));
+        }
+    }
+    eprintln!("{} candidates, {ROUNDS} slices of each", candidates.len());
+    let costs = interleaved(&mut candidates, ROUNDS, SLICE);
+    if json {
+        println!("{}", as_json(&costs));
+    } else {
+        print!("{}", as_table(&costs));
+    }
+    ExitCode::SUCCESS
+}
+
+fn as_json(costs: &[Cost]) -> serde_json::Value {
+    let rows = costs.iter().map(
+        |cost| json!({"name": cost.name, "value": (cost.ns * 10.0).round() / 10.0, "unit": "ns"}),
+    );
+    json!({"rows": rows.collect::<Vec<_>>()})
+}
+
+/// A line per row: its time, and how it compares with the bare primitive and with jsonwebtoken.
+fn as_table(costs: &[Cost]) -> String {
+    let by_name: BTreeMap<&str, f64> = costs.iter().map(|it| (it.name.as_str(), it.ns)).collect();
+    let mut table = format!(
+        "{:<40} {:>12} {:>12} {:>14}\n",
+        "", "ns", "/ primitive", "/ jsonwebtoken"
+    );
+    for cost in costs {
+        let group = cost.name.rsplit_once('/').map_or("", |(group, _)| group);
+        let ratio = |to: &str| match by_name.get(format!("{group}/{to}").as_str()) {
+            Some(other_ns) => format!("{:.3}", cost.ns / other_ns),
+            None => "-".to_owned(),
+        };
+        table += &format!(
+            "{:<40} {:>12.1} {:>12} {:>14}\n",
+            cost.name,
+            cost.ns,
+            ratio("primitive"),
+            ratio("jsonwebtoken"),
+        );
+    }
+    table
+}

@@ -1,0 +1,289 @@
+//! Everything that is held against each other for one algorithm.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gatekeeper::keys::Algorithm;
+use gatekeeper::verify::{Refusal, Verifier};
+use jsonwebtoken::DecodingKey;
+use serde::Deserialize;
+
+use super::measure::Candidate;
+use super::{CLAIMS, NOW_S, Primitive, SECRET, Signer, rival_key, sign, token, verifier};
+
+/// The algorithms that are timed, by the name of their rows.
+pub const ALGORITHMS: [(Algorithm, &str); 7] = [
+    (Algorithm::HS256, "hs256"),
+    (Algorithm::HS512, "hs512"),
+    (Algorithm::RS256, "rs256"),
+    (Algorithm::PS256, "ps256"),
+    (Algorithm::ES256, "es256"),
+    (Algorithm::ES384, "es384"),
+    (Algorithm::EdDSA, "eddsa"),
+];
+
+/// Tokens of one algorithm that are all in use at once.
+const MANY: usize = 100_000;
+
+/// Room for [`MANY`] tokens by RSA-2048.
+const CACHE_BYTES: usize = 96 << 20;
+
+/// Claims as a service would declare them to jsonwebtoken, owned as `decode` asks.
+#[derive(Deserialize)]
+pub struct Claims {
+    user: User,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+impl Claims {
+    /// The name of the user.
+    pub fn username(&self) -> &str {
+        &self.user.username
+    }
+}
+
+/// All candidates for `algorithm`, whose rows are called `verify/<name>/...`. Signing and verifying the many tokens
+/// of a public key takes a few seconds.
+///
+/// # Panics
+/// When a candidate's verdict is not the one that it is named after.
+pub fn all(algorithm: Algorithm, name: &str) -> Vec<Candidate> {
+    let row = |what: &str| format!("verify/{name}/{what}");
+    let good = token(algorithm);
+    let mut forged = good.clone();
+    // A character in the middle of the claims, which are then still base64url.
+    let middle = good.len() / 3;
+    let other = if &good[middle..=middle] == "A" {
+        "B"
+    } else {
+        "A"
+    };
+    forged.replace_range(middle..=middle, other);
+
+    let mut candidates = vec![accepted(
+        &row("gatekeeper"),
+        verifier(algorithm),
+        good.clone(),
+    )];
+    if !name.starts_with("hs") {
+        candidates.extend(cached(algorithm, &row, &good));
+    }
+    candidates.extend(rivals(algorithm, &row, &good));
+    candidates.extend(primitives(algorithm, &row, &good));
+    let forged = refused(&row("forged"), algorithm, forged, Refusal::SignatureInvalid);
+    candidates.push(forged);
+    if algorithm == Algorithm::HS256 {
+        candidates.extend(unusual(&row));
+    }
+    candidates
+}
+
+fn accepted(row: &str, mut verifier: Verifier, token: String) -> Candidate {
+    let mut once = move || {
+        let verified = verifier.verify(black_box(token.as_bytes()), black_box(NOW_S));
+        verified.map(|it| it.user.map_or(0, str::len))
+    };
+    assert!(once().is_ok(), "{row}");
+    Candidate::new(row, move || {
+        let _ = black_box(once());
+    })
+}
+
+fn refused(row: &str, algorithm: Algorithm, token: String, refusal: Refusal) -> Candidate {
+    let mut verifier = verifier(algorithm);
+    // As in a gate that has seen good tokens: their header is known.
+    let good = super::token(algorithm);
+    assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok(), "{row}");
+    let mut once = move || {
+        let verdict = verifier.verify(black_box(token.as_bytes()), black_box(NOW_S));
+        verdict.map(|_| ())
+    };
+    assert_eq!(once(), Err(refusal), "{row}");
+    Candidate::new(row, move || {
+        let _ = black_box(once());
+    })
+}
+
+/// The cache with one token, which is hot, and with [`MANY`], which are not.
+fn cached(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) -> [Candidate; 2] {
+    let hot = verifier(algorithm).remembering_tokens(CACHE_BYTES);
+    let hot = accepted(&row("gatekeeper-cached"), hot, good.to_owned());
+
+    let tokens = many_tokens(algorithm);
+    let mut verifier = verifier(algorithm).remembering_tokens(CACHE_BYTES);
+    // Learn the header, so that all of them are kept.
+    assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok());
+    for token in &tokens {
+        assert!(verifier.verify(token.as_bytes(), NOW_S).is_ok());
+    }
+    let before = verifier.cache_tally();
+    for token in &tokens {
+        assert!(verifier.verify(token.as_bytes(), NOW_S).is_ok());
+    }
+    let hits = verifier.cache_tally().hits - before.hits;
+    assert!(hits as usize > MANY * 98 / 100, "{hits} of {MANY} are kept");
+    let many = Candidate {
+        name: row("gatekeeper-cached-100k"),
+        run: Box::new(scattered(verifier, tokens)),
+    };
+    [hot, many]
+}
+
+/// Verifies tokens that lie far apart in the cache. Each comes in a buffer that was just written, as a request does:
+/// [`BATCH`] of them at a time, which the processor's first cache holds.
+fn scattered(mut verifier: Verifier, tokens: Vec<String>) -> impl FnMut(u64) -> Duration {
+    // A stride that is prime to their number visits all of them.
+    let stride = 61_803;
+    let mut at = 0;
+    let mut batch = vec![String::with_capacity(1024); BATCH];
+    move |times| {
+        let mut took = Duration::ZERO;
+        let mut left = times as usize;
+        while left > 0 {
+            let count = left.min(BATCH);
+            for token in &mut batch[..count] {
+                at = (at + stride) % tokens.len();
+                token.clone_from(&tokens[at]);
+            }
+            let start = Instant::now();
+            for token in &batch[..count] {
+                let verified = verifier.verify(black_box(token.as_bytes()), black_box(NOW_S));
+                let _ = black_box(verified.map(|it| it.user.map_or(0, str::len)));
+            }
+            took += start.elapsed();
+            left -= count;
+        }
+        took
+    }
+}
+
+/// Tokens that are copied before they are verified.
+const BATCH: usize = 32;
+
+fn many_tokens(algorithm: Algorithm) -> Vec<String> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = MANY.div_ceil(threads);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let signer = Signer::new(algorithm);
+                    let users = worker * share..MANY.min((worker + 1) * share);
+                    let claims = |user| CLAIMS.replace("gonzalo", &format!("user{user:06}"));
+                    users
+                        .map(|user| signer.token(&claims(user)))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let parts = workers.into_iter().map(|worker| worker.join());
+        parts.flat_map(|part| part.expect("a signer")).collect()
+    })
+}
+
+fn rivals(
+    algorithm: Algorithm,
+    row: &dyn Fn(&str) -> String,
+    good: &str,
+) -> impl Iterator<Item = Candidate> {
+    let prepared = rival_key(algorithm).map(|(key, validation)| {
+        let token = good.to_owned();
+        Candidate::new(row("jsonwebtoken"), move || {
+            let decoded = jsonwebtoken::decode::<Claims>(black_box(&token), &key, &validation);
+            black_box(decoded.expect("a good token").claims.username().len());
+        })
+    });
+    let token = good.to_owned();
+    let per_call = Candidate::new(row("jsonwebtoken-key-per-call"), move || {
+        let (key, validation) = match algorithm {
+            Algorithm::HS256 => {
+                let validation = rival_validation();
+                (DecodingKey::from_secret(black_box(SECRET)), validation)
+            }
+            algorithm => rival_key(algorithm).expect("it has the algorithm"),
+        };
+        let decoded = jsonwebtoken::decode::<Claims>(black_box(&token), &key, &validation);
+        black_box(decoded.expect("a good token").claims.username().len());
+    });
+    prepared.into_iter().chain([per_call])
+}
+
+fn rival_validation() -> jsonwebtoken::Validation {
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.leeway = 0;
+    validation.validate_nbf = true;
+    validation.required_spec_claims.clear();
+    validation
+}
+
+/// The same bytes and the prepared key, without a token around them.
+fn primitives(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) -> Vec<Candidate> {
+    let primitives = Primitive::all(algorithm);
+    // Where the fastest library is aws-lc-rs itself, both rows are its.
+    let mut rows = vec!["primitive", "aws-lc"];
+    if primitives.len() == 1 {
+        rows.pop();
+    }
+    let timed = rows.into_iter().zip(primitives);
+    timed
+        .map(|(what, primitive)| {
+            let (signed, signature) = sign::parts(good);
+            let signed = signed.to_vec();
+            Candidate::new(row(what), move || {
+                assert!(primitive.verify(black_box(&signed), black_box(&signature)));
+            })
+        })
+        .collect()
+}
+
+/// What HS256 costs when the token is not the usual one.
+fn unusual(row: &dyn Fn(&str) -> String) -> Vec<Candidate> {
+    let algorithm = Algorithm::HS256;
+    let signer = Signer::new(algorithm);
+    let expired = signer.token(r#"{"user":{"username":"gonzalo"},"exp":1699999999}"#);
+    let unsigned = {
+        let none = signer.token_with(r#"{"typ":"JWT","alg":"none"}"#, CLAIMS);
+        let (signed, _) = none.rsplit_once('.').expect("a token");
+        format!("{signed}.")
+    };
+    let garbage: String = "gatecrash".chars().cycle().take(8 * 1024).collect();
+    let unknown_kid = r#"{"typ":"JWT","alg":"HS256","kid":"2024-01"}"#;
+    let mut candidates = vec![
+        refused(&row("expired"), algorithm, expired, Refusal::Expired),
+        refused(
+            &row("alg-none"),
+            algorithm,
+            unsigned,
+            Refusal::NoneAlgorithm,
+        ),
+        refused(&row("garbage-8k"), algorithm, garbage, Refusal::Malformed),
+        refused(
+            &row("unknown-kid"),
+            algorithm,
+            signer.token_with(unknown_kid, CLAIMS),
+            Refusal::UnknownKey,
+        ),
+    ];
+    for (what, bytes) in [("claims-1k", 1024), ("claims-5k", 5 * 1024)] {
+        let token = signer.token(&claims_of(bytes));
+        candidates.push(accepted(&row(what), verifier(algorithm), token));
+    }
+    candidates
+}
+
+/// Claims as identity providers fill them: roles upon roles.
+fn claims_of(bytes: usize) -> String {
+    let mut claims =
+        r#"{"user":{"username":"gonzalo"},"iat":1699999999,"roles":["first""#.to_owned();
+    let mut role = 0;
+    while claims.len() < bytes - 2 {
+        claims.push_str(&format!(r#","role-{role:04}""#));
+        role += 1;
+    }
+    claims + "]}"
+}

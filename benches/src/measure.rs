@@ -1,0 +1,103 @@
+//! Candidates held against each other in one process: interleaved, each by the minimum of many short slices.
+//!
+//! A shared machine has slow moments and a slow mode. A slice is short enough to fall between them, the minimum of
+//! many is what the code costs when nothing else runs, and what is left of the machine's mood is the same for all
+//! candidates of a round.
+
+use std::time::{Duration, Instant};
+
+/// What is timed.
+pub struct Candidate {
+    /// Its name in the result, such as `verify/hs256/gatekeeper`.
+    pub name: String,
+    /// Does it so many times, one after the other, and says how long that took.
+    pub run: Box<dyn FnMut(u64) -> Duration>,
+}
+
+/// What a candidate costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// The candidate's name.
+    pub name: String,
+    /// The minimum over all slices of the mean time of one operation.
+    pub ns: f64,
+}
+
+impl Candidate {
+    /// A candidate by its name and what it does once.
+    pub fn new(name: impl Into<String>, mut once: impl FnMut() + 'static) -> Self {
+        Self {
+            name: name.into(),
+            run: Box::new(move |times| {
+                let start = Instant::now();
+                (0..times).for_each(|_| once());
+                start.elapsed()
+            }),
+        }
+    }
+}
+
+/// A part of each slice goes by untimed, for the others have driven this one out of the processor's caches.
+const WARM_UP_SHARE: u64 = 4;
+
+/// Times all `candidates` in turn, `rounds` times; each slice takes about `slice`, or one operation.
+pub fn interleaved(candidates: &mut [Candidate], rounds: u32, slice: Duration) -> Vec<Cost> {
+    let times: Vec<u64> = candidates
+        .iter_mut()
+        .map(|candidate| times_within(candidate, slice))
+        .collect();
+    let mut least_ns = vec![f64::INFINITY; candidates.len()];
+    for _ in 0..rounds {
+        for ((candidate, times), least_ns) in candidates.iter_mut().zip(&times).zip(&mut least_ns) {
+            (candidate.run)((times / WARM_UP_SHARE).max(1));
+            *least_ns = least_ns.min(slice_ns(candidate, *times) / *times as f64);
+        }
+    }
+    let named = candidates.iter().zip(least_ns);
+    named
+        .map(|(candidate, ns)| Cost {
+            name: candidate.name.clone(),
+            ns,
+        })
+        .collect()
+}
+
+/// How often a candidate can be run within `slice`, at least once. Doubling warms it up as well.
+fn times_within(candidate: &mut Candidate, slice: Duration) -> u64 {
+    let mut times = 1;
+    while slice_ns(candidate, times) < slice.as_nanos() as f64 / 2.0 {
+        times *= 2;
+    }
+    times
+}
+
+fn slice_ns(candidate: &mut Candidate, times: u64) -> f64 {
+    (candidate.run)(times).as_nanos() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn candidates_take_turns_and_keep_their_order() {
+        let runs = Rc::new(Cell::new(0));
+        let counting = |name: &str| {
+            let runs = Rc::clone(&runs);
+            Candidate::new(name, move || runs.set(runs.get() + 1))
+        };
+        let mut candidates = [counting("a"), counting("b")];
+        let costs = interleaved(&mut candidates, 3, Duration::from_micros(20));
+        let names: Vec<_> = costs.iter().map(|cost| cost.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert!(
+            costs
+                .iter()
+                .all(|cost| cost.ns > 0.0 && cost.ns.is_finite())
+        );
+        assert!(runs.get() > 6, "each at least once per round");
+    }
+}

@@ -1,0 +1,180 @@
+//! Who verifies: the gate, jsonwebtoken, and the bare primitives that neither can do without.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::hmac as aws_hmac;
+use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
+use base64_simd::STANDARD;
+use ed25519_dalek::{Verifier as _, VerifyingKey};
+use gatekeeper::keys::{Algorithm, Ring, Store, load};
+use gatekeeper::verify::{Policy, Verifier};
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::{DecodingKey, Validation};
+use sha2::{Sha256, Sha384, Sha512};
+
+use super::SECRET;
+
+const RSA: &str = include_str!("../../server/tests/keys/rsa2048.public.pem");
+const P256: &str = include_str!("../../server/tests/keys/p256.public.pem");
+const P384: &str = include_str!("../../server/tests/keys/p384.public.pem");
+const P521: &str = include_str!("../../server/tests/keys/p521.public.pem");
+const ED25519: &str = include_str!("../../server/tests/keys/ed25519.public.pem");
+const JWKS: &str = include_str!("../../server/tests/keys/jwks.json");
+
+/// A verifier with the key for `algorithm` alone and the default policy.
+///
+/// # Panics
+/// When a fixture is broken.
+pub fn verifier(algorithm: Algorithm) -> Verifier {
+    let ring = Ring::new(vec![public_key(algorithm)]).expect("one key has no twin");
+    let store: Store = Arc::new(ArcSwap::from_pointee(ring));
+    Verifier::new(store, Arc::new(Policy::default()))
+}
+
+/// What `jsonwebtoken::decode` needs for the same token: the key, prepared as far as it lets, and the same
+/// rules where it has them. None where it lacks the algorithm.
+///
+/// # Panics
+/// When a fixture is broken.
+pub fn rival_key(algorithm: Algorithm) -> Option<(DecodingKey, Validation)> {
+    // It has no P-521.
+    let rival = algorithm.as_str().parse().ok()?;
+    let key = match algorithm {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+            Ok(DecodingKey::from_secret(SECRET))
+        }
+        Algorithm::ES256 => DecodingKey::from_ec_pem(P256.as_bytes()),
+        Algorithm::ES384 => DecodingKey::from_ec_pem(P384.as_bytes()),
+        Algorithm::EdDSA => DecodingKey::from_ed_pem(ED25519.as_bytes()),
+        _ => DecodingKey::from_rsa_pem(RSA.as_bytes()),
+    };
+    let mut validation = Validation::new(rival);
+    validation.leeway = 0;
+    validation.validate_nbf = true;
+    validation.required_spec_claims.clear();
+    Some((key.expect("a public key"), validation))
+}
+
+/// A prepared key as a library has it, without a token around it.
+pub enum Primitive {
+    /// RustCrypto, a state per digest.
+    Sha256(Hmac<Sha256>),
+    /// The same.
+    Sha384(Hmac<Sha384>),
+    /// The same.
+    Sha512(Hmac<Sha512>),
+    /// aws-lc-rs.
+    AwsSecret(Box<aws_hmac::Key>),
+    /// aws-lc-rs.
+    AwsPublic(ParsedPublicKey),
+    /// ed25519-dalek.
+    Dalek(Box<VerifyingKey>),
+}
+
+impl Primitive {
+    /// The fastest library's key for `algorithm`, then aws-lc-rs's where that is another.
+    ///
+    /// # Panics
+    /// When a fixture is broken.
+    pub fn all(algorithm: Algorithm) -> Vec<Self> {
+        let aws_secret = |digest| Self::AwsSecret(Box::new(aws_hmac::Key::new(digest, SECRET)));
+        let aws = |algorithm: &'static dyn VerificationAlgorithm, pem| {
+            let key = ParsedPublicKey::new(algorithm, der(pem));
+            Self::AwsPublic(key.expect("a public key"))
+        };
+        let any_length = "HMAC takes keys of any length";
+        match algorithm {
+            Algorithm::HS256 => vec![
+                Self::Sha256(Hmac::new_from_slice(SECRET).expect(any_length)),
+                aws_secret(aws_hmac::HMAC_SHA256),
+            ],
+            Algorithm::HS384 => vec![
+                Self::Sha384(Hmac::new_from_slice(SECRET).expect(any_length)),
+                aws_secret(aws_hmac::HMAC_SHA384),
+            ],
+            Algorithm::HS512 => vec![
+                Self::Sha512(Hmac::new_from_slice(SECRET).expect(any_length)),
+                aws_secret(aws_hmac::HMAC_SHA512),
+            ],
+            Algorithm::RS256 => vec![aws(&signature::RSA_PKCS1_2048_8192_SHA256, RSA)],
+            Algorithm::RS384 => vec![aws(&signature::RSA_PKCS1_2048_8192_SHA384, RSA)],
+            Algorithm::RS512 => vec![aws(&signature::RSA_PKCS1_2048_8192_SHA512, RSA)],
+            Algorithm::PS256 => vec![aws(&signature::RSA_PSS_2048_8192_SHA256, RSA)],
+            Algorithm::PS384 => vec![aws(&signature::RSA_PSS_2048_8192_SHA384, RSA)],
+            Algorithm::PS512 => vec![aws(&signature::RSA_PSS_2048_8192_SHA512, RSA)],
+            Algorithm::ES256 => vec![aws(&signature::ECDSA_P256_SHA256_FIXED, P256)],
+            Algorithm::ES384 => vec![aws(&signature::ECDSA_P384_SHA384_FIXED, P384)],
+            Algorithm::ES512 => vec![aws(&signature::ECDSA_P521_SHA512_FIXED, P521)],
+            Algorithm::EdDSA => {
+                let der = der(ED25519);
+                let point = der.last_chunk().expect("32 bytes");
+                let key = VerifyingKey::from_bytes(point).expect("a public key");
+                vec![
+                    Self::Dalek(Box::new(key)),
+                    aws(&signature::ED25519, ED25519),
+                ]
+            }
+        }
+    }
+
+    /// Is `signature` good for `message`?
+    #[inline]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Sha256(mac) => mac
+                .clone()
+                .chain_update(message)
+                .verify_slice(signature)
+                .is_ok(),
+            Self::Sha384(mac) => mac
+                .clone()
+                .chain_update(message)
+                .verify_slice(signature)
+                .is_ok(),
+            Self::Sha512(mac) => mac
+                .clone()
+                .chain_update(message)
+                .verify_slice(signature)
+                .is_ok(),
+            Self::AwsSecret(key) => aws_hmac::verify(key, message, signature).is_ok(),
+            Self::AwsPublic(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Dalek(key) => ed25519_dalek::Signature::from_slice(signature)
+                .and_then(|signature| key.verify(message, &signature))
+                .is_ok(),
+        }
+    }
+}
+
+/// The gate's key for `algorithm`. An RSA key may serve six algorithms, so it is loaded as a JSON Web Key,
+/// which can say which one.
+fn public_key(algorithm: Algorithm) -> gatekeeper::keys::Key {
+    let kid = match algorithm {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+            return load::secret(SECRET, algorithm).expect("a secret");
+        }
+        Algorithm::ES256 => "p256",
+        Algorithm::ES384 => "p384",
+        Algorithm::ES512 => "p521",
+        Algorithm::EdDSA => "ed25519",
+        _ => "rsa2048",
+    };
+    let set: serde_json::Value = serde_json::from_str(JWKS).expect("JSON");
+    let mut jwk = set["keys"]
+        .as_array()
+        .and_then(|keys| keys.iter().find(|jwk| jwk["kid"] == kid))
+        .expect("a key for each kind")
+        .clone();
+    jwk["alg"] = algorithm.as_str().into();
+    if let Some(members) = jwk.as_object_mut() {
+        // The tokens have no kid, as those of the frontend.
+        members.remove("kid");
+    }
+    let mut keys = load::text(&jwk.to_string()).expect("a public key");
+    keys.remove(0)
+}
+
+fn der(pem: &str) -> Vec<u8> {
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    STANDARD.decode_to_vec(body).expect("a PEM block")
+}
