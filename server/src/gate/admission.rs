@@ -40,6 +40,11 @@ pub enum Place {
     Dropped,
 }
 
+/// As many connections as allowed are open from a client's address.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many connections as allowed are open from the client's address")]
+pub struct AddressFull;
+
 impl Admission {
     /// A gate with `connections_max` places, none of them taken, and `per_address_max` for one address if there is a
     /// limit. Without one no address is looked at.
@@ -70,7 +75,7 @@ impl Admission {
     /// Takes a place of `address`, a client's, if there is a limit and one is left. The answer is to be given back by
     /// [`Admission::leave_address`]; `Err`: none is left. Addresses of IPv6 count by their first 64 bits, which are one
     /// client's (RFC 6177).
-    pub fn enter_address(&self, address: IpAddr) -> Result<Option<IpAddr>, ()> {
+    pub fn enter_address(&self, address: IpAddr) -> Result<Option<IpAddr>, AddressFull> {
         let Some(addresses) = &self.addresses else {
             return Ok(None);
         };
@@ -84,7 +89,7 @@ impl Admission {
             .unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= addresses.each_max {
-            return Err(());
+            return Err(AddressFull);
         }
         *count += 1;
         Ok(Some(address))

@@ -14,7 +14,7 @@ use std::{
 use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
 
 use super::{
-    admission::{Admission, Place},
+    admission::{AddressFull, Admission, Place},
     answers,
     connection::{Socket, answer},
     half_open::HalfOpen,
@@ -74,7 +74,7 @@ impl Service for GateService {
         if place == Place::Admitted {
             match self.admission.enter_address(peer.ip()) {
                 Ok(address) => self.addresses.extend(address.map(|it| (connection, it))),
-                Err(()) => place = self.admission.turn_away(),
+                Err(AddressFull) => place = self.admission.turn_away(),
             }
         }
         if place == Place::Admitted {

@@ -1,7 +1,9 @@
 //! Sessions that poll, played without sockets.
 
 use super::super::{
+    End, Host,
     app::App,
+    engineio::Opening,
     testing::{host, token},
 };
 use super::*;
