@@ -48,7 +48,13 @@ fn arrows_between_crates_are_the_ones_drawn() {
 
 #[test]
 fn the_protocol_knows_no_runtime_and_no_clock() {
-    let forbidden = ["tokio::", "std::time", "Instant::now", "SystemTime", "std::net"];
+    let forbidden = [
+        "tokio::",
+        "std::time",
+        "Instant::now",
+        "SystemTime",
+        "std::net",
+    ];
     for file in sources(&root().join("wire/src")) {
         let text = fs::read_to_string(&file).unwrap();
         for word in forbidden {

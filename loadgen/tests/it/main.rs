@@ -1,6 +1,5 @@
 //! Everything of `gatecrash` that needs real sockets, in one binary.
 
-mod house;
 mod allocation;
 mod engine;
 mod engine_driver;
@@ -11,6 +10,7 @@ mod engine_sockets;
 mod engine_tls;
 mod engine_tokens;
 mod errors;
+mod house;
 mod peers;
 mod run;
 mod scenarios;
