@@ -12,7 +12,12 @@ pub struct Candidate {
     pub name: String,
     /// Does it so many times, one after the other, and says how long that took.
     pub run: Box<dyn FnMut(u64) -> Duration>,
+    /// How often it is done before each slice, untimed: the others have driven it out of the processor's caches.
+    pub warm_up: u64,
 }
+
+/// Enough for what fits those caches.
+pub const WARM_UP: u64 = 20;
 
 /// What a candidate costs.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +38,10 @@ impl Candidate {
                 (0..times).for_each(|_| once());
                 start.elapsed()
             }),
+            warm_up: WARM_UP,
         }
     }
 }
-
-/// A part of each slice goes by untimed, for the others have driven this one out of the processor's caches.
-const WARM_UP_SHARE: u64 = 4;
 
 /// Times all `candidates` in turn, `rounds` times; each slice takes about `slice`, or one operation.
 pub fn interleaved(candidates: &mut [Candidate], rounds: u32, slice: Duration) -> Vec<Cost> {
@@ -49,7 +52,7 @@ pub fn interleaved(candidates: &mut [Candidate], rounds: u32, slice: Duration) -
     let mut least_ns = vec![f64::INFINITY; candidates.len()];
     for _ in 0..rounds {
         for ((candidate, times), least_ns) in candidates.iter_mut().zip(&times).zip(&mut least_ns) {
-            (candidate.run)((times / WARM_UP_SHARE).max(1));
+            (candidate.run)(candidate.warm_up);
             *least_ns = least_ns.min(slice_ns(candidate, *times) / *times as f64);
         }
     }

@@ -2,8 +2,6 @@
 
 mod scan;
 
-use std::ops::Range;
-
 use super::Refusal;
 use super::json::{JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds};
 use super::policy::{ClaimPath, Policy};
@@ -123,16 +121,12 @@ impl Claims<'_> {
         Ok(())
     }
 
-    /// The instants at which [`check`](Self::check) finds nothing wrong with the times; the end is open where there
-    /// is no `exp`.
-    pub(super) fn good(&self, policy: &Policy) -> Range<u64> {
+    /// The first second at which [`check`](Self::check) finds no time in the future.
+    pub(super) fn good_from_s(&self, policy: &Policy) -> u64 {
         let not_before_s = self.not_before_s.unwrap_or(0);
         let issued_at_s = self.issued_at_s.unwrap_or(0);
         let from_s = not_before_s.max(issued_at_s.saturating_sub(ISSUED_AHEAD_S_MAX));
-        let until_s = self
-            .expires_at_s
-            .map_or(u64::MAX, |exp_s| exp_s.saturating_add(policy.leeway_s));
-        from_s.saturating_sub(policy.leeway_s)..until_s
+        from_s.saturating_sub(policy.leeway_s)
     }
 
     /// ```text

@@ -67,7 +67,7 @@ use header_cache::{HeaderCache, Known};
 use json::{Seen, Text};
 use policy::ClaimPath;
 use token::{Buffer, Segments};
-use token_cache::{Entry, Hit, TokenCache};
+use token_cache::{Entry, Hit, TokenCache, User, Whole};
 
 pub use claims::{ISSUED_AHEAD_S_MAX, TIME_S_END};
 pub use policy::{Policy, TOKEN_BYTES_MAX};
@@ -161,7 +161,7 @@ impl Verifier {
             .and_then(|place| self.headers.at(place))
             .map(Known::shape);
         let segments = token::cut(token, shape, self.policy.token_bytes_max)?;
-        self.judge(token, &segments, known, now_s)
+        self.judge(&segments, known, now_s)
             .map_err(|refusal| segments.blame(refusal))
     }
 
@@ -199,7 +199,6 @@ impl Verifier {
     #[inline(always)]
     fn judge(
         &mut self,
-        token: &[u8],
         segments: &Segments<'_>,
         known: Option<usize>,
         now_s: u64,
@@ -213,19 +212,30 @@ impl Verifier {
             scratch,
         } = self;
         let known = known.and_then(|place| headers.at(place));
-        let found = match (tokens.as_mut(), known) {
-            (Some(tokens), Some(known)) if known.key.is_public() => {
-                tokens.find(token, headers.generation(), now_s)
+        let place = match (&tokens, known) {
+            (Some(tokens), known) if known.is_none_or(|known| known.key.is_public()) => {
+                tokens.locate(segments.signature)
+            }
+            _ => None,
+        };
+        // Both are decoded before the signature is checked, which takes long and waits for neither.
+        let signature = scratch.signature.decode(segments.signature)?;
+        let json = scratch.claims.decode(segments.claims)?;
+        let whole = Whole {
+            header: segments.header,
+            claims: json,
+            signature,
+        };
+        let found = match (tokens.as_mut(), &place, known) {
+            (Some(tokens), Some(place), Some(_)) => {
+                tokens.find(place, whole, headers.generation(), policy.leeway_s, now_s)
             }
             _ => None,
         };
         if let Some(found) = found {
-            return found.map(|hit| remembered(tokens.as_ref(), &hit));
+            return found.and_then(|hit| remembered(tokens.as_ref(), &hit, json));
         }
 
-        // Both are decoded before the signature is checked, which takes long and waits for neither.
-        let signature = scratch.signature.decode(segments.signature)?;
-        let json = scratch.claims.decode(segments.claims)?;
         let is_public = match known {
             Some(known) if known.key.verify(segments.signed, signature) => known.key.is_public(),
             Some(known) if known.only => return Err(Refusal::SignatureInvalid),
@@ -245,13 +255,13 @@ impl Verifier {
             expires_at_s: claims.expires_at_s,
             claims: json,
         };
-        if let Some(tokens) = tokens.as_mut().filter(|_| is_public) {
+        if let (Some(tokens), Some(place), true) = (tokens, &place, is_public) {
             let entry = Entry {
                 generation: headers.generation(),
-                good: claims.good(policy),
+                good_from_s: claims.good_from_s(policy),
                 verified,
             };
-            tokens.insert(token, &entry);
+            tokens.insert(place, whole, &entry);
         }
         Ok(verified)
     }
@@ -274,15 +284,22 @@ impl Scratch {
 }
 
 /// A token that was judged before, and is good still.
-fn remembered<'v>(tokens: Option<&'v TokenCache>, hit: &Hit) -> Verified<'v> {
-    let bytes = |place| tokens.map_or(&[][..], |tokens| tokens.bytes(place));
-    // It was text when it was written, and is again.
-    let text = |place| str::from_utf8(bytes(place)).unwrap_or_default();
-    Verified {
-        user: hit.user.as_ref().map(text),
+fn remembered<'v>(
+    tokens: Option<&'v TokenCache>,
+    hit: &Hit,
+    claims: &'v [u8],
+) -> Result<Verified<'v>, Refusal> {
+    // They were text before.
+    let claims = str::from_utf8(claims).map_err(|_| Refusal::ClaimsMalformed)?;
+    let user = hit.user.as_ref().and_then(|user| match user {
+        User::Within(place) => claims.get(place.clone()),
+        User::Apart(place) => tokens.map(|tokens| tokens.text(place)),
+    });
+    Ok(Verified {
+        user,
         expires_at_s: hit.expires_at_s,
-        claims: text(&hit.claims),
-    }
+        claims,
+    })
 }
 
 /// Checks the signature by what the header says, which is remembered if a key answers for it; was that a public key?

@@ -49,7 +49,7 @@ impl Word {
         let mut i = name.len();
         while i > 0 {
             i -= 1;
-            word = word << 8 | name[i] as u64;
+            word = (word << 8) | name[i] as u64;
         }
         Self(word)
     }
@@ -59,7 +59,7 @@ impl Word {
     pub(super) fn until_quote(nine: &[u8; 9]) -> Option<(usize, Self)> {
         let [eight @ .., last] = nine;
         let eight = u64::from_le_bytes(*eight);
-        let found = zeros(eight ^ ONES * b'"' as u64);
+        let found = zeros(eight ^ (ONES * b'"' as u64));
         if found == 0 {
             return (*last == b'"').then_some((8, Self(eight)));
         }
@@ -82,14 +82,14 @@ impl Word {
         let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
         let mixed = (first ^ last.rotate_left(29)).wrapping_add(name.len() as u64);
         // Above every name of ASCII that stands for itself.
-        Self(mixed | 1 << 63)
+        Self(mixed | (1 << 63))
     }
 }
 
 /// The highest bit of the first byte that is 0, and maybe of bytes behind it: Mycroft's test.
 #[inline]
 pub(super) const fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & ONES << 7
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
 #[cfg(test)]

@@ -77,10 +77,10 @@ fn ordinary(json: &[u8]) -> bool {
     let mut special = 0;
     for bytes in groups.iter().chain(last) {
         let word = u64::from_le_bytes(*bytes);
-        special |= zeros(word ^ ONES * b'\\' as u64) | word.wrapping_sub(ONES * 0x20) & !word;
+        special |= zeros(word ^ (ONES * b'\\' as u64)) | (word.wrapping_sub(ONES * 0x20) & !word);
     }
     // Shorter claims say next to nothing.
-    last.is_some() && special & ONES << 7 == 0
+    last.is_some() && special & (ONES << 7) == 0
 }
 
 /// Reads the value of a member that is no time.
@@ -325,7 +325,7 @@ fn end_of_value(text: &str, at: usize, depth: u32) -> Option<usize> {
 fn quote(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let found = zeros(u64::from_le_bytes(*chunk) ^ ONES * b'"' as u64);
+        let found = zeros(u64::from_le_bytes(*chunk) ^ (ONES * b'"' as u64));
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
@@ -340,9 +340,9 @@ fn quote(text: &[u8]) -> Option<usize> {
 /// The number that eight digits write, added up pairwise: two, then four, then eight.
 #[inline(always)]
 fn eight_digits(bytes: &[u8; 8]) -> Option<u64> {
-    let digits = u64::from_le_bytes(*bytes) ^ ONES * b'0' as u64;
+    let digits = u64::from_le_bytes(*bytes) ^ (ONES * b'0' as u64);
     // A digit is 0 to 9: no high half, and none with 6 more.
-    if (digits | digits.wrapping_add(ONES * 6)) & ONES * 0xf0 != 0 {
+    if (digits | digits.wrapping_add(ONES * 6)) & (ONES * 0xf0) != 0 {
         return None;
     }
     let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
@@ -362,7 +362,7 @@ impl Names {
     #[inline]
     fn insert(&mut self, word: Word) -> Option<()> {
         let seen = self.words.get(..self.len)?;
-        if seen.iter().any(|seen| *seen == word) {
+        if seen.contains(&word) {
             return None;
         }
         *self.words.get_mut(self.len)? = word;

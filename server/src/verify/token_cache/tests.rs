@@ -1,6 +1,6 @@
-//! The cache held against a map that forgets nothing.
+//! The cache held against a set that forgets nothing.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use proptest::prelude::*;
 
@@ -16,28 +16,44 @@ fn verified() -> Verified<'static> {
     }
 }
 
-fn entry(generation: u64, good: Range<u64>) -> Entry<'static> {
+fn entry(generation: u64) -> Entry<'static> {
     Entry {
         generation,
-        good,
+        good_from_s: 100,
         verified: verified(),
     }
 }
 
 /// A token that is told from others by its signature, as tokens are.
-fn token(number: usize) -> Vec<u8> {
-    format!("header.claims.{number:040}").into_bytes()
+fn signature(number: usize) -> Vec<u8> {
+    format!("{number:064}").into_bytes()
 }
 
-/// What a hit says, or why the token is refused.
-fn found(cache: &mut TokenCache, token: &[u8], generation: u64, now_s: u64) -> Option<String> {
-    let verdict = cache.find(token, generation, now_s)?;
+fn whole<'t>(header: &'t str, signature: &'t [u8]) -> Whole<'t> {
+    Whole {
+        header: header.as_bytes(),
+        claims: CLAIMS.as_bytes(),
+        signature,
+    }
+}
+
+fn insert(cache: &mut TokenCache, token: Whole<'_>, entry: &Entry<'_>) {
+    let place = cache.locate(token.signature).unwrap();
+    cache.insert(&place, token, entry);
+}
+
+/// What a hit says, or why the token is refused, with a leeway of ten seconds.
+fn found(cache: &mut TokenCache, token: Whole<'_>, generation: u64, now_s: u64) -> Option<String> {
+    let place = cache.locate(token.signature)?;
+    let verdict = cache.find(&place, token, generation, 10, now_s)?;
     Some(match verdict {
         Err(refusal) => refusal.to_string(),
         Ok(hit) => {
-            let text = |place| str::from_utf8(cache.bytes(place)).unwrap();
-            let user = hit.user.as_ref().map(text);
-            format!("{} {user:?} {:?}", text(&hit.claims), hit.expires_at_s)
+            let user = hit.user.map(|user| match user {
+                User::Within(place) => CLAIMS[place].to_owned(),
+                User::Apart(place) => cache.text(&place).to_owned(),
+            });
+            format!("{user:?} {:?}", hit.expires_at_s)
         }
     })
 }
@@ -45,49 +61,42 @@ fn found(cache: &mut TokenCache, token: &[u8], generation: u64, now_s: u64) -> O
 #[test]
 fn a_token_counts_whole_under_its_ring_and_while_it_is_good() {
     let mut cache = TokenCache::new(BYTES_MIN).unwrap();
-    cache.insert(&token(1), &entry(7, 100..210));
-    let mut other = token(1);
-    other[0] ^= 1;
-    let good = format!("{CLAIMS} Some(\"ann\") Some(200)");
+    let (one, two) = (signature(1), signature(2));
+    let token = whole("header", &one);
+    insert(&mut cache, token, &entry(7));
+    let other_claims = Whole {
+        claims: br#"{"sub":"bob"}"#,
+        ..token
+    };
+    let shifted = Whole {
+        header: &[token.header, b"{"].concat(),
+        claims: &token.claims[1..],
+        ..token
+    };
+    let good = "Some(\"ann\") Some(200)";
     for (token, generation, now_s, expected, why) in [
+        (token, 7, 100, Some(good), "from the first second"),
+        (token, 7, 209, Some(good), "to the last, leeway included"),
+        (token, 7, 210, Some("expired"), "then it has expired"),
+        (token, 7, 99, None, "too early is for a full look to say"),
+        (token, 8, 150, None, "the ring changed"),
+        (whole("header", &two), 7, 150, None, "another signature"),
+        (whole("Header", &one), 7, 150, None, "another header"),
+        (other_claims, 7, 150, None, "other claims"),
+        (shifted, 7, 150, None, "the same bytes, cut elsewhere"),
         (
-            &token(1),
-            7,
-            100,
-            Some(good.as_str()),
-            "from the first second",
-        ),
-        (
-            &token(1),
-            7,
-            209,
-            Some(&good),
-            "to the last, leeway included",
-        ),
-        (&token(1), 7, 210, Some("expired"), "then it has expired"),
-        (
-            &token(1),
-            7,
-            99,
-            None,
-            "too early is for a full look to say",
-        ),
-        (&token(1), 8, 150, None, "the ring changed"),
-        (&token(2), 7, 150, None, "another token"),
-        (
-            &other,
+            whole("header", b"short"),
             7,
             150,
             None,
-            "the same signature under something else",
+            "what is no signature",
         ),
-        (&b"short".to_vec(), 7, 150, None, "what is no token"),
     ] {
         let found = found(&mut cache, token, generation, now_s);
         assert_eq!(found.as_deref(), expected, "{why}");
     }
     let tally = cache.tally();
-    assert_eq!((tally.hits, tally.misses), (3, 5));
+    assert_eq!((tally.hits, tally.misses), (3, 6));
 }
 
 #[test]
@@ -98,7 +107,12 @@ fn what_a_token_says_comes_back() {
     for (number, user, expires_at_s, expected) in [
         (1, None, None, "None None"),
         (2, Some(escaped.as_str()), None, "Some(\"ann\") None"),
-        (3, Some(""), Some(0), "Some(\"\") Some(0)"),
+        (
+            3,
+            Some(""),
+            Some(u64::MAX - 1),
+            "Some(\"\") Some(18446744073709551614)",
+        ),
     ] {
         let verified = Verified {
             user,
@@ -106,14 +120,13 @@ fn what_a_token_says_comes_back() {
             claims: CLAIMS,
         };
         let entry = Entry {
-            generation: 7,
-            good: 0..u64::MAX,
             verified,
+            ..entry(7)
         };
-        cache.insert(&token(number), &entry);
-        // At the end of time, but for a token that has none.
-        let found = found(&mut cache, &token(number), 7, u64::MAX - 1);
-        assert_eq!(found, Some(format!("{CLAIMS} {expected}")));
+        let signature = signature(number);
+        insert(&mut cache, whole("header", &signature), &entry);
+        let found = found(&mut cache, whole("header", &signature), 7, 1_000);
+        assert_eq!(found.as_deref(), Some(expected));
     }
 }
 
@@ -122,50 +135,44 @@ fn memory_has_a_bound() {
     assert!(TokenCache::new(BYTES_MIN - 1).is_none());
     for bytes_max in [BYTES_MIN, 100_000, 1 << 20] {
         let mut cache = TokenCache::new(bytes_max).unwrap();
-        let mut kept = 0;
         for number in 0..20_000 {
-            cache.insert(&token(number), &entry(7, 0..u64::MAX));
-            assert!(
-                found(&mut cache, &token(number), 7, 1).is_some(),
-                "the last one"
-            );
+            let signature = signature(number);
+            let token = whole("header", &signature);
+            insert(&mut cache, token, &entry(7));
+            assert!(found(&mut cache, token, 7, 100).is_some(), "the last one");
         }
-        for number in 0..20_000 {
-            kept += usize::from(found(&mut cache, &token(number), 7, 1).is_some());
-        }
+        let kept = (0..20_000).filter(|number| {
+            let signature = signature(*number);
+            found(&mut cache, whole("header", &signature), 7, 100).is_some()
+        });
+        let kept = kept.count();
         assert!(cache.tally().bytes <= bytes_max as u64);
-        assert!(kept > bytes_max / 300, "{kept} in {bytes_max} bytes");
+        assert!(kept > bytes_max / 200, "{kept} in {bytes_max} bytes");
         let huge = vec![b'a'; bytes_max / ENTRY_SHARE_MIN];
-        cache.insert(&huge, &entry(7, 0..u64::MAX));
-        assert!(
-            found(&mut cache, &huge, 7, 1).is_none(),
-            "too large a share"
-        );
+        insert(&mut cache, whole("header", &huge), &entry(7));
+        let found = found(&mut cache, whole("header", &huge), 7, 100);
+        assert_eq!(found, None, "too large a share");
     }
 }
 
 proptest! {
     #[test]
     fn it_never_says_what_was_not_put_in(
-        steps in prop::collection::vec(
-            (0..40_usize, 0..4_usize, 1..4_u64, 0..300_u64, any::<bool>()),
-            0..600,
-        ),
+        steps in prop::collection::vec((0..40_usize, 0..4_usize, 1..4_u64, any::<bool>()), 0..600),
     ) {
         let mut cache = TokenCache::new(BYTES_MIN).unwrap();
-        let mut all: HashMap<(Vec<u8>, u64), Range<u64>> = HashMap::new();
-        for (number, length, generation, now_s, insert) in steps {
+        let mut all = HashSet::new();
+        for (number, length, generation, keep) in steps {
             // Lengths of their own, so that entries of all sizes overwrite each other.
-            let token = [vec![b'x'; length * 700], token(number)].concat();
-            if insert {
-                let good = now_s..now_s + 100;
-                cache.insert(&token, &entry(generation, good.clone()));
-                all.insert((token, generation), good);
-            } else if let Some(found) = found(&mut cache, &token, generation, now_s) {
-                let good = all.get(&(token, generation));
-                prop_assert!(good.is_some(), "it was never put in");
-                // An older entry of the same token may be found, but for no longer than it said.
-                prop_assert!(found == "expired" || found.starts_with(CLAIMS));
+            let header = "x".repeat(length * 700);
+            let signature = signature(number);
+            let token = whole(&header, &signature);
+            if keep {
+                insert(&mut cache, token, &entry(generation));
+                all.insert((number, length, generation));
+            } else if let Some(found) = found(&mut cache, token, generation, 150) {
+                prop_assert!(all.contains(&(number, length, generation)), "it was never put in");
+                prop_assert_eq!(found, "Some(\"ann\") Some(200)");
             }
         }
     }
