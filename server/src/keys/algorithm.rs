@@ -81,6 +81,19 @@ impl Algorithm {
     }
 }
 
+impl Algorithm {
+    /// The shortest secret that RFC 7518 section 3.2 allows, in bytes: as long as the digest. None where there is no
+    /// secret.
+    pub const fn secret_bytes_min(self) -> Option<usize> {
+        match self {
+            Algorithm::HS256 => Some(32),
+            Algorithm::HS384 => Some(48),
+            Algorithm::HS512 => Some(64),
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 

@@ -12,6 +12,16 @@ pub enum KeyError {
     /// HMAC with no key is a checksum that anybody can compute.
     #[error("the secret is empty")]
     SecretEmpty,
+    /// RFC 7518 section 3.2: a key of the same size as the hash output, or larger.
+    #[error("the secret has {bytes} bytes and {algorithm} needs {bytes_min}")]
+    SecretShort {
+        /// Its length.
+        bytes: usize,
+        /// The algorithm it is pinned to.
+        algorithm: Algorithm,
+        /// The length of that algorithm's digest.
+        bytes_min: usize,
+    },
     /// The key is of one kind and the algorithm needs another.
     #[error("{material} cannot check {algorithm} signatures")]
     AlgorithmUnfit {

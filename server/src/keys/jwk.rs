@@ -23,8 +23,47 @@ pub(super) fn keys(text: &str) -> Result<Vec<Key>, KeyError> {
 }
 
 fn set(text: &str) -> Result<Vec<Key>, KeyError> {
+    let keys = of_set(text)?.into_iter();
+    some(keys.map(|jwk| jwk.key()).collect::<Result<_, _>>()?)
+}
+
+/// The keys in `text`, a set that somebody publishes: those that are public, sound and long enough. What one key lacks
+/// is no reason to go without the others (RFC 7517 section 5), and a published secret is none.
+///
+/// # Errors
+/// What is wrong with the JSON; [`KeyError::KidDuplicate`], since a name must pick one key;
+/// [`KeyError::NoKeyUsable`].
+pub(super) fn remote_keys(text: &str) -> Result<Vec<Key>, KeyError> {
+    let mut keys: Vec<Key> = Vec::new();
+    for jwk in of_set(text)? {
+        if jwk.kty == "oct" {
+            tracing::warn!(kid = jwk.kid, "a published secret is passed over");
+            continue;
+        }
+        match jwk.key() {
+            Ok(key) => keys.push(key),
+            Err(error) => tracing::warn!(kid = jwk.kid, %error, "a published key is passed over"),
+        }
+    }
+    for (i, key) in keys.iter().enumerate() {
+        let earlier = keys.iter().take(i);
+        if let Some(kid) = key.kid()
+            && earlier
+                .into_iter()
+                .any(|earlier| earlier.kid() == Some(kid))
+        {
+            return Err(KeyError::KidDuplicate {
+                kid: kid.to_owned(),
+            });
+        }
+    }
+    some(keys)
+}
+
+/// The members of a set that are meant for checking signatures.
+fn of_set(text: &str) -> Result<Vec<Jwk>, KeyError> {
     let set: Set<'_> = serde_json::from_str(text)?;
-    let mut keys = Vec::with_capacity(set.keys.len());
+    let mut jwks = Vec::with_capacity(set.keys.len());
     for member in set.keys {
         // The kind alone first: a key of an unknown kind may give any member another type.
         let kind: Kind = serde_json::from_str(member.get())?;
@@ -33,13 +72,17 @@ fn set(text: &str) -> Result<Vec<Key>, KeyError> {
         }
         let jwk: Jwk = serde_json::from_str(member.get())?;
         if jwk.obstacle().is_none() {
-            keys.push(jwk.key()?);
+            jwks.push(jwk);
         }
     }
-    if keys.is_empty() {
-        return Err(KeyError::NoKeyUsable);
+    Ok(jwks)
+}
+
+fn some(keys: Vec<Key>) -> Result<Vec<Key>, KeyError> {
+    match keys.is_empty() {
+        true => Err(KeyError::NoKeyUsable),
+        false => Ok(keys),
     }
-    Ok(keys)
 }
 
 /// The values of `kty` that this gate has an algorithm for.
@@ -115,7 +158,7 @@ impl Jwk {
     /// The prepared key, pinned to its `alg` or to its kind's usual one.
     fn key(&self) -> Result<Key, KeyError> {
         let key = match self.kty.as_str() {
-            "oct" => Key::secret(&self.bytes("k", &self.k)?, self.pinned(Algorithm::HS256)),
+            "oct" => self.secret(),
             "RSA" => Key::rsa(
                 &self.bytes("n", &self.n)?,
                 &self.bytes("e", &self.e)?,
@@ -129,6 +172,20 @@ impl Jwk {
             Some(kid) => key.with_kid(kid),
             None => key,
         })
+    }
+
+    /// A secret that nobody types in can be as long as it should be.
+    fn secret(&self) -> Result<Key, KeyError> {
+        let (bytes, algorithm) = (self.bytes("k", &self.k)?, self.pinned(Algorithm::HS256));
+        let key = Key::secret(&bytes, algorithm)?;
+        match algorithm.secret_bytes_min() {
+            Some(bytes_min) if bytes.len() < bytes_min => Err(KeyError::SecretShort {
+                bytes: bytes.len(),
+                algorithm,
+                bytes_min,
+            }),
+            _ => Ok(key),
+        }
     }
 
     fn elliptic(&self) -> Result<Key, KeyError> {
@@ -226,9 +283,12 @@ mod tests {
 
     #[test]
     fn an_algorithm_of_its_own_pins_the_key() {
+        let secret = URL_SAFE_NO_PAD.encode_to_string([7; 64]);
+        let hs256 = format!(r#"{{"kty":"oct","k":"{secret}"}}"#);
+        let hs512 = format!(r#"{{"kty":"oct","k":"{secret}","alg":"HS512"}}"#);
         for (jwk, algorithm) in [
-            (r#"{"kty":"oct","k":"c2VjcmV0","alg":"HS512"}"#, "HS512"),
-            (r#"{"kty":"oct","k":"c2VjcmV0"}"#, "HS256"),
+            (hs512.as_str(), "HS512"),
+            (&hs256, "HS256"),
             (ED25519, "EdDSA"),
         ] {
             assert_eq!(keys(jwk).unwrap()[0].algorithm().as_str(), algorithm);
@@ -263,6 +323,11 @@ mod tests {
             (r#"{"kty":"oct","k":""}"#, "secret is empty", "no bytes"),
             (r#"{"kty":"oct","k":"AA=="}"#, "base64url", "padded"),
             (
+                r#"{"kty":"oct","k":"c2VjcmV0"}"#,
+                "6 bytes",
+                "a short secret",
+            ),
+            (
                 r#"{"kty":"oct","k":"c2VjcmV0","alg":"RS256"}"#,
                 "RS256",
                 "mixed",
@@ -293,6 +358,41 @@ mod tests {
             let error = keys(jwk).unwrap_err().to_string();
             assert!(error.contains(message), "{why}: {error}");
         }
+    }
+
+    #[test]
+    fn published_keys_are_judged_one_by_one() {
+        let rsa_small = r#"{"kty":"RSA","n":"4Q","e":"AQAB","kid":"small"}"#;
+        let secret = format!(
+            r#"{{"kty":"oct","k":"{}"}}"#,
+            URL_SAFE_NO_PAD.encode_to_string([7; 64])
+        );
+        let named = ED25519.replace("}", r#","kid":"a"}"#);
+        for (members, expected, why) in [
+            (vec![ED25519], Ok(1), "a sound one"),
+            (
+                vec![ED25519, rsa_small],
+                Ok(1),
+                "beside one that is too small",
+            ),
+            (vec![ED25519, &secret], Ok(1), "beside a secret"),
+            (vec![ED25519, ED25519], Ok(2), "two without a name"),
+            (vec![&named, &named], Err("kid \"a\""), "two of one name"),
+            (vec![&secret], Err("no key"), "a secret alone"),
+            (vec![rsa_small], Err("no key"), "a small one alone"),
+            (vec![], Err("no key"), "nothing"),
+        ] {
+            let set = format!(r#"{{"keys":[{}]}}"#, members.join(","));
+            match (remote_keys(&set).map(|keys| keys.len()), expected) {
+                (Ok(found), Ok(count)) => assert_eq!(found, count, "{why}"),
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{why}: {error}");
+                }
+                (found, _) => panic!("{why}: {found:?}"),
+            }
+        }
+        assert!(remote_keys(ED25519).is_err(), "a key alone is no set");
+        assert!(remote_keys("<html>").is_err(), "nor is a page");
     }
 
     #[test]

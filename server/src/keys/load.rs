@@ -55,7 +55,8 @@ pub fn text(text: &str) -> Result<Vec<Key>, KeyError> {
     }
 }
 
-fn read(path: &Path) -> Result<String, KeyError> {
+/// The text of a file, of which there is a limited amount.
+pub(super) fn read(path: &Path) -> Result<String, KeyError> {
     let mut content = String::new();
     File::open(path)?
         .take(KEY_FILE_BYTES_MAX + 1)

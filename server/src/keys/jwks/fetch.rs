@@ -1,0 +1,286 @@
+//! One fetch of a set over HTTP: within a time and a size, and never by a detour over an unprotected network.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::CACHE_CONTROL;
+use reqwest::{Client, Url, redirect};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+
+/// The longest set that is read. Those of large providers have 5 to 20 kB.
+pub const JWKS_BYTES_MAX: usize = 256 * 1024;
+
+/// For the TCP connection and TLS.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// For all of it, to the last byte.
+const FETCH_WITHIN: Duration = Duration::from_secs(10);
+
+/// Addresses that a source may lead to from its own.
+const REDIRECTS_MAX: usize = 2;
+
+/// Where a set is published.
+///
+/// Whoever can change the set on its way can make tokens, so it is `https`, or `http` on this machine.
+#[derive(Clone, PartialEq)]
+pub struct JwksUrl(Url);
+
+/// An address from which no set is taken.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum JwksUrlError {
+    /// It cannot be read.
+    #[error("`{asked}` is no URL: {problem}")]
+    Malformed {
+        /// What was given.
+        asked: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Anybody on the way could change the keys.
+    #[error("`{0}` must begin with https:// (http:// is accepted for loopback alone)")]
+    Unprotected(String),
+}
+
+impl FromStr for JwksUrl {
+    type Err = JwksUrlError;
+
+    fn from_str(asked: &str) -> Result<Self, Self::Err> {
+        let url = Url::parse(asked).map_err(|problem| JwksUrlError::Malformed {
+            asked: asked.to_owned(),
+            problem: problem.to_string(),
+        })?;
+        match url.scheme() {
+            "https" => Ok(Self(url)),
+            "http" if is_loopback(&url) => Ok(Self(url)),
+            _ => Err(JwksUrlError::Unprotected(asked.to_owned())),
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let address = address
+        .parse()
+        .map(|address: IpAddr| address.to_canonical());
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Display for JwksUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without what may be a password.
+        write!(
+            out,
+            "{}{}",
+            self.0.origin().ascii_serialization(),
+            self.0.path()
+        )
+    }
+}
+
+impl fmt::Debug for JwksUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "JwksUrl({self})")
+    }
+}
+
+/// Why a set was not had. It is the source's fault, or the network's.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(in super::super) enum FetchError {
+    #[error("no HTTP client: {0}")]
+    NoClient(String),
+    #[error("{0}")]
+    Http(String),
+    #[error("it answered {0}")]
+    Status(u16),
+    #[error("it is longer than {JWKS_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("it is no text")]
+    NoText,
+}
+
+/// A set as it came.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub text: String,
+    /// How long it is fresh, if its Cache-Control says so (RFC 9111 section 5.2.2).
+    pub lifetime: Option<Duration>,
+}
+
+/// What fetches one source.
+pub(super) struct Fetcher {
+    client: Client,
+    url: Url,
+}
+
+impl Fetcher {
+    pub(super) fn new(url: &JwksUrl) -> Result<Self, FetchError> {
+        let JwksUrl(url) = url.clone();
+        let is_protected = url.scheme() == "https";
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls(is_protected)?)
+            .https_only(is_protected)
+            .redirect(redirect::Policy::limited(REDIRECTS_MAX))
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(FETCH_WITHIN)
+            .user_agent(concat!("gatekeeper/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| FetchError::NoClient(innermost(&error)))?;
+        Ok(Self { client, url })
+    }
+
+    pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
+        let failed = |error: reqwest::Error| FetchError::Http(innermost(&error));
+        let mut answer = self
+            .client
+            .get(self.url.clone())
+            .send()
+            .await
+            .map_err(failed)?;
+        if answer.status() != 200 {
+            return Err(FetchError::Status(answer.status().as_u16()));
+        }
+        let cache_control = answer.headers().get_all(CACHE_CONTROL).iter();
+        let lifetime = cache_control
+            .filter_map(|value| lifetime(value.to_str().ok()?))
+            .min();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if bytes.len() + chunk.len() > JWKS_BYTES_MAX {
+                return Err(FetchError::TooLong);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8(bytes).map_err(|_| FetchError::NoText)?;
+        Ok(Fetched { text, lifetime })
+    }
+}
+
+/// This machine's certificate authorities, which are read only where they are needed.
+fn tls(is_protected: bool) -> Result<ClientConfig, FetchError> {
+    let mut roots = RootCertStore::empty();
+    if is_protected {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            let problem = "this machine has no certificate authorities (ca-certificates)";
+            return Err(FetchError::NoClient(problem.to_owned()));
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| FetchError::NoClient(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// What went wrong at the bottom, without the address, which may hold a password.
+fn innermost(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", FETCH_WITHIN.as_secs());
+    }
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    match std::ptr::addr_eq(deepest, error) {
+        // Nothing below, and the error itself shows the address.
+        true => "the request failed".to_owned(),
+        false => deepest.to_string(),
+    }
+}
+
+/// How long a Cache-Control field says that an answer is fresh.
+fn lifetime(field: &str) -> Option<Duration> {
+    let directives = field.split(',').map(str::trim);
+    let lifetimes = directives.filter_map(|directive| {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-store" | "no-cache" => Some(Duration::ZERO),
+            "max-age" => {
+                let value = value.trim().trim_matches('"');
+                // More digits than a u64 holds are for ever (RFC 9111 section 1.2.2).
+                let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+                digits.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
+            }
+            _ => None,
+        }
+    });
+    lifetimes.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_protected_or_at_home() {
+        for (asked, accepted, why) in [
+            ("https://issuer.example/keys", true, "protected"),
+            ("http://127.0.0.1:1/keys", true, "at home"),
+            ("http://[::1]:1/keys", true, "at home"),
+            ("http://localhost/keys", true, "at home"),
+            (
+                "http://issuer.example/keys",
+                false,
+                "anybody could change it",
+            ),
+            (
+                "http://localhost.example/keys",
+                false,
+                "elsewhere, by its name",
+            ),
+            ("http://127.0.0.1.example/", false, "elsewhere, by its name"),
+            ("http://10.0.0.1/", false, "elsewhere"),
+            ("file:///etc/keys", false, "no such scheme"),
+            ("issuer.example", false, "no URL"),
+        ] {
+            assert_eq!(asked.parse::<JwksUrl>().is_ok(), accepted, "{why}: {asked}");
+        }
+        let url: JwksUrl = "https://user:word@a.example/k?secret=1".parse().unwrap();
+        assert_eq!(
+            format!("{url:?}"),
+            "JwksUrl(https://a.example/k)",
+            "no password"
+        );
+    }
+
+    #[test]
+    fn a_lifetime_is_what_cache_control_says() {
+        for (field, seconds, why) in [
+            ("max-age=600", Some(600), "the usual"),
+            (
+                "public, max-age=21600, must-revalidate, no-transform",
+                Some(21_600),
+                "among others",
+            ),
+            ("MAX-AGE = \"60\"", Some(60), "in another spelling"),
+            ("no-store", Some(0), "not at all"),
+            ("no-cache, max-age=600", Some(0), "the shorter counts"),
+            (
+                "max-age=99999999999999999999999",
+                Some(u64::MAX),
+                "for ever",
+            ),
+            ("max-age=-1", None, "no number"),
+            ("max-age", None, "no number"),
+            ("s-maxage=9", None, "for others"),
+            ("", None, "nothing"),
+        ] {
+            let found = lifetime(field).map(|lifetime| lifetime.as_secs());
+            assert_eq!(found, seconds, "{why}: {field}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_field_is_read(field in "(max-age|no-store|=|,|\"|[0-9]|.){0,20}") {
+            let _ = lifetime(&field);
+        }
+    }
+}
