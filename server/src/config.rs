@@ -1,29 +1,28 @@
 //! From flags to a [`Config`] that can be run: every value read, every rule between values kept.
 
 mod error;
+mod tokens;
 pub mod values;
 
 use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
     thread,
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     frontend::users::Users,
     gate::GateConfig,
-    keys::{self, Algorithm, Ring},
-    session::{Auth, Settings, app::App},
-    verify::Policy,
+    keys::Keeper,
+    session::{Auth, OnExpiry, Settings, app::App},
 };
 pub use error::ConfigError;
-use values::{CpuList, LogFormat, Role, Secret};
+pub use tokens::TokenArgs;
+use values::{CpuList, LogFormat, Role};
 
 /// The secret of the system that this one rebuilds. Shorter than RFC 7518 allows, and known to everybody.
 pub const DEMO_SECRET: &str = "my_super_secret_key";
@@ -44,6 +43,9 @@ const DESCRIPTORS_RESERVED: u64 = 1280;
 /// come at once, and places left for them under one of bad clients.
 const HALF_OPEN_PART: usize = 4;
 
+/// Room for some 150,000 tokens by RSA keys, twice as many by elliptic curves; memory that is not used is not taken.
+const TOKEN_CACHE_BYTES: usize = 64 << 20;
+
 /// Above this many places the default stops growing; a machine for more is told so by its operator.
 const CONNECTIONS_DEFAULT_MAX: u64 = 1_000_000;
 
@@ -59,25 +61,14 @@ pub struct ServeArgs {
     /// Where the frontend listens; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = FRONTEND_LISTEN)]
     frontend_listen: SocketAddr,
-    /// The HS256 secret, TEXT, env:NAME or file:PATH [default without --keys: the demo's, on loopback only]
-    #[arg(long, value_name = "SECRET")]
-    secret: Option<Secret>,
-    /// Further keys that tokens may be signed with: PEM public keys, a JWK or a JWK set (repeatable)
-    #[arg(long, value_name = "FILE")]
-    keys: Vec<PathBuf>,
-    /// The `iss` that tokens must have, and that the frontend's have
-    #[arg(long, value_name = "TEXT")]
-    issuer: Option<String>,
-    /// The `aud` that tokens must have, and that the frontend's have
-    #[arg(long, value_name = "TEXT")]
-    audience: Option<String>,
-    /// How far the issuer's clock may be off
-    #[arg(long, value_name = "D", default_value = "0s", value_parser = values::duration)]
-    leeway: Duration,
-    /// Where in the claims the user's name is, with dots into objects (repeatable, the first found counts)
-    /// [default: user.username, sub]
-    #[arg(long, value_name = "PATH")]
-    user_claim: Vec<String>,
+    #[command(flatten)]
+    tokens: TokenArgs,
+    /// Bytes of tokens that public keys verified and that need not be verified again, over all shards; 0 for none
+    #[arg(long, value_name = "BYTES", default_value_t = TOKEN_CACHE_BYTES)]
+    token_cache: usize,
+    /// What becomes of a socket when its token expires
+    #[arg(long, value_enum, default_value = "keep")]
+    on_expiry: OnExpiry,
     /// Who may log in, a line `name,hash` each [default: the demo user, on loopback only]
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -154,8 +145,8 @@ pub struct GateSetup {
     pub listen: SocketAddr,
     /// How many shards it has, at least 1.
     pub shards: usize,
-    /// The keys that tokens are verified by.
-    pub keys: keys::Store,
+    /// The keys that tokens are verified by, and where they come from.
+    pub keys: Keeper,
     /// Everything else.
     pub config: GateConfig,
 }
@@ -225,9 +216,9 @@ impl ServeArgs {
 
     /// The secret; `None` when public keys alone are used.
     fn read_secret(&self, public: Option<SocketAddr>) -> Result<Option<Vec<u8>>, ConfigError> {
-        let secret = match &self.secret {
-            Some(secret) => secret.read()?,
-            None if self.keys.is_empty() => DEMO_SECRET.into(),
+        let secret = match self.tokens.given_secret()? {
+            Some(secret) => secret,
+            None if !self.tokens.names_public_keys() => DEMO_SECRET.into(),
             None => return Ok(None),
         };
         match public {
@@ -248,13 +239,11 @@ impl ServeArgs {
             None => cpus.len(),
         };
         let millis = |millis: u32| Duration::from_millis(millis.into());
-        let ring = self.ring(secret)?;
         let connections_max = self.connections_max()?;
-        let defaults = Policy::default();
         Ok(GateSetup {
             listen: self.listen,
             shards,
-            keys: Arc::new(ArcSwap::from_pointee(ring)),
+            keys: self.tokens.keeper(secret)?,
             config: GateConfig {
                 cpus,
                 connections_max,
@@ -272,42 +261,16 @@ impl ServeArgs {
                     .transpose()?,
                 session: Settings {
                     auth: self.auth,
+                    on_expiry: self.on_expiry,
                     app: self.app,
                     message_bytes_max: self.max_message_bytes,
                     ping_interval: millis(self.ping_interval),
                     ping_timeout: millis(self.ping_timeout),
                 },
-                policy: Policy {
-                    // Less than a second of leeway is none to a clock of whole seconds.
-                    leeway_s: self.leeway.as_secs(),
-                    issuer: self.issuer.clone(),
-                    audience: self.audience.clone(),
-                    user_claim: match self.user_claim.is_empty() {
-                        true => defaults.user_claim,
-                        false => self.user_claim.clone(),
-                    },
-                    ..defaults
-                },
+                policy: self.tokens.policy(),
+                token_cache_bytes: self.token_cache,
             },
         })
-    }
-
-    fn ring(&self, secret: Option<&[u8]>) -> Result<Ring, ConfigError> {
-        let mut ring = Vec::new();
-        if let Some(secret) = secret {
-            let key = keys::load::secret(secret, Algorithm::HS256);
-            ring.push(key.map_err(ConfigError::Ring)?);
-        }
-        for path in &self.keys {
-            ring.extend(keys::load::file(path).map_err(|error| ConfigError::Keys {
-                path: path.clone(),
-                error,
-            })?);
-        }
-        for key in &ring {
-            tracing::info!(alg = %key.algorithm(), kid = key.kid(), "key loaded");
-        }
-        Ring::new(ring).map_err(ConfigError::Ring)
     }
 
     /// The places of the gate: what was asked for, or what the limit on descriptors leaves.
@@ -350,8 +313,8 @@ impl ServeArgs {
                 given => given.clone(),
             },
             socketio_client: self.socketio_client.is_some(),
-            issuer: self.issuer.clone(),
-            audience: self.audience.clone(),
+            issuer: self.tokens.issuer.clone(),
+            audience: self.tokens.audience.clone(),
         })
     }
 }

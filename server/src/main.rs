@@ -1,28 +1,47 @@
 //! `gatekeeper`: lets sockets in by JSON Web Token.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
-use clap::Parser;
-use gatekeeper::{config::ServeArgs, server::serve};
+use clap::{Parser, Subcommand};
+use gatekeeper::{
+    command::{VerifyArgs, verify},
+    config::ServeArgs,
+    server::serve,
+};
 
 /// A socket server that lets sockets in by JSON Web Token, and the web frontend that hands its tokens out.
 ///
-/// Once it is ready, one line of JSON on standard output has the bound URLs. SIGTERM and SIGINT end it in order.
-/// It leaves with 0 then, with 1 after an internal error, 2 for wrong flags, 104 for a bad configuration.
+/// Once it is ready, one line of JSON on standard output has the bound URLs. SIGTERM and SIGINT end it in order, SIGHUP
+/// makes it read its keys again. It leaves with 0 then, with 1 after an internal error, 2 for wrong flags, 104 for a bad
+/// configuration.
 #[derive(Parser)]
-#[command(name = "gatekeeper", version)]
+#[command(name = "gatekeeper", version, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     serve: ServeArgs,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    Verify(VerifyArgs),
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match serve(&cli.serve) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gatekeeper: {error}");
-            ExitCode::from(error.exit_code())
-        }
+    let (code, error) = match cli.command {
+        None => match serve(&cli.serve) {
+            Ok(()) => (0, None),
+            Err(error) => (error.exit_code(), Some(error.to_string())),
+        },
+        Some(Command::Verify(args)) => match verify(&args, io::stdin().lock(), io::stdout()) {
+            Ok(all_valid) => (u8::from(!all_valid), None),
+            Err(error) => (error.exit_code(), Some(error.to_string())),
+        },
+    };
+    if let Some(error) = error {
+        eprintln!("gatekeeper: {error}");
     }
+    ExitCode::from(code)
 }

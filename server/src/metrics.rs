@@ -16,13 +16,22 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use crate::{session::End, verify::Refusal};
+use crate::{
+    keys::KeyTally,
+    session::End,
+    verify::{CacheTally, Refusal},
+};
 
 /// A count that only grows, written by one shard and read by any.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Puts the count to `n`, which another counter of the shard's has reached. Only the shard that owns it may call it.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
     /// Adds `n`. Only the shard that owns the counter may call it, which spares the locked instruction.
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
@@ -123,6 +132,12 @@ pub struct ShardMetrics {
     pub bytes_received: Counter,
     /// Bytes written to peers.
     pub bytes_sent: Counter,
+    /// Tokens that were verified before and were found again.
+    pub token_cache_hits: Counter,
+    /// Tokens by a public key that were not.
+    pub token_cache_misses: Counter,
+    /// Bytes in use for them.
+    pub token_cache_bytes: Counter,
     /// By the place of the outcome in `Outcome::UNREFUSED`.
     handshakes: [Counter; Outcome::UNREFUSED.len()],
     /// By the place of the reason in `Refusal::ALL`.
@@ -142,6 +157,9 @@ impl Default for ShardMetrics {
             messages_sent: Counter::default(),
             bytes_received: Counter::default(),
             bytes_sent: Counter::default(),
+            token_cache_hits: Counter::default(),
+            token_cache_misses: Counter::default(),
+            token_cache_bytes: Counter::default(),
             handshakes: std::array::from_fn(|_| Counter::default()),
             refusals: std::array::from_fn(|_| Counter::default()),
             sessions_ended: std::array::from_fn(|_| Counter::default()),
@@ -167,6 +185,13 @@ impl ShardMetrics {
         self.messages_sent.add(1);
     }
 
+    /// Takes over what a verifier counted about its cache.
+    pub fn token_cache(&self, tally: CacheTally) {
+        self.token_cache_hits.set(tally.hits);
+        self.token_cache_misses.set(tally.misses);
+        self.token_cache_bytes.set(tally.bytes);
+    }
+
     /// Counts the end of one established session.
     pub fn session_ended(&self, end: End) {
         if let Some(i) = place(&End::ALL, end) {
@@ -183,6 +208,7 @@ fn place<T: Copy + PartialEq>(all: &[T], one: T) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     shards: Arc<[Arc<ShardMetrics>]>,
+    keys: Arc<KeyTally>,
 }
 
 impl Metrics {
@@ -190,7 +216,15 @@ impl Metrics {
     pub fn new(shards: usize) -> Self {
         Self {
             shards: (0..shards).map(|_| Arc::default()).collect(),
+            keys: Arc::default(),
         }
+    }
+
+    /// The same, beside those of the gate's keys.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Arc<KeyTally>) -> Self {
+        self.keys = keys;
+        self
     }
 
     /// The counters that shard `index` writes; shards are numbered from 0.
@@ -200,7 +234,7 @@ impl Metrics {
 
     /// Everything in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
-        render::text(&self.shards, process::read())
+        render::text(&self.shards, self.keys.counts(), process::read())
     }
 }
 

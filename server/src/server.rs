@@ -13,6 +13,7 @@ use crate::{
     config::{Config, ConfigError, FrontendSetup, GateSetup, ServeArgs},
     frontend::{self, FrontendConfig},
     gate::{Gate, ShardFailed, listener},
+    keys::Watch,
     metrics::Metrics,
     process::{die_with_parent, keep_to, start_log, stop_signal},
 };
@@ -105,6 +106,8 @@ fn announce(line: &str) {
 pub struct Server {
     gate: Option<Gate>,
     frontend: Option<RunningFrontend>,
+    /// Keeps the gate's keys fresh.
+    _keys: Option<Watch>,
 }
 
 struct RunningFrontend {
@@ -132,14 +135,21 @@ impl Server {
             None => None,
         };
         let frontend_addr = frontend.as_ref().map(|((_, addr), _)| *addr);
-        let gate = match config.gate {
-            Some(setup) => Some(start_gate(setup, frontend_addr)?),
-            None => None,
+        let (gate, keys) = match config.gate {
+            Some(setup) => {
+                let (gate, keys) = start_gate(setup, frontend_addr).await?;
+                (Some(gate), Some(keys))
+            }
+            None => (None, None),
         };
         let gate_addr = gate.as_ref().map(Gate::addr);
         let frontend = frontend
             .map(|((listener, addr), setup)| run_frontend(listener, addr, setup, gate_addr));
-        Ok(Self { gate, frontend })
+        Ok(Self {
+            gate,
+            frontend,
+            _keys: keys,
+        })
     }
 
     /// Where the gate is, as `http://HOST:PORT`.
@@ -229,7 +239,10 @@ fn ended(end: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), Serv
         .map_err(ServeError::Frontend)
 }
 
-fn start_gate(setup: GateSetup, frontend: Option<SocketAddr>) -> Result<Gate, ServeError> {
+async fn start_gate(
+    setup: GateSetup,
+    frontend: Option<SocketAddr>,
+) -> Result<(Gate, Watch), ServeError> {
     let mut config = setup.config;
     if config.origins.is_empty() {
         config.origins = frontend.map(origins_of).unwrap_or_default();
@@ -241,11 +254,13 @@ fn start_gate(setup: GateSetup, frontend: Option<SocketAddr>) -> Result<Gate, Se
             error,
         })?;
     let connections_max = config.connections_max;
-    let gate = Gate::start(config, &setup.keys, listeners).map_err(ServeError::Start)?;
-    let keys = setup.keys.load().len();
+    let keys = setup.keys.keys().clone();
+    let watch = setup.keys.watch().await.map_err(ServeError::Start)?;
+    let gate = Gate::start(config, &keys, listeners).map_err(ServeError::Start)?;
+    let keys = keys.store.load().len();
     let (addr, shards) = (gate.addr(), setup.shards);
     tracing::info!(%addr, shards, keys, connections_max, "gate started");
-    Ok(gate)
+    Ok((gate, watch))
 }
 
 async fn bind_frontend(

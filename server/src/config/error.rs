@@ -36,17 +36,12 @@ pub enum ConfigError {
     /// The frontend has nothing to sign with.
     #[error("the frontend signs tokens with --secret, and there is none: give one, or --role gate")]
     NothingToSignWith,
-    /// A key could not be read or not be used.
-    #[error("--keys {path}: {error}", path = path.display())]
-    Keys {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: KeyError,
-    },
-    /// The keys do not go together.
+    /// There are no keys at all.
+    #[error("there is nothing to verify tokens with: name --secret, --keys or --jwks")]
+    NothingToVerifyWith,
+    /// A key could not be read or not be used, or the keys do not go together.
     #[error("--keys: {0}")]
-    Ring(KeyError),
+    Keys(KeyError),
     /// The users could not be read.
     #[error("--users: {0}")]
     Users(#[from] UsersError),

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::verify::Policy;
 
 #[derive(Parser)]
 struct Cli {
@@ -88,8 +89,23 @@ fn flags_that_do_not_go_together_are_refused() {
         (format!("{keys} --secret {LONG}"), None, "beside a secret"),
         (
             "--keys /nonexistent".into(),
-            Some("--keys /nonexistent"),
+            Some("--keys: /nonexistent"),
             "the flag and the file are named",
+        ),
+        (
+            "--role gate --jwks https://issuer.example/keys".into(),
+            None,
+            "keys from elsewhere are keys",
+        ),
+        (
+            "--jwks https://issuer.example/keys".into(),
+            Some("signs tokens with --secret"),
+            "which sign nothing",
+        ),
+        (
+            "--role gate --jwks http://issuer.example/keys".into(),
+            Some("must begin with https://"),
+            "keys that anybody on the way could change",
         ),
         ("--users /nonexistent".into(), Some("--users"), "likewise"),
         (

@@ -44,7 +44,7 @@ use reactor::{Clock, Shard, TimeSource, Waker};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    keys,
+    keys::Keys,
     metrics::Metrics,
     session::{Host, Settings, polling::Polls},
     verify::{Policy, Verifier},
@@ -79,6 +79,8 @@ pub struct GateConfig {
     pub session: Settings,
     /// What tokens must satisfy.
     pub policy: Policy,
+    /// For tokens that public keys verified, over all shards.
+    pub token_cache_bytes: usize,
 }
 
 /// Beyond the longest message, what a socket's unused input may hold: the head of its frame, and what else one
@@ -111,14 +113,10 @@ impl Gate {
     /// watches the shards' threads.
     ///
     /// Fails when an epoll set or a thread cannot be made, or a thread not be pinned.
-    pub fn start(
-        config: GateConfig,
-        keys: &keys::Store,
-        listeners: Vec<TcpListener>,
-    ) -> io::Result<Self> {
+    pub fn start(config: GateConfig, keys: &Keys, listeners: Vec<TcpListener>) -> io::Result<Self> {
         let first = listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
         let addr = first.local_addr()?;
-        let metrics = Metrics::new(listeners.len());
+        let metrics = Metrics::new(listeners.len()).with_keys(Arc::clone(&keys.tally));
         let site = Arc::new(Site {
             origins: config.origins,
             socketio_client: config.socketio_client,
@@ -129,6 +127,7 @@ impl Gate {
         let mailboxes = Arc::new(Mailboxes::new(listeners.len()));
         // A session that polls needs no connection, but a place all the same; shards are dealt about as many each.
         let half_open_max = config.half_open_max.div_ceil(listeners.len());
+        let token_cache_bytes = config.token_cache_bytes / listeners.len();
         let polls_max = config.connections_max.div_ceil(listeners.len());
         let drain = Arc::new(Drain {
             ordered: AtomicBool::new(false),
@@ -151,7 +150,11 @@ impl Gate {
         };
         let mut shards = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
-            let verifier = Verifier::new(Arc::clone(keys), Arc::clone(&policy));
+            let mut verifier = Verifier::new(Arc::clone(&keys.store), Arc::clone(&policy))
+                .remembering_tokens(token_cache_bytes);
+            if let Some(wanted) = &keys.wanted {
+                verifier = verifier.asking_for_keys(wanted.clone());
+            }
             let shard_metrics = Arc::clone(&metrics.shards()[index]);
             let mut host = Host::new(Arc::clone(&settings), verifier, shard_metrics);
             // Flags allow fewer shards than a u16 counts.

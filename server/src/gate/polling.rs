@@ -45,8 +45,8 @@ pub(super) fn open(
 ) -> Step {
     let host = &mut *request.host;
     if host.polls.is_full() {
-        if let Opening::SocketIo(Some(Ok(user))) | Opening::Messages(user) = opening {
-            host.users.release(user);
+        if let Opening::SocketIo(Some(Ok(guest))) | Opening::Messages(guest) = opening {
+            host.users.release(guest.user);
         }
         return request.answer(Outcome::Full, answers::full);
     }

@@ -57,7 +57,7 @@ pub(super) struct Drain {
 /// What a shard remembers from event to event.
 #[derive(Debug, Default)]
 pub(super) struct ShardState {
-    /// The batch of events for which `Host::unix_s` was read.
+    /// The batch of events for which `Host::unix_ns` was read.
     batch_ns: Option<u64>,
     /// Set while draining: when patience ends.
     pub(super) drain_until_ns: Option<u64>,
@@ -185,7 +185,9 @@ impl GateService {
             self.state.batch_ns = Some(now_ns);
             // A clock before 1970 is broken: every token with a time in it is then refused.
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-            self.host.unix_s = since_1970.map_or(0, |since| since.as_secs());
+            self.host.unix_ns = since_1970.map_or(0, |since| {
+                u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+            });
         }
     }
 }

@@ -111,7 +111,8 @@ mod tests {
             fs::rename(beside, &path).unwrap();
         };
         let nothing = || {};
-        let steps: [(&dyn Fn(), bool, Result<Option<usize>, ()>, &str); 9] = [
+        type Step<'s> = (&'s dyn Fn(), bool, Result<Option<usize>, ()>, &'s str);
+        let steps: [Step<'_>; 9] = [
             (&nothing, false, Ok(None), "untouched"),
             (&nothing, true, Ok(None), "read anyway, and the same"),
             (

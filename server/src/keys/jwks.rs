@@ -28,7 +28,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn new(sources: impl IntoIterator<Item = Arc<Notify>>) -> Self {
+    pub(crate) fn new(sources: impl IntoIterator<Item = Arc<Notify>>) -> Self {
         Self {
             sources: sources.into_iter().collect(),
         }

@@ -231,10 +231,12 @@ impl Keeper {
         }
         match parts.ring() {
             Ok(ring) => {
-                tracing::info!(source, keys = ring.len(), "keys changed");
-                self.keys.tally.swapped(ring.len());
+                let count = ring.len();
                 self.keys.store.store(Arc::new(ring));
                 self.parts = parts;
+                // Counted once it is so.
+                self.keys.tally.swapped(count);
+                tracing::info!(source, keys = count, "keys changed");
                 true
             }
             Err(error) => {

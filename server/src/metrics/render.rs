@@ -3,10 +3,10 @@
 use std::{fmt::Write, sync::Arc};
 
 use super::{Counter, Outcome, ShardMetrics, process::Process};
-use crate::{session::End, verify::Refusal};
+use crate::{keys::KeyCounts, session::End, verify::Refusal};
 
-/// The sums over all `shards`, then the process.
-pub fn text(shards: &[Arc<ShardMetrics>], process: Process) -> String {
+/// The sums over all `shards`, then the keys and the process.
+pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> String {
     let mut page = Page::default();
     let sum = |of: &dyn Fn(&ShardMetrics) -> &Counter| -> u64 {
         shards.iter().map(|shard| of(shard).get()).sum()
@@ -107,6 +107,27 @@ pub fn text(shards: &[Arc<ShardMetrics>], process: Process) -> String {
         page.counter(name, help, value);
     }
 
+    page.keys(keys);
+    for (name, help, value) in [
+        (
+            "gatekeeper_token_cache_hits_total",
+            "Tokens that had been verified before.",
+            sum(&|shard| &shard.token_cache_hits),
+        ),
+        (
+            "gatekeeper_token_cache_misses_total",
+            "Tokens by public keys that had not, or no longer.",
+            sum(&|shard| &shard.token_cache_misses),
+        ),
+    ] {
+        page.counter(name, help, value);
+    }
+    page.gauge(
+        "gatekeeper_token_cache_bytes",
+        "Memory in use for tokens that were verified.",
+        sum(&|shard| &shard.token_cache_bytes) as f64,
+    );
+
     page.head(
         "process_cpu_seconds_total",
         "Processor time, user and system.",
@@ -131,6 +152,33 @@ pub fn text(shards: &[Arc<ShardMetrics>], process: Process) -> String {
 struct Page(String);
 
 impl Page {
+    fn keys(&mut self, keys: KeyCounts) {
+        self.gauge("gatekeeper_keys", "Keys in use.", keys.keys as f64);
+        self.counter(
+            "gatekeeper_key_ring_swaps_total",
+            "Changes of the keys in use.",
+            keys.swaps,
+        );
+        for (name, help, good, failed) in [
+            (
+                "gatekeeper_key_file_changes_total",
+                "Changes of key files; after a failure the old keys stay.",
+                keys.files_read,
+                keys.files_failed,
+            ),
+            (
+                "gatekeeper_jwks_fetches_total",
+                "Fetches of published key sets; after a failure the old keys stay.",
+                keys.fetches,
+                keys.fetches_failed,
+            ),
+        ] {
+            self.head(name, help, "counter");
+            self.sample(name, &[("result", "ok")], good);
+            self.sample(name, &[("result", "failed")], failed);
+        }
+    }
+
     fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.head(name, help, "counter");
         self.sample(name, &[], value);

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use wire::engineio::{Item, Packet, Version};
 
 use super::{
-    End, Host, Reply, close_code,
-    socketio::{Client, Verdict},
+    End, Guest, Host, Reply, close_code,
+    socketio::{self, Client, Verdict},
     users::UserId,
 };
 use crate::metrics::Outcome;
@@ -24,15 +24,18 @@ pub enum Opening {
     /// with its connect packet.
     SocketIo(Verdict),
     /// Engine.IO's own messages, which go back to this user.
-    Messages(UserId),
+    Messages(Guest),
 }
 
 /// What a session carries.
 #[derive(Debug)]
 enum Carried {
     SocketIo(Client),
-    /// Messages of this user, which go back.
-    Messages(UserId),
+    /// Messages of this user, which go back until then.
+    Messages {
+        user: UserId,
+        ends_ns: u64,
+    },
 }
 
 /// An Engine.IO session with what it carries.
@@ -66,9 +69,12 @@ impl Engine {
                 let client = Client::open(version, verdict, authenticate_by_ns, host, reply);
                 Carried::SocketIo(client)
             }
-            Opening::Messages(user) => {
+            Opening::Messages(guest) => {
                 host.metrics.handshake(Outcome::Established);
-                Carried::Messages(user)
+                Carried::Messages {
+                    user: guest.user,
+                    ends_ns: host.instant_ns(guest.until, reply.now_ns),
+                }
             }
         };
         let mut session = Self {
@@ -106,7 +112,7 @@ impl Engine {
             (Packet::Message(text), version) => {
                 match &mut self.carried {
                     Carried::SocketIo(client) => client.packet(text, version, host, reply),
-                    Carried::Messages(_) => {
+                    Carried::Messages { .. } => {
                         host.scratch.clear();
                         packet.encode(&mut host.scratch);
                         reply.text(&host.scratch);
@@ -140,7 +146,7 @@ impl Engine {
         self.heard(host, reply);
         match &mut self.carried {
             Carried::SocketIo(client) => client.attachment(payload, self.version, host, reply),
-            Carried::Messages(_) => {
+            Carried::Messages { .. } => {
                 reply.binary(self.version, payload, &mut host.scratch);
                 host.metrics.echoed();
             }
@@ -149,10 +155,19 @@ impl Engine {
 
     /// A heartbeat is due, or the client's time in its stage is over.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
-        if let Carried::SocketIo(client) = &self.carried
-            && let Some((end, why)) = client.overdue(reply.now_ns)
-        {
-            return reply.close(close_code::NORMAL, why, end);
+        match &self.carried {
+            Carried::SocketIo(client) => {
+                if let Some((end, why)) = client.overdue(reply.now_ns) {
+                    if end == End::Expired {
+                        socketio::disconnect(host, reply);
+                    }
+                    return reply.close(close_code::NORMAL, why, end);
+                }
+            }
+            Carried::Messages { ends_ns, .. } if reply.now_ns >= *ends_ns => {
+                return reply.close(close_code::UNAUTHORIZED, "token expired", End::Expired);
+            }
+            Carried::Messages { .. } => {}
         }
         if reply.now_ns >= self.beat_ns {
             if self.pong_due || self.version == Version::V3 {
@@ -169,7 +184,7 @@ impl Engine {
     pub fn call_when_due(&self, reply: &mut Reply<'_>) {
         let stage_ends_ns = match &self.carried {
             Carried::SocketIo(client) => client.stage_ends_ns(),
-            Carried::Messages(_) => u64::MAX,
+            Carried::Messages { ends_ns, .. } => *ends_ns,
         };
         reply.deadline_ns = Some(self.beat_ns.min(stage_ends_ns));
     }
@@ -178,7 +193,7 @@ impl Engine {
     pub fn ended(self, end: End, host: &mut Host) {
         match self.carried {
             Carried::SocketIo(client) => client.ended(end, host),
-            Carried::Messages(user) => {
+            Carried::Messages { user, .. } => {
                 host.users.release(user);
                 host.metrics.session_ended(end);
             }
@@ -229,7 +244,7 @@ mod tests {
         let mut host = host(App::Echo);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let opening = Opening::SocketIo(Some(Ok(UserId::NOBODY)));
+        let opening = Opening::SocketIo(Some(Ok(Guest::NOBODY)));
         let mut session = EngineIo::open(version, opening, 10 * S, &mut host, &mut reply);
         if version == Version::V4 {
             let mut connect = frame(OpCode::Text, b"40");

@@ -5,11 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use wire::engineio::{Open, Packet, Version};
 
-use super::{
-    Auth, Settings,
-    polling::Polls,
-    users::{UserId, Users},
-};
+use super::{Auth, Guest, OnExpiry, Settings, expiry::Until, polling::Polls, users::Users};
 use crate::{
     metrics::ShardMetrics,
     verify::{Refusal, Verifier},
@@ -27,8 +23,8 @@ pub struct Host {
     pub polls: Polls,
     /// Judges tokens that come after the upgrade too.
     verifier: Verifier,
-    /// Seconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
-    pub unix_s: u64,
+    /// Nanoseconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
+    pub unix_ns: u64,
     /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
     pub(super) random: StdRng,
     /// Engine.IO's open packet, but for its session id.
@@ -38,6 +34,8 @@ pub struct Host {
     /// The JSON of an answer under construction.
     pub(super) data: String,
 }
+
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// The random part of a session id: 20 characters of base64url, as many as Engine.IO's own.
 const SID_RANDOM_BYTES: usize = 15;
@@ -59,7 +57,7 @@ impl Host {
             metrics,
             polls: Polls::default(),
             verifier,
-            unix_s: 0,
+            unix_ns: 0,
             random: StdRng::from_rng(&mut rand::rng()),
             open,
             scratch: Vec::new(),
@@ -68,20 +66,40 @@ impl Host {
     }
 
     /// Judges a token; a good one attaches its user, to be released when the session ends.
-    pub fn admit(&mut self, token: &[u8]) -> Result<UserId, Refusal> {
+    pub fn admit(&mut self, token: &[u8]) -> Result<Guest, Refusal> {
         if !self.settings.auth.asks() {
-            return Ok(UserId::NOBODY);
+            return Ok(Guest::NOBODY);
         }
-        let verified = self.verifier.verify(token, self.unix_s)?;
-        Ok(self.users.attach(verified.user))
+        let verdict = self.verifier.verify(token, self.unix_ns / NS_PER_S);
+        let verdict =
+            verdict.map(|verified| (self.users.attach(verified.user), verified.expires_at_s));
+        self.metrics.token_cache(self.verifier.cache_tally());
+        let (user, expires_at_s) = verdict?;
+        let expires_at_s = expires_at_s.filter(|_| self.settings.on_expiry == OnExpiry::Close);
+        let leeway_s = self.verifier.leeway_s();
+        Ok(Guest {
+            user,
+            until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))),
+        })
     }
 
     /// Judges a client without a token.
-    pub fn admit_unnamed(&self) -> Result<UserId, Refusal> {
+    pub fn admit_unnamed(&self) -> Result<Guest, Refusal> {
         match self.settings.auth {
             Auth::Token => Err(Refusal::Missing),
-            Auth::None => Ok(UserId::NOBODY),
+            Auth::None => Ok(Guest::NOBODY),
         }
+    }
+
+    /// The instant `until` on the clock of `now_ns`, which shows now; [`u64::MAX`] for what has no end.
+    pub(super) fn instant_ns(&self, until: Until, now_ns: u64) -> u64 {
+        let Some(until_s) = until.unix_s() else {
+            return u64::MAX;
+        };
+        let left_ns = until_s
+            .saturating_mul(NS_PER_S)
+            .saturating_sub(self.unix_ns);
+        now_ns.saturating_add(left_ns)
     }
 
     /// Engine.IO's open packet. A session that `polls` has the id given and may change to WebSocket; one over a

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod engineio;
+pub mod expiry;
 pub mod polling;
 pub mod socketio;
 pub mod users;
@@ -18,6 +19,7 @@ pub(crate) mod testing;
 use std::time::Duration;
 
 use app::App;
+pub use expiry::{Guest, OnExpiry};
 pub use host::Host;
 pub use reply::{Outbox, Reply};
 
@@ -26,6 +28,8 @@ pub use reply::{Outbox, Reply};
 pub struct Settings {
     /// Whom the gate asks whether to let a client in.
     pub auth: Auth,
+    /// What becomes of a session when its token expires.
+    pub on_expiry: OnExpiry,
     /// The application behind the gate.
     pub app: App,
     /// The longest message a peer may send, and Engine.IO's `maxPayload`.
@@ -57,7 +61,7 @@ impl Auth {
 /// Clients close by themselves once they have read the refusal; the gate waits for no more than that.
 pub const LINGER: Duration = Duration::from_secs(1);
 
-/// RFC 6455 section 7.4.1: the close codes that the gate sends of its own accord.
+/// RFC 6455 section 7.4: the close codes that the gate sends of its own accord.
 pub mod close_code {
     /// The purpose of the connection is fulfilled.
     pub const NORMAL: u16 = 1000;
@@ -65,6 +69,8 @@ pub mod close_code {
     pub const GOING_AWAY: u16 = 1001;
     /// The peer broke the protocol.
     pub const PROTOCOL_ERROR: u16 = 1002;
+    /// The token expired. A code of the gate's own, after HTTP's 401 as is common.
+    pub const UNAUTHORIZED: u16 = 4401;
 }
 
 /// Why a session ended.
@@ -90,13 +96,15 @@ pub enum End {
     Refused,
     /// The gate is going down.
     Shutdown,
+    /// Its token expired.
+    Expired,
     /// The connection failed in some other way.
     Failed,
 }
 
 impl End {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Client,
         Self::Gone,
         Self::Reset,
@@ -107,6 +115,7 @@ impl End {
         Self::HandshakeTimeout,
         Self::Refused,
         Self::Shutdown,
+        Self::Expired,
         Self::Failed,
     ];
 
@@ -123,6 +132,7 @@ impl End {
             Self::HandshakeTimeout => "handshake_timeout",
             Self::Refused => "refused",
             Self::Shutdown => "shutdown",
+            Self::Expired => "expired",
             Self::Failed => "failed",
         }
     }

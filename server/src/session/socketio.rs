@@ -11,14 +11,14 @@ use wire::{
     socketio::{Kind, Packet},
 };
 
-use super::{End, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
+use super::{End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
 use crate::{metrics::Outcome, verify::Refusal};
 
 /// The error that the original's middleware gives to every bad token.
 pub const REFUSED_MESSAGE: &str = "not valid token";
 
 /// The verdict on the token that came with the upgrade; `None` when none came.
-pub type Verdict = Option<Result<UserId, Refusal>>;
+pub type Verdict = Option<Result<Guest, Refusal>>;
 
 /// A client and the namespaces it is in, from its session's opening to its end.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Client {
         match self.stage {
             Stage::Awaited(_) => Some((End::HandshakeTimeout, "not connected in time")),
             Stage::Leaving(end) => Some((end, "")),
-            Stage::Connected(_) => None,
+            Stage::Connected(_) => Some((End::Expired, "token expired")),
         }
     }
 
@@ -164,8 +164,8 @@ impl Client {
     pub fn ended(self, end: End, host: &mut Host) {
         match self.stage {
             Stage::Awaited(verdict) => {
-                if let Some(Ok(user)) = verdict {
-                    host.users.release(user);
+                if let Some(Ok(guest)) = verdict {
+                    host.users.release(guest.user);
                 }
                 host.metrics.handshake(Outcome::without_verdict(end));
             }
@@ -181,7 +181,7 @@ impl Client {
     /// Lets the client in by its first connect, to the namespace at `place`, or refuses it, and says so.
     fn judge(
         &mut self,
-        verdict: Result<UserId, Refusal>,
+        verdict: Result<Guest, Refusal>,
         connect: &Packet<'_>,
         place: u8,
         version: Version,
@@ -189,9 +189,9 @@ impl Client {
         reply: &mut Reply<'_>,
     ) {
         let refusal = match verdict {
-            Ok(user) => {
-                self.stage = Stage::Connected(user);
-                self.stage_ends_ns = u64::MAX;
+            Ok(guest) => {
+                self.stage = Stage::Connected(guest.user);
+                self.stage_ends_ns = host.instant_ns(guest.until, reply.now_ns);
                 host.metrics.handshake(Outcome::Established);
                 return self.join(connect, place, version, host, reply);
             }
@@ -285,7 +285,7 @@ fn answer_to<'a>(connect: &Packet<'a>, kind: Kind, data: &'a str) -> Packet<'a> 
     }
 }
 
-fn judge_payload(data: &str, host: &mut Host) -> Result<UserId, Refusal> {
+fn judge_payload(data: &str, host: &mut Host) -> Result<Guest, Refusal> {
     if data.is_empty() || !host.settings.auth.asks() {
         return host.admit_unnamed();
     }
@@ -301,6 +301,12 @@ fn refuse_namespace(packet: &Packet<'_>, version: Version, host: &mut Host, repl
     };
     let refusal = answer_to(packet, Kind::ConnectError, error);
     send(&refusal, &mut host.scratch, reply);
+}
+
+/// Tells a client that it is no longer connected.
+pub(super) fn disconnect(host: &mut Host, reply: &mut Reply<'_>) {
+    let packet = answer_to(&ROOT, Kind::Disconnect, "");
+    send(&packet, &mut host.scratch, reply);
 }
 
 fn send(packet: &Packet<'_>, scratch: &mut Vec<u8>, reply: &mut Reply<'_>) {

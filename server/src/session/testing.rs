@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Auth, Host, Settings, app::App};
+use super::{Auth, Host, OnExpiry, Settings, app::App};
 use crate::{
     keys::{self, Algorithm, Ring},
     verify::{Policy, Verifier},
@@ -20,13 +20,14 @@ pub fn host(app: App) -> Host {
     let verifier = Verifier::new(store, Arc::new(Policy::default()));
     let settings = Settings {
         auth: Auth::Token,
+        on_expiry: OnExpiry::Close,
         app,
         message_bytes_max: 1000,
         ping_interval: Duration::from_secs(25),
         ping_timeout: Duration::from_secs(20),
     };
     let mut host = Host::new(settings.into(), verifier, Arc::default());
-    host.unix_s = NOW_S;
+    host.unix_ns = NOW_S * 1_000_000_000;
     host
 }
 

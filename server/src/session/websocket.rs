@@ -1,28 +1,34 @@
 //! A raw WebSocket behind the gate (RFC 6455): messages to the application, pings, the closing handshake.
 
+use std::time::Duration;
+
 use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
 
-use super::{End, Host, Reply, close_code, users::UserId};
+use super::{End, Guest, Host, Reply, close_code, expiry::Until, users::UserId};
 
 /// An authenticated raw WebSocket.
 #[derive(Debug)]
 pub struct WebSocket {
     frames: Decoder,
-    /// When the peer was last heard of.
-    heard_ns: u64,
+    /// When the peer was last heard of, in milliseconds of the shard's clock: they wrap around after 49 days, which is
+    /// more than any silence between two pings.
+    heard_ms: u32,
     user: UserId,
+    until: Until,
     /// A ping is on its way and nothing was heard since.
     pong_due: bool,
 }
 
 impl WebSocket {
-    /// A session for `user`, whose hold it takes over; the 101 is already in `reply`.
-    pub fn open(user: UserId, host: &mut Host, reply: &mut Reply<'_>) -> Self {
-        reply.deadline_ns = Some(reply.after(host.settings.ping_interval));
+    /// A session for `guest`, whose hold on its user it takes over; the 101 is already in `reply`.
+    pub fn open(guest: Guest, host: &mut Host, reply: &mut Reply<'_>) -> Self {
+        let ends_ns = host.instant_ns(guest.until, reply.now_ns);
+        reply.deadline_ns = Some(reply.after(host.settings.ping_interval).min(ends_ns));
         Self {
             frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
-            heard_ns: reply.now_ns,
-            user,
+            heard_ms: wrapping_ms(reply.now_ns),
+            user: guest.user,
+            until: guest.until,
             pong_due: false,
         }
     }
@@ -34,7 +40,7 @@ impl WebSocket {
 
     /// Takes the frames at the front of `input`; answers how many bytes they were.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
-        self.heard_ns = reply.now_ns;
+        self.heard_ms = wrapping_ms(reply.now_ns);
         self.pong_due = false;
         let mut used = 0;
         while reply.end.is_none() {
@@ -54,23 +60,38 @@ impl WebSocket {
         used
     }
 
-    /// Asks a silent peer for a sign of life, or gives it up.
+    /// Asks a silent peer for a sign of life, gives it up, or closes on an expired token.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
-        if self.pong_due {
+        let ends_ns = host.instant_ns(self.until, reply.now_ns);
+        if ends_ns <= reply.now_ns {
+            write_close(reply.out, close_code::UNAUTHORIZED, "token expired", None);
+            reply.end = Some(End::Expired);
+            return;
+        }
+        let silent_ms = wrapping_ms(reply.now_ns).wrapping_sub(self.heard_ms);
+        let silent = Duration::from_millis(silent_ms.into());
+        let interval = host.settings.ping_interval;
+        // A ping is sent no sooner than it is due.
+        let patience = interval + host.settings.ping_timeout;
+        let next = if !self.pong_due && silent < interval {
+            interval - silent
+        } else if !self.pong_due {
+            write_frame(reply.out, OpCode::Ping, &[], None);
+            self.pong_due = true;
+            host.settings.ping_timeout
+        } else if silent < patience {
+            patience - silent
+        } else {
             write_close(reply.out, close_code::NORMAL, "ping timeout", None);
             reply.end = Some(End::PingTimeout);
             return;
-        }
-        let silent_ns = reply.now_ns.saturating_sub(self.heard_ns);
-        let interval_ns = host.settings.ping_interval.as_nanos() as u64;
-        if silent_ns < interval_ns {
-            reply.deadline_ns = Some(self.heard_ns.saturating_add(interval_ns));
-        } else {
-            write_frame(reply.out, OpCode::Ping, &[], None);
-            self.pong_due = true;
-            reply.deadline_ns = Some(reply.after(host.settings.ping_timeout));
-        }
+        };
+        reply.deadline_ns = Some(reply.after(next).min(ends_ns));
     }
+}
+
+fn wrapping_ms(ns: u64) -> u32 {
+    (ns / 1_000_000) as u32
 }
 
 fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
@@ -113,7 +134,7 @@ pub(super) fn fail(error: &wire::frame::ProtocolError, reply: &mut Reply<'_>) {
 mod tests {
     use super::super::{
         app::App,
-        testing::{frame, host, told},
+        testing::{NOW_S, frame, host, token, told},
     };
     use super::*;
 
@@ -123,7 +144,7 @@ mod tests {
         for cut in 0..=input.len() {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, 0);
-            let mut session = WebSocket::open(UserId::NOBODY, &mut host, &mut reply);
+            let mut session = WebSocket::open(Guest::NOBODY, &mut host, &mut reply);
             let mut held = Vec::new();
             for part in [&input[..cut], &input[cut..]] {
                 held.extend_from_slice(part);
@@ -208,12 +229,54 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_ends_with_its_token() {
+        const S: u64 = 1_000_000_000;
+        let mut host = host(App::Idle);
+        let guest = host.admit(token("ann", Some(NOW_S + 30)).as_bytes());
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, 100 * S);
+        let mut session = WebSocket::open(guest.unwrap(), &mut host, &mut reply);
+        assert_eq!(reply.deadline_ns, Some(125 * S), "the ping comes before");
+        for (at_s, clock_s, answers, deadline_s, end, why) in [
+            (
+                125,
+                25,
+                &["P:"][..],
+                Some(130),
+                None,
+                "then the end, before the pong",
+            ),
+            (
+                130,
+                29,
+                &[],
+                Some(131),
+                None,
+                "unless the clock was set back",
+            ),
+            (131, 30, &["C:4401"], None, Some(End::Expired), "expired"),
+        ] {
+            let mut out = Vec::new();
+            host.unix_ns = (NOW_S + clock_s) * S;
+            let mut reply = Reply::new(&mut out, at_s * S);
+            session.deadline(&mut host, &mut reply);
+            let (deadline_ns, ended) = (reply.deadline_ns, reply.end);
+            assert_eq!(told(out), answers, "{why}");
+            assert_eq!(
+                (deadline_ns.map(|ns| ns / S), ended),
+                (deadline_s, end),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
     fn a_silent_peer_is_pinged_then_given_up() {
         const S: u64 = 1_000_000_000;
         let mut host = host(App::Idle);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = WebSocket::open(UserId::NOBODY, &mut host, &mut reply);
+        let mut session = WebSocket::open(Guest::NOBODY, &mut host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(25 * S));
 
         let mut at = |now_ns, input: Option<Vec<u8>>| {

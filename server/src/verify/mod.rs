@@ -53,6 +53,8 @@ mod claims;
 
 mod token_cache;
 
+mod unknown_kids;
+
 mod json;
 
 mod word;
@@ -61,13 +63,14 @@ use std::sync::Arc;
 
 use arc_swap::cache::Cache;
 
-use crate::keys::{Algorithm, KEYS_TRIED_MAX, Key, Ring, Store};
+use crate::keys::{Algorithm, KEYS_TRIED_MAX, Key, Ring, Store, Wanted};
 use claims::Claims;
 use header_cache::{HeaderCache, Known};
-use json::{Seen, Text};
+use json::Seen;
 use policy::ClaimPath;
 use token::{Buffer, Segments};
 use token_cache::{Entry, Hit, TokenCache, User, Whole};
+use unknown_kids::UnknownKids;
 
 pub use claims::{ISSUED_AHEAD_S_MAX, TIME_S_END};
 pub use policy::{Policy, TOKEN_BYTES_MAX};
@@ -115,6 +118,8 @@ struct HeaderScratch {
     seen: Seen,
     /// A `kid` whose escapes had to be resolved.
     kid: String,
+    /// Names of keys that are not there, where there is somebody to ask for them.
+    unknown: Option<UnknownKids>,
 }
 
 impl Verifier {
@@ -140,6 +145,18 @@ impl Verifier {
     pub fn remembering_tokens(mut self, bytes_max: usize) -> Self {
         self.tokens = TokenCache::new(bytes_max);
         self
+    }
+
+    /// The same, asking for keys that tokens name and that are not there.
+    #[must_use]
+    pub fn asking_for_keys(mut self, wanted: Wanted) -> Self {
+        self.scratch.header.unknown = Some(UnknownKids::new(wanted));
+        self
+    }
+
+    /// How far the issuer's clock may be off, in seconds.
+    pub fn leeway_s(&self) -> u64 {
+        self.policy.leeway_s
     }
 
     /// What became of the tokens that were remembered; nothing where none are.
@@ -183,15 +200,9 @@ impl Verifier {
             .decode(segments.signature)
             .map_err(blame)?;
         let payload = scratch.claims.decode(segments.claims).map_err(blame)?;
-        check_signature(
-            keys.load(),
-            headers,
-            &segments,
-            signature,
-            &mut scratch.header,
-            None,
-        )
-        .map_err(blame)?;
+        let header = &mut scratch.header;
+        check_signature(keys.load(), headers, &segments, signature, header, None, 0)
+            .map_err(blame)?;
         Ok(payload)
     }
 
@@ -242,7 +253,15 @@ impl Verifier {
             known => {
                 let tried = known.map(|known| Arc::clone(&known.key));
                 let header = &mut scratch.header;
-                check_signature(keys.load(), headers, segments, signature, header, tried)?
+                check_signature(
+                    keys.load(),
+                    headers,
+                    segments,
+                    signature,
+                    header,
+                    tried,
+                    now_s,
+                )?
             }
         };
 
@@ -274,6 +293,7 @@ impl Scratch {
                 bytes: Buffer::new(token_bytes_max),
                 seen: Seen::new(),
                 kid: String::with_capacity(token_bytes_max),
+                unknown: None,
             },
             claims: Buffer::new(token_bytes_max),
             signature: Buffer::new(token_bytes_max),
@@ -312,10 +332,16 @@ fn check_signature(
     signature: &[u8],
     scratch: &mut HeaderScratch,
     tried: Option<Arc<Key>>,
+    now_s: u64,
 ) -> Result<bool, Refusal> {
     scratch.seen.clear();
     let header = header::read(scratch.bytes.decode(segments.header)?, &mut scratch.seen)?;
-    let (candidates, only) = candidates(ring, header.algorithm, header.kid, &mut scratch.kid)?;
+    let kid = header.kid.map(|kid| kid.resolve(&mut scratch.kid));
+    let (candidates, only) = candidates(ring, header.algorithm, kid).inspect_err(|refusal| {
+        if let (Refusal::UnknownKey, Some(unknown)) = (refusal, &mut scratch.unknown) {
+            unknown.meet(kid.unwrap_or_default(), now_s);
+        }
+    })?;
     let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
     let key = candidates
         .filter(|key| !tried(key))
@@ -330,15 +356,14 @@ fn check_signature(
 fn candidates<'r>(
     ring: &'r Ring,
     algorithm: Algorithm,
-    kid: Option<Text<'_>>,
-    buffer: &mut String,
+    kid: Option<&str>,
 ) -> Result<(impl Iterator<Item = &'r Arc<Key>>, bool), Refusal> {
     if ring.is_empty() {
         return Err(Refusal::UnknownKey);
     }
     let (one, many, count) = match kid {
         Some(kid) => {
-            let key = ring.named(kid.resolve(buffer)).ok_or(Refusal::UnknownKey)?;
+            let key = ring.named(kid).ok_or(Refusal::UnknownKey)?;
             if key.algorithm() != algorithm {
                 return Err(Refusal::AlgorithmMismatch);
             }

@@ -313,3 +313,23 @@ fn nobody_stays_without_a_verdict() {
         assert_eq!(reply.end, Some(end), "{why}");
     }
 }
+
+#[test]
+fn a_client_is_disconnected_when_its_token_expires() {
+    for version in [Version::V3, Version::V4] {
+        let mut host = host(App::Echo);
+        let verdict = Some(host.admit(token("ann", Some(NOW_S + 7)).as_bytes()));
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, 100 * S);
+        let opening = Opening::SocketIo(verdict);
+        let mut session = EngineIo::open(version, opening, 110 * S, &mut host, &mut reply);
+        session.received(&mut frame(OpCode::Text, b"40"), &mut host, &mut reply);
+        assert_eq!(reply.deadline_ns, Some(107 * S), "{version:?}");
+
+        out.clear();
+        let mut reply = Reply::new(&mut out, 107 * S);
+        session.deadline(&mut host, &mut reply);
+        assert_eq!(reply.end, Some(End::Expired), "{version:?}");
+        assert_eq!(told(out), ["T:41", "C:1000"], "{version:?}");
+    }
+}

@@ -1,0 +1,229 @@
+//! `gatekeeper verify`: tokens from standard input, a line of JSON about each.
+
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::config::{ConfigError, TokenArgs};
+use crate::keys::Keys;
+use crate::verify::{TOKEN_BYTES_MAX, Verifier};
+
+/// Verify tokens from standard input, one a line, and say about each in a line of JSON whether it is valid
+///
+/// Each line is an object: `valid`; `reason`, why a token is refused, else null; `claims`, what a valid one says. It
+/// leaves with 0 when all tokens are valid, 1 when one is not, 2 for wrong flags, 104 for a bad configuration.
+#[derive(Clone, Debug, clap::Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    tokens: TokenArgs,
+    /// The instant at which tokens are judged, in seconds since 1970 [default: now]
+    #[arg(long, value_name = "UNIXTIME")]
+    at: Option<u64>,
+    /// Check header and signature alone; what is signed need not be claims, and is shown if it is JSON
+    #[arg(long)]
+    signature_only: bool,
+}
+
+/// Why tokens could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The flags, or what they name.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A published set was not to be had.
+    #[error("--jwks: the key set could not be fetched, or not be used")]
+    NoSet,
+    /// Standard input or output failed.
+    #[error("standard input or output: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl VerifyError {
+    /// What the process is to leave with: 104 for a bad configuration, 1 for an internal error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::NoSet => 104,
+            Self::Io(_) => 1,
+        }
+    }
+}
+
+/// Judges the tokens of `input` by `args` and writes the verdicts to `output`. Were all of them valid?
+///
+/// # Errors
+/// Without a verdict on every token.
+pub fn verify(
+    args: &VerifyArgs,
+    input: impl BufRead,
+    output: impl Write,
+) -> Result<bool, VerifyError> {
+    let keys = keys(&args.tokens)?;
+    let policy = Arc::new(args.tokens.policy());
+    let mut judge = Judge {
+        verifier: Verifier::new(keys.store, policy),
+        at_s: args.at,
+        signature_only: args.signature_only,
+    };
+    Ok(judge_lines(&mut judge, input, output)?)
+}
+
+/// The keys that the flags name, all of them there.
+fn keys(args: &TokenArgs) -> Result<Keys, VerifyError> {
+    let keeper = args.keeper(args.given_secret()?.as_deref())?;
+    let keys = keeper.keys().clone();
+    if keys.wanted.is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(keeper.watch())?;
+        let counts = keys.tally.counts();
+        if counts.fetches_failed > 0 || counts.fetches == 0 {
+            return Err(VerifyError::NoSet);
+        }
+    }
+    if keys.store.load().is_empty() {
+        return Err(ConfigError::NothingToVerifyWith.into());
+    }
+    Ok(keys)
+}
+
+struct Judge {
+    verifier: Verifier,
+    at_s: Option<u64>,
+    signature_only: bool,
+}
+
+/// One line of the output.
+#[derive(Serialize)]
+struct Verdict<'v> {
+    valid: bool,
+    reason: Option<&'static str>,
+    claims: Option<&'v RawValue>,
+}
+
+/// A longer line is no token: what follows is dropped, and the rest refused for its length.
+const LINE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 1;
+
+fn judge_lines(
+    judge: &mut Judge,
+    mut input: impl BufRead,
+    mut output: impl Write,
+) -> io::Result<bool> {
+    let mut all_valid = true;
+    let mut line = Vec::new();
+    while read_line(&mut input, &mut line)? {
+        all_valid &= judge.write_verdict(&line, &mut output)?;
+        // Whoever pipes tokens in one by one waits for each answer.
+        output.flush()?;
+    }
+    Ok(all_valid)
+}
+
+impl Judge {
+    fn write_verdict(&mut self, token: &[u8], output: &mut impl Write) -> io::Result<bool> {
+        let now_s = self.at_s.unwrap_or_else(unix_s);
+        let judged = match self.signature_only {
+            true => self.verifier.verify_signature(token),
+            false => {
+                let verified = self.verifier.verify(token, now_s);
+                verified.map(|verified| verified.claims.as_bytes())
+            }
+        };
+        let claims = judged.ok().and_then(in_one_line);
+        let verdict = Verdict {
+            valid: judged.is_ok(),
+            reason: judged.err().map(|refusal| refusal.as_str()),
+            claims: claims.as_deref(),
+        };
+        serde_json::to_writer(&mut *output, &verdict)?;
+        output.write_all(b"\n")?;
+        Ok(verdict.valid)
+    }
+}
+
+/// JSON as it stands, but for ends of lines, which are never inside its strings. None for what is no JSON.
+fn in_one_line(json: &[u8]) -> Option<Box<RawValue>> {
+    let json = str::from_utf8(json).ok()?.replace(['\n', '\r'], " ");
+    RawValue::from_string(json).ok()
+}
+
+fn unix_s() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |since| since.as_secs())
+}
+
+/// Reads a line without its end, of which at most [`LINE_BYTES_MAX`] bytes are kept; false when there is none.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let mut is_any = false;
+    loop {
+        let available = input.fill_buf()?;
+        if available.is_empty() {
+            break;
+        }
+        is_any = true;
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let part = available.get(..end.unwrap_or(available.len()));
+        let room = LINE_BYTES_MAX.saturating_sub(line.len());
+        line.extend(part.unwrap_or_default().iter().take(room));
+        let used = end.map_or(available.len(), |end| end + 1);
+        input.consume(used);
+        if end.is_some() {
+            break;
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(is_any)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_whole_up_to_their_limit() {
+        let long = "x".repeat(3 * LINE_BYTES_MAX);
+        let text = format!("a\n\nb c\r\n{long}\nlast");
+        for buffer_bytes in [1, 7, 100_000] {
+            let mut input = io::BufReader::with_capacity(buffer_bytes, text.as_bytes());
+            let mut line = Vec::new();
+            for (expected, why) in [
+                ("a", "a line"),
+                ("", "an empty one"),
+                ("b c", "without its end"),
+                (
+                    &long[..LINE_BYTES_MAX],
+                    "no longer than a token may be, and one more",
+                ),
+                ("last", "without an end"),
+            ] {
+                assert!(read_line(&mut input, &mut line).unwrap(), "{why}");
+                assert_eq!(line, expected.as_bytes(), "{why}");
+            }
+            assert!(!read_line(&mut input, &mut line).unwrap());
+        }
+    }
+
+    #[test]
+    fn json_is_shown_in_one_line() {
+        for (json, shown, why) in [
+            (&b"{\"a\":1.50}"[..], Some("{\"a\":1.50}"), "as it stands"),
+            (
+                b"{\n  \"a\": 1\r\n}",
+                Some("{   \"a\": 1  }"),
+                "but for line ends",
+            ),
+            (b"7", Some("7"), "any JSON"),
+            (b"no JSON", None, "but JSON"),
+            (b"\xff", None, "no text"),
+        ] {
+            let found = in_one_line(json);
+            assert_eq!(found.as_deref().map(RawValue::get), shown, "{why}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The flags about tokens, which serving and `gatekeeper verify` share: by which keys they are verified, and by which
+//! rules.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    ConfigError,
+    values::{self, Secret},
+};
+use crate::{
+    keys::{self, Algorithm, JwksUrl, Keeper},
+    verify::Policy,
+};
+
+/// Keys and rules for tokens.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TokenArgs {
+    /// The HS256 secret, TEXT, env:NAME or file:PATH [default for serving, without other keys: the demo's, on loopback
+    /// only]
+    #[arg(long, value_name = "SECRET")]
+    pub(super) secret: Option<Secret>,
+    /// Keys that tokens may be signed with: PEM public keys, a JWK or a JWK set (repeatable); a gate reads them again
+    /// when they change, and on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub(super) keys: Vec<PathBuf>,
+    /// A JWK set that somebody publishes, https:// (http:// on loopback alone), fetched again and again (repeatable)
+    #[arg(long, value_name = "URL")]
+    pub(super) jwks: Vec<JwksUrl>,
+    /// The `iss` that tokens must have, and that the frontend's have
+    #[arg(long, value_name = "TEXT")]
+    pub(super) issuer: Option<String>,
+    /// The `aud` that tokens must have, and that the frontend's have
+    #[arg(long, value_name = "TEXT")]
+    pub(super) audience: Option<String>,
+    /// How far the issuer's clock may be off
+    #[arg(long, value_name = "D", default_value = "0s", value_parser = values::duration)]
+    leeway: Duration,
+    /// Where in the claims the user's name is, with dots into objects (repeatable, the first found counts)
+    /// [default: user.username, sub]
+    #[arg(long, value_name = "PATH")]
+    user_claim: Vec<String>,
+}
+
+impl TokenArgs {
+    /// Are there keys beside a secret, or sources of them?
+    pub(super) fn names_public_keys(&self) -> bool {
+        !self.keys.is_empty() || !self.jwks.is_empty()
+    }
+
+    /// The secret, where one was given.
+    pub(crate) fn given_secret(&self) -> Result<Option<Vec<u8>>, ConfigError> {
+        let secret = self.secret.as_ref().map(Secret::read);
+        Ok(secret.transpose()?)
+    }
+
+    /// The keys of all sources, with `secret` for HS256.
+    pub(crate) fn keeper(&self, secret: Option<&[u8]>) -> Result<Keeper, ConfigError> {
+        let secret = secret
+            .map(|secret| keys::load::secret(secret, Algorithm::HS256))
+            .transpose();
+        secret
+            .and_then(|secret| Keeper::new(secret, &self.keys, self.jwks.clone()))
+            .map_err(ConfigError::Keys)
+    }
+
+    /// What tokens must satisfy.
+    pub(crate) fn policy(&self) -> Policy {
+        let usual = Policy::default();
+        Policy {
+            // Less than a second of leeway is none to a clock of whole seconds.
+            leeway_s: self.leeway.as_secs(),
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            user_claim: match self.user_claim.is_empty() {
+                true => usual.user_claim,
+                false => self.user_claim.clone(),
+            },
+            ..usual
+        }
+    }
+}

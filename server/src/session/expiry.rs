@@ -1,0 +1,69 @@
+//! How long a session may live: as its token says, where the gate is told to hold sessions to it.
+
+use super::users::UserId;
+
+/// What becomes of a socket when its token expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnExpiry {
+    /// It is closed.
+    Close,
+    /// It stays: a token opens the door, and no more.
+    Keep,
+}
+
+/// Somebody who was let in, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// Whose session it is.
+    pub user: UserId,
+    /// When it ends by itself.
+    pub until: Until,
+}
+
+/// The second at which a session ends by itself, in the four bytes that each parked socket keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until(u32);
+
+impl Guest {
+    /// Somebody without a name and without an end.
+    pub const NOBODY: Self = Self {
+        user: UserId::NOBODY,
+        until: Until::NEVER,
+    };
+}
+
+impl Until {
+    /// There is no such second.
+    pub const NEVER: Self = Self(u32::MAX);
+
+    /// In seconds since 1970. What lies beyond the year 2106 is as good as never.
+    pub fn new(unix_s: Option<u64>) -> Self {
+        let unix_s = unix_s.and_then(|unix_s| u32::try_from(unix_s).ok());
+        unix_s.map_or(Self::NEVER, Self)
+    }
+
+    /// In seconds since 1970, if there is such a second.
+    pub fn unix_s(self) -> Option<u64> {
+        (self != Self::NEVER).then_some(self.0.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_kept_or_never_comes() {
+        for (unix_s, kept, why) in [
+            (Some(0), Some(0), "1970"),
+            (Some(1_700_000_000), Some(1_700_000_000), "2023"),
+            (Some(u64::from(u32::MAX) - 1), Some(4_294_967_294), "2106"),
+            (Some(u32::MAX.into()), None, "never"),
+            (Some(u64::MAX), None, "never"),
+            (None, None, "a token without exp"),
+        ] {
+            assert_eq!(Until::new(unix_s).unix_s(), kept, "{why}");
+        }
+        assert_eq!(size_of::<Guest>(), 8, "a parked socket is small");
+    }
+}
