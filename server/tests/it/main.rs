@@ -4,12 +4,16 @@ mod frontend;
 
 mod clients;
 mod conformance;
+mod expiry;
 mod http;
+mod jwks;
 mod lifecycle;
 mod limits;
 mod peers;
 mod polling;
 mod refusals;
+mod rotation;
 mod servers;
 mod sessions;
 mod tokens;
+mod verify_command;

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Parser;
 use gatekeeper::{
-    config::ServeArgs,
+    config::{Config, ServeArgs},
     metrics::Metrics,
     server::{ServeError, Server},
 };
@@ -46,6 +46,11 @@ struct Cli {
 impl TestServer {
     /// Starts one with two shards, the tests' secret and further `flags`.
     pub async fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, |config| config).await
+    }
+
+    /// The same, after `change` had its way with what the flags came to.
+    pub async fn start_with(flags: &[&str], change: impl FnOnce(Config) -> Config) -> Self {
         let own = [
             "gatekeeper",
             "--listen=127.0.0.1:0",
@@ -55,7 +60,8 @@ impl TestServer {
             SECRET,
         ];
         let cli = Cli::parse_from(own.iter().chain(flags));
-        let server = Server::start(cli.serve.read().unwrap()).await.unwrap();
+        let config = change(cli.serve.read().unwrap());
+        let server = Server::start(config).await.unwrap();
         let addr = |url: Option<String>| url.unwrap()["http://".len()..].parse().unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {

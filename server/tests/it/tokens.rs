@@ -25,6 +25,27 @@ pub fn sign(claims: &serde_json::Value, secret: &str) -> String {
     jsonwebtoken::encode(&Header::default(), claims, &key).unwrap()
 }
 
+/// A token under a `kid`, with the secret of that name.
+pub fn sign_by(kid: &str, secret: &[u8]) -> String {
+    let header = Header {
+        kid: Some(kid.to_owned()),
+        ..Header::default()
+    };
+    let claims = json!({"sub": "ann"});
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap()
+}
+
+/// A token by the tests' P-256 key, as an identity provider makes them.
+pub fn sign_es256(kid: &str) -> String {
+    let header = Header {
+        alg: jsonwebtoken::Algorithm::ES256,
+        kid: Some(kid.to_owned()),
+        ..Header::default()
+    };
+    let key = EncodingKey::from_ec_pem(include_bytes!("../keys/p256.private.pem")).unwrap();
+    jsonwebtoken::encode(&header, &json!({"sub": "ann"}), &key).unwrap()
+}
+
 /// A kind of bad token, as the documents' table names it.
 #[derive(Clone, Debug)]
 pub struct Bad {

@@ -1,0 +1,180 @@
+//! A gate whose keys are published by somebody else, reliable or not.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gatekeeper::config::Config;
+use gatekeeper::keys::Pace;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::{
+    clients::Client,
+    servers::{TestServer, soon},
+    tokens::{good, sign_by, sign_es256},
+};
+
+const SET: &str = include_str!("../keys/jwks.json");
+
+/// Everything at once, so that a source that is bad is bad all the time.
+const QUICK: Pace = Pace {
+    lifetime_min: Duration::from_millis(20),
+    lifetime_usual: Duration::from_millis(20),
+    lifetime_max: Duration::from_millis(20),
+    cooldown: Duration::from_millis(20),
+    retry_min: Duration::from_millis(20),
+    retry_max: Duration::from_millis(20),
+};
+
+/// What the source says to each request.
+#[derive(Clone, Debug)]
+enum Temper {
+    Says(String),
+    Status(u16),
+    /// It holds the connection and says nothing.
+    Hangs,
+    /// So many megabytes.
+    Floods(usize),
+    /// A key of another name each time.
+    Rotates,
+}
+
+/// Serves on loopback; the URL of the set, and what changes the temper.
+async fn source(temper: Temper) -> (String, Arc<Mutex<Temper>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("--jwks=http://{}/keys", listener.local_addr().unwrap());
+    let temper = Arc::new(Mutex::new(temper));
+    let current = Arc::clone(&temper);
+    tokio::spawn(async move {
+        for turn in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let temper = current.lock().unwrap().clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = match temper {
+                    Temper::Hangs => {
+                        let _ = stream.read(&mut [0; 1]).await;
+                        return;
+                    }
+                    Temper::Says(text) => (200, text.into_bytes()),
+                    Temper::Status(status) => (status, Vec::new()),
+                    Temper::Floods(megabytes) => (200, vec![b' '; megabytes << 20]),
+                    Temper::Rotates => (200, SET.replace("p256", &format!("p256-{turn}")).into()),
+                };
+                let (status, body) = answer;
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nCache-Control: max-age=1\r\nContent-Length: {}\r\n\
+                     Connection: close\r\n\r\n",
+                    body.len()
+                );
+                // A gate that hangs up is no fault here.
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&body).await;
+            });
+        }
+    });
+    (url, temper)
+}
+
+fn quickly(mut config: Config) -> Config {
+    config.gate = config.gate.map(|mut gate| {
+        gate.keys = gate.keys.at_pace(QUICK);
+        gate
+    });
+    config
+}
+
+#[tokio::test]
+async fn a_published_key_lets_its_tokens_in_and_its_absence_keeps_them_out() {
+    let (jwks, temper) = source(Temper::Says(SET.to_owned())).await;
+    let server = TestServer::start_with(&[&jwks], quickly).await;
+    let token = sign_es256("p256");
+    Client::raw(server.gate, &token).await;
+    Client::raw(server.gate, &token).await;
+    let hits = server.metric("gatekeeper_token_cache_hits_total");
+    let misses = server.metric("gatekeeper_token_cache_misses_total");
+    // Two shards have a cache each, and the first token of a header is no miss: nothing was looked for.
+    assert!(hits + misses <= 1, "{hits}, {misses}");
+
+    *temper.lock().unwrap() = Temper::Says(SET.replace("p256", "elliptic"));
+    server
+        .metric_becomes("gatekeeper_key_ring_swaps_total", 2)
+        .await;
+    let path = format!("/ws?token={token}");
+    let Err(refused) = Client::open(server.gate, &path, &[]).await else {
+        panic!("its key is gone, cached as the token may be");
+    };
+    assert!(refused.body.contains("unknown_key"), "{}", refused.body);
+    Client::raw(server.gate, &sign_es256("elliptic")).await;
+}
+
+#[tokio::test]
+async fn a_gate_starts_without_its_source_and_finds_it_later() {
+    let (jwks, temper) = source(Temper::Status(500)).await;
+    let server = TestServer::start(&[&jwks]).await;
+    Client::raw(server.gate, &good("ann")).await;
+    let early = format!("/ws?token={}", sign_es256("p256"));
+    assert!(Client::open(server.gate, &early, &[]).await.is_err());
+
+    *temper.lock().unwrap() = Temper::Says(SET.to_owned());
+    server
+        .metric_becomes(r#"gatekeeper_jwks_fetches_total{result="ok"}"#, 1)
+        .await;
+    Client::raw(server.gate, &sign_es256("p256")).await;
+}
+
+/// How long it takes to let in, and to turn away, so many sockets: the best of some tries.
+async fn pace(server: &TestServer) -> Duration {
+    let (good, kids) = (good("ann"), ["a", "b", "c"]);
+    let mut best = Duration::MAX;
+    for _ in 0..20 {
+        let begun = Instant::now();
+        for i in 0..30 {
+            Client::raw(server.gate, &good).await;
+            // A key that nobody has, now and then of a new name.
+            let kid = format!("{}{}", kids[i % kids.len()], i / 10);
+            let path = format!("/ws?token={}", sign_by(&kid, &[7; 32]));
+            assert!(Client::open(server.gate, &path, &[]).await.is_err());
+        }
+        best = best.min(begun.elapsed());
+    }
+    best
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_its_source_does_the_gate_keeps_its_pace() {
+    let (jwks, temper) = source(Temper::Says(SET.to_owned())).await;
+    let server = TestServer::start_with(&[&jwks], quickly).await;
+    let calm = pace(&server).await;
+    for bad in [
+        Temper::Rotates,
+        Temper::Status(500),
+        Temper::Says("garbage".to_owned()),
+        Temper::Floods(50),
+        Temper::Hangs,
+    ] {
+        let counts = |server: &TestServer| {
+            let fetches = |result: &str| {
+                server.metric(&format!(
+                    r#"gatekeeper_jwks_fetches_total{{result="{result}"}}"#
+                ))
+            };
+            fetches("ok") + fetches("failed")
+        };
+        *temper.lock().unwrap() = bad.clone();
+        let before = counts(&server);
+        let found = pace(&server).await;
+        println!(
+            "{bad:.20?}: {found:?} against {calm:?}, {} fetches",
+            counts(&server) - before
+        );
+        // Far from what a handshake that waited for a fetch would take, on a machine however busy.
+        assert!(
+            found < calm * 5 + Duration::from_millis(200),
+            "{bad:?}: {found:?}, {calm:?}"
+        );
+    }
+    soon("the last handshake", Client::raw(server.gate, &good("ann"))).await;
+}
