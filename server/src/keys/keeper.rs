@@ -115,7 +115,7 @@ impl Keeper {
     }
 
     /// Starts to keep the keys fresh: files when they change and on SIGHUP, remote sets by their schedules. Comes back
-    /// once each remote set was asked for, or [after a while](FIRST_WITHIN). Needs a tokio runtime.
+    /// once each remote set was asked for, or a few seconds have passed. Needs a tokio runtime.
     ///
     /// # Errors
     /// When the signal cannot be had.
