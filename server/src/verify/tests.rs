@@ -4,6 +4,7 @@
 mod allocations;
 mod attacks;
 mod good;
+mod known_attacks;
 mod oracle;
 mod vectors;
 
