@@ -3,9 +3,10 @@
 
 mod allocations;
 mod attacks;
+mod changes;
 mod good;
 mod known_attacks;
-mod oracle;
+
 mod vectors;
 
 use std::sync::Arc;

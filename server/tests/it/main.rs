@@ -9,6 +9,7 @@ mod http;
 mod jwks;
 mod lifecycle;
 mod limits;
+mod oracle;
 mod peers;
 mod polling;
 mod refusals;
