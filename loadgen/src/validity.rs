@@ -12,6 +12,9 @@ const LAG_SHARE_OF_OBJECTIVE_MAX: f64 = 0.1;
 const LAG_NS_MAX: f64 = 1e6;
 /// And part of the response's 99th percentile that the lag's may be.
 const LAG_SHARE_OF_RESPONSE_MAX: f64 = 0.25;
+/// Lag beyond this is no schedule kept, however slow the response: a starved generator is late in reading, too, and its
+/// response grows with its lag.
+const LAG_NS_NEVER: f64 = 50e6;
 /// Part of the planned starts that must have happened.
 const STARTED_SHARE_MIN: f64 = 0.995;
 /// Part of its processors above which a generator queues its own work.
@@ -115,6 +118,10 @@ fn lag(measured: &Measured) -> Option<String> {
             )
         });
     }
+    if lag_ns > LAG_NS_NEVER {
+        let limit = duration_us(LAG_NS_NEVER / 1e3);
+        return Some(format!("{late}, above {limit}, which no schedule survives"));
+    }
     let response_ns = measured.response_p99_ns.unwrap_or_default();
     (lag_ns > LAG_NS_MAX && lag_ns > response_ns * LAG_SHARE_OF_RESPONSE_MAX).then(|| {
         format!(
@@ -170,7 +177,7 @@ mod tests {
     #[test]
     fn each_fault_is_a_reason_and_its_limit_is_not() {
         type Change = fn(&mut Measured);
-        let rows: [(Change, Option<&str>, &str); 16] = [
+        let rows: [(Change, Option<&str>, &str); 17] = [
             (|_| (), None, "a healthy run"),
             (
                 |m| m.lag_p99_ns = Some(0.9 * MS),
@@ -197,6 +204,14 @@ mod tests {
                 },
                 Some("lag"),
                 "nothing was established, and the lag is long",
+            ),
+            (
+                |m| {
+                    m.lag_p99_ns = Some(51.0 * MS);
+                    m.response_p99_ns = Some(1000.0 * MS);
+                },
+                Some("no schedule"),
+                "late by far, and so slow in reading that the response hides it",
             ),
             (
                 |m| m.objective_ns = Some(1.0 * MS),

@@ -37,6 +37,9 @@ const ALGORITHMS: &[(&str, &str, &str)] = &[
     ("EdDSA", "ed25519", "ed25519.private.pem"),
 ];
 
+/// As long as HS512 asks (RFC 7518 section 3.2), which is the most.
+const SHARED: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 /// PyJWT escapes what is beyond ASCII, with surrogates beyond the BMP; npm's jsonwebtoken writes it as it is.
 const USER: &str = "größe \"🚪\"";
 
@@ -147,14 +150,15 @@ impl Keys {
             .iter()
             .map(|&(algorithm, key, _)| {
                 let mut key = named(key);
+                if key["kty"] == "oct" {
+                    key["k"] = base64_simd::URL_SAFE_NO_PAD.encode_to_string(SHARED).into();
+                }
                 key["alg"] = algorithm.into();
                 key["kid"] = kid(algorithm).into();
                 key
             })
             .collect();
-        let secret = named("secret")["k"].as_str().unwrap().to_owned();
-        let secret = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(secret).unwrap();
-        fs::write(folder.join("secret"), secret).unwrap();
+        fs::write(folder.join("secret"), SHARED).unwrap();
         let set = folder.join("jwks.json");
         fs::write(&set, json!({"keys": keys}).to_string()).unwrap();
         Self {
