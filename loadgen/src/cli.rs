@@ -11,8 +11,8 @@ use crate::arrival::Stage;
 use crate::expression::Expression;
 use crate::scenario::{
     ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, LoginMethod, PerSecond, Period,
-    Pin, ProtocolName, SecretSource, SourceIps, TokenIn, TokenPer, TokenSourceName, UserText,
-    Weights, from_text, many_from_text,
+    Pin, ProtocolName, SecretSource, SourceIps, TlsResumption, TokenIn, TokenPer, TokenSourceName,
+    UserText, Weights, from_text, many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -72,6 +72,12 @@ pub struct RunArgs {
         help_heading = "Target"
     )]
     pub insecure: Option<bool>,
+    /// Certificate authorities to trust beside this machine's own, a PEM file; at logins as well
+    #[arg(long, value_name = "FILE.pem", help_heading = "Target")]
+    pub cacert: Option<PathBuf>,
+    /// Whether sockets take up the TLS sessions of earlier ones, as clients do that come back [default: off]
+    #[arg(long, value_enum, value_name = "on|off", help_heading = "Target")]
+    pub tls_resumption: Option<TlsResumption>,
     /// Addresses of this machine that sockets come from in turn: a list of addresses, ranges (127.0.0.2-127.0.0.17) and
     /// networks (10.0.0.0/28); each has ports of its own for each address of the target [default: the kernel chooses]
     #[arg(long, value_name = "LIST|RANGE|CIDR", help_heading = "Target")]
@@ -304,7 +310,7 @@ impl RunArgs {
             };
         }
         first! {
-            options: scenario target protocol eio path insecure source_ip server_pid connections rate arrivals concurrency warmup
+            options: scenario target protocol eio path insecure cacert tls_resumption source_ip server_pid connections rate arrivals concurrency warmup
                 duration seed workers pin hold echo message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
                 alg kid claims token_ttl mix token_in out quiet no_tui;

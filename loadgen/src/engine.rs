@@ -25,7 +25,7 @@ mod waiting;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use reactor::{Closed, Io, Next, Service, SocketId, Sockets};
+use reactor::{ClientTls, Closed, Io, Next, Service, SocketId, Sockets};
 
 use crate::connection::{Event, Profile, Random, Tools};
 use crate::recorder::Recorder;
@@ -61,6 +61,8 @@ pub struct Engine {
     shard: usize,
     scenario: Arc<Scenario>,
     target: Arc<Target>,
+    /// The target's TLS, with this shard's sessions.
+    tls: Option<ClientTls>,
     control: Arc<Control>,
     supply: Supply,
     bad: BadTokens,
@@ -128,6 +130,7 @@ impl Engine {
             shard: index,
             tools: Tools::new(profile, Random::of_shard(scenario.seed, index)),
             limits: Limits::of(&scenario),
+            tls: target.tls_of_shard(scenario.tls.resumption),
             scenario,
             target,
             control,
@@ -208,7 +211,9 @@ impl Service for Engine {
         self.count_sent(io);
     }
 
-    fn secured(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+    fn secured(&mut self, io: &mut Io<'_>, socket: &mut Socket, resumed: bool) {
+        self.recorder.counters.tls_handshakes += 1;
+        self.recorder.counters.tls_resumed += u64::from(resumed);
         self.transport_secured(io, socket);
         self.count_sent(io);
     }

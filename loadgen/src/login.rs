@@ -15,8 +15,8 @@ use reqwest::{Client, RequestBuilder, Response, redirect};
 use url::Url;
 
 use crate::outcome::{FailureKind, Phase};
-use crate::scenario::{LoginMethod, LoginPlan, User};
-use crate::target::{TargetError, tls_config};
+use crate::scenario::{LoginMethod, LoginPlan, TlsPlan, User};
+use crate::target::{TargetError, client_config};
 use crate::tokens::Token;
 
 use answer::Body;
@@ -61,12 +61,16 @@ pub struct Timeouts {
 
 impl LoginService {
     /// A client for a plan; it belongs to the runtime that it is first used on.
-    pub fn new(plan: LoginPlan, timeouts: Timeouts, insecure: bool) -> Result<Self, ClientError> {
+    pub fn new(plan: LoginPlan, timeouts: Timeouts, tls: &TlsPlan) -> Result<Self, ClientError> {
         let encrypted = |url: &Url| url.scheme() == "https";
         let https = encrypted(&plan.token_url) || plan.login_url.as_ref().is_some_and(encrypted);
         let host = plan.token_url.host_str().unwrap_or_default();
         // Without https no certificate is ever seen, and the machine's authorities need not be read.
-        let tls = tls_config(insecure || !https, host)?;
+        let unseen = TlsPlan {
+            insecure: true,
+            ..TlsPlan::default()
+        };
+        let tls = client_config(if https { tls } else { &unseen }, host)?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::none())

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use reactor::CertificateFault;
+
 /// What became of an arrival. Every planned arrival ends in exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
@@ -121,6 +123,8 @@ pub enum FailureKind {
     Timeout,
     /// The TLS handshake failed.
     Tls,
+    /// It failed over the peer's certificate.
+    Certificate(CertificateFault),
     /// An HTTP status that is neither a success, nor a redirect, nor a refusal of the token.
     Http(u16),
     /// What came back breaks the protocol's rules.
@@ -144,6 +148,7 @@ impl fmt::Display for FailureKind {
             Self::Unreachable => f.write_str("unreachable"),
             Self::Timeout => f.write_str("timeout"),
             Self::Tls => f.write_str("tls"),
+            Self::Certificate(fault) => write!(f, "certificate-{}", fault.as_str()),
             Self::Http(status) => write!(f, "http-{status}"),
             Self::Protocol => f.write_str("protocol"),
             Self::Closed(code) => write!(f, "closed-{code}"),
@@ -343,6 +348,10 @@ mod tests {
         for (kind, name) in [
             (FailureKind::Http(429), "http-429"),
             (FailureKind::Closed(4401), "closed-4401"),
+            (
+                FailureKind::Certificate(CertificateFault::UnknownIssuer),
+                "certificate-unknown-issuer",
+            ),
             (FailureKind::Reset, "reset"),
             (FailureKind::Limit, "limit"),
         ] {

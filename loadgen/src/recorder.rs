@@ -52,6 +52,10 @@ pub struct Counters {
     pub echoes_unanswered: u64,
     /// Established sockets that the peer ended before their time.
     pub dropped: u64,
+    /// TLS handshakes that were completed.
+    pub tls_handshakes: u64,
+    /// Those of them that took up an earlier session.
+    pub tls_resumed: u64,
     /// Bytes written to the target's sockets, without TLS's own.
     pub sent_bytes: u64,
     /// Bytes read from them, without TLS's own.
@@ -178,6 +182,8 @@ impl Counters {
         self.echoes_answered += other.echoes_answered;
         self.echoes_unanswered += other.echoes_unanswered;
         self.dropped += other.dropped;
+        self.tls_handshakes += other.tls_handshakes;
+        self.tls_resumed += other.tls_resumed;
         self.sent_bytes += other.sent_bytes;
         self.received_bytes += other.received_bytes;
     }

@@ -56,6 +56,7 @@ impl Run<'_> {
             phases: phases(recorder),
             failures: failures(recorder),
             refusals: refusals(recorder),
+            sockets: sockets(recorder),
             shards: self.shard_rows(),
             intervals: self.collected.rows.clone(),
             ..schema::RunResult::default()
@@ -161,6 +162,16 @@ fn threshold(checked: Checked) -> schema::Threshold {
         observed: observed.filter(|observed| observed.is_finite()),
         unit,
         pass: checked.pass,
+    }
+}
+
+fn sockets(recorder: &Recorder) -> schema::Sockets {
+    let counters = &recorder.counters;
+    let encrypted = counters.tls_handshakes > 0;
+    schema::Sockets {
+        dropped: counters.dropped,
+        tls_handshakes: encrypted.then_some(counters.tls_handshakes),
+        tls_resumed: encrypted.then_some(counters.tls_resumed),
     }
 }
 

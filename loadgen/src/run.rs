@@ -100,8 +100,9 @@ impl Rig {
         server: &Server,
         scenario: Scenario,
     ) -> Result<(RunResult, Vec<u8>), RunError> {
-        let target = Target::resolve(server.url(), scenario.insecure)?
+        let target = Target::resolve(server.url(), &scenario.tls)?
             .reachable(scenario.connect_timeout)?
+            .trusted(scenario.connect_timeout)?
             .from_sources(scenario.source_ips.clone())?;
         for load in [Some(&scenario), scenario.of_warmup().as_ref()]
             .into_iter()

@@ -14,6 +14,7 @@ mod signing;
 mod source_ips;
 mod target_key;
 mod text;
+mod tls;
 mod users;
 mod values;
 
@@ -36,6 +37,7 @@ pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
 pub use target_key::TargetKey;
 pub(crate) use target_key::pem;
 pub use text::{from_text, many_from_text};
+pub use tls::{CacertError, TlsPlan, TlsResumption};
 pub use users::{User, UserText, UsersError};
 pub use values::{
     ArrivalsText, EngineIo, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName,
@@ -81,8 +83,8 @@ pub struct Scenario {
     pub headers: Vec<(String, String)>,
     /// Where sockets come from; empty: the kernel chooses.
     pub source_ips: SourceIps,
-    /// Whether certificates go unchecked.
-    pub insecure: bool,
+    /// Whom to trust, and whether sessions are resumed.
+    pub tls: TlsPlan,
     /// What is asked of the result.
     pub thresholds: Vec<Expression>,
     /// Shards of the generator, at least one.

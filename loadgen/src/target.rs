@@ -1,23 +1,22 @@
 //! The target as the engine needs it: addresses that answer, the name it is called by, TLS.
 
 mod routes;
+mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reactor::ClientTls;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use reactor::{CertificateFault, ClientTls};
+use rustls::pki_types::ServerName;
 use url::Url;
 
 use crate::outcome::{Failure, FailureKind, Phase};
-use crate::scenario::{Protocol, SourceIps};
+use crate::scenario::{Protocol, SourceIps, TlsPlan};
 
 pub use routes::RouteError;
+pub use tls::client_config;
 
 /// Where sockets are opened.
 #[derive(Clone, Debug)]
@@ -59,10 +58,26 @@ pub enum TargetError {
     },
     /// This machine trusts nobody.
     #[error(
-        "this machine has no certificate authorities to check {0} by; install them (ca-certificates), name them in \
-         SSL_CERT_FILE, or do without with --insecure"
+        "this machine has no certificate authorities to check {0} by; install them (ca-certificates), name its own with \
+         --cacert, or do without with --insecure"
     )]
     NoAuthorities(String),
+    /// Its certificate is not taken, and would not be taken by any later connection.
+    #[error("{host} shows a certificate that is not taken: {}", certificate_advice(*.fault, .words))]
+    Certificate {
+        /// As it stands in the URL.
+        host: String,
+        /// What is wrong with it.
+        fault: CertificateFault,
+        /// rustls's words.
+        words: String,
+    },
+    /// It answers in another protocol.
+    #[error("{host} does not speak TLS there; check the port, or say http:// or ws:// in --target")]
+    NoTls {
+        /// As it stands in the URL.
+        host: String,
+    },
     /// The URL holds no host that TLS can check, or the provider lacks what TLS needs.
     #[error("no TLS to {host}: {problem}")]
     Tls {
@@ -75,7 +90,7 @@ pub enum TargetError {
 
 impl Target {
     /// Looks up the host of an `http`, `https`, `ws` or `wss` URL. Blocks while the resolver works.
-    pub fn resolve(url: &Url, insecure: bool) -> Result<Self, TargetError> {
+    pub fn resolve(url: &Url, tls: &TlsPlan) -> Result<Self, TargetError> {
         let name = url.host_str().unwrap_or_default().to_owned();
         let encrypted = matches!(url.scheme(), "https" | "wss");
         let port = url
@@ -94,7 +109,7 @@ impl Target {
             return Err(unresolved(io::Error::other("it has no address")));
         }
         let tls = if encrypted {
-            let config = tls_config(insecure, &name)?;
+            let config = client_config(tls, &name)?;
             let server =
                 ServerName::try_from(bare.to_owned()).map_err(|error| TargetError::Tls {
                     host: name.clone(),
@@ -141,28 +156,25 @@ impl Target {
     }
 }
 
-/// A client's TLS: this machine's certificate authorities, or none asked at all. `host` is named in errors.
-pub fn tls_config(insecure: bool, host: &str) -> Result<ClientConfig, TargetError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TargetError::Tls {
-            host: host.to_owned(),
-            problem: error.to_string(),
-        })?;
-    if insecure {
-        let verifier = Arc::new(AnyCertificate(provider));
-        return Ok(builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth());
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(TargetError::NoAuthorities(host.to_owned()));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// What is wrong with a certificate, and what to do.
+fn certificate_advice(fault: CertificateFault, words: &str) -> String {
+    let (what, advice) = match fault {
+        CertificateFault::Expired => ("it has expired", "renew it, check this machine's clock"),
+        CertificateFault::NotYetValid => (
+            "its time has not begun",
+            "check this machine's clock and the server's",
+        ),
+        CertificateFault::UnknownIssuer => (
+            "nobody who is trusted here vouches for it",
+            "name the authority that does with --cacert FILE.pem, have the server send its whole chain",
+        ),
+        CertificateFault::WrongName => (
+            "it is made out to another name",
+            "say in --target a name that stands in it",
+        ),
+        CertificateFault::Invalid => ("it is not valid", "mend it on the server"),
+    };
+    format!("{what} ({words}); {advice}, or do without the check with --insecure")
 }
 
 /// What the failures of a run say about its target when nothing was let in and nothing refused for its token: that it
@@ -203,55 +215,6 @@ pub fn diagnose(
     Some(format!("{url} is no {server}: {answer}; {advice}"))
 }
 
-/// Takes every certificate, as `--insecure` asks; signatures are still checked, so that the peer holds its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -264,6 +227,10 @@ mod tests {
 
     #[test]
     fn the_host_header_names_a_port_that_is_not_the_schemes_own() {
+        let unchecked = TlsPlan {
+            insecure: true,
+            ..TlsPlan::default()
+        };
         for (text, host, port, encrypted) in [
             ("http://127.0.0.1:3000", "127.0.0.1:3000", 3000, false),
             ("http://127.0.0.1", "127.0.0.1", 80, false),
@@ -271,7 +238,7 @@ mod tests {
             ("wss://127.0.0.1/ws", "127.0.0.1", 443, true),
             ("https://[::1]:8443", "[::1]:8443", 8443, true),
         ] {
-            let target = Target::resolve(&url(text), true).unwrap();
+            let target = Target::resolve(&url(text), &unchecked).unwrap();
             assert_eq!(target.host, host, "{text}");
             assert_eq!(target.addrs[0].port(), port, "{text}");
             assert_eq!(target.tls.is_some(), encrypted, "{text}");
@@ -280,7 +247,8 @@ mod tests {
 
     #[test]
     fn an_unknown_host_is_named() {
-        let error = Target::resolve(&url("http://no-such-host.invalid"), false).unwrap_err();
+        let error =
+            Target::resolve(&url("http://no-such-host.invalid"), &TlsPlan::default()).unwrap_err();
         assert!(
             error
                 .to_string()

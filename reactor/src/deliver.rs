@@ -90,7 +90,8 @@ fn receive_tls<S: Service>(
     while !wire.is_empty() {
         let read = tls.read(&mut wire);
         if tls.newly_secured() && entry.link.is_live() {
-            service.secured(&mut Io::new(driver, &mut entry.link, id), &mut entry.socket);
+            let mut io = Io::new(driver, &mut entry.link, id);
+            service.secured(&mut io, &mut entry.socket, tls.is_resumed());
         }
         // What came before a bad record, or before close_notify, is the service's all the same.
         loop {

@@ -17,6 +17,7 @@
 mod connect;
 mod deliver;
 mod driver;
+mod fault;
 mod io;
 mod listen;
 mod pacing;
@@ -29,6 +30,7 @@ mod waker;
 mod wheel;
 
 pub use connect::{ClientTls, Connect};
+pub use fault::{CertificateFault, TlsError};
 pub use io::Io;
 pub use listen::bind;
 pub use pacing::Clock;

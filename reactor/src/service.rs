@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::fault::TlsError;
 use crate::io::Io;
 use crate::slab::SocketId;
 use crate::sockets::{Loose, Sockets};
@@ -33,9 +34,9 @@ pub trait Service {
         let _ = (io, socket);
     }
 
-    /// The TLS handshake is complete, on either side.
-    fn secured(&mut self, io: &mut Io<'_>, socket: &mut Self::Socket) {
-        let _ = (io, socket);
+    /// The TLS handshake is complete, on either side; `resumed`: it took up an earlier session.
+    fn secured(&mut self, io: &mut Io<'_>, socket: &mut Self::Socket, resumed: bool) {
+        let _ = (io, socket, resumed);
     }
 
     /// Bytes arrived (plaintext under TLS): `input` is what was not used before, then what is new; it may be changed in
@@ -85,8 +86,8 @@ pub enum Closed {
     Refused,
     /// The kernel gave the connection up for another reason (unreachable, timed out).
     Failed(io::ErrorKind),
-    /// TLS failed: a certificate that is not trusted, an alert, bytes that are no TLS. rustls's words.
-    Tls(String),
+    /// TLS failed: a certificate that is not trusted, an alert, bytes that are no TLS.
+    Tls(TlsError),
     /// The service left more input unused than [`Options::input_bytes_max`](crate::Options).
     InputTooLong,
     /// The peer read so slowly that more output waits than [`Options::output_bytes_max`](crate::Options).

@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection};
+use rustls::{ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
 
 use crate::connect::ClientTls;
+use crate::fault::TlsError;
 use crate::service::Closed;
 
 /// Plaintext handed to the service at once: two of TLS's largest records (RFC 8446 section 5.1).
@@ -49,14 +50,14 @@ impl Tls {
         let taken = self
             .connection
             .read_tls(wire)
-            .map_err(|error| Closed::Tls(error.to_string()))?;
+            .map_err(|error| Closed::Tls(TlsError::other(error)))?;
         if taken == 0 {
             // Nothing counts after the peer's close_notify.
             *wire = &[];
         }
         match self.connection.process_new_packets() {
             Ok(_) => Ok(()),
-            Err(error) => Err(Closed::Tls(error.to_string())),
+            Err(error) => Err(Closed::Tls(error.into())),
         }
     }
 
@@ -67,13 +68,18 @@ impl Tls {
         newly
     }
 
+    /// Whether its handshake, now complete, took up an earlier session (RFC 8446 section 2.2).
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
     /// Moves plaintext that has arrived into `buffer`. `Ok(0)`: there is none at present.
     pub(crate) fn take_plain(&mut self, buffer: &mut [u8]) -> Result<usize, Closed> {
         match self.connection.reader().read(buffer) {
             Ok(0) if !buffer.is_empty() => Err(Closed::Peer),
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(Closed::Tls(error.to_string())),
+            Err(error) => Err(Closed::Tls(TlsError::other(error))),
         }
     }
 
@@ -86,14 +92,14 @@ impl Tls {
                 .connection
                 .writer()
                 .write(plain)
-                .map_err(|error| Closed::Tls(error.to_string()))?;
+                .map_err(|error| Closed::Tls(TlsError::other(error)))?;
             plain = &plain[taken..];
             let mut written = 0;
             while self.connection.wants_write() {
                 written += self
                     .connection
                     .write_tls(records)
-                    .map_err(|error| Closed::Tls(error.to_string()))?;
+                    .map_err(|error| Closed::Tls(TlsError::other(error)))?;
             }
             if plain.is_empty() {
                 return Ok(());

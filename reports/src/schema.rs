@@ -8,6 +8,7 @@
 mod cost;
 mod latency;
 mod scenario;
+mod sockets;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use cost::{Frontend, Generator, Machine, Server, Thread};
 pub use latency::{Distribution, Latencies, Phase};
 pub use scenario::Scenario;
+pub use sockets::Sockets;
 pub use verdict::{Threshold, Unit, Validity, Verdict};
 
 /// The name and major version of this format, the value of [`RunResult::schema`].
@@ -64,6 +66,9 @@ pub struct RunResult {
     pub failures: Vec<Failure>,
     /// What the target refused, by token kind and reason, most frequent first.
     pub refusals: Vec<Refusal>,
+    /// What became of the sockets.
+    #[serde(default)]
+    pub sockets: Sockets,
     /// What the server spent; absent where it could not be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
@@ -176,7 +181,8 @@ pub struct Rates {
 pub struct Failure {
     /// The phase that broke, one of [`PHASES`].
     pub phase: String,
-    /// `dns`, `refused`, `reset`, `timeout`, `tls`, `http-<status>`, `protocol`, `closed-<code>`, `redirect`, `body`.
+    /// `dns`, `refused`, `reset`, `timeout`, `tls`,
+    /// `certificate-<fault>`, `http-<status>`, `protocol`, `closed-<code>`, `redirect`, `body`.
     pub kind: String,
     /// Arrivals.
     pub count: u64,

@@ -190,7 +190,7 @@ impl Engine {
                 let to = Connect {
                     to,
                     from,
-                    tls: self.target.tls.clone(),
+                    tls: self.tls.clone(),
                 };
                 sockets.connect(to, socket, Some(deadline_ns)).map(|_| ())
             }

@@ -117,7 +117,9 @@ impl Engine {
             Closed::Peer => socket.connection.when_ended(),
             Closed::Refused => FailureKind::Refused,
             Closed::Failed(error) => kind_of(&(*error).into()),
-            Closed::Tls(_) => FailureKind::Tls,
+            Closed::Tls(error) => error
+                .certificate
+                .map_or(FailureKind::Tls, FailureKind::Certificate),
             Closed::InputTooLong => FailureKind::Protocol,
             Closed::Reset | Closed::PeerTooSlow | Closed::Local => FailureKind::Reset,
         };

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::outcome::Failure;
-use crate::scenario::Secret;
+use crate::scenario::{Secret, TlsPlan};
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyIjp7fX0.c2lnbmF0dXJlLXRoYXQtbm9ib2R5LW1heS1zZWU";
 
@@ -124,7 +124,7 @@ fn client(plan: LoginPlan, whole: Duration) -> LoginService {
         connect: whole,
         whole,
     };
-    LoginService::new(plan, timeouts, false).unwrap()
+    LoginService::new(plan, timeouts, &TlsPlan::default()).unwrap()
 }
 
 /// Logs in and asks for a token.
@@ -356,6 +356,10 @@ async fn connections_that_break_are_told_apart() {
             let _peer_gone = socket.write_all(b"220 mail ready\r\n\r\n").await;
         }
     });
+    let unchecked = TlsPlan {
+        insecure: true,
+        ..TlsPlan::default()
+    };
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}/", free.local_addr().unwrap());
     drop(free);
@@ -372,7 +376,7 @@ async fn connections_that_break_are_told_apart() {
             connect: LONG,
             whole: LONG,
         };
-        let service = LoginService::new(service, timeouts, true).unwrap();
+        let service = LoginService::new(service, timeouts, &unchecked).unwrap();
         let error = service.login(&user("ann")).await.unwrap_err();
         assert_eq!(error.failure.kind, kind, "{url}: {error}");
     }

@@ -78,8 +78,24 @@ impl Scenario {
                 Pin::None => "none".to_owned(),
             }),
             seed: Some(self.seed),
-            insecure: self.insecure,
+            insecure: self.tls.insecure,
+            cacert: self
+                .tls
+                .cacert
+                .as_ref()
+                .map(|path| path.display().to_string()),
+            tls_resumption: self.is_encrypted().then(|| {
+                let resumption = if self.tls.resumption { "on" } else { "off" };
+                resumption.to_owned()
+            }),
             ..self.asked_of_tokens()
+        }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        match &self.target {
+            TargetChoice::Embedded(_) => false,
+            TargetChoice::Url(url) => matches!(url.scheme(), "https" | "wss"),
         }
     }
 

@@ -10,9 +10,9 @@ use url::Url;
 use wire::engineio::Version;
 
 use super::{
-    ArrivalsText, Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN,
-    Mix, Pin, Protocol, ProtocolName, Scenario, SecretError, SigningError, TargetChoice,
-    UsersError, read_file,
+    ArrivalsText, CacertError, Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX,
+    MESSAGE_BYTES_MIN, Mix, Pin, Protocol, ProtocolName, Scenario, SecretError, SigningError,
+    TargetChoice, TlsPlan, UsersError, read_file,
 };
 use crate::arrival::{Arrivals, InstantsError, RateProfile, read_instants};
 use crate::cli::RunArgs;
@@ -72,6 +72,9 @@ pub enum ScenarioError {
     /// The instants of the arrivals could not be had.
     #[error(transparent)]
     Instants(#[from] InstantsError),
+    /// The certificate authorities could not be had.
+    #[error(transparent)]
+    Cacert(#[from] CacertError),
     /// The users could not be had.
     #[error(transparent)]
     Users(#[from] UsersError),
@@ -137,7 +140,11 @@ impl Scenario {
                 .map(|header| (header.name, header.value))
                 .collect(),
             source_ips: args.source_ip.unwrap_or_default(),
-            insecure: args.insecure.unwrap_or(false),
+            tls: TlsPlan::new(
+                args.insecure.unwrap_or(false),
+                args.cacert,
+                args.tls_resumption,
+            )?,
             thresholds: args.threshold,
             workers: in_range("--workers", workers, 1, WORKERS_MAX)?,
             pin,

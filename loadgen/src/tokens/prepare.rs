@@ -60,11 +60,7 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
                 connect: scenario.connect_timeout,
                 whole: scenario.timeout,
             };
-            let service = Arc::new(LoginService::new(
-                plan.clone(),
-                timeouts,
-                scenario.insecure,
-            )?);
+            let service = Arc::new(LoginService::new(plan.clone(), timeouts, &scenario.tls)?);
             let sessions = log_in_all(&service, &scenario.users, &mut recorder).await?;
             match per {
                 TokenPer::User => {

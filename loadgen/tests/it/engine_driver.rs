@@ -52,7 +52,7 @@ pub fn scenario(connections: u64) -> Scenario {
         mix: Mix::default(),
         token_in: TokenIn::Query("token".into()),
         headers: Vec::new(),
-        insecure: false,
+        tls: Default::default(),
         thresholds: Vec::new(),
         workers: 2,
         pin: Pin::None,

@@ -6,34 +6,40 @@ use std::sync::Arc;
 
 use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::recorder::Metric;
+use gatecrash::scenario::{Load, Scenario, TlsPlan};
 use gatecrash::target::Target;
-use reactor::ClientTls;
+use reactor::{CertificateFault, ClientTls};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::engine_driver::{scenario, start, supply};
 use crate::engine_servers::{WebSocket, serve};
+use crate::run::program::run;
 
 /// A WebSocket server under TLS, and its certificate.
 fn tls_server() -> (SocketAddr, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    (serve_tls(&made.cert, &made.signing_key), certificate)
+}
+
+/// The same with a certificate that is given.
+fn serve_tls(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> SocketAddr {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
+        .with_single_cert(vec![certificate.der().clone()], key)
         .unwrap();
     let config = Arc::new(config);
-    let addr = serve(move |stream| {
+    serve(move |stream| {
         let connection = ServerConnection::new(config.clone()).unwrap();
         if let Some(mut socket) = WebSocket::accept(StreamOwned::new(connection, stream)) {
             socket.hear_all();
         }
-    });
-    (addr, certificate)
+    })
 }
 
 /// A target that trusts these certificates.
@@ -80,14 +86,111 @@ fn what_tls_does_not_trust_fails_in_its_phase() {
         // Read to the end, lest a reset overtake the words.
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
-    for (addr, why) in [(addr, "another's certificate"), (plain, "no TLS")] {
+    let stranger = FailureKind::Certificate(CertificateFault::UnknownIssuer);
+    for (addr, kind, why) in [
+        (addr, stranger, "another's certificate"),
+        (plain, FailureKind::Tls, "no TLS"),
+    ] {
         let target = trusting(addr, std::slice::from_ref(&another));
         let seen = start(scenario(3), target, supply()).finish();
         seen.assert_outcomes(&[(Outcome::Failed, 3)], why);
         let failure = Failure {
             phase: Phase::Tls,
-            kind: FailureKind::Tls,
+            kind,
         };
         assert_eq!(seen.failures(), [(failure, 3)], "{why}");
+    }
+}
+
+#[test]
+fn sessions_are_resumed_where_that_was_asked() {
+    for (resumption, why) in [
+        (false, "each comes for the first time"),
+        (true, "they come back"),
+    ] {
+        let (addr, certificate) = tls_server();
+        let scenario = Scenario {
+            load: Load::Closed { concurrency: 1 },
+            workers: 1,
+            tls: TlsPlan {
+                resumption,
+                ..TlsPlan::default()
+            },
+            ..scenario(10)
+        };
+        let seen = start(scenario, trusting(addr, &[certificate]), supply()).finish();
+        seen.assert_outcomes(&[(Outcome::Established, 10)], why);
+        let counters = seen.recorder.counters;
+        // The first has nothing to take up; every later one has the tickets of those before it.
+        let resumed = if resumption { 9 } else { 0 };
+        assert_eq!(
+            (counters.tls_handshakes, counters.tls_resumed),
+            (10, resumed),
+            "{why}"
+        );
+    }
+}
+
+/// A certificate for these names, valid between these years.
+fn certificate(names: &[&str], years: [i32; 2]) -> (rcgen::Certificate, rcgen::KeyPair) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    [params.not_before, params.not_after] = years.map(|year| rcgen::date_time_ymd(year, 1, 1));
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap(), key)
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_told_before_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = serve(|mut stream| {
+        let _ = stream.write_all(b"220 mail\r\n");
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    for (names, years, trusted, words) in [
+        (
+            &["127.0.0.1"][..],
+            [2000, 2001],
+            true,
+            &["it has expired", "renew it"][..],
+        ),
+        (
+            &["127.0.0.1"],
+            [4000, 4001],
+            true,
+            &["its time has not begun", "clock"],
+        ),
+        (
+            &["example.com"],
+            [2000, 4000],
+            true,
+            &["made out to another name", "example.com"],
+        ),
+        (
+            &["127.0.0.1"],
+            [2000, 4000],
+            false,
+            &["nobody who is trusted here", "--cacert"],
+        ),
+        (&[], [2000, 4000], true, &["does not speak TLS", "ws://"]),
+    ] {
+        let (certificate, key) = certificate(names, years);
+        let addr = match names {
+            [] => plain,
+            _ => serve_tls(&certificate, &key),
+        };
+        let (another, _) = self::certificate(&["127.0.0.1"], [2000, 4000]);
+        let path = folder.path().join("authority.pem");
+        let authority = if trusted { &certificate } else { &another };
+        std::fs::write(&path, authority.pem()).unwrap();
+        let asked = format!("--target wss://{addr}/ --token-source file:tokens -c 1");
+        let tokens = folder.path().join("tokens");
+        std::fs::write(&tokens, "a.b.c").unwrap();
+        let asked = asked.replace("file:tokens", &format!("file:{}", tokens.display()));
+        let ended = run(&asked).flag("--cacert", &path).end().await;
+        ended.exits_with(104, words[0]);
+        for word in words {
+            assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+        }
     }
 }

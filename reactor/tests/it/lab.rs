@@ -20,7 +20,9 @@ pub enum Seen {
     Accepted,
     AcceptFailed(io::ErrorKind),
     Connected,
-    Secured,
+    Secured {
+        resumed: bool,
+    },
     /// The bytes offered, those left over from before included.
     Received(Vec<u8>),
     /// How late the deadline came, ns.
@@ -208,8 +210,8 @@ impl Service for Observed {
         self.tell(Seen::Connected);
     }
 
-    fn secured(&mut self, _io: &mut Io<'_>, _socket: &mut State) {
-        self.tell(Seen::Secured);
+    fn secured(&mut self, _io: &mut Io<'_>, _socket: &mut State, resumed: bool) {
+        self.tell(Seen::Secured { resumed });
     }
 
     fn received(&mut self, io: &mut Io<'_>, _socket: &mut State, input: &mut [u8]) -> usize {

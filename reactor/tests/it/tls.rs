@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use reactor::{ClientTls, Closed, Connect, Options};
+use reactor::{CertificateFault, ClientTls, Closed, Connect, Options};
 use rustls::StreamOwned;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
@@ -91,7 +91,7 @@ fn a_client_speaks_tls() {
     });
     connect(&lab, to, client);
     assert_eq!(lab.next(), Seen::Connected);
-    assert_eq!(lab.next(), Seen::Secured);
+    assert_eq!(lab.next(), Seen::Secured { resumed: false });
     assert_eq!(lab.next(), Seen::Received(b"hello".to_vec()));
     assert_eq!(lab.next(), Seen::Closed(Closed::Local));
     thread.join().unwrap().expect("closed with close_notify");
@@ -105,8 +105,9 @@ fn a_certificate_that_is_not_trusted_ends_it_on_both_sides() {
     connect(&lab, to, client_config(RootCertStore::empty()));
     assert_eq!(lab.next(), Seen::Connected);
     match lab.next() {
-        Seen::Closed(Closed::Tls(words)) => {
-            assert!(words.contains("certificate"), "{words}");
+        Seen::Closed(Closed::Tls(error)) => {
+            assert_eq!(error.certificate, Some(CertificateFault::UnknownIssuer));
+            assert!(error.words.contains("certificate"), "{error:?}");
         }
         other => panic!("{other:?}"),
     }
@@ -125,7 +126,27 @@ fn bytes_that_are_no_tls_are_told_as_such() {
         .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         .unwrap();
     assert_eq!(lab.next(), Seen::Connected);
-    assert!(matches!(lab.next(), Seen::Closed(Closed::Tls(_))));
+    match lab.next() {
+        Seen::Closed(Closed::Tls(error)) => assert_eq!(error.certificate, None, "{error:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_session_is_taken_up_again_where_both_sides_kept_it() {
+    let (server, client) = configs();
+    let lab = Lab::with_tls(Options::default(), echo, Some(server));
+    for resumed in [false, true] {
+        let connection = ClientConnection::new(client.clone(), localhost()).unwrap();
+        let mut tls = StreamOwned::new(connection, lab.client());
+        // The echo comes behind the session's tickets.
+        tls.write_all(b"x").unwrap();
+        tls.read_exact(&mut [0]).unwrap();
+        assert_eq!(lab.next(), Seen::Accepted);
+        assert_eq!(lab.next(), Seen::Secured { resumed });
+        drop(tls);
+        assert_eq!(lab.next_closed(), Closed::Peer);
+    }
 }
 
 #[test]
@@ -144,7 +165,7 @@ fn a_server_speaks_tls_however_the_bytes_are_cut() {
         tls.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"hello");
         assert_eq!(lab.next(), Seen::Accepted);
-        assert_eq!(lab.next(), Seen::Secured);
+        assert_eq!(lab.next(), Seen::Secured { resumed: false });
         tls.conn.send_close_notify();
         tls.flush().unwrap();
         assert_eq!(lab.next_closed(), Closed::Peer);

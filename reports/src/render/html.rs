@@ -261,6 +261,11 @@ fn costs(result: &RunResult) -> String {
     };
     html += "</div>\n<div>\n<h3>Generator and machine</h3>\n";
     html += &facts(&tables::generator_facts(result));
+    let sockets = tables::socket_facts(result);
+    if !sockets.is_empty() {
+        html += "<h3>Sockets</h3>\n";
+        html += &facts(&sockets);
+    }
     html += "</div>\n</div>\n";
     if let Some(server) = &result.server {
         html += &threads(&server.threads);

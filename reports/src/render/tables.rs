@@ -203,6 +203,20 @@ pub fn server_facts(result: &RunResult) -> Vec<Fact> {
     facts.0
 }
 
+/// What became of the sockets, where there is anything to tell.
+pub fn socket_facts(result: &RunResult) -> Vec<Fact> {
+    let sockets = &result.sockets;
+    let mut facts = Facts::default();
+    let dropped = Some(sockets.dropped).filter(|dropped| *dropped > 0);
+    facts.add("Dropped by the target", dropped.map(units::count));
+    facts.add("TLS handshakes", sockets.tls_handshakes.map(units::count));
+    facts.add(
+        "TLS sessions resumed",
+        sockets.tls_resumed.map(units::count),
+    );
+    facts.0
+}
+
 /// What the generator spent, and the machine as a whole.
 pub fn generator_facts(result: &RunResult) -> Vec<Fact> {
     let generator = &result.generator;
@@ -264,6 +278,8 @@ pub fn scenario_facts(scenario: &Scenario) -> Vec<Fact> {
     );
     facts.add("Pinning", text(&scenario.pin));
     facts.add("Seed", scenario.seed.map(|seed| seed.to_string()));
+    facts.add("Authorities", text(&scenario.cacert));
+    facts.add("TLS resumption", text(&scenario.tls_resumption));
     facts.add(
         "Certificate",
         scenario.insecure.then(|| "not checked".to_owned()),

@@ -119,6 +119,12 @@ pub struct Scenario {
     /// The seed of schedules and choices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Certificate authorities that were trusted beside the machine's own: their file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cacert: Option<String>,
+    /// Whether sockets took up the TLS sessions of earlier ones: `on` or `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_resumption: Option<String>,
     /// Whether the target's certificate went unchecked.
     pub insecure: bool,
 }

@@ -60,6 +60,7 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         phases: whole.phases(),
         failures: Vec::new(),
         refusals: Vec::new(),
+        sockets: Sockets::default(),
         server: Some(server()),
         machine: Some(Machine { cpu_share: 0.117 }),
         generator: Generator {

@@ -3,7 +3,8 @@
 //
 //   node socketio-server.js --version 4|2 [--port 0] [--tls CERT KEY]      the secret is in $SECRET
 //
-// Prints {"port":N} once it listens. `GET /stats` answers {"accepted":N,"refused":N,"open":N,"users":{NAME:N}}.
+// Prints {"port":N} once it listens, with TLS also "stats", the port of `/stats`. `GET /stats` answers {"accepted":N,"refused":N,"open":N,"echoed":N,"resumed":N,
+// "users":{NAME:N}}.
 'use strict';
 const fs = require('node:fs');
 const http = require('node:http');
@@ -12,7 +13,7 @@ const jwt = require('jsonwebtoken');
 
 const flags = readFlags(process.argv.slice(2));
 const secret = Buffer.from(process.env.SECRET || fail('set $SECRET'));
-const counts = { accepted: 0, refused: 0, open: 0, echoed: 0, users: {} };
+const counts = { accepted: 0, refused: 0, open: 0, echoed: 0, resumed: 0, users: {} };
 
 const answer = (request, response) => {
   if (request.url !== '/stats') return response.writeHead(404).end();
@@ -21,6 +22,7 @@ const answer = (request, response) => {
 const server = flags.tls
   ? https.createServer({ cert: fs.readFileSync(flags.tls[0]), key: fs.readFileSync(flags.tls[1]) }, answer)
   : http.createServer(answer);
+server.on('secureConnection', (socket) => (counts.resumed += socket.isSessionReused() ? 1 : 0));
 
 const io = flags.version === '2' ? require('socket.io-2')(server) : new (require('socket.io').Server)(server);
 
@@ -48,7 +50,12 @@ io.on('connection', (socket) => {
   socket.on('disconnect', () => (counts.open -= 1));
 });
 
-server.listen(flags.port, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));
+server.listen(flags.port, '127.0.0.1', () => {
+  const ready = { port: server.address().port };
+  if (!flags.tls) return console.log(JSON.stringify(ready));
+  const plain = http.createServer(answer); // counts are asked for without TLS
+  plain.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ ...ready, stats: plain.address().port })));
+});
 process.stdin.resume().on('end', () => process.exit(0)); // ends with whoever started it
 
 function readFlags(words) {

@@ -70,7 +70,7 @@ fn without_a_word_the_embedded_server_is_loaded() {
         scenario.out,
         PathBuf::from("gatecrash-out/20270115T080000Z")
     );
-    assert!(scenario.tui && !scenario.quiet && !scenario.insecure);
+    assert!(scenario.tui && !scenario.quiet && !scenario.tls.insecure);
 }
 
 #[test]

@@ -69,9 +69,13 @@ impl Peers {
         ready.unwrap().unwrap();
         let ready: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("{script} {words:?}: {line:?}: {error}"));
-        let port = u16::try_from(ready["port"].as_u64().unwrap()).unwrap();
+        let addr = |port: &Value| {
+            let port = u16::try_from(port.as_u64().unwrap()).unwrap();
+            SocketAddr::from(([127, 0, 0, 1], port))
+        };
         PeerServer {
-            addr: SocketAddr::from(([127, 0, 0, 1], port)),
+            addr: addr(&ready["port"]),
+            stats: addr(ready.get("stats").unwrap_or(&ready["port"])),
             process,
         }
     }
@@ -102,6 +106,8 @@ impl Peers {
 pub struct PeerServer {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where it tells its counts, without TLS.
+    stats: SocketAddr,
     process: Child,
 }
 
@@ -113,7 +119,7 @@ impl PeerServer {
 
     /// What it counted so far.
     pub async fn stats(&self) -> Value {
-        serde_json::from_str(&fetch(self.addr, "/stats").await).unwrap()
+        serde_json::from_str(&fetch(self.stats, "/stats").await).unwrap()
     }
 }
 
