@@ -23,26 +23,27 @@ pub(super) fn keys(text: &str) -> Result<Vec<Key>, KeyError> {
 }
 
 fn set(text: &str) -> Result<Vec<Key>, KeyError> {
-    let keys = of_set(text)?.into_iter();
-    some(keys.map(|jwk| jwk.key()).collect::<Result<_, _>>()?)
+    let mut keys = Vec::new();
+    for member in members(text)? {
+        if let Some(jwk) = usable(member)? {
+            keys.push(jwk.key()?);
+        }
+    }
+    some(keys)
 }
 
 /// The keys in `text`, a set that somebody publishes: those that are public, sound and long enough. What one key lacks
 /// is no reason to go without the others (RFC 7517 section 5), and a published secret is none.
 ///
 /// # Errors
-/// What is wrong with the JSON; [`KeyError::KidDuplicate`], since a name must pick one key;
+/// What is wrong with the JSON of the set; [`KeyError::KidDuplicate`], since a name must pick one key;
 /// [`KeyError::NoKeyUsable`].
 pub(super) fn remote_keys(text: &str) -> Result<Vec<Key>, KeyError> {
     let mut keys: Vec<Key> = Vec::new();
-    for jwk in of_set(text)? {
-        if jwk.kty == "oct" {
-            tracing::warn!(kid = jwk.kid, "a published secret is passed over");
-            continue;
-        }
-        match jwk.key() {
-            Ok(key) => keys.push(key),
-            Err(error) => tracing::warn!(kid = jwk.kid, %error, "a published key is passed over"),
+    for member in members(text)? {
+        match usable(member).and_then(|jwk| jwk.as_ref().map(Jwk::published_key).transpose()) {
+            Ok(key) => keys.extend(key),
+            Err(error) => tracing::warn!(%error, "a published key is passed over"),
         }
     }
     for (i, key) in keys.iter().enumerate() {
@@ -60,22 +61,20 @@ pub(super) fn remote_keys(text: &str) -> Result<Vec<Key>, KeyError> {
     some(keys)
 }
 
-/// The members of a set that are meant for checking signatures.
-fn of_set(text: &str) -> Result<Vec<Jwk>, KeyError> {
+fn members(text: &str) -> Result<Vec<&RawValue>, KeyError> {
     let set: Set<'_> = serde_json::from_str(text)?;
-    let mut jwks = Vec::with_capacity(set.keys.len());
-    for member in set.keys {
-        // The kind alone first: a key of an unknown kind may give any member another type.
-        let kind: Kind = serde_json::from_str(member.get())?;
-        if !KINDS.contains(&kind.kty.as_str()) {
-            continue;
-        }
-        let jwk: Jwk = serde_json::from_str(member.get())?;
-        if jwk.obstacle().is_none() {
-            jwks.push(jwk);
-        }
+    Ok(set.keys)
+}
+
+/// A member of a set, if it is meant for checking signatures.
+fn usable(member: &RawValue) -> Result<Option<Jwk>, KeyError> {
+    // The kind alone first: a key of an unknown kind may give any member another type.
+    let kind: Kind = serde_json::from_str(member.get())?;
+    if !KINDS.contains(&kind.kty.as_str()) {
+        return Ok(None);
     }
-    Ok(jwks)
+    let jwk: Jwk = serde_json::from_str(member.get())?;
+    Ok(jwk.obstacle().is_none().then_some(jwk))
 }
 
 fn some(keys: Vec<Key>) -> Result<Vec<Key>, KeyError> {
@@ -172,6 +171,14 @@ impl Jwk {
             Some(kid) => key.with_kid(kid),
             None => key,
         })
+    }
+
+    /// The same of a set that anybody can read.
+    fn published_key(&self) -> Result<Key, KeyError> {
+        match self.kty.as_str() {
+            "oct" => Err(self.error("kty", "that of a secret, and it is published")),
+            _ => self.key(),
+        }
     }
 
     /// A secret that nobody types in can be as long as it should be.
@@ -367,6 +374,10 @@ mod tests {
             r#"{{"kty":"oct","k":"{}"}}"#,
             URL_SAFE_NO_PAD.encode_to_string([7; 64])
         );
+        let powerless = {
+            let modulus = URL_SAFE_NO_PAD.encode_to_string([0xff; 256]);
+            format!(r#"{{"kty":"RSA","n":"{modulus}","e":"AQ"}}"#)
+        };
         let named = ED25519.replace("}", r#","kid":"a"}"#);
         for (members, expected, why) in [
             (vec![ED25519], Ok(1), "a sound one"),
@@ -376,10 +387,21 @@ mod tests {
                 "beside one that is too small",
             ),
             (vec![ED25519, &secret], Ok(1), "beside a secret"),
+            (
+                vec![r#"{"kty":"RSA","n":7}"#, ED25519, "{}", "null"],
+                Ok(1),
+                "beside what is no key",
+            ),
+            (
+                vec![r#"{"kty":"RSA","kty":"RSA"}"#, ED25519],
+                Ok(1),
+                "beside one of two kinds",
+            ),
             (vec![ED25519, ED25519], Ok(2), "two without a name"),
             (vec![&named, &named], Err("kid \"a\""), "two of one name"),
             (vec![&secret], Err("no key"), "a secret alone"),
             (vec![rsa_small], Err("no key"), "a small one alone"),
+            (vec![&powerless], Err("no key"), "whose exponent is 1"),
             (vec![], Err("no key"), "nothing"),
         ] {
             let set = format!(r#"{{"keys":[{}]}}"#, members.join(","));

@@ -3,6 +3,7 @@
 //! Each source has a part of the ring: the secret, a file, a remote set. A source that changes gets its part replaced
 //! and the ring swapped whole; one that fails keeps the part it has.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,8 @@ const NEWS_MAX: usize = 4;
 pub struct Keeper {
     keys: Keys,
     parts: Parts,
+    /// What the source of a place brought last, where it did not go with the keys of the others.
+    waiting: BTreeMap<usize, Vec<Arc<Key>>>,
     files: Vec<KeyFile>,
     /// The remote sets, whose parts follow those of the files.
     remotes: Vec<(JwksUrl, Arc<Notify>)>,
@@ -96,6 +99,7 @@ impl Keeper {
                 tally,
             },
             parts,
+            waiting: BTreeMap::new(),
             files: opened,
             remotes,
             pace: Pace::default(),
@@ -189,12 +193,10 @@ impl Keeper {
             let Some(file) = self.files.get_mut(i) else {
                 continue;
             };
-            let looked = file.look(anyway);
-            let source = file.path().display().to_string();
-            match looked {
+            match file.look(anyway) {
                 Ok(None) => {}
                 Ok(Some(keys)) => {
-                    let is_good = self.replace(1 + i, keys, &source);
+                    let is_good = self.replace(1 + i, keys);
                     self.keys.tally.file(is_good);
                 }
                 Err(error) => {
@@ -207,16 +209,14 @@ impl Keeper {
 
     /// Takes over what a remote source brought.
     fn take(&mut self, place: usize, news: News) {
-        let remote = place.checked_sub(1 + self.files.len());
-        let source = remote.and_then(|i| self.remotes.get(i));
-        let source = source.map_or_else(String::new, |(url, _)| url.to_string());
         match news {
             Ok(None) => self.keys.tally.fetch(true),
             Ok(Some(keys)) => {
-                let is_good = self.replace(place, keys, &source);
+                let is_good = self.replace(place, keys);
                 self.keys.tally.fetch(is_good);
             }
             Err(error) => {
+                let source = self.source(place);
                 tracing::warn!(source, %error, "no key set; the old keys stay in use");
                 self.keys.tally.fetch(false);
             }
@@ -224,16 +224,29 @@ impl Keeper {
     }
 
     /// Puts a ring with the new keys of one source into use, unless they do not go with the others.
-    fn replace(&mut self, place: usize, keys: Vec<Key>, source: &str) -> bool {
+    fn replace(&mut self, place: usize, keys: Vec<Key>) -> bool {
+        let is_good = self.swap(place, shared(keys));
+        if is_good {
+            // Whoever waited may go with these.
+            for (place, part) in std::mem::take(&mut self.waiting) {
+                self.swap(place, part);
+            }
+        }
+        is_good
+    }
+
+    fn swap(&mut self, place: usize, part: Vec<Arc<Key>>) -> bool {
+        let source = self.source(place);
         let mut parts = self.parts.clone();
-        if let Some(part) = parts.0.get_mut(place) {
-            *part = shared(keys);
+        if let Some(old) = parts.0.get_mut(place) {
+            old.clone_from(&part);
         }
         match parts.ring() {
             Ok(ring) => {
                 let count = ring.len();
                 self.keys.store.store(Arc::new(ring));
                 self.parts = parts;
+                self.waiting.remove(&place);
                 // Counted once it is so.
                 self.keys.tally.swapped(count);
                 tracing::info!(source, keys = count, "keys changed");
@@ -241,8 +254,23 @@ impl Keeper {
             }
             Err(error) => {
                 tracing::error!(source, %error, "the old keys stay in use");
+                self.waiting.insert(place, part);
                 false
             }
+        }
+    }
+
+    /// The source of a place, for the log.
+    fn source(&self, place: usize) -> String {
+        let remote = place.checked_sub(1 + self.files.len());
+        let (file, remote) = match remote {
+            Some(i) => (None, self.remotes.get(i)),
+            None => (place.checked_sub(1).and_then(|i| self.files.get(i)), None),
+        };
+        match (file, remote) {
+            (Some(file), _) => file.path().display().to_string(),
+            (_, Some((url, _))) => url.to_string(),
+            _ => "the secret".to_owned(),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     clients::Client,
-    servers::{TestServer, soon},
+    servers::{TestServer, gatekeeper, soon},
     tokens::{good, sign_by, sign_es256},
 };
 
@@ -177,4 +177,17 @@ async fn whatever_its_source_does_the_gate_keeps_its_pace() {
         );
     }
     soon("the last handshake", Client::raw(server.gate, &good("ann"))).await;
+}
+
+#[tokio::test]
+async fn a_source_on_this_machine_is_asked_without_a_proxy() {
+    let (jwks, _temper) = source(Temper::Says(SET.to_owned())).await;
+    let verify = move || {
+        let mut verify = gatekeeper();
+        verify.args(["verify", &jwks]);
+        verify.env("http_proxy", "http://127.0.0.1:1").output()
+    };
+    let output = tokio::task::spawn_blocking(verify).await.unwrap().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
 }

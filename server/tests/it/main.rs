@@ -14,6 +14,7 @@ mod peers;
 mod polling;
 mod refusals;
 mod rotation;
+mod seeds;
 mod servers;
 mod sessions;
 mod tokens;

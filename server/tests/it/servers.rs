@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -105,6 +105,7 @@ impl TestServer {
 /// A `gatekeeper` process; it is killed with the test.
 pub struct TestProcess {
     child: Child,
+    log: BufReader<ChildStderr>,
     pub ready: serde_json::Value,
 }
 
@@ -115,17 +116,23 @@ impl TestProcess {
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
         let ready = serde_json::from_str(&line).unwrap_or_else(|error| {
-            let mut log = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut log)
-                .unwrap();
-            panic!("`{line}` is not the ready line: {error}\n{log}")
+            let mut text = String::new();
+            log.read_to_string(&mut text).unwrap();
+            panic!("`{line}` is not the ready line: {error}\n{text}")
         });
-        Self { child, ready }
+        Self { child, log, ready }
+    }
+
+    /// Waits for a line of the log that has `part` in it.
+    pub fn logs(&mut self, part: &str) {
+        let mut line = String::new();
+        while !line.contains(part) {
+            line.clear();
+            let bytes = self.log.read_line(&mut line).unwrap();
+            assert!(bytes > 0, "it ended without saying: {part}");
+        }
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -133,7 +140,7 @@ impl TestProcess {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for the end; what else it wrote on standard output, and its log.
+    /// Waits for the end; what else it wrote on standard output and in its log.
     pub fn wait(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut log) = (String::new(), String::new());
         self.child
@@ -142,12 +149,7 @@ impl TestProcess {
             .unwrap()
             .read_to_string(&mut out)
             .unwrap();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
+        self.log.read_to_string(&mut log).unwrap();
         (self.child.wait().unwrap(), out, log)
     }
 }

@@ -52,11 +52,18 @@ impl FromStr for JwksUrl {
             asked: asked.to_owned(),
             problem: problem.to_string(),
         })?;
-        match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if is_loopback(&url) => Ok(Self(url)),
-            _ => Err(JwksUrlError::Unprotected(asked.to_owned())),
+        match is_safe(&url) {
+            true => Ok(Self(url)),
+            false => Err(JwksUrlError::Unprotected(asked.to_owned())),
         }
+    }
+}
+
+fn is_safe(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => is_loopback(url),
+        _ => false,
     }
 }
 
@@ -122,10 +129,14 @@ impl Fetcher {
     pub(super) fn new(url: &JwksUrl) -> Result<Self, FetchError> {
         let JwksUrl(url) = url.clone();
         let is_protected = url.scheme() == "https";
-        let client = Client::builder()
+        let builder = match is_protected {
+            true => Client::builder().https_only(true),
+            // A proxy would get to see, and to write, what is protected by never leaving this machine.
+            false => Client::builder().no_proxy(),
+        };
+        let client = builder
             .tls_backend_preconfigured(tls(is_protected)?)
-            .https_only(is_protected)
-            .redirect(redirect::Policy::limited(REDIRECTS_MAX))
+            .redirect(redirect::Policy::custom(redirected))
             .connect_timeout(CONNECT_WITHIN)
             .timeout(FETCH_WITHIN)
             .user_agent(concat!("gatekeeper/", env!("CARGO_PKG_VERSION")))
@@ -158,6 +169,18 @@ impl Fetcher {
         }
         let text = String::from_utf8(bytes).map_err(|_| FetchError::NoText)?;
         Ok(Fetched { text, lifetime })
+    }
+}
+
+/// Follows a source that moved, but not to where anybody could change the set.
+fn redirected(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    // The first of those before is the source itself.
+    if attempt.previous().len() > REDIRECTS_MAX {
+        return attempt.error("it leads from one address to the next");
+    }
+    match is_safe(attempt.url()) {
+        true => attempt.follow(),
+        false => attempt.error("it leads to an address that is not protected"),
     }
 }
 

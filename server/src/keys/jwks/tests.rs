@@ -39,6 +39,8 @@ enum Temper {
     Cut,
     /// It takes the request and says nothing.
     Silent,
+    /// To another address.
+    Leads(String),
 }
 
 /// A server on loopback whose temper can be changed.
@@ -99,6 +101,10 @@ async fn answer(mut stream: TcpStream, temper: Temper) -> std::io::Result<()> {
         Temper::Status(status) => {
             let more = "Content-Length: 0\r\n";
             stream.write_all(head(status, more).as_bytes()).await
+        }
+        Temper::Leads(to) => {
+            let more = format!("Content-Length: 0\r\nLocation: {to}\r\n");
+            stream.write_all(head(302, &more).as_bytes()).await
         }
         Temper::Endless => {
             stream.write_all(head(200, "").as_bytes()).await?;
@@ -230,4 +236,62 @@ async fn what_tokens_want_is_fetched_after_the_cooldown() {
     assert!(begun.elapsed() >= pace.cooldown);
     assert!(keys.store.load().named("other").is_some());
     assert_eq!(server.open_max.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_source_may_move_but_not_to_where_its_set_could_be_changed() {
+    let end = Server::start(Temper::Says(SET.to_owned())).await;
+    let end_url = end.url.to_string();
+    let moved = Server::start(Temper::Leads(end_url.clone())).await;
+    let moved_twice = Server::start(Temper::Leads(moved.url.to_string())).await;
+    let moved_thrice = Server::start(Temper::Leads(moved_twice.url.to_string())).await;
+    let astray = |to: &str| Server::start(Temper::Leads(to.to_owned()));
+    for (source, problem, why) in [
+        (&end, None, "where it always was"),
+        (&moved, None, "elsewhere on this machine"),
+        (&moved_twice, None, "by way of another"),
+        (
+            &moved_thrice,
+            Some("from one address"),
+            "by way of too many",
+        ),
+        (
+            &astray("http://192.0.2.1/keys").await,
+            Some("not protected"),
+            "over a network",
+        ),
+        (
+            &astray("ftp://127.0.0.1/keys").await,
+            Some("not protected"),
+            "by no way that is known",
+        ),
+    ] {
+        let fetched = Fetcher::new(&source.url).unwrap().fetch().await;
+        match (fetched, problem) {
+            (Ok(fetched), None) => assert_eq!(fetched.text, SET, "{why}"),
+            (Err(error), Some(part)) => {
+                assert!(error.to_string().contains(part), "{why}: {error}");
+            }
+            (fetched, _) => panic!("{why}: {fetched:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_that_do_not_go_with_others_wait_until_those_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, OTHER).unwrap();
+    let server = Server::start(Temper::Says(OTHER.to_owned())).await;
+    let keeper = Keeper::new(None, std::slice::from_ref(&path), vec![server.url.clone()]);
+    let keeper = keeper.unwrap().at_pace(QUICK);
+    let keys = keeper.keys().clone();
+    let _watch = keeper.watch().await.unwrap();
+    let counts = keys.tally.counts();
+    assert_eq!((counts.swaps, counts.keys), (0, 1), "two keys of one name");
+
+    std::fs::write(&path, OTHER.replace("other", "mine")).unwrap();
+    until(&keys, "both", |counts| counts.keys == 2).await;
+    let ring = keys.store.load();
+    assert!(ring.named("mine").is_some() && ring.named("other").is_some());
 }

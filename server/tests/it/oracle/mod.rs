@@ -1,5 +1,6 @@
 //! The verifier held against another: its verdict must equal that of `jsonwebtoken::decode` and the stricter rules of
-//! the module's table, which are written down here a second time, by other means.
+//! the module's table, which are written down here a second time, by other means. A verdict from the token cache must be
+//! the one without it.
 //!
 //! Tokens are made from a seed, most of them strange: signed with whatever header and claims, or changed after they were
 //! signed. `scripts/prove verifier` makes ten million.
@@ -7,26 +8,30 @@
 mod generate;
 mod strict;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
 use arc_swap::ArcSwap;
 use gatekeeper::keys::{Algorithm, Key, Ring, load};
-use gatekeeper::verify::{Policy, Verifier};
+use gatekeeper::verify::{Policy, Refusal, Verified, Verifier};
 use jsonwebtoken::{DecodingKey, Validation};
 
 use generate::Generator;
 
-/// Tokens of a usual test run; the variable asks for another number.
+/// Tokens of a usual test run; the variable asks for others.
 const TOKENS: u64 = 40_000;
-const TOKENS_VARIABLE: &str = "GATEKEEPER_PROVE_TOKENS";
+const SEEDS_VARIABLE: &str = "GATEKEEPER_PROVE_SEEDS";
+
+/// A cache for a few tokens, so that old ones are overwritten all the time.
+const CACHE_BYTES: usize = 1 << 16;
 
 const SECRET: &[u8] = b"a secret of at least sixty-four bytes, as many as RFC 7518 asks of HS512";
 const RSA: &str = include_str!("../../keys/rsa2048.public.pem");
 const P256: &str = include_str!("../../keys/p256.public.pem");
 const ED25519: &str = include_str!("../../keys/ed25519.public.pem");
 
-/// Policies that tokens are judged by, each of them by all.
+/// Policies that tokens are judged by, each token by all of them.
 fn policies() -> [Policy; 3] {
     let usual = Policy::default();
     [
@@ -47,10 +52,16 @@ fn policies() -> [Policy; 3] {
 /// One algorithm's key in both verifiers.
 struct Judge {
     algorithm: Algorithm,
-    /// One for each policy; the second remembers tokens.
-    verifiers: Vec<Verifier>,
+    rounds: Vec<Round>,
     rival_key: DecodingKey,
-    rival_rules: Vec<Validation>,
+}
+
+/// What judges a token by one policy.
+struct Round {
+    policy: Policy,
+    forgetful: Verifier,
+    remembering: Verifier,
+    rival_rules: Validation,
 }
 
 impl Judge {
@@ -66,42 +77,80 @@ impl Judge {
         };
         let ring = Ring::new([key.with_kid(strict::KID)]).unwrap();
         let store = Arc::new(ArcSwap::from_pointee(ring));
-        let verifiers = policies().into_iter().enumerate().map(|(i, policy)| {
-            let verifier = Verifier::new(Arc::clone(&store), Arc::new(policy));
-            verifier.remembering_tokens(i << 17)
+        let rounds = policies().map(|policy| {
+            let verifier = || Verifier::new(Arc::clone(&store), Arc::new(policy.clone()));
+            Round {
+                forgetful: verifier(),
+                remembering: verifier().remembering_tokens(CACHE_BYTES),
+                rival_rules: rules(algorithm, &policy),
+                policy,
+            }
         });
         Self {
             algorithm,
-            verifiers: verifiers.collect(),
+            rounds: rounds.into(),
             rival_key: rival_key.unwrap(),
-            rival_rules: policies().iter().map(|it| rules(algorithm, it)).collect(),
         }
     }
 
-    /// Is `token` good by each policy? Both verifiers must say the same, once the stricter rules are added to the one.
-    fn judge(&mut self, token: &[u8], seed: u64) -> [bool; 3] {
-        let mut verdicts = [false; 3];
-        for (i, policy) in policies().iter().enumerate() {
+    /// Is `token` good by any policy? Both verifiers must say the same, once the stricter rules are added to the one;
+    /// and so must ours once it remembers the token.
+    fn judge(&mut self, token: &[u8], seed: u64) -> bool {
+        let mut is_good = false;
+        for round in &mut self.rounds {
             // jsonwebtoken reads the clock by itself, so here the clock decides.
             let now_s = jsonwebtoken::get_current_timestamp();
-            let ours = self.verifiers[i].verify(token, now_s).map(|_| ());
+            let ours = round.forgetful.verify(token, now_s);
             let rival = jsonwebtoken::decode::<serde_json::Value>(
                 token,
                 &self.rival_key,
-                &self.rival_rules[i],
+                &round.rival_rules,
             );
-            let strict = strict::is_strict(token, self.algorithm, policy, now_s);
+            let strict = strict::is_strict(token, self.algorithm, &round.policy, now_s);
             let expected = rival.is_ok() && strict;
             assert_eq!(
                 ours.is_ok(),
                 expected,
-                "seed {seed}, policy {i}: {ours:?}, jsonwebtoken {:?}, stricter rules {strict}: {}",
+                "seed {seed}, {:?}: {ours:?}, jsonwebtoken {:?}, stricter rules {strict}: {}",
+                round.policy,
                 rival.map(|it| it.claims),
                 String::from_utf8_lossy(token)
             );
-            verdicts[i] = expected;
+            // The second time it is found in the cache, if it was good and not told by a MAC.
+            for _ in 0..2 {
+                let recalled = round.remembering.verify(token, now_s);
+                assert_eq!(recalled, ours, "seed {seed}, {:?}", round.policy);
+            }
+            if let Ok(Verified {
+                expires_at_s: Some(exp_s),
+                ..
+            }) = ours
+            {
+                round.recall(token, exp_s, seed);
+            }
+            is_good |= expected;
         }
-        verdicts
+        is_good
+    }
+
+    /// Tokens that were found in a cache.
+    fn hits(&self) -> u64 {
+        let rounds = self.rounds.iter();
+        rounds.map(|it| it.remembering.cache_tally().hits).sum()
+    }
+}
+
+impl Round {
+    /// A good token that is remembered gets the verdict that it gets without memory at other instants too: at the last
+    /// second before it expires, in the one after, and long before it was made.
+    fn recall(&mut self, token: &[u8], exp_s: u64, seed: u64) {
+        let end_s = exp_s + self.policy.leeway_s;
+        for at_s in [end_s - 1, end_s, 0] {
+            let fresh = self.forgetful.verify(token, at_s);
+            let recalled = self.remembering.verify(token, at_s);
+            assert_eq!(recalled, fresh, "seed {seed}, {:?}, {at_s}", self.policy);
+            assert_eq!(fresh == Err(Refusal::Expired), at_s == end_s, "seed {seed}");
+        }
     }
 }
 
@@ -124,35 +173,57 @@ fn rules(algorithm: Algorithm, policy: &Policy) -> Validation {
     rules
 }
 
-/// Judges the tokens of the seeds in `seeds`; how many of them were good by any policy.
-fn prove(seeds: impl Iterator<Item = u64>) -> u64 {
+/// What became of tokens.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    /// Good by any policy.
+    good: u64,
+    /// Verdicts that came from a cache.
+    recalled: u64,
+}
+
+fn prove(seeds: impl Iterator<Item = u64>) -> Tally {
     let mut judges: Vec<_> = generate::ALGORITHMS.map(Judge::new).into();
     let generator = Generator::new();
     let mut good = 0;
     for seed in seeds {
         let (which, token) = generator.token(seed);
-        good += u64::from(judges[which].judge(&token, seed).contains(&true));
+        good += u64::from(judges[which].judge(&token, seed));
     }
-    good
+    let recalled = judges.iter().map(Judge::hits).sum();
+    Tally { good, recalled }
+}
+
+/// The seeds that are asked for, `FIRST..END`, or those of a usual test run.
+fn seeds() -> Range<u64> {
+    let Ok(asked) = std::env::var(SEEDS_VARIABLE) else {
+        return 0..TOKENS;
+    };
+    let ends = asked.split_once("..").and_then(|(first, end)| {
+        let (first, end) = (first.parse().ok()?, end.parse().ok()?);
+        (first < end).then_some(first..end)
+    });
+    ends.unwrap_or_else(|| panic!("{SEEDS_VARIABLE} must be FIRST..END, not {asked}"))
 }
 
 #[test]
 fn the_verdict_is_that_of_another_verifier_and_the_stricter_rules() {
-    let tokens = match std::env::var(TOKENS_VARIABLE) {
-        Ok(number) => number.parse().expect("a number of tokens"),
-        Err(_) => TOKENS,
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
-    let good: u64 = thread::scope(|scope| {
+    let seeds = seeds();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let tallies: Vec<_> = thread::scope(|scope| {
+        let part = |i| seeds.clone().skip(i).step_by(threads);
         let workers: Vec<_> = (0..threads)
-            .map(|first| scope.spawn(move || prove((first..tokens).step_by(threads as usize))))
+            .map(part)
+            .map(|seeds| scope.spawn(move || prove(seeds)))
             .collect();
-        workers.into_iter().map(|it| it.join().unwrap()).sum()
+        workers.into_iter().map(|it| it.join().unwrap()).collect()
     });
-    println!("{tokens} tokens, of which {good} were good: not one verdict differs");
-    // The proof is worth something only if both verdicts are common.
-    assert!(
-        good > tokens / 20 && good < tokens * 19 / 20,
-        "{good} of {tokens}"
+    let good: u64 = tallies.iter().map(|it| it.good).sum();
+    let recalled: u64 = tallies.iter().map(|it| it.recalled).sum();
+    let tokens = seeds.end - seeds.start;
+    println!(
+        "{tokens} tokens, {good} good by some policy, {recalled} verdicts from a cache, 0 differ"
     );
+    // The proof is worth something only if all kinds of verdict are common.
+    assert!(good > tokens / 20 && good < tokens * 19 / 20 && recalled > tokens / 50);
 }

@@ -1,0 +1,4 @@
+//! Whole tokens.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzing::token(input));
