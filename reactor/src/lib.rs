@@ -37,5 +37,5 @@ pub use pacing::Clock;
 pub use service::{Closed, Next, Service};
 pub use shard::{Options, Shard, TimeSource};
 pub use slab::SocketId;
-pub use sockets::{Loose, Sockets};
+pub use sockets::{Loose, Parts, Sockets};
 pub use waker::Waker;

@@ -152,16 +152,18 @@ impl Listeners {
         Ok(())
     }
 
-    /// Closes them all. What waits in their queues is reset by the kernel.
+    /// Closes them all. What waits in the queue of one that nobody else holds is reset by the kernel.
     pub(crate) fn close(&mut self) {
         self.listeners.clear();
         self.resting_until_ns = None;
     }
 }
 
+/// Watches a listener. Where several shards have one and the same, a connection wakes one of them, not all.
 fn watch(epoll: &OwnedFd, place: usize, fd: &OwnedFd) -> io::Result<()> {
     let data = EventData::new_u64(EVENT_DATA_FIRST - place as u64);
-    Ok(epoll::add(epoll, fd, data, EventFlags::IN)?)
+    let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+    Ok(epoll::add(epoll, fd, data, flags)?)
 }
 
 /// Errors that concern one connection, not the listener: accept(2) passes on what happened to it while it waited.

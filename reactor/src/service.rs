@@ -51,8 +51,8 @@ pub trait Service {
     fn closed(&mut self, now_ns: u64, id: SocketId, socket: Self::Socket, why: Closed);
 
     /// The socket has left the shard by [`Io::release`], in place of a call of `closed`. Dropping it closes it.
-    fn released(&mut self, id: SocketId, loose: Loose, socket: Self::Socket) {
-        let _ = (id, loose, socket);
+    fn released(&mut self, now_ns: u64, id: SocketId, loose: Loose, socket: Self::Socket) {
+        let _ = (now_ns, id, loose, socket);
     }
 
     /// Once per turn of the loop, after its events and deadlines: mailboxes, new connections, draining. It also comes

@@ -294,7 +294,8 @@ impl<S: Service> Shard<S> {
                 if entry.link.closing == Closing::Release && why == Closed::Local {
                     self.driver.forget(&entry.link);
                     let loose = Loose::new(entry.link);
-                    self.service.released(id, loose, entry.socket);
+                    self.service
+                        .released(self.driver.now_ns, id, loose, entry.socket);
                     continue;
                 }
                 // close(2) also takes the descriptor out of the epoll set.

@@ -1,6 +1,7 @@
 //! What a turn of the loop may do with all sockets of its shard.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use crate::connect::{self, Connect};
 use crate::deliver::offer;
@@ -23,8 +24,40 @@ pub struct Loose {
     link: Link,
 }
 
+/// What a socket without TLS consists of: all that another process needs to go on with it.
+#[derive(Debug)]
+pub struct Parts {
+    /// The descriptor, which does not block.
+    pub fd: OwnedFd,
+    /// What has arrived and was not used.
+    pub input: Vec<u8>,
+    /// What was written and is not sent.
+    pub output: Vec<u8>,
+}
+
 impl Loose {
     pub(crate) fn new(link: Link) -> Self {
+        Self { link }
+    }
+
+    /// Takes a socket apart that is to leave the process; `Err` gives one under TLS back, whose keys cannot leave.
+    pub fn into_parts(mut self) -> Result<Parts, Self> {
+        if self.link.tls_mut().is_some() {
+            return Err(self);
+        }
+        Ok(Parts {
+            input: self.link.take_input(),
+            output: self.link.unsent().to_vec(),
+            fd: self.link.fd,
+        })
+    }
+
+    /// Puts a socket together that a peer had opened to another process.
+    pub fn from_parts(parts: Parts) -> Self {
+        // The shard that adopts it gives it its name.
+        let mut link = Link::new(parts.fd, SocketId::from_bits(0), Stage::Open, None);
+        link.keep_input(parts.input);
+        link.keep_unsent(&parts.output);
         Self { link }
     }
 }
@@ -166,7 +199,8 @@ impl<T> Sockets<'_, T> {
         }
     }
 
-    /// Closes the shard's listeners. Connections that wait in their queues are reset by the kernel.
+    /// Closes the shard's listeners. Connections that wait in the queue of one that nobody else holds are reset by the
+    /// kernel.
     pub fn stop_listening(&mut self) {
         self.listeners.close();
     }

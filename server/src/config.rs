@@ -6,7 +6,7 @@ pub mod values;
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -17,7 +17,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::{
     frontend::users::Users,
     gate::GateConfig,
+    inherited::Inherited,
     keys::Keeper,
+    processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
 };
 pub use error::ConfigError;
@@ -31,9 +33,16 @@ pub const DEMO_SECRET: &str = "my_super_secret_key";
 pub const SECRET_BYTES_MIN: usize = 32;
 
 /// Where the gate listens unless told otherwise.
-const GATE_LISTEN: &str = "127.0.0.1:8080";
+const GATE_LISTEN: SocketAddr = loopback(8080);
 /// Where the frontend listens unless told otherwise.
-const FRONTEND_LISTEN: &str = "127.0.0.1:8000";
+const FRONTEND_LISTEN: SocketAddr = loopback(8000);
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+/// Shards are numbered over all processes by a u16, whose last value is the parent's.
+const SHARDS_MAX: usize = u16::MAX as usize;
 
 /// Descriptors that are no admitted connection: standard streams, listeners, epoll sets, peers that are being turned
 /// away, some of the frontend's.
@@ -55,12 +64,12 @@ pub struct ServeArgs {
     /// What to run
     #[arg(long, value_enum, default_value = "both")]
     role: Role,
-    /// Where the gate listens; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = GATE_LISTEN)]
-    listen: SocketAddr,
-    /// Where the frontend listens; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = FRONTEND_LISTEN)]
-    frontend_listen: SocketAddr,
+    /// Where the gate listens; port 0 takes a free one [default: 127.0.0.1:8080, or the listener handed over]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where the frontend listens; port 0 takes a free one [default: 127.0.0.1:8000, or the listener handed over]
+    #[arg(long, value_name = "ADDR")]
+    frontend_listen: Option<SocketAddr>,
     #[command(flatten)]
     tokens: TokenArgs,
     /// Bytes of tokens that public keys verified and that need not be verified again, over all shards; 0 for none
@@ -84,16 +93,20 @@ pub struct ServeArgs {
     /// Origins whose pages may use the token cookie and long-polling (repeatable) [default: the frontend's own]
     #[arg(long, value_name = "URL")]
     origin: Vec<String>,
-    /// Threads of the gate [default: one per core, or per cpu of --pin]
+    /// Processes of the gate, each with its own limits, for more sockets than one may have descriptors
+    #[arg(long, value_name = "N", default_value = "1",
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    processes: u16,
+    /// Threads of each of them [default: one per core, or per cpu of --pin, over all processes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
     /// The cpus that the process runs on, such as 0,2-3
     #[arg(long, value_name = "CPUS")]
     pin: Option<CpuList>,
-    /// Connections open at once [default: what the limit on descriptors allows]
+    /// Connections open at once in each process [default: what the limit on descriptors allows]
     #[arg(long, value_name = "N")]
     max_connections: Option<u32>,
-    /// Connections open at once from one address, IPv6 by the first 64 bits [default: no limit]
+    /// Connections open at once from one address in each process, IPv6 by the first 64 bits [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections_per_address: Option<u32>,
     /// Connections whose first request is still coming; of more, the oldest end [default: a quarter of --max-connections]
@@ -129,6 +142,9 @@ pub struct ServeArgs {
     /// End when the process that started this one does
     #[arg(long, hide = true)]
     die_with_parent: bool,
+    /// Be one process of several; what that takes comes over standard input
+    #[arg(long, hide = true)]
+    member: bool,
 }
 
 /// A server that can be started.
@@ -141,9 +157,11 @@ pub struct Config {
 
 /// A gate and where it listens.
 pub struct GateSetup {
-    /// Its address; port 0 is a free one.
-    pub listen: SocketAddr,
-    /// How many shards it has, at least 1.
+    /// Its listeners.
+    pub listen: Listen,
+    /// How many processes it has, at least 1.
+    pub processes: u16,
+    /// How many shards each of them has, at least 1.
     pub shards: usize,
     /// The keys that tokens are verified by, and where they come from.
     pub keys: Keeper,
@@ -151,10 +169,23 @@ pub struct GateSetup {
     pub config: GateConfig,
 }
 
+/// Where a gate's listeners come from.
+#[derive(Debug)]
+pub enum Listen {
+    /// They are to be opened at this address; port 0 is a free one.
+    At(SocketAddr),
+    /// They are open, and at least one.
+    Given(Vec<TcpListener>),
+    /// This process is one of several, whose parent holds them.
+    Member(Membership),
+}
+
 /// A frontend and where it listens.
 pub struct FrontendSetup {
     /// Its address; port 0 is a free one.
     pub listen: SocketAddr,
+    /// Its listener, if it is open already.
+    pub given: Option<TcpListener>,
     /// Who may log in.
     pub users: Users,
     /// What tokens are signed with.
@@ -174,20 +205,33 @@ pub struct FrontendSetup {
 impl ServeArgs {
     /// Reads what the flags name and keeps the rules between them.
     pub fn read(&self) -> Result<Config, ConfigError> {
-        let public = self.public_listener();
+        self.read_with(Inherited::default())
+    }
+
+    /// The same for listeners that are open already.
+    pub fn read_with(&self, inherited: Inherited) -> Result<Config, ConfigError> {
+        let role = match inherited.member {
+            Some(_) => Role::Gate,
+            None => self.role,
+        };
+        let places = self.places(role, &inherited)?;
+        let public = places.public();
         if let (Auth::None, Some(listener)) = (self.auth, public) {
             return Err(ConfigError::OpenGate(listener));
         }
         let secret = self.read_secret(public)?;
+        let gate_listen = match (inherited.member, inherited.gate) {
+            (Some(member), _) => places.gate.map(|_| Listen::Member(member)),
+            (None, given) if given.is_empty() => places.gate.map(Listen::At),
+            (None, given) => Some(Listen::Given(given)),
+        };
+        let gate = gate_listen.map(|listen| self.gate(secret.as_deref(), listen));
+        let frontend = places
+            .frontend
+            .map(|listen| self.frontend(secret, public, listen, inherited.frontend));
         Ok(Config {
-            gate: match self.role.gate() {
-                true => Some(self.gate(secret.as_deref())?),
-                false => None,
-            },
-            frontend: match self.role.frontend() {
-                true => Some(self.frontend(secret, public)?),
-                false => None,
-            },
+            gate: gate.transpose()?,
+            frontend: frontend.transpose()?,
         })
     }
 
@@ -206,12 +250,36 @@ impl ServeArgs {
         self.pin.as_ref().map_or(&[], |cpus| &cpus.0)
     }
 
-    /// The first listener of this role that others than this machine can reach.
-    fn public_listener(&self) -> Option<SocketAddr> {
-        let gate = self.role.gate().then_some(self.listen);
-        let frontend = self.role.frontend().then_some(self.frontend_listen);
-        let mut listeners = gate.into_iter().chain(frontend);
-        listeners.find(|addr| !addr.ip().to_canonical().is_loopback())
+    /// Is the process one of several?
+    pub fn is_member(&self) -> bool {
+        self.member
+    }
+
+    /// Where what the role runs listens: at the listeners that are open, which the flags must not contradict, or where
+    /// the flags say.
+    fn places(&self, role: Role, inherited: &Inherited) -> Result<Places, ConfigError> {
+        let given = [inherited.gate_addr(), inherited.frontend_addr()];
+        let asked = [self.listen, self.frontend_listen];
+        let flags = ["--listen", "--frontend-listen"];
+        let runs = [role.gate(), role.frontend()];
+        for (((flag, asked), given), runs) in flags.into_iter().zip(asked).zip(given).zip(runs) {
+            let Some(given) = given else { continue };
+            if !runs {
+                return Err(ConfigError::NobodyListens { flag, given });
+            }
+            if let Some(asked) = asked
+                && (asked.ip() != given.ip() || ![0, given.port()].contains(&asked.port()))
+            {
+                return Err(ConfigError::ListensElsewhere { flag, asked, given });
+            }
+        }
+        let place = |runs: bool, given: Option<SocketAddr>, asked, usual| {
+            runs.then(|| given.or(asked).unwrap_or(usual))
+        };
+        Ok(Places {
+            gate: place(role.gate(), given[0], asked[0], GATE_LISTEN),
+            frontend: place(role.frontend(), given[1], asked[1], FRONTEND_LISTEN),
+        })
     }
 
     /// The secret; `None` when public keys alone are used.
@@ -230,18 +298,18 @@ impl ServeArgs {
         }
     }
 
-    fn gate(&self, secret: Option<&[u8]>) -> Result<GateSetup, ConfigError> {
+    fn gate(&self, secret: Option<&[u8]>, listen: Listen) -> Result<GateSetup, ConfigError> {
         let cpus = self.cpus().to_vec();
-        let cores = || thread::available_parallelism().map_or(1, usize::from);
-        let shards = match self.workers {
-            Some(workers) => workers.into(),
-            None if cpus.is_empty() => cores(),
-            None => cpus.len(),
-        };
+        let processes = self.processes;
+        let shards = self.shards();
+        if shards * usize::from(processes) > SHARDS_MAX {
+            return Err(ConfigError::Shards(shards, processes));
+        }
         let millis = |millis: u32| Duration::from_millis(millis.into());
         let connections_max = self.connections_max()?;
         Ok(GateSetup {
-            listen: self.listen,
+            listen,
+            processes,
             shards,
             keys: self.tokens.keeper(secret)?,
             config: GateConfig {
@@ -273,7 +341,18 @@ impl ServeArgs {
         })
     }
 
-    /// The places of the gate: what was asked for, or what the limit on descriptors leaves.
+    /// The shards of each process.
+    fn shards(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let in_all = match self.cpus().len() {
+            0 => cores(),
+            cpus => cpus,
+        };
+        let usual = in_all.div_ceil(self.processes.into());
+        self.workers.map_or(usual, usize::from)
+    }
+
+    /// The places of a process: what was asked for, or what the limit on descriptors leaves.
     fn connections_max(&self) -> Result<usize, ConfigError> {
         let limit = descriptors_max();
         let Some(connections) = self.max_connections.map(u64::from) else {
@@ -295,6 +374,8 @@ impl ServeArgs {
         &self,
         secret: Option<Vec<u8>>,
         public: Option<SocketAddr>,
+        listen: SocketAddr,
+        given: Option<TcpListener>,
     ) -> Result<FrontendSetup, ConfigError> {
         let users = match (&self.users, public) {
             (Some(path), _) => Users::load(path)?,
@@ -304,7 +385,8 @@ impl ServeArgs {
         let own_gate = self.role.gate();
         let default_gate = || format!("http://{GATE_LISTEN}");
         Ok(FrontendSetup {
-            listen: self.frontend_listen,
+            listen,
+            given,
             users,
             secret: secret.ok_or(ConfigError::NothingToSignWith)?,
             token_ttl: self.token_ttl,
@@ -316,6 +398,20 @@ impl ServeArgs {
             issuer: self.tokens.issuer.clone(),
             audience: self.tokens.audience.clone(),
         })
+    }
+}
+
+/// Where what a role runs listens.
+struct Places {
+    gate: Option<SocketAddr>,
+    frontend: Option<SocketAddr>,
+}
+
+impl Places {
+    /// The first that others than this machine can reach.
+    fn public(&self) -> Option<SocketAddr> {
+        let mut listeners = self.gate.into_iter().chain(self.frontend);
+        listeners.find(|addr| !addr.ip().to_canonical().is_loopback())
     }
 }
 

@@ -16,10 +16,14 @@ pub mod gate;
 pub mod frontend;
 
 pub mod config;
+pub mod inherited;
+pub mod processes;
 pub mod server;
 
 pub mod command;
 
 mod process;
+
+mod descriptors;
 
 pub mod metrics;

@@ -120,6 +120,10 @@ pub struct ShardMetrics {
     pub connections_accepted: Counter,
     /// Those of them that are closed again.
     pub connections_closed: Counter,
+    /// Those that another process accepted and sent here.
+    pub connections_taken_in: Counter,
+    /// Those that went to another process.
+    pub connections_sent_on: Counter,
     /// Failed calls of `accept`: descriptors or memory ran out.
     pub accept_failures: Counter,
     /// Sessions that began by polling.
@@ -151,6 +155,8 @@ impl Default for ShardMetrics {
         Self {
             connections_accepted: Counter::default(),
             connections_closed: Counter::default(),
+            connections_taken_in: Counter::default(),
+            connections_sent_on: Counter::default(),
             accept_failures: Counter::default(),
             polling_sessions: Counter::default(),
             messages_received: Counter::default(),
@@ -236,6 +242,11 @@ impl Metrics {
     pub fn render(&self) -> String {
         render::text(&self.shards, self.keys.counts(), process::read())
     }
+}
+
+/// The page of a process that has no shards but children that have: itself, and how often it started one anew.
+pub fn of_parent(restarts: u64) -> String {
+    render::parent(restarts, process::read())
 }
 
 #[cfg(test)]

@@ -1,72 +1,27 @@
 //! The running server: a gate, a frontend, their one line on standard output, and their orderly end.
 
+mod error;
+
 use std::{
     fmt,
     io::{self, Write},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
 };
 
 use serde::Serialize;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
-    config::{Config, ConfigError, FrontendSetup, GateSetup, ServeArgs},
+    config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs},
     frontend::{self, FrontendConfig},
-    gate::{Gate, ShardFailed, listener},
-    keys::Watch,
+    gate::{Gate, GateConfig, ShardFailed, courier::Links, listener},
+    inherited::Inherited,
+    keys::{Keeper, Watch},
     metrics::Metrics,
     process::{die_with_parent, keep_to, start_log, stop_signal},
+    processes::{Control, Group, Processes},
 };
-
-/// Why a server did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The flags, or what they name.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// An address could not be listened on.
-    #[error(
-        "listen on {addr}: {}; choose another with {flag}",
-        listen_fault(error)
-    )]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// The flag that names it.
-        flag: &'static str,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The process could not be kept to its cpus.
-    #[error("--pin: these cpus cannot be used: {0}")]
-    Pin(io::Error),
-    /// A thread, an epoll set or a signal handler could not be made.
-    #[error("cannot start: {0}")]
-    Start(#[source] io::Error),
-    /// A shard of the gate ended by itself.
-    #[error(transparent)]
-    Shard(#[from] ShardFailed),
-    /// The frontend ended by itself.
-    #[error("the frontend failed: {0}")]
-    Frontend(io::Error),
-}
-
-impl ServeError {
-    /// What the process is to leave with: 104 for a bad configuration, 1 for an internal error.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Listen { .. } | Self::Pin(_) => 104,
-            Self::Start(_) | Self::Shard(_) | Self::Frontend(_) => 1,
-        }
-    }
-}
-
-fn listen_fault(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "address already in use".into(),
-        _ => error.to_string(),
-    }
-}
+pub use error::ServeError;
 
 /// Runs the server of `args` until SIGTERM or SIGINT: the whole of `gatekeeper`.
 ///
@@ -78,7 +33,11 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     }
     // Before any thread is made, since threads inherit it.
     keep_to(args.cpus()).map_err(ServeError::Pin)?;
-    let config = args.read()?;
+    let inherited = match args.is_member() {
+        true => Inherited::from_parent()?,
+        false => Inherited::from_environment()?,
+    };
+    let config = args.read_with(inherited)?;
     let mut runtime = match config.frontend {
         Some(_) => tokio::runtime::Builder::new_multi_thread(),
         // Signals are all there is to wait for: the gate has threads of its own.
@@ -87,9 +46,21 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let runtime = runtime.enable_all().build().map_err(ServeError::Start)?;
     runtime.block_on(async {
         let stop = stop_signal().map_err(ServeError::Start)?;
-        let server = Server::start(config).await?;
-        announce(&server.ready_line());
-        server.run(stop).await
+        let mut server = Server::start(config).await?;
+        let Some(control) = server.control.take() else {
+            announce(&server.ready_line());
+            return server.run(stop).await;
+        };
+        let metrics = server.metrics().cloned().unwrap_or_else(|| Metrics::new(0));
+        let orphaned = control.hold(metrics);
+        server
+            .run(async {
+                tokio::select! {
+                    () = stop => {}
+                    () = orphaned => tracing::warn!("the parent is gone"),
+                }
+            })
+            .await
     })
 }
 
@@ -104,10 +75,20 @@ fn announce(line: &str) {
 
 /// A started server.
 pub struct Server {
-    gate: Option<Gate>,
+    gate: Option<RunningGate>,
     frontend: Option<RunningFrontend>,
-    /// Keeps the gate's keys fresh.
-    _keys: Option<Watch>,
+    /// The way to its parent, if it is one process of several.
+    control: Option<Control>,
+}
+
+/// A gate, in this process or in children.
+enum RunningGate {
+    Here {
+        gate: Gate,
+        /// Keeps its keys fresh.
+        _keys: Watch,
+    },
+    Children(Processes),
 }
 
 struct RunningFrontend {
@@ -124,6 +105,9 @@ struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     frontend: Option<String>,
     pid: u32,
+    /// The processes of the gate, where it has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gate_pids: Vec<u32>,
 }
 
 impl Server {
@@ -131,24 +115,24 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         // Both are bound before either runs: the frontend's page names the gate, the gate trusts the frontend's origin.
         let frontend = match config.frontend {
-            Some(setup) => Some((bind_frontend(&setup).await?, setup)),
+            Some(mut setup) => Some((bind_frontend(&mut setup)?, setup)),
             None => None,
         };
         let frontend_addr = frontend.as_ref().map(|((_, addr), _)| *addr);
-        let (gate, keys) = match config.gate {
+        let (gate, control) = match config.gate {
             Some(setup) => {
-                let (gate, keys) = start_gate(setup, frontend_addr).await?;
-                (Some(gate), Some(keys))
+                let (gate, control) = start_gate(setup, frontend_addr).await?;
+                (Some(gate), control)
             }
             None => (None, None),
         };
-        let gate_addr = gate.as_ref().map(Gate::addr);
+        let gate_addr = gate.as_ref().map(RunningGate::addr);
         let frontend = frontend
             .map(|((listener, addr), setup)| run_frontend(listener, addr, setup, gate_addr));
         Ok(Self {
             gate,
             frontend,
-            _keys: keys,
+            control,
         })
     }
 
@@ -162,9 +146,12 @@ impl Server {
         self.frontend.as_ref().map(|frontend| url(frontend.addr))
     }
 
-    /// The gate's counters.
+    /// The counters of a gate in this process.
     pub fn metrics(&self) -> Option<&Metrics> {
-        self.gate.as_ref().map(Gate::metrics)
+        match self.gate.as_ref()? {
+            RunningGate::Here { gate, .. } => Some(gate.metrics()),
+            RunningGate::Children(_) => None,
+        }
     }
 
     /// The line of JSON that says where everything is.
@@ -173,6 +160,10 @@ impl Server {
             gate: self.gate_url(),
             frontend: self.frontend_url(),
             pid: std::process::id(),
+            gate_pids: match &self.gate {
+                Some(RunningGate::Children(processes)) => processes.pids(),
+                _ => Vec::new(),
+            },
         };
         serde_json::to_string(&ready).unwrap_or_default()
     }
@@ -185,7 +176,7 @@ impl Server {
             error = first_failure(&mut self.gate, &mut self.frontend) => Some(error),
         };
         tracing::info!("draining");
-        if let Some(gate) = &self.gate {
+        if let Some(gate) = &mut self.gate {
             gate.drain();
         }
         if let Some(frontend) = self.frontend.take() {
@@ -205,15 +196,39 @@ impl Server {
     }
 }
 
+impl RunningGate {
+    fn addr(&self) -> SocketAddr {
+        match self {
+            Self::Here { gate, .. } => gate.addr(),
+            Self::Children(processes) => processes.addr(),
+        }
+    }
+
+    fn drain(&mut self) {
+        match self {
+            Self::Here { gate, .. } => gate.drain(),
+            Self::Children(processes) => processes.drain(),
+        }
+    }
+
+    /// Waits for the end of the next part, which is in order only after `drain`; `None` once all have ended.
+    async fn ended(&mut self) -> Option<Result<(), ServeError>> {
+        match self {
+            Self::Here { gate, .. } => Some(gate.ended().await?.map_err(ServeError::Shard)),
+            Self::Children(all) => Some(all.ended().await?.map_err(ServeError::Process)),
+        }
+    }
+}
+
 /// Waits until a part ends by itself, which none does in order.
 async fn first_failure(
-    gate: &mut Option<Gate>,
+    gate: &mut Option<RunningGate>,
     frontend: &mut Option<RunningFrontend>,
 ) -> ServeError {
     let gate = async {
         match gate {
             Some(gate) => match gate.ended().await {
-                Some(Err(error)) => error.into(),
+                Some(Err(error)) => error,
                 _ => ServeError::Shard(ShardFailed::Io(io::ErrorKind::UnexpectedEof.into())),
             },
             None => std::future::pending().await,
@@ -242,38 +257,83 @@ fn ended(end: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), Serv
 async fn start_gate(
     setup: GateSetup,
     frontend: Option<SocketAddr>,
-) -> Result<(Gate, Watch), ServeError> {
-    let mut config = setup.config;
+) -> Result<(RunningGate, Option<Control>), ServeError> {
+    let GateSetup {
+        listen,
+        processes,
+        shards,
+        keys,
+        config,
+    } = setup;
+    let listeners = match listen {
+        Listen::At(addr) => open(addr, shards * usize::from(processes))?,
+        Listen::Given(listeners) => listeners,
+        Listen::Member(member) => {
+            let control = Control::new(member.control).map_err(ServeError::Start)?;
+            let links = Some(member.links);
+            let gate = start_here(member.shards, links, keys, config, member.frontend).await?;
+            return Ok((gate, Some(control)));
+        }
+    };
+    let gate = if processes > 1 {
+        let group = Group {
+            listeners,
+            processes,
+            shards,
+            frontend,
+        };
+        let processes = Processes::start(group).await?;
+        processes.forward_hangups().map_err(ServeError::Start)?;
+        RunningGate::Children(processes)
+    } else {
+        let dealt = listener::deal(&listeners, shards).map_err(ServeError::Start)?;
+        start_here(dealt, None, keys, config, frontend).await?
+    };
+    Ok((gate, None))
+}
+
+fn open(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ServeError> {
+    listener::open(addr, count).map_err(|error| ServeError::Listen {
+        addr,
+        flag: "--listen",
+        error,
+    })
+}
+
+async fn start_here(
+    listeners: Vec<Vec<TcpListener>>,
+    links: Option<Links>,
+    keeper: Keeper,
+    mut config: GateConfig,
+    frontend: Option<SocketAddr>,
+) -> Result<RunningGate, ServeError> {
     if config.origins.is_empty() {
         config.origins = frontend.map(origins_of).unwrap_or_default();
     }
-    let listeners =
-        listener::open(setup.listen, setup.shards).map_err(|error| ServeError::Listen {
-            addr: setup.listen,
-            flag: "--listen",
-            error,
-        })?;
-    let connections_max = config.connections_max;
-    let keys = setup.keys.keys().clone();
-    let watch = setup.keys.watch().await.map_err(ServeError::Start)?;
-    let gate = Gate::start(config, &keys, listeners).map_err(ServeError::Start)?;
-    let keys = keys.store.load().len();
-    let (addr, shards) = (gate.addr(), setup.shards);
+    let (connections_max, shards) = (config.connections_max, listeners.len());
+    let keys = keeper.keys().clone();
+    let watch = keeper.watch().await.map_err(ServeError::Start)?;
+    let gate = Gate::start(config, &keys, listeners, links).map_err(ServeError::Start)?;
+    let (addr, keys) = (gate.addr(), keys.store.load().len());
     tracing::info!(%addr, shards, keys, connections_max, "gate started");
-    Ok((gate, watch))
+    Ok(RunningGate::Here { gate, _keys: watch })
 }
 
-async fn bind_frontend(
-    setup: &FrontendSetup,
+fn bind_frontend(
+    setup: &mut FrontendSetup,
 ) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+    let addr = setup.listen;
     let refused = |error| ServeError::Listen {
-        addr: setup.listen,
+        addr,
         flag: "--frontend-listen",
         error,
     };
-    let listener = tokio::net::TcpListener::bind(setup.listen)
-        .await
-        .map_err(refused)?;
+    let listener = match setup.given.take() {
+        Some(given) => given,
+        None => TcpListener::bind(setup.listen).map_err(refused)?,
+    };
+    listener.set_nonblocking(true).map_err(refused)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(refused)?;
     let addr = listener.local_addr().map_err(refused)?;
     Ok((listener, addr))
 }

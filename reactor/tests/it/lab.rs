@@ -228,7 +228,7 @@ impl Service for Observed {
         self.tell(Seen::Closed(why));
     }
 
-    fn released(&mut self, _id: SocketId, loose: Loose, _socket: State) {
+    fn released(&mut self, _now_ns: u64, _id: SocketId, loose: Loose, _socket: State) {
         let _ = self.let_go.send(loose);
     }
 

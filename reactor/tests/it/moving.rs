@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use reactor::{Closed, Io, Options};
+use reactor::{Closed, Io, Loose, Options};
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::lab::{Lab, PATIENCE, Seen, State, echo};
@@ -16,10 +16,11 @@ fn answer_and_release(io: &mut Io<'_>, input: &mut [u8]) -> usize {
 }
 
 /// Sends `abc` to a shard that lets go of the socket after `a`, moves it to another that answers the rest, and talks on.
-fn check(first: &Lab, mut stream: impl Read + Write, why: &str) {
+/// On the way it goes through `pass`.
+fn check(first: &Lab, mut stream: impl Read + Write, pass: fn(Loose) -> Loose, why: &str) {
     let second = Lab::start(Options::default(), echo);
     stream.write_all(b"abc").unwrap();
-    let loose = first.loose.recv_timeout(PATIENCE).expect(why);
+    let loose = pass(first.loose.recv_timeout(PATIENCE).expect(why));
     let answered = second.ask(move |sockets| {
         let adopted = sockets.adopt(loose, State::default());
         let Ok(id) = adopted else { return false };
@@ -44,7 +45,7 @@ fn check(first: &Lab, mut stream: impl Read + Write, why: &str) {
 #[test]
 fn a_socket_moves_with_its_input() {
     let first = Lab::start(Options::default(), answer_and_release);
-    check(&first, first.client(), "plain");
+    check(&first, first.client(), |loose| loose, "plain");
     let told: Vec<_> = first.stop().into_iter().collect();
     let expected = [Seen::Accepted, Seen::Received(b"abc".to_vec())];
     assert_eq!(told, expected, "it was not closed here");
@@ -56,5 +57,26 @@ fn a_socket_moves_with_its_tls() {
     let first = Lab::with_tls(Options::default(), answer_and_release, Some(server));
     let connection = ClientConnection::new(client, localhost()).unwrap();
     let stream = StreamOwned::new(connection, first.client());
-    check(&first, stream, "under TLS");
+    check(&first, stream, keep_together, "under TLS");
+}
+
+#[test]
+fn a_socket_is_taken_apart_and_put_together() {
+    let first = Lab::start(Options::default(), answer_and_release);
+    let pass = |loose: Loose| match loose.into_parts() {
+        Ok(parts) => {
+            assert_eq!(parts.input, b"bc");
+            Loose::from_parts(parts)
+        }
+        Err(_) => panic!("there is no TLS"),
+    };
+    check(&first, first.client(), pass, "in parts");
+}
+
+/// The keys of TLS stay with their process.
+fn keep_together(loose: Loose) -> Loose {
+    match loose.into_parts() {
+        Ok(_) => panic!("TLS was taken apart"),
+        Err(loose) => loose,
+    }
 }

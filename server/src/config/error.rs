@@ -53,6 +53,32 @@ pub enum ConfigError {
         /// What the system says.
         error: io::Error,
     },
+    /// The shards could not be numbered.
+    #[error("{0} workers in each of {1} processes are more than 65,535: ask for fewer")]
+    Shards(usize, u16),
+    /// A flag asks for another address than the listener has that was handed over.
+    #[error(
+        "{flag} {asked}: the listener that was handed over is at {given}; give the same, or leave the flag out"
+    )]
+    ListensElsewhere {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        asked: SocketAddr,
+        /// The listener's address.
+        given: SocketAddr,
+    },
+    /// A listener was handed over that nothing would serve.
+    #[error(
+        "the listener at {given} was handed over, and this --role has no use for it ({flag}): \
+         its connections would wait for ever"
+    )]
+    NobodyListens {
+        /// The flag that names its like.
+        flag: &'static str,
+        /// Its address.
+        given: SocketAddr,
+    },
     /// The system allows fewer descriptors than were asked for.
     #[error(
         "--max-connections {connections} needs {needed} descriptors and the limit is {limit}: \

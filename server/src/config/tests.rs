@@ -130,6 +130,12 @@ fn flags_that_do_not_go_together_are_refused() {
             "a ping each instant",
         ),
         ("--workers 0".into(), Some("workers"), "nobody to work"),
+        ("--processes 0".into(), Some("processes"), "likewise"),
+        (
+            "--processes 64 --workers 1024".into(),
+            Some("more than 65,535"),
+            "shards are numbered by a u16",
+        ),
         (
             "--handshake-timeout 10x".into(),
             Some("no unit of time"),
@@ -149,7 +155,11 @@ fn flags_that_do_not_go_together_are_refused() {
 fn defaults_are_the_documented_ones() {
     let config = read("").unwrap();
     let gate = config.gate.unwrap();
-    assert_eq!(gate.listen.to_string(), "127.0.0.1:8080");
+    let Listen::At(listen) = gate.listen else {
+        panic!("{:?}", gate.listen)
+    };
+    assert_eq!(listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(gate.processes, 1);
     assert_eq!(gate.config.handshake_timeout, Duration::from_secs(10));
     assert_eq!(gate.config.session.ping_interval, Duration::from_secs(25));
     assert_eq!(gate.config.session.ping_timeout, Duration::from_secs(20));

@@ -95,6 +95,18 @@ impl Admission {
         Ok(Some(address))
     }
 
+    /// Takes a place for a connection from `address`, and one of the address where that is limited, which comes back
+    /// for [`Admission::leave_address`].
+    pub fn enter_from(&self, address: IpAddr) -> (Place, Option<IpAddr>) {
+        match self.enter() {
+            Place::Admitted => match self.enter_address(address) {
+                Ok(address) => (Place::Admitted, address),
+                Err(AddressFull) => (self.turn_away(), None),
+            },
+            place => (place, None),
+        }
+    }
+
     /// Gives an address's place back.
     pub fn leave_address(&self, address: IpAddr) {
         let Some(addresses) = &self.addresses else {

@@ -3,9 +3,11 @@
 use reactor::{Io, SocketId};
 
 use super::{
+    admission::Place,
     answers,
+    courier::{PARENT, Parcel},
     handshake::{self, Connection, Step},
-    mailbox::Moved,
+    mailbox::{Moved, Way},
     service::{GateService, after},
 };
 use crate::{
@@ -277,20 +279,52 @@ impl GateService {
     }
 
     /// Brings a connection that leaves to the shard it is for.
-    pub(super) fn send_on(&mut self, id: SocketId, loose: reactor::Loose, socket: Socket) {
+    pub(super) fn send_on(
+        &mut self,
+        now_ns: u64,
+        id: SocketId,
+        loose: reactor::Loose,
+        socket: Socket,
+    ) {
         if let Socket::Leaving {
             shard,
             authenticate_by_ns,
             served,
         } = socket
         {
-            let moved = Moved {
-                loose,
-                authenticate_by_ns,
-                served,
-                address: self.addresses.remove(&id.to_bits()),
+            let address = self.addresses.remove(&id.to_bits());
+            if self.mailboxes.has(shard) {
+                let way = Way::Within(address);
+                let moved = Moved {
+                    loose,
+                    authenticate_by_ns,
+                    served,
+                    way,
+                };
+                return self.mailboxes.send(shard, moved);
+            }
+            let metrics = &self.host.metrics;
+            self.admission.leave(Place::Admitted);
+            if let Some(address) = address {
+                self.admission.leave_address(address);
+            }
+            let Ok(parts) = loose.into_parts() else {
+                tracing::warn!("a connection under TLS cannot go to another process");
+                metrics.handshake(Outcome::Abandoned);
+                return metrics.connections_closed.add(1);
             };
-            self.mailboxes.send(shard, moved);
+            if shard == PARENT {
+                metrics.handshake(Outcome::Answered);
+                metrics.connections_closed.add(1);
+            } else {
+                metrics.connections_sent_on.add(1);
+            }
+            self.mailboxes.send_abroad(Parcel {
+                shard,
+                served,
+                left_ns: authenticate_by_ns.saturating_sub(now_ns),
+                parts,
+            });
         }
     }
 }

@@ -9,7 +9,9 @@ use wire::{
 
 use super::{
     answers::{self, Answers},
-    carrier, polling,
+    carrier,
+    courier::PARENT,
+    polling,
 };
 use crate::{
     metrics::{Metrics, Outcome},
@@ -44,8 +46,10 @@ pub struct Site {
     pub metrics: Metrics,
     /// Answers written once.
     pub answers: Answers,
-    /// How many shards the gate has.
+    /// How many shards the gate has, over all its processes.
     pub shards: usize,
+    /// Its processes, of which this is one, have a parent that answers for them all.
+    pub has_parent: bool,
 }
 
 /// The connection that a request came by.
@@ -85,9 +89,10 @@ pub enum Step {
         /// Whose poll it is.
         key: Key,
     },
-    /// It asks for a session of another shard, where the connection is to go, request and all.
+    /// It asks for a session of another shard, where the connection is to go, request and all, or for what the parent
+    /// of several processes tells.
     Elsewhere {
-        /// That shard's number.
+        /// That shard's number, or [`PARENT`].
         shard: u16,
     },
     /// A WebSocket, its 101 in the reply, that may take a session over.
@@ -244,6 +249,9 @@ impl Request<'_, '_> {
     /// Everything that is no socket.
     fn page(&mut self, head: &RequestHead<'_>, path: &str) -> Step {
         let site = self.site;
+        if site.has_parent && path == "/metrics" {
+            return Step::Elsewhere { shard: PARENT };
+        }
         let write = |out: &mut Vec<u8>| match (path, &site.socketio_client) {
             ("/healthz", _) => answers::ok(out, "text/plain; charset=utf-8", b"ok"),
             ("/metrics", _) => {

@@ -26,6 +26,18 @@ pub fn open(addr: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
+/// Deals listeners to `shards` shards in turn. Where there are fewer, shards share them; where there are more, shards have
+/// several: each is listened to.
+pub fn deal(listeners: &[TcpListener], shards: usize) -> io::Result<Vec<Vec<TcpListener>>> {
+    let mut dealt: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+    let turns = listeners.len().max(shards);
+    let given = listeners.iter().cycle().take(turns);
+    for (listener, shard) in given.zip((0..shards).cycle()) {
+        dealt[shard].push(listener.try_clone()?);
+    }
+    Ok(dealt)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +55,28 @@ mod tests {
         assert_eq!(open(addr, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(open_ones);
         open(addr, 1).unwrap();
+    }
+
+    #[test]
+    fn every_shard_listens_and_every_listener_is_heard() {
+        for (listeners, shards, each, why) in [
+            (2, 2, &[1, 1][..], "one for one"),
+            (1, 3, &[1, 1, 1], "shared"),
+            (2, 3, &[1, 1, 1], "some of them shared"),
+            (5, 2, &[3, 2], "several"),
+        ] {
+            let open: Vec<_> = (0..listeners)
+                .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+                .collect();
+            let dealt = deal(&open, shards).unwrap();
+            let counts: Vec<_> = dealt.iter().map(Vec::len).collect();
+            assert_eq!(counts, each, "{why}");
+            for listener in open {
+                let addr = listener.local_addr().unwrap();
+                let mut all = dealt.iter().flatten();
+                let heard = all.any(|dealt| dealt.local_addr().unwrap() == addr);
+                assert!(heard, "{why}: {addr}");
+            }
+        }
     }
 }

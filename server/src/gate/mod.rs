@@ -2,7 +2,8 @@
 //!
 //! A shard is a bare thread with a reactor of its own. Shards share no lock: their listeners are dealt connections by
 //! the kernel, their counters are their own, and the places that [`admission`] counts are one atomic number. A session
-//! that polls lives on one of them; a request for it that the kernel dealt to another moves there, connection and all.
+//! that polls lives on one of them; a request for it that the kernel dealt to another moves there, connection and all,
+//! also where that is one of another process of the same gate ([`courier`]).
 //!
 //! | path | answer |
 //! |---|---|
@@ -14,6 +15,7 @@
 
 pub mod admission;
 pub mod carrier;
+pub mod courier;
 pub mod handshake;
 pub mod listener;
 
@@ -40,7 +42,7 @@ use std::{
     time::Duration,
 };
 
-use reactor::{Clock, Shard, TimeSource, Waker};
+use reactor::{Clock, Loose, Shard, TimeSource, Waker};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
@@ -51,9 +53,10 @@ use crate::{
 };
 use admission::Admission;
 use answers::Answers;
+use courier::{Courier, Links};
 use half_open::HalfOpen;
 use handshake::{HEAD_BYTES_MAX, Site};
-use mailbox::Mailboxes;
+use mailbox::{Mailboxes, Moved, Way};
 use service::{Drain, GateService, ShardState};
 
 /// What a gate is made of.
@@ -109,26 +112,44 @@ pub enum ShardFailed {
 }
 
 impl Gate {
-    /// Starts a shard on each of `listeners`, which are all bound to one address. Needs a tokio runtime, which only
+    /// Starts a shard on the listeners of each of `shards`, which are all bound to one address. `links` are those to the
+    /// gate's other processes, if this is one of several; each has as many shards. Needs a tokio runtime, which only
     /// watches the shards' threads.
     ///
     /// Fails when an epoll set or a thread cannot be made, or a thread not be pinned.
-    pub fn start(config: GateConfig, keys: &Keys, listeners: Vec<TcpListener>) -> io::Result<Self> {
-        let first = listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
-        let addr = first.local_addr()?;
-        let metrics = Metrics::new(listeners.len()).with_keys(Arc::clone(&keys.tally));
+    pub fn start(
+        config: GateConfig,
+        keys: &Keys,
+        shards: Vec<Vec<TcpListener>>,
+        links: Option<Links>,
+    ) -> io::Result<Self> {
+        let first_listener = shards.first().and_then(|listeners| listeners.first());
+        let addr = first_listener
+            .ok_or(io::ErrorKind::InvalidInput)?
+            .local_addr()?;
+        let count = shards.len();
+        let (process, processes) = links
+            .as_ref()
+            .map_or((0, 1), |links| (links.process, links.outboxes.len()));
+        // The flags allow no more shards in all than a u16 counts.
+        let first = process * count as u16;
+        // The courier counts what it loses.
+        let counters = count + usize::from(links.is_some());
+        let metrics = Metrics::new(counters).with_keys(Arc::clone(&keys.tally));
         let site = Arc::new(Site {
             origins: config.origins,
             socketio_client: config.socketio_client,
             metrics: metrics.clone(),
             answers: Answers::prepare(),
-            shards: listeners.len(),
+            shards: count * processes,
+            has_parent: links.is_some(),
         });
-        let mailboxes = Arc::new(Mailboxes::new(listeners.len()));
+        let clock = Clock::start();
+        let mailboxes = mailboxes(first, count, links, &metrics, clock)?;
         // A session that polls needs no connection, but a place all the same; shards are dealt about as many each.
-        let half_open_max = config.half_open_max.div_ceil(listeners.len());
-        let token_cache_bytes = config.token_cache_bytes / listeners.len();
-        let polls_max = config.connections_max.div_ceil(listeners.len());
+        let half_open_max = config.half_open_max.div_ceil(count);
+        let token_cache_bytes = config.token_cache_bytes / count;
+        let polls_max = config.connections_max.div_ceil(count);
         let drain = Arc::new(Drain {
             ordered: AtomicBool::new(false),
             within: config.drain_within,
@@ -139,7 +160,6 @@ impl Gate {
         ));
         let settings = Arc::new(config.session);
         let policy = Arc::new(config.policy);
-        let clock = Clock::start();
         let input_bytes_max = HEAD_BYTES_MAX.max(settings.message_bytes_max as usize);
         let mut gate = Self {
             addr,
@@ -148,8 +168,9 @@ impl Gate {
             wakers: Vec::new(),
             running: JoinSet::new(),
         };
-        let mut shards = Vec::new();
-        for (index, listener) in listeners.into_iter().enumerate() {
+        let mut ready = Vec::new();
+        for (index, listeners) in shards.into_iter().enumerate() {
+            let number = first + index as u16;
             let mut verifier = Verifier::new(Arc::clone(&keys.store), Arc::clone(&policy))
                 .remembering_tokens(token_cache_bytes);
             if let Some(wanted) = &keys.wanted {
@@ -157,8 +178,7 @@ impl Gate {
             }
             let shard_metrics = Arc::clone(&metrics.shards()[index]);
             let mut host = Host::new(Arc::clone(&settings), verifier, shard_metrics);
-            // Flags allow fewer shards than a u16 counts.
-            host.polls = Polls::new(index as u16, polls_max);
+            host.polls = Polls::new(number, polls_max);
             let service = GateService {
                 host,
                 addresses: HashMap::new(),
@@ -171,17 +191,19 @@ impl Gate {
                 state: ShardState::default(),
             };
             let options = reactor::Options {
-                cpu: pick(&config.cpus, index),
+                cpu: pick(&config.cpus, number.into()),
                 input_bytes_max: input_bytes_max + INPUT_SLACK_BYTES,
                 time: TimeSource::PerBatch,
                 ..reactor::Options::default()
             };
             let mut shard = Shard::new(service, clock, options)?;
-            shard.listen(listener)?;
-            mailboxes.wake_by(index, shard.waker());
-            shards.push(shard);
+            for listener in listeners {
+                shard.listen(listener)?;
+            }
+            mailboxes.wake_by(number, shard.waker());
+            ready.push(shard);
         }
-        for (index, shard) in shards.into_iter().enumerate() {
+        for (index, shard) in ready.into_iter().enumerate() {
             gate.spawn(index, shard)?;
         }
         Ok(gate)
@@ -227,6 +249,34 @@ impl Gate {
             .spawn(async { end.await.unwrap_or(Err(ShardFailed::Panicked)) });
         Ok(())
     }
+}
+
+/// The mailboxes of `count` shards numbered from `first`, and the threads that carry between processes.
+fn mailboxes(
+    first: u16,
+    count: usize,
+    links: Option<Links>,
+    metrics: &Metrics,
+    clock: Clock,
+) -> io::Result<Arc<Mailboxes>> {
+    let Some(links) = links else {
+        return Ok(Arc::new(Mailboxes::new(first, count, None)));
+    };
+    let counters = Arc::clone(&metrics.shards()[count]);
+    let courier = Courier::start(links.outboxes, links.parent, count, counters)?;
+    let mailboxes = Arc::new(Mailboxes::new(first, count, Some(courier)));
+    let into = Arc::clone(&mailboxes);
+    courier::receive(links.inbox, clock, move |parcel, authenticate_by_ns| {
+        let way = Way::Between(parcel.peer());
+        let moved = Moved {
+            loose: Loose::from_parts(parcel.parts),
+            authenticate_by_ns,
+            served: parcel.served,
+            way,
+        };
+        into.send(parcel.shard, moved);
+    })?;
+    Ok(mailboxes)
 }
 
 fn pick(cpus: &[usize], shard: usize) -> Option<usize> {

@@ -14,7 +14,7 @@ use std::{
 use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
 
 use super::{
-    admission::{AddressFull, Admission, Place},
+    admission::{Admission, Place},
     answers,
     connection::{Socket, answer},
     half_open::HalfOpen,
@@ -70,14 +70,9 @@ impl Service for GateService {
     fn accepted(&mut self, io: &mut Io<'_>, peer: SocketAddr) -> Option<Socket> {
         self.host.metrics.connections_accepted.add(1);
         let connection = io.id().to_bits();
-        let mut place = self.admission.enter();
+        let (place, address) = self.admission.enter_from(peer.ip());
         if place == Place::Admitted {
-            match self.admission.enter_address(peer.ip()) {
-                Ok(address) => self.addresses.extend(address.map(|it| (connection, it))),
-                Err(AddressFull) => place = self.admission.turn_away(),
-            }
-        }
-        if place == Place::Admitted {
+            self.addresses.extend(address.map(|it| (connection, it)));
             self.half_open.add(connection);
             let authenticate_by_ns = after(io.now_ns(), self.handshake_timeout);
             io.set_deadline_ns(authenticate_by_ns);
@@ -145,8 +140,8 @@ impl Service for GateService {
         self.settle(id, &mut socket, end_of(&why));
     }
 
-    fn released(&mut self, id: SocketId, loose: Loose, socket: Socket) {
-        self.send_on(id, loose, socket);
+    fn released(&mut self, now_ns: u64, id: SocketId, loose: Loose, socket: Socket) {
+        self.send_on(now_ns, id, loose, socket);
     }
 
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {

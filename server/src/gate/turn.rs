@@ -9,6 +9,7 @@ use super::{
     admission::Place,
     answers,
     connection::{Socket, answer},
+    mailbox::{Moved, Way},
     polling::write_packets,
     service::GateService,
 };
@@ -21,25 +22,65 @@ impl GateService {
     /// Takes in the connections that other shards have sent, and the requests that they brought.
     pub(super) fn take_mail(&mut self, sockets: &mut Sockets<'_, Socket>) {
         for moved in self.mailboxes.take(self.host.polls.shard()) {
-            let authenticate_by_ns = moved.authenticate_by_ns;
-            let socket = Socket::Handshake {
-                authenticate_by_ns,
-                // Nothing of it was looked at here.
-                seen_bytes: 0,
-                served: moved.served,
-            };
-            match sockets.adopt(moved.loose, socket) {
-                Ok(id) => {
-                    let connection = id.to_bits();
-                    self.addresses
-                        .extend(moved.address.map(|it| (connection, it)));
-                    if !moved.served {
-                        self.half_open.add(connection);
-                    }
-                    sockets.with(id, |io, _| io.set_deadline_ns(authenticate_by_ns));
-                    self.resume(sockets, id);
+            let (place, address) = match moved.way {
+                Way::Within(address) => (Place::Admitted, address),
+                Way::Between(address) => {
+                    self.host.metrics.connections_taken_in.add(1);
+                    self.admission.enter_from(address)
                 }
-                Err((error, _)) => self.lose(&error, moved.address),
+            };
+            if place == Place::Admitted {
+                self.take_in(sockets, moved, address);
+            } else {
+                self.turn_away(sockets, moved, place);
+            }
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        sockets: &mut Sockets<'_, Socket>,
+        moved: Moved,
+        address: Option<IpAddr>,
+    ) {
+        let authenticate_by_ns = moved.authenticate_by_ns;
+        let socket = Socket::Handshake {
+            authenticate_by_ns,
+            // Nothing of it was looked at here.
+            seen_bytes: 0,
+            served: moved.served,
+        };
+        match sockets.adopt(moved.loose, socket) {
+            Ok(id) => {
+                let connection = id.to_bits();
+                self.addresses.extend(address.map(|it| (connection, it)));
+                if !moved.served {
+                    self.half_open.add(connection);
+                }
+                sockets.with(id, |io, _| io.set_deadline_ns(authenticate_by_ns));
+                self.resume(sockets, id);
+            }
+            Err((error, _)) => self.lose(&error, address),
+        }
+    }
+
+    /// Tells a connection of another process, if `place` allows, that this one is full.
+    fn turn_away(&mut self, sockets: &mut Sockets<'_, Socket>, moved: Moved, place: Place) {
+        self.host.metrics.handshake(Outcome::Full);
+        let adopted = match place {
+            Place::TurnedAway => sockets.adopt(moved.loose, Socket::TurnedAway).ok(),
+            _ => None,
+        };
+        match adopted {
+            Some(id) => {
+                sockets.with(id, |io, _| {
+                    answer(&mut self.host, io, |_, reply| answers::full(reply.out));
+                    io.finish();
+                });
+            }
+            None => {
+                self.host.metrics.connections_closed.add(1);
+                self.admission.leave(place);
             }
         }
     }

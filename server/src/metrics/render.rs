@@ -13,7 +13,8 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
     };
 
     let accepted = sum(&|shard| &shard.connections_accepted);
-    let closed = sum(&|shard| &shard.connections_closed);
+    let taken_in = sum(&|shard| &shard.connections_taken_in);
+    let gone = sum(&|shard| &shard.connections_closed) + sum(&|shard| &shard.connections_sent_on);
     page.counter(
         "gatekeeper_connections_accepted_total",
         "Connections accepted.",
@@ -22,7 +23,12 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
     page.gauge(
         "gatekeeper_connections_open",
         "Connections open now, authenticated or not.",
-        accepted.saturating_sub(closed) as f64,
+        (accepted + taken_in).saturating_sub(gone) as f64,
+    );
+    page.counter(
+        "gatekeeper_connections_taken_in_total",
+        "Connections that another process accepted, for sessions that poll here.",
+        taken_in,
     );
     page.counter(
         "gatekeeper_accept_failures_total",
@@ -128,22 +134,19 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
         sum(&|shard| &shard.token_cache_bytes) as f64,
     );
 
-    page.head(
-        "process_cpu_seconds_total",
-        "Processor time, user and system.",
-        "counter",
+    page.process(process);
+    page.0
+}
+
+/// The page of a process whose children have the shards.
+pub fn parent(restarts: u64, process: Process) -> String {
+    let mut page = Page::default();
+    page.counter(
+        "gatekeeper_process_restarts_total",
+        "Processes of the gate that ended by themselves and were started anew.",
+        restarts,
     );
-    page.sample("process_cpu_seconds_total", &[], process.cpu_s);
-    if let Some(bytes) = process.resident_bytes {
-        page.gauge(
-            "process_resident_memory_bytes",
-            "Resident memory.",
-            bytes as f64,
-        );
-    }
-    if let Some(fds) = process.open_fds {
-        page.gauge("process_open_fds", "Open descriptors.", fds as f64);
-    }
+    page.process(process);
     page.0
 }
 
@@ -152,6 +155,25 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
 struct Page(String);
 
 impl Page {
+    fn process(&mut self, process: Process) {
+        self.head(
+            "process_cpu_seconds_total",
+            "Processor time, user and system.",
+            "counter",
+        );
+        self.sample("process_cpu_seconds_total", &[], process.cpu_s);
+        if let Some(bytes) = process.resident_bytes {
+            self.gauge(
+                "process_resident_memory_bytes",
+                "Resident memory.",
+                bytes as f64,
+            );
+        }
+        if let Some(fds) = process.open_fds {
+            self.gauge("process_open_fds", "Open descriptors.", fds as f64);
+        }
+    }
+
     fn keys(&mut self, keys: KeyCounts) {
         self.gauge("gatekeeper_keys", "Keys in use.", keys.keys as f64);
         self.counter(

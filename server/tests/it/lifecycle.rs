@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     process::{Output, Stdio},
 };
 
@@ -10,13 +10,9 @@ use rustix::process::Signal;
 
 use super::{
     clients::{Client, get},
-    servers::{TestProcess, TestServer, gatekeeper, soon},
+    servers::{TestProcess, TestServer, addr, gatekeeper, soon},
     tokens::{SECRET, good},
 };
-
-fn addr(url: &serde_json::Value) -> SocketAddr {
-    url.as_str().unwrap()["http://".len()..].parse().unwrap()
-}
 
 #[tokio::test]
 async fn a_signal_ends_it_in_order() {

@@ -12,6 +12,7 @@ mod limits;
 mod oracle;
 mod peers;
 mod polling;
+mod processes;
 mod refusals;
 mod rotation;
 mod seeds;

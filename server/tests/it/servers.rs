@@ -102,6 +102,11 @@ impl TestServer {
     }
 }
 
+/// The address of a URL in the ready line.
+pub fn addr(url: &serde_json::Value) -> SocketAddr {
+    url.as_str().unwrap()["http://".len()..].parse().unwrap()
+}
+
 /// A `gatekeeper` process; it is killed with the test.
 pub struct TestProcess {
     child: Child,

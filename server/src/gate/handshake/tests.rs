@@ -11,6 +11,7 @@ fn site() -> Site {
         metrics: Metrics::new(1),
         answers: Answers::prepare(),
         shards: 1,
+        has_parent: false,
     }
 }
 

@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{super::tokens::good, Case, ORIGIN, Peers, USER, check, server};
+use super::{
+    super::{
+        servers::{TestProcess, addr},
+        tokens::{SECRET, good},
+    },
+    Case, ORIGIN, Peers, USER, check, server,
+};
 
 const SCRIPT: &str = "node/socketio-client.js";
 
@@ -10,7 +16,30 @@ const SCRIPT: &str = "node/socketio-client.js";
 async fn clients_poll_and_upgrade() {
     let Some(peers) = Peers::find() else { return };
     let server = server().await;
-    let url = format!("http://{}", server.gate);
+    check_clients(&peers, &format!("http://{}", server.gate), 4).await;
+}
+
+#[tokio::test]
+async fn clients_poll_and_upgrade_over_several_processes() {
+    let Some(peers) = Peers::find() else { return };
+    let flags = [
+        "--role=gate",
+        "--listen=127.0.0.1:0",
+        "--processes=3",
+        "--workers=2",
+        "--origin",
+        ORIGIN,
+        "--secret",
+        SECRET,
+    ];
+    let process = TestProcess::start(&flags);
+    let url = format!("http://{}", addr(&process.ready["gate"]));
+    // Of six shards five are elsewhere.
+    check_clients(&peers, &url, 2).await;
+}
+
+/// Has both versions of the client connect, by each way `attempts` times.
+async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
     let let_in = |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
     let refused =
         |data: Value| json!({"outcome": "refused", "message": "not valid token", "data": data});
@@ -32,8 +61,8 @@ async fn clients_poll_and_upgrade() {
             (polling(), "header", &*token, let_in("polling")),
             (polling(), "query", "bad", refused(reason.clone())),
         ] {
-            // The kernel deals connections to both shards: some of each come to the other one.
-            for attempt in 0..4 {
+            // The kernel deals connections to all shards: some of each come to another one.
+            for attempt in 0..attempts {
                 cases.push(Case {
                     ask: json!({"url": url, "carrier": carrier, "token": token, "origin": ORIGIN,
                                 "transports": transports}),
@@ -42,6 +71,6 @@ async fn clients_poll_and_upgrade() {
                 });
             }
         }
-        check(&peers, SCRIPT, &["--version", version], cases).await;
+        check(peers, SCRIPT, &["--version", version], cases).await;
     }
 }

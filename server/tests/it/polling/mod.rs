@@ -1,5 +1,6 @@
 //! Engine.IO by long-polling: payloads, waiting polls, upgrades, and every way to end, over two shards.
 
+mod processes;
 mod upgrade;
 
 use std::net::SocketAddr;

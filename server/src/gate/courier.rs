@@ -1,0 +1,314 @@
+//! Connections between the processes of one gate: each goes in one message, with what is read of its request.
+//!
+//! ```text
+//! shard u16, served u8, left_ns u64, input_bytes u32 (all little-endian), input, output; the socket as a descriptor
+//! ```
+//!
+//! Every process has an inbox, a pair of Unix sockets (SOCK_SEQPACKET) whose ends the parent holds too: one that was
+//! started anew finds there what was sent meanwhile.
+
+use std::{
+    io::{self, IoSlice},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use reactor::{Clock, Parts};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair},
+};
+
+use crate::{
+    descriptors,
+    metrics::{Outcome, ShardMetrics},
+};
+
+/// The shard that is none: the parent, which answers for all processes.
+pub const PARENT: u16 = u16::MAX;
+
+/// A head, what one read brought behind it, and room for answers that a slow client has not taken: less than the
+/// kernel's default for a message (`net.core.wmem_default`).
+const PARCEL_BYTES_MAX: usize = 128 * 1024;
+
+/// How long a full inbox is waited for. Its reader does nothing else, so it is stuck or has gone.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
+
+const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + size_of::<u32>();
+
+/// What one process of a gate knows of the others.
+#[derive(Debug)]
+pub struct Links {
+    /// Its own number, from 0.
+    pub process: u16,
+    /// Where connections for it arrive.
+    pub inbox: Inbox,
+    /// Where those for each process go, by its number.
+    pub outboxes: Vec<OwnedFd>,
+    /// Where those that the parent answers go.
+    pub parent: OwnedFd,
+}
+
+/// A connection on its way.
+#[derive(Debug)]
+pub struct Parcel {
+    /// The number of the shard that it is for, among those of all processes.
+    pub shard: u16,
+    /// It had requests answered before.
+    pub served: bool,
+    /// How long its client may take to be authenticated, ns.
+    pub left_ns: u64,
+    /// The connection itself.
+    pub parts: Parts,
+}
+
+impl Parcel {
+    /// Where the connection comes from; no address where it has failed meanwhile.
+    pub fn peer(&self) -> IpAddr {
+        let peer = getpeername(&self.parts.fd).ok().flatten();
+        peer.and_then(|peer| SocketAddr::try_from(peer).ok())
+            .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
+    }
+}
+
+/// Where a process takes in connections.
+#[derive(Debug)]
+pub struct Inbox(OwnedFd);
+
+impl Inbox {
+    /// An inbox, and the end that others write to.
+    pub fn new() -> io::Result<(Self, OwnedFd)> {
+        let kind = SocketType::SEQPACKET;
+        let (inbox, outbox) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(inbox), outbox))
+    }
+
+    /// Waits for the next connection; `None` when nobody is left to send one.
+    pub fn next(&self, buffer: &mut Buffer) -> io::Result<Option<Parcel>> {
+        loop {
+            let mut descriptors = Vec::new();
+            let length = match descriptors::receive(&self.0, &mut buffer.0, &mut descriptors) {
+                Ok(0) => return Ok(None),
+                Ok(length) => length,
+                // Longer than any that is sent.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+                Err(error) => return Err(error),
+            };
+            let message = buffer.0.get(..length).unwrap_or_default();
+            if let Some(parcel) = decode(message, descriptors.pop()) {
+                return Ok(Some(parcel));
+            }
+        }
+    }
+}
+
+impl AsFd for Inbox {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Inbox {
+    fn from(inbox: OwnedFd) -> Self {
+        Self(inbox)
+    }
+}
+
+/// Room for one message.
+pub struct Buffer(Vec<u8>);
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self(vec![0; PARCEL_BYTES_MAX])
+    }
+}
+
+/// Sends connections to other processes, from a thread of its own: an inbox that is full stops no shard.
+pub(super) struct Courier {
+    parcels: mpsc::Sender<Parcel>,
+}
+
+impl Courier {
+    /// Starts the thread, which ends with the last sender. `shards` is how many each process has.
+    pub(super) fn start(
+        outboxes: Vec<OwnedFd>,
+        parent: OwnedFd,
+        shards: usize,
+        metrics: Arc<ShardMetrics>,
+    ) -> io::Result<Self> {
+        let (parcels, received) = mpsc::channel::<Parcel>();
+        thread::Builder::new()
+            .name("gate-courier".into())
+            .spawn(move || {
+                for parcel in received {
+                    let place = usize::from(parcel.shard) / shards;
+                    let outbox = match parcel.shard {
+                        PARENT => Some(&parent),
+                        _ => outboxes.get(place),
+                    };
+                    let sent = outbox
+                        .ok_or_else(|| io::ErrorKind::NotFound.into())
+                        .and_then(|outbox| send(outbox, &parcel));
+                    if let Err(error) = sent {
+                        tracing::warn!(%error, "a connection was lost between two processes");
+                        metrics.handshake(Outcome::Abandoned);
+                    }
+                }
+            })?;
+        Ok(Self { parcels })
+    }
+
+    /// Sends a connection on. As many wait as there are descriptors, at most.
+    pub(super) fn send(&self, parcel: Parcel) {
+        // The thread lives as long as this.
+        let _ = self.parcels.send(parcel);
+    }
+}
+
+/// Starts the thread that gives `take` every connection that comes.
+pub(super) fn receive(
+    inbox: Inbox,
+    clock: Clock,
+    take: impl Fn(Parcel, u64) + Send + 'static,
+) -> io::Result<()> {
+    thread::Builder::new()
+        .name("gate-inbox".into())
+        .spawn(move || {
+            let mut buffer = Buffer::default();
+            loop {
+                match inbox.next(&mut buffer) {
+                    Ok(Some(parcel)) => {
+                        let by_ns = clock.now_ns().saturating_add(parcel.left_ns);
+                        take(parcel, by_ns);
+                    }
+                    Ok(None) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, "connections from other processes cannot be taken in");
+                        // Descriptors have run out: the one at hand is gone, others will do better.
+                        thread::sleep(Duration::from_millis(50));
+                    }
+                }
+            }
+        })
+        .map(drop)
+}
+
+fn send(outbox: &OwnedFd, parcel: &Parcel) -> io::Result<()> {
+    let head = encode_head(parcel)?;
+    let parts = [&head[..], &parcel.parts.input, &parcel.parts.output].map(IoSlice::new);
+    let descriptors = [parcel.parts.fd.as_fd()];
+    let mut is_last = false;
+    loop {
+        match descriptors::send(outbox, &parts, &descriptors, SendFlags::DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_last => {
+                let mut room = [PollFd::new(outbox, PollFlags::OUT)];
+                is_last = poll(&mut room, Some(&PATIENCE)).is_ok_and(|ready| ready == 0);
+            }
+            sent => return sent.map(drop),
+        }
+    }
+}
+
+fn encode_head(parcel: &Parcel) -> io::Result<[u8; HEAD_BYTES]> {
+    let Parts { input, output, .. } = &parcel.parts;
+    let bytes = HEAD_BYTES + input.len() + output.len();
+    let (true, Ok(input_bytes)) = (bytes <= PARCEL_BYTES_MAX, u32::try_from(input.len())) else {
+        return Err(io::Error::other("too much of it was read already"));
+    };
+    let mut head = [0; HEAD_BYTES];
+    let mut rest = &mut head[..];
+    io::Write::write_all(&mut rest, &parcel.shard.to_le_bytes())?;
+    io::Write::write_all(&mut rest, &[u8::from(parcel.served)])?;
+    io::Write::write_all(&mut rest, &parcel.left_ns.to_le_bytes())?;
+    io::Write::write_all(&mut rest, &input_bytes.to_le_bytes())?;
+    Ok(head)
+}
+
+fn decode(message: &[u8], descriptor: Option<OwnedFd>) -> Option<Parcel> {
+    let (shard, rest) = message.split_first_chunk()?;
+    let (&[served], rest) = rest.split_first_chunk()?;
+    let (left_ns, rest) = rest.split_first_chunk()?;
+    let (input_bytes, rest) = rest.split_first_chunk()?;
+    let (input, output) = rest.split_at_checked(u32::from_le_bytes(*input_bytes) as usize)?;
+    Some(Parcel {
+        shard: u16::from_le_bytes(*shard),
+        served: served != 0,
+        left_ns: u64::from_le_bytes(*left_ns),
+        parts: Parts {
+            fd: descriptor?,
+            input: input.to_vec(),
+            output: output.to_vec(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parcel(input: &[u8], output: &[u8]) -> Parcel {
+        Parcel {
+            shard: 0x0102,
+            served: true,
+            left_ns: u64::MAX - 1,
+            parts: Parts {
+                fd: rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap(),
+                input: input.to_vec(),
+                output: output.to_vec(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_parcel_arrives_as_it_was_sent() {
+        let (inbox, outbox) = Inbox::new().unwrap();
+        let mut buffer = Buffer::default();
+        let long = vec![b'x'; PARCEL_BYTES_MAX - HEAD_BYTES];
+        for (input, output, why) in [
+            (&b""[..], &b""[..], "nothing was read"),
+            (b"GET /", b"", "a request"),
+            (b"", b"HTTP/1.1 200", "an answer"),
+            (b"GET /", b"HTTP/1.1 200", "both"),
+            (&long, b"", "as much as there may be"),
+        ] {
+            send(&outbox, &parcel(input, output)).unwrap();
+            let received = inbox.next(&mut buffer).unwrap().unwrap();
+            assert_eq!((received.shard, received.served), (0x0102, true), "{why}");
+            assert_eq!(received.left_ns, u64::MAX - 1, "{why}");
+            assert_eq!(received.parts.input, input, "{why}");
+            assert_eq!(received.parts.output, output, "{why}");
+        }
+        assert!(
+            send(&outbox, &parcel(&long, b"x")).is_err(),
+            "a byte too many"
+        );
+        drop(outbox);
+        assert!(inbox.next(&mut buffer).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_parcel_is_passed_over() {
+        let (inbox, outbox) = Inbox::new().unwrap();
+        let head = encode_head(&parcel(b"abc", b"")).unwrap();
+        for message in [&head[..3], &head[..], b"\xff"] {
+            descriptors::send(&outbox, &[IoSlice::new(message)], &[], SendFlags::empty()).unwrap();
+        }
+        send(&outbox, &parcel(b"good", b"")).unwrap();
+        let received = inbox.next(&mut Buffer::default()).unwrap().unwrap();
+        assert_eq!(received.parts.input, b"good");
+    }
+
+    #[test]
+    fn an_inbox_that_nobody_reads_is_given_up() {
+        let (_inbox, outbox) = Inbox::new().unwrap();
+        let long = vec![b'x'; PARCEL_BYTES_MAX / 2];
+        let full = (0..1000).find_map(|_| send(&outbox, &parcel(&long, b"")).err());
+        assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
+    }
+}

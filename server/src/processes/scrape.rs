@@ -1,0 +1,97 @@
+//! Requests for metrics, which any child may get and the parent answers for all.
+
+use std::{io, thread, time::Duration};
+
+use reactor::Parts;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+use wire::http::write_response;
+
+use super::{Members, pages};
+use crate::{
+    gate::courier::{Buffer, Inbox},
+    metrics,
+};
+
+/// A question to a child for its page.
+pub(super) type Ask = oneshot::Sender<String>;
+
+/// Requests that wait; those who ask come every few seconds.
+const WAITING_MAX: usize = 64;
+
+/// How long a child may take to tell its figures, and a client to take them.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Answers what arrives in `inbox`, from a thread and a task of its own. Needs a tokio runtime.
+pub(super) fn start(inbox: Inbox, members: Members) -> io::Result<()> {
+    let (arrived, mut waiting) = mpsc::channel(WAITING_MAX);
+    thread::Builder::new()
+        .name("metrics-inbox".into())
+        .spawn(move || {
+            let mut buffer = Buffer::default();
+            while let Ok(Some(parcel)) = inbox.next(&mut buffer) {
+                if arrived.blocking_send(parcel.parts).is_err() {
+                    return;
+                }
+            }
+        })?;
+    tokio::spawn(async move {
+        while let Some(parts) = waiting.recv().await {
+            let members = members.clone();
+            tokio::spawn(async move {
+                let answered = timeout(2 * ANSWER_WITHIN, answer(parts, members)).await;
+                if !matches!(answered, Ok(Ok(()))) {
+                    tracing::debug!("a request for metrics was not answered");
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+async fn answer(parts: Parts, members: Members) -> io::Result<()> {
+    let page = page(&members).await;
+    let mut answer = parts.output;
+    let headers = [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")];
+    write_response(&mut answer, 200, "OK", &headers, page.as_bytes(), false);
+    if parts.input.starts_with(b"HEAD ") {
+        answer.truncate(answer.len() - page.len());
+    }
+    let mut stream = TcpStream::from_std(std::net::TcpStream::from(parts.fd))?;
+    stream.write_all(&answer).await?;
+    stream.shutdown().await?;
+    // Closing with bytes unread would reset the answer.
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+/// The figures of all children and of the parent, in one page.
+async fn page(members: &Members) -> String {
+    let mut asked = JoinSet::new();
+    let restarts = {
+        let now = members.now();
+        for (process, member) in now.members.iter().enumerate() {
+            let asks = member.asks.clone();
+            asked.spawn(async move {
+                let (ask, told) = oneshot::channel();
+                asks.send(ask).await.ok()?;
+                let page = timeout(ANSWER_WITHIN, told).await.ok()?.ok()?;
+                Some((process, page))
+            });
+        }
+        now.restarts
+    };
+    let mut told: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
+    told.sort_unstable_by_key(|(process, _)| *process);
+    let named = told
+        .into_iter()
+        .map(|(process, page)| (process.to_string(), page));
+    let parent = ("parent".to_owned(), metrics::of_parent(restarts));
+    pages::merge(&named.chain([parent]).collect::<Vec<_>>())
+}

@@ -1,0 +1,229 @@
+//! A gate of several processes: its one address, its figures, its signals, and what becomes of one that dies.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    clients::{Client, get},
+    servers::{TestProcess, addr, gatekeeper, soon},
+    tokens::{SECRET, good},
+};
+
+/// Three processes of two shards each on a free port.
+pub const FLAGS: [&str; 6] = [
+    "--role=gate",
+    "--listen=127.0.0.1:0",
+    "--processes=3",
+    "--workers=2",
+    "--secret",
+    SECRET,
+];
+
+/// One value of the page that all processes share.
+pub async fn metric(gate: SocketAddr, sample: &str) -> f64 {
+    let page = get(gate, "/metrics").await;
+    value(&page, sample).unwrap_or_else(|| panic!("no {sample} in\n{page}"))
+}
+
+fn value(page: &str, sample: &str) -> Option<f64> {
+    page.lines().find_map(|line| {
+        let (name, value) = line.rsplit_once(' ')?;
+        (name == sample).then(|| value.parse().unwrap())
+    })
+}
+
+/// Waits until a value is what it must become.
+async fn metric_becomes(gate: SocketAddr, sample: &str, expected: f64) {
+    soon(sample, async {
+        while value(&get(gate, "/metrics").await, sample) != Some(expected) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+fn pids(process: &TestProcess) -> Vec<i64> {
+    let pids = process.ready["gate_pids"].as_array().unwrap();
+    pids.iter().map(|pid| pid.as_i64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn its_figures_are_those_of_all() {
+    let process = TestProcess::start(&FLAGS);
+    let gate = addr(&process.ready["gate"]);
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(Client::raw(gate, &good("ann")).await);
+    }
+    metric_becomes(gate, "gatekeeper_sessions_open", 60.0).await;
+    let page = get(gate, "/metrics").await;
+    let by_process: Vec<f64> = (0..3)
+        .map(|i| format!("gatekeeper_process_sessions_open{{process=\"{i}\"}}"))
+        .map(|sample| value(&page, &sample).expect(&page))
+        .collect();
+    assert_eq!(by_process.iter().sum::<f64>(), 60.0);
+    assert!(by_process.iter().all(|&open| open > 0.0), "{by_process:?}");
+    for (sample, expected, why) in [
+        (
+            r#"gatekeeper_handshakes_total{outcome="established"}"#,
+            60.0,
+            "a sum",
+        ),
+        ("gatekeeper_keys", 1.0, "the same in each"),
+        ("gatekeeper_process_restarts_total", 0.0, "the parent's own"),
+    ] {
+        assert_eq!(value(&page, sample), Some(expected), "{why}: {page}");
+    }
+    for who in ["0", "1", "2", "parent"] {
+        let sample = format!("process_resident_memory_bytes{{process=\"{who}\"}}");
+        assert!(value(&page, &sample).expect(&page) > 0.0, "{who}");
+    }
+    let head = "HEAD /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n";
+    let answer = super::clients::exchange(gate, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "no body: {answer}");
+
+    process.signal(Signal::TERM);
+    for mut client in clients {
+        assert_eq!(client.close_code().await, 1001);
+    }
+    let (status, out, log) = process.wait();
+    assert_eq!((status.code(), &*out), (Some(0), ""), "{log}");
+}
+
+#[tokio::test]
+async fn one_that_dies_is_started_anew_and_no_connection_refused() {
+    let process = TestProcess::start(&FLAGS);
+    let gate = addr(&process.ready["gate"]);
+    let killed = i32::try_from(pids(&process)[1]).unwrap();
+    kill_process(Pid::from_raw(killed).unwrap(), Signal::KILL).unwrap();
+    // Those that the kernel deals to the dead one wait for the next.
+    for _ in 0..40 {
+        Client::raw(gate, &good("ann")).await;
+    }
+    metric_becomes(gate, "gatekeeper_process_restarts_total", 1.0).await;
+    let open = r#"gatekeeper_process_sessions_open{process="1"}"#;
+    soon("a page of the new one", async {
+        while value(&get(gate, "/metrics").await, open).is_none() {}
+    })
+    .await;
+    process.signal(Signal::TERM);
+    let (status, _, log) = process.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("starting it anew"), "{log}");
+}
+
+#[tokio::test]
+async fn one_that_dies_again_and_again_ends_all() {
+    let process = TestProcess::start(&FLAGS);
+    let gate = addr(&process.ready["gate"]);
+    let mut seen = BTreeSet::from_iter(pids(&process));
+    kill_pid(pids(&process)[0]);
+    let ended = tokio::task::spawn_blocking({
+        let parent = process.ready["pid"].as_i64().unwrap();
+        move || {
+            // Each child that takes the first one's place dies as well, until the parent gives up.
+            while let Ok(children) =
+                std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
+            {
+                let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
+                for fresh in pids.filter(|&pid| seen.insert(pid)).collect::<Vec<i64>>() {
+                    kill_pid(fresh);
+                }
+                std::thread::yield_now();
+            }
+        }
+    });
+    let (status, _, log) = tokio::task::spawn_blocking(|| process.wait())
+        .await
+        .unwrap();
+    ended.await.unwrap();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let told = "process 0 of the gate ended 5 times within 60s";
+    assert!(log.contains(told), "{log}");
+    assert!(std::net::TcpStream::connect(gate).is_err());
+}
+
+fn kill_pid(pid: i64) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    // It may have ended already.
+    let _ = kill_process(pid, Signal::KILL);
+}
+
+#[tokio::test]
+async fn children_end_with_their_parent() {
+    let process = TestProcess::start(&FLAGS);
+    let gate = addr(&process.ready["gate"]);
+    let mut client = Client::raw(gate, &good("ann")).await;
+    process.signal(Signal::KILL);
+    assert_eq!(client.close_code().await, 1001, "they drain");
+}
+
+#[tokio::test]
+async fn all_read_their_keys_again() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let keys = file.path().display().to_string();
+    let public = include_str!("../keys/p256.public.pem");
+    std::fs::write(file.path(), public).unwrap();
+    let process = TestProcess::start(&[&FLAGS[..], &["--keys", &keys]].concat());
+    let gate = addr(&process.ready["gate"]);
+    assert_eq!(metric(gate, "gatekeeper_keys").await, 2.0);
+    std::fs::write(file.path(), include_str!("../keys/jwks.json")).unwrap();
+    process.signal(Signal::HUP);
+    let read = r#"gatekeeper_key_file_changes_total{result="ok"}"#;
+    metric_becomes(gate, read, 3.0).await;
+}
+
+#[tokio::test]
+async fn the_frontend_is_there_once_and_the_gate_trusts_its_origin() {
+    let flags = [
+        "--listen=127.0.0.1:0",
+        "--frontend-listen=127.0.0.1:0",
+        "--processes=2",
+        "--workers=1",
+    ];
+    let process = TestProcess::start(&flags);
+    let (gate, frontend) = (
+        addr(&process.ready["gate"]),
+        addr(&process.ready["frontend"]),
+    );
+    assert!(get(frontend, "/healthz").await.contains("200 OK"));
+    let preflight = format!(
+        "OPTIONS /socket.io/ HTTP/1.1\r\nHost: gate\r\nOrigin: http://{frontend}\r\nConnection: close\r\n\r\n"
+    );
+    for _ in 0..8 {
+        let answer = super::clients::exchange(gate, preflight.as_bytes()).await;
+        let trusted = format!("Access-Control-Allow-Origin: http://{frontend}");
+        assert!(answer.contains(&trusted), "{answer}");
+    }
+}
+
+#[test]
+fn what_no_child_can_start_with_is_told_once() {
+    for (flags, code, told, why) in [
+        (
+            &[
+                "--processes=2",
+                "--role=gate",
+                "--listen=127.0.0.1:0",
+                "--pin=0",
+                "--max-connections=4000000000",
+            ][..],
+            104,
+            "descriptors",
+            "a limit of each process",
+        ),
+        (
+            &["--member", "--role=gate"],
+            104,
+            "no parent on standard input",
+            "started by hand",
+        ),
+    ] {
+        let output = gatekeeper().args(flags).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{why}: {log}");
+        assert_eq!(log.matches(told).count(), 1, "{why}: {log}");
+    }
+}
