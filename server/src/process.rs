@@ -20,6 +20,13 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// From now on a SIGHUP ends nobody: whoever rotates keys may send it to a process that is still starting, or that has no
+/// keys to read again.
+pub fn outlive_hangups() -> io::Result<()> {
+    // The handler stays when its receiver goes.
+    signal(SignalKind::hangup()).map(drop)
+}
+
 /// Starts the log on standard error; RUST_LOG says how much of it.
 pub fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));

@@ -18,7 +18,7 @@ use crate::{
     inherited::Inherited,
     keys::{Keeper, Watch},
     metrics::Metrics,
-    process::{die_with_parent, keep_to, start_log, stop_signal},
+    process::{die_with_parent, keep_to, outlive_hangups, start_log, stop_signal},
     processes::{Control, Group, Processes},
 };
 pub use error::ServeError;
@@ -46,6 +46,7 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let runtime = runtime.enable_all().build().map_err(ServeError::Start)?;
     runtime.block_on(async {
         let stop = stop_signal().map_err(ServeError::Start)?;
+        outlive_hangups().map_err(ServeError::Start)?;
         let mut server = Server::start(config).await?;
         let Some(control) = server.control.take() else {
             announce(&server.ready_line());

@@ -188,15 +188,32 @@ impl Client {
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) {
-        let refusal = match verdict {
+        match verdict {
             Ok(guest) => {
+                let ends_ns = host.instant_ns(guest.until, reply.now_ns);
+                if ends_ns <= reply.now_ns {
+                    // It was good when the session was opened.
+                    host.users.release(guest.user);
+                    return self.refuse(Refusal::Expired, connect, version, host, reply);
+                }
                 self.stage = Stage::Connected(guest.user);
-                self.stage_ends_ns = host.instant_ns(guest.until, reply.now_ns);
+                self.stage_ends_ns = ends_ns;
                 host.metrics.handshake(Outcome::Established);
-                return self.join(connect, place, version, host, reply);
+                self.join(connect, place, version, host, reply);
             }
-            Err(refusal) => refusal,
-        };
+            Err(refusal) => self.refuse(refusal, connect, version, host, reply),
+        }
+    }
+
+    /// Says to the client that it is not let in, and why.
+    fn refuse(
+        &mut self,
+        refusal: Refusal,
+        connect: &Packet<'_>,
+        version: Version,
+        host: &mut Host,
+        reply: &mut Reply<'_>,
+    ) {
         self.leave(End::Refused, reply);
         host.metrics.handshake(Outcome::Refused(refusal));
         let parts: &[&str] = match version {

@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a token was refused: one reason for each way to fail, and the first that applies.
 ///
 /// The reason is told to the peer, counted and logged, so it holds nothing of the token. The table in the
-/// documentation of [`verify`](super) names the rule behind each.
+/// documentation of [`verify`](super), `rules.md`, names the rule behind each.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Refusal {
     /// There is no token.

@@ -63,6 +63,8 @@ async fn a_role_runs_what_it_says() {
         assert!(process.ready[absent].is_null(), "{}", process.ready);
         let answer = get(addr(&process.ready[url]), "/healthz").await;
         assert!(answer.contains("200 OK"), "{answer}");
+        // Keys to read again or not.
+        process.signal(Signal::HUP);
         process.signal(Signal::TERM);
         assert_eq!(process.wait().0.code(), Some(0));
     }

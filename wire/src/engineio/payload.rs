@@ -162,12 +162,7 @@ fn split_v3(body: &[u8]) -> Split<'_> {
     let units = length(body[..digits].iter().map(|digit| digit.wrapping_sub(b'0')))?;
     let bytes = utf16_bytes(&body[digits + 1..], units).ok_or(PacketError::BadLength)?;
     let (packet, rest) = body[digits + 1..].split_at(bytes);
-    let item = match packet {
-        [] => return Err(PacketError::Empty),
-        [BASE64, MESSAGE, base64 @ ..] => Item::Binary(decode_base64(base64)?),
-        [BASE64, kind, ..] => return Err(PacketError::UnknownType(*kind)),
-        text => Item::Text(utf8(text)?.into()),
-    };
+    let item = text_packet_v3(packet)?;
     Ok((item, Some(rest).filter(|rest| !rest.is_empty())))
 }
 
@@ -181,12 +176,21 @@ fn split_bytes(body: &[u8]) -> Split<'_> {
     let packet = packet.ok_or(PacketError::BadLength)?;
     let rest = &rest[digits + 1 + bytes..];
     let item = match kind {
-        TEXT_PACKET if packet.is_empty() => return Err(PacketError::Empty),
-        TEXT_PACKET => Item::Text(utf8(packet)?.into()),
+        TEXT_PACKET => text_packet_v3(packet)?,
         BINARY_PACKET => Item::Binary(decode_binary(Version::V3, packet)?.into()),
         unknown => return Err(PacketError::UnknownType(unknown)),
     };
     Ok((item, Some(rest).filter(|rest| !rest.is_empty())))
+}
+
+/// A packet of version 3 as text, in either form: one may hold a binary message all the same.
+fn text_packet_v3(packet: &[u8]) -> Result<Item<'_>, PacketError> {
+    Ok(match packet {
+        [] => return Err(PacketError::Empty),
+        [BASE64, MESSAGE, base64 @ ..] => Item::Binary(decode_base64(base64)?),
+        [BASE64, kind, ..] => return Err(PacketError::UnknownType(*kind)),
+        text => Item::Text(utf8(text)?.into()),
+    })
 }
 
 /// A number from its digits, which are values and no characters.
@@ -373,6 +377,13 @@ mod tests {
                 b"\x01\x01\xff\x02",
                 UnknownType(2),
                 "a binary ping",
+            ),
+            (
+                V3,
+                Binary,
+                b"\x00\x06\xffb2AQID",
+                UnknownType(b'2'),
+                "the same as text",
             ),
         ] {
             let last = decode_payload(version, form, body).last();

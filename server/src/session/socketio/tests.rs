@@ -333,3 +333,31 @@ fn a_client_is_disconnected_when_its_token_expires() {
         assert_eq!(told(out), ["T:41", "C:1000"], "{version:?}");
     }
 }
+
+#[test]
+fn a_token_that_expires_before_the_connect_lets_nobody_in() {
+    for (connected_s, answer, end) in [
+        (6, "T:40", End::Gone),
+        (7, "T:44", End::Refused),
+        (8, "T:44", End::Refused),
+    ] {
+        let mut host = host(App::Echo);
+        let verdict = Some(host.admit(token("ann", Some(NOW_S + 7)).as_bytes()));
+        let mut out = Vec::new();
+        let opening = Opening::SocketIo(verdict);
+        let mut reply = Reply::new(&mut out, 0);
+        let mut session = EngineIo::open(Version::V4, opening, 10 * S, &mut host, &mut reply);
+
+        out.clear();
+        host.unix_ns += connected_s * S;
+        let mut reply = Reply::new(&mut out, connected_s * S);
+        session.received(&mut frame(OpCode::Text, b"40"), &mut host, &mut reply);
+        let told = told(out);
+        assert!(
+            told[0].starts_with(answer),
+            "after {connected_s} s: {told:?}"
+        );
+        session.ended(end, &mut host);
+        assert!(host.users.is_empty(), "after {connected_s} s");
+    }
+}

@@ -53,7 +53,17 @@ impl Generator {
         let which = draw.algorithm();
         let algorithm = ALGORITHMS[which];
         let header = header(&mut draw, algorithm);
-        let claims = claims(&mut draw);
+        let mut token = self.sign_text(algorithm, &header, &claims(&mut draw));
+        if draw.one_in(3) {
+            for _ in 0..draw.up_to(3) + 1 {
+                change(&mut draw, &mut token);
+            }
+        }
+        (which, token)
+    }
+
+    /// A token of exactly this header and these claims.
+    pub fn sign_text(&self, algorithm: Algorithm, header: &str, claims: &str) -> Vec<u8> {
         let mut token = format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode_to_string(header),
@@ -63,12 +73,7 @@ impl Generator {
         let signature = self.sign(algorithm, &token);
         token.push(b'.');
         token.extend(URL_SAFE_NO_PAD.encode_to_string(signature).bytes());
-        if draw.one_in(3) {
-            for _ in 0..draw.up_to(3) + 1 {
-                change(&mut draw, &mut token);
-            }
-        }
-        (which, token)
+        token
     }
 
     fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {

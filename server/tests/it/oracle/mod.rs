@@ -1,11 +1,12 @@
 //! The verifier held against another: its verdict must equal that of `jsonwebtoken::decode` and the stricter rules of
-//! the module's table, which are written down here a second time, by other means. A verdict from the token cache must be
+//! `server/src/verify/rules.md`, which are written down here a second time, by other means. A verdict from the token cache must be
 //! the one without it.
 //!
 //! Tokens are made from a seed, most of them strange: signed with whatever header and claims, or changed after they were
 //! signed. `scripts/prove verifier` makes ten million.
 
 mod generate;
+mod rules;
 mod strict;
 
 use std::ops::Range;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 
 use arc_swap::ArcSwap;
-use gatekeeper::keys::{Algorithm, Key, Ring, load};
+use gatekeeper::keys::{Algorithm, KEYS_TRIED_MAX, Key, Ring, load};
 use gatekeeper::verify::{Policy, Refusal, Verified, Verifier};
 use jsonwebtoken::{DecodingKey, Validation};
 
