@@ -130,6 +130,10 @@ pub struct ServeArgs {
     /// How long sockets may take to close at the end
     #[arg(long, value_name = "D", default_value = "10s", value_parser = values::duration)]
     drain: Duration,
+    /// A path for a Unix socket: take the listeners over from the server that was given it before, which then drains and
+    /// ends, and hand them over likewise; with --processes or without
+    #[arg(long, value_name = "PATH")]
+    takeover: Option<PathBuf>,
     /// The Socket.IO client to serve at /socket.io/socket.io.js
     #[arg(long, value_name = "FILE")]
     socketio_client: Option<PathBuf>,
@@ -248,6 +252,11 @@ impl ServeArgs {
     /// The cpus that the whole process is kept to; empty: any.
     pub fn cpus(&self) -> &[usize] {
         self.pin.as_ref().map_or(&[], |cpus| &cpus.0)
+    }
+
+    /// Where listeners are taken over and handed over, if they are.
+    pub fn takeover(&self) -> Option<&Path> {
+        self.takeover.as_deref().filter(|_| !self.member)
     }
 
     /// Is the process one of several?

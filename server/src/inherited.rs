@@ -1,15 +1,20 @@
-//! Listeners that this process did not open itself: those of systemd's socket activation (sd_listen_fds(3)), or those
-//! that the parent of several processes holds.
+//! Listeners that this process did not open itself: those of systemd's socket activation (sd_listen_fds(3)), those of
+//! the server that ran before, or those that the parent of several processes holds.
 
 use std::{
     env, io,
     net::{SocketAddr, TcpListener},
+    path::Path,
 };
 
 use listenfd::ListenFd;
 use rustix::net::sockopt;
 
-use crate::processes::Membership;
+use crate::{
+    processes::Membership,
+    server::ServeError,
+    takeover::{self, Predecessor},
+};
 
 /// The name (`FileDescriptorName=` in systemd.socket(5)) of the one listener that is the frontend's.
 const FRONTEND_NAME: &str = "frontend";
@@ -39,6 +44,9 @@ pub enum InheritError {
         /// What the system says.
         error: io::Error,
     },
+    /// Two ways at once.
+    #[error("LISTEN_FDS and --takeover both hand listeners over: use one of them")]
+    Twice,
     /// One name for two.
     #[error("LISTEN_FDS: two listeners are named `{FRONTEND_NAME}`, and a frontend has one")]
     TwoFrontends,
@@ -94,6 +102,18 @@ impl Inherited {
             member: Some(member),
             ..Self::default()
         })
+    }
+
+    /// Takes the listeners of whoever listens at `path`, if somebody does, who is then to be dismissed.
+    pub fn take_over(&mut self, path: &Path) -> Result<Option<Predecessor>, ServeError> {
+        if !self.gate.is_empty() || self.frontend.is_some() {
+            return Err(InheritError::Twice.into());
+        }
+        Ok(takeover::take(path)?.map(|(listeners, predecessor)| {
+            self.gate = listeners.gate;
+            self.frontend = listeners.frontend;
+            predecessor
+        }))
     }
 
     /// Where the gate's listeners are.

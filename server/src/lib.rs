@@ -19,6 +19,7 @@ pub mod config;
 pub mod inherited;
 pub mod processes;
 pub mod server;
+pub mod takeover;
 
 pub mod command;
 

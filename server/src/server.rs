@@ -20,6 +20,7 @@ use crate::{
     metrics::Metrics,
     process::{die_with_parent, keep_to, outlive_hangups, start_log, stop_signal},
     processes::{Control, Group, Processes},
+    takeover::{Handover, Listeners},
 };
 pub use error::ServeError;
 
@@ -33,11 +34,15 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     }
     // Before any thread is made, since threads inherit it.
     keep_to(args.cpus()).map_err(ServeError::Pin)?;
-    let inherited = match args.is_member() {
+    let mut inherited = match args.is_member() {
         true => Inherited::from_parent()?,
         false => Inherited::from_environment()?,
     };
-    let config = args.read_with(inherited)?;
+    let predecessor = match args.takeover() {
+        Some(path) => inherited.take_over(path)?,
+        None => None,
+    };
+    let mut config = args.read_with(inherited)?;
     let mut runtime = match config.frontend {
         Some(_) => tokio::runtime::Builder::new_multi_thread(),
         // Signals are all there is to wait for: the gate has threads of its own.
@@ -47,22 +52,61 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     runtime.block_on(async {
         let stop = stop_signal().map_err(ServeError::Start)?;
         outlive_hangups().map_err(ServeError::Start)?;
+        let kept = args.takeover().map(|_| config.open()).transpose()?;
         let mut server = Server::start(config).await?;
-        let Some(control) = server.control.take() else {
-            announce(&server.ready_line());
-            return server.run(stop).await;
+        let replaced = match (args.takeover(), kept) {
+            (Some(path), Some(kept)) => Some(Handover::offer(path, kept)?),
+            _ => None,
         };
-        let metrics = server.metrics().cloned().unwrap_or_else(|| Metrics::new(0));
-        let orphaned = control.hold(metrics);
+        if let Some(predecessor) = predecessor {
+            predecessor.dismiss();
+        }
+        let metrics = server.metrics().cloned();
+        let orphaned = server.control.take().zip(metrics);
+        if orphaned.is_none() {
+            announce(&server.ready_line());
+        }
         server
             .run(async {
                 tokio::select! {
                     () = stop => {}
-                    () = orphaned => tracing::warn!("the parent is gone"),
+                    Some(()) = maybe(replaced.map(Handover::taken)) => {}
+                    Some(()) = maybe(orphaned.map(|(control, metrics)| control.hold(metrics))) => {
+                        tracing::warn!("the parent is gone");
+                    }
                 }
             })
             .await
     })
+}
+
+/// Waits for what there may be; without it, `None` at once.
+async fn maybe(future: Option<impl Future<Output = ()>>) -> Option<()> {
+    future?.await;
+    Some(())
+}
+
+impl Config {
+    /// Opens the listeners that are not open yet, and gives another hold of each.
+    fn open(&mut self) -> Result<Listeners, ServeError> {
+        let mut kept = Listeners::default();
+        if let Some(setup) = &mut self.gate {
+            if let Listen::At(addr) = setup.listen {
+                let count = setup.shards * usize::from(setup.processes);
+                setup.listen = Listen::Given(open(addr, count)?);
+            }
+            if let Listen::Given(listeners) = &setup.listen {
+                let held = listeners.iter().map(TcpListener::try_clone);
+                kept.gate = held.collect::<io::Result<_>>().map_err(ServeError::Start)?;
+            }
+        }
+        if let Some(setup) = &mut self.frontend {
+            let listener = bind_frontend(setup)?;
+            kept.frontend = Some(listener.try_clone().map_err(ServeError::Start)?);
+            setup.given = Some(listener);
+        }
+        Ok(kept)
+    }
 }
 
 /// Writes the one line of standard output, whose reader may be gone already.
@@ -116,7 +160,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         // Both are bound before either runs: the frontend's page names the gate, the gate trusts the frontend's origin.
         let frontend = match config.frontend {
-            Some(mut setup) => Some((bind_frontend(&mut setup)?, setup)),
+            Some(mut setup) => Some((listen_frontend(&mut setup)?, setup)),
             None => None,
         };
         let frontend_addr = frontend.as_ref().map(|((_, addr), _)| *addr);
@@ -320,23 +364,33 @@ async fn start_here(
     Ok(RunningGate::Here { gate, _keys: watch })
 }
 
-fn bind_frontend(
-    setup: &mut FrontendSetup,
-) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+/// The frontend's listener: the one that was given, or its own.
+fn bind_frontend(setup: &mut FrontendSetup) -> Result<TcpListener, ServeError> {
     let addr = setup.listen;
-    let refused = |error| ServeError::Listen {
+    let opened = match setup.given.take() {
+        Some(given) => Ok(given),
+        None => TcpListener::bind(addr),
+    };
+    opened.map_err(|error| ServeError::Listen {
         addr,
         flag: "--frontend-listen",
         error,
-    };
-    let listener = match setup.given.take() {
-        Some(given) => given,
-        None => TcpListener::bind(setup.listen).map_err(refused)?,
-    };
-    listener.set_nonblocking(true).map_err(refused)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(refused)?;
-    let addr = listener.local_addr().map_err(refused)?;
-    Ok((listener, addr))
+    })
+}
+
+/// The same for tokio, and its address.
+fn listen_frontend(
+    setup: &mut FrontendSetup,
+) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+    let listener = bind_frontend(setup)?;
+    let listening = listener
+        .set_nonblocking(true)
+        .and_then(|()| tokio::net::TcpListener::from_std(listener))
+        .and_then(|listener| {
+            let addr = listener.local_addr()?;
+            Ok((listener, addr))
+        });
+    listening.map_err(ServeError::Start)
 }
 
 fn run_frontend(

@@ -182,6 +182,9 @@ impl GateService {
             seen_bytes: 0,
             served: true,
         };
+        if self.goes_down() {
+            self.see_off(io, socket);
+        }
     }
 
     /// Takes the frames of a probe; answers how many bytes they were. The session it was for may stand in `socket`
@@ -229,22 +232,21 @@ impl GateService {
         self.end(io, socket, end);
     }
 
-    /// The gate goes down: a session says so, a request that is still coming is dropped.
-    pub(super) fn shut_down(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+    /// The gate goes down: a session says so. Handshakes under way may end first, so that nobody who was let in is
+    /// turned away at the door; and so may polls, on whose connections clients are told.
+    pub(super) fn see_off(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         match socket {
-            Socket::Session(session) => {
+            Socket::Session(session) if session.is_settled() => {
                 let shut_down = |_: &mut Host, reply: &mut Reply<'_>| session.shut_down(reply);
                 let (_, end) = answer(&mut self.host, io, shut_down);
                 self.end(io, socket, end);
             }
-            Socket::Handshake { .. }
-            | Socket::Posting { .. }
-            | Socket::Waiting(_)
-            | Socket::Probing(_) => {
-                self.settle(io.id(), socket, End::Shutdown);
-                io.close();
-            }
-            Socket::Leaving { .. } | Socket::Ended | Socket::TurnedAway => {}
+            Socket::Handshake {
+                served: true,
+                seen_bytes: 0,
+                ..
+            } if self.host.polls.is_idle() => self.end(io, socket, Some(End::Shutdown)),
+            _ => {}
         }
     }
 

@@ -149,10 +149,13 @@ pub(super) fn write_packets(out: &mut Vec<u8>, packets: &Packets, to: &Waiting, 
 fn get(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step {
     let waiting = waiting(request, head);
     match request.host.polls.poll(key, waiting, request.reply.now_ns) {
-        Some(Polled::Waits) => Step::Waits {
-            used: head.bytes,
-            key,
-        },
+        Some(Polled::Waits) => {
+            polling::see_off(key, request.host);
+            Step::Waits {
+                used: head.bytes,
+                key,
+            }
+        }
         Some(Polled::Packets(packets)) => {
             write_packets(request.reply.out, &packets, &waiting, request.site);
             served(request, head, head.bytes)

@@ -61,6 +61,8 @@ pub(super) struct ShardState {
     batch_ns: Option<u64>,
     /// Set while draining: when patience ends.
     pub(super) drain_until_ns: Option<u64>,
+    /// Connections between two requests were told that nobody polls any more.
+    idlers_left: bool,
     accept_failure_logged: Option<std::time::Instant>,
 }
 
@@ -120,6 +122,9 @@ impl Service for GateService {
             self.end(io, socket, end);
         }
         self.host.metrics.bytes_received.add(used as u64);
+        if self.goes_down() {
+            self.see_off(io, socket);
+        }
         used
     }
 
@@ -159,13 +164,19 @@ impl Service for GateService {
                 let until_ns = after(now_ns, self.drain.within);
                 self.state.drain_until_ns = Some(until_ns);
                 sockets.stop_listening();
-                polling::end_all(&mut self.host);
+                polling::see_all_off(&mut self.host);
                 self.answer_polls(sockets);
-                sockets.for_each(|io, socket| self.shut_down(io, socket));
+                sockets.for_each(|io, socket| self.see_off(io, socket));
                 until_ns
             }
         };
+        if self.host.polls.is_idle() && !self.state.idlers_left {
+            self.state.idlers_left = true;
+            sockets.for_each(|io, socket| self.see_off(io, socket));
+        }
         if sockets.is_empty() || now_ns >= until_ns {
+            // Clients that poll and have no connection would not come back.
+            polling::end_all(&mut self.host);
             Next::Stop
         } else {
             Next::At(until_ns.min(after(now_ns, DRAIN_LOOK)))
@@ -174,6 +185,11 @@ impl Service for GateService {
 }
 
 impl GateService {
+    /// Is the gate going down?
+    pub(super) fn goes_down(&self) -> bool {
+        self.state.drain_until_ns.is_some()
+    }
+
     /// Reads the wall clock once per batch of events, all of which bear the same stamp.
     pub(super) fn read_clock(&mut self, now_ns: u64) {
         if self.state.batch_ns != Some(now_ns) {

@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr};
 
 use crate::{
     config::ConfigError, gate::ShardFailed, inherited::InheritError, processes::ProcessFailed,
+    takeover::TakeoverError,
 };
 
 /// Why a server did not start, or ended.
@@ -34,6 +35,9 @@ pub enum ServeError {
     /// Listeners that were handed over cannot be used.
     #[error(transparent)]
     Inherit(#[from] InheritError),
+    /// Nothing can be taken over, or handed over.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     /// A process of the gate did not start, or ended by itself.
     #[error(transparent)]
     Process(#[from] ProcessFailed),
@@ -49,7 +53,11 @@ impl ServeError {
     /// What the process is to leave with: 104 for a bad configuration, 1 for an internal error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Listen { .. } | Self::Pin(_) | Self::Inherit(_) => 104,
+            Self::Config(_)
+            | Self::Listen { .. }
+            | Self::Pin(_)
+            | Self::Inherit(_)
+            | Self::Takeover(_) => 104,
             Self::Process(failed) => failed.exit_code(),
             Self::Start(_) | Self::Shard(_) | Self::Frontend(_) => 1,
         }

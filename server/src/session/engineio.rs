@@ -93,6 +93,14 @@ impl Engine {
         self.version
     }
 
+    /// Is its handshake over, whatever the verdict?
+    pub fn is_settled(&self) -> bool {
+        match &self.carried {
+            Carried::SocketIo(client) => !client.is_awaited(),
+            Carried::Messages { .. } => true,
+        }
+    }
+
     /// Takes one packet of a payload.
     pub fn item(&mut self, item: &Item<'_>, host: &mut Host, reply: &mut Reply<'_>) {
         match item {

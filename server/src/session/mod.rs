@@ -164,6 +164,14 @@ impl Session {
         }
     }
 
+    /// Is its handshake over, whatever the verdict?
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Session::WebSocket(_) => true,
+            Session::EngineIo(session) => session.is_settled(),
+        }
+    }
+
     /// The gate is going down: says so to the peer.
     pub fn shut_down(&self, reply: &mut Reply<'_>) {
         wire::frame::write_close(reply.out, close_code::GOING_AWAY, "going away", None);

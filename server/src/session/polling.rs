@@ -13,7 +13,9 @@ use std::collections::{BTreeSet, HashMap};
 use wire::engineio::{Form, Item, Version};
 
 use super::{Outbox, engineio::Engine};
-pub use acts::{begin_post, due, end, end_all, lost, open, post, probed, upgrade};
+pub use acts::{
+    begin_post, due, end, end_all, lost, open, post, probed, see_all_off, see_off, upgrade,
+};
 pub use name::{Key, SessionName};
 
 /// While a probe is under way, a poll waits no longer than this: the client upgrades once its last poll is over. The
@@ -31,6 +33,8 @@ pub struct Polls {
     key_next: u32,
     /// How many of `sessions` still poll.
     polling: usize,
+    /// Sessions end at their next poll.
+    goes_down: bool,
     /// When a session is to be called, in order.
     due: BTreeSet<(u64, Key)>,
     /// Sessions whose waiting poll may have something to be answered with.
@@ -136,6 +140,11 @@ impl Polls {
     /// This shard's number.
     pub fn shard(&self) -> u16 {
         self.shard
+    }
+
+    /// Do no sessions poll?
+    pub fn is_idle(&self) -> bool {
+        self.polling == 0
     }
 
     /// Is there no place for another session?

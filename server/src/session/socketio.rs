@@ -75,6 +75,11 @@ impl Client {
         client
     }
 
+    /// Is its connect packet still to come?
+    pub fn is_awaited(&self) -> bool {
+        matches!(self.stage, Stage::Awaited(_))
+    }
+
     /// When the stage is over by itself.
     pub fn stage_ends_ns(&self) -> u64 {
         self.stage_ends_ns

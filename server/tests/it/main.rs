@@ -14,6 +14,7 @@ mod peers;
 mod polling;
 mod processes;
 mod refusals;
+mod restarts;
 mod rotation;
 mod seeds;
 mod servers;

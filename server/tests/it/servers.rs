@@ -117,7 +117,14 @@ pub struct TestProcess {
 impl TestProcess {
     /// Starts one and reads the line that says that it is ready.
     pub fn start(flags: &[&str]) -> Self {
-        let mut child = gatekeeper().args(flags).spawn().unwrap();
+        let mut command = gatekeeper();
+        command.args(flags);
+        Self::spawn(command)
+    }
+
+    /// The same for a command whose streams are held.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();

@@ -39,6 +39,11 @@ impl EngineIo {
         }
     }
 
+    /// Is its handshake over, whatever the verdict?
+    pub fn is_settled(&self) -> bool {
+        self.engine.is_settled()
+    }
+
     /// Takes the frames at the front of `input`; answers how many bytes they were.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
         let mut used = 0;

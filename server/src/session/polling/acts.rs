@@ -149,7 +149,25 @@ pub fn due(host: &mut Host, now_ns: u64) {
     }
 }
 
-/// Ends all sessions that poll: the gate goes down.
+/// The gate goes down: ends every session whose poll waits, and the others when they poll next.
+pub fn see_all_off(host: &mut Host) {
+    host.polls.goes_down = true;
+    let keys: Vec<Key> = host.polls.sessions.keys().copied().collect();
+    for key in keys {
+        see_off(key, host);
+    }
+}
+
+/// Ends a session whose poll waits, if the gate goes down and its handshake is over.
+pub fn see_off(key: Key, host: &mut Host) {
+    let goes_down = host.polls.goes_down;
+    let is_due = |session: &mut Polling| session.poll.is_some() && session.engine.is_settled();
+    if goes_down && host.polls.polling(key).is_some_and(is_due) {
+        end(key, End::Shutdown, host);
+    }
+}
+
+/// Ends all sessions that poll: nobody is left who could.
 pub fn end_all(host: &mut Host) {
     let keys: Vec<Key> = host.polls.sessions.keys().copied().collect();
     for key in keys {

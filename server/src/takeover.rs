@@ -1,0 +1,226 @@
+//! Handing the listeners over to a successor without closing them, over a Unix socket at a path that both are given.
+//!
+//! ```text
+//! running:   a bundle: what follows, and the listeners
+//! successor: ready                            once it serves
+//! ```
+//!
+//! The one that runs drains then. A successor that ends before has cost nothing: its predecessor goes on. The kernel's
+//! queues are the listeners', which live as long as anybody holds them, so no connection is refused or reset.
+
+use std::{
+    fs,
+    io::{self, Write},
+    net::TcpListener,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        linux::fs::MetadataExt,
+        unix::{fs::FileTypeExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::{net::sockopt::socket_peercred, process::getuid};
+use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncReadExt, net::UnixListener};
+
+use crate::descriptors;
+
+/// How long the one that runs may take to hand over: it does little else.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
+
+const READY: &[u8] = b"ready\n";
+
+/// What the bundle says, in this version of it.
+const PROTOCOL: &str = "gatekeeper takeover 1";
+
+/// Listeners that may go to a successor.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The gate's.
+    pub gate: Vec<TcpListener>,
+    /// The frontend's.
+    pub frontend: Option<TcpListener>,
+}
+
+/// Why nothing was taken over, or can be.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeoverError {
+    /// The path is no place for a socket, or not ours.
+    #[error("--takeover {path}: {error}", path = path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// There is something else.
+    #[error("--takeover {path}: that is no socket; name a path for one", path = path.display())]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Whoever listens there belongs to somebody else.
+    #[error("--takeover {path}: whoever listens there runs as another user", path = path.display())]
+    Stranger {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Whoever listens there hands nothing over.
+    #[error(
+        "--takeover {path}: whoever listens there hands no listeners over ({error}): is it a gatekeeper, and is nobody \
+         else about to take over from it?",
+        path = path.display()
+    )]
+    Nothing {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Offer {
+    protocol: String,
+    /// The last of the listeners is the frontend's.
+    has_frontend: bool,
+}
+
+/// The one that ran before, and runs on until it is told.
+#[derive(Debug)]
+pub struct Predecessor(UnixStream);
+
+/// Takes the listeners of whoever listens at `path`; `None` where nobody does.
+pub fn take(path: &Path) -> Result<Option<(Listeners, Predecessor)>, TakeoverError> {
+    let owned = path.to_owned();
+    if fs::metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
+        return Err(TakeoverError::NoSocket { path: owned });
+    }
+    let stream = match UnixStream::connect(path).map_err(|error| (error.kind(), error)) {
+        Ok(stream) => stream,
+        // Nothing was there yet, or it ended without a word.
+        Err((io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, _)) => return Ok(None),
+        Err((_, error)) => return Err(TakeoverError::Path { path: owned, error }),
+    };
+    if !is_ours(&stream) {
+        return Err(TakeoverError::Stranger { path: owned });
+    }
+    match receive(&stream) {
+        Ok(taken) => Ok(Some((taken, Predecessor(stream)))),
+        Err(error) => Err(TakeoverError::Nothing { path: owned, error }),
+    }
+}
+
+fn receive(stream: &UnixStream) -> io::Result<Listeners> {
+    stream.set_read_timeout(Some(HANDED_OVER_WITHIN))?;
+    let (offer, descriptors) = descriptors::receive_bundle::<Offer>(stream)?;
+    if offer.protocol != PROTOCOL {
+        return Err(io::Error::other(format!("it says `{}`", offer.protocol)));
+    }
+    let mut gate: Vec<_> = descriptors.into_iter().map(TcpListener::from).collect();
+    let frontend = match offer.has_frontend {
+        true => gate.pop(),
+        false => None,
+    };
+    Ok(Listeners { gate, frontend })
+}
+
+impl Predecessor {
+    /// Tells it to drain and end: the listeners are served.
+    pub fn dismiss(mut self) {
+        if let Err(error) = self.0.write_all(READY) {
+            tracing::warn!(%error, "the predecessor has gone by itself");
+        }
+    }
+}
+
+/// Is the process at the other end of the same user?
+fn is_ours(stream: impl AsFd) -> bool {
+    socket_peercred(stream).is_ok_and(|peer| peer.uid == getuid())
+}
+
+/// An offer to successors.
+pub struct Handover {
+    successors: UnixListener,
+    listeners: Listeners,
+    path: PathBuf,
+    /// Tells this socket's file from one that a successor has put in its place.
+    inode: u64,
+}
+
+impl Handover {
+    /// Offers `listeners` at `path`, in place of whoever did before. Needs a tokio runtime.
+    pub fn offer(path: &Path, listeners: Listeners) -> Result<Self, TakeoverError> {
+        let failed = |error| TakeoverError::Path {
+            path: path.to_owned(),
+            error,
+        };
+        // Made beside it and then moved, so that there is a socket at the path at any time.
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}", std::process::id()));
+        let _ = fs::remove_file(&beside);
+        let successors = UnixListener::bind(&beside).map_err(failed)?;
+        let inode = fs::metadata(&beside).map_err(failed)?.st_ino();
+        fs::rename(&beside, path).map_err(failed)?;
+        Ok(Self {
+            successors,
+            listeners,
+            path: path.to_owned(),
+            inode,
+        })
+    }
+
+    /// Waits until a successor serves the listeners.
+    pub async fn taken(self) {
+        loop {
+            let Ok((successor, _)) = self.successors.accept().await else {
+                // Descriptors have run out: let some come back.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            match self.hand_over(successor).await {
+                Ok(()) => {
+                    tracing::info!("a successor has taken over");
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "a successor has not taken over"),
+            }
+        }
+    }
+
+    async fn hand_over(&self, successor: tokio::net::UnixStream) -> io::Result<()> {
+        if !is_ours(&successor) {
+            return Err(io::Error::other("it runs as another user"));
+        }
+        let successor = successor.into_std()?;
+        successor.set_nonblocking(false)?;
+        successor.set_write_timeout(Some(HANDED_OVER_WITHIN))?;
+        let offer = Offer {
+            protocol: PROTOCOL.to_owned(),
+            has_frontend: self.listeners.frontend.is_some(),
+        };
+        let all = self.listeners.gate.iter().chain(&self.listeners.frontend);
+        let descriptors: Vec<BorrowedFd<'_>> = all.map(AsFd::as_fd).collect();
+        // What a socket's buffer takes at once, so that nobody waits.
+        descriptors::send_bundle(&successor, &offer, &descriptors)?;
+        successor.set_nonblocking(true)?;
+        let mut successor = tokio::net::UnixStream::from_std(successor)?;
+        let mut told = [0; READY.len()];
+        successor.read_exact(&mut told).await?;
+        match told == READY {
+            true => Ok(()),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        // A successor has put its own there.
+        if fs::metadata(&self.path).is_ok_and(|there| there.st_ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
