@@ -12,7 +12,7 @@ use crate::expression::Expression;
 use crate::scenario::{
     ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, LoginMethod, PerSecond, Period,
     Pin, ProtocolName, SecretSource, SourceIps, TlsResumption, TokenIn, TokenPer, TokenSourceName,
-    UserText, Weights, from_text, many_from_text,
+    Transport, UserText, Weights, from_text, many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -56,6 +56,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "3|4", help_heading = "Target")]
     #[serde(deserialize_with = "from_text")]
     pub eio: Option<EngineIo>,
+    /// How Socket.IO travels: over a WebSocket, by HTTP long-polling, or by polling first and then over a WebSocket, as
+    /// browsers do [default: websocket]
+    #[arg(long, value_enum, value_name = "TRANSPORT", help_heading = "Target")]
+    pub transport: Option<Transport>,
+    /// Namespace of Socket.IO to join, such as /admin [default: /]
+    #[arg(long, value_name = "NAMESPACE", help_heading = "Target")]
+    pub namespace: Option<String>,
     /// Path of the handshake [default: /socket.io/ or /ws, or the path of a ws:// target]
     #[arg(long, help_heading = "Target")]
     pub path: Option<String>,
@@ -310,7 +317,7 @@ impl RunArgs {
             };
         }
         first! {
-            options: scenario target protocol eio path insecure cacert tls_resumption source_ip server_pid connections rate arrivals concurrency warmup
+            options: scenario target protocol eio transport namespace path insecure cacert tls_resumption source_ip server_pid connections rate arrivals concurrency warmup
                 duration seed workers pin hold echo message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
                 alg kid claims token_ttl mix token_in out quiet no_tui;

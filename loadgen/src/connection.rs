@@ -7,9 +7,15 @@
 //! ```text
 //! raw WebSocket   Upgrading -101-> Grace ----------------------------- first message, or settle() -> Open
 //! Socket.IO       Upgrading -101-> Opening -open packet-> Joining ---------------- connect packet -> Open
+//! by polling                       Opening -open packet-> Joining ---------------- connect packet -> Open
+//! probe           Upgrading -101-> Probing -3probe-> gives way to the session that polled
 //! ```
+//!
+//! What a session writes that polls is not what goes over a socket but the payload of its next POST; the engine puts it
+//! behind a request.
 
 mod payload;
+mod poll;
 mod profile;
 mod random;
 mod refusal;
@@ -25,7 +31,8 @@ use crate::outcome::FailureKind;
 use crate::scenario::{MESSAGE_BYTES_MAX, TokenIn};
 use crate::tokens::Token;
 
-pub use profile::{Profile, SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};
+pub use poll::{Answer, Content, answer};
+pub use profile::{Ask, Profile, SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};
 pub use random::Random;
 
 /// The longest message that is taken from a target: the longest that is sent, and what packets put around it.
@@ -50,6 +57,18 @@ pub struct Connection {
     stage: Stage,
     /// An answer to the upgrade has begun to come in.
     answer_begun: bool,
+    way: Way,
+}
+
+/// How packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// In frames.
+    WebSocket,
+    /// In the payloads of polls.
+    Polling,
+    /// In frames on trial, while the session polls elsewhere.
+    Probe,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +79,8 @@ enum Stage {
     Upgrading,
     /// Raw WebSocket: upgraded, and not yet known to be let in for good.
     Grace,
+    /// A probe has its 101, the answer to its ping is due.
+    Probing,
     /// Socket.IO: Engine.IO's open packet is due.
     Opening,
     /// Socket.IO: the answer to the connect packet is due.
@@ -90,6 +111,8 @@ pub struct Tools {
     pub random: Random,
     /// The server's words of the last [`Event::Refused`].
     pub reason: String,
+    /// The last [`Event::Opened`] of a session that polls.
+    pub opened: Option<engineio::Open>,
     /// A message before it is framed.
     scratch: Vec<u8>,
 }
@@ -110,8 +133,10 @@ pub enum Event {
     Upgraded,
     /// The 101 is there, and with it a raw WebSocket is let in, unless it is closed within its grace.
     Admitted,
-    /// Engine.IO's open packet is there.
+    /// Engine.IO's open packet is there; by polling it is in [`Tools::opened`].
     Opened,
+    /// The session may move here.
+    Probed,
     /// The Socket.IO namespace is connected.
     Authenticated,
     /// An established connection's message, which also ends a grace.
@@ -134,6 +159,7 @@ impl Tools {
             profile,
             random,
             reason: String::new(),
+            opened: None,
             scratch: Vec::new(),
         }
     }
@@ -148,20 +174,82 @@ impl Default for Connection {
 impl Connection {
     /// One whose transport is not up yet.
     pub fn new() -> Self {
+        Self::by(Way::WebSocket)
+    }
+
+    /// The same for a session that begins by polling.
+    pub fn polling() -> Self {
+        Self::by(Way::Polling)
+    }
+
+    /// The same for the WebSocket that such a session is to move to.
+    pub fn probe() -> Self {
+        Self::by(Way::Probe)
+    }
+
+    fn by(way: Way) -> Self {
         Self {
             decoder: Decoder::new(Side::Server, ANSWER_BYTES_MAX),
             heartbeat_ms: 0,
             stage: Stage::Fresh,
             answer_begun: false,
+            way,
         }
     }
 
-    /// The transport is up: asks for the upgrade.
+    /// Whether it polls.
+    pub fn polls(&self) -> bool {
+        self.way == Way::Polling
+    }
+
+    /// The transport is up: asks for the upgrade, or opens a session that polls.
     pub fn start(&mut self, tools: &Tools, credentials: &Credentials, out: &mut Vec<u8>) {
-        tools
-            .profile
-            .write_request(out, credentials.token.as_deref(), &credentials.key);
+        let token = credentials.token.as_deref();
+        if self.polls() {
+            tools.profile.write_ask(out, Ask::Open, token);
+            self.stage = Stage::Opening;
+        } else {
+            tools.profile.write_request(out, token, &credentials.key);
+            self.stage = Stage::Upgrading;
+        }
+    }
+
+    /// A probe's transport is up: asks for the session's upgrade.
+    pub fn start_probe(
+        &mut self,
+        tools: &Tools,
+        credentials: &Credentials,
+        sid: &str,
+        out: &mut Vec<u8>,
+    ) {
+        let key = &credentials.key;
+        let token = credentials.token.as_deref();
+        tools.profile.write_ask(out, Ask::Move { sid, key }, token);
         self.stage = Stage::Upgrading;
+    }
+
+    /// A probe has its 101: sends its ping.
+    pub fn ping_probe(&mut self, tools: &mut Tools, out: &mut Vec<u8>) {
+        send_packet(self.way, tools, engineio::Packet::Ping("probe"), out);
+    }
+
+    /// Moves a session that polled to the WebSocket of its probe, and says so there.
+    pub fn move_to(&mut self, probe: Self, tools: &mut Tools, out: &mut Vec<u8>) {
+        self.decoder = probe.decoder;
+        self.way = Way::WebSocket;
+        send_packet(self.way, tools, engineio::Packet::Upgrade, out);
+    }
+
+    /// Takes one packet of a poll's answer; what it has to say is added to `payload`, that of the next POST.
+    pub fn receive_packet(
+        &mut self,
+        tools: &mut Tools,
+        credentials: Option<&Credentials>,
+        awaited: Option<u64>,
+        packet: &str,
+        payload: &mut Vec<u8>,
+    ) -> Option<Event> {
+        step::receive_packet(self, tools, credentials, awaited, packet, payload)
     }
 
     /// Takes one step through `input`, whose frames it unmasks in place. Call it again from [`Step::used`] on until a
@@ -188,6 +276,7 @@ impl Connection {
     /// What it means for a handshake that the peer ended TCP with a FIN.
     pub fn when_ended(&self) -> FailureKind {
         match self.stage {
+            _ if self.polls() => FailureKind::Reset,
             Stage::Upgrading if self.answer_begun => FailureKind::Protocol,
             Stage::Fresh | Stage::Upgrading => FailureKind::Reset,
             _ => FailureKind::Closed(NO_CLOSE_FRAME),
@@ -206,7 +295,7 @@ impl Connection {
             let head = socketio::Packet {
                 kind: socketio::Kind::Event,
                 attachments: 0,
-                namespace: "/",
+                namespace: &tools.profile.namespace,
                 id: Some(acknowledgement(sequence)),
                 data: &tools.profile.event_start,
             };
@@ -214,7 +303,7 @@ impl Connection {
             payload::write_payload(&mut tools.scratch, sequence, bytes);
             tools.scratch.extend_from_slice(b"\"]");
         }
-        send_scratch(tools, out);
+        send_scratch(self.way, tools, out);
     }
 
     /// How often this side must send a heartbeat; `None`: never.
@@ -224,20 +313,21 @@ impl Connection {
 
     /// Sends a heartbeat (Engine.IO 3's ping).
     pub fn beat(&mut self, tools: &mut Tools, out: &mut Vec<u8>) {
-        send_packet(tools, engineio::Packet::Ping(""), out);
+        send_packet(self.way, tools, engineio::Packet::Ping(""), out);
     }
 
-    /// Begins to close: leaves the namespace, then a close frame with 1000. What the peer still says is passed over
+    /// Begins to close: leaves the namespace, then a close frame with 1000, by polling Engine.IO's close packet. What the peer still says is passed over
     /// until its own close frame.
     pub fn close(&mut self, tools: &mut Tools, out: &mut Vec<u8>) {
         match self.stage {
             Stage::Fresh | Stage::Upgrading | Stage::Ended => self.stage = Stage::Ended,
             Stage::Closing => {}
-            Stage::Grace | Stage::Opening | Stage::Joining | Stage::Open => {
+            Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining | Stage::Open => {
                 if self.stage == Stage::Open && tools.profile.engineio().is_some() {
-                    send_packet(tools, engineio::Packet::Message("1"), out);
+                    write_connection_packet(tools, socketio::Kind::Disconnect);
+                    send_scratch(self.way, tools, out);
                 }
-                write_close(out, NORMAL, "", Some(tools.random.mask()));
+                send_close(self.way, tools, NORMAL, out);
                 self.stage = Stage::Closing;
             }
         }
@@ -249,16 +339,29 @@ impl Connection {
         if tools.profile.engineio() != Some(engineio::Version::V4) {
             return;
         }
-        tools.scratch.clear();
-        tools.scratch.extend_from_slice(b"40");
+        write_connection_packet(tools, socketio::Kind::Connect);
         let token = credentials.and_then(|credentials| credentials.token.as_deref());
         if let (TokenIn::Auth(name), Some(token)) = (&tools.profile.token_in, token) {
             let auth = serde_json::json!({ name: token });
             // A Vec takes every byte, and strings always serialise.
             let _ = serde_json::to_writer(&mut tools.scratch, &auth);
         }
-        send_scratch(tools, out);
+        send_scratch(self.way, tools, out);
     }
+}
+
+/// Writes a packet of Socket.IO about the namespace, without data.
+fn write_connection_packet(tools: &mut Tools, kind: socketio::Kind) {
+    tools.scratch.clear();
+    engineio::Packet::Message("").encode(&mut tools.scratch);
+    let packet = socketio::Packet {
+        kind,
+        attachments: 0,
+        namespace: &tools.profile.namespace,
+        id: None,
+        data: "",
+    };
+    packet.encode(&mut tools.scratch);
 }
 
 /// The acknowledgement id of a message: small enough for a server whose numbers are doubles.
@@ -266,13 +369,28 @@ fn acknowledgement(sequence: u64) -> u64 {
     sequence & 0xff_ffff
 }
 
-fn send_packet(tools: &mut Tools, packet: engineio::Packet<'_>, out: &mut Vec<u8>) {
+fn send_packet(way: Way, tools: &mut Tools, packet: engineio::Packet<'_>, out: &mut Vec<u8>) {
     tools.scratch.clear();
     packet.encode(&mut tools.scratch);
-    send_scratch(tools, out);
+    send_scratch(way, tools, out);
 }
 
-fn send_scratch(tools: &mut Tools, out: &mut Vec<u8>) {
+fn send_scratch(way: Way, tools: &mut Tools, out: &mut Vec<u8>) {
+    if way == Way::Polling {
+        let version = tools.profile.engineio().unwrap_or(engineio::Version::V4);
+        // What is written here is text, from parts that are.
+        let packet = std::str::from_utf8(&tools.scratch).unwrap_or_default();
+        return engineio::push_text(version, packet, out);
+    }
     let mask = tools.random.mask();
     write_frame(out, OpCode::Text, &tools.scratch, Some(mask));
+}
+
+/// Says that nothing more follows: a close frame with this code, by polling Engine.IO's close packet.
+fn send_close(way: Way, tools: &mut Tools, code: u16, out: &mut Vec<u8>) {
+    if way == Way::Polling {
+        send_packet(way, tools, engineio::Packet::Close, out);
+    } else {
+        write_close(out, code, "", Some(tools.random.mask()));
+    }
 }

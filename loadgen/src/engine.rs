@@ -17,6 +17,7 @@ mod control;
 mod flight;
 mod handshake;
 mod hold;
+mod polling;
 mod report;
 mod socket;
 mod starts;
@@ -34,6 +35,7 @@ use crate::shard::ShardPlan;
 use crate::target::Target;
 use crate::tokens::{Answer, BadTokens, Supply, Token};
 use flight::Flights;
+use polling::Polls;
 use report::Reporter;
 use socket::{Life, Socket};
 use starts::{Closed as ClosedModel, Starts, Wait};
@@ -72,6 +74,7 @@ pub struct Engine {
     starts: Starts,
     waiting: Waiting,
     flights: Flights,
+    polls: Polls,
     tools: Tools,
     recorder: Recorder,
     reporter: Reporter,
@@ -141,6 +144,7 @@ impl Engine {
             starts,
             waiting: Waiting::default(),
             flights: Flights::default(),
+            polls: Polls::default(),
             recorder: Recorder::new(),
             reporter: Reporter::new(index, report),
             in_flight: 0,
@@ -219,25 +223,12 @@ impl Service for Engine {
     }
 
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
-        let mut used = 0;
-        while used < input.len() {
-            let credentials = self
-                .flights
-                .get(socket.flight)
-                .map(|flight| &flight.credentials);
-            let awaited = socket.awaited();
-            let rest = &mut input[used..];
-            let step =
-                socket
-                    .connection
-                    .receive(&mut self.tools, credentials, awaited, rest, io.out());
-            used += step.used;
-            match step.event {
-                Some(event) => self.happened(io, socket, event),
-                None if step.used == 0 => break,
-                None => {}
-            }
-        }
+        let used = match socket.life {
+            Life::Posting => self.posted(io, socket, input),
+            Life::Probing => self.probed(io, socket, input),
+            _ if socket.connection.polls() => self.polled(io, socket, input),
+            _ => self.heard(io, socket, input),
+        };
         self.recorder.counters.received_bytes += used as u64;
         self.count_sent(io);
         used
@@ -249,7 +240,10 @@ impl Service for Engine {
         self.talk_if_due(io, socket, now_ns);
         if now_ns >= socket.until_ns {
             match socket.life {
-                Life::Connecting | Life::Handshaking => self.time_out(io, socket, now_ns),
+                Life::Posting | Life::Probing => self.helper_late(io, socket),
+                Life::Connecting | Life::Handshaking | Life::Moving => {
+                    self.time_out(io, socket, now_ns)
+                }
                 Life::Grace => self.grace_over(io, socket, now_ns),
                 Life::Held | Life::Overdue => self.hold_over(io, socket, now_ns),
                 Life::Leaving => io.close(),
@@ -259,11 +253,24 @@ impl Service for Engine {
         self.count_sent(io);
     }
 
-    fn closed(&mut self, now_ns: u64, _: SocketId, mut socket: Socket, why: Closed) {
+    fn closed(&mut self, now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
+        if matches!(socket.life, Life::Posting | Life::Probing) {
+            return self.helper_gone(id, &socket, &why);
+        }
+        let polls = socket.connection.polls();
+        if polls {
+            socket = match self.goes_on(socket) {
+                Ok(()) => return,
+                Err(socket) => socket,
+            };
+        }
         if socket.flight.is_none() {
             self.lost(&socket);
         } else {
             self.broke(&mut socket, now_ns, &why);
+        }
+        if polls {
+            self.forget_session(socket.number);
         }
     }
 
@@ -275,10 +282,13 @@ impl Service for Engine {
         if now_ns >= t0_ns {
             self.reporter.begin();
         }
+        // Before anybody looks at all sockets: sessions between two connections are among them then.
+        self.run_errands(sockets);
         self.listen(sockets, t0_ns);
         self.take_answers(sockets, t0_ns);
         self.give_up_waiting(now_ns);
         self.begin_due(sockets, t0_ns);
+        self.run_errands(sockets);
         let offset_ns = sockets.now_ns().saturating_sub(t0_ns);
         if self.in_flight == 0 && self.begins_no_more(offset_ns) {
             self.reporter.last_handshake_ended();
@@ -298,6 +308,30 @@ impl Service for Engine {
 }
 
 impl Engine {
+    /// Takes what came in over a WebSocket, step by step; answers how many bytes were used.
+    fn heard(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
+        let mut used = 0;
+        while used < input.len() {
+            let credentials = self
+                .flights
+                .get(socket.flight)
+                .map(|flight| &flight.credentials);
+            let awaited = socket.awaited();
+            let rest = &mut input[used..];
+            let step =
+                socket
+                    .connection
+                    .receive(&mut self.tools, credentials, awaited, rest, io.out());
+            used += step.used;
+            match step.event {
+                Some(event) => self.happened(io, socket, event),
+                None if step.used == 0 => break,
+                None => {}
+            }
+        }
+        used
+    }
+
     fn happened(&mut self, io: &mut Io<'_>, socket: &mut Socket, event: Event) {
         let now_ns = io.now_ns();
         match event {
@@ -308,7 +342,9 @@ impl Engine {
             Event::Message { answers } => self.message(io, socket, now_ns, answers),
             Event::Refused => self.refused(io, socket, now_ns),
             Event::Failed(kind) => self.failed(io, socket, now_ns, kind),
-            Event::Closed(_) => self.peer_closed(socket, now_ns),
+            Event::Closed(_) => self.peer_closed(io, socket, now_ns),
+            // Told to probes alone, which are no sessions.
+            Event::Probed => {}
         }
         self.arm(io, socket);
     }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use reactor::CertificateFault;
+use wire::engineio::HttpError;
 
 /// What became of an arrival. Every planned arrival ends in exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,11 +68,13 @@ pub enum Phase {
     Connect,
     /// From TCP until the TLS handshake is done.
     Tls,
-    /// From the upgrade request until its 101 (RFC 6455 section 4).
+    /// From the upgrade request until its 101 (RFC 6455 section 4). Of a session that began by polling: from the start of
+    /// its WebSocket's connection until the session has moved there.
     Upgrade,
-    /// From the 101 until Engine.IO's open packet.
+    /// From the 101 until Engine.IO's open packet; by polling from the first request.
     Open,
-    /// One request of Engine.IO's polling transport.
+    /// One request of Engine.IO's polling transport that the server answers at once: those of the handshake, and every
+    /// POST. A poll of an established session waits until there is something to say, which is nobody's latency.
     Poll,
     /// From the open packet until the Socket.IO namespace is connected. A raw WebSocket has no such packet: its
     /// failures after the 101 are counted here, its duration is not.
@@ -127,6 +130,10 @@ pub enum FailureKind {
     Certificate(CertificateFault),
     /// An HTTP status that is neither a success, nor a redirect, nor a refusal of the token.
     Http(u16),
+    /// Engine.IO's own error, whatever its HTTP status.
+    EngineIo(HttpError),
+    /// The server offers no WebSocket to move to.
+    NoUpgrade,
     /// What came back breaks the protocol's rules.
     Protocol,
     /// Closed after the 101 with this code (RFC 6455 section 7.4), 1006 when none was sent.
@@ -150,6 +157,15 @@ impl fmt::Display for FailureKind {
             Self::Tls => f.write_str("tls"),
             Self::Certificate(fault) => write!(f, "certificate-{}", fault.as_str()),
             Self::Http(status) => write!(f, "http-{status}"),
+            Self::EngineIo(error) => f.write_str(match error {
+                HttpError::UnknownTransport => "unknown-transport",
+                HttpError::UnknownSid => "unknown-sid",
+                HttpError::BadHandshakeMethod => "bad-handshake-method",
+                HttpError::BadRequest => "bad-request",
+                HttpError::Forbidden => "forbidden",
+                HttpError::UnsupportedProtocolVersion => "unsupported-protocol-version",
+            }),
+            Self::NoUpgrade => f.write_str("no-upgrade"),
             Self::Protocol => f.write_str("protocol"),
             Self::Closed(code) => write!(f, "closed-{code}"),
             Self::Redirect => f.write_str("redirect"),

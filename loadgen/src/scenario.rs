@@ -51,6 +51,10 @@ pub struct Scenario {
     pub target: TargetChoice,
     /// What is spoken over them.
     pub protocol: Protocol,
+    /// How Socket.IO's packets travel; a raw WebSocket for a raw WebSocket.
+    pub transport: Transport,
+    /// The namespace of Socket.IO that is joined, beginning with `/`.
+    pub namespace: String,
     /// The path of the handshake, beginning with `/`; it may hold a query, to which the engine adds its own.
     pub path: String,
     /// How arrivals come about.
@@ -153,6 +157,35 @@ pub enum Protocol {
     WebSocket,
     /// Socket.IO over this version of Engine.IO.
     SocketIo(wire::engineio::Version),
+}
+
+/// How Engine.IO's packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Over a WebSocket from the beginning.
+    #[value(name = "websocket")]
+    WebSocket,
+    /// By HTTP long-polling to the end.
+    Polling,
+    /// By polling at first, then over a WebSocket: what browsers do unless told otherwise.
+    Upgrade,
+}
+
+impl Transport {
+    /// As `--transport` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Polling => "polling",
+            Self::Upgrade => "upgrade",
+        }
+    }
+
+    /// Whether a session begins by polling.
+    pub fn polls(self) -> bool {
+        self != Self::WebSocket
+    }
 }
 
 /// How arrivals come about.

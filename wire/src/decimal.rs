@@ -1,7 +1,7 @@
 //! Writing numbers on hot paths, where formatting machinery has no place.
 
 /// Appends `number` in decimal digits, with no allocation beyond `out`.
-pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; DIGITS_MAX];
     let mut start = digits.len();
     for digit in digits.iter_mut().rev() {

@@ -18,7 +18,7 @@ mod payload;
 use serde::{Deserialize, Serialize};
 
 pub use crate::error::PacketError;
-pub use payload::{Form, Item, Payload, decode_payload, encode_payload};
+pub use payload::{Form, Item, Payload, decode_payload, encode_payload, push_text};
 
 /// The version of the protocol, the value of `EIO` in the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ struct OpenJson<S = String, U = Vec<String>> {
 }
 
 /// What a server answers over HTTP to a request it cannot serve: `{"code":n,"message":"..."}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HttpError {
     /// `transport` names none that is spoken.
     UnknownTransport,
@@ -201,6 +201,16 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// Every error, in the order of their codes.
+    pub const ALL: [Self; 6] = [
+        Self::UnknownTransport,
+        Self::UnknownSid,
+        Self::BadHandshakeMethod,
+        Self::BadRequest,
+        Self::Forbidden,
+        Self::UnsupportedProtocolVersion,
+    ];
+
     /// The HTTP status: 403 for [`Forbidden`](HttpError::Forbidden), else 400.
     pub fn status(self) -> u16 {
         match self {
@@ -233,6 +243,18 @@ impl HttpError {
         }
     }
 
+    /// The error that a body tells of, where it has the protocol's shape.
+    pub fn from_body(body: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Told {
+            code: u8,
+        }
+        let told: Told = serde_json::from_slice(body).ok()?;
+        Self::ALL
+            .into_iter()
+            .find(|error| error.code() == told.code)
+    }
+
     /// The whole body, JSON.
     pub fn body(self) -> &'static str {
         match self {
@@ -251,6 +273,16 @@ impl HttpError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_known_by_their_bodies() {
+        for error in HttpError::ALL {
+            assert_eq!(HttpError::from_body(error.body().as_bytes()), Some(error));
+        }
+        for body in ["", "Bad Request", "{}", r#"{"code":6}"#, r#"{"code":"1"}"#] {
+            assert_eq!(HttpError::from_body(body.as_bytes()), None, "{body}");
+        }
+    }
 
     #[test]
     fn packets_are_told_by_their_first_character() {

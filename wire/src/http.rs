@@ -1,7 +1,7 @@
 //! HTTP/1.1 heads (RFC 9112) and the WebSocket upgrade (RFC 6455 section 4), for both sides.
 //!
 //! Heads are parsed in place and keep offsets alone: a parsed head is some 600 bytes on the stack and no
-//! allocation. Bodies are the caller's: a head says how many bytes it took, what follows is not looked at.
+//! allocation. A head says how many bytes it took; the body behind a response's is read once it is whole.
 //!
 //! ```
 //! use wire::http::{RequestHead, UpgradeRequest, write_switching_protocols};
@@ -21,6 +21,8 @@ mod request;
 
 mod response;
 
+mod body;
+
 mod upgrade;
 
 mod key;
@@ -28,8 +30,9 @@ mod key;
 mod fields;
 
 pub use crate::error::{HeadError, UpgradeError, UpgradeRefused};
+pub use body::Body;
 pub use key::{accept_key, client_key};
-pub use request::{RequestHead, percent_decode};
+pub use request::{RequestHead, percent_decode, write_request};
 pub use response::{ResponseHead, write_response};
 pub use upgrade::{UpgradeRequest, write_switching_protocols, write_upgrade_request};
 

@@ -28,4 +28,4 @@ pub mod socketio;
 
 pub mod error;
 
-mod decimal;
+pub mod decimal;

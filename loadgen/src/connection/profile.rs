@@ -1,25 +1,28 @@
 //! What every handshake of a run has in common, rendered once.
 
+mod polling;
+mod template;
+
 use wire::engineio::Version;
-use wire::http::write_upgrade_request;
 
 use crate::scenario::{Echo, Protocol, Scenario, TokenIn};
+
+pub use polling::Ask;
+use polling::PollRequests;
+use template::{Filling, Kind, Parts, Template};
 
 /// The subprotocol that a server selects when the token is offered as another one.
 pub const SUBPROTOCOL: &str = "gatecrash";
 /// What stands before a token that is offered as a subprotocol: browsers can set no other header.
 pub const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
 
-/// Stands in the rendered request where the token goes. No sane path or header holds it.
-const TOKEN_SLOT: &str = "~~gatecrash-token-slot~~";
-/// Stands where the key goes, and is as long as one.
-const KEY_SLOT: &str = "~~gatecrash--key--slot~~";
-
 /// What every handshake of a run has in common.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// What is spoken.
     pub protocol: Protocol,
+    /// The namespace of Socket.IO that is joined.
+    pub namespace: Box<str>,
     /// Where the token travels.
     pub token_in: TokenIn,
     /// What is said once the socket is established.
@@ -29,22 +32,35 @@ pub struct Profile {
     request: Template,
     /// The same for an arrival without a token.
     bare: Template,
+    /// What sessions ask that begin by polling; `None` where none does.
+    polls: Option<Box<PollRequests>>,
 }
 
 impl Profile {
     /// The profile of a scenario towards `host`, the value of the Host header.
     pub fn of(scenario: &Scenario, host: &str) -> Self {
-        Self::new(
+        let mut profile = Self::new(
             scenario.protocol,
             host,
             &scenario.path,
             scenario.token_in.clone(),
             &scenario.headers,
             scenario.echo.clone(),
-        )
+        );
+        profile.namespace = scenario.namespace.as_str().into();
+        if scenario.transport.polls() {
+            profile.polls = Some(Box::new(PollRequests::render(Parts {
+                protocol: scenario.protocol,
+                host,
+                path: &scenario.path,
+                token_in: &scenario.token_in,
+                headers: &scenario.headers,
+            })));
+        }
+        profile
     }
 
-    /// The same from its parts. `path` begins with `/` and may hold a query.
+    /// The same from its parts, over a WebSocket and for the root namespace. `path` begins with `/` and may hold a query.
     pub fn new(
         protocol: Protocol,
         host: &str,
@@ -54,11 +70,20 @@ impl Profile {
         echo: Echo,
     ) -> Self {
         let name = serde_json::Value::from(echo.event.as_str()).to_string();
+        let parts = Parts {
+            protocol,
+            host,
+            path,
+            token_in: &token_in,
+            headers,
+        };
         Self {
             protocol,
+            namespace: "/".into(),
             event_start: format!("[{name},\"").into(),
-            request: Template::render(protocol, host, path, &token_in, true, headers),
-            bare: Template::render(protocol, host, path, &token_in, false, headers),
+            request: Template::render(Kind::Upgrade, parts, true),
+            bare: Template::render(Kind::Upgrade, parts, false),
+            polls: None,
             token_in,
             echo,
         }
@@ -78,161 +103,13 @@ impl Profile {
             Some(_) => &self.request,
             None => &self.bare,
         };
-        let (text, token) = (&template.text, token.unwrap_or_default());
-        let mut from = 0;
-        for (slot, at) in &template.slots {
-            out.extend_from_slice(&text[from..*at]);
-            from = at + slot.bytes();
-            match slot {
-                Slot::Key => out.extend_from_slice(key),
-                Slot::Token => self.write_token(out, token),
-            }
-        }
-        out.extend_from_slice(&text[from..]);
+        let filling = Filling {
+            token: token.unwrap_or_default(),
+            key,
+            ..Filling::default()
+        };
+        template.fill(&self.token_in, filling, out);
     }
-
-    fn write_token(&self, out: &mut Vec<u8>, token: &str) {
-        match self.token_in {
-            TokenIn::Query(_) => write_query_value(out, token),
-            _ => out.extend_from_slice(token.as_bytes()),
-        }
-    }
-}
-
-/// A request with gaps.
-#[derive(Clone, Debug)]
-struct Template {
-    text: Vec<u8>,
-    /// Where each gap begins in `text`, ascending.
-    slots: Vec<(Slot, usize)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Slot {
-    Token,
-    Key,
-}
-
-impl Slot {
-    fn bytes(self) -> usize {
-        match self {
-            Self::Token => TOKEN_SLOT.len(),
-            Self::Key => KEY_SLOT.len(),
-        }
-    }
-}
-
-impl Template {
-    fn render(
-        protocol: Protocol,
-        host: &str,
-        path: &str,
-        token_in: &TokenIn,
-        shown: bool,
-        headers: &[(String, String)],
-    ) -> Self {
-        let host = sent_host(headers).unwrap_or(host);
-        let target = target(protocol, path, token_in, shown);
-        let own = token_header(token_in, shown, headers);
-        let extra: Vec<(&str, &str)> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
-            .filter(|(name, _)| {
-                own.as_ref()
-                    .is_none_or(|(ours, _)| !name.eq_ignore_ascii_case(ours))
-            })
-            .chain(own.as_ref().map(|(name, value)| (*name, value.as_str())))
-            .collect();
-        let mut text = Vec::new();
-        write_upgrade_request(&mut text, &target, host, KEY_SLOT, &extra);
-        let mut slots: Vec<(Slot, usize)> = find(&text, TOKEN_SLOT)
-            .map(|at| (Slot::Token, at))
-            .into_iter()
-            .chain(find(&text, KEY_SLOT).map(|at| (Slot::Key, at)))
-            .collect();
-        slots.sort_by_key(|(_, at)| *at);
-        Self { text, slots }
-    }
-}
-
-/// The request's target: the path, then `EIO` and `transport`, then the token, each as the run wants it.
-fn target(protocol: Protocol, path: &str, token_in: &TokenIn, shown: bool) -> String {
-    let mut target = path.to_owned();
-    let mut add = |parameter: &str| {
-        target.push(if target.contains('?') { '&' } else { '?' });
-        target.push_str(parameter);
-    };
-    if let Protocol::SocketIo(version) = protocol {
-        add(&format!("EIO={}&transport=websocket", version.number()));
-    }
-    if let TokenIn::Query(name) = token_in
-        && shown
-    {
-        let mut name_bytes = Vec::new();
-        write_query_value(&mut name_bytes, name);
-        add(&format!(
-            "{}={TOKEN_SLOT}",
-            String::from_utf8_lossy(&name_bytes)
-        ));
-    }
-    target
-}
-
-/// The header that carries the token, with what the user sends under the same name before it.
-fn token_header(
-    token_in: &TokenIn,
-    shown: bool,
-    headers: &[(String, String)],
-) -> Option<(&'static str, String)> {
-    let (name, separator, value) = match token_in {
-        TokenIn::Query(_) | TokenIn::Auth(_) => return None,
-        // The protocol is offered all the same: a server that selects it breaks no rule.
-        TokenIn::Subprotocol if !shown => ("Sec-WebSocket-Protocol", ", ", SUBPROTOCOL.to_owned()),
-        TokenIn::Header | TokenIn::Cookie(_) if !shown => return None,
-        TokenIn::Header => return Some(("Authorization", format!("Bearer {TOKEN_SLOT}"))),
-        TokenIn::Subprotocol => (
-            "Sec-WebSocket-Protocol",
-            ", ",
-            format!("{SUBPROTOCOL}, {SUBPROTOCOL_TOKEN_PREFIX}{TOKEN_SLOT}"),
-        ),
-        TokenIn::Cookie(cookie) => ("Cookie", "; ", format!("{cookie}={TOKEN_SLOT}")),
-    };
-    let asked = headers
-        .iter()
-        .filter(|(asked, _)| asked.eq_ignore_ascii_case(name));
-    let values: Vec<&str> = asked
-        .map(|(_, value)| value.as_str())
-        .chain([value.as_str()])
-        .collect();
-    Some((name, values.join(separator)))
-}
-
-fn sent_host(headers: &[(String, String)]) -> Option<&str> {
-    headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("host"))
-        .map(|(_, value)| value.as_str())
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters, of which a JWT consists.
-fn write_query_value(out: &mut Vec<u8>, value: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
-            _ => out.extend_from_slice(&[
-                b'%',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]),
-        }
-    }
-}
-
-fn find(text: &[u8], slot: &str) -> Option<usize> {
-    text.windows(slot.len())
-        .position(|window| window == slot.as_bytes())
 }
 
 #[cfg(test)]

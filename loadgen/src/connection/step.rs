@@ -9,8 +9,8 @@ use wire::socketio::{self, Kind};
 use super::payload::is_payload;
 use super::{
     Connection, Credentials, Event, HEARTBEAT_MS_MIN, NO_CODE, PROTOCOL_ERROR, Profile,
-    SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX, Stage, Step, Tools, acknowledgement, refusal,
-    send_packet,
+    SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX, Stage, Step, Tools, Way, acknowledgement, poll, refusal,
+    send_close, send_packet, send_scratch, write_connection_packet,
 };
 use crate::outcome::FailureKind;
 use crate::scenario::TokenIn;
@@ -31,6 +31,24 @@ pub(super) fn receive(
             event: None,
         },
         _ => frame(connection, tools, credentials, awaited, input, out),
+    }
+}
+
+/// See [`Connection::receive_packet`].
+pub(super) fn receive_packet(
+    connection: &mut Connection,
+    tools: &mut Tools,
+    credentials: Option<&Credentials>,
+    awaited: Option<u64>,
+    text: &str,
+    out: &mut Vec<u8>,
+) -> Option<Event> {
+    let version = tools.profile.engineio()?;
+    match connection.stage {
+        Stage::Opening | Stage::Joining | Stage::Open => {
+            packet(connection, tools, version, credentials, awaited, text, out)
+        }
+        _ => None,
     }
 }
 
@@ -62,9 +80,10 @@ fn upgrade(
     match check(&head, tools, credentials) {
         Ok(()) => {
             let raw = tools.profile.engineio().is_none();
-            let (stage, event) = match raw {
-                true => (Stage::Grace, Event::Admitted),
-                false => (Stage::Opening, Event::Upgraded),
+            let (stage, event) = match connection.way {
+                _ if raw => (Stage::Grace, Event::Admitted),
+                Way::Probe => (Stage::Probing, Event::Upgraded),
+                _ => (Stage::Opening, Event::Upgraded),
             };
             connection.stage = stage;
             Step {
@@ -84,7 +103,11 @@ fn upgrade(
             end(connection, input.len(), FailureKind::Redirect)
         }
         Err(UpgradeRefused::Status(status)) => {
-            end(connection, input.len(), FailureKind::Http(status))
+            let kind = match connection.way {
+                Way::Probe => poll::failure(status, &input[head.bytes..]),
+                _ => FailureKind::Http(status),
+            };
+            end(connection, input.len(), kind)
         }
         Err(_) => end(connection, input.len(), FailureKind::Protocol),
     }
@@ -195,6 +218,9 @@ fn packet(
     let Ok(packet) = engineio::Packet::decode(text) else {
         return Some(break_off(connection, tools, PROTOCOL_ERROR, out));
     };
+    if connection.stage == Stage::Probing {
+        return (packet == engineio::Packet::Pong("probe")).then_some(Event::Probed);
+    }
     match packet {
         engineio::Packet::Open(json) if connection.stage == Stage::Opening => {
             let Ok(open) = Open::decode(json) else {
@@ -204,10 +230,13 @@ fn packet(
                 connection.heartbeat_ms = open.ping_interval_ms.max(HEARTBEAT_MS_MIN);
             }
             connection.join(tools, credentials, out);
+            if connection.polls() {
+                tools.opened = Some(open);
+            }
             Some(Event::Opened)
         }
         engineio::Packet::Ping(data) => {
-            send_packet(tools, engineio::Packet::Pong(data), out);
+            send_packet(connection.way, tools, engineio::Packet::Pong(data), out);
             None
         }
         engineio::Packet::Close => Some(peer_closed(connection, tools, NO_CODE, "", out)),
@@ -233,19 +262,37 @@ fn joining(
         return Some(break_off(connection, tools, PROTOCOL_ERROR, out));
     };
     match packet.kind {
-        _ if packet.namespace != "/" => None,
+        // Version 3 joins the root by itself, and is then asked for another.
+        Kind::Connect
+            if packet.namespace == "/" && packet.namespace != &*tools.profile.namespace =>
+        {
+            write_connection_packet(tools, Kind::Connect);
+            send_scratch(connection.way, tools, out);
+            None
+        }
+        // A refusal by the root's middleware comes before any other namespace.
+        Kind::ConnectError if packet.namespace == "/" => refused(connection, tools, &packet, out),
+        _ if packet.namespace != &*tools.profile.namespace => None,
         Kind::Connect => {
             connection.stage = Stage::Open;
             Some(Event::Authenticated)
         }
-        Kind::ConnectError => {
-            refusal::of_connect_error(&mut tools.reason, packet.data);
-            connection.close(tools, out);
-            Some(Event::Refused)
-        }
+        Kind::ConnectError => refused(connection, tools, &packet, out),
         Kind::Disconnect => Some(peer_closed(connection, tools, NO_CODE, "", out)),
         _ => None,
     }
+}
+
+/// The namespace is refused.
+fn refused(
+    connection: &mut Connection,
+    tools: &mut Tools,
+    packet: &socketio::Packet<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Event> {
+    refusal::of_connect_error(&mut tools.reason, packet.data);
+    connection.close(tools, out);
+    Some(Event::Refused)
 }
 
 /// A Socket.IO packet of an established connection.
@@ -260,7 +307,7 @@ fn joined(
         return Some(break_off(connection, tools, PROTOCOL_ERROR, out));
     };
     match packet.kind {
-        _ if packet.namespace != "/" => None,
+        _ if packet.namespace != &*tools.profile.namespace => None,
         Kind::Disconnect => Some(peer_closed(connection, tools, NO_CODE, "", out)),
         Kind::Event | Kind::Ack => Some(Event::Message {
             answers: awaited.is_some_and(|sequence| answers(&tools.profile, &packet, sequence)),
@@ -300,17 +347,21 @@ fn peer_closed(
     out: &mut Vec<u8>,
 ) -> Event {
     let stage = std::mem::replace(&mut connection.stage, Stage::Ended);
-    if stage != Stage::Closing {
+    if stage != Stage::Closing && !connection.polls() {
         // A close frame without a code is answered in kind by 1000; 1005 must not be sent (section 7.4.1).
         let answer = if code == NO_CODE { super::NORMAL } else { code };
         write_close(out, answer, "", Some(tools.random.mask()));
     }
     match stage {
-        Stage::Grace | Stage::Opening | Stage::Joining if refusal::is_refusing_close(code) => {
+        Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining
+            if refusal::is_refusing_close(code) =>
+        {
             refusal::of_close(&mut tools.reason, code, words);
             Event::Refused
         }
-        Stage::Grace | Stage::Opening | Stage::Joining => Event::Failed(FailureKind::Closed(code)),
+        Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining => {
+            Event::Failed(FailureKind::Closed(code))
+        }
         _ => Event::Closed(code),
     }
 }
@@ -324,7 +375,7 @@ fn break_off(
 ) -> Event {
     let stage = std::mem::replace(&mut connection.stage, Stage::Ended);
     if stage != Stage::Closing {
-        write_close(out, code, "", Some(tools.random.mask()));
+        send_close(connection.way, tools, code, out);
     }
     match stage {
         Stage::Open | Stage::Closing => Event::Closed(code),

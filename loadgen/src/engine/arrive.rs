@@ -10,7 +10,7 @@ use super::handshake::outcome_of;
 use super::socket::{NEVER_NS, Socket};
 use super::starts::Start;
 use super::{Engine, LIMIT_REST_NS, STARTS_PER_TURN};
-use crate::connection::Credentials;
+use crate::connection::{Connection, Credentials};
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::tokens::{Answer, Requests, Supply, Ticket, Token};
 
@@ -173,7 +173,7 @@ impl Engine {
             token,
             key: self.tools.random.key(),
         };
-        let flight = Flight::new(
+        let mut flight = Flight::new(
             begun,
             credentials,
             token_ns,
@@ -183,8 +183,13 @@ impl Engine {
         let deadline_ns = flight
             .deadline_ns
             .min(now_ns.saturating_add(self.limits.connect_ns));
+        let polls = self.scenario.transport.polls();
+        flight.polls = polls;
         let id = self.flights.insert(flight);
-        let socket = Socket::new(begun.number, begun.kind, id, deadline_ns);
+        let mut socket = Socket::new(begun.number, begun.kind, id, deadline_ns);
+        if polls {
+            socket.connection = Connection::polling();
+        }
         let connecting = match self.target.route(begun.number) {
             Some((to, from)) => {
                 let to = Connect {
@@ -192,12 +197,17 @@ impl Engine {
                     from,
                     tls: self.tls.clone(),
                 };
-                sockets.connect(to, socket, Some(deadline_ns)).map(|_| ())
+                sockets.connect(to, socket, Some(deadline_ns))
             }
             None => Err((ErrorKind::HostUnreachable.into(), socket)),
         };
         match connecting {
-            Ok(()) => self.recorder.counters.started += 1,
+            Ok(main) => {
+                self.recorder.counters.started += 1;
+                if polls {
+                    self.begin_polling(main, id);
+                }
+            }
             Err((error, mut socket)) => match kind_of(&error) {
                 FailureKind::Limit => {
                     self.flights.take(&mut socket.flight);

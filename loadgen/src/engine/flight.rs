@@ -39,13 +39,26 @@ pub struct Flight {
     pub connected_ns: Option<u64>,
     /// TLS was up; never set without TLS.
     pub secured_ns: Option<u64>,
-    /// The 101 was there.
+    /// The 101 was there; of a session that polled, it had moved to its WebSocket.
     pub upgraded_ns: Option<u64>,
     /// Engine.IO's open packet was there; never set on a raw WebSocket.
     pub opened_ns: Option<u64>,
     /// It was let in. On a raw WebSocket the verdict comes later, when its grace is over.
     pub authenticated_ns: Option<u64>,
+    /// It began by polling.
+    pub polls: bool,
+    /// The connection of the WebSocket that it is to move to was begun.
+    pub moving_ns: Option<u64>,
+    /// The phase in which another connection of it broke.
+    pub broke_in: Option<Phase>,
+    /// What its requests by polling took, the first `polls_done` of them.
+    poll_ns: [u64; POLLS_TIMED_MAX],
+    polls_done: usize,
 }
+
+/// Requests of one handshake that are timed: a GET that opens, a POST that joins, a GET for its answer, and one more of
+/// each where a heartbeat comes between. What comes beyond them is no handshake's any more.
+const POLLS_TIMED_MAX: usize = 5;
 
 impl Begun {
     /// How late it began; `None` in the closed model.
@@ -74,16 +87,33 @@ impl Flight {
             upgraded_ns: None,
             opened_ns: None,
             authenticated_ns: None,
+            polls: false,
+            moving_ns: None,
+            broke_in: None,
+            poll_ns: [0; POLLS_TIMED_MAX],
+            polls_done: 0,
+        }
+    }
+
+    /// A request by polling was answered.
+    pub fn polled(&mut self, took_ns: u64) {
+        if let Some(place) = self.poll_ns.get_mut(self.polls_done) {
+            *place = took_ns;
+            self.polls_done += 1;
         }
     }
 
     /// The phase that it is in.
     pub fn phase(&self, tls: bool, socketio: bool) -> Phase {
-        if self.connected_ns.is_none() {
+        if let Some(phase) = self.broke_in {
+            phase
+        } else if self.connected_ns.is_none() {
             Phase::Connect
         } else if tls && self.secured_ns.is_none() {
             Phase::Tls
-        } else if self.upgraded_ns.is_none() {
+        } else if self.polls && self.authenticated_ns.is_some()
+            || !self.polls && self.upgraded_ns.is_none()
+        {
             Phase::Upgrade
         } else if socketio && self.opened_ns.is_none() {
             Phase::Open
@@ -104,6 +134,13 @@ impl Flight {
     pub fn record(&self, recorder: &mut Recorder, outcome: Outcome, end_ns: u64) {
         let kind = self.begun.kind;
         let transport_ns = self.secured_ns.or(self.connected_ns);
+        let (upgrade_ns, open_ns) = match self.polls {
+            true => (self.moving_ns, transport_ns),
+            false => (transport_ns, self.upgraded_ns),
+        };
+        for poll_ns in &self.poll_ns[..self.polls_done] {
+            recorder.phase(Phase::Poll, outcome, kind, *poll_ns);
+        }
         let phases = [
             (Phase::Token, self.token_ns),
             (
@@ -111,8 +148,8 @@ impl Flight {
                 between(Some(self.connecting_ns), self.connected_ns),
             ),
             (Phase::Tls, between(self.connected_ns, self.secured_ns)),
-            (Phase::Upgrade, between(transport_ns, self.upgraded_ns)),
-            (Phase::Open, between(self.upgraded_ns, self.opened_ns)),
+            (Phase::Upgrade, between(upgrade_ns, self.upgraded_ns)),
+            (Phase::Open, between(open_ns, self.opened_ns)),
             (Phase::Auth, between(self.opened_ns, self.authenticated_ns)),
         ];
         for (phase, duration_ns) in phases {

@@ -9,11 +9,18 @@ use super::flight::Flight;
 use super::socket::{Life, NEVER_NS, Socket};
 use super::{Engine, LEAVE_NS_MAX};
 use crate::outcome::{Failure, FailureKind, Outcome, TokenKind};
+use crate::scenario::Transport;
 
 impl Engine {
     /// TCP is up.
     pub(super) fn transport_connected(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         let now_ns = io.now_ns();
+        if self.is_later_connection(socket) {
+            if self.target.tls.is_none() {
+                self.later_connection_up(io, socket);
+            }
+            return;
+        }
         let Some(flight) = self.flights.get_mut(socket.flight) else {
             return io.close();
         };
@@ -21,29 +28,42 @@ impl Engine {
         socket.life = Life::Handshaking;
         socket.until_ns = flight.deadline_ns;
         if self.target.tls.is_none() {
-            socket
-                .connection
-                .start(&self.tools, &flight.credentials, io.out());
+            self.start(io, socket);
         }
         self.arm(io, socket);
     }
 
     /// TLS is up.
     pub(super) fn transport_secured(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        if self.is_later_connection(socket) {
+            return self.later_connection_up(io, socket);
+        }
         let now_ns = io.now_ns();
         let Some(flight) = self.flights.get_mut(socket.flight) else {
             return io.close();
         };
         flight.secured_ns = Some(now_ns);
-        socket
-            .connection
-            .start(&self.tools, &flight.credentials, io.out());
+        self.start(io, socket);
+    }
+
+    /// Sends the first request.
+    fn start(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        if let Some(flight) = self.flights.get(socket.flight) {
+            let credentials = &flight.credentials;
+            socket.connection.start(&self.tools, credentials, io.out());
+        }
+        if socket.connection.polls() {
+            self.session_asked(socket, io.now_ns());
+        }
     }
 
     /// Engine.IO's open packet is there; in its version 3 heartbeats begin with it.
     pub(super) fn opened(&mut self, socket: &mut Socket, now_ns: u64) {
         self.stamp(socket, |flight| flight.opened_ns = Some(now_ns));
         socket.beat_ns = beat_after(socket, now_ns);
+        if let Some(open) = self.tools.opened.take() {
+            self.session_opened(socket, open);
+        }
     }
 
     /// A raw WebSocket has its 101: it is let in, and the verdict waits for its grace.
@@ -67,8 +87,23 @@ impl Engine {
     /// The Socket.IO namespace is connected.
     pub(super) fn authenticated(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         self.let_in(socket, now_ns);
+        if socket.connection.polls() && self.scenario.transport == Transport::Upgrade {
+            // The verdict waits until it has moved to its WebSocket, and so does its talk.
+            socket.life = Life::Moving;
+            return;
+        }
         self.begin_talk(io, socket, now_ns);
         self.establish(io, socket, now_ns);
+    }
+
+    /// A session that polled lives on its WebSocket now.
+    pub(super) fn moved(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        let now_ns = io.now_ns();
+        self.stamp(socket, |flight| flight.upgraded_ns = Some(now_ns));
+        if socket.life == Life::Moving {
+            self.begin_talk(io, socket, now_ns);
+            self.establish(io, socket, now_ns);
+        }
     }
 
     /// The token was refused.
@@ -88,7 +123,12 @@ impl Engine {
         now_ns: u64,
         kind: FailureKind,
     ) {
-        if let FailureKind::Http(status) = kind
+        let status = match kind {
+            FailureKind::Http(status) => Some(status),
+            FailureKind::EngineIo(error) => Some(error.status()),
+            _ => None,
+        };
+        if let Some(status) = status
             && socket.kind.is_refused_by(status)
         {
             self.tools.reason.clear();
@@ -104,6 +144,9 @@ impl Engine {
     /// The handshake took too long.
     pub(super) fn time_out(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         self.fail(socket, now_ns, FailureKind::Timeout);
+        if socket.is_held() {
+            self.held -= 1;
+        }
         self.leave(socket, now_ns);
         io.close();
     }
@@ -113,16 +156,7 @@ impl Engine {
         if socket.is_held() {
             self.held -= 1;
         }
-        let kind = match why {
-            Closed::Peer => socket.connection.when_ended(),
-            Closed::Refused => FailureKind::Refused,
-            Closed::Failed(error) => kind_of(&(*error).into()),
-            Closed::Tls(error) => error
-                .certificate
-                .map_or(FailureKind::Tls, FailureKind::Certificate),
-            Closed::InputTooLong => FailureKind::Protocol,
-            Closed::Reset | Closed::PeerTooSlow | Closed::Local => FailureKind::Reset,
-        };
+        let kind = kind_of_closed(why, socket.connection.when_ended());
         self.fail(socket, now_ns, kind);
     }
 
@@ -192,7 +226,9 @@ impl Engine {
             self.held -= 1;
         }
         self.leave(socket, now_ns);
-        if !upgraded {
+        if socket.connection.polls() {
+            self.let_go(io, socket);
+        } else if !upgraded {
             io.close();
         }
     }
@@ -221,6 +257,20 @@ pub(super) fn beat_after(socket: &Socket, now_ns: u64) -> u64 {
     interval_ms.map_or(NEVER_NS, |ms| {
         now_ns.saturating_add(u64::from(ms) * 1_000_000)
     })
+}
+
+/// What it means for a handshake that a connection is gone; `ended`: that the peer sent its FIN.
+pub(super) fn kind_of_closed(why: &Closed, ended: FailureKind) -> FailureKind {
+    match why {
+        Closed::Peer => ended,
+        Closed::Refused => FailureKind::Refused,
+        Closed::Failed(error) => kind_of(&(*error).into()),
+        Closed::Tls(error) => error
+            .certificate
+            .map_or(FailureKind::Tls, FailureKind::Certificate),
+        Closed::InputTooLong => FailureKind::Protocol,
+        Closed::Reset | Closed::PeerTooSlow | Closed::Local => FailureKind::Reset,
+    }
 }
 
 /// The outcome of an arrival that broke.

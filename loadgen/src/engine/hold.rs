@@ -82,17 +82,23 @@ impl Engine {
 
     pub(super) fn beat_if_due(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         if now_ns >= socket.beat_ns {
-            socket.connection.beat(&mut self.tools, io.out());
+            self.write(io, socket, |connection, tools, out| {
+                connection.beat(tools, out)
+            });
             socket.beat_ns = beat_after(socket, now_ns);
         }
     }
 
     /// The peer has closed: of its own accord, or in answer to us. It hangs up next.
-    pub(super) fn peer_closed(&mut self, socket: &mut Socket, now_ns: u64) {
+    pub(super) fn peer_closed(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         if socket.life != Life::Leaving {
             self.drop_held(socket);
         }
         self.leave(socket, now_ns);
+        if socket.connection.polls() {
+            // Nobody hangs up on a session.
+            self.let_go(io, socket);
+        }
     }
 
     /// A decided socket is gone.
@@ -126,8 +132,10 @@ impl Engine {
                     self.leave(socket, now_ns);
                     io.close();
                 }
-                Life::Grace | Life::Held | Life::Overdue => self.say_goodbye(io, socket, now_ns),
-                Life::Leaving => {}
+                Life::Grace | Life::Moving | Life::Held | Life::Overdue => {
+                    self.say_goodbye(io, socket, now_ns);
+                }
+                Life::Posting | Life::Probing | Life::Leaving => {}
             }
             self.arm(io, socket);
             self.count_sent(io);
@@ -158,9 +166,10 @@ impl Engine {
         if socket.talk.awaiting || now_ns < socket.talk.planned_ns || !self.may_speak(socket) {
             return;
         }
-        socket
-            .connection
-            .say(&mut self.tools, socket.next_sequence(), io.out());
+        let sequence = socket.next_sequence();
+        self.write(io, socket, |connection, tools, out| {
+            connection.say(tools, sequence, out)
+        });
         socket.talk.sent_ns = now_ns;
         socket.talk.sent += 1;
         socket.talk.awaiting = true;
@@ -197,7 +206,9 @@ impl Engine {
     }
 
     fn say_goodbye(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
-        socket.connection.close(&mut self.tools, io.out());
+        self.write(io, socket, |connection, tools, out| {
+            connection.close(tools, out)
+        });
         socket.talk.awaiting = false;
         self.held -= 1;
         self.leave(socket, now_ns);

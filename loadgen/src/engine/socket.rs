@@ -42,12 +42,18 @@ pub enum Life {
     Handshaking,
     /// A raw WebSocket that is let in, until its grace is over.
     Grace,
+    /// Let in by polling, until it has moved to its WebSocket, within the handshake's timeout.
+    Moving,
     /// Established, until its hold is over.
     Held,
     /// Established and held long enough, but a message is still to be answered.
     Overdue,
     /// Taking leave, until the peer has closed too or patience ends.
     Leaving,
+    /// No socket of its own: brings the packets of a session that polls, until a POST is answered, or idle.
+    Posting,
+    /// No socket of its own yet: a WebSocket on trial for a session that polls, within the handshake's timeout.
+    Probing,
 }
 
 /// A socket's messages: one on its way at a time.
@@ -82,7 +88,10 @@ impl Socket {
 
     /// Whether it counts as open: let in, and neither side has taken leave.
     pub fn is_held(&self) -> bool {
-        matches!(self.life, Life::Grace | Life::Held | Life::Overdue)
+        matches!(
+            self.life,
+            Life::Grace | Life::Moving | Life::Held | Life::Overdue
+        )
     }
 
     /// The number of the next message: its arrival, then its place in the socket's talk, so that no two messages of a

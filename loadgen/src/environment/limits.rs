@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::scenario::{Hold, Load, Scenario, TargetChoice};
+use crate::scenario::{Hold, Load, Scenario, TargetChoice, Transport};
 
 /// File descriptors that this process may have open.
 pub fn descriptor_limit() -> u64 {
@@ -50,6 +50,7 @@ pub fn check_descriptors(scenario: &Scenario, available: u64) -> Result<(), TooF
         scenario.duration,
         scenario.hold,
     );
+    let sockets = sockets.saturating_mul(sockets_each(scenario));
     let embedded = matches!(scenario.target, TargetChoice::Embedded(_));
     let needed = descriptors_needed(sockets, embedded);
     if needed <= available {
@@ -84,12 +85,22 @@ pub fn check_ports(scenario: &Scenario, routes: u64) -> Result<(), TooFewPorts> 
         scenario.duration,
         scenario.hold,
     );
+    let sockets = sockets.saturating_mul(sockets_each(scenario));
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
     // Where it cannot be read nothing is known, and nothing is refused.
     let ports = fs::read_to_string(range)
         .ok()
         .and_then(|text| ports_of(&text));
     ports.map_or(Ok(()), |ports| enough_ports(sockets, routes, ports))
+}
+
+/// Sockets of one arrival: one that polls to its end has one for its GETs and one for its POSTs.
+fn sockets_each(scenario: &Scenario) -> u64 {
+    if scenario.transport == Transport::Polling {
+        2
+    } else {
+        1
+    }
 }
 
 fn enough_ports(sockets: u64, routes: u64, ports: u64) -> Result<(), TooFewPorts> {

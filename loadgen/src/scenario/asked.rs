@@ -46,7 +46,10 @@ impl Scenario {
                 .to_owned(),
             ),
             eio: socket_io.map(|version| u32::from(version.number())),
-            transport: socket_io.map(|_| "websocket".to_owned()),
+            transport: socket_io.map(|_| self.transport.as_str().to_owned()),
+            namespace: socket_io
+                .map(|_| self.namespace.clone())
+                .filter(|name| name != "/"),
             path: Some(self.path.split('?').next().unwrap_or_default().to_owned()),
             connections: self.connections,
             rate_per_s,

@@ -12,7 +12,7 @@ use wire::engineio::Version;
 use super::{
     ArrivalsText, CacertError, Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX,
     MESSAGE_BYTES_MIN, Mix, Pin, Protocol, ProtocolName, Scenario, SecretError, SigningError,
-    TargetChoice, TlsPlan, UsersError, read_file,
+    TargetChoice, TlsPlan, TokenIn, Transport, UsersError, read_file,
 };
 use crate::arrival::{Arrivals, InstantsError, RateProfile, read_instants};
 use crate::cli::RunArgs;
@@ -114,6 +114,8 @@ impl Scenario {
             .workers
             .unwrap_or_else(|| CoreShare::new(&machine.cpus, embedded, pin).generator.len());
         Ok(Self {
+            transport: transport(&args, protocol)?,
+            namespace: namespace(&args, protocol)?,
             path: path(&args, &target, protocol)?,
             connections: connections(&args, &load)?,
             warmup: warmup(&args, &load)?,
@@ -222,6 +224,45 @@ fn protocol(args: &RunArgs, target: &TargetChoice) -> Result<Protocol, ScenarioE
         )),
         ProtocolName::WebSocket => Ok(Protocol::WebSocket),
     }
+}
+
+fn transport(args: &RunArgs, protocol: Protocol) -> Result<Transport, ScenarioError> {
+    let transport = args.transport.unwrap_or(Transport::WebSocket);
+    if args.transport.is_some() && protocol == Protocol::WebSocket {
+        return Err(conflict(
+            "--transport",
+            "a raw WebSocket has no other transport; say --protocol socketio",
+        ));
+    }
+    if transport.polls() && args.token_in == Some(TokenIn::Subprotocol) {
+        return Err(conflict(
+            "--token-in subprotocol and --transport",
+            "a poll offers no subprotocol; use --transport websocket, or another place",
+        ));
+    }
+    Ok(transport)
+}
+
+fn namespace(args: &RunArgs, protocol: Protocol) -> Result<String, ScenarioError> {
+    let Some(namespace) = args.namespace.clone() else {
+        return Ok("/".to_owned());
+    };
+    if protocol == Protocol::WebSocket {
+        return Err(conflict(
+            "--namespace",
+            "a raw WebSocket has no namespaces; say --protocol socketio",
+        ));
+    }
+    let clean = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?');
+    if !namespace.starts_with('/') || !namespace.chars().all(clean) {
+        return Err(ScenarioError::OutOfRange {
+            flag: "--namespace",
+            given: namespace,
+            allowed: "it begins with / and holds no space, no comma, no ? and nothing beyond ASCII"
+                .to_owned(),
+        });
+    }
+    Ok(namespace)
 }
 
 fn path(

@@ -12,7 +12,7 @@ use gatecrash::outcome::{Failure, Outcome};
 use gatecrash::recorder::Recorder;
 use gatecrash::scenario::{
     Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey, TokenIn, TokenPer,
-    TokenPlan, TokenSource,
+    TokenPlan, TokenSource, Transport,
 };
 use gatecrash::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::target::Target;
@@ -27,6 +27,8 @@ pub fn scenario(connections: u64) -> Scenario {
     Scenario {
         target: TargetChoice::Url("ws://127.0.0.1/".parse().unwrap()),
         protocol: Protocol::WebSocket,
+        transport: Transport::WebSocket,
+        namespace: "/".into(),
         path: "/ws".into(),
         load: open(1000.0),
         connections: Some(connections),

@@ -5,6 +5,7 @@ mod engine;
 mod engine_driver;
 mod engine_failures;
 mod engine_latency;
+mod engine_polling;
 mod engine_servers;
 mod engine_sockets;
 mod engine_tls;

@@ -250,6 +250,7 @@ pub fn scenario_facts(scenario: &Scenario) -> Vec<Fact> {
     let mut facts = Facts::default();
     facts.add("Target", target(scenario));
     facts.add("Protocol", protocol(scenario));
+    facts.add("Namespace", text(&scenario.namespace));
     facts.add("Path", text(&scenario.path));
     facts.add("Connections", scenario.connections.map(units::count));
     facts.add("Arrivals", arrivals(scenario));

@@ -26,6 +26,9 @@ pub struct Scenario {
     /// `websocket`, `polling` or `upgrade`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<String>,
+    /// The namespace of Socket.IO that was joined, where it is not the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The path of the handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,

@@ -1,10 +1,12 @@
 // The service that this project rebuilds, as its users run it: Node, socket.io, jsonwebtoken in a middleware that
 // reads the token from the handshake's query.
 //
-//   node socketio-server.js --version 4|2 [--port 0] [--tls CERT KEY]      the secret is in $SECRET
+//   node socketio-server.js --version 4|2 [--port 0] [--tls CERT KEY] [--namespace /] [--ping MS]
+//
+// The secret is in $SECRET.
 //
 // Prints {"port":N} once it listens, with TLS also "stats", the port of `/stats`. `GET /stats` answers {"accepted":N,"refused":N,"open":N,"echoed":N,"resumed":N,
-// "users":{NAME:N}}.
+// "websockets":N,"users":{NAME:N}}; websockets are sockets that were on one when they ended.
 'use strict';
 const fs = require('node:fs');
 const http = require('node:http');
@@ -13,7 +15,7 @@ const jwt = require('jsonwebtoken');
 
 const flags = readFlags(process.argv.slice(2));
 const secret = Buffer.from(process.env.SECRET || fail('set $SECRET'));
-const counts = { accepted: 0, refused: 0, open: 0, echoed: 0, resumed: 0, users: {} };
+const counts = { accepted: 0, refused: 0, open: 0, echoed: 0, resumed: 0, websockets: 0, users: {} };
 
 const answer = (request, response) => {
   if (request.url !== '/stats') return response.writeHead(404).end();
@@ -24,9 +26,12 @@ const server = flags.tls
   : http.createServer(answer);
 server.on('secureConnection', (socket) => (counts.resumed += socket.isSessionReused() ? 1 : 0));
 
-const io = flags.version === '2' ? require('socket.io-2')(server) : new (require('socket.io').Server)(server);
+const options = flags.ping ? { pingInterval: flags.ping } : {};
+const io =
+  flags.version === '2' ? require('socket.io-2')(server, options) : new (require('socket.io').Server)(server, options);
+const namespace = io.of(flags.namespace);
 
-io.use((socket, next) => {
+namespace.use((socket, next) => {
   jwt.verify(socket.handshake.query.token, secret, { algorithms: ['HS256'] }, (error, claims) => {
     if (error) {
       counts.refused += 1;
@@ -37,7 +42,7 @@ io.use((socket, next) => {
   });
 });
 
-io.on('connection', (socket) => {
+namespace.on('connection', (socket) => {
   counts.accepted += 1;
   counts.open += 1;
   counts.users[socket.user] = (counts.users[socket.user] || 0) + 1;
@@ -47,7 +52,13 @@ io.on('connection', (socket) => {
     if (acknowledge) acknowledge(...received);
     else socket.emit('message', ...received);
   });
-  socket.on('disconnect', () => (counts.open -= 1));
+  const { conn } = socket; // by the time of its end its transport may be forgotten
+  let transport = conn.transport.name;
+  conn.on('upgrade', (to) => (transport = to.name));
+  socket.on('disconnect', () => {
+    counts.open -= 1;
+    counts.websockets += transport === 'websocket' ? 1 : 0;
+  });
 });
 
 server.listen(flags.port, '127.0.0.1', () => {
@@ -59,11 +70,13 @@ server.listen(flags.port, '127.0.0.1', () => {
 process.stdin.resume().on('end', () => process.exit(0)); // ends with whoever started it
 
 function readFlags(words) {
-  const read = { version: '4', port: 0, tls: null };
+  const read = { version: '4', port: 0, tls: null, namespace: '/', ping: 0 };
   while (words.length > 0) {
     const word = words.shift();
     if (word === '--version') read.version = words.shift();
     else if (word === '--port') read.port = Number(words.shift());
+    else if (word === '--namespace') read.namespace = words.shift();
+    else if (word === '--ping') read.ping = Number(words.shift());
     else if (word === '--tls') read.tls = [words.shift(), words.shift()];
     else fail(`unknown flag ${word}`);
   }

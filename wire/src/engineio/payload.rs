@@ -58,7 +58,8 @@ pub fn encode_payload(
         return Form::Binary;
     }
     let mut base64 = String::new();
-    for (place, item) in items.iter().enumerate() {
+    let start = out.len();
+    for item in items {
         let text = match item {
             Item::Text(text) => text,
             Item::Binary(bytes) => {
@@ -71,17 +72,26 @@ pub fn encode_payload(
                 base64.as_str()
             }
         };
-        match version {
-            Version::V4 if place > 0 => out.push(SEPARATOR),
-            Version::V4 => {}
-            Version::V3 => {
-                write_decimal(out, text.encode_utf16().count() as u64);
-                out.push(b':');
-            }
-        }
-        out.extend_from_slice(text.as_bytes());
+        push_behind(version, text, out.len() > start, out);
     }
     Form::Text
+}
+
+/// Appends a packet to the payload that `payload` is, which is empty before the first.
+pub fn push_text(version: Version, packet: &str, payload: &mut Vec<u8>) {
+    push_behind(version, packet, !payload.is_empty(), payload);
+}
+
+fn push_behind(version: Version, packet: &str, others: bool, out: &mut Vec<u8>) {
+    match version {
+        Version::V4 if others => out.push(SEPARATOR),
+        Version::V4 => {}
+        Version::V3 => {
+            write_decimal(out, packet.encode_utf16().count() as u64);
+            out.push(b':');
+        }
+    }
+    out.extend_from_slice(packet.as_bytes());
 }
 
 fn encode_bytes(item: &Item<'_>, out: &mut Vec<u8>) {
@@ -320,6 +330,16 @@ mod tests {
             assert_eq!(out, body, "{why}");
             let read: Result<Vec<_>, _> = decode_payload(version, form, body).collect();
             assert_eq!(read.as_deref(), Ok(items), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_payload_grows_packet_by_packet() {
+        for (version, whole) in [(V4, "41\u{1e}4€"), (V3, "2:412:4€")] {
+            let mut payload = Vec::new();
+            push_text(version, "41", &mut payload);
+            push_text(version, "4€", &mut payload);
+            assert_eq!(payload, whole.as_bytes());
         }
     }
 

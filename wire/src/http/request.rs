@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
-use super::fields::{Fields, await_more, head_error, head_of};
+use super::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
+use super::upgrade::write_target;
 use super::{HEADERS_MAX, HeadError};
 
 /// The head of an HTTP/1.1 request, borrowed from the buffer it was received in.
@@ -128,9 +129,46 @@ fn unquoted(value: &str) -> &str {
         .unwrap_or(value)
 }
 
+/// Appends the head of a request: its line, `Host`, `extra`, the empty line. A body is the caller's, and so is the field
+/// that says how long it is.
+///
+/// Bytes of `target` that no target may hold are percent-encoded; control bytes elsewhere become spaces, so that nothing
+/// from outside can inject a line.
+pub fn write_request(
+    out: &mut Vec<u8>,
+    method: &str,
+    target: &str,
+    host: &str,
+    extra: &[(&str, &str)],
+) {
+    write_text(out, method);
+    out.push(b' ');
+    write_target(out, target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_field(out, "Host", host);
+    for (name, value) in extra {
+        write_field(out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_written_so_that_they_can_be_read() {
+        let mut out = Vec::new();
+        let extra = [("Content-Length", "2"), ("X", "a\r\nb")];
+        write_request(&mut out, "POST", "/a b?c=d", "h:1", &extra);
+        let text = "POST /a%20b?c=d HTTP/1.1\r\nHost: h:1\r\nContent-Length: 2\r\nX: a  b\r\n\r\n";
+        assert_eq!(String::from_utf8(out.clone()).unwrap(), text);
+        let head = RequestHead::parse(&out).unwrap().unwrap();
+        assert_eq!(
+            (head.method, head.header("content-length")),
+            ("POST", Some("2"))
+        );
+    }
 
     fn parse(text: &str) -> Result<Option<RequestHead<'_>>, HeadError> {
         RequestHead::parse(text.as_bytes())

@@ -15,6 +15,8 @@ pub struct ResponseHead<'b> {
     pub reason: &'b str,
     /// How many bytes of the buffer the head took, the blank line included. A body may follow.
     pub bytes: usize,
+    /// 0 or 1, behind `HTTP/1.`.
+    pub(super) minor_version: u8,
     pub(super) fields: Fields<'b>,
 }
 
@@ -42,6 +44,7 @@ impl<'b> ResponseHead<'b> {
             status: response.code.unwrap_or_default(),
             reason: response.reason.unwrap_or_default(),
             bytes,
+            minor_version: response.version.unwrap_or_default(),
             fields: Fields::new(head_of(buf, bytes), response.headers)?,
         }))
     }

@@ -124,7 +124,7 @@ pub fn write_upgrade_request(
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_target(out: &mut Vec<u8>, target: &str) {
+pub(super) fn write_target(out: &mut Vec<u8>, target: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in target.bytes() {
         match byte {

@@ -13,4 +13,5 @@ mod schedules;
 mod sources;
 mod starved;
 mod stopping;
+mod transports;
 mod verdicts;

@@ -9,7 +9,7 @@ use tokio::time::{interval, timeout};
 /// What nothing in these tests takes, however busy the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at something that tells nobody when it happens.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Looks until there is something to see.
 pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

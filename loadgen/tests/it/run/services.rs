@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::process::PATIENCE;
+use super::process::{LOOK_EVERY, PATIENCE};
 
 /// What the tests' tokens are signed with, as long as RFC 7518 asks.
 pub const SECRET: &str = "a secret of the tests, as long as RFC 7518 asks";
@@ -76,6 +76,17 @@ impl Site {
             frontend: addr("frontend").unwrap(),
             _process: process,
         }
+    }
+
+    /// Looks at a value of the gate's `/metrics` until it is this.
+    pub async fn metric_becomes(&self, name: &str, expected: u64) {
+        let becomes = timeout(PATIENCE, async {
+            while self.metric(name).await != expected {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        let waited = || format!("waited {PATIENCE:?} for {name} to be {expected}");
+        becomes.await.unwrap_or_else(|_| panic!("{}", waited()));
     }
 
     /// One value of the gate's `/metrics`, by its name with its labels.

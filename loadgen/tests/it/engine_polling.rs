@@ -1,0 +1,351 @@
+//! Sessions that poll, against servers that are written down; the real ones are in `peers` and `run`.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
+use gatecrash::recorder::Metric;
+use gatecrash::scenario::{Echo, Hold, Load, Protocol, Scenario, Transport};
+use wire::engineio::{Form, HttpError, Item, Version, decode_payload, encode_payload};
+use wire::http::{RequestHead, write_response};
+
+use crate::engine_driver::{run, scenario};
+use crate::engine_servers::{read_head, serve};
+
+/// How a server differs from one that does all as it should.
+#[derive(Clone, Copy, Default)]
+struct Manner {
+    /// Says `Connection: close`, and does.
+    says_close: bool,
+    /// Closes after each answer without a word.
+    hangs_up: bool,
+    /// The transports that it offers to move to.
+    upgrades: &'static str,
+    /// Answers requests that begin so with a status and a body.
+    answers: Option<(&'static str, u16, &'static str)>,
+    /// Ends the connection of a session's polls once it is let in.
+    drops: bool,
+}
+
+/// The packets that wait for each session, and the wake-up for the poll that waits for them.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<String, VecDeque<String>>>, Condvar);
+
+impl Waiting {
+    fn push(&self, sid: &str, packet: String) {
+        let mut sessions = self.0.lock().unwrap();
+        sessions.get_mut(sid).unwrap().push_back(packet);
+        self.1.notify_all();
+    }
+
+    /// All that waits for a session, at least one packet.
+    fn take(&self, sid: &str) -> Vec<String> {
+        let mut sessions = self.0.lock().unwrap();
+        loop {
+            let packets = sessions.get_mut(sid).unwrap();
+            if !packets.is_empty() {
+                return packets.drain(..).collect();
+            }
+            sessions = self.1.wait(sessions).unwrap();
+        }
+    }
+}
+
+/// A Socket.IO server over polling alone, which acknowledges events with their own data.
+fn server(version: Version, manner: Manner) -> SocketAddr {
+    let waiting = Arc::new(Waiting::default());
+    serve(move |mut stream| while answer_next(&mut stream, version, manner, &waiting) {})
+}
+
+fn answer_next(
+    stream: &mut TcpStream,
+    version: Version,
+    manner: Manner,
+    waiting: &Waiting,
+) -> bool {
+    let bytes = read_head(stream);
+    let Ok(Some(head)) = RequestHead::parse(&bytes) else {
+        return false;
+    };
+    let length = head.header("content-length").unwrap_or("0");
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    let line = format!("{} {}", head.method, head.target);
+    let sid = head.query_value("sid");
+    let (status, packets) = match manner.answers {
+        Some((begins, status, words)) if line.starts_with(begins) => (status, vec![words.into()]),
+        _ => match (head.method, sid) {
+            ("GET", None) => (200, open(version, manner, waiting)),
+            ("GET", Some(sid)) => (200, waiting.take(sid)),
+            ("POST", Some(sid)) => (200, take(version, sid, &body, waiting)),
+            _ => panic!("{line}"),
+        },
+    };
+    if manner.drops && packets.iter().any(|packet| packet.starts_with("40")) && sid.is_some() {
+        // The next poll is heard, and left without an answer.
+        respond(stream, version, status, &packets, false);
+        read_head(stream);
+        return false;
+    }
+    respond(stream, version, status, &packets, manner.says_close);
+    !manner.says_close && !manner.hangs_up
+}
+
+fn respond(stream: &mut TcpStream, version: Version, status: u16, packets: &[String], close: bool) {
+    let mut body = Vec::new();
+    if status == 200 && packets != ["ok"] {
+        let items: Vec<_> = packets.iter().map(|text| Item::Text(text.into())).collect();
+        encode_payload(version, &items, Form::Text, &mut body);
+    } else {
+        body.extend_from_slice(packets[0].as_bytes());
+    }
+    let mut out = Vec::new();
+    write_response(&mut out, status, "So", &[], &body, !close);
+    let _ = stream.write_all(&out);
+}
+
+fn open(version: Version, manner: Manner, waiting: &Waiting) -> Vec<String> {
+    let mut sessions = waiting.0.lock().unwrap();
+    let sid = format!("session-{}", sessions.len());
+    sessions.insert(sid.clone(), VecDeque::new());
+    let upgrades = manner.upgrades;
+    let open = format!(
+        r#"0{{"sid":"{sid}","upgrades":[{upgrades}],"pingInterval":100,"pingTimeout":20000}}"#
+    );
+    match version {
+        Version::V3 => vec![open, "40".into()],
+        Version::V4 => vec![open],
+    }
+}
+
+fn take(version: Version, sid: &str, body: &[u8], waiting: &Waiting) -> Vec<String> {
+    for item in decode_payload(version, Form::Text, body) {
+        let Ok(Item::Text(packet)) = item else {
+            panic!("{body:?}");
+        };
+        match &packet[..] {
+            "2" => waiting.push(sid, "3".into()),
+            "1" => waiting.push(sid, "6".into()),
+            "41" => {}
+            join if join.starts_with("40") => waiting.push(sid, r#"40{"sid":"x"}"#.into()),
+            event => waiting.push(
+                sid,
+                event
+                    .replacen("42", "43", 1)
+                    .replacen("\"message\",", "", 1),
+            ),
+        }
+    }
+    vec!["ok".into()]
+}
+
+fn polling(version: Version, connections: u64) -> Scenario {
+    Scenario {
+        protocol: Protocol::SocketIo(version),
+        transport: Transport::Polling,
+        load: Load::Closed { concurrency: 4 },
+        path: "/socket.io/".into(),
+        echo: Echo {
+            count: 2,
+            event: "message".into(),
+            ..scenario(1).echo
+        },
+        ..scenario(connections)
+    }
+}
+
+#[test]
+fn sessions_survive_the_connections_that_a_server_ends() {
+    for (manner, why) in [
+        (Manner::default(), "it keeps them alive"),
+        (
+            Manner {
+                says_close: true,
+                ..Manner::default()
+            },
+            "it closes each and says so",
+        ),
+    ] {
+        for version in [Version::V3, Version::V4] {
+            let seen = run(polling(version, 20), server(version, manner));
+            seen.assert_outcomes(&[(Outcome::Established, 20)], why);
+            let counters = seen.recorder.counters;
+            let counted = (counters.echoes_answered, counters.dropped);
+            assert_eq!(counted, (40, 0), "{version:?}: {why}");
+            for (phase, least, why) in [
+                (Phase::Connect, 20, "the first alone"),
+                (Phase::Open, 20, "from the first request"),
+                (Phase::Auth, 20, "from the open packet"),
+                (
+                    Phase::Poll,
+                    60,
+                    "what opened, and what brought the messages",
+                ),
+            ] {
+                let held = seen
+                    .recorder
+                    .latency(Metric::Phase(phase), Outcome::Established);
+                assert!(held.count() >= least, "{phase:?} {}: {why}", held.count());
+            }
+            let upgrade = Metric::Phase(Phase::Upgrade);
+            assert!(
+                seen.recorder
+                    .latency(upgrade, Outcome::Established)
+                    .is_empty()
+            );
+        }
+    }
+}
+
+#[test]
+fn version_3_beats_by_post() {
+    let server = server(Version::V3, Manner::default());
+    let scenario = Scenario {
+        hold: Hold::For(std::time::Duration::from_millis(450)),
+        ..polling(Version::V3, 2)
+    };
+    let seen = run(scenario, server);
+    seen.assert_outcomes(&[(Outcome::Established, 2)], "held for four beats");
+    let polls = seen
+        .recorder
+        .latency(Metric::Phase(Phase::Poll), Outcome::Established);
+    // One opens, two bring messages, one takes leave; the rest are beats.
+    assert!(polls.count() >= 2 * (4 + 2), "{}", polls.count());
+}
+
+#[test]
+fn what_breaks_a_session_is_named() {
+    let answering = |begins, status, words| Manner {
+        answers: Some((begins, status, words)),
+        upgrades: r#""websocket""#,
+        ..Manner::default()
+    };
+    let failed = |phase, kind| (Outcome::Failed, Some((phase, kind)));
+    let no_session = HttpError::UnknownSid;
+    for (transport, manner, (outcome, failure), why) in [
+        (
+            Transport::Polling,
+            answering("POST ", 400, no_session.body()),
+            failed(Phase::Auth, FailureKind::EngineIo(no_session)),
+            "another server's POST: no affinity",
+        ),
+        (
+            Transport::Polling,
+            answering("GET ", 503, "full"),
+            failed(Phase::Open, FailureKind::Http(503)),
+            "overloaded",
+        ),
+        (
+            Transport::Polling,
+            answering("GET ", 400, HttpError::UnknownTransport.body()),
+            failed(
+                Phase::Open,
+                FailureKind::EngineIo(HttpError::UnknownTransport),
+            ),
+            "it does not poll",
+        ),
+        (
+            Transport::Polling,
+            answering("GET ", 200, "what?"),
+            failed(Phase::Open, FailureKind::Protocol),
+            "no packets",
+        ),
+        (
+            Transport::Polling,
+            answering("GET ", 401, ""),
+            (Outcome::FalseReject, None),
+            "the token",
+        ),
+        (
+            Transport::Polling,
+            answering("POST ", 401, ""),
+            (Outcome::FalseReject, None),
+            "the token, by a proxy that looks at each request",
+        ),
+        (
+            Transport::Upgrade,
+            Manner::default(),
+            failed(Phase::Upgrade, FailureKind::NoUpgrade),
+            "it offers none",
+        ),
+        (
+            Transport::Upgrade,
+            answering(
+                "GET /socket.io/?EIO=4&transport=websocket",
+                400,
+                HttpError::BadRequest.body(),
+            ),
+            failed(Phase::Upgrade, FailureKind::EngineIo(HttpError::BadRequest)),
+            "a proxy that passes no upgrade on",
+        ),
+    ] {
+        let scenario = Scenario {
+            transport,
+            ..polling(Version::V4, 5)
+        };
+        let seen = run(scenario, server(Version::V4, manner));
+        seen.assert_outcomes(&[(outcome, 5)], why);
+        let expected: Vec<_> = failure
+            .map(|(phase, kind)| (Failure { phase, kind }, 5))
+            .into_iter()
+            .collect();
+        assert_eq!(seen.failures(), expected, "{why}");
+    }
+}
+
+#[test]
+fn a_session_whose_poll_is_dropped_is_dropped() {
+    let manner = Manner {
+        drops: true,
+        ..Manner::default()
+    };
+    let mut scenario = polling(Version::V4, 5);
+    scenario.echo.count = 0;
+    scenario.hold = Hold::For(std::time::Duration::from_secs(60));
+    let seen = run(scenario, server(Version::V4, manner));
+    seen.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
+    assert_eq!(seen.recorder.counters.dropped, 5);
+}
+
+#[test]
+fn posts_that_meet_a_closed_connection_are_repeated() {
+    let manner = Manner {
+        hangs_up: true,
+        ..Manner::default()
+    };
+    // What hangs up after a GET without a word ends the session; after a POST it is nobody's fault.
+    let addr = server(Version::V4, Manner::default());
+    let posts_hang_up = serve(move |mut client| {
+        let mut first = [0; 4];
+        if client.peek(&mut first).unwrap_or(0) < 4 {
+            return;
+        }
+        let mut upstream = TcpStream::connect(addr).unwrap();
+        if &first == b"POST" {
+            let head = read_head(&mut client);
+            let length = RequestHead::parse(&head).unwrap().unwrap();
+            let length = length.header("content-length").unwrap().parse().unwrap();
+            let mut body = vec![0; length];
+            client.read_exact(&mut body).unwrap();
+            upstream.write_all(&[head, body].concat()).unwrap();
+            let mut answer = read_head(&mut upstream);
+            answer.extend_from_slice(b"ok");
+            let _ = client.write_all(&answer);
+            return;
+        }
+        let mut back = upstream.try_clone().unwrap();
+        let mut to = client.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut back, &mut to);
+        });
+        let _ = std::io::copy(&mut client, &mut upstream);
+        let _ = upstream.shutdown(std::net::Shutdown::Both);
+    });
+    let seen = run(polling(Version::V4, 20), posts_hang_up);
+    seen.assert_outcomes(&[(Outcome::Established, 20)], "POSTs alone");
+    assert_eq!(seen.recorder.counters.echoes_answered, 40);
+    let seen = run(polling(Version::V4, 5), server(Version::V4, manner));
+    seen.assert_outcomes(&[(Outcome::Failed, 5)], "the GETs as well");
+}

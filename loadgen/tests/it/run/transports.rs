@@ -1,0 +1,84 @@
+//! Every transport through the program, against a gate of several shards.
+
+use gatecrash::outcome::Outcome;
+
+use super::program::run;
+use super::services::{SECRET, Site};
+
+/// The command line of a run that mints its tokens.
+fn minting(site: &Site, flags: &str) -> super::program::Program {
+    let gate = site.gate;
+    let asked = format!("--target http://{gate} --protocol socketio --token-source mint");
+    run(&format!("{asked} {flags}")).flag("--secret", SECRET)
+}
+
+#[tokio::test]
+async fn the_gates_own_count_is_ours_by_every_transport() {
+    let site = Site::start(&["--workers=4"]).await;
+    let mut opened = 0;
+    for transport in ["polling", "upgrade", "websocket"] {
+        for eio in [3, 4] {
+            let flags = format!(
+                "--transport {transport} --eio {eio} -c 60 --concurrency 8 --echo 2 --mix valid=5,expired=1"
+            );
+            let why = format!("{transport} {eio}");
+            let ended = minting(&site, &flags).end().await;
+            ended.exits_with(0, &why);
+            let result = ended.result();
+            let established = result.totals.established;
+            let refused = result.totals.refused_expected;
+            assert_eq!(established + refused, 60, "{why}: {:?}", result.failures);
+            assert_eq!(
+                result.phases["echo"].established.count,
+                2 * established,
+                "{why}"
+            );
+            let polled = result.phases.contains_key("poll");
+            assert_eq!(polled, transport != "websocket", "{why}");
+            let upgraded = result.phases.contains_key("upgrade");
+            assert_eq!(upgraded, transport != "polling", "{why}");
+            assert_eq!(result.scenario.transport.as_deref(), Some(transport));
+            opened += established;
+            let accepted = r#"gatekeeper_handshakes_total{outcome="established"}"#;
+            assert_eq!(site.metric(accepted).await, opened, "{why}");
+            site.metric_becomes("gatekeeper_sessions_open", 0).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_transport_can_do_is_refused_before_the_run() {
+    for (flags, part) in [
+        (
+            "--target ws://127.0.0.1:1/ --transport polling",
+            "a raw WebSocket has no other transport",
+        ),
+        (
+            "--target ws://127.0.0.1:1/ --namespace /admin",
+            "a raw WebSocket has no namespaces",
+        ),
+        (
+            "--transport upgrade --token-in subprotocol",
+            "a poll offers no subprotocol",
+        ),
+        ("--namespace admin", "it begins with /"),
+        ("--namespace /a,b", "no comma"),
+    ] {
+        let ended = run(&format!("{flags} --token-source mint --secret x"))
+            .end()
+            .await;
+        ended.exits_with(2, flags);
+        assert!(ended.stderr.contains(part), "{flags}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_server_is_polled_as_well() {
+    let ended = run("--transport upgrade -c 100 --concurrency 8")
+        .end()
+        .await;
+    ended.exits_with(0, "logged in, polled, moved");
+    let result = ended.counts(&[(Outcome::Established, 100)], "all");
+    assert_eq!(result.phases["upgrade"].established.count, 100);
+    assert_eq!(result.phases["echo"].established.count, 100);
+}
