@@ -1,4 +1,4 @@
-//! Tokens that must be kept out, each with the one reason that fits.
+//! Tokens that must be kept out, each with the one reason that fits; those of published attacks are in `known_attacks`.
 
 use super::*;
 
@@ -8,14 +8,12 @@ fn a_bad_token_of_each_kind_is_refused_with_its_reason() {
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let other_claims = encode(CLAIMS.replace("gonzalo", "root"));
     let other_signature = super::signature(Algorithm::HS256, b"something else");
-    let unsigned = format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(CLAIMS));
     let wrong_key = {
         let key = jsonwebtoken::EncodingKey::from_secret(b"wrong");
         let signature =
             jsonwebtoken::crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
         format!("{signed}.{}", signature.unwrap())
     };
-    let nested = format!(r#"{{"a":{}{}}}"#, "[".repeat(2000), "]".repeat(2000));
     let many: Vec<_> = (0..300).map(|i| format!(r#""m{i}":0"#)).collect();
     let many = format!("{{{}}}", many.join(","));
     let claims = |json: &str| sign_hs256(HEADER, json);
@@ -24,7 +22,6 @@ fn a_bad_token_of_each_kind_is_refused_with_its_reason() {
     use Refusal::*;
     for (token, reason, why) in [
         (String::new(), Missing, "no token"),
-        ("A".repeat(TOKEN_BYTES_MAX + 1), TooLong, "too long"),
         (
             "A".repeat(TOKEN_BYTES_MAX),
             Malformed,
@@ -32,11 +29,9 @@ fn a_bad_token_of_each_kind_is_refused_with_its_reason() {
         ),
         ("garbage".to_owned(), Malformed, "garbage"),
         (format!("{good}."), Malformed, "an empty fourth segment"),
-        (format!("{good}.{signature}"), Malformed, "a fourth segment"),
         (signed.to_owned(), Malformed, "no signature segment"),
         (format!(" {good}"), EncodingInvalid, "a space in front"),
         (format!("{good} "), EncodingInvalid, "a space behind"),
-        (format!("{good}="), EncodingInvalid, "padding"),
         (good.replace('.', "=."), EncodingInvalid, "padding inside"),
         ("é.é.é".to_owned(), EncodingInvalid, "no ASCII"),
         ("..".to_owned(), HeaderMalformed, "three empty segments"),
@@ -44,25 +39,9 @@ fn a_bad_token_of_each_kind_is_refused_with_its_reason() {
         (header("not json"), HeaderMalformed, "a header of no JSON"),
         (header(r#"{"typ":"JWT"}"#), HeaderMalformed, "no alg"),
         (
-            header(r#"{"alg":"HS256","alg":"HS256"}"#),
-            DuplicateMember,
-            "alg twice",
-        ),
-        (
             header(r#"{"alg":"none"}"#),
             NoneAlgorithm,
             "none, but signed",
-        ),
-        (unsigned.clone(), NoneAlgorithm, "none and no signature"),
-        (
-            unsigned.replacen(&encode("{"), "", 1),
-            NoneAlgorithm,
-            "the same again",
-        ),
-        (
-            header(r#"{"alg":"NONE"}"#),
-            NoneAlgorithm,
-            "none in capitals",
         ),
         (
             header(r#"{"alg":"HS1"}"#),
@@ -73,21 +52,6 @@ fn a_bad_token_of_each_kind_is_refused_with_its_reason() {
             header(r#"{"alg":"ES256K"}"#),
             UnknownAlgorithm,
             "another curve",
-        ),
-        (
-            header(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#),
-            CriticalHeader,
-            "crit",
-        ),
-        (
-            header(r#"{"alg":"HS256","jwk":{"kty":"oct","k":"AA"}}"#),
-            EmbeddedKey,
-            "jwk",
-        ),
-        (
-            header(r#"{"alg":"HS256","typ":"dpop+jwt"}"#),
-            WrongType,
-            "of another use",
         ),
         (
             header(r#"{"alg":"HS384"}"#),
@@ -147,11 +111,6 @@ fn a_bad_token_of_each_kind_is_refused_with_its_reason() {
             "an issuer that is no string",
         ),
         (
-            claims(r#"{"exp":1,"exp":1800000000}"#),
-            DuplicateMember,
-            "exp twice",
-        ),
-        (
             claims(r#"{"exp":1,"\u0065xp":1800000000}"#),
             DuplicateMember,
             "disguised",
@@ -161,24 +120,12 @@ fn a_bad_token_of_each_kind_is_refused_with_its_reason() {
             DuplicateMember,
             "any claim twice",
         ),
-        (claims(&nested), NestedTooDeep, "a bomb"),
-        (
-            claims(r#"{"exp":"1800000000"}"#),
-            TimeInvalid,
-            "exp as a string",
-        ),
         (claims(r#"{"exp":null}"#), TimeInvalid, "exp as null"),
         (claims(r#"{"exp":true}"#), TimeInvalid, "exp as true"),
-        (claims(r#"{"exp":-1}"#), TimeInvalid, "exp before 1970"),
         (
             claims(r#"{"exp":1e300}"#),
             TimeInvalid,
             "exp beyond all clocks",
-        ),
-        (
-            claims(r#"{"exp":18446744073709551615}"#),
-            TimeInvalid,
-            "exp of u64::MAX",
         ),
         (
             claims(r#"{"exp":1800000000000}"#),

@@ -131,3 +131,34 @@ fn the_signatures_of_rfc_7520_are_their_keys() {
         );
     }
 }
+
+#[test]
+fn what_rfc_7520_signed_without_a_protected_header_is_its_keys_and_no_token() {
+    // Sections 4.5 and 4.8 show the signature of 4.4 in two more forms.
+    for (example, key, algorithm, signature) in [
+        (
+            "4.7, HS256",
+            OCT_RFC7520,
+            "HS256",
+            "xuLifqLGiblpv9zBpuZczWhNj1gARaLV3UxvxhJxZuk",
+        ),
+        (
+            "4.8, ES512, the second of three signatures",
+            EC_RFC7520,
+            "ES512",
+            "ARcVLnaJJaUWG8fG-8t5BREVAuTY8n8YHjwDO1muhcdCoFZFFjfISu0Cdkn9Ybdlmi54ho0x924DUz8sK7ZXkhc7AFM8ObLfTvNCrqcI3Jkl2U5IX3utNhODH6v7xgy1Qahsn0fyb4zSAkje8bAWz4vIfj5pCMYxxm4fgV3q7ZYhm5eD",
+        ),
+    ] {
+        let keys = load::text(&format!(r#"{{{key},"alg":"{algorithm}"}}"#)).unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode_to_vec(signature).unwrap();
+        let signed = format!(".{PAYLOAD_RFC7520}");
+        assert!(keys[0].verify(signed.as_bytes(), &bytes), "{example}");
+        assert!(
+            !keys[0].verify(&signed.as_bytes()[1..], &bytes),
+            "{example}"
+        );
+        let token = format!("{signed}.{signature}");
+        let found = verifier(keys).verify(token.as_bytes(), NOW_S).map(|_| ());
+        assert_eq!(found, Err(Refusal::HeaderMalformed), "{example}");
+    }
+}
