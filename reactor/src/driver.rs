@@ -41,6 +41,8 @@ pub(crate) struct Driver {
     /// TLS records on their way from `out` to the socket. Empty between callbacks.
     records: Vec<u8>,
     doomed: VecDeque<(SocketId, Closed)>,
+    /// How many sockets hold a buffer, as of the last callback of each.
+    pub(crate) buffered: usize,
 }
 
 impl Driver {
@@ -54,6 +56,7 @@ impl Driver {
             out: Vec::new(),
             records: Vec::new(),
             doomed: VecDeque::new(),
+            buffered: 0,
         })
     }
 
@@ -87,7 +90,19 @@ impl Driver {
         {
             self.doom(id, link, why);
         }
+        self.count(link, link.is_buffered());
         self.discard_out();
+    }
+
+    /// Counts a socket among those with a buffer, or no longer.
+    pub(crate) fn count(&mut self, link: &mut Link, is_buffered: bool) {
+        if link.is_counted != is_buffered {
+            link.is_counted = is_buffered;
+            match is_buffered {
+                true => self.buffered += 1,
+                false => self.buffered -= 1,
+            }
+        }
     }
 
     /// Forgets what the last callback has written.
@@ -139,7 +154,7 @@ impl Driver {
 
     /// Makes the epoll set watch a socket for what it waits for.
     pub(crate) fn watch(&mut self, id: SocketId, link: &mut Link) -> io::Result<()> {
-        let wanted = link.wanted(self.options.output_bytes_max / 4);
+        let wanted = link.wanted(self.options.output_pause_bytes);
         let data = EventData::new_u64(id.to_bits());
         match link.watched() {
             Some(watched) if watched == wanted => return Ok(()),

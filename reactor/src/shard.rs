@@ -31,9 +31,11 @@ pub struct Options {
     /// Input that a service may leave unused per socket: a frame of the largest size with what precedes it. Beyond it
     /// the socket ends with [`Closed::InputTooLong`].
     pub input_bytes_max: usize,
-    /// Output that may wait per socket. Reading pauses above a quarter of it; beyond it the socket ends with
-    /// [`Closed::PeerTooSlow`].
+    /// Output that may wait per socket. Beyond it the socket ends with [`Closed::PeerTooSlow`].
     pub output_bytes_max: usize,
+    /// Reading pauses while more output than this waits: what a peer that does not read can make a server hold is this
+    /// and the answers to one read.
+    pub output_pause_bytes: usize,
     /// When the clock is read.
     pub time: TimeSource,
     /// Connections accepted per listener and turn. One measured best, together with TCP_DEFER_ACCEPT: the sockets that
@@ -57,6 +59,7 @@ impl Default for Options {
             read_buffer_bytes: 64 * 1024,
             input_bytes_max: 1024 * 1024 + 64 * 1024,
             output_bytes_max: 4 * 1024 * 1024,
+            output_pause_bytes: 1024 * 1024,
             time: TimeSource::PerBatch,
             accepts_per_turn: 1,
         }
@@ -289,8 +292,9 @@ impl<S: Service> Shard<S> {
     /// Closes the doomed, and tells the service.
     fn bury(&mut self) {
         while let Some((id, why)) = self.driver.take_doomed() {
-            if let Some(entry) = self.table.remove(id) {
+            if let Some(mut entry) = self.table.remove(id) {
                 self.driver.wheel.cancel(id.index);
+                self.driver.count(&mut entry.link, false);
                 if entry.link.closing == Closing::Release && why == Closed::Local {
                     self.driver.forget(&entry.link);
                     let loose = Loose::new(entry.link);

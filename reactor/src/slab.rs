@@ -58,6 +58,8 @@ pub(crate) struct Link {
     pub(crate) leaving: bool,
     /// On the list of the doomed: no callback but `closed` any more.
     pub(crate) doomed: bool,
+    /// Counted among those with a buffer.
+    pub(crate) is_counted: bool,
     /// Held only while something waits, or for TLS: a parked socket has none.
     extra: Option<Box<Extra>>,
 }
@@ -173,6 +175,7 @@ impl Link {
             inbound: stage == Stage::Open,
             leaving: false,
             doomed: false,
+            is_counted: false,
             extra,
         }
     }
@@ -184,6 +187,11 @@ impl Link {
         self.watched = None;
         self.leaving = false;
         self.doomed = false;
+    }
+
+    /// Whether it holds a buffer.
+    pub(crate) fn is_buffered(&self) -> bool {
+        self.extra.is_some()
     }
 
     /// Whether callbacks may still be made.

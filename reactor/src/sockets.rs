@@ -92,6 +92,11 @@ impl<T> Sockets<'_, T> {
         self.table.len() == 0
     }
 
+    /// How many sockets hold a buffer: input that was not used, output that was not sent, or TLS.
+    pub fn buffered(&self) -> usize {
+        self.driver.buffered
+    }
+
     /// Starts to connect. [`Service::connected`](crate::Service::connected) or
     /// [`Service::closed`](crate::Service::closed) follows, or [`Service::deadline`](crate::Service::deadline) if
     /// `deadline_ns` comes first.

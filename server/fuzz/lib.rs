@@ -1,5 +1,7 @@
-//! What must hold of the verifier, whatever it is given: a check for each target. The tests put every seed through them
+//! What must hold of the verifier and of whole connections, whatever they are given: a check for each target. The tests put every seed through them
 //! as well (`server/tests/it/seeds.rs`).
+
+mod session;
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,6 +11,8 @@ use base64_simd::URL_SAFE_NO_PAD;
 use gatekeeper::keys::{Algorithm, Ring, Store, load};
 use gatekeeper::verify::{Policy, Refusal, Verifier};
 use serde_json::Value;
+
+pub use session::session;
 
 /// The instant at which tokens are judged.
 const NOW_S: u64 = 1_700_000_000;

@@ -1,5 +1,6 @@
 //! From flags to a [`Config`] that can be run: every value read, every rule between values kept.
 
+mod deadlines;
 mod error;
 mod tokens;
 pub mod values;
@@ -22,6 +23,7 @@ use crate::{
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
 };
+pub use deadlines::DeadlineArgs;
 pub use error::ConfigError;
 pub use tokens::TokenArgs;
 use values::{CpuList, LogFormat, Role};
@@ -109,16 +111,16 @@ pub struct ServeArgs {
     /// Connections open at once from one address in each process, IPv6 by the first 64 bits [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections_per_address: Option<u32>,
-    /// Connections whose first request is still coming; of more, the oldest end [default: a quarter of --max-connections]
+    /// Connections whose first request is still coming, and sessions that are not connected yet; of more than so many of
+    /// either, the oldest end [default: a quarter of --max-connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_half_open: Option<u32>,
     /// The longest message that a peer may send
     #[arg(long, value_name = "BYTES", default_value = "1000000",
           value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     max_message_bytes: u32,
-    /// The time from accept to authenticated
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = values::duration)]
-    handshake_timeout: Duration,
+    #[command(flatten)]
+    deadlines: DeadlineArgs,
     /// Silence before a peer is asked for a sign of life
     #[arg(long, value_name = "MS", default_value = "25000",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -328,7 +330,7 @@ impl ServeArgs {
                 half_open_max: self
                     .max_half_open
                     .map_or(connections_max.div_ceil(HALF_OPEN_PART), |max| max as usize),
-                handshake_timeout: self.handshake_timeout,
+                deadlines: self.deadlines.read(),
                 drain_within: self.drain,
                 origins: self.origin.clone(),
                 socketio_client: self

@@ -14,6 +14,17 @@ pub enum HeadError {
     TooManyHeaders,
 }
 
+/// A body that is no sequence of chunks (RFC 9112 section 7.1), or is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkError {
+    /// The bytes break the grammar; the text says where. A server answers 400.
+    #[error("the peer sent a malformed chunk: {0}")]
+    Malformed(&'static str),
+    /// The body, or the framing around it, is longer than the caller's limit. A server answers 413.
+    #[error("the peer's chunks are too long")]
+    TooLong,
+}
+
 /// Why a request is no WebSocket upgrade that can be granted (RFC 6455 section 4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpgradeError {

@@ -2,7 +2,7 @@
 //!
 //! The [`Decoder`] works on the caller's buffer: it unmasks in place and lends the payload. An idle connection costs
 //! its 16 bytes; only a fragmented message, while it lasts, is collected on the heap, within the limit that the
-//! decoder was made with.
+//! decoder was made with. Text is checked as it arrives.
 //!
 //! ```
 //! use wire::frame::{Decoder, Message, OpCode, Side, write_frame};
@@ -25,6 +25,8 @@ mod message;
 mod encode;
 
 mod mask;
+
+mod utf8;
 
 pub use crate::error::ProtocolError;
 pub use decode::{Decoder, Step};

@@ -1,7 +1,8 @@
 //! HTTP/1.1 heads (RFC 9112) and the WebSocket upgrade (RFC 6455 section 4), for both sides.
 //!
 //! Heads are parsed in place and keep offsets alone: a parsed head is some 600 bytes on the stack and no
-//! allocation. A head says how many bytes it took; the body behind a response's is read once it is whole.
+//! allocation. A head says how many bytes it took; the body behind a response's is read once it is whole ([`Body`]), that
+//! behind a request's as it comes ([`Chunked`]).
 //!
 //! ```
 //! use wire::http::{RequestHead, UpgradeRequest, write_switching_protocols};
@@ -17,6 +18,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chunked;
+
 mod request;
 
 mod response;
@@ -29,8 +32,9 @@ mod key;
 
 mod fields;
 
-pub use crate::error::{HeadError, UpgradeError, UpgradeRefused};
+pub use crate::error::{ChunkError, HeadError, UpgradeError, UpgradeRefused};
 pub use body::Body;
+pub use chunked::Chunked;
 pub use key::{accept_key, client_key};
 pub use request::{RequestHead, percent_decode, write_request};
 pub use response::{ResponseHead, write_response};

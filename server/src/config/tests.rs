@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use super::*;
-use crate::verify::Policy;
+use crate::{gate::Deadlines, verify::Policy};
 
 #[derive(Parser)]
 struct Cli {
@@ -160,7 +160,20 @@ fn defaults_are_the_documented_ones() {
     };
     assert_eq!(listen.to_string(), "127.0.0.1:8080");
     assert_eq!(gate.processes, 1);
-    assert_eq!(gate.config.handshake_timeout, Duration::from_secs(10));
+    let step = Duration::from_secs(10);
+    let deadlines = |head, upgrade, connect| Deadlines {
+        head,
+        upgrade,
+        connect,
+    };
+    assert_eq!(gate.config.deadlines, deadlines(step, step, step));
+    let own = read("--handshake-timeout 5s --connect-timeout 45s").unwrap();
+    let common = Duration::from_secs(5);
+    assert_eq!(
+        own.gate.unwrap().config.deadlines,
+        deadlines(common, common, Duration::from_secs(45)),
+        "a step may have its own"
+    );
     assert_eq!(gate.config.session.ping_interval, Duration::from_secs(25));
     assert_eq!(gate.config.session.ping_timeout, Duration::from_secs(20));
     assert_eq!(gate.config.session.app, App::Echo);

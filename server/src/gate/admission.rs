@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use crate::metrics::Limit;
+
 /// Connections above the limit that are being told so at the same time. Each holds a descriptor until its peer has
 /// read the answer, a second at most; beyond this many, connections are dropped without a word.
 pub const TURNED_AWAY_AT_ONCE_MAX: usize = 1024;
@@ -96,14 +98,14 @@ impl Admission {
     }
 
     /// Takes a place for a connection from `address`, and one of the address where that is limited, which comes back
-    /// for [`Admission::leave_address`].
-    pub fn enter_from(&self, address: IpAddr) -> (Place, Option<IpAddr>) {
+    /// for [`Admission::leave_address`]. Where there is none, the limit says of what.
+    pub fn enter_from(&self, address: IpAddr) -> (Place, Limit, Option<IpAddr>) {
         match self.enter() {
             Place::Admitted => match self.enter_address(address) {
-                Ok(address) => (Place::Admitted, address),
-                Err(AddressFull) => (self.turn_away(), None),
+                Ok(address) => (Place::Admitted, Limit::Address, address),
+                Err(AddressFull) => (self.turn_away(), Limit::Address, None),
             },
-            place => (place, None),
+            place => (place, Limit::Connections, None),
         }
     }
 

@@ -14,19 +14,16 @@ use std::{
 use reactor::{Clock, Options, Shard};
 
 use super::{
+    Deadlines,
     admission::Admission,
-    answers::Answers,
-    half_open::HalfOpen,
     handshake::Site,
     mailbox::Mailboxes,
     service::{Drain, GateService, ShardState},
 };
-use crate::{
-    metrics::Metrics,
-    session::{
-        app::App,
-        testing::{host, token},
-    },
+use crate::session::{
+    app::App,
+    half_open::HalfOpen,
+    testing::{host, token},
 };
 
 const SOCKETS_PER_WAVE: usize = 50;
@@ -57,19 +54,17 @@ fn allocations(waves: usize) -> u64 {
     });
     let service = GateService {
         host: host(App::Echo),
-        site: Arc::new(Site {
-            origins: Vec::new(),
-            socketio_client: None,
-            metrics: Metrics::new(1),
-            answers: Answers::prepare(),
-            shards: 1,
-            has_parent: false,
-        }),
+        site: Arc::new(Site::new(Vec::new(), None, 1)),
         admission: Arc::new(Admission::new(1_000, None)),
         addresses: HashMap::new(),
         half_open: HalfOpen::new(SOCKETS_PER_WAVE),
+        unconnected: HalfOpen::new(SOCKETS_PER_WAVE),
         mailboxes: Arc::new(Mailboxes::new(0, 1, None)),
-        handshake_timeout: PATIENCE,
+        deadlines: Deadlines {
+            head: PATIENCE,
+            upgrade: PATIENCE,
+            connect: PATIENCE,
+        },
         drain: Arc::clone(&drain),
         state: ShardState::default(),
     };

@@ -104,9 +104,21 @@ pub fn upgrade_required(out: &mut Vec<u8>) {
     write_response(out, 426, "Upgrade Required", &headers, body, false);
 }
 
-/// 411: the gate reads no body without a length.
+/// 411: a body has a length, or comes in chunks.
 pub fn length_required(out: &mut Vec<u8>) {
     write_response(out, 411, "Length Required", &[TEXT], b"no length", false);
+}
+
+/// 417: the gate meets no expectation but that of a 100 (RFC 9110 section 10.1.1).
+pub fn expectation_failed(out: &mut Vec<u8>) {
+    let body = b"expect nothing but 100-continue";
+    write_response(out, 417, "Expectation Failed", &[TEXT], body, false);
+}
+
+/// 501: a body is coded in a way that the gate does not read (RFC 9112 section 6.1).
+pub fn unknown_coding(out: &mut Vec<u8>) {
+    let body = b"the one transfer coding is chunked";
+    write_response(out, 501, "Not Implemented", &[TEXT], body, false);
 }
 
 /// 413: the body is longer than a message may be.

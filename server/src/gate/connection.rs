@@ -1,17 +1,20 @@
 //! One connection of a shard: its requests, the session it becomes, its end.
 
+use std::time::Instant;
+
 use reactor::{Io, SocketId};
 
 use super::{
     admission::Place,
     answers,
     courier::{PARENT, Parcel},
-    handshake::{self, Connection, Step},
+    handshake::{self, Connection, Posting, Step},
     mailbox::{Moved, Way},
     service::{GateService, after},
+    turn::is_unconnected,
 };
 use crate::{
-    metrics::Outcome,
+    metrics::{Outcome, Phase},
     session::{
         End, Host, Reply, Session,
         engineio::{Probe, Probed},
@@ -24,8 +27,8 @@ use crate::{
 pub(super) enum Socket {
     /// Its request is still coming.
     Handshake {
-        /// When it must be authenticated, or have sent its next request.
-        authenticate_by_ns: u64,
+        /// When its request must be there.
+        until_ns: u64,
         /// Bytes of the head that were looked at.
         seen_bytes: u32,
         /// It had requests answered before.
@@ -35,10 +38,8 @@ pub(super) enum Socket {
     Posting {
         /// When it must be there.
         until_ns: u64,
-        /// The bytes of head and body.
-        needed_bytes: u32,
-        /// Whose POST it is.
-        key: Key,
+        /// What is known of it.
+        posting: Box<Posting>,
     },
     /// A poll, to be answered when its session has something to say.
     Waiting(Key),
@@ -51,7 +52,7 @@ pub(super) enum Socket {
         /// That shard's number.
         shard: u16,
         /// As in `Handshake`.
-        authenticate_by_ns: u64,
+        until_ns: u64,
         /// As in `Handshake`.
         served: bool,
     },
@@ -80,12 +81,15 @@ impl GateService {
     /// Takes one request; answers how many bytes it was, 0 while it is not whole.
     fn request(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
         let now_ns = io.now_ns();
-        let fresh_ns = after(now_ns, self.handshake_timeout);
+        let fresh_ns = after(now_ns, self.deadlines.head);
         let (by_ns, seen, served) = match *socket {
-            Socket::Posting { needed_bytes, .. } if input.len() < needed_bytes as usize => {
-                return 0;
-            }
-            Socket::Posting { until_ns, .. } => (until_ns, 0, true),
+            Socket::Posting {
+                until_ns,
+                ref mut posting,
+            } => match posting.is_coming(input) {
+                true => return 0,
+                false => (until_ns, 0, true),
+            },
             // The next request of a connection that was waiting for one has its own time.
             Socket::Handshake {
                 seen_bytes: 0,
@@ -93,22 +97,29 @@ impl GateService {
                 ..
             } => (fresh_ns, 0, true),
             Socket::Handshake {
-                authenticate_by_ns,
+                until_ns,
                 seen_bytes,
                 served,
-            } => (authenticate_by_ns, seen_bytes as usize, served),
+            } => (until_ns, seen_bytes as usize, served),
             _ => return 0,
         };
         let connection = Connection {
             number: io.id().to_bits(),
             seen_bytes: seen,
-            authenticate_by_ns: by_ns,
+            connect_by_ns: after(now_ns, self.deadlines.connect),
         };
         let site = &self.site;
         let take = |host: &mut Host, reply: &mut Reply<'_>| {
             handshake::take(input, connection, site, host, reply)
         };
+        let verdicts = self.host.verdicts();
+        let started = self.host.times_next_verdict().then(Instant::now);
         let step = answer(&mut self.host, io, take).0;
+        if let Some(started) = started
+            && self.host.verdicts() > verdicts
+        {
+            self.host.metrics.gate_time.observe(started.elapsed());
+        }
         if !served && !matches!(step, Step::More) {
             self.half_open.done();
         }
@@ -118,20 +129,18 @@ impl GateService {
                     io.set_deadline_ns(by_ns);
                 }
                 *socket = Socket::Handshake {
-                    authenticate_by_ns: by_ns,
+                    until_ns: by_ns,
                     // Below the limit on heads, or it would have been answered.
                     seen_bytes: input.len() as u32,
                     served,
                 };
                 0
             }
-            Step::Posting { key, needed_bytes } => {
+            Step::Posting(posting) => {
                 io.set_deadline_ns(by_ns);
                 *socket = Socket::Posting {
                     until_ns: by_ns,
-                    // Below the limits on a head and on a message together.
-                    needed_bytes: needed_bytes as u32,
-                    key,
+                    posting,
                 };
                 0
             }
@@ -153,18 +162,22 @@ impl GateService {
             Step::Elsewhere { shard } => {
                 *socket = Socket::Leaving {
                     shard,
-                    authenticate_by_ns: by_ns,
+                    until_ns: by_ns,
                     served,
                 };
                 io.release();
                 0
             }
             Step::Probing { used, probe } => {
-                io.set_deadline_ns(fresh_ns);
+                io.set_deadline_ns(after(now_ns, self.deadlines.upgrade));
+                self.unconnected.add(connection.number);
                 *socket = Socket::Probing(probe);
                 used
             }
             Step::Opened { used, session } => {
+                if !session.is_settled() {
+                    self.unconnected.add(connection.number);
+                }
                 *socket = Socket::Session(session);
                 used
             }
@@ -178,7 +191,7 @@ impl GateService {
         let until_ns = after(io.now_ns(), idle);
         io.set_deadline_ns(until_ns);
         *socket = Socket::Handshake {
-            authenticate_by_ns: until_ns,
+            until_ns,
             seen_bytes: 0,
             served: true,
         };
@@ -201,6 +214,9 @@ impl GateService {
         let received = |host: &mut Host, reply: &mut Reply<'_>| probe.received(input, host, reply);
         let ((used, probed), end) = answer(&mut self.host, io, received);
         if let Probed::Upgraded(session) = probed {
+            if session.is_settled() {
+                self.unconnected.done();
+            }
             *socket = Socket::Session(Session::EngineIo(Box::new(session)));
         }
         self.end(io, socket, end);
@@ -261,14 +277,21 @@ impl GateService {
     /// Counts, once, what became of a socket.
     pub(super) fn settle(&mut self, id: SocketId, socket: &mut Socket, end: End) {
         let connection = id.to_bits();
+        if is_unconnected(socket) {
+            self.unconnected.done();
+        }
         let metrics = &self.host.metrics;
         match std::mem::replace(socket, Socket::Ended) {
             Socket::Handshake { served: true, .. } => metrics.handshake(Outcome::Polled),
             Socket::Handshake { .. } => {
                 self.half_open.done();
-                metrics.handshake(Outcome::without_verdict(end));
+                metrics.handshake(Outcome::without_verdict(end, Phase::Head));
             }
-            Socket::Posting { key, .. } | Socket::Waiting(key) => {
+            Socket::Posting { posting, .. } => {
+                metrics.handshake(Outcome::Polled);
+                polling::lost(posting.key(), connection, &mut self.host);
+            }
+            Socket::Waiting(key) => {
                 metrics.handshake(Outcome::Polled);
                 polling::lost(key, connection, &mut self.host);
             }
@@ -290,7 +313,7 @@ impl GateService {
     ) {
         if let Socket::Leaving {
             shard,
-            authenticate_by_ns,
+            until_ns,
             served,
         } = socket
         {
@@ -299,7 +322,7 @@ impl GateService {
                 let way = Way::Within(address);
                 let moved = Moved {
                     loose,
-                    authenticate_by_ns,
+                    until_ns,
                     served,
                     way,
                 };
@@ -324,7 +347,7 @@ impl GateService {
             self.mailboxes.send_abroad(Parcel {
                 shard,
                 served,
-                left_ns: authenticate_by_ns.saturating_sub(now_ns),
+                left_ns: until_ns.saturating_sub(now_ns),
                 parts,
             });
         }

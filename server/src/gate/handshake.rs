@@ -25,6 +25,8 @@ use crate::{
     verify::Refusal,
 };
 
+pub use super::body::Posting;
+
 /// The most bytes of a request's head: the longest token that is verified, and as much again for the rest.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -52,6 +54,20 @@ pub struct Site {
     pub has_parent: bool,
 }
 
+impl Site {
+    /// A gate of `shards` shards, whose counters are all zero.
+    pub fn new(origins: Vec<String>, socketio_client: Option<Vec<u8>>, shards: usize) -> Self {
+        Self {
+            origins,
+            socketio_client,
+            metrics: Metrics::new(shards),
+            answers: Answers::prepare(),
+            shards,
+            has_parent: false,
+        }
+    }
+}
+
 /// The connection that a request came by.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
@@ -59,8 +75,8 @@ pub struct Connection {
     pub number: u64,
     /// Bytes at the front of its input that were looked at before.
     pub seen_bytes: usize,
-    /// When its client must be authenticated, on the clock of the reply.
-    pub authenticate_by_ns: u64,
+    /// When a session that it opens must be connected, on the clock of the reply.
+    pub connect_by_ns: u64,
 }
 
 /// What came of the input so far.
@@ -69,12 +85,7 @@ pub enum Step {
     /// The head is not whole yet.
     More,
     /// The head is whole, the body of a session's POST is not.
-    Posting {
-        /// Whose POST it is.
-        key: Key,
-        /// The bytes of head and body.
-        needed_bytes: usize,
-    },
+    Posting(Box<Posting>),
     /// Answered and counted: the connection ends once the reply is sent.
     Answered,
     /// Answered; another request may follow behind the first `used` bytes.
@@ -204,7 +215,8 @@ impl Request<'_, '_> {
         }
         let polls = match head.query_value("transport") {
             Some("websocket") => false,
-            Some("polling") => true,
+            Some("polling") if polling::is_sound(head) => true,
+            Some("polling") => return self.engineio_error(head, HttpError::BadRequest),
             _ => return self.engineio_error(head, HttpError::UnknownTransport),
         };
         if let Some(sid) = head.query_value("sid") {
@@ -238,7 +250,7 @@ impl Request<'_, '_> {
             return polling::open(self, head, version, opening);
         };
         self.switch_protocols(head, &upgrade);
-        let by_ns = self.connection.authenticate_by_ns;
+        let by_ns = self.connection.connect_by_ns;
         let session = EngineIo::open(version, opening, by_ns, self.host, self.reply);
         Step::Opened {
             used: head.bytes,

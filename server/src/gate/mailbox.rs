@@ -19,8 +19,8 @@ use super::courier::{Courier, Parcel};
 /// A connection whose next request, unread, is for the shard that gets it.
 pub(super) struct Moved {
     pub(super) loose: Loose,
-    /// When its client must be authenticated, on the clock that all shards share.
-    pub(super) authenticate_by_ns: u64,
+    /// When its request must be there, on the clock that all shards share.
+    pub(super) until_ns: u64,
     /// It had requests answered before.
     pub(super) served: bool,
     pub(super) way: Way,

@@ -20,8 +20,9 @@ pub mod handshake;
 pub mod listener;
 
 mod answers;
+mod body;
 mod connection;
-mod half_open;
+mod jsonp;
 mod mailbox;
 mod polling;
 mod service;
@@ -48,13 +49,11 @@ use tokio::{sync::oneshot, task::JoinSet};
 use crate::{
     keys::Keys,
     metrics::Metrics,
-    session::{Host, Settings, polling::Polls},
+    session::{Host, Settings, half_open::HalfOpen, polling::Polls},
     verify::{Policy, Verifier},
 };
 use admission::Admission;
-use answers::Answers;
 use courier::{Courier, Links};
-use half_open::HalfOpen;
 use handshake::{HEAD_BYTES_MAX, Site};
 use mailbox::{Mailboxes, Moved, Way};
 use service::{Drain, GateService, ShardState};
@@ -68,10 +67,11 @@ pub struct GateConfig {
     pub connections_max: usize,
     /// Connections open at once from one address; `None`: no limit.
     pub per_address_max: Option<u32>,
-    /// Connections whose first request is still coming, over all shards.
+    /// Connections whose first request is still coming, over all shards; as many WebSockets, and as many sessions that
+    /// poll, may be open without being connected.
     pub half_open_max: usize,
-    /// From accept to authenticated.
-    pub handshake_timeout: Duration,
+    /// How long the steps of a handshake may take.
+    pub deadlines: Deadlines,
     /// How long sockets may take to close when the gate goes down.
     pub drain_within: Duration,
     /// Origins whose pages may use the token cookie, and read the answers of long-polling.
@@ -86,9 +86,23 @@ pub struct GateConfig {
     pub token_cache_bytes: usize,
 }
 
+/// How long each step of a handshake may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From accept to the end of the request's head; the same again for each further request and for the body of one.
+    pub head: Duration,
+    /// From the 101 of a WebSocket that is to take a polling session over to its upgrade packet.
+    pub upgrade: Duration,
+    /// From the opening of an Engine.IO session to Socket.IO's connect packet.
+    pub connect: Duration,
+}
+
 /// Beyond the longest message, what a socket's unused input may hold: the head of its frame, and what else one
 /// read brought along.
 const INPUT_SLACK_BYTES: usize = 64 * 1024;
+
+/// What may wait for a client that does not read before the gate does not read either: as much as one read brings.
+const OUTPUT_PAUSE_BYTES: usize = 64 * 1024;
 
 /// A running gate. Dropping it leaves its threads running; [`Gate::drain`] ends them.
 #[derive(Debug)]
@@ -137,12 +151,9 @@ impl Gate {
         let counters = count + usize::from(links.is_some());
         let metrics = Metrics::new(counters).with_keys(Arc::clone(&keys.tally));
         let site = Arc::new(Site {
-            origins: config.origins,
-            socketio_client: config.socketio_client,
             metrics: metrics.clone(),
-            answers: Answers::prepare(),
-            shards: count * processes,
             has_parent: links.is_some(),
+            ..Site::new(config.origins, config.socketio_client, count * processes)
         });
         let clock = Clock::start();
         let mailboxes = mailboxes(first, count, links, &metrics, clock)?;
@@ -178,21 +189,23 @@ impl Gate {
             }
             let shard_metrics = Arc::clone(&metrics.shards()[index]);
             let mut host = Host::new(Arc::clone(&settings), verifier, shard_metrics);
-            host.polls = Polls::new(number, polls_max);
+            host.polls = Polls::new(number, polls_max, half_open_max);
             let service = GateService {
                 host,
                 addresses: HashMap::new(),
                 half_open: HalfOpen::new(half_open_max),
+                unconnected: HalfOpen::new(half_open_max),
                 mailboxes: Arc::clone(&mailboxes),
                 site: Arc::clone(&site),
                 admission: Arc::clone(&admission),
-                handshake_timeout: config.handshake_timeout,
+                deadlines: config.deadlines,
                 drain: Arc::clone(&drain),
                 state: ShardState::default(),
             };
             let options = reactor::Options {
                 cpu: pick(&config.cpus, number.into()),
                 input_bytes_max: input_bytes_max + INPUT_SLACK_BYTES,
+                output_pause_bytes: OUTPUT_PAUSE_BYTES,
                 time: TimeSource::PerBatch,
                 ..reactor::Options::default()
             };
@@ -266,11 +279,11 @@ fn mailboxes(
     let courier = Courier::start(links.outboxes, links.parent, count, counters)?;
     let mailboxes = Arc::new(Mailboxes::new(first, count, Some(courier)));
     let into = Arc::clone(&mailboxes);
-    courier::receive(links.inbox, clock, move |parcel, authenticate_by_ns| {
+    courier::receive(links.inbox, clock, move |parcel, until_ns| {
         let way = Way::Between(parcel.peer());
         let moved = Moved {
             loose: Loose::from_parts(parcel.parts),
-            authenticate_by_ns,
+            until_ns,
             served: parcel.served,
             way,
         };

@@ -9,21 +9,24 @@
 //! | OPTIONS | 204: what a page of another origin may do |
 //!
 //! What cannot be served is answered with 400 and `{"code":n,"message":...}`, a body without a length with 411, one above
-//! `maxPayload` with 413. A second poll, or a second POST, before the first is over ends the session, and so does a packet
+//! `maxPayload` with 413, an expectation other than `100-continue` with 417, a transfer coding other than `chunked` with
+//! 501. With `j` in the query both ways are those of [`jsonp`]. A second poll, or a second POST, before the first is over ends the session, and so does a packet
 //! that breaks the protocol. The answers can be read by pages of the gate's origins.
 
 use wire::{
     engineio::{Form, HttpError, Version, encode_payload},
     frame::write_close,
-    http::{RequestHead, UpgradeRequest, write_response},
+    http::{ChunkError, RequestHead, UpgradeRequest, write_response},
 };
 
 use super::{
     answers,
-    handshake::{Request, Site, Step},
+    body::{self, Length, LengthError},
+    handshake::{Posting, Request, Site, Step},
+    jsonp,
 };
 use crate::{
-    metrics::Outcome,
+    metrics::{Limit, Outcome},
     session::{
         End, close_code,
         engineio::{Opening, Probe},
@@ -33,8 +36,17 @@ use crate::{
 
 /// What pages of other origins may send along.
 const ALLOW_HEADERS: &str = "Authorization, Content-Type";
+/// What a client may expect before it sends a body, and the answer that it waits for (RFC 9110 section 10.1.1).
+const CONTINUE: &str = "100-continue";
+const CONTINUES: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// How long a browser may remember that, in seconds.
 const PREFLIGHT_MAX_AGE_S: &str = "600";
+
+/// Can a request be told from what follows it, and its answer be written? A GET with a body is an attempt to smuggle.
+pub(super) fn is_sound(head: &RequestHead<'_>) -> bool {
+    let has_no_body = || matches!(body::length(head), Ok(Length::Untold | Length::Bytes(0)));
+    jsonp::function(head).is_ok() && (head.method == "POST" || has_no_body())
+}
 
 /// Opens a session.
 pub(super) fn open(
@@ -48,14 +60,14 @@ pub(super) fn open(
         if let Opening::SocketIo(Some(Ok(guest))) | Opening::Messages(guest) = opening {
             host.users.release(guest.user);
         }
-        return request.answer(Outcome::Full, answers::full);
+        return request.answer(Outcome::Full(Limit::Sessions), answers::full);
     }
     let form = match (version, head.query_value("b64")) {
         (Version::V3, None | Some("" | "0" | "false")) => Form::Binary,
         _ => Form::Text,
     };
     host.metrics.polling_sessions.add(1);
-    let by_ns = request.connection.authenticate_by_ns;
+    let by_ns = request.connection.connect_by_ns;
     let packets = polling::open(version, opening, form, by_ns, host, request.reply.now_ns);
     write_packets(
         request.reply.out,
@@ -138,10 +150,18 @@ pub(super) fn page_of<'s>(head: &RequestHead<'_>, site: &'s Site) -> Option<(u16
 /// Writes the answer to a poll.
 pub(super) fn write_packets(out: &mut Vec<u8>, packets: &Packets, to: &Waiting, site: &Site) {
     let mut body = Vec::new();
-    let form = encode_payload(packets.version, &packets.items, packets.form, &mut body);
-    let content_type = match form {
-        Form::Text => "text/plain; charset=UTF-8",
-        Form::Binary => "application/octet-stream",
+    let allowed = match to.jsonp {
+        Some(_) => Form::Text,
+        None => packets.form,
+    };
+    let form = encode_payload(packets.version, &packets.items, allowed, &mut body);
+    let content_type = match (form, to.jsonp) {
+        (_, Some(j)) => {
+            body = jsonp::script(j, &body);
+            "text/javascript; charset=UTF-8"
+        }
+        (Form::Text, None) => "text/plain; charset=UTF-8",
+        (Form::Binary, None) => "application/octet-stream",
     };
     write_ok(out, content_type, &body, to, site);
 }
@@ -169,58 +189,75 @@ fn get(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step 
 }
 
 fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step {
-    let body_bytes = match body_bytes(head) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return request.answer(Outcome::Answered, answers::length_required),
-        Err(()) => return request.engineio_error(head, HttpError::BadRequest),
+    let body_bytes_max = request.host.settings.message_bytes_max;
+    let length = match body::length(head) {
+        Ok(Length::Untold) => return request.answer(Outcome::Answered, answers::length_required),
+        Ok(Length::Bytes(bytes)) if bytes > body_bytes_max.into() => {
+            return request.answer(Outcome::Answered, answers::body_too_large);
+        }
+        Ok(length) => length,
+        Err(LengthError::Bad) => return request.engineio_error(head, HttpError::BadRequest),
+        Err(LengthError::UnknownCoding) => {
+            return request.answer(Outcome::Answered, answers::unknown_coding);
+        }
     };
-    let body_bytes_max = u64::from(request.host.settings.message_bytes_max);
-    if body_bytes > body_bytes_max {
-        return request.answer(Outcome::Answered, answers::body_too_large);
+    let expects = head.header("expect");
+    if expects.is_some_and(|expected| !expected.eq_ignore_ascii_case(CONTINUE)) {
+        return request.answer(Outcome::Answered, answers::expectation_failed);
     }
     if !polling::begin_post(key, request.connection.number, request.host) {
         return request.engineio_error(head, HttpError::BadRequest);
     }
-    // Below the limit, which is a u32.
-    let needed_bytes = head.bytes + body_bytes as usize;
-    let Some(body) = request.input.get(head.bytes..needed_bytes) else {
-        return Step::Posting { key, needed_bytes };
-    };
+    let mut posting = Posting::new(key, head.bytes, length, body_bytes_max);
+    match posting.body(request.input) {
+        Ok(Some((body, used))) => posted(request, head, key, &body, used),
+        Ok(None) => {
+            // A client whose body is on its way asks no more.
+            if expects.is_some() && request.input.len() == head.bytes {
+                request.reply.out.extend_from_slice(CONTINUES);
+            }
+            Step::Posting(Box::new(posting))
+        }
+        Err(ChunkError::TooLong) => {
+            polling::break_off_post(key, request.host);
+            request.answer(Outcome::Answered, answers::body_too_large)
+        }
+        Err(ChunkError::Malformed(_)) => {
+            polling::end(key, End::Protocol, request.host);
+            request.engineio_error(head, HttpError::BadRequest)
+        }
+    }
+}
+
+/// A POST is here, `body` and all, in the first `used` bytes of the input.
+fn posted(
+    request: &mut Request<'_, '_>,
+    head: &RequestHead<'_>,
+    key: Key,
+    body: &[u8],
+    used: usize,
+) -> Step {
+    let waiting = waiting(request, head);
     let form = match head.header("content-type") {
         Some(kind) if kind.starts_with("application/octet-stream") => Form::Binary,
         _ => Form::Text,
     };
-    if !polling::post(key, form, body, request.host, request.reply.now_ns) {
+    let now_ns = request.reply.now_ns;
+    let is_taken = match waiting.jsonp {
+        None => polling::post(key, form, body, request.host, now_ns),
+        Some(_) => {
+            // A form without a payload is no payload either.
+            let payload = jsonp::payload(body).unwrap_or_default();
+            polling::post(key, Form::Text, payload.as_bytes(), request.host, now_ns)
+        }
+    };
+    if !is_taken {
         return request.engineio_error(head, HttpError::BadRequest);
     }
-    let waiting = waiting(request, head);
     // What the reference implementation says, whose word a client may wait for.
-    write_ok(
-        request.reply.out,
-        "text/html",
-        b"ok",
-        &waiting,
-        request.site,
-    );
-    served(request, head, needed_bytes)
-}
-
-/// The length of the body; `Ok(None)` where there is none, an error where it cannot be told.
-fn body_bytes(head: &RequestHead<'_>) -> Result<Option<u64>, ()> {
-    if head.header("transfer-encoding").is_some() {
-        return Ok(None);
-    }
-    let mut lengths = head
-        .headers()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let Some((_, length)) = lengths.next() else {
-        return Ok(None);
-    };
-    // Two lengths are an attempt to smuggle a request past a proxy (RFC 9112 section 6.3).
-    if lengths.next().is_some() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(());
-    }
-    length.parse().map(Some).map_err(drop)
+    let (out, site) = (&mut *request.reply.out, request.site);
+    write_ok(out, "text/html", b"ok", &waiting, site);
+    served(request, head, used)
 }
 
 /// A WebSocket for a session that has one: it opens, as the client expects, and is closed.
@@ -243,6 +280,8 @@ fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> Waiting {
         connection: request.connection.number,
         keep_alive: stays_open(head),
         origin: page_of(head, request.site).map(|(place, _)| place),
+        // One that is no number was refused before.
+        jsonp: jsonp::function(head).unwrap_or_default(),
     }
 }
 

@@ -14,16 +14,16 @@ use std::{
 use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
 
 use super::{
+    Deadlines,
     admission::{Admission, Place},
     answers,
     connection::{Socket, answer},
-    half_open::HalfOpen,
     handshake::Site,
     mailbox::Mailboxes,
 };
 use crate::{
     metrics::Outcome,
-    session::{End, Host, Reply, polling},
+    session::{End, Host, Reply, half_open::HalfOpen, polling},
 };
 
 /// While draining, how often a shard looks whether its last socket is gone when no event tells it.
@@ -39,9 +39,12 @@ pub(super) struct GateService {
     pub(super) admission: Arc<Admission>,
     /// Where connections come from, where that is limited.
     pub(super) addresses: HashMap<u64, IpAddr>,
-    pub(super) half_open: HalfOpen,
+    /// Connections whose first request is still coming.
+    pub(super) half_open: HalfOpen<u64>,
+    /// WebSockets of sessions that are not connected yet, or that are still to move there.
+    pub(super) unconnected: HalfOpen<u64>,
     pub(super) mailboxes: Arc<Mailboxes>,
-    pub(super) handshake_timeout: Duration,
+    pub(super) deadlines: Deadlines,
     pub(super) drain: Arc<Drain>,
     pub(super) state: ShardState,
 }
@@ -72,19 +75,19 @@ impl Service for GateService {
     fn accepted(&mut self, io: &mut Io<'_>, peer: SocketAddr) -> Option<Socket> {
         self.host.metrics.connections_accepted.add(1);
         let connection = io.id().to_bits();
-        let (place, address) = self.admission.enter_from(peer.ip());
+        let (place, limit, address) = self.admission.enter_from(peer.ip());
         if place == Place::Admitted {
             self.addresses.extend(address.map(|it| (connection, it)));
             self.half_open.add(connection);
-            let authenticate_by_ns = after(io.now_ns(), self.handshake_timeout);
-            io.set_deadline_ns(authenticate_by_ns);
+            let until_ns = after(io.now_ns(), self.deadlines.head);
+            io.set_deadline_ns(until_ns);
             return Some(Socket::Handshake {
-                authenticate_by_ns,
+                until_ns,
                 seen_bytes: 0,
                 served: false,
             });
         }
-        self.host.metrics.handshake(Outcome::Full);
+        self.host.metrics.handshake(Outcome::Full(limit));
         if place == Place::Dropped {
             self.host.metrics.connections_closed.add(1);
             return None;
@@ -115,10 +118,14 @@ impl Service for GateService {
             && used < input.len()
         {
             let rest = &mut input[used..];
+            let was_settled = session.is_settled();
             let received =
                 |host: &mut Host, reply: &mut Reply<'_>| session.received(rest, host, reply);
             let (taken, end) = answer(&mut self.host, io, received);
             used += taken;
+            if !was_settled && session.is_settled() {
+                self.unconnected.done();
+            }
             self.end(io, socket, end);
         }
         self.host.metrics.bytes_received.add(used as u64);
@@ -153,6 +160,7 @@ impl Service for GateService {
         self.take_mail(sockets);
         self.end_surplus(sockets);
         self.run_polls(sockets);
+        self.gauge(sockets);
         let next_due_ns = self.host.polls.next_due_ns();
         if !self.drain.ordered.load(Acquire) {
             return next_due_ns.map_or(Next::WhenNeeded, Next::At);

@@ -4,6 +4,7 @@
 use std::{io, net::IpAddr};
 
 use reactor::{Service, SocketId, Sockets};
+use wire::frame::write_close;
 
 use super::{
     admission::Place,
@@ -14,16 +15,16 @@ use super::{
     service::GateService,
 };
 use crate::{
-    metrics::Outcome,
-    session::{End, Reply, polling},
+    metrics::{Limit, Outcome},
+    session::{End, Reply, close_code, polling},
 };
 
 impl GateService {
     /// Takes in the connections that other shards have sent, and the requests that they brought.
     pub(super) fn take_mail(&mut self, sockets: &mut Sockets<'_, Socket>) {
         for moved in self.mailboxes.take(self.host.polls.shard()) {
-            let (place, address) = match moved.way {
-                Way::Within(address) => (Place::Admitted, address),
+            let (place, limit, address) = match moved.way {
+                Way::Within(address) => (Place::Admitted, Limit::Connections, address),
                 Way::Between(address) => {
                     self.host.metrics.connections_taken_in.add(1);
                     self.admission.enter_from(address)
@@ -32,7 +33,7 @@ impl GateService {
             if place == Place::Admitted {
                 self.take_in(sockets, moved, address);
             } else {
-                self.turn_away(sockets, moved, place);
+                self.turn_away(sockets, moved, place, limit);
             }
         }
     }
@@ -43,9 +44,9 @@ impl GateService {
         moved: Moved,
         address: Option<IpAddr>,
     ) {
-        let authenticate_by_ns = moved.authenticate_by_ns;
+        let until_ns = moved.until_ns;
         let socket = Socket::Handshake {
-            authenticate_by_ns,
+            until_ns,
             // Nothing of it was looked at here.
             seen_bytes: 0,
             served: moved.served,
@@ -57,7 +58,7 @@ impl GateService {
                 if !moved.served {
                     self.half_open.add(connection);
                 }
-                sockets.with(id, |io, _| io.set_deadline_ns(authenticate_by_ns));
+                sockets.with(id, |io, _| io.set_deadline_ns(until_ns));
                 self.resume(sockets, id);
             }
             Err((error, _)) => self.lose(&error, address),
@@ -65,8 +66,14 @@ impl GateService {
     }
 
     /// Tells a connection of another process, if `place` allows, that this one is full.
-    fn turn_away(&mut self, sockets: &mut Sockets<'_, Socket>, moved: Moved, place: Place) {
-        self.host.metrics.handshake(Outcome::Full);
+    fn turn_away(
+        &mut self,
+        sockets: &mut Sockets<'_, Socket>,
+        moved: Moved,
+        place: Place,
+        limit: Limit,
+    ) {
+        self.host.metrics.handshake(Outcome::Full(limit));
         let adopted = match place {
             Place::TurnedAway => sockets.adopt(moved.loose, Socket::TurnedAway).ok(),
             _ => None,
@@ -85,23 +92,31 @@ impl GateService {
         }
     }
 
-    /// Ends the oldest half-open connections while there are too many.
+    /// Ends the oldest connections that are not through their handshake while there are too many.
     pub(super) fn end_surplus(&mut self, sockets: &mut Sockets<'_, Socket>) {
         while let Some(connection) = self.half_open.pop_surplus() {
             sockets.with(SocketId::from_bits(connection), |io, socket| {
                 if is_half_open(socket) {
                     answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
-                    self.end(io, socket, Some(End::HandshakeTimeout));
+                    self.end(io, socket, Some(End::GaveWay));
                 }
             });
         }
-        self.half_open.prune(|&connection| {
-            let mut keep = false;
-            sockets.with(SocketId::from_bits(connection), |_, socket| {
-                keep = is_half_open(socket);
+        self.half_open
+            .prune(|&connection| is_such(sockets, connection, is_half_open));
+        while let Some(connection) = self.unconnected.pop_surplus() {
+            sockets.with(SocketId::from_bits(connection), |io, socket| {
+                if is_unconnected(socket) {
+                    answer(&mut self.host, io, |_, reply| {
+                        let reason = "too many are not connected";
+                        write_close(reply.out, close_code::TRY_AGAIN_LATER, reason, None);
+                    });
+                    self.end(io, socket, Some(End::GaveWay));
+                }
             });
-            keep
-        });
+        }
+        self.unconnected
+            .prune(|&connection| is_such(sockets, connection, is_unconnected));
     }
 
     /// Calls the sessions that poll and are due, and answers the polls of those with something to say.
@@ -148,6 +163,19 @@ impl GateService {
         }
     }
 
+    /// Tells what there is now.
+    pub(super) fn gauge(&self, sockets: &Sockets<'_, Socket>) {
+        let metrics = &self.host.metrics;
+        for (gauge, count) in [
+            (&metrics.connections_buffered, sockets.buffered()),
+            (&metrics.connections_half_open, self.half_open.count()),
+            (&metrics.connections_unconnected, self.unconnected.count()),
+            (&metrics.sessions_polling, self.host.polls.count()),
+        ] {
+            gauge.set(count as u64);
+        }
+    }
+
     /// Takes what a connection sent while nobody looked.
     fn resume(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId) {
         sockets.with_input(id, |io, socket, input| self.received(io, socket, input));
@@ -168,4 +196,25 @@ impl GateService {
 /// Is its first request still coming?
 fn is_half_open(socket: &Socket) -> bool {
     matches!(socket, Socket::Handshake { served: false, .. })
+}
+
+/// Is it a WebSocket of a session that is not connected yet, or that is still to move there?
+pub(super) fn is_unconnected(socket: &Socket) -> bool {
+    match socket {
+        Socket::Probing(_) => true,
+        Socket::Session(session) => !session.is_settled(),
+        _ => false,
+    }
+}
+
+fn is_such(
+    sockets: &mut Sockets<'_, Socket>,
+    connection: u64,
+    is_such: fn(&Socket) -> bool,
+) -> bool {
+    let mut answer = false;
+    sockets.with(SocketId::from_bits(connection), |_, socket| {
+        answer = is_such(socket);
+    });
+    answer
 }

@@ -2,7 +2,9 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::{Counter, Outcome, ShardMetrics, process::Process};
+use super::{
+    Counter, Histogram, Outcome, ShardMetrics, TIMED_EVERY, histogram::BOUNDS_NS, process::Process,
+};
 use crate::{keys::KeyCounts, session::End, verify::Refusal};
 
 /// The sums over all `shards`, then the keys and the process.
@@ -30,6 +32,26 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
         "Connections that another process accepted, for sessions that poll here.",
         taken_in,
     );
+    let buffered = sum(&|shard| &shard.connections_buffered);
+    for (name, help, value) in [
+        (
+            "gatekeeper_connections_parked",
+            "Open connections that hold no buffer.",
+            (accepted + taken_in).saturating_sub(gone + buffered),
+        ),
+        (
+            "gatekeeper_connections_half_open",
+            "Open connections whose first request is still coming.",
+            sum(&|shard| &shard.connections_half_open),
+        ),
+        (
+            "gatekeeper_connections_unconnected",
+            "Open WebSockets whose session is not connected yet, or has still to move there.",
+            sum(&|shard| &shard.connections_unconnected),
+        ),
+    ] {
+        page.gauge(name, help, value as f64);
+    }
     page.counter(
         "gatekeeper_accept_failures_total",
         "Connections not accepted for want of descriptors or memory.",
@@ -41,28 +63,38 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
         "Sessions that began by long-polling.",
         sum(&|shard| &shard.polling_sessions),
     );
+    page.gauge(
+        "gatekeeper_sessions_polling",
+        "Sessions that poll now, authenticated or not.",
+        sum(&|shard| &shard.sessions_polling) as f64,
+    );
 
     page.head(
         "gatekeeper_handshakes_total",
-        "Accepted connections and polling sessions by what became of them, refusals by their reason.",
+        "Accepted connections and polling sessions by what became of them, and why.",
         "counter",
     );
     for (i, outcome) in Outcome::UNREFUSED.into_iter().enumerate() {
-        let labels = [("outcome", outcome.as_str())];
-        page.sample(
-            "gatekeeper_handshakes_total",
-            &labels,
-            sum(&|s| &s.handshakes[i]),
-        );
+        page.handshakes(outcome, sum(&|s| &s.handshakes[i]));
     }
     for (i, &refusal) in Refusal::ALL.iter().enumerate() {
-        let refused = Outcome::Refused(refusal);
-        let labels = [("outcome", refused.as_str()), ("reason", refusal.as_str())];
-        page.sample(
-            "gatekeeper_handshakes_total",
-            &labels,
-            sum(&|s| &s.refusals[i]),
-        );
+        page.handshakes(Outcome::Refused(refusal), sum(&|s| &s.refusals[i]));
+    }
+
+    for (name, what, of) in [
+        (
+            "gatekeeper_verify_seconds",
+            "What the verification of a token takes",
+            (|shard| &shard.verify_time) as fn(&ShardMetrics) -> &Histogram,
+        ),
+        (
+            "gatekeeper_gate_seconds",
+            "What a handshake takes from its whole head to its written answer",
+            |shard| &shard.gate_time,
+        ),
+    ] {
+        let help = format!("{what}; one in {TIMED_EVERY} is timed.");
+        page.histogram(name, &help, shards.iter().map(|shard| of(shard)));
     }
 
     let established = sum(&|shard| &shard.handshakes[0]);
@@ -150,6 +182,10 @@ pub fn parent(restarts: u64, process: Process) -> String {
     page.0
 }
 
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
 /// The page so far. Names, helps and labels are our own constants, so nothing needs escaping.
 #[derive(Default)]
 struct Page(String);
@@ -172,6 +208,16 @@ impl Page {
         if let Some(fds) = process.open_fds {
             self.gauge("process_open_fds", "Open descriptors.", fds as f64);
         }
+    }
+
+    fn handshakes(&mut self, outcome: Outcome, count: u64) {
+        let outcome_label = ("outcome", outcome.as_str());
+        let labels = [
+            Some(outcome_label),
+            outcome.reason().map(|it| ("reason", it)),
+        ];
+        let labels: Vec<_> = labels.into_iter().flatten().collect();
+        self.sample("gatekeeper_handshakes_total", &labels, count);
     }
 
     fn keys(&mut self, keys: KeyCounts) {
@@ -199,6 +245,32 @@ impl Page {
             self.sample(name, &[("result", "ok")], good);
             self.sample(name, &[("result", "failed")], failed);
         }
+    }
+
+    /// The buckets of Prometheus' histograms include those below them.
+    fn histogram<'h>(
+        &mut self,
+        name: &str,
+        help: &str,
+        shards: impl Iterator<Item = &'h Histogram>,
+    ) {
+        let (mut counts, mut sum_ns) = ([0; BOUNDS_NS.len() + 1], 0);
+        for shard in shards {
+            shard.add_to(&mut counts, &mut sum_ns);
+        }
+        self.head(name, help, "histogram");
+        let bucket = format!("{name}_bucket");
+        let mut below = 0;
+        let ends = BOUNDS_NS.map(|end_ns| seconds(end_ns).to_string());
+        for (count, end) in counts
+            .iter()
+            .zip(ends.iter().map(String::as_str).chain(["+Inf"]))
+        {
+            below += count;
+            self.sample(&bucket, &[("le", end)], below);
+        }
+        self.sample(&format!("{name}_sum"), &[], seconds(sum_ns));
+        self.sample(&format!("{name}_count"), &[], below);
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) {

@@ -53,20 +53,20 @@ pub struct Engine {
 impl Engine {
     /// Opens a session: the first packet, and what is above says to it.
     ///
-    /// A Socket.IO client of version 4 may connect until `authenticate_by_ns`. `polls` is the session's id where the
+    /// A Socket.IO client of version 4 may connect until `connect_by_ns`. `polls` is the session's id where the
     /// client polls.
     pub fn open(
         version: Version,
         polls: Option<&str>,
         opening: Opening,
-        authenticate_by_ns: u64,
+        connect_by_ns: u64,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) -> Self {
         reply.text(host.open_packet(version, polls));
         let carried = match opening {
             Opening::SocketIo(verdict) => {
-                let client = Client::open(version, verdict, authenticate_by_ns, host, reply);
+                let client = Client::open(version, verdict, connect_by_ns, host, reply);
                 Carried::SocketIo(client)
             }
             Opening::Messages(guest) => {

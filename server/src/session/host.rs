@@ -1,13 +1,16 @@
 //! What a shard's sessions share: its settings, its users, its verifier, its counters.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use wire::engineio::{Open, Packet, Version};
 
 use super::{Auth, Guest, OnExpiry, Settings, expiry::Until, polling::Polls, users::Users};
 use crate::{
-    metrics::ShardMetrics,
+    metrics::{ShardMetrics, TIMED_EVERY},
     verify::{Refusal, Verifier},
 };
 
@@ -23,6 +26,8 @@ pub struct Host {
     pub polls: Polls,
     /// Judges tokens that come after the upgrade too.
     verifier: Verifier,
+    /// Tokens that were judged, good or bad.
+    verdicts: u64,
     /// Nanoseconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
     pub unix_ns: u64,
     /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
@@ -57,6 +62,7 @@ impl Host {
             metrics,
             polls: Polls::default(),
             verifier,
+            verdicts: 0,
             unix_ns: 0,
             random: StdRng::from_rng(&mut rand::rng()),
             open,
@@ -70,7 +76,12 @@ impl Host {
         if !self.settings.auth.asks() {
             return Ok(Guest::NOBODY);
         }
+        let started = self.times_next_verdict().then(Instant::now);
+        self.verdicts += 1;
         let verdict = self.verifier.verify(token, self.unix_ns / NS_PER_S);
+        if let Some(started) = started {
+            self.metrics.verify_time.observe(started.elapsed());
+        }
         let verdict =
             verdict.map(|verified| (self.users.attach(verified.user), verified.expires_at_s));
         self.metrics.token_cache(self.verifier.cache_tally());
@@ -81,6 +92,16 @@ impl Host {
             user,
             until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))),
         })
+    }
+
+    /// How many tokens were judged.
+    pub fn verdicts(&self) -> u64 {
+        self.verdicts
+    }
+
+    /// Will the next verdict be timed?
+    pub fn times_next_verdict(&self) -> bool {
+        self.verdicts.is_multiple_of(TIMED_EVERY)
     }
 
     /// Judges a client without a token.

@@ -1,11 +1,12 @@
 //! The life of an accepted socket: state machines that take bytes, give bytes and name their next deadline.
 //!
-//! Nothing here reads a clock or knows of a socket but by a number: the [gate](crate::gate) hands the input and the time
+//! Nothing here reads a clock, but to time a verdict now and then, or knows of a socket but by a number: the [gate](crate::gate) hands the input and the time
 //! in and sends what a [`Reply`] holds. Everything that a shard's sessions share stands in a [`Host`].
 
 pub mod app;
 pub mod engineio;
 pub mod expiry;
+pub(crate) mod half_open;
 pub mod polling;
 pub mod socketio;
 pub mod users;
@@ -69,6 +70,8 @@ pub mod close_code {
     pub const GOING_AWAY: u16 = 1001;
     /// The peer broke the protocol.
     pub const PROTOCOL_ERROR: u16 = 1002;
+    /// The server has too much to do; the client may come again (IANA's registry).
+    pub const TRY_AGAIN_LATER: u16 = 1013;
     /// The token expired. A code of the gate's own, after HTTP's 401 as is common.
     pub const UNAUTHORIZED: u16 = 4401;
 }
@@ -92,6 +95,8 @@ pub enum End {
     TooSlow,
     /// The peer was not authenticated in time.
     HandshakeTimeout,
+    /// The peer was not authenticated when there were too many such, and was the oldest.
+    GaveWay,
     /// The peer was refused and had its time to close.
     Refused,
     /// The gate is going down.
@@ -104,7 +109,7 @@ pub enum End {
 
 impl End {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Client,
         Self::Gone,
         Self::Reset,
@@ -113,6 +118,7 @@ impl End {
         Self::TooLong,
         Self::TooSlow,
         Self::HandshakeTimeout,
+        Self::GaveWay,
         Self::Refused,
         Self::Shutdown,
         Self::Expired,
@@ -130,6 +136,7 @@ impl End {
             Self::TooLong => "too_long",
             Self::TooSlow => "too_slow",
             Self::HandshakeTimeout => "handshake_timeout",
+            Self::GaveWay => "gave_way",
             Self::Refused => "refused",
             Self::Shutdown => "shutdown",
             Self::Expired => "expired",

@@ -12,9 +12,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use wire::engineio::{Form, Item, Version};
 
-use super::{Outbox, engineio::Engine};
+use super::{Outbox, engineio::Engine, half_open::HalfOpen};
 pub use acts::{
-    begin_post, due, end, end_all, lost, open, post, probed, see_all_off, see_off, upgrade,
+    begin_post, break_off_post, due, end, end_all, lost, open, post, probed, see_all_off, see_off,
+    upgrade,
 };
 pub use name::{Key, SessionName};
 
@@ -33,6 +34,8 @@ pub struct Polls {
     key_next: u32,
     /// How many of `sessions` still poll.
     polling: usize,
+    /// Those of them whose connect packet is still to come.
+    unconnected: HalfOpen<Key>,
     /// Sessions end at their next poll.
     goes_down: bool,
     /// When a session is to be called, in order.
@@ -81,6 +84,8 @@ pub struct Waiting {
     pub keep_alive: bool,
     /// The place of the page's origin among the gate's, if it is one of them.
     pub origin: Option<u16>,
+    /// The number of the function that the answer is to call, where the client asks by a script's element.
+    pub jsonp: Option<u32>,
 }
 
 /// The answer to a poll.
@@ -128,11 +133,13 @@ pub enum Polled {
 }
 
 impl Polls {
-    /// The sessions of shard `shard`, at most `sessions_max` of them polling.
-    pub fn new(shard: u16, sessions_max: usize) -> Self {
+    /// The sessions of shard `shard`, at most `sessions_max` of them polling, and at most `unconnected_max` of those
+    /// not connected yet.
+    pub fn new(shard: u16, sessions_max: usize, unconnected_max: usize) -> Self {
         Self {
             shard,
             sessions_max,
+            unconnected: HalfOpen::new(unconnected_max),
             ..Self::default()
         }
     }
@@ -140,6 +147,11 @@ impl Polls {
     /// This shard's number.
     pub fn shard(&self) -> u16 {
         self.shard
+    }
+
+    /// How many sessions poll.
+    pub fn count(&self) -> usize {
+        self.polling
     }
 
     /// Do no sessions poll?

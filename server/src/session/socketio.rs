@@ -12,7 +12,10 @@ use wire::{
 };
 
 use super::{End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
-use crate::{metrics::Outcome, verify::Refusal};
+use crate::{
+    metrics::{Outcome, Phase},
+    verify::Refusal,
+};
 
 /// The error that the original's middleware gives to every bad token.
 pub const REFUSED_MESSAGE: &str = "not valid token";
@@ -57,13 +60,13 @@ impl Client {
     pub fn open(
         version: Version,
         verdict: Verdict,
-        authenticate_by_ns: u64,
+        connect_by_ns: u64,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) -> Self {
         let mut client = Self {
             stage: Stage::Awaited(verdict),
-            stage_ends_ns: authenticate_by_ns,
+            stage_ends_ns: connect_by_ns,
             attachments_left: 0,
             attachments_echo: false,
             joined: 0,
@@ -172,7 +175,8 @@ impl Client {
                 if let Some(Ok(guest)) = verdict {
                     host.users.release(guest.user);
                 }
-                host.metrics.handshake(Outcome::without_verdict(end));
+                host.metrics
+                    .handshake(Outcome::without_verdict(end, Phase::Connect));
             }
             Stage::Connected(user) => {
                 host.users.release(user);

@@ -13,7 +13,7 @@ use super::{
 #[tokio::test]
 async fn a_slow_request_is_ended() {
     let server = TestServer::start(&["--handshake-timeout=300ms"]).await;
-    let timeouts = r#"gatekeeper_handshakes_total{outcome="timeout"}"#;
+    let timeouts = r#"gatekeeper_handshakes_total{outcome="timeout",reason="head"}"#;
     for (i, (sent, why)) in [
         ("", "not a byte"),
         ("GET /ws HTTP/1.1\r\n", "half a head"),
@@ -37,7 +37,24 @@ async fn a_slow_request_is_ended() {
         1000,
         "upgraded, and never connected"
     );
-    assert_eq!(server.metric(timeouts), 4);
+    assert_eq!(server.metric(timeouts), 3, "the head was there in time");
+    let timeouts = r#"gatekeeper_handshakes_total{outcome="timeout",reason="connect"}"#;
+    assert_eq!(server.metric(timeouts), 1);
+}
+
+#[tokio::test]
+async fn each_step_has_its_own_time() {
+    let server = TestServer::start(&["--handshake-timeout=60s", "--connect-timeout=200ms"]).await;
+    let mut silent = TcpStream::connect(server.gate).await.unwrap();
+    silent.write_all(b"GET /ws").await.unwrap();
+    let path = "/socket.io/?EIO=4&transport=websocket";
+    let mut client = Client::open(server.gate, path, &[]).await.unwrap();
+    assert!(client.text().await.starts_with("0{"));
+    assert_eq!(client.close_code().await, 1000, "not connected in time");
+    let mut byte = [0];
+    let read = tokio::io::AsyncReadExt::read(&mut silent, &mut byte);
+    let head_waits = timeout(Duration::from_millis(20), read).await.is_err();
+    assert!(head_waits, "a head has more of it");
 }
 
 #[tokio::test]
@@ -88,7 +105,7 @@ async fn a_full_gate_says_when_to_come_again() {
         "a good token, too"
     );
     assert_eq!(
-        server.metric(r#"gatekeeper_handshakes_total{outcome="full"}"#),
+        server.metric(r#"gatekeeper_handshakes_total{outcome="full",reason="connections"}"#),
         2
     );
 
@@ -147,6 +164,8 @@ async fn one_address_cannot_take_all_places() {
         .metric_becomes("gatekeeper_connections_open", 1)
         .await;
     Client::raw(server.gate, &good("ann")).await;
+    let full = r#"gatekeeper_handshakes_total{outcome="full",reason="address"}"#;
+    assert_eq!(server.metric(full), 1);
 }
 
 /// Half-open connections that send a byte now and then, until they are ended; how many were.
@@ -187,9 +206,36 @@ async fn half_open_connections_give_way() {
         );
     }
     assert!(attack.await.unwrap() >= 64 - 8, "the oldest were ended");
+    let gave_way = r#"gatekeeper_handshakes_total{outcome="gave_way",reason="head"}"#;
+    assert!(server.metric(gave_way) >= 64 - 8, "and are counted as such");
     server
         .metric_becomes("gatekeeper_connections_open", 0)
         .await;
+}
+
+/// Sessions that are opened by WebSocket or by polling and never connected give way to newer ones; those that are
+/// connected stay.
+#[tokio::test]
+async fn clients_that_never_connect_give_way() {
+    let server = TestServer::start(&["--max-half-open=8", "--handshake-timeout=60s"]).await;
+    let mut good = Client::socketio(server.gate, &good("ann")).await;
+    let path = "/socket.io/?EIO=4&transport=websocket";
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(Client::open(server.gate, path, &[]).await.unwrap());
+    }
+    let polls = "/socket.io/?EIO=4&transport=polling";
+    for _ in 0..64 {
+        assert!(get(server.gate, polls).await.starts_with("HTTP/1.1 200 "));
+    }
+    // Each of the two shards keeps four of each kind.
+    let gave_way = r#"gatekeeper_handshakes_total{outcome="gave_way",reason="connect"}"#;
+    server.metric_becomes(gave_way, 2 * (64 - 8)).await;
+    let first = &mut silent[0];
+    assert!(first.text().await.starts_with("0{"));
+    assert_eq!(first.close_code().await, 1013, "it may come again");
+    good.send("42[\"a\"]").await;
+    assert_eq!(good.text().await, "42[\"a\"]", "who is in is not touched");
 }
 
 #[tokio::test]

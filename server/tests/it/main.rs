@@ -4,6 +4,7 @@ mod frontend;
 
 mod clients;
 mod conformance;
+mod descriptors;
 mod expiry;
 mod http;
 mod jwks;

@@ -1,4 +1,4 @@
-//! The seeds of the verifier's fuzz targets, through the checks that the targets make.
+//! The seeds of the server's fuzz targets, through the checks that the targets make.
 
 #[path = "../../fuzz/lib.rs"]
 mod fuzzing;
@@ -11,6 +11,7 @@ fn every_seed_passes_its_check() {
     check("token", fuzzing::token);
     check("header", fuzzing::header);
     check("claims", fuzzing::claims);
+    check("session", fuzzing::session);
 }
 
 fn check(target: &str, holds: fn(&[u8])) {

@@ -8,11 +8,12 @@ use super::{OpCode, ProtocolError, Side, mask};
 
 /// Reads the frames of one direction of one connection.
 ///
-/// 16 bytes: a fragmented message is boxed while it lasts, and nothing is held while idle. After an error the
+/// 16 bytes: a fragmented message, and the state of a text frame that arrives in pieces, are boxed while they last, and
+/// nothing is held while idle. After an error the
 /// connection is to be closed; what the decoder answers then has no meaning.
 #[derive(Debug)]
 pub struct Decoder {
-    /// The message whose last fragment is still to come.
+    /// The message of which some is here, and some still to come.
     unfinished: Option<Box<Unfinished>>,
     /// The most payload bytes of a message, in one frame or many.
     message_bytes_max: u32,
@@ -43,16 +44,19 @@ impl Decoder {
     /// nothing was taken or changed.
     ///
     /// Call it again with the buffer from [`Step::used`] on, until it answers `None`. What a head gives away is
-    /// refused as soon as the head is there: no one waits for the payload of a frame that is too long.
+    /// refused as soon as the head is there: no one waits for the payload of a frame that is too long. Text that is no
+    /// UTF-8 is refused as soon as the byte is there that breaks it.
     pub fn next<'b>(&mut self, buf: &'b mut [u8]) -> Result<Option<Step<'b>>, ProtocolError> {
         let Some(head) = Head::parse(buf, self.from)? else {
             return Ok(None);
         };
         self.check_sequence(&head)?;
         let end = head.head_bytes.saturating_add(head.payload_bytes as usize);
-        let Some(payload) = buf.get_mut(head.head_bytes..end) else {
+        if buf.len() < end {
+            self.look_ahead(&head, &buf[head.head_bytes..])?;
             return Ok(None);
-        };
+        }
+        let payload = &mut buf[head.head_bytes..end];
         if let Some(key) = head.mask {
             mask::apply(payload, key);
         }
@@ -60,7 +64,11 @@ impl Decoder {
             OpCode::Ping => Some(Message::Ping(payload)),
             OpCode::Pong => Some(Message::Pong(payload)),
             OpCode::Close => Some(close(payload)?),
-            OpCode::Text if head.is_final => Some(Message::Text(Cow::Borrowed(text(payload)?))),
+            OpCode::Text if head.is_final => {
+                // What was found out about its front.
+                self.unfinished = None;
+                Some(Message::Text(Cow::Borrowed(text(payload)?)))
+            }
             OpCode::Binary if head.is_final => Some(Message::Binary(Cow::Borrowed(payload))),
             OpCode::Text | OpCode::Binary | OpCode::Continuation => {
                 self.take_fragment(head.opcode, head.is_final, payload)?
@@ -76,7 +84,8 @@ impl Decoder {
 
     /// What only the frames before can tell: whether this one may come now, and whether the message fits.
     fn check_sequence(&self, head: &Head) -> Result<(), ProtocolError> {
-        let before = match (head.opcode, &self.unfinished) {
+        let begun = self.unfinished.as_ref().filter(|message| message.is_begun);
+        let before = match (head.opcode, begun) {
             (opcode, _) if opcode.is_control() => return Ok(()),
             (OpCode::Continuation, None) => return Err(ProtocolError::NoMessageToContinue),
             (OpCode::Continuation, Some(unfinished)) => unfinished.bytes() as u64,
@@ -88,6 +97,20 @@ impl Decoder {
             return Err(ProtocolError::TooLong { limit });
         }
         Ok(())
+    }
+
+    /// Looks at the front of a text frame's payload, whose rest is still to come.
+    fn look_ahead(&mut self, head: &Head, front: &[u8]) -> Result<(), ProtocolError> {
+        let is_text = match (head.opcode, &self.unfinished) {
+            (OpCode::Continuation, Some(message)) => message.is_text(),
+            (opcode, _) => opcode == OpCode::Text,
+        };
+        if !is_text || front.is_empty() {
+            return Ok(());
+        }
+        self.unfinished
+            .get_or_insert_with(|| Box::new(Unfinished::new(OpCode::Text)))
+            .look(front, head.mask)
     }
 
     fn take_fragment<'b>(
@@ -121,7 +144,10 @@ mod tests {
         );
         let mut decoder = Decoder::new(Side::Server, 10);
         for (frame, idle, why) in [
-            (&b"\x01\x01a"[..], false, "a fragment is kept"),
+            (&b"\x81\x03a"[..], false, "the front of a text is known"),
+            (b"\x81\x01a", true, "the frame is whole"),
+            (b"\x82\x03a", true, "binary needs no looking at"),
+            (b"\x01\x01a", false, "a fragment is kept"),
             (b"\x89\0", false, "a ping between changes nothing"),
             (b"\x80\0", true, "the message went with its last fragment"),
         ] {

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{OpCode, ProtocolError};
+use super::utf8::Utf8;
+use super::{OpCode, ProtocolError, mask};
 
 /// A whole message or a control frame. Borrows from the buffer, unless it came in fragments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,23 +25,36 @@ pub enum Message<'b> {
     },
 }
 
-/// A message of which some fragments are here.
+/// A message of which some is here: fragments before the last, or the front of a text frame.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     is_text: bool,
-    /// Never longer than the decoder's limit.
+    /// Its first fragment is here whole, so that others must follow.
+    pub is_begun: bool,
+    /// That of the fragments that are here whole: never longer than the decoder's limit.
     payload: Vec<u8>,
-    /// So many bytes of a text are known to be UTF-8, whole characters all.
-    checked_bytes: usize,
+    /// Of a text: the fragments, and the front of the frame that is arriving.
+    text: Utf8,
+    /// How much of the arriving frame's payload `text` has seen.
+    looked_at_bytes: usize,
 }
+
+/// How much of an arriving frame is unmasked at once, to be looked at.
+const LOOK_BYTES: usize = 512;
 
 impl Unfinished {
     pub fn new(opcode: OpCode) -> Self {
         Self {
             is_text: opcode == OpCode::Text,
+            is_begun: false,
             payload: Vec::new(),
-            checked_bytes: 0,
+            text: Utf8::default(),
+            looked_at_bytes: 0,
         }
+    }
+
+    pub fn is_text(&self) -> bool {
+        self.is_text
     }
 
     /// How many payload bytes are here.
@@ -48,20 +62,33 @@ impl Unfinished {
         self.payload.len()
     }
 
-    /// Adds a fragment. Text that can no longer become UTF-8 fails at once (section 8.1), so that it is not
-    /// collected to the end; a character may be cut between fragments.
-    pub fn push(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
-        self.payload.extend_from_slice(payload);
-        if self.is_text {
-            let unchecked = self.payload.get(self.checked_bytes..).unwrap_or_default();
-            match std::str::from_utf8(unchecked) {
-                Ok(_) => self.checked_bytes = self.payload.len(),
-                Err(error) if error.error_len().is_none() => {
-                    self.checked_bytes += error.valid_up_to();
-                }
-                Err(_) => return Err(ProtocolError::NotUtf8),
+    /// Looks at the front of a text frame's payload while the rest is arriving; `front` is masked, and stays as it is.
+    /// Each byte is looked at once. Text that can no longer become UTF-8 fails at once (section 8.1).
+    pub fn look(&mut self, front: &[u8], mask: Option<[u8; 4]>) -> Result<(), ProtocolError> {
+        let mut bytes = [0; LOOK_BYTES];
+        let fresh = front.get(self.looked_at_bytes..).unwrap_or_default();
+        for masked in fresh.chunks(LOOK_BYTES) {
+            let bytes = &mut bytes[..masked.len()];
+            bytes.copy_from_slice(masked);
+            if let Some(mut key) = mask {
+                key.rotate_left(self.looked_at_bytes % 4);
+                mask::apply(bytes, key);
             }
+            self.text.push(bytes)?;
+            self.looked_at_bytes += bytes.len();
         }
+        Ok(())
+    }
+
+    /// Adds a fragment that is here whole; a character may be cut between two.
+    pub fn push(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
+        self.is_begun = true;
+        if self.is_text {
+            let fresh = payload.get(self.looked_at_bytes..).unwrap_or_default();
+            self.text.push(fresh)?;
+            self.looked_at_bytes = 0;
+        }
+        self.payload.extend_from_slice(payload);
         Ok(())
     }
 

@@ -318,3 +318,55 @@ fn an_unfinished_frame_is_left_alone() {
         assert_eq!(part, whole[..cut], "not unmasked twice");
     }
 }
+
+#[test]
+fn text_that_is_none_is_refused_while_it_arrives() {
+    // 100,000 bytes are announced; the mask 1 2 3 4 begins anew with each frame.
+    let masked = |head: &[u8], payload: &[u8]| {
+        let key = [1, 2, 3, 4];
+        let payload = payload.iter().zip(key.iter().cycle()).map(|(a, b)| a ^ b);
+        [head, &key]
+            .concat()
+            .into_iter()
+            .chain(payload)
+            .collect::<Vec<_>>()
+    };
+    let long = &[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0x86, 0xa0][..];
+    let fragment = &[0x01, 0xff, 0, 0, 0, 0, 0, 1, 0x86, 0xa0][..];
+    let rest = &[0x80, 0xfe, 0x03, 0xe8][..];
+    let binary = &[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0x86, 0xa0][..];
+    for (before, head, payload, is_text, why) in [
+        (
+            &b""[..],
+            long,
+            &b"gr\xc3\xbcn"[..],
+            true,
+            "so far it is text",
+        ),
+        (b"", long, b"gr\xc3", true, "a character is cut"),
+        (b"", long, b"gr\xc3n", false, "it does not go on like this"),
+        (b"", long, b"\xff", false, "no character begins so"),
+        (b"", long, b"\xed\xa0", false, "half a pair of UTF-16"),
+        (b"", fragment, b"a\xff", false, "in a fragment"),
+        (b"a\xe2\x82", rest, b"\xac", true, "cut between fragments"),
+        (b"a\xe2\x82", rest, b"a", false, "the cut is not healed"),
+        (b"", binary, b"\xff", true, "binary may be anything"),
+    ] {
+        let mut decoder = Decoder::new(Side::Client, LIMIT);
+        if !before.is_empty() {
+            let mut first = masked(&[0x01, 0x80 | before.len() as u8], before);
+            assert_eq!(decoder.next(&mut first).unwrap().unwrap().message, None);
+        }
+        let whole = masked(head, payload);
+        for arrived in 0..=whole.len() {
+            let mut front = whole[..arrived].to_vec();
+            let fails = arrived == whole.len() && !is_text;
+            let answer = match fails {
+                true => Err(ProtocolError::NotUtf8),
+                false => Ok(None),
+            };
+            assert_eq!(decoder.next(&mut front), answer, "{why}, {arrived} bytes");
+            assert_eq!(front, whole[..arrived], "{why}: nothing is changed");
+        }
+    }
+}

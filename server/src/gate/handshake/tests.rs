@@ -5,14 +5,7 @@ use crate::session::testing::{host, token};
 use proptest::prelude::*;
 
 fn site() -> Site {
-    Site {
-        origins: Vec::new(),
-        socketio_client: None,
-        metrics: Metrics::new(1),
-        answers: Answers::prepare(),
-        shards: 1,
-        has_parent: false,
-    }
+    Site::new(Vec::new(), None, 1)
 }
 
 /// Hands `parts` over one after the other, as the reactor does; what the gate wrote and the bytes it used once it
@@ -28,7 +21,7 @@ fn play(parts: &[&[u8]]) -> (String, Option<usize>) {
         let connection = Connection {
             number: 1,
             seen_bytes,
-            authenticate_by_ns: 1,
+            connect_by_ns: 1,
         };
         match take(&held, connection, &site, &mut host, &mut reply) {
             Step::More => seen_bytes = held.len(),

@@ -12,7 +12,7 @@ use super::{
     },
     Engine, Opening, broken,
 };
-use crate::metrics::Outcome;
+use crate::metrics::{Outcome, Phase};
 
 /// An Engine.IO session over a WebSocket.
 #[derive(Debug)]
@@ -28,13 +28,13 @@ impl EngineIo {
     pub fn open(
         version: Version,
         opening: Opening,
-        authenticate_by_ns: u64,
+        connect_by_ns: u64,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) -> Self {
         Self {
             frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
-            engine: Engine::open(version, None, opening, authenticate_by_ns, host, reply),
+            engine: Engine::open(version, None, opening, connect_by_ns, host, reply),
             polled: None,
         }
     }
@@ -164,7 +164,8 @@ impl Probe {
     /// It ended without taking the session over, which polls on.
     pub fn ended(self, end: End, host: &mut Host) {
         host.polls.probe_ended(self.key, self.connection);
-        host.metrics.handshake(Outcome::without_verdict(end));
+        host.metrics
+            .handshake(Outcome::without_verdict(end, Phase::Upgrade));
     }
 
     /// Moves the session here, with what waits for its client.

@@ -1,5 +1,7 @@
 //! What happens to a polling session: everything that its engine, and so the whole host, has a part in.
 
+use std::collections::HashMap;
+
 use wire::engineio::{Form, Item, Version, decode_payload};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
         End, Host, Outbox, Reply,
         engineio::{Engine, Opening, broken},
     },
-    Delivery, Key, Packets, Polling, SessionName, Slot,
+    Delivery, Key, Packets, Polling, Polls, SessionName, Slot,
 };
 
 /// Opens a session and gives its first packets. See [`Engine::open`]; `form` is the richest that the client reads.
@@ -15,7 +17,7 @@ pub fn open(
     version: Version,
     opening: Opening,
     form: Form,
-    authenticate_by_ns: u64,
+    connect_by_ns: u64,
     host: &mut Host,
     now_ns: u64,
 ) -> Packets {
@@ -29,7 +31,7 @@ pub fn open(
         version,
         Some(&sid),
         opening,
-        authenticate_by_ns,
+        connect_by_ns,
         host,
         &mut reply,
     );
@@ -49,9 +51,34 @@ pub fn open(
     session.due_ns = session.engine_due_ns;
     host.polls.due.insert((session.due_ns, key));
     host.polls.polling += 1;
+    let is_settled = session.engine.is_settled();
     let session = Some(Box::new(session));
     host.polls.sessions.insert(key, Slot { name, session });
+    if !is_settled {
+        host.polls.unconnected.add(key);
+        end_surplus(host);
+    }
     packets
+}
+
+/// Ends the oldest of the sessions that are not connected while there are too many.
+fn end_surplus(host: &mut Host) {
+    while let Some(key) = host.polls.unconnected.pop_surplus() {
+        if is_unconnected(&host.polls.sessions, key) {
+            end(key, End::GaveWay, host);
+        }
+    }
+    let Polls {
+        unconnected,
+        sessions,
+        ..
+    } = &mut host.polls;
+    unconnected.prune(|&key| is_unconnected(sessions, key));
+}
+
+fn is_unconnected(sessions: &HashMap<Key, Slot>, key: Key) -> bool {
+    let session = sessions.get(&key).and_then(|slot| slot.session.as_ref());
+    session.is_some_and(|session| !session.engine.is_settled())
 }
 
 /// A POST has begun; `false`, and the end of the session, where another one has not ended.
@@ -67,6 +94,13 @@ pub fn begin_post(key: Key, connection: u64, host: &mut Host) -> bool {
     !is_other
 }
 
+/// A POST that has begun will not be taken; the session stays.
+pub fn break_off_post(key: Key, host: &mut Host) {
+    if let Some(session) = host.polls.polling(key) {
+        session.posting = None;
+    }
+}
+
 /// Takes the whole body of a POST. `false`, and the end of the session, where a packet of it breaks the protocol.
 pub fn post(key: Key, form: Form, body: &[u8], host: &mut Host, now_ns: u64) -> bool {
     let act = |engine: &mut Engine, host: &mut Host, reply: &mut Reply<'_>| {
@@ -80,9 +114,7 @@ pub fn post(key: Key, form: Form, body: &[u8], host: &mut Host, now_ns: u64) -> 
             }
         }
     };
-    if let Some(session) = host.polls.polling(key) {
-        session.posting = None;
-    }
+    break_off_post(key, host);
     with(key, host, now_ns, act) != Some(End::Protocol)
 }
 
@@ -118,6 +150,9 @@ pub fn upgrade(key: Key, connection: u64, host: &mut Host) -> Option<(Engine, Ve
     }
     let mut session = host.polls.sessions.get_mut(&key)?.session.take()?;
     host.polls.polling -= 1;
+    if !session.engine.is_settled() {
+        host.polls.unconnected.done();
+    }
     host.polls.due.remove(&(session.due_ns, key));
     if let Some(to) = session.poll.take() {
         let packets = session.packets(vec![Item::Text("6".into())]);
@@ -183,6 +218,9 @@ pub fn end(key: Key, why: End, host: &mut Host) {
     };
     host.polls.sessions.remove(&key);
     host.polls.polling -= 1;
+    if !session.engine.is_settled() {
+        host.polls.unconnected.done();
+    }
     host.polls.due.remove(&(session.due_ns, key));
     if let Some(to) = session.poll.take() {
         // A client that closes is told that its poll is over, any other that the session is.
@@ -208,7 +246,11 @@ fn with(
     let mut session = host.polls.sessions.get_mut(&key)?.session.take()?;
     let mut out = Vec::new();
     let mut reply = Reply::polling(&mut out, &mut session.outbox, now_ns);
+    let was_settled = session.engine.is_settled();
     act(&mut session.engine, host, &mut reply);
+    if !was_settled && session.engine.is_settled() {
+        host.polls.unconnected.done();
+    }
     let (deadline_ns, ended) = (reply.deadline_ns, reply.end);
     session.engine_due_ns = deadline_ns.unwrap_or(session.engine_due_ns);
     if let Some(slot) = host.polls.sessions.get_mut(&key) {

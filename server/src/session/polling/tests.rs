@@ -14,6 +14,7 @@ fn waiting(connection: u64) -> Waiting {
         connection,
         keep_alive: true,
         origin: None,
+        jsonp: None,
     }
 }
 
@@ -41,7 +42,7 @@ fn session(version: Version, host: &mut Host) -> Key {
 #[test]
 fn places_are_counted() {
     let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 1);
+    host.polls = Polls::new(3, 1, 1);
     assert!(!host.polls.is_full());
     let key = session(Version::V4, &mut host);
     assert!(host.polls.is_full());
@@ -52,7 +53,7 @@ fn places_are_counted() {
 #[test]
 fn ids_name_their_shard() {
     let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 9);
+    host.polls = Polls::new(3, 9, 9);
     session(Version::V4, &mut host);
     let slot = host.polls.sessions.values().next().unwrap();
     let name = slot.name.to_string();
@@ -108,7 +109,7 @@ proptest! {
         acts in prop::collection::vec(act(), 0..20),
     ) {
         let mut host = host(App::Echo);
-        host.polls = Polls::new(0, 9);
+        host.polls = Polls::new(0, 9, 9);
         let version = if v3 { Version::V3 } else { Version::V4 };
         let key = session(version, &mut host);
         let mut now_ns = 0;

@@ -4,7 +4,9 @@
 mod tools;
 
 mod jwt;
+mod metrics;
 mod page;
+mod parsers;
 mod polling;
 mod socketio;
 mod websocket;

@@ -1,5 +1,7 @@
 //! Engine.IO by long-polling: payloads, waiting polls, upgrades, and every way to end, over two shards.
 
+mod bodies;
+mod jsonp;
 mod processes;
 mod upgrade;
 
@@ -326,12 +328,6 @@ async fn requests_that_cannot_be_served_are_told_why() {
             411,
             "no length",
             "a body has a length",
-        ),
-        (
-            format!("POST {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            411,
-            "no length",
-            "no chunks",
         ),
         (
             request("POST", target, "Content-Length: 3\r\n", "42"),

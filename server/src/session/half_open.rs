@@ -1,24 +1,37 @@
-//! Connections of a shard whose first request is still coming: at most so many, the oldest gives way.
+//! What a shard has open for clients that are not let in yet: at most so many of a kind, the oldest gives way.
 //!
-//! A good client's request follows its connection at once, a bad one's trickles in. So when there are too many it is the
-//! oldest that is ended, and a flood of them keeps nobody out.
+//! | kind | what is still to come |
+//! |---|---|
+//! | a connection | its first request |
+//! | a WebSocket | the packets of an upgrade, or Socket.IO's connect packet |
+//! | a session that polls | Socket.IO's connect packet |
+//!
+//! A good client goes on at once, a bad one takes its time. So when there are too many it is the oldest that is ended, and
+//! a flood of them keeps nobody out.
 
 use std::collections::VecDeque;
 
-/// The half-open connections of one shard, by their numbers.
+/// Those of one kind of one shard, by what names them.
 #[derive(Debug)]
-pub(super) struct HalfOpen {
+pub(crate) struct HalfOpen<T> {
     /// How many there may be, at least 1.
     max: usize,
     /// How many there are.
     count: usize,
-    /// All of them, oldest first, among others whose request has come since.
-    order: VecDeque<u64>,
+    /// All of them, oldest first, among others that have gone on since.
+    order: VecDeque<T>,
 }
 
-impl HalfOpen {
+impl<T: Copy> Default for HalfOpen<T> {
+    /// Room for one, for whoever has none to limit.
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl<T: Copy> HalfOpen<T> {
     /// None yet, of `max` at most.
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self {
             max: max.max(1),
             count: 0,
@@ -26,19 +39,24 @@ impl HalfOpen {
         }
     }
 
-    /// Another one.
-    pub(super) fn add(&mut self, connection: u64) {
-        self.count += 1;
-        self.order.push_back(connection);
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
-    /// One of them has sent its request, or is gone.
-    pub(super) fn done(&mut self) {
+    /// Another one.
+    pub(crate) fn add(&mut self, name: T) {
+        self.count += 1;
+        self.order.push_back(name);
+    }
+
+    /// One of them has gone on, or is gone.
+    pub(crate) fn done(&mut self) {
         self.count = self.count.saturating_sub(1);
     }
 
     /// While there are too many: the oldest, to be ended if it is half-open still.
-    pub(super) fn pop_surplus(&mut self) -> Option<u64> {
+    pub(crate) fn pop_surplus(&mut self) -> Option<T> {
         if self.count > self.max {
             self.order.pop_front()
         } else {
@@ -48,7 +66,7 @@ impl HalfOpen {
 
     /// Forgets those that are not half-open any more, once they are the larger part, so that each is looked at about
     /// twice at most.
-    pub(super) fn prune(&mut self, is_half_open: impl FnMut(&u64) -> bool) {
+    pub(crate) fn prune(&mut self, is_half_open: impl FnMut(&T) -> bool) {
         if self.order.len() > 2 * self.max {
             self.order.retain(is_half_open);
         }

@@ -1,0 +1,124 @@
+//! Long-polling by a script's element, for pages without XMLHttpRequest: what the query's `j` asks for.
+//!
+//! The answer to a GET calls `___eio[j]` with the payload as a string. A POST is a form with the payload in the field
+//! `d`. Clients of Engine.IO 3 do so where they are told (`forceJSONP`); the reference implementation serves it in both
+//! versions. A script of any page may ask, so all that it may carry a token in is the query.
+
+use std::borrow::Cow;
+
+use wire::http::{RequestHead, percent_decode};
+
+/// The number of the function to be called: `Ok(None)` where the client polls otherwise, an error where `j` is no number.
+/// Nothing else of it could be sent back safely: it becomes a part of a script.
+pub(super) fn function(head: &RequestHead<'_>) -> Result<Option<u32>, ()> {
+    let Some(j) = head.query_value("j") else {
+        return Ok(None);
+    };
+    if !j.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(());
+    }
+    j.parse().map(Some).map_err(drop)
+}
+
+/// The script that calls function `j` with `payload`.
+pub(super) fn script(j: u32, payload: &[u8]) -> Vec<u8> {
+    let payload = String::from_utf8_lossy(payload);
+    let literal = serde_json::Value::from(payload).to_string();
+    // JSON may hold them as they are, a script of before 2019 may not.
+    let literal = literal
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029");
+    format!("___eio[{j}]({literal});").into_bytes()
+}
+
+/// The payload in a form; `None` where there is none.
+pub(super) fn payload(form: &[u8]) -> Option<String> {
+    let form = std::str::from_utf8(form).ok()?;
+    let sent = form.split('&').find_map(|field| field.strip_prefix("d="))?;
+    let spaced: Cow<'_, str> = match sent.contains('+') {
+        true => sent.replace('+', " ").into(),
+        false => sent.into(),
+    };
+    Some(unescape(&percent_decode(&spaced)?))
+}
+
+/// A form turns a line feed into what it likes, so clients write `\n` for it, and `\\n` for a `\n` of the payload.
+fn unescape(text: &str) -> String {
+    let mut payload = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        payload.push_str(before);
+        let (meant, length) = if escape.starts_with("\\\\n") {
+            ("\\n", 3)
+        } else if escape.starts_with("\\n") {
+            ("\n", 2)
+        } else {
+            ("\\", 1)
+        };
+        payload.push_str(meant);
+        rest = &escape[length..];
+    }
+    payload.push_str(rest);
+    payload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_carry_payloads() {
+        for (form, expected, why) in [
+            ("d=4%3A4abc", Some("4:4abc"), "percent-encoded"),
+            ("d=2%3A4+", Some("2:4 "), "a space is a plus"),
+            ("d=%2B", Some("+"), "a plus is encoded"),
+            ("a=1&d=1%3A2", Some("1:2"), "among others"),
+            (r"d=a\nb", Some("a\nb"), "a line feed"),
+            (r"d=a\\nb", Some("a\\nb"), "no line feed"),
+            (r"d=a\\\nb", Some("a\\\\nb"), "a backslash in front of none"),
+            (r"d=a\tb\\", Some(r"a\tb\\"), "other backslashes stay"),
+            ("d=", Some(""), "empty"),
+            ("a=1", None, "no such field"),
+            ("d=%zz", None, "no encoding"),
+        ] {
+            assert_eq!(payload(form.as_bytes()).as_deref(), expected, "{why}");
+        }
+        assert_eq!(payload(b"d=\xff"), None, "no text");
+    }
+
+    #[test]
+    fn scripts_call_back() {
+        for (payload, script_text, why) in [
+            ("2:40", r#"___eio[7]("2:40");"#, "a payload"),
+            ("\"\\\n", r#"___eio[7]("\"\\\n");"#, "what must be escaped"),
+            (
+                "\u{2028}\u{2029}",
+                r#"___eio[7]("\u2028\u2029");"#,
+                "line ends of scripts",
+            ),
+        ] {
+            assert_eq!(
+                script(7, payload.as_bytes()),
+                script_text.as_bytes(),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn functions_have_numbers() {
+        for (query, expected, why) in [
+            ("a=1", Ok(None), "none"),
+            ("j=0", Ok(Some(0)), "the first"),
+            ("j=12", Ok(Some(12)), "another"),
+            ("j=", Err(()), "empty"),
+            ("j=1]alert(1)//", Err(()), "a script of its own"),
+            ("j=99999999999", Err(()), "too many"),
+        ] {
+            let head = format!("GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let head = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
+            assert_eq!(function(&head), expected, "{why}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A gate whose descriptors are exhausted: it goes on, without spinning, and recovers.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::{
+    clients::{Client, get},
+    servers::{TestProcess, soon},
+    tokens::{SECRET, good},
+};
+
+/// Fewer than the connections that come, more than the process holds when nobody has come.
+const DESCRIPTORS: u64 = 64;
+const CONNECTIONS: usize = 200;
+/// How long the gate is left without descriptors.
+const DROUGHT: Duration = Duration::from_millis(500);
+/// A shard rests after each accept that fails.
+const REST: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn exhausted_descriptors_are_survived_without_spinning() {
+    let flags = [
+        "--role=gate",
+        "--listen=127.0.0.1:0",
+        "--workers=1",
+        "--secret",
+        SECRET,
+    ];
+    let process = TestProcess::start(&flags);
+    let gate: SocketAddr = process.ready["gate"].as_str().unwrap()["http://".len()..]
+        .parse()
+        .unwrap();
+    let mut inside = Client::raw(gate, &good("ann")).await;
+
+    // By its own flags it never admits more than it has descriptors for, so they are taken from it.
+    let pid = Pid::from_raw(process.ready["pid"].as_i64().unwrap() as i32);
+    let few = Rlimit {
+        current: Some(DESCRIPTORS),
+        maximum: Some(DESCRIPTORS),
+    };
+    prlimit(pid, Resource::Nofile, few).unwrap();
+    let cpu = || cpu_time(process.ready["pid"].as_i64().unwrap());
+    let began = Instant::now();
+    let crowd: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            // They come without a byte, and wait in the kernel once nobody accepts them.
+            TcpStream::connect(gate).unwrap()
+        })
+        .collect();
+    for stream in &crowd {
+        std::io::Write::write_all(&mut &*stream, b"G").unwrap();
+    }
+    let before = cpu();
+    tokio::time::sleep(DROUGHT).await;
+    let spent = cpu() - before;
+    assert!(spent < DROUGHT / 5, "it spun for {spent:?} of {DROUGHT:?}");
+    inside.send("still here").await;
+    assert_eq!(inside.text().await, "still here", "who is in is served");
+
+    drop(crowd);
+    soon("the way back", async {
+        while TcpStream::connect(gate).is_err() {
+            tokio::task::yield_now().await;
+        }
+        Client::raw(gate, &good("ann")).await;
+    })
+    .await;
+    let page = get(gate, "/metrics").await;
+    let failures = page
+        .lines()
+        .find_map(|line| line.strip_prefix("gatekeeper_accept_failures_total "))
+        .unwrap()
+        .parse::<u32>()
+        .unwrap();
+    let rests = began.elapsed().as_millis() / REST.as_millis();
+    assert!(failures > 0, "the descriptors did run out");
+    assert!(
+        u128::from(failures) <= rests + 2,
+        "{failures} failures in {rests} rests"
+    );
+}
+
+/// The processor time of a process, as the scheduler counts it for each of its threads.
+fn cpu_time(pid: i64) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let spent_ns = threads.map(|thread| {
+        let schedstat = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+        let spent_ns = schedstat.split(' ').next().unwrap();
+        spent_ns.parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(spent_ns.sum())
+}

@@ -1,0 +1,154 @@
+//! Bodies of POSTs: in chunks, in pieces, behind a 100, and those that cannot be told from what follows.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{
+    super::{
+        clients::exchange,
+        servers::{TestServer, soon},
+    },
+    Answer, BAD_REQUEST, Poller, request,
+};
+
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\nConnection: close\r\n";
+
+fn post(target: &str, headers: &str, sent: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n{sent}")
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_chunks() {
+    let server = TestServer::start(&[]).await;
+    let poller = Poller::connected(server.gate).await;
+    let sent = post(
+        &poller.target,
+        CHUNKED,
+        "3\r\n42[\r\n4;x=y\r\n\"a\"]\r\n0\r\nA: b\r\n\r\n",
+    );
+    Answer::parse(&exchange(server.gate, sent.as_bytes()).await).check(200, "ok", "two chunks");
+    poller.get().await.check(200, "42[\"a\"]", "put together");
+
+    let mut stream = TcpStream::connect(server.gate).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for byte in sent.as_bytes() {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut answer = String::new();
+    soon("an answer", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    Answer::parse(&answer).check(200, "ok", "byte by byte");
+    poller.get().await.check(200, "42[\"a\"]", "the same");
+
+    // Another request may follow on the connection.
+    let keep = CHUNKED.replace("Connection: close\r\n", "");
+    let first = post(&poller.target, &keep, "1\r\n4\r\n4\r\n2[1]\r\n0\r\n\r\n");
+    let both = first + &request("GET", &poller.target, "Connection: close\r\n", "");
+    let answers = exchange(server.gate, both.as_bytes()).await;
+    assert!(answers.ends_with("42[1]"), "{answers}");
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_taken_are_told_why() {
+    let server = TestServer::start(&["--max-message-bytes=100"]).await;
+    let stays = Poller::connected(server.gate).await;
+    let long = format!("65\r\n{}\r\n0\r\n\r\n", "4".repeat(101));
+    let in_parts = "1\r\n4\r\n".repeat(101);
+    let framed = format!("1;{}\r\n4\r\n", "x".repeat(250)).repeat(150);
+    for (headers, sent, status, body, why) in [
+        (
+            CHUNKED,
+            &*long,
+            413,
+            "the body is too large",
+            "a chunk above maxPayload",
+        ),
+        (
+            CHUNKED,
+            &in_parts,
+            413,
+            "the body is too large",
+            "many small ones",
+        ),
+        (
+            CHUNKED,
+            &framed,
+            413,
+            "the body is too large",
+            "more framing than body",
+        ),
+        (
+            "Transfer-Encoding: gzip\r\n",
+            "",
+            501,
+            "the one transfer coding is chunked",
+            "another coding",
+        ),
+        (
+            "Expect: wonders\r\nContent-Length: 1\r\n",
+            "",
+            417,
+            "expect nothing but 100-continue",
+            "an expectation that is none",
+        ),
+        (
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "",
+            400,
+            BAD_REQUEST,
+            "two ways to read it",
+        ),
+    ] {
+        let sent = post(&stays.target, headers, sent);
+        let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
+        answer.check(status, body, why);
+    }
+    stays
+        .post("42[\"a\"]")
+        .await
+        .check(200, "ok", "none of it ended the session");
+
+    let with_body = request("GET", &stays.target, "", "4");
+    let answer = Answer::parse(&exchange(server.gate, with_body.as_bytes()).await);
+    answer.check(400, BAD_REQUEST, "a GET has no body");
+
+    let poller = Poller::connected(server.gate).await;
+    let sent = post(&poller.target, CHUNKED, "x\r\n");
+    let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
+    answer.check(400, BAD_REQUEST, "no chunk");
+    poller.check_over("a body that is none").await;
+}
+
+#[tokio::test]
+async fn a_client_that_expects_it_is_told_to_go_on() {
+    let server = TestServer::start(&[]).await;
+    let poller = Poller::connected(server.gate).await;
+    let headers = "Expect: 100-continue\r\nContent-Length: 7\r\nConnection: close\r\n";
+    let head = post(&poller.target, headers, "");
+    let mut stream = TcpStream::connect(server.gate).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut told = [0; 25];
+    soon("a 100", stream.read_exact(&mut told)).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"42[\"a\"]").await.unwrap();
+    let mut answer = String::new();
+    soon("an answer", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    Answer::parse(&answer).check(200, "ok", "then comes the body");
+
+    let sent = format!("{head}42[\"b\"]");
+    let answer = exchange(server.gate, sent.as_bytes()).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 "),
+        "it did not wait: {answer}"
+    );
+    poller
+        .get()
+        .await
+        .check(200, "42[\"a\"]\u{1e}42[\"b\"]", "both were taken");
+}
