@@ -11,8 +11,8 @@ use crate::arrival::Stage;
 use crate::expression::Expression;
 use crate::scenario::{
     ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, LoginMethod, PerSecond, Period,
-    Pin, ProtocolName, SecretSource, SourceIps, TlsResumption, TokenIn, TokenPer, TokenSourceName,
-    Transport, UserText, Weights, from_text, many_from_text,
+    Pin, ProtocolName, Refresh, SecretSource, SourceIps, TlsResumption, TokenIn, TokenPer,
+    TokenSourceName, Transport, UserText, Weights, from_text, many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -235,6 +235,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "D", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
     pub token_ttl: Option<Period>,
+    /// When a token is made anew: never, ahead:5s (a user's next socket, once so little is left before its exp) or
+    /// on-refusal (one new token and one retry for an arrival whose token is refused) [default: never]
+    #[arg(long, value_name = "ahead:D|on-refusal|never", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub refresh: Option<Refresh>,
+    /// Sockets must be closed by the target within D of their token's exp; those that are not fail the run with 99
+    /// [default: not looked at]
+    #[arg(long, value_name = "D", help_heading = "Tokens")]
+    #[serde(deserialize_with = "from_text")]
+    pub expect_close_at_exp: Option<Period>,
     /// Kinds of token and their weights, such as valid=95,expired=3,forged=2; also not-yet-valid, wrong-key, alg-none,
     /// alg-confused, unknown-kid, garbage, oversized, missing and replayed [default: valid=100]
     #[arg(long, value_name = "KIND=WEIGHT,...", help_heading = "Tokens")]
@@ -320,7 +330,7 @@ impl RunArgs {
             options: scenario target protocol eio transport namespace path insecure cacert tls_resumption source_ip server_pid connections rate arrivals concurrency warmup
                 duration seed workers pin hold echo message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
-                alg kid claims token_ttl mix token_in out quiet no_tui;
+                alg kid claims token_ttl refresh expect_close_at_exp mix token_in out quiet no_tui;
             lists: header stage user expect threshold
         }
     }

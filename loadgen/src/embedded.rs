@@ -102,6 +102,9 @@ impl Embedded {
         };
         let mut command = serve("gate");
         command.args(["--listen", "127.0.0.1:0", "--origin", ORIGIN]);
+        if plan.close_at_exp {
+            command.args(["--on-expiry", "close"]);
+        }
         let (gate, gate_url) = Child::start("gate", command).await?;
 
         let file = UsersFile::write(&users)?;

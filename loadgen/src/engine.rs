@@ -14,10 +14,12 @@
 
 mod arrive;
 mod control;
+mod expiry;
 mod flight;
 mod handshake;
 mod hold;
 mod polling;
+mod renew;
 mod report;
 mod socket;
 mod starts;
@@ -33,9 +35,11 @@ use crate::recorder::Recorder;
 use crate::scenario::{Hold, Load, Scenario};
 use crate::shard::ShardPlan;
 use crate::target::Target;
-use crate::tokens::{Answer, BadTokens, Supply, Token};
+use crate::tokens::{Answer, BadTokens, Supply, Token, unix_now_ns};
+use expiry::Expiry;
 use flight::Flights;
 use polling::Polls;
+use renew::Retry;
 use report::Reporter;
 use socket::{Life, Socket};
 use starts::{Closed as ClosedModel, Starts, Wait};
@@ -75,6 +79,12 @@ pub struct Engine {
     waiting: Waiting,
     flights: Flights,
     polls: Polls,
+    /// Arrivals that are to try once more, with another token.
+    retries: Vec<Retry>,
+    /// `None`: nobody looks at what becomes of sockets at `exp`.
+    expiry: Option<Expiry>,
+    /// When the shard's clock showed zero, in nanoseconds since 1970.
+    clock_began_unix_ns: u64,
     tools: Tools,
     recorder: Recorder,
     reporter: Reporter,
@@ -122,8 +132,10 @@ impl Engine {
             bad,
             control,
             report,
+            clock,
             ..
         } = plan;
+        let close_at_exp = scenario.tokens.close_at_exp;
         let profile = Profile::of(&scenario, &target.host);
         let starts = match arrivals {
             Some(schedule) => Starts::open(schedule),
@@ -145,6 +157,9 @@ impl Engine {
             waiting: Waiting::default(),
             flights: Flights::default(),
             polls: Polls::default(),
+            retries: Vec::new(),
+            expiry: close_at_exp.map(|grace| Expiry::within(ns(grace))),
+            clock_began_unix_ns: unix_now_ns().saturating_sub(clock.now_ns()),
             recorder: Recorder::new(),
             reporter: Reporter::new(index, report),
             in_flight: 0,
@@ -156,7 +171,10 @@ impl Engine {
 
     /// Whether every arrival of this shard has its outcome and none can follow.
     fn is_decided(&self, offset_ns: u64) -> bool {
-        self.begins_no_more(offset_ns) && self.waiting.is_empty() && self.flights.is_empty()
+        self.begins_no_more(offset_ns)
+            && self.waiting.is_empty()
+            && self.flights.is_empty()
+            && self.retries.is_empty()
     }
 
     fn begins_no_more(&self, offset_ns: u64) -> bool {
@@ -238,6 +256,7 @@ impl Service for Engine {
         let now_ns = io.now_ns();
         self.beat_if_due(io, socket, now_ns);
         self.talk_if_due(io, socket, now_ns);
+        self.outlive_if_due(io, socket);
         if now_ns >= socket.until_ns {
             match socket.life {
                 Life::Posting | Life::Probing => self.helper_late(io, socket),
@@ -265,7 +284,7 @@ impl Service for Engine {
             };
         }
         if socket.flight.is_none() {
-            self.lost(&socket);
+            self.lost(&socket, now_ns);
         } else {
             self.broke(&mut socket, now_ns, &why);
         }
@@ -284,6 +303,7 @@ impl Service for Engine {
         }
         // Before anybody looks at all sockets: sessions between two connections are among them then.
         self.run_errands(sockets);
+        self.begin_retries(now_ns, t0_ns);
         self.listen(sockets, t0_ns);
         self.take_answers(sockets, t0_ns);
         self.give_up_waiting(now_ns);

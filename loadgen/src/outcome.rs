@@ -132,6 +132,8 @@ pub enum FailureKind {
     Http(u16),
     /// Engine.IO's own error, whatever its HTTP status.
     EngineIo(HttpError),
+    /// A socket outlived its token.
+    OpenAfterExp,
     /// The server offers no WebSocket to move to.
     NoUpgrade,
     /// What came back breaks the protocol's rules.
@@ -165,6 +167,7 @@ impl fmt::Display for FailureKind {
                 HttpError::Forbidden => "forbidden",
                 HttpError::UnsupportedProtocolVersion => "unsupported-protocol-version",
             }),
+            Self::OpenAfterExp => f.write_str("open-after-exp"),
             Self::NoUpgrade => f.write_str("no-upgrade"),
             Self::Protocol => f.write_str("protocol"),
             Self::Closed(code) => write!(f, "closed-{code}"),

@@ -52,6 +52,22 @@ pub struct Counters {
     pub echoes_unanswered: u64,
     /// Established sockets that the peer ended before their time.
     pub dropped: u64,
+    /// HTTP requests for a token that were answered, or that failed.
+    pub token_requests: u64,
+    /// Those of them that brought none.
+    pub token_failures: u64,
+    /// Tokens made anew because the one before was about to expire.
+    pub refreshed_ahead: u64,
+    /// Tokens made anew because the one before was refused.
+    pub refreshed_on_refusal: u64,
+    /// Arrivals whose first token was refused and that tried once more.
+    pub refused_first: u64,
+    /// Those of them that were then let in.
+    pub let_in_on_retry: u64,
+    /// Sockets that the target closed within the grace of their token's `exp`.
+    pub closed_at_exp: u64,
+    /// Sockets that were open after it.
+    pub open_after_exp: u64,
     /// TLS handshakes that were completed.
     pub tls_handshakes: u64,
     /// Those of them that took up an earlier session.
@@ -90,6 +106,13 @@ impl Recorder {
     pub fn echo(&mut self, kind: TokenKind, service_ns: u64, lag_ns: Option<u64>) {
         self.counters.echoes_answered += 1;
         self.composite(Metric::Echo, Outcome::Established, kind, service_ns, lag_ns);
+    }
+
+    /// Counts a socket that the target closed so long after its token's `exp`.
+    pub fn close_at_exp(&mut self, kind: TokenKind, lateness_ns: u64) {
+        self.counters.closed_at_exp += 1;
+        self.cell(Metric::CloseAtExp, Outcome::Established, kind)
+            .record(lateness_ns);
     }
 
     /// Counts an arrival's end, once for each.
@@ -182,6 +205,14 @@ impl Counters {
         self.echoes_answered += other.echoes_answered;
         self.echoes_unanswered += other.echoes_unanswered;
         self.dropped += other.dropped;
+        self.token_requests += other.token_requests;
+        self.token_failures += other.token_failures;
+        self.refreshed_ahead += other.refreshed_ahead;
+        self.refreshed_on_refusal += other.refreshed_on_refusal;
+        self.refused_first += other.refused_first;
+        self.let_in_on_retry += other.let_in_on_retry;
+        self.closed_at_exp += other.closed_at_exp;
+        self.open_after_exp += other.open_after_exp;
         self.tls_handshakes += other.tls_handshakes;
         self.tls_resumed += other.tls_resumed;
         self.sent_bytes += other.sent_bytes;

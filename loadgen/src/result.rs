@@ -57,6 +57,7 @@ impl Run<'_> {
             failures: failures(recorder),
             refusals: refusals(recorder),
             sockets: sockets(recorder),
+            tokens: tokens(recorder),
             shards: self.shard_rows(),
             intervals: self.collected.rows.clone(),
             ..schema::RunResult::default()
@@ -163,6 +164,41 @@ fn threshold(checked: Checked) -> schema::Threshold {
         unit,
         pass: checked.pass,
     }
+}
+
+/// `at_exp` is for those to fill in who know whether it was looked at.
+fn tokens(recorder: &Recorder) -> schema::Tokens {
+    let counters = &recorder.counters;
+    schema::Tokens {
+        requests: counters.token_requests,
+        failures: counters.token_failures,
+        refreshed_ahead: counters.refreshed_ahead,
+        refreshed_on_refusal: counters.refreshed_on_refusal,
+        refused_first: counters.refused_first,
+        let_in_on_retry: counters.let_in_on_retry,
+        at_exp: None,
+    }
+}
+
+/// What became of sockets at their token's `exp`, and the check that all were closed: a run in which none lived so long
+/// has shown nothing.
+pub fn at_exp(recorder: &Recorder, grace: Duration) -> (schema::AtExp, schema::Threshold) {
+    let counters = &recorder.counters;
+    let (closed, open_after) = (counters.closed_at_exp, counters.open_after_exp);
+    let lateness = recorder.latency(Metric::CloseAtExp, Outcome::Established);
+    let looked_at = closed + open_after > 0;
+    let threshold = schema::Threshold {
+        text: format!("open {grace:?} after exp==0"),
+        observed: looked_at.then_some(open_after as f64),
+        unit: schema::Unit::Count,
+        pass: looked_at && open_after == 0,
+    };
+    let at_exp = schema::AtExp {
+        closed,
+        open_after,
+        lateness: (!lateness.is_empty()).then(|| lateness.distribution()),
+    };
+    (at_exp, threshold)
 }
 
 fn sockets(recorder: &Recorder) -> schema::Sockets {

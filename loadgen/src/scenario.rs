@@ -8,6 +8,7 @@ mod asked;
 mod file;
 mod header;
 mod mix;
+mod refresh;
 mod resolve;
 mod secret;
 mod signing;
@@ -30,6 +31,7 @@ use crate::expression::Expression;
 pub use file::{FileError, read_file};
 pub use header::HeaderText;
 pub use mix::{Expectation, Mix, Weights};
+pub use refresh::Refresh;
 pub use resolve::{Machine, ScenarioError};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use signing::{Claims, MintPlan, SigningError};
@@ -148,6 +150,8 @@ pub struct EmbeddedPlan {
     pub secret: Secret,
     /// Lifetime of the tokens that its frontend hands out; `None`: they do not expire.
     pub token_ttl: Option<Duration>,
+    /// Whether its gate closes sockets whose token has expired.
+    pub close_at_exp: bool,
 }
 
 /// What is spoken over a socket.
@@ -257,6 +261,10 @@ pub struct TokenPlan {
     pub per: TokenPer,
     /// What the target's tokens are signed with, where that is known: for the bad ones that need it.
     pub key: TargetKey,
+    /// When a token is made anew.
+    pub refresh: Refresh,
+    /// A socket is to be closed by the target within this of its token's `exp`; `None`: that is not looked at.
+    pub close_at_exp: Option<Duration>,
 }
 
 /// Who makes the tokens.

@@ -142,7 +142,7 @@ pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
         }
     };
     control.register(shard.waker());
-    if let Supply::OnDemand(requests) = supply {
+    if let Some(requests) = supply.requests() {
         requests.connect_shard(index, answers, shard.waker());
     }
     let _ = ready.send(Ok(()));

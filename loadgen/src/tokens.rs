@@ -6,6 +6,8 @@
 
 mod bad;
 mod counter;
+mod expiry;
+mod kept;
 mod prepare;
 
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use crate::scenario::SigningError;
 
 pub use bad::{BadTokens, CannotSpoil, NO_PUBLIC_KEY, NO_SIGNING_KEY, SPOILT_USERS_MAX};
 pub use counter::{QueueFull, Requests};
+pub use expiry::expires_unix_ns;
+pub use kept::{Kept, unix_now_ns};
 pub use prepare::prepare;
 
 /// A token as it travels; never empty, of visible ASCII.
@@ -29,15 +33,29 @@ pub enum Supply {
     Ready(Arc<[Token]>),
     /// Made when an arrival is due.
     OnDemand(Requests),
+    /// One for each user, had before T0 and made anew when that is needed.
+    Kept(Kept, Requests),
+}
+
+impl Supply {
+    /// Where further tokens are asked for, if they are.
+    pub fn requests(&self) -> Option<&Requests> {
+        match self {
+            Self::Ready(_) => None,
+            Self::OnDemand(requests) | Self::Kept(_, requests) => Some(requests),
+        }
+    }
 }
 
 /// An arrival that needs its token now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// Who asks, and is answered.
     pub shard: usize,
     /// Which arrival; its user is `number % users`.
     pub number: u64,
+    /// The token of it that was refused.
+    pub refused: Option<Token>,
 }
 
 /// What became of a [`Ticket`].
@@ -47,8 +65,10 @@ pub struct Answer {
     pub number: u64,
     /// Its token, or how its making failed.
     pub result: Result<Token, Failure>,
-    /// What the HTTP request for it took; `None` where it was minted.
+    /// What the HTTP request for it took; `None` where it was minted, or is another arrival's new one.
     pub token_ns: Option<u64>,
+    /// Whether it was made for this arrival.
+    pub made: bool,
 }
 
 /// What was done before T0.

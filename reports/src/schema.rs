@@ -9,6 +9,7 @@ mod cost;
 mod latency;
 mod scenario;
 mod sockets;
+mod tokens;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use cost::{Frontend, Generator, Machine, Server, Thread};
 pub use latency::{Distribution, Latencies, Phase};
 pub use scenario::Scenario;
 pub use sockets::Sockets;
+pub use tokens::{AtExp, Tokens};
 pub use verdict::{Threshold, Unit, Validity, Verdict};
 
 /// The name and major version of this format, the value of [`RunResult::schema`].
@@ -69,6 +71,9 @@ pub struct RunResult {
     /// What became of the sockets.
     #[serde(default)]
     pub sockets: Sockets,
+    /// The life of the tokens.
+    #[serde(default)]
+    pub tokens: Tokens,
     /// What the server spent; absent where it could not be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,

@@ -40,16 +40,16 @@ impl Engine {
 
     /// Takes the tokens that have come in, and goes on with their arrivals.
     pub(super) fn take_answers(&mut self, sockets: &mut Sockets<'_, Socket>, t0_ns: u64) {
-        while let Ok(Answer {
-            number,
-            result,
-            token_ns,
-        }) = self.answers.try_recv()
-        {
+        while let Ok(answer) = self.answers.try_recv() {
             // An arrival that is not there any more has ended otherwise: timed out or interrupted.
-            let Some(begun) = self.waiting.take(number) else {
+            let begun = self.waiting.take(answer.number);
+            self.count_token(&answer, begun.as_ref());
+            let Some(begun) = begun else {
                 continue;
             };
+            let Answer {
+                result, token_ns, ..
+            } = answer;
             match result {
                 Ok(token) => {
                     let now_ns = sockets.now_ns();
@@ -90,8 +90,8 @@ impl Engine {
         for _ in 0..due {
             self.recorder.outcome(Outcome::NotSent);
         }
-        while self.waiting.take_late(NEVER_NS).is_some() {
-            self.recorder.counters.started += 1;
+        while let Some(begun) = self.waiting.take_late(NEVER_NS) {
+            self.count_started(&begun);
             self.in_flight -= 1;
             self.recorder.outcome(Outcome::Interrupted);
         }
@@ -107,13 +107,25 @@ impl Engine {
                 .planned_ns
                 .map(|offset_ns| t0_ns.saturating_add(offset_ns)),
             started_ns: now_ns,
+            retries: false,
+            spent_ns: 0,
+            token_ns_before: None,
         };
         let token = match (begun.kind, &self.supply) {
             (TokenKind::Missing, _) => None,
             (TokenKind::Replayed, _) => self.replay.clone(),
             (TokenKind::Valid, Supply::OnDemand(requests)) => {
                 let requests = requests.clone();
-                return self.ask(&requests, begun, now_ns, t0_ns);
+                return self.ask(&requests, begun, None, now_ns, t0_ns);
+            }
+            (TokenKind::Valid, Supply::Kept(kept, requests)) => {
+                let unix_ns = self.clock_began_unix_ns.saturating_add(now_ns);
+                let fresh = kept.fresh(begun.number, unix_ns);
+                if fresh.is_none() {
+                    let requests = requests.clone();
+                    return self.ask(&requests, begun, None, now_ns, t0_ns);
+                }
+                fresh
             }
             (TokenKind::Valid, Supply::Ready(tokens)) => {
                 let place = (begun.number % (tokens.len() as u64).max(1)) as usize;
@@ -141,18 +153,36 @@ impl Engine {
         }
     }
 
-    /// Asks for an arrival's token.
-    fn ask(&mut self, requests: &Requests, begun: Begun, now_ns: u64, t0_ns: u64) {
+    /// Asks for an arrival's token, in place of the one that was `refused`.
+    pub(super) fn ask(
+        &mut self,
+        requests: &Requests,
+        begun: Begun,
+        refused: Option<Token>,
+        now_ns: u64,
+        t0_ns: u64,
+    ) {
         let ticket = Ticket {
             shard: self.shard,
             number: begun.number,
+            refused,
         };
         let deadline_ns = now_ns.saturating_add(self.limits.handshake_ns);
-        if !self.waiting.insert(begun, deadline_ns) {
-            self.not_sent(Phase::Token, now_ns, t0_ns);
-        } else if requests.ask(ticket).is_err() {
-            self.waiting.take(begun.number);
-            self.not_sent(Phase::Token, now_ns, t0_ns);
+        let waits = self.waiting.insert(begun, deadline_ns);
+        if waits && requests.ask(ticket).is_ok() {
+            return;
+        }
+        self.waiting.take(begun.number);
+        self.not_begun(begun, Phase::Token, now_ns, t0_ns);
+    }
+
+    /// Something ran out on this side: a first try was never begun, a second one has failed.
+    fn not_begun(&mut self, begun: Begun, phase: Phase, now_ns: u64, t0_ns: u64) {
+        let kind = FailureKind::Limit;
+        if begun.retries {
+            self.lost_token(begun, Failure { phase, kind }, None, now_ns);
+        } else {
+            self.not_sent(phase, now_ns, t0_ns);
         }
     }
 
@@ -203,7 +233,7 @@ impl Engine {
         };
         match connecting {
             Ok(main) => {
-                self.recorder.counters.started += 1;
+                self.count_started(&begun);
                 if polls {
                     self.begin_polling(main, id);
                 }
@@ -211,10 +241,10 @@ impl Engine {
             Err((error, mut socket)) => match kind_of(&error) {
                 FailureKind::Limit => {
                     self.flights.take(&mut socket.flight);
-                    self.not_sent(Phase::Connect, now_ns, t0_ns);
+                    self.not_begun(begun, Phase::Connect, now_ns, t0_ns);
                 }
                 kind => {
-                    self.recorder.counters.started += 1;
+                    self.count_started(&begun);
                     self.fail(&mut socket, sockets.now_ns(), kind);
                 }
             },
@@ -224,7 +254,7 @@ impl Engine {
     fn lost_token(&mut self, begun: Begun, failure: Failure, token_ns: Option<u64>, now_ns: u64) {
         let outcome = outcome_of(failure.kind);
         self.in_flight -= 1;
-        self.recorder.counters.started += 1;
+        self.count_started(&begun);
         self.recorder.failure(failure);
         if let Some(token_ns) = token_ns {
             self.recorder
@@ -232,6 +262,11 @@ impl Engine {
         }
         self.recorder.outcome(outcome);
         self.reporter.handshake(begun.started_ns, now_ns);
+    }
+
+    /// An arrival was begun, which its second try is not once more.
+    fn count_started(&mut self, begun: &Begun) {
+        self.recorder.counters.started += u64::from(!begun.retries);
     }
 
     /// Something ran out on this side: the arrival was never begun.

@@ -20,6 +20,12 @@ pub struct Begun {
     pub planned_ns: Option<u64>,
     /// When it began, never before it was due: with its token request, or with its connection.
     pub started_ns: u64,
+    /// It tries once more: its first token was refused.
+    pub retries: bool,
+    /// What the connection took on which that was, up to the refusal.
+    pub spent_ns: u64,
+    /// What the HTTP request for that token took, where there was one.
+    pub token_ns_before: Option<u64>,
 }
 
 /// A handshake under way. All instants are of the shard's clock, each at or after the one before.
@@ -125,7 +131,7 @@ impl Flight {
     /// Records what it took, as far as it came.
     ///
     /// ```text
-    /// service  = end - connection's begin       (end - start, less what the token took)
+    /// service  = end - connection's begin       (end - start, less what the token took; both connections of a retry)
     /// lag      = start - planned instant
     /// response = service + lag                  (end - planned instant, less what the token took)
     /// ```
@@ -142,6 +148,7 @@ impl Flight {
             recorder.phase(Phase::Poll, outcome, kind, *poll_ns);
         }
         let phases = [
+            (Phase::Token, self.begun.token_ns_before),
             (Phase::Token, self.token_ns),
             (
                 Phase::Connect,
@@ -158,7 +165,7 @@ impl Flight {
             }
         }
         if outcome != Outcome::Interrupted {
-            let service_ns = end_ns.saturating_sub(self.connecting_ns);
+            let service_ns = end_ns.saturating_sub(self.connecting_ns) + self.begun.spent_ns;
             recorder.handshake(outcome, kind, service_ns, self.begun.lag_ns());
         }
     }
@@ -226,6 +233,9 @@ mod tests {
             kind: TokenKind::Valid,
             planned_ns,
             started_ns: 130,
+            retries: false,
+            spent_ns: 0,
+            token_ns_before: None,
         };
         let credentials = Credentials {
             token: Some("a.b.c".into()),

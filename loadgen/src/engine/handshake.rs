@@ -109,6 +109,9 @@ impl Engine {
     /// The token was refused.
     pub(super) fn refused(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         self.recorder.refusal(socket.kind, &self.tools.reason);
+        if self.may_retry(socket) {
+            return self.retry(io, socket, now_ns);
+        }
         let outcome = self.scenario.mix.expected(socket.kind).when_refused();
         self.turned_away(io, socket, now_ns, |engine, socket| {
             engine.decide(socket, outcome, now_ns);
@@ -201,6 +204,9 @@ impl Engine {
         let since_ns = flight
             .and_then(|flight| flight.authenticated_ns)
             .unwrap_or(now_ns);
+        self.watch_expiry(socket);
+        let retried = flight_retries(self.flights.get(socket.flight));
+        self.recorder.counters.let_in_on_retry += u64::from(retried);
         self.decide(socket, self.when_accepted(socket), now_ns);
         self.hold(io, socket, since_ns, now_ns);
     }
@@ -210,7 +216,7 @@ impl Engine {
     }
 
     /// Decides an arrival that the peer has sent away, and leaves: after a farewell where there is one to wait for.
-    fn turned_away(
+    pub(super) fn turned_away(
         &mut self,
         io: &mut Io<'_>,
         socket: &mut Socket,
@@ -249,6 +255,10 @@ impl Engine {
         socket.until_ns = now_ns.saturating_add(LEAVE_NS_MAX);
         socket.beat_ns = NEVER_NS;
     }
+}
+
+fn flight_retries(flight: Option<&Flight>) -> bool {
+    flight.is_some_and(|flight| flight.begun.retries)
 }
 
 /// When the next heartbeat is due, if this side sends any.

@@ -92,7 +92,7 @@ impl Engine {
     /// The peer has closed: of its own accord, or in answer to us. It hangs up next.
     pub(super) fn peer_closed(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         if socket.life != Life::Leaving {
-            self.drop_held(socket);
+            self.drop_held(socket, now_ns);
         }
         self.leave(socket, now_ns);
         if socket.connection.polls() {
@@ -102,9 +102,9 @@ impl Engine {
     }
 
     /// A decided socket is gone.
-    pub(super) fn lost(&mut self, socket: &Socket) {
+    pub(super) fn lost(&mut self, socket: &Socket, now_ns: u64) {
         if socket.is_held() {
-            self.drop_held(socket);
+            self.drop_held(socket, now_ns);
         }
     }
 
@@ -144,7 +144,7 @@ impl Engine {
 
     /// Sets the socket's deadline to what comes next.
     pub(super) fn arm(&self, io: &mut Io<'_>, socket: &Socket) {
-        socket.arm(io, self.message_ns(socket));
+        socket.arm(io, self.message_ns(socket).min(self.outlived_ns(socket)));
     }
 
     fn answered(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
@@ -210,14 +210,17 @@ impl Engine {
             connection.close(tools, out)
         });
         socket.talk.awaiting = false;
+        self.expects_no_close(socket);
         self.held -= 1;
         self.leave(socket, now_ns);
     }
 
     /// The peer ended a socket that was to be held.
-    fn drop_held(&mut self, socket: &Socket) {
+    fn drop_held(&mut self, socket: &Socket, now_ns: u64) {
         self.held -= 1;
-        self.recorder.counters.dropped += 1;
+        if !self.closed_at_exp(socket, now_ns) {
+            self.recorder.counters.dropped += 1;
+        }
         if socket.talk.awaiting {
             self.recorder.counters.echoes_unanswered += 1;
         }

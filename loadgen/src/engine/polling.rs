@@ -213,7 +213,7 @@ impl Engine {
         if !socket.flight.is_none() {
             return self.failed(io, socket, now_ns, kind);
         }
-        self.lost(socket);
+        self.lost(socket, now_ns);
         self.leave(socket, now_ns);
         io.close();
     }

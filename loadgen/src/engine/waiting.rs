@@ -71,6 +71,9 @@ mod tests {
             kind: TokenKind::Valid,
             planned_ns: None,
             started_ns: 0,
+            retries: false,
+            spent_ns: 0,
+            token_ns_before: None,
         }
     }
 

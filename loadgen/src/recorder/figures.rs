@@ -104,6 +104,7 @@ impl Recorder {
         let slower = match metric {
             Metric::Handshake(Part::Lag) => return (self.handshake_lag(), 0),
             Metric::Echo(Part::Lag) => 0,
+            Metric::CloseAtExp => self.counters.open_after_exp,
             Metric::Echo(_) => self.counters.echoes_unanswered,
             Metric::Phase(phase @ (Phase::Login | Phase::Token)) => self.failed_in(phase),
             Metric::Phase(_) | Metric::Handshake(_) => {

@@ -22,11 +22,13 @@ pub enum Metric {
     Handshake(Part),
     /// A message and its answer.
     Echo(Part),
+    /// From a token's `exp` until the target closed the socket that it had let in.
+    CloseAtExp,
 }
 
 impl Metric {
     /// Every metric, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Phase(Phase::Login),
         Self::Phase(Phase::Token),
         Self::Phase(Phase::Connect),
@@ -41,6 +43,7 @@ impl Metric {
         Self::Echo(Part::Response),
         Self::Echo(Part::Service),
         Self::Echo(Part::Lag),
+        Self::CloseAtExp,
     ];
 
     /// Its place in [`ALL`](Self::ALL).
@@ -49,6 +52,7 @@ impl Metric {
             Self::Phase(phase) => phase as usize,
             Self::Handshake(part) => Phase::ALL.len() + part as usize,
             Self::Echo(part) => Phase::ALL.len() + 3 + part as usize,
+            Self::CloseAtExp => Phase::ALL.len() + 6,
         }
     }
 
@@ -62,6 +66,7 @@ impl Metric {
             Self::Echo(Part::Response) => "echo.response",
             Self::Echo(Part::Service) => "echo.service",
             Self::Echo(Part::Lag) => "echo.lag",
+            Self::CloseAtExp => "close_at_exp",
         }
     }
 }

@@ -7,7 +7,7 @@ use super::load::{LoadPlan, Loaded};
 use crate::observe::{Snapshot, frontend_cost, machine_cost, server_cost};
 use crate::outcome::{FailureKind, Outcome};
 use crate::recorder::{Metric, Part};
-use crate::result::Run;
+use crate::result::{Run, at_exp};
 use crate::target::diagnose;
 use crate::validity::{self, Measured};
 use crate::verdict::{Ended, decide};
@@ -38,6 +38,11 @@ pub fn result(
     result.generator = generator(rig, loaded);
     result.validity = validity::judge(&measured(plan, loaded, &run, &result.generator));
     result.thresholds = run.thresholds(&plan.scenario.thresholds, plan.scenario.mix.lets_any_in());
+    if let Some(grace) = plan.scenario.tokens.close_at_exp {
+        let (at_exp, threshold) = at_exp(&loaded.collected.total, grace);
+        result.tokens.at_exp = Some(at_exp);
+        result.thresholds.push(threshold);
+    }
     let no_server = no_server(plan, loaded);
     let false_accepts: Vec<_> = loaded.collected.total.false_accepts().collect();
     result.verdict = decide(Ended {

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::outcome::TokenKind;
 
-use super::{Load, Pin, Protocol, Scenario, TargetChoice, TokenPer, TokenSource};
+use super::{Load, Pin, Protocol, Refresh, Scenario, TargetChoice, TokenPer, TokenSource};
 
 impl Scenario {
     /// What was asked, for the result. The target's URL is absent for the embedded server, whose port was not asked.
@@ -110,6 +110,10 @@ impl Scenario {
         let ttl_s = |ttl: Option<Duration>| ttl.map(|ttl| ttl.as_secs_f64());
         let mut asked = schema::Scenario {
             token_per: Some(per.to_owned()),
+            refresh: Some(self.tokens.refresh)
+                .filter(|refresh| *refresh != Refresh::Never)
+                .map(|refresh| refresh.to_string()),
+            close_at_exp_s: ttl_s(self.tokens.close_at_exp),
             ..schema::Scenario::default()
         };
         match &self.tokens.source {

@@ -185,6 +185,7 @@ fn target(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
                 None => tokens::random_secret(),
             },
             token_ttl: args.token_ttl.map(|period| period.0),
+            close_at_exp: args.expect_close_at_exp.is_some(),
         }));
     };
     let allowed = |allowed: &str| ScenarioError::OutOfRange {

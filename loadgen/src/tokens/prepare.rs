@@ -8,11 +8,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::counter::{Requests, Service};
-use super::{Answer, BadTokens, Prepared, SPOILT_USERS_MAX, Supply, Token, TokenError};
+use super::{
+    Answer, BadTokens, Kept, Prepared, SPOILT_USERS_MAX, Supply, Ticket, Token, TokenError,
+};
 use crate::login::{LoginError, LoginService, Session, Timeouts, is_sendable};
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::recorder::Recorder;
-use crate::scenario::{MintPlan, Scenario, TokenPer, TokenSource, User};
+use crate::scenario::{MintPlan, Refresh, Scenario, TokenPer, TokenSource, User};
 
 /// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;
@@ -37,23 +39,19 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
     let supply = match (&scenario.tokens.source, scenario.tokens.per) {
         (TokenSource::EmbeddedLogin, _) => return Err(TokenError::FrontendNotStarted),
         (TokenSource::File(path), _) => Supply::Ready(read_tokens(path)?),
-        (TokenSource::Mint(plan), TokenPer::User) => Supply::Ready(
-            scenario
+        (TokenSource::Mint(plan), TokenPer::User) => {
+            let tokens = scenario
                 .users
                 .iter()
                 .map(|user| plan.token(&user.name, SystemTime::now()))
-                .collect::<Result<_, _>>()?,
-        ),
+                .collect::<Result<_, _>>()?;
+            keep(scenario, tokens, Maker::Mint(plan.clone(), names(scenario)))
+        }
         (TokenSource::Mint(plan), TokenPer::Connection) => {
-            let names = scenario
-                .users
-                .iter()
-                .map(|user| user.name.clone())
-                .collect();
             for user in scenario.users.iter().take(spoilt) {
                 real.push(plan.token(&user.name, SystemTime::now())?);
             }
-            open_counter(scenario.workers, Maker::Mint(plan.clone(), names))
+            open_counter(scenario.workers, Maker::Mint(plan.clone(), names(scenario)))
         }
         (TokenSource::Login(plan), per) => {
             let timeouts = Timeouts {
@@ -64,7 +62,8 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
             let sessions = log_in_all(&service, &scenario.users, &mut recorder).await?;
             match per {
                 TokenPer::User => {
-                    Supply::Ready(token_of_each(&service, sessions, &mut recorder).await?)
+                    let tokens = token_of_each(&service, &sessions, &mut recorder).await?;
+                    keep(scenario, tokens, Maker::Login(service, sessions))
                 }
                 TokenPer::Connection => {
                     // One on trial, never shown: an endpoint that hands out none is told before the run, not by
@@ -77,8 +76,13 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
             }
         }
     };
-    if let Supply::Ready(tokens) = &supply {
-        real.extend(tokens.iter().take(spoilt).cloned());
+    match &supply {
+        Supply::Ready(tokens) => real.extend(tokens.iter().take(spoilt).cloned()),
+        Supply::Kept(kept, _) => {
+            let users = scenario.users.len().min(spoilt) as u64;
+            real.extend((0..users).filter_map(|number| kept.fresh(number, 0)));
+        }
+        Supply::OnDemand(_) => {}
     }
     let bad = BadTokens::make(
         &scenario.mix,
@@ -119,11 +123,11 @@ async fn log_in_all(
 
 async fn token_of_each(
     service: &Arc<LoginService>,
-    sessions: Vec<Arc<Session>>,
+    sessions: &[Arc<Session>],
     recorder: &mut Recorder,
-) -> Result<Arc<[Token]>, TokenError> {
-    let requests = sessions.into_iter().map(|session| {
-        let service = service.clone();
+) -> Result<Vec<Token>, TokenError> {
+    let requests = sessions.iter().map(|session| {
+        let (service, session) = (service.clone(), session.clone());
         async move {
             let (token, took) = service.token(&session).await;
             token.map(|token| (token, took))
@@ -137,9 +141,16 @@ async fn token_of_each(
             TokenKind::Valid,
             nanoseconds(took),
         );
+        recorder.counters.token_requests += 1;
         tokens.push(token);
     }
-    Ok(tokens.into())
+    Ok(tokens)
+}
+
+/// Who the tokens are for.
+fn names(scenario: &Scenario) -> Vec<String> {
+    let users = scenario.users.iter();
+    users.map(|user| user.name.clone()).collect()
 }
 
 /// Runs the work, [`LOGINS_AT_ONCE`] at a time, to results in the order of the work or to its first error.
@@ -184,11 +195,24 @@ enum Maker {
 
 fn open_counter(shards: usize, maker: Maker) -> Supply {
     let (requests, service) = Requests::open(shards);
-    tokio::spawn(serve(service, Arc::new(maker)));
+    tokio::spawn(serve(service, Arc::new(maker), None));
     Supply::OnDemand(requests)
 }
 
-async fn serve(mut service: Service, maker: Arc<Maker>) {
+/// A token for each user, for the whole run or until it is made anew.
+fn keep(scenario: &Scenario, tokens: Vec<Token>, maker: Maker) -> Supply {
+    let ahead = match scenario.tokens.refresh {
+        Refresh::Never => return Supply::Ready(tokens.into()),
+        Refresh::Ahead(ahead) => Some(ahead),
+        Refresh::OnRefusal => None,
+    };
+    let kept = Kept::new(tokens, ahead);
+    let (requests, service) = Requests::open(scenario.workers);
+    tokio::spawn(serve(service, Arc::new(maker), Some(kept.clone())));
+    Supply::Kept(kept, requests)
+}
+
+async fn serve(mut service: Service, maker: Arc<Maker>, kept: Option<Kept>) {
     let places = Arc::new(Semaphore::new(TOKENS_AT_ONCE));
     while let Some(ticket) = service.next().await {
         // The semaphore is never closed.
@@ -196,11 +220,34 @@ async fn serve(mut service: Service, maker: Arc<Maker>) {
             return;
         };
         let (maker, answers) = (maker.clone(), service.answers.clone());
+        let kept = kept.clone();
         tokio::spawn(async move {
-            let answer = maker.make(ticket.number).await;
+            let answer = match kept {
+                None => maker.make(ticket.number).await,
+                Some(kept) => renew(&kept, &maker, &ticket).await,
+            };
             answers.give(ticket.shard, answer);
             drop(place);
         });
+    }
+}
+
+/// Makes a user's token anew, unless another arrival's request has just done so.
+async fn renew(kept: &Kept, maker: &Maker, ticket: &Ticket) -> Answer {
+    let mut token_ns = None;
+    let make = async {
+        let answer = maker.make(ticket.number).await;
+        token_ns = answer.token_ns;
+        answer.result
+    };
+    let (result, made) = kept
+        .renew(ticket.number, ticket.refused.as_ref(), make)
+        .await;
+    Answer {
+        number: ticket.number,
+        result,
+        token_ns,
+        made,
     }
 }
 
@@ -231,6 +278,7 @@ impl Maker {
             number,
             result,
             token_ns,
+            made: true,
         }
     }
 }

@@ -50,6 +50,8 @@ pub fn scenario(connections: u64) -> Scenario {
             source: TokenSource::File(PathBuf::new()),
             per: TokenPer::Connection,
             key: TargetKey::default(),
+            refresh: Default::default(),
+            close_at_exp: None,
         },
         mix: Mix::default(),
         token_in: TokenIn::Query("token".into()),

@@ -32,6 +32,8 @@ fn on_demand(connections: u64, source: TokenSource) -> Scenario {
             source,
             per: TokenPer::Connection,
             key: TargetKey::default(),
+            refresh: Default::default(),
+            close_at_exp: None,
         },
         ..scenario(connections)
     }

@@ -261,10 +261,13 @@ fn costs(result: &RunResult) -> String {
     };
     html += "</div>\n<div>\n<h3>Generator and machine</h3>\n";
     html += &facts(&tables::generator_facts(result));
-    let sockets = tables::socket_facts(result);
-    if !sockets.is_empty() {
-        html += "<h3>Sockets</h3>\n";
-        html += &facts(&sockets);
+    for (heading, rows) in [
+        ("Tokens", tables::token_facts(result)),
+        ("Sockets", tables::socket_facts(result)),
+    ] {
+        if !rows.is_empty() {
+            html += &format!("<h3>{heading}</h3>\n{}", facts(&rows));
+        }
     }
     html += "</div>\n</div>\n";
     if let Some(server) = &result.server {

@@ -21,6 +21,7 @@ pub fn markdown(result: &RunResult) -> String {
     page += &thresholds(result);
     page += &latencies(result);
     page += &troubles(result);
+    page += &costs("Tokens", &tables::token_facts(result));
     page += &costs("Sockets", &tables::socket_facts(result));
     page += &costs("Server", &tables::server_facts(result));
     page += &costs("Generator", &tables::generator_facts(result));

@@ -217,6 +217,33 @@ pub fn socket_facts(result: &RunResult) -> Vec<Fact> {
     facts.0
 }
 
+/// The life of the tokens, where there is anything to tell.
+pub fn token_facts(result: &RunResult) -> Vec<Fact> {
+    let tokens = &result.tokens;
+    let told = |count: u64| Some(count).filter(|count| *count > 0).map(units::count);
+    let mut facts = Facts::default();
+    facts.add("Requests", told(tokens.requests));
+    facts.add("Requests that failed", told(tokens.failures));
+    facts.add("Refreshed ahead of exp", told(tokens.refreshed_ahead));
+    facts.add("Refreshed on refusal", told(tokens.refreshed_on_refusal));
+    facts.add("Refused at first", told(tokens.refused_first));
+    facts.add("Let in on retry", told(tokens.let_in_on_retry));
+    if let Some(at_exp) = &tokens.at_exp {
+        facts.add("Closed at exp", Some(units::count(at_exp.closed)));
+        facts.add("Open after exp", Some(units::count(at_exp.open_after)));
+        let lateness = at_exp.lateness.as_ref();
+        facts.add(
+            "Close after exp, median",
+            lateness.map(|lateness| units::duration_us(lateness.p50_us)),
+        );
+        facts.add(
+            "Close after exp, latest",
+            lateness.map(|lateness| units::duration_us(lateness.max_us)),
+        );
+    }
+    facts.0
+}
+
 /// What the generator spent, and the machine as a whole.
 pub fn generator_facts(result: &RunResult) -> Vec<Fact> {
     let generator = &result.generator;
@@ -267,6 +294,8 @@ pub fn scenario_facts(scenario: &Scenario) -> Vec<Fact> {
     facts.add("Token", token(scenario));
     facts.add("Token endpoint", text(&scenario.token_url));
     facts.add("Token lifetime", seconds(scenario.token_ttl_s));
+    facts.add("Token refresh", text(&scenario.refresh));
+    facts.add("Close at exp within", seconds(scenario.close_at_exp_s));
     facts.add("Token kinds", mix(scenario));
     facts.add("Source addresses", text(&scenario.source_ip));
     facts.add(

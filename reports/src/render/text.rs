@@ -34,6 +34,7 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
     page += &thresholds(result, paint);
     page += &latencies(result, columns, paint);
     page += &troubles(result, paint);
+    page += &costs("Tokens", &tables::token_facts(result), columns, paint);
     page += &costs("Sockets", &tables::socket_facts(result), columns, paint);
     page += &costs("Server", &tables::server_facts(result), columns, paint);
     page += &costs(

@@ -101,6 +101,12 @@ pub struct Scenario {
     /// The algorithm of tokens minted here, as RFC 7518 names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_alg: Option<String>,
+    /// When a token was made anew, such as `ahead:5s` or `on-refusal`; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+    /// How soon after its token's `exp` a socket was to be closed by the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub close_at_exp_s: Option<f64>,
     /// Weights of the token kinds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mix: BTreeMap<String, f64>,

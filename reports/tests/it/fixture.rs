@@ -61,6 +61,7 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         failures: Vec::new(),
         refusals: Vec::new(),
         sockets: Sockets::default(),
+        tokens: Tokens::default(),
         server: Some(server()),
         machine: Some(Machine { cpu_share: 0.117 }),
         generator: Generator {

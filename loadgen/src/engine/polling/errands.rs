@@ -173,7 +173,7 @@ impl Engine {
     /// The connection of a session is gone, and with it the session.
     fn session_gone(&mut self, socket: &mut Socket, now_ns: u64, why: &Closed) {
         if socket.flight.is_none() {
-            self.lost(socket);
+            self.lost(socket, now_ns);
         } else {
             self.broke(socket, now_ns, why);
         }

@@ -6,8 +6,8 @@ use wire::engineio::Version;
 
 use super::super::users::read_users;
 use super::super::{
-    LoginMethod, LoginPlan, MintPlan, Protocol, Secret, TargetChoice, TargetKey, TokenIn, TokenPer,
-    TokenPlan, TokenSource, TokenSourceName, User, UserText, UsersError,
+    LoginMethod, LoginPlan, MintPlan, Protocol, Refresh, Secret, TargetChoice, TargetKey, TokenIn,
+    TokenPer, TokenPlan, TokenSource, TokenSourceName, User, UserText, UsersError,
 };
 use super::{ScenarioError, conflict, shown};
 use crate::cli::RunArgs;
@@ -53,10 +53,29 @@ pub(super) fn plan(args: &RunArgs, target: &TargetChoice) -> Result<TokenPlan, S
         TokenSourceName::File(path) => TokenSource::File(path),
     };
     Ok(TokenPlan {
-        source,
         per: args.token_per.unwrap_or(TokenPer::Connection),
+        refresh: refresh(args, &source)?,
+        close_at_exp: args.expect_close_at_exp.map(|grace| grace.0),
         key: target_key(args, target)?,
+        source,
     })
+}
+
+fn refresh(args: &RunArgs, source: &TokenSource) -> Result<Refresh, ScenarioError> {
+    let refresh = args.refresh.unwrap_or_default();
+    if refresh != Refresh::Never && matches!(source, TokenSource::File(_)) {
+        return Err(conflict(
+            "--refresh",
+            "the tokens of a file cannot be made anew; use --token-source login or mint",
+        ));
+    }
+    if matches!(refresh, Refresh::Ahead(_)) && args.token_per != Some(TokenPer::User) {
+        return Err(conflict(
+            "--refresh ahead",
+            "each connection has a token of its own, made when it is due; say --token-per user",
+        ));
+    }
+    Ok(refresh)
 }
 
 /// The target's key, where bad tokens need it. What cannot be made without one is refused here.

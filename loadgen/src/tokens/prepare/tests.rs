@@ -89,7 +89,13 @@ async fn each_ticket_is_answered_once_at_the_desk_of_its_shard() {
     let desks = [connect(&requests, 0), connect(&requests, 1)];
     for number in 0..100 {
         let shard = (number % 2) as usize;
-        requests.ask(Ticket { shard, number }).unwrap();
+        requests
+            .ask(Ticket {
+                shard,
+                number,
+                refused: None,
+            })
+            .unwrap();
     }
     drop(requests);
     for (shard, desk) in desks.iter().enumerate() {
@@ -198,6 +204,7 @@ async fn tokens_of_a_run_come_from_the_users_session() {
     let ticket = Ticket {
         shard: 0,
         number: 7,
+        refused: None,
     };
     requests.ask(ticket).unwrap();
     let answer = tokio::task::spawn_blocking(move || desk.recv().unwrap())
@@ -216,8 +223,9 @@ fn a_full_queue_is_told_at_once() {
     let ticket = Ticket {
         shard: 0,
         number: 0,
+        refused: None,
     };
-    let taken = std::iter::repeat_with(|| requests.ask(ticket))
+    let taken = std::iter::repeat_with(|| requests.ask(ticket.clone()))
         .take_while(Result::is_ok)
         .count();
     assert_eq!(taken, super::super::counter::TICKETS_WAITING_MAX);
@@ -254,7 +262,7 @@ async fn a_file_gives_its_tokens_in_order() {
                     let tokens: Vec<&str> = tokens.iter().map(|token| &**token).collect();
                     assert_eq!(tokens, expected, "{why}");
                 }
-                Supply::OnDemand(_) => panic!("{why}: they are there"),
+                Supply::OnDemand(_) | Supply::Kept(..) => panic!("{why}: they are there"),
             },
             (Err(error), Err(part)) => {
                 let said = error.to_string();

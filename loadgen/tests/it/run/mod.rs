@@ -13,5 +13,6 @@ mod schedules;
 mod sources;
 mod starved;
 mod stopping;
+mod token_life;
 mod transports;
 mod verdicts;

@@ -1,0 +1,119 @@
+//! Users' tokens that are made anew while the run goes on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Token, expires_unix_ns};
+
+/// A token for each user, shared by all shards and the tasks that make new ones.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    places: Arc<[Place]>,
+    /// A token with less left is not used again; `None`: they are used until they are refused.
+    ahead_ns: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Place {
+    held: Mutex<Token>,
+    /// Held while a new one is made, so that one request serves all who wait.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+impl Kept {
+    /// These tokens, one for each user, at least one.
+    pub(super) fn new(tokens: Vec<Token>, ahead: Option<Duration>) -> Self {
+        let place = |token| Place {
+            held: Mutex::new(token),
+            renewing: tokio::sync::Mutex::new(()),
+        };
+        Self {
+            places: tokens.into_iter().map(place).collect(),
+            ahead_ns: ahead.map(|ahead| ahead.as_nanos() as u64),
+        }
+    }
+
+    /// The token of an arrival's user, unless it is about to expire.
+    pub fn fresh(&self, number: u64, unix_ns: u64) -> Option<Token> {
+        let token = self.token(number);
+        let enough = match (self.ahead_ns, expires_unix_ns(&token)) {
+            (Some(ahead_ns), Some(expires_ns)) => expires_ns > unix_ns.saturating_add(ahead_ns),
+            _ => true,
+        };
+        enough.then_some(token)
+    }
+
+    /// A token in place of the one that was refused, or that is about to expire: another's new one, or `make`'s. The
+    /// answer says whether it was made for this.
+    pub(super) async fn renew<E>(
+        &self,
+        number: u64,
+        refused: Option<&Token>,
+        make: impl Future<Output = Result<Token, E>>,
+    ) -> (Result<Token, E>, bool) {
+        let place = self.place(number);
+        let _renewing = place.renewing.lock().await;
+        let others = match refused {
+            Some(refused) => Some(self.token(number)).filter(|token| token != refused),
+            None => self.fresh(number, unix_now_ns()),
+        };
+        if let Some(token) = others {
+            return (Ok(token), false);
+        }
+        let made = make.await;
+        if let Ok(token) = &made {
+            *place.held.lock().unwrap_or_else(PoisonError::into_inner) = token.clone();
+        }
+        (made, true)
+    }
+
+    fn token(&self, number: u64) -> Token {
+        let held = self.place(number).held.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn place(&self, number: u64) -> &Place {
+        &self.places[(number % self.places.len() as u64) as usize]
+    }
+}
+
+/// The time now, in nanoseconds since 1970.
+pub fn unix_now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(name: &str, exp_s: u64) -> Token {
+        let payload = format!(r#"{{"exp":{exp_s}}}"#);
+        let payload = base64_simd::URL_SAFE_NO_PAD.encode_to_string(payload);
+        format!("{name}.{payload}.c").into()
+    }
+
+    #[tokio::test]
+    async fn one_request_serves_all_who_wait() {
+        let (old, new) = (token("old", 5), token("new", u32::MAX.into()));
+        let kept = Kept::new(vec![old.clone()], Some(Duration::from_secs(2)));
+        assert_eq!(
+            kept.fresh(7, 2_999_999_999),
+            Some(old.clone()),
+            "enough left"
+        );
+        assert_eq!(kept.fresh(7, 3_000_000_000), None, "two seconds are left");
+        let make = || async { Ok::<_, ()>(new.clone()) };
+        assert_eq!(kept.renew(0, None, make()).await, (Ok(new.clone()), true));
+        assert_eq!(kept.renew(1, None, make()).await, (Ok(new.clone()), false));
+        let refused = kept.renew(0, Some(&old), make()).await;
+        assert_eq!(
+            refused,
+            (Ok(new.clone()), false),
+            "refused was the one before"
+        );
+        let lost = kept.renew(0, Some(&new), async { Err(()) }).await;
+        assert_eq!(lost, (Err(()), true), "no new one is to be had");
+        assert_eq!(kept.fresh(0, 0), Some(new), "the last one stays");
+    }
+}
