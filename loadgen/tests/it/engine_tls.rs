@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::engine_driver::{scenario, start, supply};
-use crate::engine_servers::{WebSocket, serve};
+use crate::engine_servers::{WebSocket, read_head, serve};
 use crate::run::program::run;
 
 /// A WebSocket server under TLS, and its certificate.
@@ -26,6 +26,16 @@ fn tls_server() -> (SocketAddr, CertificateDer<'static>) {
 
 /// The same with a certificate that is given.
 fn serve_tls(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> SocketAddr {
+    let config = server_config(certificate, key);
+    serve(move |stream| {
+        let connection = ServerConnection::new(config.clone()).unwrap();
+        if let Some(mut socket) = WebSocket::accept(StreamOwned::new(connection, stream)) {
+            socket.hear_all();
+        }
+    })
+}
+
+fn server_config(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> Arc<ServerConfig> {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -33,13 +43,7 @@ fn serve_tls(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> SocketAd
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
         .unwrap();
-    let config = Arc::new(config);
-    serve(move |stream| {
-        let connection = ServerConnection::new(config.clone()).unwrap();
-        if let Some(mut socket) = WebSocket::accept(StreamOwned::new(connection, stream)) {
-            socket.hear_all();
-        }
-    })
+    Arc::new(config)
 }
 
 /// A target that trusts these certificates.
@@ -193,4 +197,34 @@ async fn what_is_wrong_with_a_certificate_is_told_before_the_run() {
             assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
         }
     }
+}
+
+/// A service under TLS that hands out a token to anybody.
+fn token_service(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> SocketAddr {
+    let config = server_config(certificate, key);
+    serve(move |stream| {
+        let connection = ServerConnection::new(config.clone()).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        while !read_head(&mut stream).is_empty() {
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n\"a.b.c\"";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    })
+}
+
+#[tokio::test]
+async fn named_authorities_are_trusted_at_logins_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = certificate(&["127.0.0.1"], [2000, 4000]);
+    let path = folder.path().join("authority.pem");
+    std::fs::write(&path, certificate.pem()).unwrap();
+    let sockets = serve_tls(&certificate, &key);
+    let tokens = token_service(&certificate, &key);
+    let asked = format!(
+        "--target wss://{sockets}/ --token-url https://{tokens}/ --user ann:secret -c 3 --concurrency 1"
+    );
+    let ended = run(&asked).flag("--cacert", &path).end().await;
+    ended.exits_with(0, "one authority for both");
+    let result = ended.counts(&[(Outcome::Established, 3)], "trusted");
+    assert_eq!(result.tokens.requests, 3);
 }

@@ -14,14 +14,20 @@ fn minting(site: &Site, flags: &str) -> super::program::Program {
 
 #[tokio::test]
 async fn the_gates_own_count_is_ours_by_every_transport() {
-    let site = Site::start(&["--workers=4"]).await;
+    for shards in [&["--workers=4"][..], &["--workers=2", "--processes=2"]] {
+        counts_agree(shards).await;
+    }
+}
+
+async fn counts_agree(shards: &[&str]) {
+    let site = Site::start(shards).await;
     let mut opened = 0;
     for transport in ["polling", "upgrade", "websocket"] {
         for eio in [3, 4] {
             let flags = format!(
                 "--transport {transport} --eio {eio} -c 60 --concurrency 8 --echo 2 --mix valid=5,expired=1"
             );
-            let why = format!("{transport} {eio}");
+            let why = format!("{transport} {eio} {shards:?}");
             let ended = minting(&site, &flags).end().await;
             ended.exits_with(0, &why);
             let result = ended.result();
