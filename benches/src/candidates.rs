@@ -10,7 +10,7 @@ use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 
 use super::measure::Candidate;
-use super::{CLAIMS, NOW_S, Primitive, SECRET, Signer, rival_key, sign, token, verifier};
+use super::{CLAIMS, NOW_S, Primitive, SECRET, Signer, refusals, rival_key, sign, token, verifier};
 
 /// The algorithms that are timed, by the name of their rows.
 pub const ALGORITHMS: [(Algorithm, &str); 7] = [
@@ -55,15 +55,6 @@ impl Claims {
 pub fn all(algorithm: Algorithm, name: &str) -> Vec<Candidate> {
     let row = |what: &str| format!("verify/{name}/{what}");
     let good = token(algorithm);
-    let mut forged = good.clone();
-    // A character in the middle of the claims, which are then still base64url.
-    let middle = good.len() / 3;
-    let other = if &good[middle..=middle] == "A" {
-        "B"
-    } else {
-        "A"
-    };
-    forged.replace_range(middle..=middle, other);
 
     let mut candidates = vec![accepted(
         &row("gatekeeper"),
@@ -75,10 +66,12 @@ pub fn all(algorithm: Algorithm, name: &str) -> Vec<Candidate> {
     }
     candidates.extend(rivals(algorithm, &row, &good));
     candidates.extend(primitives(algorithm, &row, &good));
-    let forged = refused(&row("forged"), algorithm, forged, Refusal::SignatureInvalid);
-    candidates.push(forged);
     if algorithm == Algorithm::HS256 {
         candidates.extend(unusual(&row));
+    } else {
+        let forged = refusals::forged(&good);
+        let refusal = Refusal::SignatureInvalid;
+        candidates.push(refused(&row("forged"), algorithm, forged, refusal));
     }
     candidates
 }
@@ -233,59 +226,36 @@ fn primitives(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) ->
     }
     let timed = rows.into_iter().zip(primitives);
     timed
-        .map(|(what, primitive)| {
-            let (signed, signature) = sign::parts(good);
-            let signed = signed.to_vec();
-            Candidate::new(row(what), move || {
-                assert!(primitive.verify(black_box(&signed), black_box(&signature)));
-            })
-        })
+        .map(|(what, primitive)| bare(&row(what), primitive, good))
         .collect()
 }
 
-/// What HS256 costs when the token is not the usual one.
-fn unusual(row: &dyn Fn(&str) -> String) -> Vec<Candidate> {
-    let algorithm = Algorithm::HS256;
-    let signer = Signer::new(algorithm);
-    let expired = signer.token(r#"{"user":{"username":"gonzalo"},"exp":1699999999}"#);
-    let unsigned = {
-        let none = signer.token_with(r#"{"typ":"JWT","alg":"none"}"#, CLAIMS);
-        let (signed, _) = none.rsplit_once('.').expect("a token");
-        format!("{signed}.")
-    };
-    let garbage: String = "gatecrash".chars().cycle().take(8 * 1024).collect();
-    let unknown_kid = r#"{"typ":"JWT","alg":"HS256","kid":"2024-01"}"#;
-    let mut candidates = vec![
-        refused(&row("expired"), algorithm, expired, Refusal::Expired),
-        refused(
-            &row("alg-none"),
-            algorithm,
-            unsigned,
-            Refusal::NoneAlgorithm,
-        ),
-        refused(&row("garbage-8k"), algorithm, garbage, Refusal::Malformed),
-        refused(
-            &row("unknown-kid"),
-            algorithm,
-            signer.token_with(unknown_kid, CLAIMS),
-            Refusal::UnknownKey,
-        ),
-    ];
-    for (what, bytes) in [("claims-1k", 1024), ("claims-5k", 5 * 1024)] {
-        let token = signer.token(&claims_of(bytes));
-        candidates.push(accepted(&row(what), verifier(algorithm), token));
-    }
-    candidates
+fn bare(row: &str, primitive: Primitive, token: &str) -> Candidate {
+    let (signed, signature) = sign::parts(token);
+    let signed = signed.to_vec();
+    Candidate::new(row, move || {
+        assert!(primitive.verify(black_box(&signed), black_box(&signature)));
+    })
 }
 
-/// Claims as identity providers fill them: roles upon roles.
-fn claims_of(bytes: usize) -> String {
-    let mut claims =
-        r#"{"user":{"username":"gonzalo"},"iat":1699999999,"roles":["first""#.to_owned();
-    let mut role = 0;
-    while claims.len() < bytes - 2 {
-        claims.push_str(&format!(r#","role-{role:04}""#));
-        role += 1;
+/// What HS256 costs when the token is not the usual one: long ones, and refused ones beside accepted ones of their
+/// length.
+fn unusual(row: &dyn Fn(&str) -> String) -> Vec<Candidate> {
+    let algorithm = Algorithm::HS256;
+    let mut candidates = Vec::new();
+    for (what, bytes) in [("claims-1k", 1024), ("claims-5k", 5 * 1024)] {
+        let token = Signer::new(algorithm).token(&refusals::claims_of(bytes));
+        let primitive = Primitive::all(algorithm).remove(0);
+        let primitive = bare(&row(&format!("{what}-primitive")), primitive, &token);
+        candidates.push(accepted(&row(what), verifier(algorithm), token));
+        candidates.push(primitive);
     }
-    claims + "]}"
+    for bad in refusals::all() {
+        let as_long = refusals::accepted(bad.token.len());
+        let row = row(&bad.what);
+        candidates.push(refused(&row, algorithm, bad.token, bad.refusal));
+        let row = format!("{row}-accepted");
+        candidates.push(accepted(&row, verifier(algorithm), as_long));
+    }
+    candidates
 }

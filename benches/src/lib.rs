@@ -9,6 +9,8 @@ mod verifiers;
 
 pub mod candidates;
 
+pub mod refusals;
+
 pub mod measure;
 
 pub use sign::Signer;

@@ -54,21 +54,22 @@ fn as_json(costs: &[Cost]) -> serde_json::Value {
 fn as_table(costs: &[Cost]) -> String {
     let by_name: BTreeMap<&str, f64> = costs.iter().map(|it| (it.name.as_str(), it.ns)).collect();
     let mut table = format!(
-        "{:<40} {:>12} {:>12} {:>14}\n",
-        "", "ns", "/ primitive", "/ jsonwebtoken"
+        "{:<40} {:>12} {:>12} {:>14} {:>11}\n",
+        "", "ns", "/ primitive", "/ jsonwebtoken", "/ accepted"
     );
     for cost in costs {
-        let group = cost.name.rsplit_once('/').map_or("", |(group, _)| group);
+        let (group, what) = cost.name.rsplit_once('/').unwrap_or_default();
         let ratio = |to: &str| match by_name.get(format!("{group}/{to}").as_str()) {
             Some(other_ns) => format!("{:.3}", cost.ns / other_ns),
             None => "-".to_owned(),
         };
         table += &format!(
-            "{:<40} {:>12.1} {:>12} {:>14}\n",
+            "{:<40} {:>12.1} {:>12} {:>14} {:>11}\n",
             cost.name,
             cost.ns,
             ratio("primitive"),
             ratio("jsonwebtoken"),
+            ratio(&format!("{what}-accepted")),
         );
     }
     table

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use super::json::{JsonError, Members, Seen, Text, Value};
+use super::word::Word;
 use crate::keys::Algorithm;
 
 /// Members that a header may have. It is read before anything is known about its sender, so the bound is a
@@ -34,19 +35,15 @@ pub(super) fn read<'t>(json: &'t [u8], seen: &mut Seen) -> Result<Header<'t>, Re
 
     let mut members = Members::of(json, HEADER_MEMBERS_MAX, seen).map_err(refusal)?;
     while let Some((name, value)) = members.next(seen).map_err(refusal)? {
-        if name.is("alg") {
-            algorithm = Some(text(value)?);
-        } else if name.is("typ") {
-            type_wrong = !is_token_type(text(value)?);
-        } else if name.is("kid") {
-            kid = Some(text(value)?);
-        } else if name.is("crit") {
-            critical = true;
-        } else if name.is("b64") {
+        match name.word {
+            ALG => algorithm = Some(text(value)?),
+            TYP => type_wrong = !is_token_type(text(value)?),
+            KID => kid = Some(text(value)?),
+            CRIT => critical = true,
             // RFC 7797: unencoded payloads, which a token never has (section 7).
-            critical |= !matches!(value, Value::Literal("true"));
-        } else if EMBEDDED_KEYS.iter().any(|key| name.is(key)) {
-            embedded = true;
+            B64 => critical |= !matches!(value, Value::Literal("true")),
+            JWK | JKU | X5C | X5U => embedded = true,
+            _ => {}
         }
     }
 
@@ -63,9 +60,18 @@ pub(super) fn read<'t>(json: &'t [u8], seen: &mut Seen) -> Result<Header<'t>, Re
     Ok(Header { algorithm, kid })
 }
 
-/// Members that hold the sender's own idea of the key or of where it is (RFC 7515 sections 4.1.2, 4.1.3,
-/// 4.1.5 and 4.1.6). A verifier that trusts them accepts anything (RFC 8725 section 3.10).
-const EMBEDDED_KEYS: [&str; 4] = ["jwk", "jku", "x5c", "x5u"];
+const ALG: Word = Word::short(b"alg");
+const TYP: Word = Word::short(b"typ");
+const KID: Word = Word::short(b"kid");
+const CRIT: Word = Word::short(b"crit");
+const B64: Word = Word::short(b"b64");
+
+// Members that hold the sender's own idea of the key or of where it is (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5 and
+// 4.1.6). A verifier that trusts them accepts anything (RFC 8725 section 3.10).
+const JWK: Word = Word::short(b"jwk");
+const JKU: Word = Word::short(b"jku");
+const X5C: Word = Word::short(b"x5c");
+const X5U: Word = Word::short(b"x5u");
 
 fn text(value: Value<'_>) -> Result<Text<'_>, Refusal> {
     match value {

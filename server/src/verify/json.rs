@@ -6,9 +6,12 @@
 //! lone surrogates, numbers that no `f64` holds, nesting without a bound.
 
 mod cursor;
+mod seen;
 mod text;
 
-use cursor::Cursor;
+use super::word::Name;
+pub(super) use cursor::Cursor;
+pub(super) use seen::Seen;
 pub(super) use text::Text;
 
 /// Objects and arrays inside one another. Claims have a few levels; other parsers stop at 128.
@@ -58,12 +61,11 @@ enum State {
 impl<'t> Members<'t> {
     /// The members of the object that `text` is, from end to end, save for space around it.
     pub(super) fn of(text: &'t str, members_max: usize, seen: &Seen) -> Result<Self, JsonError> {
-        let mut cursor = Cursor::new(text);
-        cursor.skip_space();
+        let mut cursor = Cursor::new(text, 0);
         cursor.expect(b'{')?;
         Ok(Self {
             cursor,
-            base: seen.names.len(),
+            base: seen.base(),
             members_max: members_max.min(MEMBERS_MAX),
             state: State::First,
         })
@@ -73,29 +75,24 @@ impl<'t> Members<'t> {
     pub(super) fn next(
         &mut self,
         seen: &mut Seen,
-    ) -> Result<Option<(Text<'t>, Value<'t>)>, JsonError> {
+    ) -> Result<Option<(Name<'t>, Value<'t>)>, JsonError> {
         if self.state == State::Done {
             return Ok(None);
         }
         let cursor = &mut self.cursor;
-        cursor.skip_space();
         if cursor.take(b'}') {
-            cursor.skip_space();
-            seen.names.truncate(self.base);
+            cursor.expect_end()?;
+            seen.forget(self.base);
             self.state = State::Done;
-            return match cursor.peek() {
-                None => Ok(None),
-                Some(_) => Err(JsonError::Malformed),
-            };
+            return Ok(None);
         }
         if self.state == State::Later {
             cursor.expect(b',')?;
-            cursor.skip_space();
         }
         self.state = State::Later;
-        let (start, name) = cursor.name()?;
+        let name = cursor.name()?;
         let value = cursor.value(1)?;
-        seen.insert(cursor.text(), start, name, self.base, self.members_max)?;
+        seen.insert(cursor.text(), name, self.base, self.members_max)?;
         Ok(Some((name, value)))
     }
 }
@@ -105,76 +102,18 @@ impl<'t> Members<'t> {
 /// # Errors
 /// [`JsonError::Malformed`] when an element is no string.
 pub(super) fn array_holds(text: &str, wanted: &str) -> Result<bool, JsonError> {
-    let mut cursor = Cursor::new(text);
+    let mut cursor = Cursor::new(text, 0);
     let mut holds = false;
     cursor.expect(b'[')?;
-    cursor.skip_space();
     if cursor.take(b']') {
         return Ok(false);
     }
     loop {
-        cursor.skip_space();
-        match cursor.value(1)? {
-            Value::Text(element) => holds |= element.is(wanted),
-            _ => return Err(JsonError::Malformed),
-        }
-        cursor.skip_space();
+        holds |= cursor.string()?.is(wanted);
         if !cursor.take(b',') {
             cursor.expect(b']')?;
             return Ok(holds);
         }
-    }
-}
-
-/// The names seen in the objects that are being read; reused, so that nothing is allocated.
-#[derive(Default)]
-pub(super) struct Seen {
-    names: Vec<Name>,
-}
-
-/// A name by its place in the text, for a slice of the text could not be kept between tokens.
-struct Name {
-    start: usize,
-    end: usize,
-    escaped: bool,
-}
-
-impl Seen {
-    pub(super) fn new() -> Self {
-        Self {
-            names: Vec::with_capacity(MEMBERS_MAX),
-        }
-    }
-
-    /// Forgets everything, whatever an error left behind.
-    pub(super) fn clear(&mut self) {
-        self.names.clear();
-    }
-
-    fn insert(
-        &mut self,
-        text: &str,
-        start: usize,
-        name: Text<'_>,
-        base: usize,
-        members_max: usize,
-    ) -> Result<(), JsonError> {
-        let others = self.names.get(base..).unwrap_or_default();
-        if others.len() >= members_max {
-            return Err(JsonError::Malformed);
-        }
-        for other in others {
-            let raw = text.get(other.start..other.end).unwrap_or_default();
-            if Text::new(raw, other.escaped).same(&name) {
-                return Err(JsonError::DuplicateMember);
-            }
-        }
-        self.names.push(Name {
-            start,
-            end: start + name.raw().len(),
-            escaped: name.is_escaped(),
-        });
-        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ use arc_swap::cache::Cache;
 use crate::keys::{Algorithm, KEYS_TRIED_MAX, Key, Ring, Store, Wanted};
 use claims::Claims;
 use header_cache::{HeaderCache, Known};
-use json::Seen;
+use json::{Seen, Text};
 use policy::ClaimPath;
 use token::{Buffer, Segments};
 use token_cache::{Entry, Hit, TokenCache, User, Whole};
@@ -91,8 +91,6 @@ struct HeaderScratch {
     bytes: Buffer,
     /// Names of the header that is being read.
     seen: Seen,
-    /// A `kid` whose escapes had to be resolved.
-    kid: String,
     /// Names of keys that are not there, where there is somebody to ask for them.
     unknown: Option<UnknownKids>,
 }
@@ -267,7 +265,6 @@ impl Scratch {
             header: HeaderScratch {
                 bytes: Buffer::new(token_bytes_max),
                 seen: Seen::new(),
-                kid: String::with_capacity(token_bytes_max),
                 unknown: None,
             },
             claims: Buffer::new(token_bytes_max),
@@ -311,10 +308,10 @@ fn check_signature(
 ) -> Result<bool, Refusal> {
     scratch.seen.clear();
     let header = header::read(scratch.bytes.decode(segments.header)?, &mut scratch.seen)?;
-    let kid = header.kid.map(|kid| kid.resolve(&mut scratch.kid));
-    let (candidates, only) = candidates(ring, header.algorithm, kid).inspect_err(|refusal| {
+    let found = candidates(ring, header.algorithm, header.kid);
+    let (candidates, only) = found.inspect_err(|refusal| {
         if let (Refusal::UnknownKey, Some(unknown)) = (refusal, &mut scratch.unknown) {
-            unknown.meet(kid.unwrap_or_default(), now_s);
+            unknown.meet(header.kid.map_or("", |kid| kid.raw()), now_s);
         }
     })?;
     let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
@@ -331,14 +328,22 @@ fn check_signature(
 fn candidates<'r>(
     ring: &'r Ring,
     algorithm: Algorithm,
-    kid: Option<&str>,
+    kid: Option<Text<'_>>,
 ) -> Result<(impl Iterator<Item = &'r Arc<Key>>, bool), Refusal> {
     if ring.is_empty() {
         return Err(Refusal::UnknownKey);
     }
     let (one, many, count) = match kid {
         Some(kid) => {
-            let key = ring.named(kid).ok_or(Refusal::UnknownKey)?;
+            let key = match kid.is_escaped() {
+                false => ring.named(kid.raw()),
+                // As it stands, for what it means could be long: only a name that is alike is read to its end.
+                true => ring
+                    .keys()
+                    .iter()
+                    .find(|key| key.kid().is_some_and(|name| kid.is(name))),
+            };
+            let key = key.ok_or(Refusal::UnknownKey)?;
             if key.algorithm() != algorithm {
                 return Err(Refusal::AlgorithmMismatch);
             }

@@ -71,11 +71,6 @@ impl ClaimPath {
         }
     }
 
-    /// The path as the name of one member.
-    pub(super) fn whole(&self) -> &str {
-        &self.whole.text
-    }
-
     /// The first step and those that follow it; without dots nothing follows.
     pub(super) fn steps(&self) -> Option<(&Label, &[Label])> {
         self.steps.split_first()
@@ -95,7 +90,10 @@ mod tests {
         ] {
             let parsed = ClaimPath::new(path);
             let (found, follow) = parsed.steps().unwrap();
-            assert_eq!((found.text.as_str(), parsed.whole()), (first, path));
+            assert_eq!(
+                (found.text.as_str(), parsed.whole.text.as_str()),
+                (first, path)
+            );
             let follow: Vec<_> = follow.iter().map(|step| step.text.as_str()).collect();
             assert_eq!(follow, rest);
         }

@@ -1,12 +1,14 @@
 //! Names as numbers, so that they are compared without a call.
 
+use super::json::Text;
+
 /// 1 in each byte.
 pub(super) const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// A name as a number: its own bytes where they are up to 8, else a hash.
+/// A name as a number: its own bytes where they are up to 8, else a hash of them.
 ///
-/// Equal names have equal words. Two that differ may have the same word only where it [is a hash](Word::is_hash), or
-/// looks like one for its eighth byte is no ASCII.
+/// Equal names have equal words, escapes taken for what they mean. Two that differ may have the same word only where
+/// it [is a hash](Word::is_hash), or looks like one for its eighth byte is no ASCII.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Word(u64);
 
@@ -20,31 +22,31 @@ pub(super) struct Label {
 /// A name that was read, with its word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name<'t> {
-    pub text: &'t [u8],
+    pub text: Text<'t>,
     pub word: Word,
+    /// Where it begins in the text that it was read from.
+    pub start: usize,
 }
 
 impl Label {
     pub(super) fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
-            word: Word::of(text.as_bytes()),
+            word: Word::of(text),
         }
     }
 
     /// Is this the name that was read?
     #[inline]
     pub(super) fn is(&self, name: Name<'_>) -> bool {
-        self.word == name.word && (!name.word.is_hash() || self.text.as_bytes() == name.text)
+        self.word == name.word && (!name.word.is_hash() || name.text.is(&self.text))
     }
 }
 
 impl Word {
-    /// The word of `name`, which holds no zero byte.
-    pub(super) const fn of(name: &[u8]) -> Self {
-        if name.len() > 8 {
-            return Self::hash(name);
-        }
+    /// The word of `name`, which is up to 8 bytes of ASCII.
+    pub(super) const fn short(name: &[u8]) -> Self {
+        assert!(name.len() <= 8);
         let mut word = 0;
         let mut i = name.len();
         while i > 0 {
@@ -54,42 +56,116 @@ impl Word {
         Self(word)
     }
 
-    /// How many bytes stand before the first quotation mark, if it is among the nine, and the word of them.
+    /// The word of `name`.
+    pub(super) fn of(name: &str) -> Self {
+        let (groups, rest) = name.as_bytes().as_chunks::<8>();
+        let mut sum = Sum::default();
+        groups
+            .iter()
+            .for_each(|group| sum.add(u64::from_le_bytes(*group)));
+        sum.word(Self::short(rest).0, rest.len(), !name.contains('\0'))
+    }
+
+    /// The word of a name with escapes, by what they mean.
+    #[cold]
+    pub(super) fn of_chars(name: impl Iterator<Item = char>) -> Self {
+        let mut sum = Sum::default();
+        let (mut group, mut bytes, mut is_plain) = (0, 0, true);
+        for meant in name {
+            is_plain &= meant != '\0';
+            for byte in meant.encode_utf8(&mut [0; 4]).bytes() {
+                group |= u64::from(byte) << (8 * bytes);
+                bytes += 1;
+                if bytes == 8 {
+                    sum.add(group);
+                    (group, bytes) = (0, 0);
+                }
+            }
+        }
+        sum.word(group, bytes, is_plain)
+    }
+
+    /// How many bytes stand before the first quotation mark, if it is among the nine with nothing unusual before it,
+    /// and the word of them.
     #[inline]
     pub(super) fn until_quote(nine: &[u8; 9]) -> Option<(usize, Self)> {
         let [eight @ .., last] = nine;
         let eight = u64::from_le_bytes(*eight);
-        let found = zeros(eight ^ (ONES * b'"' as u64));
+        let found = specials(eight);
         if found == 0 {
             return (*last == b'"').then_some((8, Self(eight)));
         }
-        // The highest bit of the quotation mark: below it are 7 bits of its own.
+        // The highest bit of the special byte: below it are 7 bits of its own.
         let bits = found.trailing_zeros() - 7;
+        if (eight >> bits) as u8 != b'"' {
+            return None;
+        }
         Some((bits as usize / 8, Self(eight & ((1 << bits) - 1))))
     }
 
     /// May it be the word of two names?
     #[inline]
-    fn is_hash(self) -> bool {
+    pub(super) fn is_hash(self) -> bool {
         self.0 >> 63 == 1
     }
 
-    #[cold]
-    const fn hash(name: &[u8]) -> Self {
-        let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) else {
-            return Self(0);
-        };
-        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-        let mixed = (first ^ last.rotate_left(29)).wrapping_add(name.len() as u64);
-        // Above every name of ASCII that stands for itself.
-        Self(mixed | (1 << 63))
+    /// One of `count` places, which is a power of two.
+    #[inline]
+    pub(super) fn place(self, count: usize) -> usize {
+        mixed(self.0) as usize & (count - 1)
     }
+}
+
+/// Eight bytes of a name after the other.
+#[derive(Default)]
+struct Sum {
+    mixed: u64,
+    first: u64,
+    groups: u64,
+}
+
+impl Sum {
+    #[inline]
+    fn add(&mut self, group: u64) {
+        if self.groups == 0 {
+            self.first = group;
+        }
+        self.mixed = mixed(self.mixed ^ group);
+        self.groups += 1;
+    }
+
+    /// The word of the name that ends with these `bytes` bytes, fewer than 8.
+    #[inline]
+    fn word(self, rest: u64, bytes: usize, is_plain: bool) -> Word {
+        match (self.groups, bytes) {
+            (0, _) if is_plain => Word(rest),
+            (1, 0) if is_plain => Word(self.first),
+            // A zero could not be told from the end, so such a name is hashed. Above every name of ASCII that stands
+            // for itself.
+            _ => Word(mixed(self.mixed ^ rest ^ ((bytes as u64) << 56)) | (1 << 63)),
+        }
+    }
+}
+
+/// A product whose halves are added up (wyhash): each bit of it depends on all of `word`.
+#[inline]
+fn mixed(word: u64) -> u64 {
+    let product = u128::from(word ^ 0x9e37_79b9_7f4a_7c15) * 0xd1b5_4a32_d192_ed03;
+    product as u64 ^ (product >> 64) as u64
 }
 
 /// The highest bit of the first byte that is 0, and maybe of bytes behind it: Mycroft's test.
 #[inline]
 pub(super) const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
+/// The highest bit of the first byte that does not stand for itself in a string (a quotation mark, a backslash, a
+/// control character), and maybe of bytes behind it.
+#[inline]
+pub(super) const fn specials(word: u64) -> u64 {
+    let controls = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
+    zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64)) | controls
 }
 
 #[cfg(test)]
@@ -107,25 +183,49 @@ mod tests {
         let names: Vec<_> = names.split_whitespace().chain([""]).collect();
         for (i, one) in names.iter().enumerate() {
             for other in &names[..i] {
-                let words = [one, other].map(|name| Word::of(name.as_bytes()));
+                let words = [one, other].map(|name| Word::of(name));
                 assert_ne!(words[0], words[1], "{one} and {other}");
             }
         }
     }
 
+    #[test]
+    fn a_zero_is_not_the_end() {
+        for (one, other) in [
+            ("a", "a\0"),
+            ("", "\0"),
+            ("a\0", "a\0\0"),
+            ("abcdefg", "abcdefg\0"),
+        ] {
+            assert_ne!(
+                Word::of(one),
+                Word::of_chars(other.chars()),
+                "{one:?}, {other:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_name_is_found_before_its_quotation_mark(name in "[^\"\0]{0,9}", rest in "[ -~]{9}") {
+        fn a_name_is_found_before_its_quotation_mark(
+            name in prop_oneof![4 => "[^\"\\\\\0-\u{1f}]{0,9}", 1 => "[^\"]{0,9}"],
+            rest in "[ -~]{9}",
+        ) {
             let text = format!("{name}\"{rest}");
             let found = Word::until_quote(text.as_bytes().first_chunk().unwrap());
-            let expected = (name.len() <= 8).then(|| (name.len(), Word::of(name.as_bytes())));
+            let is_usual = name.bytes().take(9).all(|byte| byte >= 0x20 && byte != b'\\');
+            let expected = (name.len() <= 8 && is_usual).then(|| (name.len(), Word::of(&name)));
             prop_assert_eq!(found, expected);
         }
 
         #[test]
         fn short_names_stand_for_themselves(one in "[a-c]{0,8}", other in "[a-c]{0,8}") {
-            let same = Word::of(one.as_bytes()) == Word::of(other.as_bytes());
-            prop_assert_eq!(same, one == other);
+            prop_assert_eq!(Word::of(&one) == Word::of(&other), one == other);
+        }
+
+        #[test]
+        fn a_name_has_one_word_however_it_is_read(name in prop_oneof![".{0,40}", "[a\0ä]{0,18}"]) {
+            prop_assert_eq!(Word::of(&name), Word::of_chars(name.chars()));
         }
     }
 }

@@ -1,41 +1,80 @@
 //! One pass over a text, which checks everything that it passes over.
+//!
+//! What issuers write (compact JSON, plain strings, whole numbers) is passed over eight bytes at a time and without a
+//! call. What is unusual (white space, escapes, fractions) is left to functions of their own, so that it costs the usual
+//! nothing.
 
+use super::super::word::{Name, ONES, Word, specials};
 use super::text::unescape;
 use super::{JsonError, NESTING_MAX, Text, Value};
 
-/// From this many characters on a number without an exponent may exceed every `f64` (1.8e308).
-const NUMBER_CHARS_FINITE: usize = 300;
+/// Digits of a number that is read without a general parser: any such number is below 2^64, and an `f64` holds it.
+const DIGITS_MAX: usize = 15;
+
+/// Numbers of fewer digits before the point, the exponent added to them, are below every bound of an `f64` (1.8e308).
+const DIGITS_FINITE: u64 = 308;
 
 /// A place in a text. It always stands between two characters: it stops at ASCII bytes alone.
-pub(super) struct Cursor<'t> {
+pub(in super::super) struct Cursor<'t> {
     text: &'t str,
+    /// The same.
+    bytes: &'t [u8],
     at: usize,
 }
 
+// Always inlined, so that the place stands in a register: through memory each step would wait for the one before.
 impl<'t> Cursor<'t> {
-    /// The start of `text`.
-    pub(super) fn new(text: &'t str) -> Self {
-        Self { text, at: 0 }
+    /// The place `at` of `text`.
+    #[inline(always)]
+    pub(in super::super) fn new(text: &'t str, at: usize) -> Self {
+        let bytes = text.as_bytes();
+        Self { text, bytes, at }
     }
 
-    pub(super) fn text(&self) -> &'t str {
+    /// The whole text.
+    #[inline(always)]
+    pub(in super::super) fn text(&self) -> &'t str {
         self.text
     }
 
-    #[inline]
-    pub(super) fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    /// How many bytes lie behind.
+    #[inline(always)]
+    pub(in super::super) fn place(&self) -> usize {
+        self.at
     }
 
-    #[inline]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+    /// The next byte, which is not looked for behind space.
+    #[inline(always)]
+    pub(in super::super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
     }
 
-    #[inline]
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+    #[inline(always)]
+    pub(in super::super) fn skip_space(&mut self) {
+        if let Some(..=b' ') = self.peek() {
+            self.at = after_space(self.bytes, self.at);
+        }
+    }
+
+    /// Passes over `byte`, and space before it, if it comes next.
+    #[inline(always)]
+    pub(in super::super) fn take(&mut self, byte: u8) -> bool {
+        // A branch, which is foreseen, where a sum would have to wait for the byte.
+        if self.peek() != Some(byte) {
+            let Some(..=b' ') = self.peek() else {
+                return false;
+            };
+            self.at = after_space(self.bytes, self.at);
+            if self.peek() != Some(byte) {
+                return false;
+            }
+        }
+        self.at += 1;
+        true
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.take(byte) {
             Ok(())
         } else {
@@ -43,177 +82,329 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    #[inline]
-    pub(super) fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    /// Nothing but space follows.
+    #[inline(always)]
+    pub(in super::super) fn expect_end(&mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(JsonError::Malformed),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn since(&self, start: usize) -> Result<&'t str, JsonError> {
         self.text.get(start..self.at).ok_or(JsonError::Malformed)
     }
 
-    /// A name and the colon after it; the place is that of its first character.
-    pub(super) fn name(&mut self) -> Result<(usize, Text<'t>), JsonError> {
-        let start = self.at + 1;
-        let name = self.string()?;
-        self.skip_space();
+    /// A name, the colon after it and space.
+    #[inline(always)]
+    pub(in super::super) fn name(&mut self) -> Result<Name<'t>, JsonError> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let nine = self.bytes.get(start..).and_then(<[u8]>::first_chunk);
+        let name = match nine.and_then(Word::until_quote) {
+            Some((bytes, word)) => {
+                self.at += bytes;
+                let text = Text::plain(self.since(start)?);
+                self.at += 1;
+                Name { text, word, start }
+            }
+            None => {
+                let (name, end) = unusual_name(self.text, start)?;
+                self.at = end;
+                name
+            }
+        };
         self.expect(b':')?;
         self.skip_space();
-        Ok((start, name))
+        Ok(name)
     }
 
     /// The value that begins here, `depth` levels down.
-    pub(super) fn value(&mut self, depth: u32) -> Result<Value<'t>, JsonError> {
+    #[inline(always)]
+    pub(in super::super) fn value(&mut self, depth: u32) -> Result<Value<'t>, JsonError> {
         let start = self.at;
-        match self.peek() {
-            Some(b'"') => self.string().map(Value::Text),
-            Some(b'{') => {
-                self.skip_nested(depth)?;
-                self.since(start).map(Value::Object)
-            }
-            Some(b'[') => {
-                self.skip_nested(depth)?;
-                self.since(start).map(Value::Array)
-            }
-            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
-            _ => self.literal().map(Value::Literal),
-        }
+        let Some(b'"') = self.peek() else {
+            self.pass(depth)?;
+            let value = self.since(start)?;
+            return Ok(match value.as_bytes().first() {
+                Some(b'{') => Value::Object(value),
+                Some(b'[') => Value::Array(value),
+                Some(b'-' | b'0'..=b'9') => Value::Number(value),
+                _ => Value::Literal(value),
+            });
+        };
+        self.string().map(Value::Text)
     }
 
-    /// Passes over an object or array and all that is in it.
-    ///
-    /// The levels are a stack of bits (1 for an object), so that depth costs neither recursion nor memory.
-    fn skip_nested(&mut self, outer: u32) -> Result<(), JsonError> {
-        let mut levels: u64 = 0;
-        let mut depth = outer;
-        loop {
-            // A value begins here.
-            match self.peek() {
-                Some(open @ (b'{' | b'[')) => {
-                    if depth >= NESTING_MAX {
-                        return Err(JsonError::NestedTooDeep);
-                    }
-                    self.at += 1;
-                    depth += 1;
-                    levels = levels << 1 | u64::from(open == b'{');
-                    self.skip_space();
-                    let closing = if open == b'{' { b'}' } else { b']' };
-                    if self.peek() != Some(closing) {
-                        if open == b'{' {
-                            self.name()?;
-                        }
-                        continue;
-                    }
-                }
-                Some(b'"') => {
-                    self.string()?;
-                }
-                Some(b'-' | b'0'..=b'9') => {
-                    self.number()?;
-                }
-                _ => {
-                    self.literal()?;
-                }
-            }
-            // A value or the start of an empty one has ended.
-            loop {
-                self.skip_space();
-                let in_object = levels & 1 == 1;
-                match self.peek() {
-                    Some(b',') => {
-                        self.at += 1;
-                        self.skip_space();
-                        if in_object {
-                            self.name()?;
-                        }
-                        break;
-                    }
-                    Some(b'}') if in_object => self.at += 1,
-                    Some(b']') if !in_object => self.at += 1,
-                    _ => return Err(JsonError::Malformed),
-                }
-                levels >>= 1;
-                depth -= 1;
-                if depth == outer {
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// A string (RFC 8259 section 7).
-    fn string(&mut self) -> Result<Text<'t>, JsonError> {
-        self.expect(b'"')?;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let raw = self.since(start)?;
-                    self.at += 1;
-                    return Ok(Text::new(raw, escaped));
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    let rest = self.text.get(self.at..).ok_or(JsonError::Malformed)?;
-                    let (_, bytes) = unescape(rest).ok_or(JsonError::Malformed)?;
-                    self.at += bytes;
-                }
-                Some(0x20..) => self.at += 1,
-                _ => return Err(JsonError::Malformed),
-            }
-        }
-    }
-
-    /// A number (RFC 8259 section 6) that an `f64` can hold.
-    fn number(&mut self) -> Result<&'t str, JsonError> {
-        let start = self.at;
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        let exponent = self.take(b'e') || self.take(b'E');
-        if exponent {
-            let _ = self.take(b'+') || self.take(b'-');
-            self.digits()?;
-        }
-        let number = self.since(start)?;
-        if exponent || number.len() > NUMBER_CHARS_FINITE {
-            let held = number.parse::<f64>().is_ok_and(f64::is_finite);
-            return if held {
-                Ok(number)
-            } else {
-                Err(JsonError::Malformed)
-            };
-        }
-        Ok(number)
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(JsonError::Malformed);
-        }
+    /// Passes over the value that begins here, `depth` levels down.
+    #[inline(always)]
+    pub(in super::super) fn pass(&mut self, depth: u32) -> Result<(), JsonError> {
+        self.at = end_of_value(self.text, self.at, depth)?;
         Ok(())
     }
 
-    fn literal(&mut self) -> Result<&'t str, JsonError> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        for literal in ["true", "false", "null"] {
-            if rest.starts_with(literal) {
-                self.at += literal.len();
-                return Ok(literal);
+    /// A string (RFC 8259 section 7).
+    #[inline(always)]
+    pub(in super::super) fn string(&mut self) -> Result<Text<'t>, JsonError> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let escaped = self.pass_characters()?;
+        let raw = self.text.get(start..self.at - 1);
+        Ok(Text::new(raw.ok_or(JsonError::Malformed)?, escaped))
+    }
+
+    /// Passes over the rest of a string; had it escapes?
+    #[inline(always)]
+    fn pass_characters(&mut self) -> Result<bool, JsonError> {
+        let end = end_of_plain(self.bytes, self.at);
+        if let Some(b'"') = self.bytes.get(end) {
+            self.at = end + 1;
+            return Ok(false);
+        }
+        self.at = end_of_escaped(self.bytes, end)?;
+        Ok(true)
+    }
+
+    /// A whole number without a sign, of at most [`DIGITS_MAX`] digits; none if it is another, and then the place stays.
+    #[inline(always)]
+    pub(in super::super) fn whole_number(&mut self) -> Option<u64> {
+        let rest = self.bytes.get(self.at..)?;
+        let (mut number, mut digits) = match rest.first_chunk().and_then(eight_digits) {
+            Some(number) => (number, 8),
+            None => (0, 0),
+        };
+        while let Some(digit @ b'0'..=b'9') = rest.get(digits) {
+            if digits == DIGITS_MAX {
+                return None;
+            }
+            number = 10 * number + u64::from(digit - b'0');
+            digits += 1;
+        }
+        let leading_zero = digits > 1 && rest.first() == Some(&b'0');
+        if digits == 0 || leading_zero || matches!(rest.get(digits), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at += digits;
+        Some(number)
+    }
+}
+
+/// Where the value that begins at `at` ends, `depth` levels down. By values, so that the caller's place never has to be
+/// in memory.
+fn end_of_value(text: &str, at: usize, depth: u32) -> Result<usize, JsonError> {
+    let mut cursor = Cursor::new(text, at);
+    match cursor.peek() {
+        Some(b'{' | b'[') => return end_of_nested(text, at, depth),
+        Some(b'"') => {
+            cursor.at += 1;
+            cursor.pass_characters()?;
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            if cursor.whole_number().is_none() {
+                return end_of_number(text, at);
             }
         }
-        Err(JsonError::Malformed)
+        _ => return end_of_literal(text, at),
     }
+    Ok(cursor.at)
+}
+
+/// Where the object or array that begins at `at` ends.
+///
+/// The levels are a stack of bits (1 for an object), so that depth costs neither recursion nor memory.
+fn end_of_nested(text: &str, at: usize, outer: u32) -> Result<usize, JsonError> {
+    let mut cursor = Cursor::new(text, at);
+    let mut levels: u64 = 0;
+    let mut depth = outer;
+    loop {
+        // A value begins here.
+        match cursor.peek() {
+            Some(b'"') => {
+                cursor.at += 1;
+                cursor.pass_characters()?;
+            }
+            Some(open @ (b'{' | b'[')) => {
+                if depth >= NESTING_MAX {
+                    return Err(JsonError::NestedTooDeep);
+                }
+                cursor.at += 1;
+                depth += 1;
+                levels = levels << 1 | u64::from(open == b'{');
+                cursor.skip_space();
+                // In ASCII the closing one is two behind, of both.
+                if cursor.peek() != Some(open + 2) {
+                    if open == b'{' {
+                        cursor.pass_name()?;
+                    }
+                    continue;
+                }
+            }
+            _ => cursor.at = end_of_value(text, cursor.at, depth)?,
+        }
+        // A value or the start of an empty one has ended.
+        loop {
+            cursor.skip_space();
+            let in_object = levels & 1 == 1;
+            match cursor.peek() {
+                Some(b',') => {
+                    cursor.at += 1;
+                    cursor.skip_space();
+                    if in_object {
+                        cursor.pass_name()?;
+                    }
+                    break;
+                }
+                Some(b'}') if in_object => cursor.at += 1,
+                Some(b']') if !in_object => cursor.at += 1,
+                _ => return Err(JsonError::Malformed),
+            }
+            levels >>= 1;
+            depth -= 1;
+            if depth == outer {
+                return Ok(cursor.at);
+            }
+        }
+    }
+}
+
+impl Cursor<'_> {
+    /// Passes over a name, the colon after it and space.
+    #[inline(always)]
+    fn pass_name(&mut self) -> Result<(), JsonError> {
+        self.expect(b'"')?;
+        self.pass_characters()?;
+        self.expect(b':')?;
+        self.skip_space();
+        Ok(())
+    }
+}
+
+/// A name that is longer than 8 bytes or has escapes, from its first character on, and where it ends.
+#[inline(never)]
+fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError> {
+    let mut cursor = Cursor::new(text, start);
+    let escaped = cursor.pass_characters()?;
+    let raw = text.get(start..cursor.at - 1).ok_or(JsonError::Malformed)?;
+    let text = Text::new(raw, escaped);
+    let word = match escaped {
+        false => Word::of(raw),
+        true => Word::of_chars(text.chars()),
+    };
+    Ok((Name { text, word, start }, cursor.at))
+}
+
+#[cold]
+fn after_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The first byte from `at` on that does not stand for itself in a string, or the end: eight at a time.
+#[inline(always)]
+fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = specials(u64::from_le_bytes(*eight));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    match bytes.last_chunk() {
+        Some(last) if !rest.is_empty() => {
+            // The last eight, without those that were seen: zeros follow, the first of which is the end.
+            let word = u64::from_le_bytes(*last) >> (8 * (8 - rest.len()));
+            at + specials(word).trailing_zeros() as usize / 8
+        }
+        _ => {
+            let special = |byte: &u8| matches!(byte, ..0x20 | b'"' | b'\\');
+            at + rest.iter().position(special).unwrap_or(rest.len())
+        }
+    }
+}
+
+/// Behind the quotation mark that ends the string whose first unusual character is at `at`.
+#[cold]
+fn end_of_escaped(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
+    loop {
+        match bytes.get(at) {
+            Some(b'\\') => at += unescape(bytes, at).ok_or(JsonError::Malformed)?.1,
+            Some(b'"') => return Ok(at + 1),
+            Some(0x20..) => at = end_of_plain(bytes, at + 1),
+            _ => return Err(JsonError::Malformed),
+        }
+    }
+}
+
+/// Behind the number (RFC 8259 section 6) at `at`, which an `f64` can hold.
+#[cold]
+fn end_of_number(text: &str, start: usize) -> Result<usize, JsonError> {
+    let bytes = text.as_bytes();
+    let digits = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return Err(JsonError::Malformed);
+        }
+        Ok(at + digits)
+    };
+    let mut at = start;
+    if bytes.get(at) == Some(&b'-') {
+        at += 1;
+    }
+    let whole = at;
+    at = match bytes.get(at) {
+        Some(b'0') => at + 1,
+        _ => digits(at)?,
+    };
+    let mut digits_max = (at - whole) as u64;
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        let sign = bytes.get(at).filter(|sign| matches!(sign, b'+' | b'-'));
+        at += usize::from(sign.is_some());
+        let exponent = at;
+        at = digits(at)?;
+        if sign != Some(&b'-') {
+            let power = text.get(exponent..at).and_then(|power| power.parse().ok());
+            digits_max = digits_max.saturating_add(power.unwrap_or(u64::MAX));
+        }
+    }
+    if digits_max > DIGITS_FINITE {
+        let number = text.get(start..at).and_then(|number| number.parse().ok());
+        if !number.is_some_and(f64::is_finite) {
+            return Err(JsonError::Malformed);
+        }
+    }
+    Ok(at)
+}
+
+/// Behind the literal at `at`.
+fn end_of_literal(text: &str, at: usize) -> Result<usize, JsonError> {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    for literal in ["true", "false", "null"] {
+        if rest.starts_with(literal.as_bytes()) {
+            return Ok(at + literal.len());
+        }
+    }
+    Err(JsonError::Malformed)
+}
+
+/// The number that eight digits write, added up pairwise: two, then four, then eight.
+#[inline(always)]
+fn eight_digits(bytes: &[u8; 8]) -> Option<u64> {
+    let digits = u64::from_le_bytes(*bytes) ^ (ONES * b'0' as u64);
+    // A digit is 0 to 9: no high half, and none with 6 more.
+    if (digits | digits.wrapping_add(ONES * 6)) & (ONES * 0xf0) != 0 {
+        return None;
+    }
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }

@@ -9,20 +9,24 @@ pub(in super::super) struct Text<'t> {
 
 impl<'t> Text<'t> {
     /// A string by what stands between its quotation marks, which the cursor has checked.
+    #[inline]
     pub(super) fn new(raw: &'t str, escaped: bool) -> Self {
         Self { raw, escaped }
     }
 
     /// A string without escapes.
-    pub(in super::super) fn plain(text: &'t str) -> Self {
+    #[inline]
+    pub(super) fn plain(text: &'t str) -> Self {
         Self::new(text, false)
     }
 
-    pub(super) fn raw(&self) -> &'t str {
+    /// The string as it stands.
+    pub(in super::super) fn raw(&self) -> &'t str {
         self.raw
     }
 
-    pub(super) fn is_escaped(&self) -> bool {
+    /// Does it mean something else than it shows?
+    pub(in super::super) fn is_escaped(&self) -> bool {
         self.escaped
     }
 
@@ -62,13 +66,14 @@ impl<'t> Text<'t> {
         }
     }
 
-    fn chars(&self) -> Unescaped<'t> {
+    /// What the string says.
+    pub(super) fn chars(&self) -> Unescaped<'t> {
         Unescaped { rest: self.raw }
     }
 }
 
 /// The characters of a string that was checked.
-struct Unescaped<'t> {
+pub(super) struct Unescaped<'t> {
     rest: &'t str,
 }
 
@@ -78,7 +83,7 @@ impl Iterator for Unescaped<'_> {
     fn next(&mut self) -> Option<char> {
         let first = self.rest.chars().next()?;
         let (meant, bytes) = match first {
-            '\\' => unescape(self.rest)?,
+            '\\' => unescape(self.rest.as_bytes(), 0)?,
             plain => (plain, plain.len_utf8()),
         };
         self.rest = self.rest.get(bytes..)?;
@@ -86,10 +91,10 @@ impl Iterator for Unescaped<'_> {
     }
 }
 
-/// What the escape at the start of `text` means and how many bytes it takes. Half a surrogate pair means
-/// nothing.
-pub(super) fn unescape(text: &str) -> Option<(char, usize)> {
-    let plain = match text.as_bytes().get(1)? {
+/// What the escape at `at` means and how many bytes it takes. Half a surrogate pair means nothing.
+#[inline]
+pub(super) fn unescape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
+    let plain = match bytes.get(at + 1)? {
         b'"' => '"',
         b'\\' => '\\',
         b'/' => '/',
@@ -99,14 +104,14 @@ pub(super) fn unescape(text: &str) -> Option<(char, usize)> {
         b'r' => '\r',
         b't' => '\t',
         b'u' => {
-            let first = hex4(text, 2)?;
+            let first = hex4(bytes, at + 2)?;
             if let Some(meant) = char::from_u32(first) {
                 return Some((meant, 6));
             }
-            if !(0xd800..0xdc00).contains(&first) || text.get(6..8)? != "\\u" {
+            if !(0xd800..0xdc00).contains(&first) || bytes.get(at + 6..at + 8)? != b"\\u" {
                 return None;
             }
-            let second = hex4(text, 8)?.checked_sub(0xdc00)?;
+            let second = hex4(bytes, at + 8)?.checked_sub(0xdc00)?;
             if second >= 0x400 {
                 return None;
             }
@@ -118,11 +123,12 @@ pub(super) fn unescape(text: &str) -> Option<(char, usize)> {
     Some((plain, 2))
 }
 
-fn hex4(text: &str, at: usize) -> Option<u32> {
-    let digits = text.get(at..at + 4)?;
-    // from_str_radix would take a sign as well.
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
+#[inline]
+fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
+    let digits: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
+    let mut number = 0;
+    for digit in digits {
+        number = number << 4 | char::from(*digit).to_digit(16)?;
     }
-    u32::from_str_radix(digits, 16).ok()
+    Some(number)
 }

@@ -1,0 +1,260 @@
+//! Claims read in one pass.
+
+use super::super::Refusal;
+use super::super::json::{Cursor, JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds};
+use super::super::policy::ClaimPath;
+use super::super::word::{Label, Name, Word};
+use super::{Audience, Claims, TIME_S_END, refusal};
+
+/// Reads the claims in `json`, the second segment of a token decoded, into `claims`, which are still empty.
+///
+/// # Errors
+/// [`Refusal::ClaimsMalformed`], [`Refusal::TimeInvalid`], [`Refusal::DuplicateMember`] or
+/// [`Refusal::NestedTooDeep`]: what is wrong with the first member that is.
+#[inline]
+pub(in super::super) fn read<'t>(
+    json: &'t str,
+    user_claim: &[ClaimPath],
+    seen: &mut Seen,
+    claims: &mut Claims<'t>,
+) -> Result<(), Refusal> {
+    seen.clear();
+    let mut cursor = Cursor::new(json, 0);
+    // Paths from this one on are less wanted than what was found.
+    let mut rank_max = user_claim.len();
+    cursor.expect(b'{').map_err(refusal)?;
+    if !cursor.take(b'}') {
+        loop {
+            let name = cursor.name().map_err(refusal)?;
+            let time_s = match name.word {
+                EXP => Some(&mut claims.expires_at_s),
+                IAT => Some(&mut claims.issued_at_s),
+                NBF => Some(&mut claims.not_before_s),
+                _ => None,
+            };
+            match time_s {
+                Some(time_s) => *time_s = Some(time(&mut cursor, name, seen)?),
+                None => member(&mut cursor, name, user_claim, &mut rank_max, seen, claims)?,
+            }
+            if !cursor.take(b',') {
+                break;
+            }
+        }
+        cursor.expect(b'}').map_err(refusal)?;
+    }
+    cursor.expect_end().map_err(refusal)
+}
+
+const EXP: Word = Word::short(b"exp");
+const NBF: Word = Word::short(b"nbf");
+const IAT: Word = Word::short(b"iat");
+const ISS: Word = Word::short(b"iss");
+const SUB: Word = Word::short(b"sub");
+const AUD: Word = Word::short(b"aud");
+
+/// Reads the value of a member that is a time.
+#[inline(always)]
+fn time<'t>(cursor: &mut Cursor<'t>, name: Name<'t>, seen: &mut Seen) -> Result<u64, Refusal> {
+    if let Some(whole_s) = cursor.whole_number() {
+        insert(cursor, name, seen)?;
+        if whole_s >= TIME_S_END {
+            return Err(Refusal::TimeInvalid);
+        }
+        return Ok(whole_s);
+    }
+    let value = cursor.value(1).map_err(refusal)?;
+    insert(cursor, name, seen)?;
+    time_s(value)
+}
+
+/// Reads the value of a member that is no time.
+#[inline(always)]
+fn member<'t>(
+    cursor: &mut Cursor<'t>,
+    name: Name<'t>,
+    user_claim: &[ClaimPath],
+    rank_max: &mut usize,
+    seen: &mut Seen,
+    claims: &mut Claims<'t>,
+) -> Result<(), Refusal> {
+    let wanted = user_claim.get(..*rank_max).unwrap_or_default();
+    if cursor.peek() == Some(b'"') {
+        let text = cursor.string().map_err(refusal)?;
+        insert(cursor, name, seen)?;
+        match name.word {
+            ISS => claims.issuer = Some(text),
+            AUD => claims.audience = Some(Audience::One(text)),
+            _ => {}
+        }
+        // Where a path leads on into an object another may end here.
+        if let Some(rank) = wanted.iter().position(|path| path.ends_with(name)) {
+            claims.user = Some(text);
+            *rank_max = rank;
+        }
+        return Ok(());
+    }
+    let rank = wanted.iter().position(|path| path.begins_with(name));
+    let is_claim = matches!(name.word, ISS | SUB | AUD);
+    if rank.is_none() && !is_claim {
+        cursor.pass(1).map_err(refusal)?;
+        return insert(cursor, name, seen);
+    }
+    if let (Some(rank), false) = (rank, is_claim) {
+        let path = wanted.get(rank).filter(|path| !path.ends_with(name));
+        let second = path.and_then(ClaimPath::second_of_two);
+        let found = second.and_then(|second| user_within(cursor.text(), cursor.place(), second));
+        if let Some((user, end)) = found {
+            *cursor = Cursor::new(cursor.text(), end);
+            insert(cursor, name, seen)?;
+            claims.user = Some(user);
+            *rank_max = rank;
+            return Ok(());
+        }
+    }
+    let value = cursor.value(1).map_err(refusal)?;
+    insert(cursor, name, seen)?;
+    unusual(name, value, user_claim, rank_max, seen, claims)
+}
+
+#[inline(always)]
+fn insert(cursor: &Cursor<'_>, name: Name<'_>, seen: &mut Seen) -> Result<(), Refusal> {
+    seen.insert(cursor.text(), name, 0, MEMBERS_MAX)
+        .map_err(refusal)
+}
+
+/// Members of the object that holds the user whose names are held against each other in passing.
+const MEMBERS_WITHIN_MAX: usize = 4;
+
+/// The string that the member `wanted` of the object at `at` holds, and where the object ends; none where there is
+/// anything unusual about it.
+#[inline(always)]
+fn user_within<'t>(text: &'t str, at: usize, wanted: &Label) -> Option<(Text<'t>, usize)> {
+    let mut cursor = Cursor::new(text, at);
+    let mut words = [Word::default(); MEMBERS_WITHIN_MAX];
+    let mut found = None;
+    cursor.expect(b'{').ok()?;
+    for count in 0..MEMBERS_WITHIN_MAX {
+        let name = cursor.name().ok()?;
+        if words.get(..count)?.contains(&name.word) {
+            return None;
+        }
+        *words.get_mut(count)? = name.word;
+        if cursor.peek() == Some(b'"') {
+            let text = cursor.string().ok()?;
+            if wanted.is(name) {
+                found = Some(text);
+            }
+        } else {
+            cursor.pass(2).ok()?;
+        }
+        if cursor.take(b'}') {
+            return Some((found?, cursor.place()));
+        }
+        cursor.expect(b',').ok()?;
+    }
+    None
+}
+
+/// What a member means that is neither a time nor a string.
+#[inline(never)]
+fn unusual<'t>(
+    name: Name<'t>,
+    value: Value<'t>,
+    user_claim: &[ClaimPath],
+    rank_max: &mut usize,
+    seen: &mut Seen,
+    claims: &mut Claims<'t>,
+) -> Result<(), Refusal> {
+    match name.word {
+        // A subject that is no string (RFC 7519 section 4.1.2) is another user to each reader.
+        ISS | SUB => return Err(Refusal::ClaimsMalformed),
+        AUD => claims.audience = Some(audience(value)?),
+        _ => {}
+    }
+    for (rank, path) in user_claim.iter().enumerate().take(*rank_max) {
+        if let Some(user) = follow(path, name, value, seen).map_err(refusal)? {
+            claims.user = Some(user);
+            *rank_max = rank;
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A NumericDate (RFC 7519 section 2): seconds since 1970, maybe with a fraction, from 0 to
+/// [`TIME_S_END`]; rounded up, since only whole seconds are compared with it.
+fn time_s(value: Value<'_>) -> Result<u64, Refusal> {
+    let Value::Number(number) = value else {
+        return Err(Refusal::TimeInvalid);
+    };
+    let whole_s = match number.parse::<u64>() {
+        Ok(whole_s) => whole_s,
+        Err(_) => {
+            let seconds: f64 = number.parse().map_err(|_| Refusal::TimeInvalid)?;
+            // The sign of a negative zero is refused as well.
+            if number.starts_with('-') || seconds >= TIME_S_END as f64 {
+                return Err(Refusal::TimeInvalid);
+            }
+            seconds.ceil() as u64
+        }
+    };
+    if whole_s >= TIME_S_END {
+        return Err(Refusal::TimeInvalid);
+    }
+    Ok(whole_s)
+}
+
+/// An audience that is no string.
+fn audience(value: Value<'_>) -> Result<Audience<'_>, Refusal> {
+    match value {
+        // The search is for the check of the elements alone: what is wanted is not known here.
+        Value::Array(names) => array_holds(names, "")
+            .map(|_| Audience::Many(names))
+            .map_err(refusal),
+        _ => Err(Refusal::ClaimsMalformed),
+    }
+}
+
+/// The string that `path` leads to by way of this member of the claims, which is no string itself.
+fn follow<'t>(
+    path: &ClaimPath,
+    name: Name<'_>,
+    value: Value<'t>,
+    seen: &mut Seen,
+) -> Result<Option<Text<'t>>, JsonError> {
+    match path.steps() {
+        Some((first, rest)) if !rest.is_empty() && first.is(name) && !path.ends_with(name) => {
+            descend(value, rest, seen)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The string at the end of `steps`, which are as many as the configuration gave.
+fn descend<'t>(
+    value: Value<'t>,
+    steps: &[Label],
+    seen: &mut Seen,
+) -> Result<Option<Text<'t>>, JsonError> {
+    let Some((first, rest)) = steps.split_first() else {
+        return Ok(match value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        });
+    };
+    let Value::Object(object) = value else {
+        return Ok(None);
+    };
+    let mut found = None;
+    // To the end, even after it is found: a second member of that name makes the user ambiguous.
+    let mut members = Members::of(object, MEMBERS_MAX, seen)?;
+    while let Some((name, value)) = members.next(seen)? {
+        if first.is(name) {
+            found = descend(value, rest, seen)?;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+#[test]
+fn a_time_is_a_sensible_number_of_seconds() {
+    for (number, verdict, why) in [
+        ("0", Ok(0), "1970"),
+        ("1700000000", Ok(1_700_000_000), "2023"),
+        ("1700000000.0", Ok(1_700_000_000), "a fraction of nothing"),
+        ("1700000000.1", Ok(1_700_000_001), "rounded up"),
+        ("1.7e9", Ok(1_700_000_000), "an exponent is allowed"),
+        ("253402300799", Ok(TIME_S_END - 1), "the last second"),
+        ("253402300800", Err(Refusal::TimeInvalid), "year 10000"),
+        (
+            "253402300799.5",
+            Err(Refusal::TimeInvalid),
+            "rounded into it",
+        ),
+        ("1700000000000", Err(Refusal::TimeInvalid), "milliseconds"),
+        ("1e18", Err(Refusal::TimeInvalid), "absurd"),
+        ("1e300", Err(Refusal::TimeInvalid), "absurd"),
+        (
+            "18446744073709551615",
+            Err(Refusal::TimeInvalid),
+            "u64::MAX",
+        ),
+        (
+            "18446744073709551616",
+            Err(Refusal::TimeInvalid),
+            "beyond u64",
+        ),
+        ("-1", Err(Refusal::TimeInvalid), "before 1970"),
+        ("-0", Err(Refusal::TimeInvalid), "a sign"),
+    ] {
+        assert_eq!(time_s(Value::Number(number)), verdict, "{why}");
+    }
+    let other = time_s(Value::Literal("null"));
+    assert_eq!(other, Err(Refusal::TimeInvalid), "present means a number");
+}
+
+#[test]
+fn the_user_is_the_most_wanted_claim_that_is_a_string() {
+    let default = ["user.username", "sub"];
+    let url = ["https://example.com/name"];
+    for (json, paths, user, why) in [
+        (
+            r#"{"user":{"username":"a"}}"#,
+            &default[..],
+            Some("a"),
+            "the usual",
+        ),
+        (
+            r#"{"sub":"b","user":{"username":"a"}}"#,
+            &default,
+            Some("a"),
+            "by rank",
+        ),
+        (
+            r#"{"user":{"username":"a"},"sub":"b"}"#,
+            &default,
+            Some("a"),
+            "by rank",
+        ),
+        (r#"{"sub":"b"}"#, &default, Some("b"), "the second"),
+        (
+            r#"{"user":"c","sub":"b"}"#,
+            &default,
+            Some("b"),
+            "no object to enter",
+        ),
+        (
+            r#"{"user":{"username":7},"sub":"b"}"#,
+            &default,
+            Some("b"),
+            "no string",
+        ),
+        (
+            r#"{"user":{"username":7}}"#,
+            &default,
+            None,
+            "no string at all",
+        ),
+        (r#"{}"#, &default, None, "nothing"),
+        (
+            r#"{"user":{"x":{"username":"a"}}}"#,
+            &default,
+            None,
+            "too deep",
+        ),
+        (
+            r#"{"https://example.com/name":"d"}"#,
+            &url,
+            Some("d"),
+            "dots of its own",
+        ),
+        (
+            r#"{"user.username":"e"}"#,
+            &default,
+            Some("e"),
+            "dots of its own",
+        ),
+        (
+            r#"{"a":{"b":{"c":"f"}}}"#,
+            &["a.b.c"],
+            Some("f"),
+            "three steps",
+        ),
+        (r#"{"sub":"b"}"#, &[], None, "nobody asks"),
+    ] {
+        let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path)).collect();
+        let mut claims = Claims::default();
+        read(json, &paths, &mut Seen::new(), &mut claims).unwrap();
+        let mut buffer = String::new();
+        let found = claims.user.map(|user| user.resolve(&mut buffer).to_owned());
+        assert_eq!(found.as_deref(), user, "{why}: {json}");
+    }
+}
+
+#[test]
+fn a_user_who_is_named_twice_is_nobody() {
+    let paths = [ClaimPath::new("user.username")];
+    let json = r#"{"user":{"username":"a","username":"b"}}"#;
+    let mut claims = Claims::default();
+    let found = read(json, &paths, &mut Seen::new(), &mut claims);
+    assert_eq!(found, Err(Refusal::DuplicateMember));
+}
+
+fn paths(paths: &[&str]) -> Vec<ClaimPath> {
+    paths.iter().map(|path| ClaimPath::new(path)).collect()
+}
+
+/// The claims member by member, with nothing done in passing.
+fn read_plainly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Refusal> {
+    let mut seen = Seen::new();
+    let mut claims = Claims::default();
+    let mut rank_max = user_claim.len();
+    let mut members = Members::of(json, MEMBERS_MAX, &seen).map_err(refusal)?;
+    while let Some((name, value)) = members.next(&mut seen).map_err(refusal)? {
+        let text = match value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        };
+        let is = |wanted| name.text.is(wanted);
+        match () {
+            () if is("exp") => claims.expires_at_s = Some(time_s(value)?),
+            () if is("nbf") => claims.not_before_s = Some(time_s(value)?),
+            () if is("iat") => claims.issued_at_s = Some(time_s(value)?),
+            () if is("iss") => claims.issuer = Some(text.ok_or(Refusal::ClaimsMalformed)?),
+            () if is("sub") => drop(text.ok_or(Refusal::ClaimsMalformed)?),
+            () if is("aud") => {
+                claims.audience = Some(match text {
+                    Some(text) => Audience::One(text),
+                    None => audience(value)?,
+                });
+            }
+            () => {}
+        }
+        for (rank, path) in user_claim.iter().enumerate().take(rank_max) {
+            let found = match path.split_once('.') {
+                _ if is(path) => text,
+                Some((first, rest)) if is(first) => {
+                    let steps: Vec<_> = rest.split('.').map(Label::new).collect();
+                    descend(value, &steps, &mut seen).map_err(refusal)?
+                }
+                _ => None,
+            };
+            if found.is_some() {
+                claims.user = found;
+                rank_max = rank;
+                break;
+            }
+        }
+    }
+    Ok(claims)
+}
+
+/// JSON that is mostly sound.
+fn value() -> impl Strategy<Value = String> {
+    let words = r#" "a" "" "\u0061" "ü" 0 7 1700000000 -1 1.5 1e3 01 999999999999999 1000000000000000
+        253402300800 true false null tru [ " "#;
+    let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+    let leaf = prop_oneof![4 => select(words), 1 => "[ -~]{0,4}"];
+    leaf.prop_recursive(4, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((name(), inner), 0..4).prop_map(object),
+        ]
+    })
+}
+
+/// Names that mean something, most of them.
+fn name() -> impl Strategy<Value = &'static str> {
+    let names = r"exp nbf iat iss aud sub user username user.username a b \u0061 some_longer_name
+        some_l0nger_name";
+    select(names.split_whitespace().collect::<Vec<_>>())
+}
+
+fn object(members: Vec<(&str, String)>) -> String {
+    let members = members
+        .into_iter()
+        .map(|(name, value)| format!("\"{name}\":{value}"));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn what_is_done_in_passing_changes_nothing(
+        json in prop::collection::vec((name(), value()), 0..7).prop_map(object),
+        change in prop_oneof![4 => Just(None), 1 => any::<(prop::sample::Index, bool)>().prop_map(Some)],
+        tail in "( |x|,)?",
+        wanted in prop::sample::subsequence(
+            vec!["user.username", "user", "sub", "a.b.username", "user.a", "exp"],
+            0..=6,
+        ).prop_shuffle(),
+    ) {
+        let mut json = json + &tail;
+        if let Some((at, is_space)) = change {
+            // Space where it may or may not be, or a byte less.
+            let places: Vec<_> = json.char_indices().map(|(place, _)| place).collect();
+            let place = *at.get(&places);
+            if is_space {
+                json.insert(place, ' ');
+            } else {
+                json.remove(place);
+            }
+        }
+        let mut claims = Claims::default();
+        let found = read(&json, &paths(&wanted), &mut Seen::new(), &mut claims).map(|()| claims);
+        let plain = read_plainly(&json, &wanted);
+        prop_assert_eq!(format!("{found:?}"), format!("{plain:?}"), "{}", json);
+    }
+}
