@@ -63,13 +63,27 @@ pub fn all() -> Vec<Refused> {
     for (what, claims, refusal) in claims() {
         add(what, signer.token(&claims), refusal);
     }
-    let large = signer.token(&claims_of(1024));
+    let large = with_claims_of(1024);
     add(
         "claims-1k-forged",
         forged(&large),
         Refusal::SignatureInvalid,
     );
     all
+}
+
+/// The one of that name.
+///
+/// # Panics
+/// When there is none.
+pub fn named(what: &str) -> Refused {
+    let found = all().into_iter().find(|refused| refused.what == what);
+    found.unwrap_or_else(|| panic!("no token is refused as {what}"))
+}
+
+/// A good token with claims of that many bytes.
+pub fn with_claims_of(bytes: usize) -> String {
+    Signer::new(Algorithm::HS256).token(&claims_of(bytes))
 }
 
 /// A token of `bytes` bytes, or one less where there is none, that is accepted.
@@ -91,7 +105,7 @@ pub fn accepted(bytes: usize) -> String {
 }
 
 /// Claims as identity providers fill them, of so many bytes: roles upon roles.
-pub fn claims_of(bytes: usize) -> String {
+fn claims_of(bytes: usize) -> String {
     if bytes < CLAIMS.len() {
         return format!(
             r#"{{"sub":"{}"}}"#,

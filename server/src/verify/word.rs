@@ -91,15 +91,16 @@ impl Word {
     pub(super) fn until_quote(nine: &[u8; 9]) -> Option<(usize, Self)> {
         let [eight @ .., last] = nine;
         let eight = u64::from_le_bytes(*eight);
-        let found = specials(eight);
-        if found == 0 {
-            return (*last == b'"').then_some((8, Self(eight)));
-        }
-        // The highest bit of the special byte: below it are 7 bits of its own.
-        let bits = found.trailing_zeros() - 7;
-        if (eight >> bits) as u8 != b'"' {
+        // The quotation mark is looked for alone, so that the place is known soon; then what stands before it.
+        let quote = quotes(eight);
+        if specials(eight) & quote.wrapping_sub(1) & !quote != 0 {
             return None;
         }
+        if quote == 0 {
+            return (*last == b'"').then_some((8, Self(eight)));
+        }
+        // The highest bit of the quotation mark: below it are 7 bits of its own.
+        let bits = quote.trailing_zeros() - 7;
         Some((bits as usize / 8, Self(eight & ((1 << bits) - 1))))
     }
 
@@ -156,16 +157,21 @@ fn mixed(word: u64) -> u64 {
 
 /// The highest bit of the first byte that is 0, and maybe of bytes behind it: Mycroft's test.
 #[inline]
-pub(super) const fn zeros(word: u64) -> u64 {
+const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
-/// The highest bit of the first byte that does not stand for itself in a string (a quotation mark, a backslash, a
-/// control character), and maybe of bytes behind it.
+/// The highest bit of the first quotation mark, and maybe of bytes behind it.
+#[inline]
+pub(super) const fn quotes(word: u64) -> u64 {
+    zeros(word ^ (ONES * b'"' as u64))
+}
+
+/// The highest bit of the first byte that may not stand in a string as it is (a backslash, a control character), and
+/// maybe of bytes behind it.
 #[inline]
 pub(super) const fn specials(word: u64) -> u64 {
-    let controls = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
-    zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64)) | controls
+    zeros(word ^ (ONES * b'\\' as u64)) | (word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7))
 }
 
 #[cfg(test)]

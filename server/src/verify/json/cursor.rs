@@ -4,7 +4,7 @@
 //! call. What is unusual (white space, escapes, fractions) is left to functions of their own, so that it costs the usual
 //! nothing.
 
-use super::super::word::{Name, ONES, Word, specials};
+use super::super::word::{Name, ONES, Word, quotes, specials};
 use super::text::unescape;
 use super::{JsonError, NESTING_MAX, Text, Value};
 
@@ -307,9 +307,15 @@ fn after_space(bytes: &[u8], mut at: usize) -> usize {
 #[inline(always)]
 fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let found = specials(u64::from_le_bytes(*eight));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+        let eight = u64::from_le_bytes(*eight);
+        // The quotation mark is looked for alone, so that the place is known soon; then what stands before it.
+        let quote = quotes(eight);
+        let unusual = specials(eight);
+        if unusual & quote.wrapping_sub(1) & !quote != 0 {
+            return at + unusual.trailing_zeros() as usize / 8;
+        }
+        if quote != 0 {
+            return at + quote.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
@@ -318,7 +324,7 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
         Some(last) if !rest.is_empty() => {
             // The last eight, without those that were seen: zeros follow, the first of which is the end.
             let word = u64::from_le_bytes(*last) >> (8 * (8 - rest.len()));
-            at + specials(word).trailing_zeros() as usize / 8
+            at + (specials(word) | quotes(word)).trailing_zeros() as usize / 8
         }
         _ => {
             let special = |byte: &u8| matches!(byte, ..0x20 | b'"' | b'\\');

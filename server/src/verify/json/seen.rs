@@ -6,25 +6,34 @@ use super::{Cursor, JsonError, MEMBERS_MAX};
 /// So many names are held against each other; more are sorted out by a [filter](Seen) first.
 const FEW: usize = 16;
 
+/// Names of all objects that are open at once: the claims, and one for each step of a user's path.
+const NAMES_MAX: usize = 4 * MEMBERS_MAX;
+
 /// Bits of the filter: of [`MEMBERS_MAX`] names eight find theirs set by another.
 const FILTER_BITS: usize = 4096;
 
 /// The names seen in the objects that are being read; reused, so that nothing is allocated.
 pub(in super::super) struct Seen {
-    words: Vec<Word>,
-    /// Where each begins in its text, for a slice of the text could not be kept between tokens.
-    starts: Vec<usize>,
+    names: Box<[Entry]>,
+    len: usize,
     /// A bit for each word of the object from [`filtered`](Self::filtered) on.
     filter: [u64; FILTER_BITS / 64],
     /// Where the names of the object begin that the filter is of, if it is of any.
     filtered: Option<usize>,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    word: Word,
+    /// Where it begins in its text, for a slice of the text could not be kept between tokens.
+    start: u32,
+}
+
 impl Seen {
     pub(in super::super) fn new() -> Self {
         Self {
-            words: Vec::with_capacity(MEMBERS_MAX),
-            starts: Vec::with_capacity(MEMBERS_MAX),
+            names: vec![Entry::default(); NAMES_MAX].into(),
+            len: 0,
             filter: [0; FILTER_BITS / 64],
             filtered: None,
         }
@@ -39,14 +48,13 @@ impl Seen {
     /// Where the names of an object that begins now will be.
     #[inline]
     pub(in super::super) fn base(&self) -> usize {
-        self.words.len()
+        self.len
     }
 
     /// Forgets the names of the object whose names begin at `base`.
     #[inline]
     pub(in super::super) fn forget(&mut self, base: usize) {
-        self.words.truncate(base);
-        self.starts.truncate(base);
+        self.len = base;
         self.filtered = None;
     }
 
@@ -54,7 +62,7 @@ impl Seen {
     ///
     /// # Errors
     /// [`JsonError::DuplicateMember`], or [`JsonError::Malformed`] for too many.
-    #[inline]
+    #[inline(always)]
     pub(in super::super) fn insert(
         &mut self,
         text: &str,
@@ -62,17 +70,21 @@ impl Seen {
         base: usize,
         members_max: usize,
     ) -> Result<(), JsonError> {
-        let others = self.words.get(base..).unwrap_or_default();
+        let others = self.names.get(base..self.len).unwrap_or_default();
         if others.len() >= FEW.min(members_max) {
             if others.len() >= members_max {
                 return Err(JsonError::Malformed);
             }
             self.insert_into_many(text, name, base)?;
-        } else if others.contains(&name.word) {
+        } else if others.iter().any(|other| other.word == name.word) {
             self.compare(text, name, base)?;
         }
-        self.words.push(name.word);
-        self.starts.push(name.start);
+        let place = self.names.get_mut(self.len).ok_or(JsonError::Malformed)?;
+        *place = Entry {
+            word: name.word,
+            start: name.start as u32,
+        };
+        self.len += 1;
         Ok(())
     }
 
@@ -87,8 +99,8 @@ impl Seen {
         if self.filtered != Some(base) {
             self.filter.fill(0);
             self.filtered = Some(base);
-            for word in self.words.get(base..).unwrap_or_default() {
-                set(&mut self.filter, *word);
+            for name in self.names.get(base..self.len).unwrap_or_default() {
+                set(&mut self.filter, name.word);
             }
         }
         if set(&mut self.filter, name.word) {
@@ -100,9 +112,9 @@ impl Seen {
     /// Is none of the names from `base` on the same? Those of one word are read again.
     #[cold]
     fn compare(&self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
-        let known = self.words.iter().zip(&self.starts).skip(base);
-        for (_, start) in known.filter(|(word, _)| **word == name.word) {
-            let mut cursor = Cursor::new(text, start.saturating_sub(1));
+        let others = self.names.get(base..self.len).unwrap_or_default();
+        for other in others.iter().filter(|other| other.word == name.word) {
+            let mut cursor = Cursor::new(text, (other.start as usize).saturating_sub(1));
             if !name.word.is_hash() || cursor.string()?.same(&name.text) {
                 return Err(JsonError::DuplicateMember);
             }
