@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p benches --bench instructions` counts them under valgrind, which `scripts/install` brings with the
 //! runner. Counts do not depend on how busy the machine is, so a change of a few per cent shows. They are no times:
-//! valgrind knows no SHA instructions, so an HMAC takes the library's plain code there, about 3,700 instructions a block.
+//! valgrind knows no SHA instructions, so an HMAC takes the library's plain code there, about 3,400 instructions a block.
 
 use std::hint::black_box;
 
@@ -16,39 +16,48 @@ use gungraun::{Callgrind, EventKind, main};
 const CACHE_BYTES: usize = 1 << 20;
 
 #[library_benchmark(setup = hs256)]
-#[bench::accepted(args = ("accepted"), config = at_most(100_000))]
-#[bench::claims_1k(args = ("claims-1k"), config = at_most(100_000))]
-#[bench::forged(args = ("forged"), config = at_most(100_000))]
-#[bench::expired(args = ("expired"), config = at_most(100_000))]
-#[bench::alg_none(args = ("alg-none"), config = at_most(100_000))]
-#[bench::unknown_kid(args = ("unknown-kid"), config = at_most(100_000))]
-#[bench::garbage_8k(args = ("garbage-8k"), config = at_most(100_000))]
-#[bench::claim_twice(args = ("claim-twice"), config = at_most(100_000))]
-#[bench::header_8k_names(args = ("header-8k-names"), config = at_most(1_000_000))]
-#[bench::claims_8k_members(args = ("claims-8k-members"), config = at_most(1_000_000))]
-fn verify_hs256(judged: (Verifier, String)) -> (Verifier, String, bool) {
+#[bench::accepted(args = ("accepted"), config = about(12_044))]
+#[bench::claims_1k(args = ("claims-1k"), config = about(94_346))]
+#[bench::forged(args = ("forged"), config = about(11_272))]
+#[bench::expired(args = ("expired"), config = about(12_132))]
+#[bench::alg_none(args = ("alg-none"), config = about(2904))]
+#[bench::unknown_kid(args = ("unknown-kid"), config = about(2994))]
+#[bench::garbage_8k(args = ("garbage-8k"), config = about(1158))]
+#[bench::claim_twice(args = ("claim-twice"), config = about(12_542))]
+#[bench::header_8k_names(args = ("header-8k-names"), config = about(794_711))]
+#[bench::claims_8k_members(args = ("claims-8k-members"), config = about(555_441))]
+fn verify_hs256(judged: Judged) -> (Judged, bool) {
     once(judged)
 }
 
 #[library_benchmark(setup = remembered)]
-#[bench::es256(args = (Algorithm::ES256), config = at_most(100_000))]
-fn verify_cached(judged: (Verifier, String)) -> (Verifier, String, bool) {
+#[bench::es256(args = (Algorithm::ES256), config = about(1298))]
+fn verify_cached(judged: Judged) -> (Judged, bool) {
     once(judged)
 }
 
 library_benchmark_group!(name = verdicts, benchmarks = [verify_hs256, verify_cached]);
 main!(library_benchmark_groups = verdicts);
 
+/// A token and who judges it, boxed so that handing them on counts next to nothing.
+type Judged = Box<Case>;
+
+struct Case {
+    verifier: Verifier,
+    token: String,
+}
+
 /// All of it goes back, so that nothing is dropped where it counts.
 #[inline(always)]
-fn once((mut verifier, token): (Verifier, String)) -> (Verifier, String, bool) {
-    let verdict = verifier.verify(black_box(token.as_bytes()), black_box(NOW_S));
+fn once(mut judged: Judged) -> (Judged, bool) {
+    let token = black_box(judged.token.as_bytes());
+    let verdict = judged.verifier.verify(token, black_box(NOW_S));
     let is_good = black_box(verdict).is_ok();
-    (verifier, token, is_good)
+    (judged, is_good)
 }
 
 /// The HS256 token of that name, and a verifier that has seen a good one and this one.
-fn hs256(what: &str) -> (Verifier, String) {
+fn hs256(what: &str) -> Judged {
     let good = token(Algorithm::HS256);
     let token = match what {
         "accepted" => good.clone(),
@@ -59,22 +68,32 @@ fn hs256(what: &str) -> (Verifier, String) {
 }
 
 /// A token whose signature need not be checked again.
-fn remembered(algorithm: Algorithm) -> (Verifier, String) {
+fn remembered(algorithm: Algorithm) -> Judged {
     let good = token(algorithm);
     let verifier = verifier(algorithm).remembering_tokens(CACHE_BYTES);
     seen(verifier, &good, good.clone())
 }
 
-fn seen(mut verifier: Verifier, good: &str, token: String) -> (Verifier, String) {
+fn seen(mut verifier: Verifier, good: &str, token: String) -> Judged {
     assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok());
     let _ = black_box(verifier.verify(token.as_bytes(), NOW_S));
-    (verifier, token)
+    Box::new(Case { verifier, token })
 }
 
-fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+/// A verdict that took `instructions` when its limit was set, here by rustc 1.95 and valgrind 3.19 on a processor with
+/// AVX2, where it took exactly as many each time. The limit lies [`MARGIN_PERCENT`] above, or [`MARGIN_MIN`] for a small
+/// one: another C library copies and compares memory in other ways, another compiler orders code otherwise.
+fn about(instructions: u64) -> LibraryBenchmarkConfig {
+    let margin = (instructions * MARGIN_PERCENT / 100).max(MARGIN_MIN);
     let mut callgrind = Callgrind::default();
-    callgrind.hard_limits([(EventKind::Ir, instructions)]);
+    callgrind.hard_limits([(EventKind::Ir, instructions + margin)]);
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(callgrind);
     config
 }
+
+/// Of an acceptance these are the half of what reading its claims takes.
+const MARGIN_PERCENT: u64 = 2;
+
+/// A handful of branches.
+const MARGIN_MIN: u64 = 60;

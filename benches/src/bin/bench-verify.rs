@@ -18,12 +18,25 @@ const SLICE: Duration = Duration::from_micros(400);
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let names = ALGORITHMS.map(|(_, name)| name);
+    let usage = format!(
+        "usage: scripts/bench verify [--json] [{}]...",
+        names.join(" | ")
+    );
+    if arguments
+        .iter()
+        .any(|asked| asked == "-h" || asked == "--help")
+    {
+        println!("{usage}");
+        return ExitCode::SUCCESS;
+    }
     let json = arguments.iter().any(|argument| argument == "--json");
     arguments.retain(|argument| argument != "--json");
-    let known = |name: &String| ALGORITHMS.iter().any(|(_, known)| known == name);
-    if !arguments.iter().all(known) {
-        let names = ALGORITHMS.map(|(_, name)| name).join(" | ");
-        eprintln!("usage: scripts/bench verify [--json] [{names}]...");
+    if let Some(unknown) = arguments
+        .iter()
+        .find(|asked| !names.contains(&asked.as_str()))
+    {
+        eprintln!("{unknown:?} is neither an option nor an algorithm\n{usage}");
         return ExitCode::from(2);
     }
     let mut candidates = Vec::new();
