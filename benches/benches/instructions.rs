@@ -4,6 +4,9 @@
 //! runner. Counts do not depend on how busy the machine is, so a change of a few per cent shows. They are no times:
 //! valgrind knows no SHA instructions, so an HMAC takes the library's plain code there, about 3,400 instructions a block.
 
+// The macros make public items, which nobody reads about.
+#![allow(missing_docs)]
+
 use std::hint::black_box;
 
 use benches::{NOW_S, refusals, token, verifier};
