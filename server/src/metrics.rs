@@ -47,7 +47,7 @@ impl Counter {
 pub use histogram::Histogram;
 
 /// One verdict in so many is timed, its token's verification and its request's way through the gate: reading the clock
-/// four times takes 0.1 us, half of what a MAC takes.
+/// four times takes 70 ns, a third of what verifying an HS256 token does.
 pub const TIMED_EVERY: u64 = 16;
 
 /// What became of an accepted connection.
