@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use jsonwebtoken::Algorithm;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use crate::arrival::Stage;
 use crate::expression::Expression;
 use crate::scenario::{
-    ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, LoginMethod, PerSecond, Period,
-    Pin, ProtocolName, Refresh, SecretSource, SourceIps, TlsResumption, TokenIn, TokenPer,
-    TokenSourceName, Transport, UserText, Weights, from_text, many_from_text,
+    AnsweredBy, ArrivalsText, Claims, Close, EngineIo, Expectation, HeaderText, Hold, LoginMethod,
+    PerSecond, Period, Pin, ProtocolName, Refresh, SecretSource, SourceIps, StepTable, TargetTable,
+    TlsResumption, TokenIn, TokenPer, TokenSourceName, Transport, UserText, Weights, from_text,
+    many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -37,7 +39,7 @@ pub enum Command {
 }
 
 /// What a run is asked to do, by flags or by the same names in a scenario file; what is `None` or empty was not said.
-#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[derive(Clone, Debug, Default, Args, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RunArgs {
     /// A file with the flags' names as keys; a flag wins over its key
@@ -48,7 +50,11 @@ pub struct RunArgs {
     /// Where the sockets go: http, https, ws or wss [default: the embedded server]
     #[arg(long, value_name = "URL", help_heading = "Target")]
     #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
     pub target: Option<Url>,
+    /// Several targets in place of one, each with its part of the arrivals
+    #[arg(skip)]
+    pub targets: Vec<TargetTable>,
     /// What is spoken [default: socketio; websocket where the target is ws:// or wss://]
     #[arg(long, value_enum, value_name = "PROTOCOL", help_heading = "Target")]
     pub protocol: Option<ProtocolName>,
@@ -144,13 +150,21 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "PIN", help_heading = "Load")]
     pub pin: Option<Pin>,
 
-    /// How long a socket stays: a duration, or until the run's end; 0s closes at once [default: end]
-    #[arg(long, value_name = "D|end", help_heading = "Sockets")]
+    /// How long a socket stays: a duration, `end` for until the run's end, or drawn for each by uniform:MIN..MAX,
+    /// exponential:MEAN or log-normal:MEDIAN,SIGMA; 0s closes at once [default: end]
+    #[arg(long, value_name = "D|end|DISTRIBUTION", help_heading = "Sockets")]
     #[serde(deserialize_with = "from_text")]
     pub hold: Option<Hold>,
-    /// Messages per socket, each to be answered [default: 1 on the embedded server, 0 with --target]
+    /// How a socket is left after that [default: disconnect, or frame on a raw WebSocket]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Sockets")]
+    pub close: Option<Close>,
+    /// Messages per socket [default: 1 on the embedded server, 0 with --target]
     #[arg(long, value_name = "N", help_heading = "Sockets")]
     pub echo: Option<u32>,
+    /// What answers a message: the same sent back, Socket.IO's acknowledgement, either, or nothing, where messages go
+    /// one way [default: any]
+    #[arg(long, value_enum, value_name = "BY", help_heading = "Sockets")]
+    pub answered_by: Option<AnsweredBy>,
     /// Planned messages per second and socket [default: each follows the answer before it]
     #[arg(long, value_name = "R/s", help_heading = "Sockets")]
     #[serde(deserialize_with = "from_text")]
@@ -183,13 +197,18 @@ pub struct RunArgs {
     )]
     #[serde(deserialize_with = "many_from_text")]
     pub user: Vec<UserText>,
-    /// Users from a CSV file of name,password
+    /// Users from a CSV file of name,password; further columns, which a first line of name,password,... names, become
+    /// variables of steps
     #[arg(long, value_name = "FILE.csv", help_heading = "Users")]
     pub users: Option<PathBuf>,
     /// Where users log in before the run [default: credentials go with each token request]
     #[arg(long, value_name = "URL", help_heading = "Users")]
     #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
     pub login_url: Option<Url>,
+    /// The requests of a login, one after the other, once for each user before the run
+    #[arg(skip)]
+    pub login: Vec<StepTable>,
     /// How credentials travel: HTTP Basic, a form, or JSON, with username and password [default: basic]
     #[arg(long, value_enum, value_name = "METHOD", help_heading = "Users")]
     pub login_method: Option<LoginMethod>,
@@ -201,9 +220,13 @@ pub struct RunArgs {
     /// A token for each connection or for each user [default: connection]
     #[arg(long, value_enum, value_name = "PER", help_heading = "Tokens")]
     pub token_per: Option<TokenPer>,
+    /// The requests that give a token, one after the other, for each connection or each user
+    #[arg(skip)]
+    pub token: Vec<StepTable>,
     /// login: where a user's session gets its token
     #[arg(long, value_name = "URL", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
     pub token_url: Option<Url>,
     /// login: where the token stands in the answer's JSON, as in /data/token [default: the whole answer]
     #[arg(long, value_name = "POINTER", help_heading = "Tokens")]
@@ -223,6 +246,7 @@ pub struct RunArgs {
     /// mint: the algorithm [default: HS256 with --secret, what the key is made for with --key]
     #[arg(long, value_name = "ALG", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
     pub alg: Option<Algorithm>,
     /// mint: the key's id in the token's header
     #[arg(long, value_name = "KID", help_heading = "Tokens")]
@@ -295,7 +319,15 @@ impl RunArgs {
     /// Lays these over what a file says: what was said here wins, lists as a whole. Saying how arrivals or users come
     /// about displaces the file's other way of saying it.
     pub fn over(self, file: Self) -> Self {
+        let by_flags = self.login_url.is_some() || self.token_url.is_some();
         let file = Self {
+            targets: if self.target.is_some() {
+                Vec::new()
+            } else {
+                file.targets
+            },
+            login: if by_flags { Vec::new() } else { file.login },
+            token: if by_flags { Vec::new() } else { file.token },
             rate: file
                 .rate
                 .filter(|_| self.concurrency.is_none() && self.stage.is_empty()),
@@ -328,10 +360,10 @@ impl RunArgs {
         }
         first! {
             options: scenario target protocol eio transport namespace path insecure cacert tls_resumption source_ip server_pid connections rate arrivals concurrency warmup
-                duration seed workers pin hold echo message_rate message_bytes message_event timeout connect_timeout
+                duration seed workers pin hold close echo answered_by message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
                 alg kid claims token_ttl refresh expect_close_at_exp mix token_in out quiet no_tui;
-            lists: header stage user expect threshold
+            lists: targets header stage user login token expect threshold
         }
     }
 }

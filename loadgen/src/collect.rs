@@ -21,6 +21,8 @@ pub struct Collector {
     /// Whether latencies have a response: the open model's have, the closed model's do not.
     part: Part,
     total: Recorder,
+    /// By target, where there are several.
+    targets: Vec<Recorder>,
     /// Seconds that not every shard has delivered yet.
     open: BTreeMap<u64, Second>,
     rows: Vec<schema::Interval>,
@@ -44,6 +46,8 @@ pub struct Collected {
     pub rows: Vec<schema::Interval>,
     /// One for each shard, by index.
     pub shards: Vec<ShardSum>,
+    /// What was recorded by target, in the scenario's order; empty where there is one alone.
+    pub targets: Vec<Recorder>,
     /// The file `run.hlog`.
     pub log: Vec<u8>,
 }
@@ -63,6 +67,7 @@ impl Collector {
             shards: vec![ShardSum::default(); shards],
             part,
             total: Recorder::new(),
+            targets: Vec::new(),
             open: BTreeMap::new(),
             rows: Vec::new(),
             log: HlogWriter::new(started),
@@ -77,12 +82,21 @@ impl Collector {
 
     /// Adds one shard's second and closes what is complete.
     pub fn deliver(&mut self, interval: &Interval) {
-        self.total.merge(&interval.recorder);
+        if interval.recorders.len() > 1 {
+            self.targets
+                .resize_with(interval.recorders.len(), Recorder::new);
+            for (target, recorder) in self.targets.iter_mut().zip(&interval.recorders) {
+                target.merge(recorder);
+            }
+        }
         let shard = &mut self.shards[interval.shard];
-        shard.established += interval.recorder.count(Outcome::Established);
-        shard.lag.merge(&interval.recorder.handshake_lag());
         let second = self.open.entry(interval.second).or_default();
-        second.recorder.merge(&interval.recorder);
+        for recorder in &interval.recorders {
+            self.total.merge(recorder);
+            shard.established += recorder.count(Outcome::Established);
+            shard.lag.merge(&recorder.handshake_lag());
+            second.recorder.merge(recorder);
+        }
         second.held += interval.held;
         second.delivered += 1;
         while let Some(entry) = self.open.first_entry()
@@ -112,6 +126,7 @@ impl Collector {
             total: self.total,
             rows: self.rows,
             shards: self.shards,
+            targets: self.targets,
             log: self.log.finish(),
         }
     }
@@ -198,7 +213,7 @@ mod tests {
         Interval {
             shard,
             second,
-            recorder: Box::new(recorder),
+            recorders: vec![recorder],
             held,
             in_flight: 0,
         }
@@ -276,7 +291,7 @@ mod tests {
     #[test]
     fn logins_before_the_start_count_in_the_first_second() {
         let mut collector = Collector::new(1, SystemTime::UNIX_EPOCH, Part::Response);
-        collector.prepared(&interval(0, 0, 2, 0).recorder);
+        collector.prepared(&interval(0, 0, 2, 0).recorders[0]);
         collector.deliver(&interval(0, 0, 1, 1));
         assert_eq!(collector.rows()[0].established, 3);
         assert_eq!(collector.total().count(Outcome::Established), 3);

@@ -283,10 +283,11 @@ impl Connection {
         }
     }
 
-    /// Sends message `sequence`, whose low 24 bits are also its acknowledgement id: servers answer by an event, by an
-    /// acknowledgement, or by both.
+    /// Sends message `sequence`, whose low 24 bits are also the id of the acknowledgement, where one is asked for:
+    /// servers answer by an event, by an acknowledgement, or by both.
     pub fn say(&mut self, tools: &mut Tools, sequence: u64, out: &mut Vec<u8>) {
         let bytes = tools.profile.echo.bytes;
+        let asks_for_ack = tools.profile.echo.answered_by.asks_for_ack();
         tools.scratch.clear();
         if tools.profile.engineio().is_none() {
             payload::write_payload(&mut tools.scratch, sequence, bytes);
@@ -296,7 +297,7 @@ impl Connection {
                 kind: socketio::Kind::Event,
                 attachments: 0,
                 namespace: &tools.profile.namespace,
-                id: Some(acknowledgement(sequence)),
+                id: asks_for_ack.then(|| acknowledgement(sequence)),
                 data: &tools.profile.event_start,
             };
             head.encode(&mut tools.scratch);
@@ -316,17 +317,22 @@ impl Connection {
         send_packet(self.way, tools, engineio::Packet::Ping(""), out);
     }
 
-    /// Begins to close: leaves the namespace, then a close frame with 1000, by polling Engine.IO's close packet. What the peer still says is passed over
-    /// until its own close frame.
+    /// Begins to close: leaves the namespace, then a close frame with 1000, by polling Engine.IO's close packet. What the
+    /// peer still says is passed over until its own close frame.
     pub fn close(&mut self, tools: &mut Tools, out: &mut Vec<u8>) {
+        if self.stage == Stage::Open && tools.profile.engineio().is_some() {
+            write_connection_packet(tools, socketio::Kind::Disconnect);
+            send_scratch(self.way, tools, out);
+        }
+        self.close_frame(tools, out);
+    }
+
+    /// The same without leaving the namespace first.
+    pub fn close_frame(&mut self, tools: &mut Tools, out: &mut Vec<u8>) {
         match self.stage {
             Stage::Fresh | Stage::Upgrading | Stage::Ended => self.stage = Stage::Ended,
             Stage::Closing => {}
             Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining | Stage::Open => {
-                if self.stage == Stage::Open && tools.profile.engineio().is_some() {
-                    write_connection_packet(tools, socketio::Kind::Disconnect);
-                    send_scratch(self.way, tools, out);
-                }
                 send_close(self.way, tools, NORMAL, out);
                 self.stage = Stage::Closing;
             }

@@ -23,6 +23,7 @@ mod renew;
 mod report;
 mod socket;
 mod starts;
+mod targets;
 mod waiting;
 
 use std::sync::Arc;
@@ -30,9 +31,9 @@ use std::sync::mpsc::Receiver;
 
 use reactor::{ClientTls, Closed, Io, Next, Service, SocketId, Sockets};
 
-use crate::connection::{Event, Profile, Random, Tools};
+use crate::connection::{Event, Random, Tools};
 use crate::recorder::Recorder;
-use crate::scenario::{Hold, Load, Scenario};
+use crate::scenario::{Load, Scenario};
 use crate::shard::ShardPlan;
 use crate::target::Target;
 use crate::tokens::{Answer, BadTokens, Supply, Token, unix_now_ns};
@@ -43,6 +44,7 @@ use renew::Retry;
 use report::Reporter;
 use socket::{Life, Socket};
 use starts::{Closed as ClosedModel, Starts, Wait};
+use targets::Aside;
 use waiting::Waiting;
 
 pub use control::Control;
@@ -66,9 +68,14 @@ const REPORT_SLACK_NS: u64 = 1_000_000;
 pub struct Engine {
     shard: usize,
     scenario: Arc<Scenario>,
+    /// That of the callback under way, as are `tools.profile` and `recorder`: see [`Engine::turn_to`].
     target: Arc<Target>,
     /// The target's TLS, with this shard's sessions.
     tls: Option<ClientTls>,
+    /// The place of `target`.
+    facing: u8,
+    /// The other targets.
+    aside: Vec<Aside>,
     control: Arc<Control>,
     supply: Supply,
     bad: BadTokens,
@@ -105,8 +112,6 @@ struct Limits {
     handshake_ns: u64,
     connect_ns: u64,
     grace_ns: u64,
-    /// `None`: until the end.
-    hold_ns: Option<u64>,
     /// Between two planned messages of a socket.
     message_gap_ns: Option<f64>,
     /// Whether arrivals have planned instants.
@@ -126,7 +131,7 @@ impl Engine {
             index,
             of,
             scenario,
-            target,
+            targets,
             arrivals,
             supply,
             bad,
@@ -136,18 +141,22 @@ impl Engine {
             ..
         } = plan;
         let close_at_exp = scenario.tokens.close_at_exp;
-        let profile = Profile::of(&scenario, &target.host);
+        let mut asides = Aside::all(&scenario, targets).into_iter();
+        // A plan has at least one target.
+        let first = asides.next().expect("a plan without a target");
         let starts = match arrivals {
             Some(schedule) => Starts::open(schedule),
             None => Starts::closed(closed_model(&scenario, index, of)),
         };
         Self {
             shard: index,
-            tools: Tools::new(profile, Random::of_shard(scenario.seed, index)),
+            tools: Tools::new(first.profile, Random::of_shard(scenario.seed, index)),
             limits: Limits::of(&scenario),
-            tls: target.tls_of_shard(scenario.tls.resumption),
+            tls: first.tls,
             scenario,
-            target,
+            target: first.target,
+            facing: first.place,
+            aside: asides.collect(),
             control,
             supply,
             bad,
@@ -160,7 +169,7 @@ impl Engine {
             retries: Vec::new(),
             expiry: close_at_exp.map(|grace| Expiry::within(ns(grace))),
             clock_began_unix_ns: unix_now_ns().saturating_sub(clock.now_ns()),
-            recorder: Recorder::new(),
+            recorder: first.recorder,
             reporter: Reporter::new(index, report),
             in_flight: 0,
             held: 0,
@@ -186,7 +195,8 @@ impl Engine {
         if !self.control.is_stopped() {
             return Next::WhenNeeded;
         }
-        self.reporter.finish(0, &mut self.recorder, 0);
+        let recorded = self.take_recorded();
+        self.reporter.finish(0, recorded, 0);
         Next::Stop
     }
 
@@ -229,11 +239,13 @@ impl Service for Engine {
     type Socket = Socket;
 
     fn connected(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        self.turn_to(socket.target);
         self.transport_connected(io, socket);
         self.count_sent(io);
     }
 
     fn secured(&mut self, io: &mut Io<'_>, socket: &mut Socket, resumed: bool) {
+        self.turn_to(socket.target);
         self.recorder.counters.tls_handshakes += 1;
         self.recorder.counters.tls_resumed += u64::from(resumed);
         self.transport_secured(io, socket);
@@ -241,6 +253,7 @@ impl Service for Engine {
     }
 
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
+        self.turn_to(socket.target);
         let used = match socket.life {
             Life::Posting => self.posted(io, socket, input),
             Life::Probing => self.probed(io, socket, input),
@@ -253,6 +266,7 @@ impl Service for Engine {
     }
 
     fn deadline(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
+        self.turn_to(socket.target);
         let now_ns = io.now_ns();
         self.beat_if_due(io, socket, now_ns);
         self.talk_if_due(io, socket, now_ns);
@@ -273,6 +287,7 @@ impl Service for Engine {
     }
 
     fn closed(&mut self, now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
+        self.turn_to(socket.target);
         if matches!(socket.life, Life::Posting | Life::Probing) {
             return self.helper_gone(id, &socket, &why);
         }
@@ -317,10 +332,14 @@ impl Service for Engine {
         if decided {
             self.reporter.decided();
         }
-        self.reporter
-            .interval(offset_ns, &mut self.recorder, self.held, self.in_flight);
+        if offset_ns >= self.reporter.due_ns() {
+            let recorded = self.take_recorded();
+            self.reporter
+                .interval(offset_ns, recorded, self.held, self.in_flight);
+        }
         if decided && (self.heard.stop || self.heard.close) && sockets.is_empty() {
-            self.reporter.finish(offset_ns, &mut self.recorder, t0_ns);
+            let recorded = self.take_recorded();
+            self.reporter.finish(offset_ns, recorded, t0_ns);
             return Next::Stop;
         }
         self.next(offset_ns, t0_ns)
@@ -381,10 +400,6 @@ impl Limits {
             handshake_ns: ns(scenario.timeout),
             connect_ns: ns(scenario.connect_timeout),
             grace_ns: ns(scenario.auth_grace),
-            hold_ns: match scenario.hold {
-                Hold::For(hold) => Some(ns(hold)),
-                Hold::UntilEnd => None,
-            },
             message_gap_ns: scenario.echo.rate_per_s.map(|rate_per_s| 1e9 / rate_per_s),
             planned: scenario.load.is_planned(),
         }

@@ -1,35 +1,38 @@
 //! Logins and token requests, as a browser makes them: a session's cookie, then a token for it.
 //!
 //! One HTTP client with one pool of connections serves all users, but each [`Session`] keeps its own cookies: a jar
-//! that belonged to the client would make one user of them all. Redirects are not followed: where a login leads is
-//! of no use here, and a token that moved is an error worth seeing.
+//! that belonged to the client would make one user of them all. Nor does the client follow redirects: a step does, as
+//! far as it was asked to, with the user's own cookies.
 
 mod answer;
 mod error;
+mod step;
+mod tally;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::cookie::{CookieStore, Jar};
-use reqwest::header::{COOKIE, SET_COOKIE};
-use reqwest::{Client, RequestBuilder, Response, redirect};
-use url::Url;
+use reqwest::cookie::Jar;
+use reqwest::{Client, redirect};
 
-use crate::outcome::{FailureKind, Phase};
-use crate::scenario::{LoginMethod, LoginPlan, TlsPlan, User};
+use crate::outcome::Phase;
+use crate::scenario::{Steps, TOKEN, TlsPlan, User, Variables};
 use crate::target::{TargetError, client_config};
 use crate::tokens::Token;
 
-use answer::Body;
 use error::Broken;
 
 pub(crate) use answer::is_sendable;
 pub use error::LoginError;
+pub use tally::Tally;
 
 /// A service of users and tokens.
 #[derive(Clone, Debug)]
 pub struct LoginService {
     client: Client,
-    plan: LoginPlan,
+    steps: Arc<Steps>,
+    /// Where the steps have names.
+    tally: Option<Arc<Tally>>,
 }
 
 /// A user who is logged in.
@@ -37,6 +40,8 @@ pub struct LoginService {
 pub struct Session {
     user: User,
     cookies: Jar,
+    /// What is known of the user once logged in.
+    variables: Variables,
 }
 
 /// Why there is no client to log in with.
@@ -60,17 +65,17 @@ pub struct Timeouts {
 }
 
 impl LoginService {
-    /// A client for a plan; it belongs to the runtime that it is first used on.
-    pub fn new(plan: LoginPlan, timeouts: Timeouts, tls: &TlsPlan) -> Result<Self, ClientError> {
-        let encrypted = |url: &Url| url.scheme() == "https";
-        let https = encrypted(&plan.token_url) || plan.login_url.as_ref().is_some_and(encrypted);
-        let host = plan.token_url.host_str().unwrap_or_default();
+    /// A client for the steps; it belongs to the runtime that it is first used on.
+    pub fn new(steps: Steps, timeouts: Timeouts, tls: &TlsPlan) -> Result<Self, ClientError> {
+        let mut all = steps.login.iter().chain(&steps.token);
+        let https = all.find(|step| step.redirects > 0 || !step.shown_url.starts_with("http:"));
+        let host = https.map_or("", |step| step.shown_url.as_str());
         // Without https no certificate is ever seen, and the machine's authorities need not be read.
         let unseen = TlsPlan {
             insecure: true,
             ..TlsPlan::default()
         };
-        let tls = client_config(if https { tls } else { &unseen }, host)?;
+        let tls = client_config(if https.is_some() { tls } else { &unseen }, host)?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::none())
@@ -79,118 +84,70 @@ impl LoginService {
             .timeout(timeouts.whole)
             .user_agent(concat!("gatecrash/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, plan })
+        let tally = steps.named.then(|| Arc::new(Tally::new(&steps)));
+        Ok(Self {
+            client,
+            steps: Arc::new(steps),
+            tally,
+        })
     }
 
-    /// Logs a user in, and how long that took. Without a login URL there is nothing to do: the credentials go with
-    /// each token request.
+    /// What becomes of each step's requests, where the steps have names.
+    pub fn tally(&self) -> Option<Arc<Tally>> {
+        self.tally.clone()
+    }
+
+    /// Logs a user in, and how long that took. Without a step there is nothing to do: the credentials go with each
+    /// token request.
     pub async fn login(&self, user: &User) -> Result<(Session, Option<Duration>), LoginError> {
-        let session = Session {
+        let mut session = Session {
             user: user.clone(),
             cookies: Jar::default(),
+            variables: Variables::default(),
         };
-        let Some(url) = &self.plan.login_url else {
-            return Ok((session, None));
-        };
+        let mut variables = user.variables();
         let begun = Instant::now();
-        match self.log_in_at(url, &session).await {
-            Ok(()) => Ok((session, Some(begun.elapsed()))),
-            Err(broken) => Err(broken.during(Phase::Login, user, url)),
-        }
+        self.take(Phase::Login, &session, &mut variables).await?;
+        session.variables = variables;
+        let took = (!self.steps.login.is_empty()).then(|| begun.elapsed());
+        Ok((session, took))
     }
 
     /// Asks for a session's token, and how long that took, answered or not.
     pub async fn token(&self, session: &Session) -> (Result<Token, LoginError>, Duration) {
-        let url = &self.plan.token_url;
+        // Connections of one user ask at once: what the steps of one give is its own.
+        let mut variables = session.variables.clone();
         let begun = Instant::now();
-        let result = self.token_at(url, session).await;
+        let taken = self.take(Phase::Token, session, &mut variables).await;
         let took = begun.elapsed();
-        (
-            result.map_err(|broken| broken.during(Phase::Token, &session.user, url)),
-            took,
-        )
+        // A scenario's steps were checked to give one.
+        let token = taken.map(|()| Token::from(variables.get(TOKEN).unwrap_or_default()));
+        (token, took)
     }
 
-    async fn log_in_at(&self, url: &Url, session: &Session) -> Result<(), Broken> {
-        let response = self.with_credentials(url, &session.user).send().await?;
-        let mut cookies = response.headers().get_all(SET_COOKIE).iter().peekable();
-        let has_cookie = cookies.peek().is_some();
-        session.cookies.set_cookies(&mut cookies, url);
-        let status = response.status();
-        if status.is_success() || status.is_redirection() && has_cookie {
-            // Read to its end, so that the connection can be used again.
-            Body::read(response).await?;
-            return Ok(());
-        }
-        Err(Self::refused(
-            response,
-            "check the user's name and password, --login-url and --login-method",
-        )
-        .await)
-    }
-
-    async fn token_at(&self, url: &Url, session: &Session) -> Result<Token, Broken> {
-        let request = if self.plan.login_url.is_some() {
-            self.client.get(url.clone())
-        } else {
-            self.with_credentials(url, &session.user)
+    /// Takes steps one after the other, and says at which one it ended if it did.
+    async fn take(
+        &self,
+        phase: Phase,
+        session: &Session,
+        variables: &mut Variables,
+    ) -> Result<(), LoginError> {
+        let steps = match phase {
+            Phase::Login => &self.steps.login,
+            _ => &self.steps.token,
         };
-        let response = match session.cookies.cookies(url) {
-            Some(cookies) => request.header(COOKIE, cookies),
-            None => request,
-        }
-        .send()
-        .await?;
-        if !response.status().is_success() {
-            return Err(Self::refused(
-                response,
-                "check --token-url, and that the login gives a session for it",
-            )
-            .await);
-        }
-        Body::read(response)
-            .await?
-            .token(&self.plan.token_json_pointer)
-    }
-
-    fn with_credentials(&self, url: &Url, user: &User) -> RequestBuilder {
-        let password = user.password.expose_text().unwrap_or_default();
-        let fields = [("username", user.name.as_str()), ("password", password)];
-        match self.plan.method {
-            LoginMethod::Basic => self
-                .client
-                .get(url.clone())
-                .basic_auth(&user.name, Some(password)),
-            LoginMethod::Form => self.client.post(url.clone()).form(&fields),
-            LoginMethod::Json => {
-                let object: std::collections::BTreeMap<_, _> = fields.into_iter().collect();
-                self.client.post(url.clone()).json(&object)
+        for (place, step) in steps.iter().enumerate() {
+            let begun = Instant::now();
+            let named = self.steps.named;
+            let taken = step::take(&self.client, step, named, &session.cookies, variables).await;
+            let failure = taken.as_ref().err().map(Broken::kind);
+            if let Some(tally) = &self.tally {
+                tally.count(phase, place, begun.elapsed(), failure);
             }
+            let name = named.then_some(step.name.as_str());
+            taken.map_err(|broken| broken.during(phase, name, &session.user, &step.shown_url))?;
         }
-    }
-
-    /// An answer that is no success: what it said, and what to check.
-    async fn refused(response: Response, advice: &str) -> Broken {
-        let status = response.status();
-        let kind = if status.is_redirection() {
-            FailureKind::Redirect
-        } else {
-            FailureKind::Http(status.as_u16())
-        };
-        let told = match Body::read(response).await {
-            Ok(body) => format!("{status} {body}"),
-            Err(_) => status.to_string(),
-        };
-        let advice = match status.as_u16() {
-            429 | 503 => {
-                "it is overloaded or limits its callers: ask for fewer --users, or raise its limits"
-            }
-            300..400 => {
-                "redirects are not followed, and it set no cookie: check the URL, the name and the password"
-            }
-            _ => advice,
-        };
-        Broken::new(kind, format!("answered {told}; {advice}"))
+        Ok(())
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Counters {
     pub planned: u64,
     /// Arrivals that were begun.
     pub started: u64,
+    /// Messages that were sent, whether an answer was waited for or not.
+    pub messages_sent: u64,
     /// Messages that were answered.
     pub echoes_answered: u64,
     /// Messages that were not answered in time, or whose socket was closed before.
@@ -202,6 +204,7 @@ impl Counters {
     fn merge(&mut self, other: Self) {
         self.planned += other.planned;
         self.started += other.started;
+        self.messages_sent += other.messages_sent;
         self.echoes_answered += other.echoes_answered;
         self.echoes_unanswered += other.echoes_unanswered;
         self.dropped += other.dropped;

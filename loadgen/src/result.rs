@@ -48,16 +48,14 @@ impl Run<'_> {
             },
             started_at: units::rfc3339(self.started_at),
             duration_s: self.duration.as_secs_f64(),
-            totals: self.totals(),
-            rates: schema::Rates {
-                planned_per_s: self.per_s(self.totals().planned),
-                established_per_s: self.rate_per_s(Outcome::Established),
-            },
+            totals: totals(recorder),
+            rates: self.rates(recorder),
             phases: phases(recorder),
             failures: failures(recorder),
             refusals: refusals(recorder),
             sockets: sockets(recorder),
             tokens: tokens(recorder),
+            messages: messages(recorder),
             shards: self.shard_rows(),
             intervals: self.collected.rows.clone(),
             ..schema::RunResult::default()
@@ -76,20 +74,28 @@ impl Run<'_> {
             .collect()
     }
 
-    fn totals(&self) -> schema::Totals {
-        let recorder = &self.collected.total;
-        let count = |outcome| recorder.count(outcome);
-        schema::Totals {
-            planned: recorder.ended(),
-            started: recorder.ended() - count(Outcome::NotSent),
-            established: count(Outcome::Established),
-            refused_expected: count(Outcome::RefusedExpected),
-            false_accept: count(Outcome::FalseAccept),
-            false_reject: count(Outcome::FalseReject),
-            timeout: count(Outcome::Timeout),
-            failed: count(Outcome::Failed),
-            interrupted: count(Outcome::Interrupted),
-            not_sent: count(Outcome::NotSent),
+    /// Each of several targets, as they were asked for; none where there is one alone.
+    pub fn targets(&self, asked: Vec<schema::AskedTarget>) -> Vec<schema::Target> {
+        let measured = asked.into_iter().zip(&self.collected.targets);
+        measured
+            .map(|(asked, recorder)| schema::Target {
+                name: asked.name,
+                url: asked.url,
+                weight: asked.weight,
+                totals: totals(recorder),
+                rates: self.rates(recorder),
+                phases: phases(recorder),
+                failures: failures(recorder),
+                refusals: refusals(recorder),
+                messages: messages(recorder),
+            })
+            .collect()
+    }
+
+    fn rates(&self, recorder: &Recorder) -> schema::Rates {
+        schema::Rates {
+            planned_per_s: self.per_s(recorder.ended()),
+            established_per_s: self.per_s(recorder.count(Outcome::Established)),
         }
     }
 
@@ -136,6 +142,32 @@ impl Facts for Run<'_> {
     fn rate_per_s(&self, outcome: Outcome) -> f64 {
         self.per_s(self.count(outcome))
     }
+}
+
+fn totals(recorder: &Recorder) -> schema::Totals {
+    let count = |outcome| recorder.count(outcome);
+    schema::Totals {
+        planned: recorder.ended(),
+        started: recorder.ended() - count(Outcome::NotSent),
+        established: count(Outcome::Established),
+        refused_expected: count(Outcome::RefusedExpected),
+        false_accept: count(Outcome::FalseAccept),
+        false_reject: count(Outcome::FalseReject),
+        timeout: count(Outcome::Timeout),
+        failed: count(Outcome::Failed),
+        interrupted: count(Outcome::Interrupted),
+        not_sent: count(Outcome::NotSent),
+    }
+}
+
+/// `None`: nothing was said.
+fn messages(recorder: &Recorder) -> Option<schema::Messages> {
+    let counters = &recorder.counters;
+    (counters.messages_sent > 0).then_some(schema::Messages {
+        sent: counters.messages_sent,
+        answered: counters.echoes_answered,
+        unanswered: counters.echoes_unanswered,
+    })
 }
 
 fn row(index: usize, report: &ShardReport, cpu: Option<usize>, sum: &ShardSum) -> schema::Shard {
@@ -334,7 +366,7 @@ mod tests {
             collector.deliver(&Interval {
                 shard: 0,
                 second,
-                recorder: Box::new(recorder),
+                recorders: vec![recorder],
                 held: 4,
                 in_flight: 0,
             });

@@ -14,6 +14,7 @@ use reports::render::{TextOptions, text};
 use reports::schema::{Environment, RunResult};
 use reports::store::ResultDir;
 use tokio::runtime::Runtime;
+use url::Url;
 
 use crate::cli::RunArgs;
 use crate::engine::Control;
@@ -100,22 +101,22 @@ impl Rig {
         server: &Server,
         scenario: Scenario,
     ) -> Result<(RunResult, Vec<u8>), RunError> {
-        let target = Target::resolve(server.url(), &scenario.tls)?
-            .reachable(scenario.connect_timeout)?
-            .trusted(scenario.connect_timeout)?
-            .from_sources(scenario.source_ips.clone())?;
+        let targets = server.urls().iter().map(|url| reach(url, &scenario));
+        let targets: Vec<Arc<Target>> = targets.collect::<Result<_, RunError>>()?;
         for load in [Some(&scenario), scenario.of_warmup().as_ref()]
             .into_iter()
             .flatten()
         {
-            check_ports(load, target.routes())?;
+            for (target, share) in targets.iter().zip(scenario.shares()) {
+                check_ports(load, share, target.routes())?;
+            }
         }
         let before_logins = server.observer().snapshot();
         self.progress.step(&preparing(&scenario));
         let prepared = self.interruptible(async { Ok(prepare(&scenario).await?) })?;
         let plan = LoadPlan {
             scenario: Arc::new(scenario),
-            target: Arc::new(target),
+            targets,
             prepared,
             server,
         };
@@ -133,6 +134,9 @@ impl Rig {
         let loaded = load::run(self, &plan.with(warmup))?;
         if let Some(broken) = loaded.broken.first() {
             return Err(RunError::Start(io::Error::other(broken.clone())));
+        }
+        if let Some(steps) = &plan.prepared.steps {
+            steps.forget_tokens();
         }
         self.control.again();
         if self.interrupt.has_come() {
@@ -155,13 +159,24 @@ impl Rig {
     }
 }
 
+/// A target that takes connections, from the addresses that were asked for.
+fn reach(url: &Url, scenario: &Scenario) -> Result<Arc<Target>, RunError> {
+    let target = Target::resolve(url, &scenario.tls)?
+        .reachable(scenario.connect_timeout)?
+        .trusted(scenario.connect_timeout)?
+        .from_sources(scenario.source_ips.clone())?;
+    Ok(Arc::new(target))
+}
+
 fn preparing(scenario: &Scenario) -> String {
     use crate::scenario::TokenSource;
     match &scenario.tokens.source {
-        TokenSource::Login(_) | TokenSource::EmbeddedLogin => match scenario.users.len() {
-            1 => "logging one user in".to_owned(),
-            users => format!("logging {users} users in"),
-        },
+        TokenSource::Login(_) | TokenSource::Steps(_) | TokenSource::EmbeddedLogin => {
+            match scenario.users.len() {
+                1 => "logging one user in".to_owned(),
+                users => format!("logging {users} users in"),
+            }
+        }
         TokenSource::Mint(_) => "making tokens".to_owned(),
         TokenSource::File(path) => format!("reading tokens from {}", path.display()),
     }

@@ -5,15 +5,23 @@
 //! know (its ports, its users) is filled in by [`crate::embedded`] before the first planned instant.
 
 mod asked;
+mod echo;
+mod farewell;
 mod file;
 mod header;
+mod hold;
 mod mix;
 mod refresh;
 mod resolve;
+mod schema;
 mod secret;
+mod shares;
 mod signing;
 mod source_ips;
+mod steps;
 mod target_key;
+mod targets;
+mod template;
 mod text;
 mod tls;
 mod users;
@@ -28,19 +36,29 @@ use url::Url;
 use crate::arrival::{Arrivals, RateProfile};
 use crate::expression::Expression;
 
+pub use echo::{AnsweredBy, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN};
+pub use farewell::Close;
 pub use file::{FileError, read_file};
 pub use header::HeaderText;
+pub use hold::{Hold, Lifetime};
 pub use mix::{Expectation, Mix, Weights};
 pub use refresh::Refresh;
 pub use resolve::{Machine, ScenarioError};
+pub use schema::scenario_schema;
 pub use secret::{Secret, SecretError, SecretSource};
 pub use signing::{Claims, MintPlan, SigningError};
 pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
+pub use steps::{
+    BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable,
+    Steps, StepsError, Success, TOKEN, TOKEN_ANSWER_BYTES_MAX, read_steps,
+};
 pub use target_key::TargetKey;
 pub(crate) use target_key::pem;
-pub use text::{from_text, many_from_text};
+pub use targets::{TARGETS_MAX, TargetTable, Targets, WeightedTarget};
+pub use template::{Template, TemplateError, Variables};
+pub use text::{from_text, many_from_text, required_from_text};
 pub use tls::{CacertError, TlsPlan, TlsResumption};
-pub use users::{User, UserText, UsersError};
+pub use users::{USERNAME, User, UserText, UsersError};
 pub use values::{
     ArrivalsText, EngineIo, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName,
     ValueError,
@@ -69,6 +87,8 @@ pub struct Scenario {
     pub duration: Option<Duration>,
     /// How long an established socket stays.
     pub hold: Hold,
+    /// How it is left then.
+    pub close: Close,
     /// What is said over it.
     pub echo: Echo,
     /// What a whole handshake may take, above zero.
@@ -110,6 +130,36 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// The place of the target of arrival `number`, among those of [`Targets`]; 0 where there is but one.
+    pub fn target_of(&self, number: u64) -> usize {
+        match &self.target {
+            TargetChoice::Several(targets) => targets.of_arrival(number),
+            TargetChoice::Embedded(_) | TargetChoice::Url(_) => 0,
+        }
+    }
+
+    /// The path of the handshake at the target of this place, and the headers sent with it.
+    pub fn request_to(&self, place: usize) -> (&str, &[(String, String)]) {
+        let of_several = match &self.target {
+            TargetChoice::Several(targets) => targets.list().get(place),
+            TargetChoice::Embedded(_) | TargetChoice::Url(_) => None,
+        };
+        of_several.map_or((&self.path, &self.headers), |target| {
+            (&target.path, &target.headers)
+        })
+    }
+
+    /// Each target's part of the arrivals, 0 to 1, in the scenario's order.
+    pub fn shares(&self) -> Vec<f64> {
+        match &self.target {
+            TargetChoice::Several(targets) => {
+                let all = targets.list().iter();
+                all.map(|target| targets.share(target)).collect()
+            }
+            TargetChoice::Embedded(_) | TargetChoice::Url(_) => vec![1.0],
+        }
+    }
+
     /// The load before the measured one, if one was asked for: at the rate that this begins with, with other arrivals,
     /// and no end but time's.
     pub fn of_warmup(&self) -> Option<Self> {
@@ -141,6 +191,8 @@ pub enum TargetChoice {
     Embedded(EmbeddedPlan),
     /// A running one: `http`, `https`, `ws` or `wss`.
     Url(Url),
+    /// Several, each with its part of the arrivals.
+    Several(Arc<Targets>),
 }
 
 /// What the embedded server is started with.
@@ -164,7 +216,9 @@ pub enum Protocol {
 }
 
 /// How Engine.IO's packets travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Over a WebSocket from the beginning.
@@ -225,33 +279,6 @@ impl Load {
     }
 }
 
-/// How long an established socket stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// From its establishment; zero closes at once.
-    For(Duration),
-    /// Until every arrival is decided.
-    UntilEnd,
-}
-
-/// Messages that an established socket sends, each to be answered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Echo {
-    /// Messages per socket; zero: none.
-    pub count: u32,
-    /// Planned messages per second and socket; `None`: the next follows the answer.
-    pub rate_per_s: Option<f64>,
-    /// Length of a payload, from [`MESSAGE_BYTES_MIN`] to [`MESSAGE_BYTES_MAX`].
-    pub bytes: usize,
-    /// The Socket.IO event.
-    pub event: String,
-}
-
-/// A payload carries the number by which its answer is known: a `u64` in hexadecimal.
-pub const MESSAGE_BYTES_MIN: usize = 16;
-/// Servers take messages of a megabyte at most unless told otherwise (Engine.IO's `maxPayload`); the rest is framing.
-pub const MESSAGE_BYTES_MAX: usize = 900_000;
-
 /// Where tokens come from, and how many are needed.
 #[derive(Clone, Debug)]
 pub struct TokenPlan {
@@ -272,6 +299,8 @@ pub struct TokenPlan {
 pub enum TokenSource {
     /// The target's own service, asked over HTTP as a browser would.
     Login(LoginPlan),
+    /// The same by the steps of a scenario.
+    Steps(Arc<Steps>),
     /// The embedded frontend; becomes `Login` once its port is known.
     EmbeddedLogin,
     /// This program, with the target's key.
@@ -281,7 +310,9 @@ pub enum TokenSource {
 }
 
 /// How often a token is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenPer {
     /// One for each arrival.
@@ -319,7 +350,9 @@ pub enum TokenIn {
 }
 
 /// Whether generator and server keep to processors of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Pin {
     /// They do, where there are two or more.

@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::target::Target;
 use crate::tokens::{BadTokens, Supply};
 
-/// What one shard is to do. All shards of a run share the scenario, the target, the clock, the control and the report's
+/// What one shard is to do. All shards of a run share the scenario, the targets, the clock, the control and the report's
 /// receiver.
 #[derive(Debug)]
 pub struct ShardPlan {
@@ -24,8 +24,8 @@ pub struct ShardPlan {
     pub of: usize,
     /// What was asked.
     pub scenario: Arc<Scenario>,
-    /// Where the sockets go.
-    pub target: Arc<Target>,
+    /// Where the sockets go, in the scenario's order; at least one.
+    pub targets: Vec<Arc<Target>>,
     /// The open model's arrivals of this shard; `None` in the closed model.
     pub arrivals: Option<ShardSchedule>,
     /// Where its valid tokens come from.
@@ -75,8 +75,8 @@ pub struct Interval {
     pub shard: usize,
     /// Whole seconds after T0 at which it begins.
     pub second: u64,
-    /// What was recorded in it.
-    pub recorder: Box<Recorder>,
+    /// What was recorded in it, by target; at least one.
+    pub recorders: Vec<Recorder>,
     /// The most sockets let in and open at once in it.
     pub held: u64,
     /// Handshakes under way at its end.

@@ -12,7 +12,7 @@ mod prepare;
 
 use std::sync::Arc;
 
-use crate::login::{ClientError, LoginError};
+use crate::login::{ClientError, LoginError, Tally};
 use crate::outcome::Failure;
 use crate::recorder::Recorder;
 use crate::scenario::SigningError;
@@ -80,6 +80,8 @@ pub struct Prepared {
     pub bad: BadTokens,
     /// The durations of the logins, and of the tokens that were had already.
     pub recorder: Recorder,
+    /// What becomes of the requests of a login's steps, where the scenario names them.
+    pub steps: Option<Arc<Tally>>,
 }
 
 /// Why no arrival can have a token: what was asked for cannot be done, and the run does not begin.

@@ -7,6 +7,7 @@
 
 mod cost;
 mod latency;
+mod parts;
 mod scenario;
 mod sockets;
 mod tokens;
@@ -19,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use cost::{Frontend, Generator, Machine, Server, Thread};
 pub use latency::{Distribution, Latencies, Phase};
-pub use scenario::Scenario;
+pub use parts::{Step, Target};
+pub use scenario::{AskedStep, AskedTarget, Scenario};
 pub use sockets::Sockets;
 pub use tokens::{AtExp, Tokens};
 pub use verdict::{Threshold, Unit, Validity, Verdict};
@@ -74,6 +76,15 @@ pub struct RunResult {
     /// The life of the tokens.
     #[serde(default)]
     pub tokens: Tokens,
+    /// What was said over established sockets; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Messages>,
+    /// What became of each step of a login that the scenario describes; empty where it describes none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Each target's part, in the order of the scenario; empty where there is one target alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
     /// What the server spent; absent where it could not be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
@@ -202,6 +213,17 @@ pub struct Refusal {
     pub reason: String,
     /// Arrivals.
     pub count: u64,
+}
+
+/// What was said over established sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Messages {
+    /// Messages that were sent.
+    pub sent: u64,
+    /// Those that were answered; their latency is that of the phase `echo`.
+    pub answered: u64,
+    /// Those that an answer was waited for in vain, or whose socket was lost before; zero where messages go one way.
+    pub unanswered: u64,
 }
 
 /// One shard of the generator: a thread with its share of the schedule.

@@ -98,6 +98,7 @@ mod tests {
             rate_per_s: None,
             bytes: 16,
             event: "echo".into(),
+            answered_by: crate::scenario::AnsweredBy::Any,
         };
         let version = wire::engineio::Version::V4;
         let token_in = TokenIn::Query("token".into());

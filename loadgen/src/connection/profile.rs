@@ -37,14 +37,15 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile of a scenario towards `host`, the value of the Host header.
-    pub fn of(scenario: &Scenario, host: &str) -> Self {
+    /// The profile of a scenario towards the target of this place, with the value of its Host header.
+    pub fn of(scenario: &Scenario, place: usize, host: &str) -> Self {
+        let (path, headers) = scenario.request_to(place);
         let mut profile = Self::new(
             scenario.protocol,
             host,
-            &scenario.path,
+            path,
             scenario.token_in.clone(),
-            &scenario.headers,
+            headers,
             scenario.echo.clone(),
         );
         profile.namespace = scenario.namespace.as_str().into();
@@ -52,9 +53,9 @@ impl Profile {
             profile.polls = Some(Box::new(PollRequests::render(Parts {
                 protocol: scenario.protocol,
                 host,
-                path: &scenario.path,
+                path,
                 token_in: &scenario.token_in,
-                headers: &scenario.headers,
+                headers,
             })));
         }
         profile
@@ -115,6 +116,7 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::AnsweredBy;
 
     const KEY: &[u8; 24] = b"dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -134,6 +136,7 @@ mod tests {
             rate_per_s: None,
             bytes: 16,
             event: "echo".into(),
+            answered_by: AnsweredBy::Any,
         };
         let profile = Profile::new(protocol, "example.com:81", path, token_in, &headers, echo);
         let mut out = Vec::new();

@@ -13,7 +13,7 @@ use super::{
     send_close, send_packet, send_scratch, write_connection_packet,
 };
 use crate::outcome::FailureKind;
-use crate::scenario::TokenIn;
+use crate::scenario::{AnsweredBy, TokenIn};
 
 /// See [`Connection::receive`].
 pub(super) fn receive(
@@ -320,6 +320,9 @@ fn joined(
 fn answers(profile: &Profile, packet: &socketio::Packet<'_>, sequence: u64) -> bool {
     if packet.kind == Kind::Ack {
         return packet.id == Some(acknowledgement(sequence));
+    }
+    if profile.echo.answered_by == AnsweredBy::Ack {
+        return false;
     }
     let bytes = profile.echo.bytes;
     // The text as nearly every server writes it needs no parser.

@@ -9,7 +9,7 @@ use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
 use wire::http::write_switching_protocols;
 
 use super::*;
-use crate::scenario::{Echo, Protocol, TokenIn};
+use crate::scenario::{AnsweredBy, Echo, Protocol, TokenIn};
 
 const RAW: Protocol = Protocol::WebSocket;
 const V3: Protocol = Protocol::SocketIo(Version::V3);
@@ -36,6 +36,7 @@ impl Dialogue {
             rate_per_s: None,
             bytes: 20,
             event: "echo".into(),
+            answered_by: AnsweredBy::Any,
         };
         let profile = Profile::new(protocol, "localhost", "/", token_in, &[], echo);
         let mut dialogue = Self {

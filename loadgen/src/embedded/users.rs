@@ -23,6 +23,7 @@ pub(super) fn made(count: usize) -> Vec<User> {
         User {
             name: format!("user-{number}"),
             password: Secret::new(password.into_bytes()),
+            columns: Default::default(),
         }
     };
     (1..=count).map(user).collect()
@@ -119,6 +120,7 @@ mod tests {
             let user = User {
                 name: name.to_owned(),
                 password: Secret::new(*b"x"),
+                columns: Default::default(),
             };
             assert!(UsersFile::write(&[user]).is_err(), "{name:?}");
         }

@@ -43,6 +43,7 @@ impl Engine {
         while let Ok(answer) = self.answers.try_recv() {
             // An arrival that is not there any more has ended otherwise: timed out or interrupted.
             let begun = self.waiting.take(answer.number);
+            self.turn_to_arrival(answer.number);
             self.count_token(&answer, begun.as_ref());
             let Some(begun) = begun else {
                 continue;
@@ -75,6 +76,7 @@ impl Engine {
     /// Gives up arrivals whose token has not come within the handshake's timeout.
     pub(super) fn give_up_waiting(&mut self, now_ns: u64) {
         while let Some(begun) = self.waiting.take_late(now_ns) {
+            self.turn_to_arrival(begun.number);
             let late = Failure {
                 phase: Phase::Token,
                 kind: FailureKind::Timeout,
@@ -86,11 +88,13 @@ impl Engine {
     /// Ends what is under way: nothing more begins, and what has begun is interrupted.
     pub(super) fn interrupt(&mut self, now_ns: u64, t0_ns: u64) {
         let due = self.starts.stop(now_ns.saturating_sub(t0_ns));
-        self.recorder.counters.planned += due;
-        for _ in 0..due {
+        for number in due {
+            self.turn_to_arrival(number);
+            self.recorder.counters.planned += 1;
             self.recorder.outcome(Outcome::NotSent);
         }
         while let Some(begun) = self.waiting.take_late(NEVER_NS) {
+            self.turn_to_arrival(begun.number);
             self.count_started(&begun);
             self.in_flight -= 1;
             self.recorder.outcome(Outcome::Interrupted);
@@ -98,6 +102,7 @@ impl Engine {
     }
 
     fn begin(&mut self, sockets: &mut Sockets<'_, Socket>, start: Start, now_ns: u64, t0_ns: u64) {
+        self.turn_to_arrival(start.number);
         self.recorder.counters.planned += 1;
         self.in_flight += 1;
         let begun = Begun {
@@ -216,7 +221,7 @@ impl Engine {
         let polls = self.scenario.transport.polls();
         flight.polls = polls;
         let id = self.flights.insert(flight);
-        let mut socket = Socket::new(begun.number, begun.kind, id, deadline_ns);
+        let mut socket = Socket::new(begun.number, begun.kind, self.facing, id, deadline_ns);
         if polls {
             socket.connection = Connection::polling();
         }

@@ -2,10 +2,11 @@
 
 use reactor::{Io, Sockets};
 
-use super::Engine;
 use super::handshake::beat_after;
-use super::socket::{Life, NEVER_NS, Socket};
+use super::socket::{Life, NEVER_NS, Socket, Talk};
+use super::{Engine, ns};
 use crate::outcome::Outcome;
+use crate::scenario::{AnsweredBy, Close, Hold};
 
 /// The reactor's deadlines are whole milliseconds, so messages are planned at whole milliseconds: a finer plan would
 /// show the timer's grain as the generator's lag.
@@ -21,10 +22,14 @@ impl Engine {
         now_ns: u64,
     ) {
         socket.life = Life::Held;
-        socket.until_ns = self
-            .limits
-            .hold_ns
-            .map_or(NEVER_NS, |hold_ns| since_ns.saturating_add(hold_ns));
+        socket.until_ns = match self.scenario.hold {
+            Hold::For(time) => since_ns.saturating_add(ns(time)),
+            Hold::Drawn(lifetime) => {
+                let time = lifetime.of_arrival(self.scenario.seed, socket.number);
+                since_ns.saturating_add(ns(time))
+            }
+            Hold::UntilEnd => NEVER_NS,
+        };
         if now_ns >= socket.until_ns {
             self.hold_over(io, socket, now_ns);
         } else {
@@ -112,6 +117,7 @@ impl Engine {
     pub(super) fn close_held(&mut self, sockets: &mut Sockets<'_, Socket>) {
         self.again = true;
         sockets.for_each(|io, socket| {
+            self.turn_to(socket.target);
             let now_ns = io.now_ns();
             self.leave_if_done(io, socket, now_ns);
             self.arm(io, socket);
@@ -124,6 +130,7 @@ impl Engine {
         self.again = true;
         self.interrupt(sockets.now_ns(), t0_ns);
         sockets.for_each(|io, socket| {
+            self.turn_to(socket.target);
             let now_ns = io.now_ns();
             let begun = socket.life;
             self.decide(socket, Outcome::Interrupted, now_ns);
@@ -154,10 +161,7 @@ impl Engine {
         let planned = self.limits.planned || self.limits.message_gap_ns.is_some();
         let lag_ns = planned.then(|| talk.sent_ns.saturating_sub(talk.planned_ns));
         let service_ns = now_ns.saturating_sub(talk.sent_ns);
-        talk.planned_ns = match self.limits.message_gap_ns {
-            Some(gap_ns) => planned_ns(talk.began_ns, talk.sent, gap_ns),
-            None => now_ns,
-        };
+        talk.planned_ns = self.planned_after(talk, now_ns);
         self.recorder.echo(socket.kind, service_ns, lag_ns);
         self.speak_if_due(io, socket, now_ns);
     }
@@ -170,9 +174,23 @@ impl Engine {
         self.write(io, socket, |connection, tools, out| {
             connection.say(tools, sequence, out)
         });
-        socket.talk.sent_ns = now_ns;
-        socket.talk.sent += 1;
-        socket.talk.awaiting = true;
+        self.recorder.counters.messages_sent += 1;
+        let talk = &mut socket.talk;
+        talk.sent_ns = now_ns;
+        talk.sent += 1;
+        if self.scenario.echo.answered_by == AnsweredBy::None {
+            talk.planned_ns = self.planned_after(talk, now_ns);
+        } else {
+            talk.awaiting = true;
+        }
+    }
+
+    /// When the message after the last one is due: by the rate, or at once.
+    fn planned_after(&self, talk: &Talk, now_ns: u64) -> u64 {
+        let gap_ns = self.limits.message_gap_ns;
+        gap_ns.map_or(now_ns, |gap_ns| {
+            planned_ns(talk.began_ns, talk.sent, gap_ns)
+        })
     }
 
     /// Whether another message is to follow. Planned messages end with the hold; those that follow each other at once
@@ -197,7 +215,7 @@ impl Engine {
     fn leave_if_done(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         let over = match socket.life {
             Life::Overdue => true,
-            Life::Held => self.heard.close && self.limits.hold_ns.is_none(),
+            Life::Held => self.heard.close && self.scenario.hold == Hold::UntilEnd,
             _ => false,
         };
         if over && !socket.talk.awaiting && !self.may_speak(socket) {
@@ -206,9 +224,16 @@ impl Engine {
     }
 
     fn say_goodbye(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
-        self.write(io, socket, |connection, tools, out| {
-            connection.close(tools, out)
-        });
+        match self.scenario.close {
+            Close::Disconnect => self.write(io, socket, |connection, tools, out| {
+                connection.close(tools, out);
+            }),
+            Close::Frame => self.write(io, socket, |connection, tools, out| {
+                connection.close_frame(tools, out);
+            }),
+            Close::Fin => io.finish(),
+            Close::Reset => io.reset(),
+        }
         socket.talk.awaiting = false;
         self.expects_no_close(socket);
         self.held -= 1;

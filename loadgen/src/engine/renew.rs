@@ -75,6 +75,7 @@ impl Engine {
             return;
         };
         for Retry { begun, refused } in std::mem::take(&mut self.retries) {
+            self.turn_to_arrival(begun.number);
             self.ask(&requests, begun, refused, now_ns, t0_ns);
         }
     }

@@ -80,22 +80,26 @@ impl Reporter {
         self.due_ns
     }
 
-    /// Sends the interval that has ended by `offset_ns`, if one has. A shard that was late sends one for all that it
-    /// missed.
-    pub fn interval(&mut self, offset_ns: u64, recorder: &mut Recorder, held: u64, in_flight: u32) {
-        if offset_ns >= self.due_ns {
-            let second = self.due_ns / INTERVAL_NS - 1;
-            self.due_ns = (offset_ns / INTERVAL_NS + 1) * INTERVAL_NS;
-            self.send(second, recorder, held, in_flight);
-        }
+    /// Sends the interval that was due by `offset_ns`, with what was recorded in it by target. A shard that was late
+    /// sends one for all that it missed.
+    pub fn interval(
+        &mut self,
+        offset_ns: u64,
+        recorders: Vec<Recorder>,
+        held: u64,
+        in_flight: u32,
+    ) {
+        let second = self.due_ns / INTERVAL_NS - 1;
+        self.due_ns = (offset_ns / INTERVAL_NS + 1) * INTERVAL_NS;
+        self.send(second, recorders, held, in_flight);
     }
 
     /// Sends what is left, and the shard's own report.
-    pub fn finish(&mut self, offset_ns: u64, recorder: &mut Recorder, t0_ns: u64) {
+    pub fn finish(&mut self, offset_ns: u64, recorders: Vec<Recorder>, t0_ns: u64) {
         self.begin();
         self.last_handshake_ended();
         self.decided();
-        self.send(offset_ns / INTERVAL_NS, recorder, 0, 0);
+        self.send(offset_ns / INTERVAL_NS, recorders, 0, 0);
         let (begin_ns, end_ns) = (self.cpu_begin_ns, self.cpu_end_ns);
         let after_t0 = |at_ns: u64| at_ns.saturating_sub(t0_ns);
         self.tell(FromShard::Done {
@@ -112,15 +116,16 @@ impl Reporter {
         });
     }
 
-    fn send(&mut self, second: u64, recorder: &mut Recorder, held: u64, in_flight: u32) {
-        let recorder = Box::new(recorder.take());
-        self.planned += recorder.counters.planned;
-        self.started += recorder.counters.started;
+    fn send(&mut self, second: u64, recorders: Vec<Recorder>, held: u64, in_flight: u32) {
+        for recorder in &recorders {
+            self.planned += recorder.counters.planned;
+            self.started += recorder.counters.started;
+        }
         let held_max = std::mem::replace(&mut self.held_max, held).max(held);
         self.tell(FromShard::Interval(Interval {
             shard: self.shard,
             second,
-            recorder,
+            recorders,
             held: held_max,
             in_flight,
         }));

@@ -21,6 +21,8 @@ pub struct Socket {
     pub number: u64,
     /// What its token deserves.
     pub kind: TokenKind,
+    /// The place of its target.
+    pub target: u8,
     /// Where it is in its life.
     pub life: Life,
     /// Its handshake, until that is decided.
@@ -73,11 +75,18 @@ pub struct Talk {
 
 impl Socket {
     /// One that begins to connect.
-    pub fn new(number: u64, kind: TokenKind, flight: FlightId, connect_by_ns: u64) -> Self {
+    pub fn new(
+        number: u64,
+        kind: TokenKind,
+        target: u8,
+        flight: FlightId,
+        connect_by_ns: u64,
+    ) -> Self {
         Self {
             connection: Connection::new(),
             number,
             kind,
+            target,
             life: Life::Connecting,
             flight,
             until_ns: connect_by_ns,
@@ -127,7 +136,7 @@ mod tests {
 
     #[test]
     fn messages_are_numbered_by_arrival_and_place() {
-        let mut socket = Socket::new(3, TokenKind::Valid, FlightId::NONE, 0);
+        let mut socket = Socket::new(3, TokenKind::Valid, 0, FlightId::NONE, 0);
         assert_eq!((socket.next_sequence(), socket.awaited()), (3 << 24, None));
         socket.talk.sent = 2;
         socket.talk.awaiting = true;

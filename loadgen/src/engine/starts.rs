@@ -160,12 +160,12 @@ impl Starts {
         self.resting_until_ns = offset_ns;
     }
 
-    /// Ends the arrivals at `offset_ns`: answers how many were due by then and have not begun.
-    pub fn stop(&mut self, offset_ns: u64) -> u64 {
-        let mut due = 0;
+    /// Ends the arrivals at `offset_ns`: answers which were due by then and have not begun.
+    pub fn stop(&mut self, offset_ns: u64) -> Vec<u64> {
+        let mut due = Vec::new();
         if matches!(self.model, Model::Open { .. }) {
-            while self.take(offset_ns, 0).is_some() {
-                due += 1;
+            while let Some(start) = self.take(offset_ns, 0) {
+                due.push(start.number);
             }
         }
         match &mut self.model {
@@ -281,10 +281,10 @@ mod tests {
     fn a_stop_tells_what_was_due_and_ends_the_rest() {
         let mut starts = open(100);
         assert!(starts.take(0, 0).is_some());
-        assert_eq!(starts.stop(5 * MS), 5, "those of 1 to 5 ms");
+        assert_eq!(starts.stop(5 * MS), [1, 2, 3, 4, 5], "those of 1 to 5 ms");
         assert_eq!(starts.wait(5 * MS, 0), Wait::Over);
         let mut starts = closed(1, 9, u64::MAX);
-        assert_eq!(starts.stop(0), 0, "nothing is due in a closed model");
+        assert_eq!(starts.stop(0), [0; 0], "nothing is due in a closed model");
         assert_eq!(starts.wait(0, 0), Wait::Over);
     }
     #[test]

@@ -76,9 +76,9 @@ pub struct TooFewPorts {
     ports: u64,
 }
 
-/// Whether so many pairs of source and destination have ports enough for a scenario: a port serves one socket of each
-/// pair.
-pub fn check_ports(scenario: &Scenario, routes: u64) -> Result<(), TooFewPorts> {
+/// Whether so many pairs of source and destination have ports enough for a target's `share` (0 to 1) of a scenario: a
+/// port serves one socket of each pair.
+pub fn check_ports(scenario: &Scenario, share: f64, routes: u64) -> Result<(), TooFewPorts> {
     let sockets = sockets_at_once(
         &scenario.load,
         scenario.connections,
@@ -86,6 +86,7 @@ pub fn check_ports(scenario: &Scenario, routes: u64) -> Result<(), TooFewPorts> 
         scenario.hold,
     );
     let sockets = sockets.saturating_mul(sockets_each(scenario));
+    let sockets = (sockets as f64 * share).ceil() as u64;
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
     // Where it cannot be read nothing is known, and nothing is refused.
     let ports = fs::read_to_string(range)
@@ -143,32 +144,44 @@ fn sockets_at_once(
         (Load::Open { rate_per_s, .. }, hold) => {
             let open = match hold {
                 Hold::UntilEnd => duration,
-                Hold::For(time) => {
-                    let open = time.saturating_add(HANDSHAKE_ALLOWED);
-                    Some(duration.map_or(open, |duration| duration.min(open)))
-                }
+                Hold::For(time) => Some(time.saturating_add(HANDSHAKE_ALLOWED)),
+                Hold::Drawn(lifetime) => Some(lifetime.mean().saturating_add(HANDSHAKE_ALLOWED)),
             };
-            open.map_or(u64::MAX, |open| {
-                (rate_per_s * open.as_secs_f64()).ceil() as u64
-            })
+            let open = open.map(|open| duration.map_or(open, |duration| duration.min(open)));
+            open.map_or(u64::MAX, |open| most_at(*rate_per_s, open, hold))
         }
         (Load::Staged { profile, .. }, hold) => {
             let all = profile.arrivals().ceil() as u64;
             match hold {
                 Hold::UntilEnd => all,
                 Hold::For(time) => {
-                    let open = time.saturating_add(HANDSHAKE_ALLOWED).as_secs_f64();
-                    all.min((profile.rate_per_s_max() * open).ceil() as u64)
+                    let open = time.saturating_add(HANDSHAKE_ALLOWED);
+                    all.min(most_at(profile.rate_per_s_max(), open, hold))
+                }
+                Hold::Drawn(lifetime) => {
+                    let open = lifetime.mean().saturating_add(HANDSHAKE_ALLOWED);
+                    all.min(most_at(profile.rate_per_s_max(), open, hold))
                 }
             }
         }
-        (Load::Listed(instants), Hold::UntilEnd) => instants.len() as u64,
+        (Load::Listed(instants), Hold::UntilEnd | Hold::Drawn(_)) => instants.len() as u64,
         (Load::Listed(instants), Hold::For(time)) => most_within(instants, time),
         (Load::Closed { concurrency }, Hold::For(Duration::ZERO)) => u64::from(*concurrency),
         // How fast places become free is up to the target.
         (Load::Closed { .. }, _) => u64::MAX,
     };
     all.min(at_once)
+}
+
+/// Sockets that are open at once at a rate, each for a time: Little's law. Drawn times spread around their mean, and
+/// the count with them, by its square root: four of them are not exceeded.
+fn most_at(rate_per_s: f64, open: Duration, hold: Hold) -> u64 {
+    let mean = rate_per_s * open.as_secs_f64();
+    let spread = match hold {
+        Hold::Drawn(_) => 4.0 * mean.sqrt(),
+        _ => 0.0,
+    };
+    (mean + spread).ceil() as u64
 }
 
 /// The most instants within the time that a socket is open.

@@ -3,17 +3,17 @@
 use std::error::Error as _;
 use std::io;
 
-use url::Url;
-
 use crate::outcome::{Failure, FailureKind, Phase};
 use crate::scenario::User;
 
 /// A login or a token request that failed; a whole sentence, which never holds a token or a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of user {user} at {url}: {problem}", .failure.phase.as_str())]
+#[error("{what} of user {user} at {url}: {problem}")]
 pub struct LoginError {
     /// As an arrival's failure is counted.
     pub failure: Failure,
+    /// The phase, and the step where it has a name.
+    what: String,
     user: String,
     /// Without its query, which may hold a key.
     url: String,
@@ -32,16 +32,30 @@ impl Broken {
         Self { kind, problem }
     }
 
-    pub(super) fn during(self, phase: Phase, user: &User, url: &Url) -> LoginError {
-        let mut url = url.clone();
-        url.set_query(None);
+    /// What it is counted as.
+    pub(super) fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    pub(super) fn during(
+        self,
+        phase: Phase,
+        step: Option<&str>,
+        user: &User,
+        url: &str,
+    ) -> LoginError {
+        let phase_name = phase.as_str();
         LoginError {
+            what: match step {
+                Some(step) => format!("{phase_name} step {step:?}"),
+                None => phase_name.to_owned(),
+            },
             failure: Failure {
                 phase,
                 kind: self.kind,
             },
             user: user.name.clone(),
-            url: url.to_string(),
+            url: url.to_owned(),
             problem: self.problem,
         }
     }

@@ -9,10 +9,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::{get, post};
 use tokio::io::AsyncWriteExt;
+use url::Url;
 
 use super::*;
-use crate::outcome::Failure;
-use crate::scenario::{Secret, TlsPlan};
+use crate::outcome::{Failure, FailureKind};
+use crate::scenario::{LoginMethod, LoginPlan, Secret, TOKEN_ANSWER_BYTES_MAX, TlsPlan};
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyIjp7fX0.c2lnbmF0dXJlLXRoYXQtbm9ib2R5LW1heS1zZWU";
 
@@ -87,7 +88,7 @@ async fn service() -> Url {
         .route("/spaces", get(|| async { Json("no token at all") }))
         .route(
             "/large",
-            get(|| async { Json("x".repeat(answer::BODY_BYTES_MAX)) }),
+            get(|| async { Json("x".repeat(TOKEN_ANSWER_BYTES_MAX)) }),
         )
         .route("/loop", get(|| async { Redirect::to("/loop") }))
         .route(
@@ -106,6 +107,7 @@ fn user(name: &str) -> User {
     User {
         name: name.to_owned(),
         password: Secret::new(format!("{name}-password").into_bytes()),
+        columns: Default::default(),
     }
 }
 
@@ -124,7 +126,7 @@ fn client(plan: LoginPlan, whole: Duration) -> LoginService {
         connect: whole,
         whole,
     };
-    LoginService::new(plan, timeouts, &TlsPlan::default()).unwrap()
+    LoginService::new(Steps::from(&plan), timeouts, &TlsPlan::default()).unwrap()
 }
 
 /// Logs in and asks for a token.
@@ -262,9 +264,9 @@ async fn failures_say_whose_where_and_what() {
             "html",
             "token",
             LONG,
-            token,
-            Http(403),
-            &["token of user ann at", "Access Denied"],
+            login,
+            Body,
+            &["login of user ann at", "it set no cookie"],
         ),
         (
             "ann",
@@ -376,7 +378,7 @@ async fn connections_that_break_are_told_apart() {
             connect: LONG,
             whole: LONG,
         };
-        let service = LoginService::new(service, timeouts, &unchecked).unwrap();
+        let service = LoginService::new(Steps::from(&service), timeouts, &unchecked).unwrap();
         let error = service.login(&user("ann")).await.unwrap_err();
         assert_eq!(error.failure.kind, kind, "{url}: {error}");
     }

@@ -6,7 +6,7 @@ use super::Rig;
 use super::load::{LoadPlan, Loaded};
 use crate::observe::{Snapshot, frontend_cost, machine_cost, server_cost};
 use crate::outcome::{FailureKind, Outcome};
-use crate::recorder::{Metric, Part};
+use crate::recorder::{Metric, Part, Recorder};
 use crate::result::{Run, at_exp};
 use crate::target::diagnose;
 use crate::validity::{self, Measured};
@@ -32,7 +32,13 @@ pub fn result(
     result
         .scenario
         .target
-        .get_or_insert_with(|| plan.server.url().to_string());
+        .get_or_insert_with(|| plan.server.urls()[0].to_string());
+    result.steps = plan
+        .prepared
+        .steps
+        .as_ref()
+        .map_or_else(Vec::new, |tally| tally.rows());
+    result.targets = run.targets(plan.scenario.asked_of_targets());
     result.machine = machine_cost(&loaded.start, &loaded.end);
     result.server = server(rig, plan, loaded, before_logins);
     result.generator = generator(rig, loaded);
@@ -66,7 +72,7 @@ fn server(
     let cost = server_cost(
         plan.server.source(),
         [&loaded.start, peak, &loaded.end],
-        decided(loaded),
+        decided(&loaded.collected.total),
         *held,
         rig.share.server.len(),
     );
@@ -76,8 +82,8 @@ fn server(
     })
 }
 
-/// Handshakes that the target let in or refused.
-fn decided(loaded: &Loaded) -> u64 {
+/// Handshakes that were let in or refused.
+fn decided(recorder: &Recorder) -> u64 {
     [
         Outcome::Established,
         Outcome::RefusedExpected,
@@ -85,7 +91,7 @@ fn decided(loaded: &Loaded) -> u64 {
         Outcome::FalseReject,
     ]
     .into_iter()
-    .map(|outcome| loaded.collected.total.count(outcome))
+    .map(|outcome| recorder.count(outcome))
     .sum()
 }
 
@@ -150,15 +156,19 @@ fn measured(
     }
 }
 
-/// Why the target is no server of the kind that was asked for, where no arrival found one.
+/// Why a target is no server of the kind that was asked for, where no arrival found one there.
 fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<String> {
-    let total = &loaded.collected.total;
-    if decided(loaded) > 0 {
-        return None;
-    }
-    diagnose(
-        plan.scenario.protocol,
-        plan.server.url().as_str(),
-        total.failures(),
-    )
+    let by_target = match loaded.collected.targets.as_slice() {
+        [] => std::slice::from_ref(&loaded.collected.total),
+        several => several,
+    };
+    let mut silent = plan
+        .server
+        .urls()
+        .iter()
+        .zip(by_target)
+        .filter(|(_, recorder)| decided(recorder) == 0);
+    silent.find_map(|(url, recorder)| {
+        diagnose(plan.scenario.protocol, url.as_str(), recorder.failures())
+    })
 }

@@ -26,8 +26,8 @@ const LEAD: Duration = Duration::from_millis(50);
 pub struct LoadPlan<'a> {
     /// What was asked, settled.
     pub scenario: Arc<Scenario>,
-    /// Where the sockets go.
-    pub target: Arc<Target>,
+    /// Where the sockets go, in the scenario's order.
+    pub targets: Vec<Arc<Target>>,
     /// The tokens, and what getting them took.
     pub prepared: Prepared,
     /// Whose processes are read.
@@ -39,11 +39,12 @@ impl LoadPlan<'_> {
     pub fn with(&self, scenario: Scenario) -> Self {
         Self {
             scenario: Arc::new(scenario),
-            target: self.target.clone(),
+            targets: self.targets.clone(),
             prepared: Prepared {
                 supply: self.prepared.supply.clone(),
                 bad: self.prepared.bad.clone(),
                 recorder: Recorder::new(),
+                steps: self.prepared.steps.clone(),
             },
             server: self.server,
         }
@@ -87,7 +88,7 @@ pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
             index,
             of: scenario.workers,
             scenario: scenario.clone(),
-            target: plan.target.clone(),
+            targets: plan.targets.clone(),
             arrivals: schedule
                 .as_ref()
                 .map(|schedule| schedule.shard(index, scenario.workers)),

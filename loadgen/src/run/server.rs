@@ -13,7 +13,8 @@ use crate::scenario::{EmbeddedPlan, Scenario, TargetChoice};
 
 /// Where a run's sockets go, and whose processes are read.
 pub struct Server {
-    url: Url,
+    /// At least one.
+    urls: Vec<Url>,
     observer: Observer,
     /// How an embedded server ended, if it did before it was told to.
     died: Arc<OnceLock<String>>,
@@ -31,13 +32,17 @@ impl Server {
     pub async fn start(rig: &Rig, scenario: &mut Scenario) -> Result<Self, RunError> {
         match scenario.target.clone() {
             TargetChoice::Embedded(plan) => Self::embedded(rig, scenario, &plan).await,
-            TargetChoice::Url(url) => Self::named(url, scenario.server_pid),
+            TargetChoice::Url(url) => Self::named(vec![url], scenario.server_pid),
+            TargetChoice::Several(targets) => {
+                let urls = targets.list().iter().map(|target| target.url.clone());
+                Self::named(urls.collect(), scenario.server_pid)
+            }
         }
     }
 
-    /// Where the sockets go.
-    pub fn url(&self) -> &Url {
-        &self.url
+    /// Where the sockets go, in the scenario's order; at least one.
+    pub fn urls(&self) -> &[Url] {
+        &self.urls
     }
 
     /// Reads the server's processes.
@@ -85,19 +90,19 @@ impl Server {
         let died = Arc::new(OnceLock::new());
         let keeper = keep(rig, embedded, died.clone());
         Ok(Self {
-            url,
+            urls: vec![url],
             observer,
             died,
             embedded: Some(keeper),
         })
     }
 
-    fn named(url: Url, pid: Option<u32>) -> Result<Self, RunError> {
+    fn named(urls: Vec<Url>, pid: Option<u32>) -> Result<Self, RunError> {
         if let Some(pid) = pid {
             ProcessSample::read(pid).map_err(|error| RunError::ServerPid { pid, error })?;
         }
         Ok(Self {
-            url,
+            urls,
             observer: Observer {
                 server: pid,
                 frontend: None,

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::outcome::TokenKind;
 
-use super::{Load, Pin, Protocol, Refresh, Scenario, TargetChoice, TokenPer, TokenSource};
+use super::{Load, Pin, Protocol, Refresh, Scenario, Step, TargetChoice, TokenPer, TokenSource};
 
 impl Scenario {
     /// What was asked, for the result. The target's URL is absent for the embedded server, whose port was not asked.
@@ -35,7 +35,13 @@ impl Scenario {
             target: match &self.target {
                 TargetChoice::Embedded(_) => None,
                 TargetChoice::Url(url) => Some(without_secrets(url)),
+                TargetChoice::Several(targets) => {
+                    let urls = targets.list().iter();
+                    let urls: Vec<String> = urls.map(|one| without_secrets(&one.url)).collect();
+                    Some(urls.join(", "))
+                }
             },
+            targets: self.asked_of_targets(),
             embedded: matches!(self.target, TargetChoice::Embedded(_)),
             protocol: Some(
                 if socket_io.is_some() {
@@ -50,7 +56,7 @@ impl Scenario {
             namespace: socket_io
                 .map(|_| self.namespace.clone())
                 .filter(|name| name != "/"),
-            path: Some(self.path.split('?').next().unwrap_or_default().to_owned()),
+            path: Some(without_query(&self.path)),
             connections: self.connections,
             rate_per_s,
             arrivals,
@@ -58,9 +64,11 @@ impl Scenario {
             duration_s: self.duration.map(|time| time.as_secs_f64()),
             warmup_s: (!self.warmup.is_zero()).then_some(self.warmup.as_secs_f64()),
             hold: Some(self.hold.to_string()),
+            close: Some(self.close.as_str().to_owned()),
             echo: Some(u64::from(self.echo.count)),
             message_rate_per_s: self.echo.rate_per_s.filter(|_| echoes),
             message_bytes: echoes.then_some(self.echo.bytes as u64),
+            answered_by: echoes.then(|| self.echo.answered_by.as_str().to_owned()),
             message_event: (echoes && socket_io.is_some()).then(|| self.echo.event.clone()),
             timeout_s: Some(self.timeout.as_secs_f64()),
             connect_timeout_s: Some(self.connect_timeout.as_secs_f64()),
@@ -96,10 +104,26 @@ impl Scenario {
     }
 
     fn is_encrypted(&self) -> bool {
+        let encrypted = |url: &Url| matches!(url.scheme(), "https" | "wss");
         match &self.target {
             TargetChoice::Embedded(_) => false,
-            TargetChoice::Url(url) => matches!(url.scheme(), "https" | "wss"),
+            TargetChoice::Url(url) => encrypted(url),
+            TargetChoice::Several(targets) => targets.list().iter().any(|one| encrypted(&one.url)),
         }
+    }
+
+    /// Empty where there is one target alone.
+    pub(crate) fn asked_of_targets(&self) -> Vec<schema::AskedTarget> {
+        let TargetChoice::Several(targets) = &self.target else {
+            return Vec::new();
+        };
+        let asked = targets.list().iter().map(|target| schema::AskedTarget {
+            name: target.name.clone(),
+            url: without_secrets(&target.url),
+            weight: target.weight,
+            path: without_query(&target.path),
+        });
+        asked.collect()
     }
 
     fn asked_of_tokens(&self) -> schema::Scenario {
@@ -123,6 +147,14 @@ impl Scenario {
                 asked.login_method = Some(plan.method.as_str().to_owned());
                 asked.token_url = Some(without_secrets(&plan.token_url));
             }
+            TokenSource::Steps(steps) => {
+                asked.token_source = Some("login".to_owned());
+                asked.login_url = steps.login.last().map(|step| step.shown_url.clone());
+                asked.token_url = steps.token.last().map(|step| step.shown_url.clone());
+                let login = steps.login.iter().map(|step| asked_step("login", step));
+                let token = steps.token.iter().map(|step| asked_step("token", step));
+                asked.steps = login.chain(token).collect();
+            }
             TokenSource::EmbeddedLogin => asked.token_source = Some("login".to_owned()),
             TokenSource::Mint(plan) => {
                 asked.token_source = Some("mint".to_owned());
@@ -141,14 +173,28 @@ impl Scenario {
     }
 }
 
+fn asked_step(phase: &str, step: &Step) -> schema::AskedStep {
+    schema::AskedStep {
+        phase: phase.to_owned(),
+        name: step.name.clone(),
+        method: step.method.to_string(),
+        url: step.shown_url.clone(),
+    }
+}
+
 fn named<T>(kinds: impl Iterator<Item = (TokenKind, T)>) -> BTreeMap<String, T> {
     kinds
         .map(|(kind, value)| (kind.as_str().to_owned(), value))
         .collect()
 }
 
+/// A path whose query, which may be secret, is left out.
+fn without_query(path: &str) -> String {
+    path.split('?').next().unwrap_or_default().to_owned()
+}
+
 /// A URL whose query and credentials, which may be secret, are left out.
-fn without_secrets(url: &Url) -> String {
+pub(super) fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);

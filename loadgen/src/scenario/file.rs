@@ -73,13 +73,31 @@ pub fn read_file(path: &Path) -> Result<RunArgs, FileError> {
 
 fn parse(path: &Path, text: &str) -> Result<RunArgs, Excerpt> {
     toml::from_str(text).map_err(|error| {
-        excerpt(
-            path,
-            text,
-            error.span().unwrap_or(0..0),
-            explain(error.message()),
-        )
+        let span = error.span().unwrap_or(0..0);
+        let (message, span) = one_caret(error.message(), text, span);
+        excerpt(path, text, span, explain(message))
     })
+}
+
+/// An expression's error shows its text with a caret of its own: here that becomes the place in the file.
+fn one_caret<'m>(message: &'m str, text: &str, span: Range<usize>) -> (&'m str, Range<usize>) {
+    let mut lines = message.lines();
+    let (Some(problem), Some(quoted), Some(caret), None) =
+        (lines.next(), lines.next(), lines.next(), lines.next())
+    else {
+        return (message, span);
+    };
+    let (Some(indent), Some(quoted)) = (caret.strip_suffix('^'), quoted.strip_prefix("  ")) else {
+        return (message, span);
+    };
+    let before = indent.chars().count().saturating_sub(2);
+    let place = text.get(span.clone()).and_then(|meant| meant.find(quoted));
+    let span = place.map_or(span.clone(), |place| {
+        let within: usize = quoted.chars().take(before).map(char::len_utf8).sum();
+        let at = span.start + place + within;
+        at..at + 1
+    });
+    (problem, span)
 }
 
 fn excerpt(path: &Path, text: &str, span: Range<usize>, problem: String) -> Excerpt {
@@ -120,7 +138,7 @@ fn explain(message: &str) -> String {
 }
 
 /// The known name that a slip of the finger may have missed: at most a third of its characters away.
-fn nearest<'k>(unknown: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(super) fn nearest<'k>(unknown: &str, known: &[&'k str]) -> Option<&'k str> {
     let reach = (unknown.chars().count() / 3).max(2);
     known
         .iter()
@@ -224,6 +242,12 @@ mod tests {
         2 |  timeout = 5 # seconds
           |            ^
         "#);
+        assert_snapshot!(error("threshold = [\"errors<1%\", \"handshake.p98<50ms\"]"), @r#"
+        scenario.toml:1:38: expected response, service, lag or a stat: p99.9, p99, p95, p90, p50, max, mean
+          |
+        1 | threshold = ["errors<1%", "handshake.p98<50ms"]
+          |                                      ^
+        "#);
         assert_snapshot!(error("rate = 1\nrate = 2\n"), @r#"
         scenario.toml:2:1: duplicate key
           |
@@ -244,7 +268,7 @@ mod tests {
     fn a_key_from_nowhere_gets_the_list() {
         let error = error("colour = 5");
         assert!(
-            error.contains("expected one of target, protocol"),
+            error.contains("expected one of target, targets, protocol"),
             "{error}"
         );
     }

@@ -3,31 +3,18 @@
 use std::str::FromStr;
 
 use super::ValueError;
+use super::shares::{GOLDEN, Shares};
 use crate::outcome::{Expected, TokenKind};
 
-/// The token kinds of a run. Which arrival shows which kind is fixed before it.
-///
-/// Arrival `j` shows the kind on whose part of the unit interval its point falls (a Kronecker sequence):
-///
-/// ```text
-/// point(j) = frac(start(seed) + j * golden ratio)        the parts as long as the weights
-/// ```
-///
-/// So any stretch of arrivals holds each kind in nearly its proportion, no kind falls into step with users or shards,
-/// and a shard knows the kinds of its arrivals without those of the others.
+/// The token kinds of a run. Which arrival shows which kind is fixed before it, by [`Shares`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix {
     /// Weights above zero, at least one.
     weights: Vec<(TokenKind, f64)>,
-    /// Where each kind's part ends, in 2^64ths; ascending, the last part has the rest.
-    ends: Vec<u64>,
-    start: u64,
+    shares: Shares,
     /// By kind.
     expected: [Expected; TokenKind::ALL.len()],
 }
-
-/// 2^64 over the golden ratio, to the nearest odd number.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Default for Mix {
     fn default() -> Self {
@@ -42,28 +29,16 @@ impl Mix {
         for Expectation(kind, how) in expectations {
             expected[*kind as usize] = *how;
         }
-        let sum: f64 = weights.0.iter().map(|(_, weight)| weight).sum();
-        let mut below = 0.0;
-        let ends = weights.0.iter().map(|(_, weight)| {
-            below += weight;
-            // The cast saturates, where rounding has made more than the whole of it.
-            (below / sum * 2.0_f64.powi(64)) as u64
-        });
         Self {
-            ends: ends.collect(),
+            shares: Shares::new(weights.0.iter().map(|(_, weight)| *weight), seed, GOLDEN),
             weights: weights.0.clone(),
-            start: seed.wrapping_mul(GOLDEN).rotate_left(32),
             expected,
         }
     }
 
     /// What arrival `number` shows.
     pub fn kind_of(&self, number: u64) -> TokenKind {
-        let point = self.start.wrapping_add(number.wrapping_mul(GOLDEN));
-        let place = self.ends.iter().position(|end| point < *end);
-        let found = place
-            .and_then(|place| self.weights.get(place))
-            .or(self.weights.last());
+        let found = self.weights.get(self.shares.of(number));
         found.map_or(TokenKind::Valid, |(kind, _)| *kind)
     }
 

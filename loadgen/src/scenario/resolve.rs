@@ -1,5 +1,6 @@
 //! From what was said to what is meant: defaults filled in, contradictions refused, secrets and keys read.
 
+mod targets;
 mod tokens;
 
 use std::path::PathBuf;
@@ -7,11 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use url::Url;
-use wire::engineio::Version;
 
 use super::{
-    ArrivalsText, CacertError, Echo, EmbeddedPlan, FileError, Hold, Load, MESSAGE_BYTES_MAX,
-    MESSAGE_BYTES_MIN, Mix, Pin, Protocol, ProtocolName, Scenario, SecretError, SigningError,
+    AnsweredBy, ArrivalsText, CacertError, Close, Echo, FileError, Hold, Load, MESSAGE_BYTES_MAX,
+    MESSAGE_BYTES_MIN, Mix, Pin, Protocol, Scenario, SecretError, SigningError, StepsError,
     TargetChoice, TlsPlan, TokenIn, Transport, UsersError, read_file,
 };
 use crate::arrival::{Arrivals, InstantsError, RateProfile, read_instants};
@@ -75,6 +75,9 @@ pub enum ScenarioError {
     /// The certificate authorities could not be had.
     #[error(transparent)]
     Cacert(#[from] CacertError),
+    /// A step of a login is at fault.
+    #[error(transparent)]
+    Steps(#[from] StepsError),
     /// The users could not be had.
     #[error(transparent)]
     Users(#[from] UsersError),
@@ -105,10 +108,10 @@ impl Scenario {
             }
             None => args,
         };
-        let target = target(&args)?;
+        let (target, protocol, path) = targets::resolve(&args)?;
         let embedded = matches!(target, TargetChoice::Embedded(_));
-        let protocol = protocol(&args, &target)?;
         let load = load(&args)?;
+        let users = tokens::users(&args, embedded)?;
         let pin = args.pin.unwrap_or(Pin::Auto);
         let workers = args
             .workers
@@ -116,20 +119,21 @@ impl Scenario {
         Ok(Self {
             transport: transport(&args, protocol)?,
             namespace: namespace(&args, protocol)?,
-            path: path(&args, &target, protocol)?,
+            path,
             connections: connections(&args, &load)?,
             warmup: warmup(&args, &load)?,
             load,
             duration: args.duration.map(|period| period.0),
             hold: args.hold.unwrap_or(Hold::UntilEnd),
+            close: close(&args, protocol)?,
             echo: echo(&args, embedded, protocol)?,
             timeout: timeout("--timeout", args.timeout, 10)?,
             connect_timeout: timeout("--connect-timeout", args.connect_timeout, 5)?,
             auth_grace: args
                 .auth_grace
                 .map_or(Duration::from_millis(500), |period| period.0),
-            users: tokens::users(&args, embedded)?,
-            tokens: tokens::plan(&args, &target)?,
+            tokens: tokens::plan(&args, &target, &users)?,
+            users,
             mix: Mix::new(
                 &args.mix.clone().unwrap_or_default(),
                 &args.expect,
@@ -158,72 +162,6 @@ impl Scenario {
             target,
             protocol,
         })
-    }
-}
-
-fn target(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
-    let Some(url) = &args.target else {
-        if args.server_pid.is_some() {
-            return Err(conflict(
-                "--server-pid",
-                "the embedded server is observed as it is",
-            ));
-        }
-        if args.key.is_some()
-            || args
-                .alg
-                .is_some_and(|alg| alg != jsonwebtoken::Algorithm::HS256)
-        {
-            return Err(conflict(
-                "--key or --alg",
-                "the embedded server knows no key but its HS256 --secret; name your own with --target",
-            ));
-        }
-        return Ok(TargetChoice::Embedded(EmbeddedPlan {
-            secret: match &args.secret {
-                Some(source) => source.read("the --secret")?,
-                None => tokens::random_secret(),
-            },
-            token_ttl: args.token_ttl.map(|period| period.0),
-            close_at_exp: args.expect_close_at_exp.is_some(),
-        }));
-    };
-    let allowed = |allowed: &str| ScenarioError::OutOfRange {
-        flag: "--target",
-        given: shown(url),
-        allowed: allowed.to_owned(),
-    };
-    if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") || url.host().is_none() {
-        return Err(allowed(
-            "it must begin with http://, https://, ws:// or wss:// and a host",
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(allowed(
-            "it may not hold credentials; name users with --user",
-        ));
-    }
-    Ok(TargetChoice::Url(url.clone()))
-}
-
-fn protocol(args: &RunArgs, target: &TargetChoice) -> Result<Protocol, ScenarioError> {
-    let named = args.protocol.unwrap_or(match target {
-        TargetChoice::Url(url) if matches!(url.scheme(), "ws" | "wss") => ProtocolName::WebSocket,
-        _ => ProtocolName::SocketIo,
-    });
-    match named {
-        ProtocolName::SocketIo => Ok(Protocol::SocketIo(
-            args.eio.map_or(Version::V4, |eio| eio.0),
-        )),
-        ProtocolName::WebSocket if args.eio.is_some() => Err(conflict(
-            "--eio",
-            "a raw WebSocket has no Engine.IO; say --protocol socketio",
-        )),
-        ProtocolName::WebSocket if args.message_event.is_some() => Err(conflict(
-            "--message-event",
-            "a raw WebSocket has no events; say --protocol socketio",
-        )),
-        ProtocolName::WebSocket => Ok(Protocol::WebSocket),
     }
 }
 
@@ -264,45 +202,6 @@ fn namespace(args: &RunArgs, protocol: Protocol) -> Result<String, ScenarioError
         });
     }
     Ok(namespace)
-}
-
-fn path(
-    args: &RunArgs,
-    target: &TargetChoice,
-    protocol: Protocol,
-) -> Result<String, ScenarioError> {
-    if let Some(path) = &args.path {
-        if !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-            return Err(ScenarioError::OutOfRange {
-                flag: "--path",
-                given: path.clone(),
-                allowed: "it begins with / and holds no space, no # and nothing beyond ASCII"
-                    .to_owned(),
-            });
-        }
-        return Ok(path.clone());
-    }
-    match target {
-        TargetChoice::Url(url) if !matches!(url.path(), "" | "/") || url.query().is_some() => {
-            if matches!(url.scheme(), "http" | "https") {
-                return Err(conflict(
-                    "--target with a path",
-                    "under http:// it may mean a namespace or a page; say the handshake's with --path",
-                ));
-            }
-            let mut path = url.path().to_owned();
-            if let Some(query) = url.query() {
-                path.push('?');
-                path.push_str(query);
-            }
-            Ok(path)
-        }
-        _ => Ok(match protocol {
-            Protocol::WebSocket => "/ws",
-            Protocol::SocketIo(_) => "/socket.io/",
-        }
-        .to_owned()),
-    }
 }
 
 fn load(args: &RunArgs) -> Result<Load, ScenarioError> {
@@ -391,6 +290,34 @@ fn connections(args: &RunArgs, load: &Load) -> Result<Option<u64>, ScenarioError
     }
 }
 
+fn close(args: &RunArgs, protocol: Protocol) -> Result<Close, ScenarioError> {
+    match (args.close, protocol) {
+        (Some(Close::Disconnect), Protocol::WebSocket) => Err(conflict(
+            "--close disconnect",
+            "a raw WebSocket has no disconnect packet; say frame, fin or reset",
+        )),
+        (Some(close), _) => Ok(close),
+        (None, Protocol::WebSocket) => Ok(Close::Frame),
+        (None, Protocol::SocketIo(_)) => Ok(Close::Disconnect),
+    }
+}
+
+fn answered_by(args: &RunArgs, protocol: Protocol) -> Result<AnsweredBy, ScenarioError> {
+    let answered_by = args.answered_by.unwrap_or(AnsweredBy::Any);
+    if answered_by == AnsweredBy::Ack && protocol == Protocol::WebSocket {
+        return Err(conflict(
+            "--answered-by ack",
+            "a raw WebSocket has no acknowledgements; say echo or none",
+        ));
+    }
+    if answered_by == AnsweredBy::None && args.message_rate.is_none() {
+        return Err(ScenarioError::Missing(
+            "--answered-by none: where no answer is waited for, say with --message-rate when the next message follows",
+        ));
+    }
+    Ok(answered_by)
+}
+
 fn echo(args: &RunArgs, embedded: bool, protocol: Protocol) -> Result<Echo, ScenarioError> {
     let event = args
         .message_event
@@ -415,6 +342,7 @@ fn echo(args: &RunArgs, embedded: bool, protocol: Protocol) -> Result<Echo, Scen
             MESSAGE_BYTES_MAX,
         )?,
         event,
+        answered_by: answered_by(args, protocol)?,
     })
 }
 

@@ -15,6 +15,15 @@ where
     many_from_text(input).map(|mut values: Vec<T>| values.pop())
 }
 
+/// The same for a value that must be there.
+pub fn required_from_text<'de, D, T>(input: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    from_text(input)?.ok_or_else(|| D::Error::custom("a value is missing"))
+}
+
 /// The same for a flag that may be repeated: one value, or a list of them.
 pub fn many_from_text<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>
 where

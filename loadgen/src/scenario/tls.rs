@@ -21,7 +21,7 @@ pub struct TlsPlan {
 }
 
 /// Whether TLS sessions are taken up again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsResumption {
     /// As clients do that come back.

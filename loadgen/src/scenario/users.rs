@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
+use super::template::{Variables, is_variable_name};
 use super::{Secret, SecretError, SecretSource};
 
 /// A user of the target.
@@ -12,7 +14,24 @@ pub struct User {
     pub name: String,
     /// What the target knows them by; empty where tokens need no login.
     pub password: Secret,
+    /// What else a users file says of them, by the names in its first line.
+    pub columns: Variables,
 }
+
+impl User {
+    /// What steps know of them: `username`, `password`, and their further columns.
+    pub fn variables(&self) -> Variables {
+        let mut variables = self.columns.clone();
+        variables.set(USERNAME, self.name.as_str());
+        variables.set(PASSWORD, self.password.expose_text().unwrap_or_default());
+        variables
+    }
+}
+
+/// The variables that every user has.
+pub const USERNAME: &str = "username";
+/// See [`USERNAME`].
+pub const PASSWORD: &str = "password";
 
 /// A user as a flag gives it: `NAME:PASSWORD`, the password also `env:NAME` or `file:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +55,10 @@ pub enum UsersError {
     #[error("cannot read --users {path}: {1}", path = .0.display())]
     Unreadable(PathBuf, #[source] std::io::Error),
     /// A line of it is no user.
-    #[error("{path}:{line}: {problem}; write one user a line: name,password", path = .path.display())]
+    #[error(
+        "{path}:{line}: {problem}; write one user a line: name,password, and further columns where a first line of \
+         name,password,... names them", path = .path.display()
+    )]
     Line {
         /// As it was named.
         path: PathBuf,
@@ -79,15 +101,18 @@ impl UserText {
         Ok(User {
             name: self.name.clone(),
             password: self.password.read("a user's password")?,
+            columns: Variables::default(),
         })
     }
 }
 
-/// Reads a CSV file of `name,password` (RFC 4180, without a header; `#` begins a comment).
+/// Reads a CSV file of `name,password` (RFC 4180; `#` begins a comment). A first line of `name,password` or
+/// `username,password` is a header, which further columns need: they become variables by the names in it.
 pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
     let file = std::fs::File::open(path)
         .map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;
     let mut users = Vec::new();
+    let mut header: Option<Vec<Arc<str>>> = None;
     let mut rows = csv::ReaderBuilder::new()
         .has_headers(false)
         .comment(Some(b'#'))
@@ -100,24 +125,16 @@ pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
             line: error.position().map_or(0, csv::Position::line),
             problem: error.to_string(),
         })?;
-        let problem = |problem: &str| UsersError::Line {
+        let read = if header.is_none() && users.is_empty() && is_header(&row) {
+            columns(&row).map(|columns| header = Some(columns))
+        } else {
+            user(&row, header.as_deref().unwrap_or_default()).map(|user| users.push(user))
+        };
+        read.map_err(|problem| UsersError::Line {
             path: path.to_owned(),
             line: row.position().map_or(0, csv::Position::line),
-            problem: problem.to_owned(),
-        };
-        match (row.get(0), row.get(1), row.len()) {
-            (Some(name), _, _) if name.contains(':') => {
-                return Err(problem("a name may not hold a colon"));
-            }
-            (Some(name), Some(password), 2) if !name.is_empty() && !password.is_empty() => {
-                users.push(User {
-                    name: name.to_owned(),
-                    password: Secret::new(password.as_bytes()),
-                });
-            }
-            (_, _, 2) => return Err(problem("a name and a password are needed")),
-            (_, _, fields) => return Err(problem(&format!("{fields} fields in place of 2"))),
-        }
+            problem,
+        })?;
         if users.len() > USERS_MAX {
             break;
         }
@@ -131,9 +148,70 @@ pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
     Ok(users)
 }
 
+fn is_header(row: &csv::StringRecord) -> bool {
+    matches!(
+        (row.get(0), row.get(1)),
+        (Some("name" | USERNAME), Some(PASSWORD))
+    )
+}
+
+/// The names of the columns behind the first two.
+fn columns(header: &csv::StringRecord) -> Result<Vec<Arc<str>>, String> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for name in header.iter().skip(2) {
+        if !is_variable_name(name) {
+            return Err(format!(
+                "a column's name is of letters, digits, _ and -, not {name:?}"
+            ));
+        }
+        if [USERNAME, PASSWORD].contains(&name) || names.iter().any(|known| &**known == name) {
+            return Err(format!("two columns are called {name:?}"));
+        }
+        names.push(name.into());
+    }
+    Ok(names)
+}
+
+fn user(row: &csv::StringRecord, columns: &[Arc<str>]) -> Result<User, String> {
+    let fields = 2 + columns.len();
+    if row.len() != fields {
+        return Err(format!("{} fields in place of {fields}", row.len()));
+    }
+    let (name, password) = (&row[0], &row[1]);
+    if name.contains(':') {
+        return Err("a name may not hold a colon".to_owned());
+    }
+    if name.is_empty() || password.is_empty() {
+        return Err("a name and a password are needed".to_owned());
+    }
+    let mut further = Variables::default();
+    for (column, value) in columns.iter().zip(row.iter().skip(2)) {
+        further.set(column.clone(), value);
+    }
+    Ok(User {
+        name: name.to_owned(),
+        password: Secret::new(password.as_bytes()),
+        columns: further,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn further_columns_become_variables() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.csv");
+        std::fs::write(&path, "name,password,tenant\nann,one,acme\n").unwrap();
+        let users = read_users(&path).unwrap();
+        let variables = users[0].variables();
+        for (name, value) in [("username", "ann"), ("password", "one"), ("tenant", "acme")] {
+            assert_eq!(variables.get(name), Some(value));
+        }
+        let shown = format!("{users:?}");
+        assert!(!shown.contains("acme") && !shown.contains("one"), "{shown}");
+    }
 
     #[test]
     fn users_are_read_from_a_flag() {
@@ -170,7 +248,32 @@ mod tests {
                 Err("users.csv:2: 1 fields"),
                 "the line is named",
             ),
-            ("ann,one,two\n", Err("3 fields"), "a third field is a slip"),
+            ("ann,one,two\n", Err("3 fields"), "nothing names the third"),
+            (
+                "name,password,tenant\nann,one,a\n",
+                Ok(1),
+                "the first line does",
+            ),
+            (
+                "username,password\nann,one\n",
+                Ok(1),
+                "a header without more",
+            ),
+            (
+                "name,password,tenant\nann,one\n",
+                Err("2 fields in place of 3"),
+                "one is missing",
+            ),
+            (
+                "name,password,a b\nann,one,a\n",
+                Err("not \"a b\""),
+                "no variable",
+            ),
+            (
+                "name,password,a,a\nann,1,a,b\n",
+                Err("two columns"),
+                "which of them?",
+            ),
             ("a:b,one\n", Err("colon"), "HTTP Basic ends the name there"),
             ("ann,\n", Err("a name and a password"), "no password"),
         ] {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Hold, TokenIn};
+use super::TokenIn;
 use crate::arrival::{Arrivals, RATE_PER_S_MAX};
 
 /// A value that could not be understood: what was given, and what is allowed.
@@ -126,33 +126,6 @@ impl FromStr for ArrivalsText {
     }
 }
 
-impl FromStr for Hold {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        if text == "end" {
-            return Ok(Self::UntilEnd);
-        }
-        let period = text.parse::<Period>().map_err(|_| {
-            ValueError::new(
-                text,
-                "time to hold",
-                "write a duration such as 0s or 30s, or `end`",
-            )
-        })?;
-        Ok(Self::For(period.0))
-    }
-}
-
-impl fmt::Display for Hold {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UntilEnd => out.write_str("end"),
-            Self::For(time) => write!(out, "{time:?}"),
-        }
-    }
-}
-
 impl FromStr for TokenIn {
     type Err = ValueError;
 
@@ -224,7 +197,9 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// Which protocol was named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ProtocolName {
     /// RFC 6455 alone.
@@ -256,7 +231,9 @@ impl FromStr for EngineIo {
 }
 
 /// How credentials travel at login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum LoginMethod {
     /// GET with `Authorization: Basic` (RFC 7617).

@@ -11,10 +11,10 @@ use super::counter::{Requests, Service};
 use super::{
     Answer, BadTokens, Kept, Prepared, SPOILT_USERS_MAX, Supply, Ticket, Token, TokenError,
 };
-use crate::login::{LoginError, LoginService, Session, Timeouts, is_sendable};
+use crate::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::recorder::Recorder;
-use crate::scenario::{MintPlan, Refresh, Scenario, TokenPer, TokenSource, User};
+use crate::scenario::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User};
 
 /// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;
@@ -36,6 +36,7 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
         0
     };
     let mut real: Vec<Token> = Vec::new();
+    let mut steps = None;
     let supply = match (&scenario.tokens.source, scenario.tokens.per) {
         (TokenSource::EmbeddedLogin, _) => return Err(TokenError::FrontendNotStarted),
         (TokenSource::File(path), _) => Supply::Ready(read_tokens(path)?),
@@ -53,27 +54,15 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
             }
             open_counter(scenario.workers, Maker::Mint(plan.clone(), names(scenario)))
         }
-        (TokenSource::Login(plan), per) => {
-            let timeouts = Timeouts {
-                connect: scenario.connect_timeout,
-                whole: scenario.timeout,
-            };
-            let service = Arc::new(LoginService::new(plan.clone(), timeouts, &scenario.tls)?);
-            let sessions = log_in_all(&service, &scenario.users, &mut recorder).await?;
-            match per {
-                TokenPer::User => {
-                    let tokens = token_of_each(&service, &sessions, &mut recorder).await?;
-                    keep(scenario, tokens, Maker::Login(service, sessions))
-                }
-                TokenPer::Connection => {
-                    // One on trial, never shown: an endpoint that hands out none is told before the run, not by
-                    // as many failures as there are arrivals.
-                    for session in sessions.iter().take(spoilt.max(1)) {
-                        real.push(service.token(session).await.0?);
-                    }
-                    open_counter(scenario.workers, Maker::Login(service, sessions))
-                }
-            }
+        (TokenSource::Login(plan), _) => {
+            let kept = (&mut recorder, &mut real, spoilt);
+            log_in(scenario, Steps::from(plan), kept).await?.0
+        }
+        (TokenSource::Steps(plan), _) => {
+            let kept = (&mut recorder, &mut real, spoilt);
+            let (supply, tally) = log_in(scenario, Steps::clone(plan), kept).await?;
+            steps = tally;
+            supply
         }
     };
     match &supply {
@@ -94,7 +83,38 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
         supply,
         bad,
         recorder,
+        steps,
     })
+}
+
+/// Logs all users in and opens what gives their tokens. Of real tokens as many are kept as the last of the three says.
+async fn log_in(
+    scenario: &Scenario,
+    steps: Steps,
+    (recorder, real, spoilt): (&mut Recorder, &mut Vec<Token>, usize),
+) -> Result<(Supply, Option<Arc<Tally>>), TokenError> {
+    let timeouts = Timeouts {
+        connect: scenario.connect_timeout,
+        whole: scenario.timeout,
+    };
+    let service = Arc::new(LoginService::new(steps, timeouts, &scenario.tls)?);
+    let tally = service.tally();
+    let sessions = log_in_all(&service, &scenario.users, recorder).await?;
+    let supply = match scenario.tokens.per {
+        TokenPer::User => {
+            let tokens = token_of_each(&service, &sessions, recorder).await?;
+            keep(scenario, tokens, Maker::Login(service, sessions))
+        }
+        TokenPer::Connection => {
+            // One on trial, never shown: an endpoint that hands out none is told before the run, not by as many
+            // failures as there are arrivals.
+            for session in sessions.iter().take(spoilt.max(1)) {
+                real.push(service.token(session).await.0?);
+            }
+            open_counter(scenario.workers, Maker::Login(service, sessions))
+        }
+    };
+    Ok((supply, tally))
 }
 
 async fn log_in_all(

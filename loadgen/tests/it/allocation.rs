@@ -47,7 +47,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
         arrivals: Schedule::new(&scenario.load, scenario.connections, None, 1)
             .map(|schedule| schedule.shard(0, 1)),
         scenario: Arc::new(scenario),
-        target: Arc::new(target(addr)),
+        targets: vec![Arc::new(target(addr))],
         supply: supply(),
         bad: BadTokens::default(),
         cpu: None,
@@ -64,7 +64,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
     let mut recorder = Recorder::new();
     for message in told {
         match message {
-            FromShard::Interval(interval) => recorder.merge(&interval.recorder),
+            FromShard::Interval(interval) => recorder.merge(&interval.recorders[0]),
             FromShard::ArrivalsDone { .. } => control.close(),
             FromShard::Done { .. } => break,
             FromShard::Broken { error, .. } => panic!("{error}"),

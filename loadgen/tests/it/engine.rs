@@ -188,7 +188,7 @@ fn a_run_can_be_stopped_before_it_starts() {
             load: Load::Closed { concurrency: 1 },
             ..scenario(1)
         }),
-        target: Arc::new(target(answering(""))),
+        targets: vec![Arc::new(target(answering("")))],
         arrivals: None,
         supply: supply(),
         bad: Default::default(),

@@ -11,8 +11,8 @@ use gatecrash::engine::Control;
 use gatecrash::outcome::{Failure, Outcome};
 use gatecrash::recorder::Recorder;
 use gatecrash::scenario::{
-    Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey, TokenIn, TokenPer,
-    TokenPlan, TokenSource, Transport,
+    AnsweredBy, Close, Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey,
+    TokenIn, TokenPer, TokenPlan, TokenSource, Transport,
 };
 use gatecrash::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::target::Target;
@@ -36,11 +36,13 @@ pub fn scenario(connections: u64) -> Scenario {
         warmup: Duration::ZERO,
         duration: None,
         hold: Hold::UntilEnd,
+        close: Close::Disconnect,
         echo: Echo {
             count: 0,
             rate_per_s: None,
             bytes: 32,
             event: "echo".into(),
+            answered_by: AnsweredBy::Any,
         },
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
@@ -131,7 +133,7 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
                 index,
                 of,
                 scenario: scenario.clone(),
-                target: target.clone(),
+                targets: vec![target.clone()],
                 arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, of)),
                 supply: supply.clone(),
                 bad: BadTokens::default(),
@@ -172,7 +174,9 @@ impl Run {
         while seen.reports.len() < of {
             match self.told.recv_timeout(PATIENCE).expect("the run goes on") {
                 FromShard::Interval(interval) => {
-                    seen.recorder.merge(&interval.recorder);
+                    for recorder in &interval.recorders {
+                        seen.recorder.merge(recorder);
+                    }
                     held[interval.shard] = interval.held;
                     seen.held_max = seen.held_max.max(held.iter().sum());
                 }

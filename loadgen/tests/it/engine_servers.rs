@@ -1,6 +1,6 @@
 //! Servers that are written down: each behaves in one way, on a thread per connection.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -68,6 +68,8 @@ pub enum Said {
     Close(Option<u16>),
     /// The end of TCP.
     Gone,
+    /// The same by RST.
+    Reset,
 }
 
 impl<S: Read + Write> WebSocket<S> {
@@ -137,6 +139,9 @@ impl<S: Read + Write> WebSocket<S> {
                     let mut bytes = [0; 4096];
                     match self.stream.read(&mut bytes) {
                         Ok(read @ 1..) => self.held.extend_from_slice(&bytes[..read]),
+                        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                            return Said::Reset;
+                        }
                         _ => return Said::Gone,
                     }
                 }
@@ -150,8 +155,8 @@ impl<S: Read + Write> WebSocket<S> {
         loop {
             match self.hear() {
                 Said::Gone => return all,
-                Said::Close(code) => {
-                    all.push(Said::Close(code));
+                last @ (Said::Close(_) | Said::Reset) => {
+                    all.push(last);
                     return all;
                 }
                 said => all.push(said),

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use gatecrash::outcome::{Outcome, Phase};
 use gatecrash::recorder::{Metric, Part};
-use gatecrash::scenario::{Echo, Hold, Load, Protocol, Scenario, TokenIn};
+use gatecrash::scenario::{AnsweredBy, Close, Echo, Hold, Load, Protocol, Scenario, TokenIn};
 use tokio_tungstenite::tungstenite::Message;
 use wire::engineio::Version;
 
@@ -111,6 +111,119 @@ fn socketio_of_either_version_is_let_in_and_left_politely() {
         }
         let farewell = vec![Said::Text("41".into()), Said::Close(Some(1000))];
         assert_eq!(*heard.lock().unwrap(), vec![farewell; 10], "{why}");
+    }
+}
+
+#[test]
+fn sockets_are_left_as_asked() {
+    let polite = Said::Close(Some(1000));
+    for (protocol, close, farewell) in [
+        (
+            V4,
+            Close::Disconnect,
+            vec![Said::Text("41".into()), polite.clone()],
+        ),
+        (V4, Close::Frame, vec![polite.clone()]),
+        (V4, Close::Fin, vec![]),
+        (V4, Close::Reset, vec![Said::Reset]),
+        (Protocol::WebSocket, Close::Frame, vec![polite]),
+        (Protocol::WebSocket, Close::Fin, vec![]),
+        (Protocol::WebSocket, Close::Reset, vec![Said::Reset]),
+    ] {
+        let (addr, heard) = listening(move |stream| match protocol {
+            Protocol::WebSocket => WebSocket::accept(stream),
+            Protocol::SocketIo(_) => accept_socketio(stream),
+        });
+        let told = heard.clone();
+        let scenario = Scenario {
+            protocol,
+            close,
+            hold: Hold::For(Duration::ZERO),
+            ..scenario(5)
+        };
+        let seen = run(scenario, addr);
+        seen.assert_outcomes(&[(Outcome::Established, 5)], close.as_str());
+        assert_eq!(
+            seen.recorder.counters.dropped, 0,
+            "{close:?}: our own doing"
+        );
+        // The last of the server's threads may still be about to hear of it.
+        while told.lock().unwrap().len() < 5 {
+            std::thread::yield_now();
+        }
+        assert_eq!(*heard.lock().unwrap(), vec![farewell; 5], "{close:?}");
+    }
+}
+
+#[test]
+fn sockets_stay_for_as_long_as_was_drawn() {
+    let (addr, _heard) = listening(WebSocket::accept);
+    let scenario = Scenario {
+        hold: "uniform:200ms..600ms".parse().unwrap(),
+        ..scenario(200)
+    };
+    let begun = Instant::now();
+    let seen = run(scenario, addr);
+    seen.assert_outcomes(&[(Outcome::Established, 200)], "all are let in");
+    // 200 arrivals in 200 ms: the first to leave does so when the last has come.
+    assert!(
+        begun.elapsed() >= Duration::from_millis(550),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(seen.recorder.counters.dropped, 0);
+}
+
+#[test]
+fn messages_are_answered_as_asked() {
+    // Says every event back, and then acknowledges it, as far as it is asked to.
+    let server = || {
+        listening(|stream| {
+            let mut socket = accept_socketio(stream)?;
+            while let Said::Text(text) = socket.hear() {
+                let Some(event) = text.strip_prefix("42") else {
+                    break;
+                };
+                let digits = event.find('[').unwrap_or(0);
+                socket.say(&format!("42{}", &event[digits..]));
+                if digits > 0 {
+                    std::thread::sleep(Duration::from_millis(30));
+                    socket.say(&format!("43{}[]", &event[..digits]));
+                }
+            }
+            Some(socket)
+        })
+    };
+    for (answered_by, answered, slow, why) in [
+        (AnsweredBy::Any, 20, false, "the echo comes first"),
+        (AnsweredBy::Echo, 20, false, "nothing asks for the other"),
+        (AnsweredBy::Ack, 20, true, "the echo does not count"),
+        (AnsweredBy::None, 0, false, "nothing is waited for"),
+    ] {
+        let (addr, _heard) = server();
+        let scenario = Scenario {
+            protocol: V4,
+            echo: Echo {
+                answered_by,
+                ..echo(2, Some(100.0))
+            },
+            ..scenario(10)
+        };
+        let seen = run(scenario, addr);
+        seen.assert_outcomes(&[(Outcome::Established, 10)], why);
+        let counters = seen.recorder.counters;
+        let counted = (
+            counters.messages_sent,
+            counters.echoes_answered,
+            counters.echoes_unanswered,
+        );
+        assert_eq!(counted, (20, answered, 0), "{answered_by:?}: {why}");
+        let service = Metric::Echo(Part::Service);
+        let p50 = seen
+            .recorder
+            .latency(service, Outcome::Established)
+            .quantile_ns(0.5);
+        assert_eq!(p50 >= 30_000_000, slow, "{answered_by:?}: {why}: {p50} ns");
     }
 }
 

@@ -27,6 +27,7 @@ fn on_demand(connections: u64, source: TokenSource) -> Scenario {
         users: vec![User {
             name: "gonzalo".into(),
             password: Secret::new(*b"password"),
+            columns: Default::default(),
         }],
         tokens: TokenPlan {
             source,

@@ -14,4 +14,5 @@ mod errors;
 mod house;
 mod peers;
 mod run;
+mod scenario_docs;
 mod scenarios;

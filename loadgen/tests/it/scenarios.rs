@@ -1,15 +1,29 @@
 //! The scenario files that come with the program, run as they stand but for their size.
 
+use std::fs;
+
 use gatecrash::outcome::Outcome;
 
 use crate::peers::tools::Peers;
 use crate::run::program::{Program, run};
 use crate::run::services::{SECRET, Site};
+use crate::run::steps::service;
 
 /// A run of an example file, by its name, with flags over it.
 fn example(name: &str, flags: &str) -> Program {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
     run(&format!("{file}/{name}.toml {flags}"))
+}
+
+/// The same with addresses in place of those that the file names.
+fn example_at(name: &str, addresses: &[(&str, &str)], flags: &str) -> Program {
+    let file = format!("{}/scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut text = fs::read_to_string(&file).unwrap();
+    for (named, address) in addresses {
+        assert!(text.contains(named), "{name}.toml names {named}");
+        text = text.replace(named, address);
+    }
+    run(flags).scenario(&text)
 }
 
 #[tokio::test]
@@ -85,4 +99,103 @@ async fn the_login_example_runs_against_a_site() {
     assert_eq!(result.phases["echo"].established.count, 250);
     assert_eq!(result.scenario.token_in.as_deref(), Some("header"));
     assert_eq!(result.scenario.message_bytes, Some(128));
+}
+
+#[tokio::test]
+async fn the_example_of_acknowledgements_runs_against_node() {
+    let Some(peers) = Peers::find() else { return };
+    let server = peers.serve("socketio-server.js", &["--version", "4"]).await;
+    let flags = format!(
+        "--target http://{} --secret env:SECRET -c 32 --hold 300ms --message-rate 50/s",
+        server.addr
+    );
+    let ended = example("acknowledged", &flags)
+        .env("SECRET", SECRET)
+        .end()
+        .await;
+    ended.exits_with(0, "acknowledged.toml");
+    let result = ended.counts(&[(Outcome::Established, 32)], "acknowledged.toml");
+    let messages = result.messages.unwrap();
+    assert_eq!(
+        (messages.sent, messages.answered),
+        (320, 320),
+        "each was acknowledged"
+    );
+    assert_eq!(result.phases["echo"].established.count, 320);
+    assert_eq!(server.stats().await["echoed"], 320);
+    assert_eq!(result.scenario.answered_by.as_deref(), Some("ack"));
+}
+
+#[tokio::test]
+async fn the_example_of_lifetimes_runs() {
+    let flags = "--duration 1s --hold log-normal:200ms,1.0 --threshold errors<1%";
+    let ended = example("lifetimes", flags).end().await;
+    ended.passes_or_is_late("lifetimes.toml");
+    let result = ended.result();
+    assert_eq!(result.totals.established, result.totals.planned);
+    assert_eq!(result.scenario.hold.as_deref(), Some("log-normal:200ms,1"));
+    assert_eq!(result.scenario.close.as_deref(), Some("reset"));
+    assert!(result.messages.is_some());
+}
+
+#[tokio::test]
+async fn the_example_of_several_targets_runs() {
+    let (old, new) = (Site::start(&[]).await, Site::start(&[]).await);
+    let (old, new) = (old.gate.to_string(), new.gate.to_string());
+    let ended = example_at(
+        "several-targets",
+        &[("127.0.0.1:3000", &old), ("127.0.0.1:3001", &new)],
+        "--secret env:SECRET --concurrency 8 -c 200 --hold uniform:0s..100ms --threshold errors<1%",
+    )
+    .env("SECRET", SECRET)
+    .end()
+    .await;
+    ended.exits_with(0, "several-targets.toml");
+    let result = ended.counts(&[(Outcome::Established, 200)], "several-targets.toml");
+    let parts: Vec<(&str, u64)> = result
+        .targets
+        .iter()
+        .map(|target| (target.name.as_str(), target.totals.established))
+        .collect();
+    let [("old", old), ("new", new)] = parts[..] else {
+        panic!("{parts:?}");
+    };
+    assert!(old.abs_diff(180) <= 3 && old + new == 200, "{parts:?}");
+}
+
+#[tokio::test]
+async fn the_examples_of_logins_run_against_a_service() {
+    let (gate, service) = (Site::start(&[]).await, service().await);
+    let (gate, service) = (gate.gate.to_string(), service.to_string());
+    let at = [
+        ("127.0.0.1:3000", gate.as_str()),
+        ("127.0.0.1:8000", &service),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users.csv");
+    let lines = "name,password,tenant\nann,ann-password,acme\nbob,bob-password,other\n";
+    fs::write(&users, lines).unwrap();
+    for (name, has_users, logins) in [
+        ("login-form", true, 2),
+        ("login-json", true, 2),
+        ("oauth-client-credentials", false, 0),
+    ] {
+        let mut program = example_at(name, &at, "-c 20");
+        if has_users {
+            program = program.flag("--users", &users);
+        }
+        let program = program.env("CLIENT_SECRET", "hunter2-of-the-client");
+        let ended = program.end().await;
+        ended.exits_with(0, name);
+        let result = ended.counts(&[(Outcome::Established, 20)], name);
+        let logged_in = result
+            .phases
+            .get("login")
+            .map_or(0, |phase| phase.established.count);
+        assert_eq!(logged_in, logins, "{name}");
+        assert!(
+            result.steps.iter().all(|step| step.failures.is_empty()),
+            "{name}"
+        );
+    }
 }

@@ -26,6 +26,7 @@ pub fn html(result: &RunResult) -> String {
     page += &verdict(result);
     page += &thresholds(result);
     page += &latencies(result);
+    page += &targets(result);
     page += &section(
         "Over time",
         "Seconds after the first planned arrival.",
@@ -213,6 +214,22 @@ fn phase_group(phase: &str) -> &'static str {
     }
 }
 
+fn targets(result: &RunResult) -> String {
+    let rows = result.targets.iter().map(|target| {
+        let cells = tables::target_row(target);
+        cells.map(|cell| escape(&cell)).to_vec()
+    });
+    section(
+        "Targets",
+        "The parts that the figures above are the sum of.",
+        table(
+            "Arrivals and handshakes by target",
+            &tables::TARGET_HEADS,
+            rows.collect(),
+        ),
+    )
+}
+
 fn troubles(result: &RunResult) -> String {
     let failures = result.failures.iter().map(|failure| {
         vec![
@@ -243,10 +260,16 @@ fn troubles(result: &RunResult) -> String {
     } else {
         ""
     };
+    let messages = tables::message_facts(result);
+    let messages = if messages.is_empty() {
+        String::new()
+    } else {
+        facts(&messages)
+    };
     section(
         "Failures and refusals",
-        "By phase and kind; by token and reason.",
-        format!("{failures}{refusals}{none}"),
+        "By phase and kind; by token and reason; messages that nothing answered.",
+        format!("{failures}{refusals}{none}{messages}"),
     )
 }
 

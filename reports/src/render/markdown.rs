@@ -20,11 +20,13 @@ pub fn markdown(result: &RunResult) -> String {
     page += &headline(result);
     page += &thresholds(result);
     page += &latencies(result);
+    page += &targets(result);
+    page += &facts("Messages", "Count", &tables::message_facts(result));
     page += &troubles(result);
-    page += &costs("Tokens", &tables::token_facts(result));
-    page += &costs("Sockets", &tables::socket_facts(result));
-    page += &costs("Server", &tables::server_facts(result));
-    page += &costs("Generator", &tables::generator_facts(result));
+    page += &facts("Tokens", "Count", &tables::token_facts(result));
+    page += &facts("Sockets", "Count", &tables::socket_facts(result));
+    page += &facts("Server", "Cost", &tables::server_facts(result));
+    page += &facts("Generator", "Cost", &tables::generator_facts(result));
     page
 }
 
@@ -78,6 +80,15 @@ fn latencies(result: &RunResult) -> String {
     )
 }
 
+fn targets(result: &RunResult) -> String {
+    let rows = result.targets.iter().map(|target| {
+        let mut cells = tables::target_row(target).to_vec();
+        cells[0] = plain(&cells[0]);
+        cells
+    });
+    table(&tables::TARGET_HEADS, rows.collect())
+}
+
 fn troubles(result: &RunResult) -> String {
     let failures = result.failures.iter().map(|failure| {
         vec![
@@ -97,11 +108,11 @@ fn troubles(result: &RunResult) -> String {
         + &table(&["Refused token", "Reason", "Count"], refusals.collect())
 }
 
-fn costs(heading: &str, facts: &[Fact]) -> String {
+fn facts(heading: &str, unit: &str, facts: &[Fact]) -> String {
     let rows = facts
         .iter()
         .map(|fact| vec![fact.label.to_owned(), fact.value.clone()]);
-    table(&[heading, "Cost"], rows.collect())
+    table(&[heading, unit], rows.collect())
 }
 
 /// A table with its first column to the left and the others to the right; nothing where it has no rows.

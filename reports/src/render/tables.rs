@@ -1,6 +1,8 @@
 //! The rows that every renderer shows: chosen, ordered and formatted once.
 
-use crate::schema::{Distribution, PHASES, RunResult, Scenario, Threshold, Unit};
+use std::collections::BTreeMap;
+
+use crate::schema::{Distribution, PHASES, Phase, RunResult, Scenario, Target, Threshold, Unit};
 use crate::units;
 
 /// A figure with its name, and what it is to be read against.
@@ -107,9 +109,13 @@ pub fn main_row<'a>(result: &'a RunResult, phase: &str) -> Option<LatencyRow<'a>
 
 /// The latencies of established arrivals, a row for each phase and point of view, in the order of an arrival.
 pub fn latency_rows(result: &RunResult) -> Vec<LatencyRow<'_>> {
+    rows_of(&result.phases)
+}
+
+fn rows_of(phases: &BTreeMap<String, Phase>) -> Vec<LatencyRow<'_>> {
     let mut rows = Vec::new();
     for phase in PHASES {
-        let Some(found) = result.phases.get(phase) else {
+        let Some(found) = phases.get(phase) else {
             continue;
         };
         let views = [
@@ -128,6 +134,48 @@ pub fn latency_rows(result: &RunResult) -> Vec<LatencyRow<'_>> {
         }
     }
     rows
+}
+
+/// The heads of the columns of [`target_row`].
+pub const TARGET_HEADS: [&str; 7] = [
+    "Target",
+    "Planned",
+    "Established",
+    "Timed out",
+    "Failed",
+    "p50",
+    "p99",
+];
+
+/// One of several targets: its name, how its arrivals ended, and its handshake as the run's is judged.
+pub fn target_row(target: &Target) -> [String; 7] {
+    let handshake = rows_of(&target.phases);
+    let handshake = handshake.iter().find(|row| row.phase == "handshake");
+    let figure = |of: fn(&Distribution) -> f64| {
+        handshake.map_or(String::new(), |row| {
+            units::duration_us(of(row.distribution))
+        })
+    };
+    [
+        target.name.clone(),
+        units::count(target.totals.planned),
+        units::count(target.totals.established),
+        units::count(target.totals.timeout),
+        units::count(target.totals.failed),
+        figure(|handshake| handshake.p50_us),
+        figure(|handshake| handshake.p99_us),
+    ]
+}
+
+/// What was said; empty where every message was answered, and the phase `echo` says all.
+pub fn message_facts(result: &RunResult) -> Vec<Fact> {
+    let mut facts = Facts::default();
+    if let Some(messages) = result.messages.filter(|all| all.answered != all.sent) {
+        facts.add("Sent", Some(units::count(messages.sent)));
+        facts.add("Answered", Some(units::count(messages.answered)));
+        facts.add("Without an answer", Some(units::count(messages.unanswered)));
+    }
+    facts.0
 }
 
 /// When the run began, to the second: `2026-05-04 10:00:00 UTC`.
@@ -284,6 +332,7 @@ pub fn scenario_facts(scenario: &Scenario) -> Vec<Fact> {
     facts.add("Duration", seconds(scenario.duration_s));
     facts.add("Warm-up", seconds(scenario.warmup_s));
     facts.add("Hold", text(&scenario.hold));
+    facts.add("Left by", text(&scenario.close));
     facts.add("Messages", messages(scenario));
     facts.add("Event", text(&scenario.message_event));
     facts.add("Handshake timeout", seconds(scenario.timeout_s));
@@ -383,7 +432,12 @@ fn arrivals(scenario: &Scenario) -> Option<String> {
 
 fn messages(scenario: &Scenario) -> Option<String> {
     let echoes = scenario.echo?;
-    let mut text = format!("{} per socket, echoed", units::count(echoes));
+    let answered = match scenario.answered_by.as_deref() {
+        Some("ack") => "acknowledged",
+        Some("none") => "one way",
+        _ => "echoed",
+    };
+    let mut text = format!("{} per socket, {answered}", units::count(echoes));
     if let Some(rate_per_s) = scenario.message_rate_per_s {
         text += &format!(", {}", units::rate(rate_per_s));
     }

@@ -33,6 +33,8 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
     page += &totals(result, paint);
     page += &thresholds(result, paint);
     page += &latencies(result, columns, paint);
+    page += &targets(result, paint);
+    page += &costs("Messages", &tables::message_facts(result), columns, paint);
     page += &troubles(result, paint);
     page += &costs("Tokens", &tables::token_facts(result), columns, paint);
     page += &costs("Sockets", &tables::socket_facts(result), columns, paint);
@@ -165,6 +167,19 @@ fn latency_table(rows: &[LatencyRow], figures: Vec<&Figure>) -> String {
         cells.push(line);
     }
     aligned(&cells)
+}
+
+fn targets(result: &RunResult, paint: Paint) -> String {
+    if result.targets.is_empty() {
+        return String::new();
+    }
+    let heads = tables::TARGET_HEADS.map(str::to_lowercase).to_vec();
+    let rows = result.targets.iter().map(|target| {
+        let cells = tables::target_row(target).into_iter();
+        cells.map(|cell| clean(&cell)).collect()
+    });
+    let table: Vec<Vec<String>> = [heads].into_iter().chain(rows).collect();
+    format!("\n{}\n{}", paint.bold("Targets"), aligned(&table))
 }
 
 fn troubles(result: &RunResult, paint: Paint) -> String {

@@ -12,9 +12,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Scenario {
-    /// The URL that sockets were opened to, without its query.
+    /// The URL that sockets were opened to, without its query; of several targets all, with commas between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Each of several targets; empty where there is one alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<AskedTarget>,
     /// Whether the target was this program's own server.
     pub embedded: bool,
     /// `socketio` or `websocket`.
@@ -50,12 +53,18 @@ pub struct Scenario {
     /// Arrivals thrown away before the measured part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_s: Option<f64>,
-    /// How long a socket stays, as asked: `end`, `0s`, `30s`.
+    /// How long a socket stays, as asked: `end`, `0s`, `30s`, or a distribution such as `exponential:30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
-    /// Echoes per socket.
+    /// How it was left then: `disconnect`, `frame`, `fin` or `reset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub close: Option<String>,
+    /// Messages per socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub echo: Option<u64>,
+    /// What answers a message: `any`, `echo`, `ack`, or `none` where they go one way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<String>,
     /// Messages per second and socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_rate_per_s: Option<f64>,
@@ -86,6 +95,9 @@ pub struct Scenario {
     /// Where their tokens come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_url: Option<String>,
+    /// The requests of a login that the scenario describes step by step, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<AskedStep>,
     /// `login`, `mint` or `file`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_source: Option<String>,
@@ -136,4 +148,30 @@ pub struct Scenario {
     pub tls_resumption: Option<String>,
     /// Whether the target's certificate went unchecked.
     pub insecure: bool,
+}
+
+/// One of several targets, as it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedTarget {
+    /// As the scenario names it, or its URL where it has no name.
+    pub name: String,
+    /// Without its query.
+    pub url: String,
+    /// Its share of the arrivals is this over the sum of all weights.
+    pub weight: f64,
+    /// The path of its handshakes, without its query.
+    pub path: String,
+}
+
+/// One request of a login, as it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedStep {
+    /// `login` for each user before the run, `token` for each token.
+    pub phase: String,
+    /// As the scenario names it.
+    pub name: String,
+    /// Of its request.
+    pub method: String,
+    /// As the scenario writes it, without its query and with its gaps.
+    pub url: String,
 }

@@ -62,6 +62,13 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         refusals: Vec::new(),
         sockets: Sockets::default(),
         tokens: Tokens::default(),
+        messages: Some(Messages {
+            sent: 5_000,
+            answered: 5_000,
+            unanswered: 0,
+        }),
+        steps: Vec::new(),
+        targets: Vec::new(),
         server: Some(server()),
         machine: Some(Machine { cpu_share: 0.117 }),
         generator: Generator {
@@ -148,6 +155,28 @@ pub fn troubled() -> RunResult {
         reason: HOSTILE.to_owned(),
         count: 150,
     }];
+    result.messages = Some(Messages {
+        sent: 5_000,
+        answered: 4_988,
+        unanswered: 12,
+    });
+    result.targets = [("a", 3.0, 3_750), (HOSTILE, 1.0, 1_250)]
+        .map(|(name, weight, planned)| Target {
+            name: name.to_owned(),
+            url: "http://127.0.0.1:41207/".to_owned(),
+            weight,
+            totals: Totals {
+                planned,
+                started: planned,
+                established: planned - 50,
+                timeout: 10,
+                failed: 40,
+                ..Totals::default()
+            },
+            phases: result.phases.clone(),
+            ..Target::default()
+        })
+        .to_vec();
     result.validity = Validity {
         valid: false,
         reasons: vec![

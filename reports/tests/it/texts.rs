@@ -101,6 +101,14 @@ Latency of what was established
   echo service        5,000  92.7 µs   177 µs   327 µs   466 µs  1.14 ms
   echo lag            5,000  9.14 µs  19.6 µs  34.6 µs  50.2 µs   101 µs
 
+Targets
+  target                      planned  established  timed out  failed     p50      p99
+  a                             3,750        3,700         10      40  374 µs  1.06 ms
+  <script src=//x>|'"& [31m`    1,250        1,200         10      40  374 µs  1.06 ms
+
+Messages
+  Sent 5,000, Answered 4,988, Without an answer 12
+
 Failures
   connect reset                       90
   auth timeout                        40
@@ -184,6 +192,17 @@ The generator did not keep its schedule against &lt;script src=//x>\|'"&amp; \[3
 | echo response | 5,000 | 104 µs | 188 µs | 337 µs | 473 µs | 1.14 ms |
 | echo service | 5,000 | 92.7 µs | 177 µs | 327 µs | 466 µs | 1.14 ms |
 | echo lag | 5,000 | 9.14 µs | 19.6 µs | 34.6 µs | 50.2 µs | 101 µs |
+
+| Target | Planned | Established | Timed out | Failed | p50 | p99 |
+|---|---:|---:|---:|---:|---:|---:|
+| a | 3,750 | 3,700 | 10 | 40 | 374 µs | 1.06 ms |
+| &lt;script src=//x>\|'"&amp; \[31m\` | 1,250 | 1,200 | 10 | 40 | 374 µs | 1.06 ms |
+
+| Messages | Count |
+|---|---:|
+| Sent | 5,000 |
+| Answered | 4,988 |
+| Without an answer | 12 |
 
 | Failed in | Kind | Count |
 |---|---:|---:|

@@ -99,6 +99,7 @@ mod tests {
             rate_per_s: None,
             bytes: 16,
             event: "echo".into(),
+            answered_by: crate::scenario::AnsweredBy::Any,
         };
         let protocol = Protocol::SocketIo(Version::V3);
         let token_in = TokenIn::Query("token".into());

@@ -23,6 +23,17 @@ impl Engine {
     }
 
     fn run_errand(&mut self, sockets: &mut Sockets<'_, Socket>, errand: Errand) {
+        match &errand {
+            Errand::Post(number)
+            | Errand::Posted(number)
+            | Errand::Probe(number)
+            | Errand::Move(number)
+            | Errand::Break(number, ..)
+            | Errand::Refuse(number, _) => self.turn_to_arrival(*number),
+            Errand::Anew(socket) => self.turn_to(socket.target),
+            // Nothing of it is counted any more.
+            Errand::Close(_) => {}
+        }
         match errand {
             Errand::Post(number) => self.post(sockets, number),
             Errand::Posted(number) => self.with_session(sockets, number, |engine, io, socket| {
@@ -125,7 +136,13 @@ impl Engine {
             return;
         };
         let deadline_ns = sockets.now_ns().saturating_add(self.limits.connect_ns);
-        let mut socket = Socket::new(number, polling.kind, FlightId::NONE, deadline_ns);
+        let mut socket = Socket::new(
+            number,
+            polling.kind,
+            self.facing,
+            FlightId::NONE,
+            deadline_ns,
+        );
         socket.life = life;
         if life == Life::Probing {
             socket.connection = Connection::probe();
@@ -199,7 +216,13 @@ impl Engine {
             return self.polls.errands.push(Errand::Post(number));
         }
         // What stays behind on the old connection belongs to nobody.
-        let mut left = Some(Socket::new(number, polling.kind, FlightId::NONE, NEVER_NS));
+        let mut left = Some(Socket::new(
+            number,
+            polling.kind,
+            self.facing,
+            FlightId::NONE,
+            NEVER_NS,
+        ));
         if let Some(left) = &mut left {
             left.life = Life::Posting;
         }

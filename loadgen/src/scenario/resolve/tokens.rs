@@ -1,13 +1,15 @@
 //! Who arrives, with which tokens, and where in the handshake they travel.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use wire::engineio::Version;
 
 use super::super::users::read_users;
 use super::super::{
     LoginMethod, LoginPlan, MintPlan, Protocol, Refresh, Secret, TargetChoice, TargetKey, TokenIn,
-    TokenPer, TokenPlan, TokenSource, TokenSourceName, User, UserText, UsersError,
+    TokenPer, TokenPlan, TokenSource, TokenSourceName, User, UserText, UsersError, Variables,
+    read_steps,
 };
 use super::{ScenarioError, conflict, shown};
 use crate::cli::RunArgs;
@@ -32,23 +34,33 @@ pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, Scenari
         .iter()
         .map(UserText::read)
         .collect::<Result<_, UsersError>>()?;
-    let needs_login = matches!(args.token_source, None | Some(TokenSourceName::Login));
+    // Steps may log a service in that has no users, as a client with a secret of its own.
+    let needs_login =
+        args.token.is_empty() && matches!(args.token_source, None | Some(TokenSourceName::Login));
     if users.is_empty() && !embedded && !needs_login {
         // Tokens that nobody logs in for still have a name in them.
         return Ok(vec![User {
             name: "gatecrash".to_owned(),
             password: Secret::new(*b""),
+            columns: Variables::default(),
         }]);
     }
     Ok(users)
 }
 
-pub(super) fn plan(args: &RunArgs, target: &TargetChoice) -> Result<TokenPlan, ScenarioError> {
+pub(super) fn plan(
+    args: &RunArgs,
+    target: &TargetChoice,
+    users: &[User],
+) -> Result<TokenPlan, ScenarioError> {
     let embedded = matches!(target, TargetChoice::Embedded(_));
     let source = args.token_source.clone().unwrap_or(TokenSourceName::Login);
     refuse_what_has_no_meaning(args, &source, embedded)?;
     let source = match source {
-        TokenSourceName::Login => login(args, embedded)?,
+        TokenSourceName::Login if args.login.is_empty() && args.token.is_empty() => {
+            login(args, embedded)?
+        }
+        TokenSourceName::Login => steps(args, users)?,
         TokenSourceName::Mint => TokenSource::Mint(mint(args, target)?),
         TokenSourceName::File(path) => TokenSource::File(path),
     };
@@ -128,6 +140,8 @@ fn refuse_what_has_no_meaning(
     let only_signing = "only --token-source mint, and expired, not-yet-valid or alg-confused tokens of a --mix, are \
                         signed here";
     for (flag, given, has_meaning, why) in [
+        ("[[login]]", !args.login.is_empty(), login, only_login),
+        ("[[token]]", !args.token.is_empty(), login, only_login),
         ("--login-url", args.login_url.is_some(), login, only_login),
         ("--token-url", args.token_url.is_some(), login, only_login),
         (
@@ -170,6 +184,25 @@ fn refuse_what_has_no_meaning(
         }
     }
     Ok(())
+}
+
+fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, ScenarioError> {
+    if args.login_url.is_some() || args.token_url.is_some() {
+        return Err(conflict(
+            "login-url or token-url, and [[login]] or [[token]]",
+            "a login is described by URLs or by steps, not both",
+        ));
+    }
+    // All users have the same columns; where nobody was named there is neither a name nor a password to fill in.
+    let named = !args.user.is_empty() || args.users.is_some();
+    let variables = users.first().filter(|_| named).map(User::variables);
+    let columns: Vec<String> = variables
+        .iter()
+        .flat_map(Variables::names)
+        .map(str::to_owned)
+        .collect();
+    let steps = read_steps(&args.login, &args.token, &columns)?;
+    Ok(TokenSource::Steps(Arc::new(steps)))
 }
 
 fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {

@@ -133,7 +133,9 @@ async fn answers(answer: &'static str) -> String {
                 let mut head = [0; 4096];
                 while socket.read(&mut head).await.is_ok_and(|length| length > 0) {
                     let length = answer.len();
-                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nSet-Cookie: id=1\r\nContent-Length: {length}\r\n\r\n"
+                    );
                     let _peer_gone = socket.write_all((head + answer).as_bytes()).await;
                 }
             });

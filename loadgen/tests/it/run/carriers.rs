@@ -7,7 +7,7 @@ use gatecrash::outcome::Outcome;
 use super::program::run;
 use super::services::{Site, token};
 
-const ESTABLISHED: &str = r#"gatekeeper_handshakes_total{outcome="established"}"#;
+pub const ESTABLISHED: &str = r#"gatekeeper_handshakes_total{outcome="established"}"#;
 
 #[tokio::test]
 async fn tokens_travel_in_every_place_that_a_protocol_has() {

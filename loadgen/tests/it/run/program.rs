@@ -50,6 +50,14 @@ impl Program {
         self
     }
 
+    /// A scenario file, written down for this run.
+    pub fn scenario(mut self, text: &str) -> Self {
+        let path = self.folder.path().join("scenario.toml");
+        fs::write(&path, text).unwrap();
+        self.words.push(path.into());
+        self
+    }
+
     /// A variable of its environment.
     pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.environment.push((name, value.into()));
