@@ -153,8 +153,12 @@ impl Listeners {
     }
 
     /// Closes them all. What waits in the queue of one that nobody else holds is reset by the kernel.
-    pub(crate) fn close(&mut self) {
-        self.listeners.clear();
+    pub(crate) fn close(&mut self, epoll: &OwnedFd) {
+        for listener in self.listeners.drain(..) {
+            // Closing alone would leave one that others hold in the set, which would be woken in their place. It fails for
+            // one that rests.
+            let _ = epoll::delete(epoll, &listener.fd);
+        }
         self.resting_until_ns = None;
     }
 }

@@ -311,7 +311,7 @@ impl<S: Service> Shard<S> {
     }
 
     fn close_all(&mut self) {
-        self.listeners.close();
+        self.listeners.close(&self.driver.epoll);
         for (id, entry) in self.table.iter_mut() {
             self.driver.doom(id, &mut entry.link, Closed::Local);
         }

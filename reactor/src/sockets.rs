@@ -207,6 +207,6 @@ impl<T> Sockets<'_, T> {
     /// Closes the shard's listeners. Connections that wait in the queue of one that nobody else holds are reset by the
     /// kernel.
     pub fn stop_listening(&mut self) {
-        self.listeners.close();
+        self.listeners.close(&self.driver.epoll);
     }
 }

@@ -74,7 +74,8 @@ pub struct ServeArgs {
     frontend_listen: Option<SocketAddr>,
     #[command(flatten)]
     tokens: TokenArgs,
-    /// Bytes of tokens that public keys verified and that need not be verified again, over all shards; 0 for none
+    /// Bytes of tokens that public keys verified and that need not be verified again, over all shards of a process;
+    /// 0 for none
     #[arg(long, value_name = "BYTES", default_value_t = TOKEN_CACHE_BYTES)]
     token_cache: usize,
     /// What becomes of a socket when its token expires

@@ -1,7 +1,7 @@
 //! A shard under observation: it tells all that its service is told, and does what a test asks of it.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -66,6 +66,17 @@ impl Lab {
         on_input: OnInput,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Self {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, None).unwrap();
+        Self::on(listener, options, on_input, tls)
+    }
+
+    /// A shard that listens on `listener`.
+    pub fn on(
+        listener: TcpListener,
+        options: Options,
+        on_input: OnInput,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> Self {
         let (tell, seen) = channel();
         let (let_go, loose) = channel();
         let (commands, asked) = channel::<Command>();
@@ -77,7 +88,6 @@ impl Lab {
             asked,
             stopped,
         };
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, None).unwrap();
         let addr = listener.local_addr().unwrap();
         let mut shard = Shard::new(service, Clock::start(), options).unwrap();
         match tls {

@@ -131,6 +131,22 @@ fn after_listening_has_stopped_the_sockets_live_on() {
 }
 
 #[test]
+fn one_that_has_stopped_listening_leaves_the_listener_to_others() {
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), true, None).unwrap();
+    let held = listener.try_clone().unwrap();
+    let second = Lab::on(listener, Options::default(), echo, None);
+    // It came last, so it would be woken first.
+    let first = Lab::on(held, Options::default(), echo, None);
+    first.ask(|sockets| sockets.stop_listening());
+    for _ in 0..20 {
+        let mut client = second.client();
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+    }
+    assert!(first.seen.try_recv().is_err(), "it was told of nothing");
+}
+
+#[test]
 fn a_shard_cannot_be_pinned_to_a_processor_that_is_not_there() {
     let options = Options {
         cpu: Some(1 << 20),

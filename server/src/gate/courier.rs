@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use reactor::{Clock, Parts};
+use reactor::Parts;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair},
@@ -90,7 +90,7 @@ impl Inbox {
     }
 
     /// Waits for the next connection; `None` when nobody is left to send one.
-    pub fn next(&self, buffer: &mut Buffer) -> io::Result<Option<Parcel>> {
+    fn next(&self, buffer: &mut Buffer) -> io::Result<Option<Parcel>> {
         loop {
             let mut descriptors = Vec::new();
             let length = match descriptors::receive(&self.0, &mut buffer.0, &mut descriptors) {
@@ -121,7 +121,7 @@ impl From<OwnedFd> for Inbox {
 }
 
 /// Room for one message.
-pub struct Buffer(Vec<u8>);
+struct Buffer(Vec<u8>);
 
 impl Default for Buffer {
     fn default() -> Self {
@@ -172,21 +172,14 @@ impl Courier {
 }
 
 /// Starts the thread that gives `take` every connection that comes.
-pub(super) fn receive(
-    inbox: Inbox,
-    clock: Clock,
-    take: impl Fn(Parcel, u64) + Send + 'static,
-) -> io::Result<()> {
+pub fn receive(inbox: Inbox, take: impl Fn(Parcel) + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name("gate-inbox".into())
         .spawn(move || {
             let mut buffer = Buffer::default();
             loop {
                 match inbox.next(&mut buffer) {
-                    Ok(Some(parcel)) => {
-                        let by_ns = clock.now_ns().saturating_add(parcel.left_ns);
-                        take(parcel, by_ns);
-                    }
+                    Ok(Some(parcel)) => take(parcel),
                     Ok(None) => return,
                     Err(error) => {
                         tracing::warn!(%error, "connections from other processes cannot be taken in");

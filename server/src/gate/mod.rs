@@ -279,7 +279,8 @@ fn mailboxes(
     let courier = Courier::start(links.outboxes, links.parent, count, counters)?;
     let mailboxes = Arc::new(Mailboxes::new(first, count, Some(courier)));
     let into = Arc::clone(&mailboxes);
-    courier::receive(links.inbox, clock, move |parcel, until_ns| {
+    courier::receive(links.inbox, move |parcel| {
+        let until_ns = clock.now_ns().saturating_add(parcel.left_ns);
         let way = Way::Between(parcel.peer());
         let moved = Moved {
             loose: Loose::from_parts(parcel.parts),

@@ -1,6 +1,6 @@
 //! Requests for metrics, which any child may get and the parent answers for all.
 
-use std::{io, thread, time::Duration};
+use std::{io, time::Duration};
 
 use reactor::Parts;
 use tokio::{
@@ -14,7 +14,7 @@ use wire::http::write_response;
 
 use super::{Members, pages};
 use crate::{
-    gate::courier::{Buffer, Inbox},
+    gate::courier::{self, Inbox},
     metrics,
 };
 
@@ -27,19 +27,13 @@ const WAITING_MAX: usize = 64;
 /// How long a child may take to tell its figures, and a client to take them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Answers what arrives in `inbox`, from a thread and a task of its own. Needs a tokio runtime.
+/// Answers what arrives in `inbox`. Needs a tokio runtime.
 pub(super) fn start(inbox: Inbox, members: Members) -> io::Result<()> {
     let (arrived, mut waiting) = mpsc::channel(WAITING_MAX);
-    thread::Builder::new()
-        .name("metrics-inbox".into())
-        .spawn(move || {
-            let mut buffer = Buffer::default();
-            while let Ok(Some(parcel)) = inbox.next(&mut buffer) {
-                if arrived.blocking_send(parcel.parts).is_err() {
-                    return;
-                }
-            }
-        })?;
+    courier::receive(inbox, move |parcel| {
+        // Too many at once: they are closed, and will ask again.
+        let _ = arrived.try_send(parcel.parts);
+    })?;
     tokio::spawn(async move {
         while let Some(parts) = waiting.recv().await {
             let members = members.clone();

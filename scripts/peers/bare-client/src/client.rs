@@ -278,17 +278,19 @@ impl Client {
             return self.end(place, "the server closed without a word");
         }
         let was = socket.stage;
-        if let Err(why) = self.take(place, received) {
-            return self.end(place, &why);
-        }
+        let taken = self.take(place, received);
         let is_open = matches!(&self.sockets[place], Some(socket) if socket.stage == Stage::Open);
         if is_open && was != Stage::Open {
             self.counts.done += 1;
-            if self.holds {
+            // The server's close may come along with its last word of the handshake.
+            if self.holds || taken.is_err() {
                 self.under_way -= 1;
             } else {
                 self.leave(place);
             }
+        }
+        if let Err(why) = taken {
+            self.end(place, &why);
         }
     }
 
