@@ -93,6 +93,8 @@ pub struct Engine {
     /// When the shard's clock showed zero, in nanoseconds since 1970.
     clock_began_unix_ns: u64,
     tools: Tools,
+    /// The request of the arrival that begins.
+    first: Vec<u8>,
     recorder: Recorder,
     reporter: Reporter,
     limits: Limits,
@@ -153,6 +155,7 @@ impl Engine {
             tools: Tools::new(first.profile, Random::of_shard(scenario.seed, index)),
             limits: Limits::of(&scenario),
             tls: first.tls,
+            first: Vec::new(),
             scenario,
             target: first.target,
             facing: first.place,

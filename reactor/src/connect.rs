@@ -39,7 +39,6 @@ pub(crate) fn open(to: SocketAddr, from: Option<IpAddr>) -> io::Result<OwnedFd> 
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    rustix::net::sockopt::set_tcp_nodelay(&fd, true)?;
     if let Some(from) = from {
         // Without it bind() would take a port for itself alone, whoever the peer is.
         setsockopt(&fd, sockopt::IpBindAddressNoPort, &true)?;

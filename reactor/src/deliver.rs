@@ -2,6 +2,7 @@
 //! the service has not used yet.
 
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 
 use crate::driver::Driver;
 use crate::io::Io;
@@ -26,29 +27,38 @@ impl Buffers {
     }
 }
 
-/// Reads once. Being level-triggered, the socket reports again what is left.
+/// Reads once, and answers whether that took all there was. Being level-triggered, the socket reports again what is left.
 pub(crate) fn receive<S: Service>(
     service: &mut S,
     driver: &mut Driver,
     buffers: &mut Buffers,
     id: SocketId,
     entry: &mut Entry<S::Socket>,
-) {
+) -> bool {
     let link = &mut entry.link;
-    let wire = match rustix::io::read(&link.fd, &mut buffers.wire[..]) {
-        Ok(0) => return driver.doom(id, link, end_of(link, Closed::Peer)),
-        Ok(bytes) => &mut buffers.wire[..bytes],
-        Err(Errno::AGAIN | Errno::INTR) => return,
+    let buffer_bytes = buffers.wire.len();
+    // recv(2) has a shorter way through the kernel than read(2).
+    let received = rustix::net::recv(&link.fd, &mut buffers.wire[..], RecvFlags::empty());
+    let wire = match received {
+        Ok((_, 0)) => {
+            driver.doom(id, link, end_of(link, Closed::Peer));
+            return true;
+        }
+        Ok((_, bytes)) => &mut buffers.wire[..bytes],
+        Err(Errno::AGAIN | Errno::INTR) => return false,
         Err(errno) => {
             let why = end_of(link, Closed::from_errno(errno));
-            return driver.doom(id, link, why);
+            driver.doom(id, link, why);
+            return true;
         }
     };
+    let took_all = wire.len() < buffer_bytes;
     if !link.is_live() {
-        return;
+        return took_all;
     }
     let Some(mut tls) = link.take_tls() else {
-        return deliver(service, driver, id, entry, wire);
+        deliver(service, driver, id, entry, wire);
+        return took_all;
     };
     buffers.plain.resize(PLAIN_BYTES, 0);
     let outcome = receive_tls(
@@ -66,6 +76,7 @@ pub(crate) fn receive<S: Service>(
         Err(why @ Closed::Tls(_)) => driver.fail_tls(id, &mut entry.link, why),
         Err(why) => driver.doom(id, &mut entry.link, why),
     }
+    took_all
 }
 
 /// Why a socket has ended: once everything has been sent and FIN with it, it is this side that has closed it, however

@@ -6,14 +6,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::event::epoll::{self, EventData};
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown};
 
 use crate::pacing::Clock;
 use crate::service::Closed;
 use crate::shard::{Options, TimeSource};
-use crate::slab::{Closing, Link, SocketId, Stage};
+use crate::slab::{Closing, Delay, Link, SocketId, Stage};
 use crate::wheel::Wheel;
 
 /// How long a finished socket waits for the peer's FIN. A peer that is alive answers within a round trip.
@@ -131,9 +131,10 @@ impl Driver {
         if link.unsent_bytes() == 0 {
             return;
         }
+        send_at_once(link);
         match send(&link.fd, link.unsent()) {
             Ok(bytes) => link.sent(bytes),
-            Err(why) => self.doom(id, link, why),
+            Err(errno) => self.doom(id, link, Closed::from_errno(errno)),
         }
     }
 
@@ -155,11 +156,19 @@ impl Driver {
     /// Makes the epoll set watch a socket for what it waits for.
     pub(crate) fn watch(&mut self, id: SocketId, link: &mut Link) -> io::Result<()> {
         let wanted = link.wanted(self.options.output_pause_bytes);
+        if link.watched() == Some(wanted) {
+            return Ok(());
+        }
         let data = EventData::new_u64(id.to_bits());
+        // Who reads is told of the peer's FIN with the bytes before it.
+        let flags = if wanted.contains(EventFlags::IN) {
+            wanted | EventFlags::RDHUP
+        } else {
+            wanted
+        };
         match link.watched() {
-            Some(watched) if watched == wanted => return Ok(()),
-            Some(_) => epoll::modify(&self.epoll, &link.fd, data, wanted)?,
-            None => epoll::add(&self.epoll, &link.fd, data, wanted)?,
+            Some(_) => epoll::modify(&self.epoll, &link.fd, data, flags)?,
+            None => epoll::add(&self.epoll, &link.fd, data, flags)?,
         }
         link.set_watched(wanted);
         Ok(())
@@ -232,7 +241,10 @@ impl Driver {
         }
         if !self.out.is_empty() {
             let sent = match link.stage {
-                Stage::Open if link.unsent_bytes() == 0 => send(&link.fd, &self.out)?,
+                Stage::Open if link.unsent_bytes() == 0 => {
+                    send_at_once(link);
+                    send(&link.fd, &self.out).map_err(Closed::from_errno)?
+                }
                 // Earlier bytes go first.
                 _ => 0,
             };
@@ -243,12 +255,26 @@ impl Driver {
     }
 }
 
+/// Keeps the kernel from holding small segments back until those before are acknowledged (Nagle, RFC 896). That begins
+/// with what is sent second, so a socket that never gets there saves the call. An accepted one has it from its listener.
+fn send_at_once(link: &mut Link) {
+    match link.delay {
+        Delay::First => link.delay = Delay::Later,
+        Delay::Later => {
+            link.delay = Delay::Never;
+            // Should it fail, some bytes come later than they could.
+            let _ = rustix::net::sockopt::set_tcp_nodelay(&link.fd, true);
+        }
+        Delay::Never => {}
+    }
+}
+
 /// Sends what the socket takes now, which may be nothing.
-fn send(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Closed> {
+pub(crate) fn send(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     match rustix::net::send(fd, bytes, SendFlags::NOSIGNAL) {
         Ok(sent) => Ok(sent),
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        Err(errno) => Err(Closed::from_errno(errno)),
+        Err(errno) => Err(errno),
     }
 }
 

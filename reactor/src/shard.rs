@@ -231,6 +231,7 @@ impl<S: Service> Shard<S> {
             return;
         };
         let link = &mut entry.link;
+        let mut ended = false;
         self.driver.stamp();
         if link.stage == Stage::Connecting {
             match rustix::net::sockopt::socket_error(&link.fd) {
@@ -253,16 +254,24 @@ impl<S: Service> Shard<S> {
             }
             if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) && !link.doomed
             {
-                receive(
+                let took_all = receive(
                     &mut self.service,
                     &mut self.driver,
                     &mut self.buffers,
                     id,
                     entry,
                 );
+                ended = took_all
+                    && flags.contains(EventFlags::RDHUP)
+                    && !flags.intersects(EventFlags::ERR | EventFlags::HUP);
             }
         }
         self.driver.settle(id, &mut entry.link);
+        if ended && is_read(&entry.link) {
+            // The peer's FIN had come before the read that took all, so the next one would find the end.
+            let why = end_of(&entry.link, Closed::Peer);
+            self.driver.doom(id, &mut entry.link, why);
+        }
         self.bury();
     }
 
@@ -322,10 +331,12 @@ impl<S: Service> Shard<S> {
 /// Whether a socket that has failed or hung up is closed without a read, which measured 5 % of a server's cost. A client
 /// reads on: an answer may lie in front of the reset, as when a server refuses and closes with our bytes unread.
 fn ends_unread(link: &Link) -> bool {
-    let reading = link
-        .watched()
-        .is_some_and(|flags| flags.contains(EventFlags::IN));
-    link.inbound || link.closing != Closing::No || !reading
+    link.inbound || link.closing != Closing::No || !is_read(link)
+}
+
+fn is_read(link: &Link) -> bool {
+    link.watched()
+        .is_some_and(|flags| flags.contains(EventFlags::IN))
 }
 
 /// Why a socket that is not read any more has failed or hung up.

@@ -60,6 +60,8 @@ pub(crate) struct Link {
     pub(crate) doomed: bool,
     /// Counted among those with a buffer.
     pub(crate) is_counted: bool,
+    /// Whether its next bytes may be held back by the kernel.
+    pub(crate) delay: Delay,
     /// Held only while something waits, or for TLS: a parked socket has none.
     extra: Option<Box<Extra>>,
 }
@@ -69,6 +71,16 @@ pub(crate) struct Link {
 pub(crate) enum Stage {
     Connecting,
     Open,
+}
+
+/// Whether the kernel may hold small segments back (TCP_NODELAY is not set yet).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delay {
+    /// Nothing was sent, so there is nothing to wait for.
+    First,
+    /// Something was sent: the next bytes must not wait for its acknowledgement.
+    Later,
+    Never,
 }
 
 /// What the service asked for at the socket's end.
@@ -173,6 +185,10 @@ impl Link {
             closing: Closing::No,
             watched: None,
             inbound: stage == Stage::Open,
+            delay: match stage {
+                Stage::Connecting => Delay::First,
+                Stage::Open => Delay::Never,
+            },
             leaving: false,
             doomed: false,
             is_counted: false,

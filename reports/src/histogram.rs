@@ -16,52 +16,80 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Durations of one phase, in nanoseconds, to three significant digits and up to [`LATENCY_NS_MAX`].
 ///
-/// It holds its 270 kB from the start, so callers make one when they first need it (`Option<Box<_>>`); recording
-/// never allocates. A value above the maximum is counted apart ([`over_max`](Self::over_max)) instead of being
-/// pressed into the top: it ranks above all others.
+/// It counts as an HdrHistogram of [`SIGNIFICANT_DIGITS`] does, but holds only the octaves that were used: 8 kB each in
+/// place of 270 kB for all, and a run's latencies lie in a few. A value above the maximum is counted apart
+/// ([`over_max`](Self::over_max)) instead of being pressed into the top: it ranks above all others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyHistogram {
-    /// Lowest value 1 ns, highest [`LATENCY_NS_MAX`], never resized: any two can be added.
-    counts: Histogram<u64>,
+    /// By octave; `None` where nothing was recorded, so that equal recordings are equal.
+    octaves: [Option<Box<[u64; OCTAVE]>>; OCTAVES],
+    /// The sum of all counts.
+    count: u64,
     over_max: u64,
+}
+
+/// Counts of one octave: from 1,024 up, each octave has as many values apart as three digits need (half of the 2,048
+/// that HdrHistogram calls a bucket). The first holds the values below 1,024.
+const OCTAVE: usize = 1 << OCTAVE_BITS;
+const OCTAVE_BITS: u32 = 10;
+/// Up to the octave of [`LATENCY_NS_MAX`].
+const OCTAVES: usize = octave_of(LATENCY_NS_MAX) + 1;
+
+const fn octave_of(latency_ns: u64) -> usize {
+    (u64::BITS - (latency_ns >> OCTAVE_BITS).leading_zeros()) as usize
 }
 
 impl LatencyHistogram {
     /// An empty histogram.
     pub fn new() -> Self {
-        let counts = Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
-            .expect("constant bounds with 1 < max and 3 digits are always valid");
         Self {
-            counts,
+            octaves: [const { None }; OCTAVES],
+            count: 0,
             over_max: 0,
         }
     }
 
-    /// Counts one duration.
+    /// Counts one duration. Only the first of an octave allocates.
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
-        if latency_ns > LATENCY_NS_MAX || self.counts.record(latency_ns).is_err() {
-            self.over_max += 1;
+        self.record_many(latency_ns, 1);
+    }
+
+    #[inline]
+    fn record_many(&mut self, latency_ns: u64, count: u64) {
+        if latency_ns > LATENCY_NS_MAX {
+            self.over_max += count;
+            return;
         }
+        let octave = octave_of(latency_ns);
+        // An octave's values differ in their highest bits alone: the first of them is always set.
+        let place = (latency_ns >> octave.saturating_sub(1)) as usize % OCTAVE;
+        let counts = self.octaves[octave].get_or_insert_with(|| Box::new([0; OCTAVE]));
+        // A file of someone else may hold any counts.
+        counts[place] = counts[place].saturating_add(count);
+        self.count = self.count.saturating_add(count);
     }
 
     /// Counts all that `other` counted: the same as if every duration had been recorded here.
     pub fn merge(&mut self, other: &Self) {
-        self.counts
-            .add(&other.counts)
-            .expect("all histograms of this type have the same range");
-        self.over_max += other.over_max;
-    }
-
-    /// Forgets everything, and keeps the memory.
-    pub fn clear(&mut self) {
-        self.counts.reset();
-        self.over_max = 0;
+        for (mine, theirs) in self.octaves.iter_mut().zip(&other.octaves) {
+            match (mine.as_mut(), theirs) {
+                (_, None) => {}
+                (None, Some(theirs)) => *mine = Some(theirs.clone()),
+                (Some(mine), Some(theirs)) => {
+                    for (mine, theirs) in mine.iter_mut().zip(theirs.iter()) {
+                        *mine = mine.saturating_add(*theirs);
+                    }
+                }
+            }
+        }
+        self.count = self.count.saturating_add(other.count);
+        self.over_max = self.over_max.saturating_add(other.over_max);
     }
 
     /// Durations up to [`LATENCY_NS_MAX`].
     pub fn count(&self) -> u64 {
-        self.counts.len()
+        self.count
     }
 
     /// Durations above [`LATENCY_NS_MAX`].
@@ -71,12 +99,12 @@ impl LatencyHistogram {
 
     /// Whether nothing was recorded at all.
     pub fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.over_max == 0
+        self.count == 0 && self.over_max == 0
     }
 
     /// The duration that a part `quantile` (0 to 1) of the recorded ones do not exceed; 0 when there is none.
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
-        self.counts.value_at_quantile(quantile)
+        self.counts().value_at_quantile(quantile)
     }
 
     /// The same among the recorded durations and `slower` others that rank above them all (failures and timeouts).
@@ -98,12 +126,12 @@ impl LatencyHistogram {
 
     /// The longest duration, 0 when there is none.
     pub fn max_ns(&self) -> u64 {
-        self.counts.max()
+        self.counts().max()
     }
 
     /// The arithmetic mean, 0 when there is none.
     pub fn mean_ns(&self) -> f64 {
-        self.counts.mean()
+        self.counts().mean()
     }
 
     /// The curve of latency by percentile: `(quantile, latency_ns)`, both ascending, denser towards 1.
@@ -111,10 +139,10 @@ impl LatencyHistogram {
     /// Five points for each halving of what remains above; empty when nothing was recorded.
     pub fn quantiles(&self) -> Vec<(f64, u64)> {
         const POINTS_PER_HALVING: u32 = 5;
-        if self.counts.is_empty() {
+        if self.count == 0 {
             return Vec::new();
         }
-        self.counts
+        self.counts()
             .iter_quantiles(POINTS_PER_HALVING)
             .map(|point| (point.quantile_iterated_to(), point.value_iterated_to()))
             .collect()
@@ -123,18 +151,20 @@ impl LatencyHistogram {
     /// The figures that a result shows, in microseconds, with the whole histogram beside them.
     pub fn distribution(&self) -> Distribution {
         let us = |latency_ns: u64| latency_ns as f64 / 1e3;
+        let counts = self.counts();
+        let quantile_us = |quantile| us(counts.value_at_quantile(quantile));
         Distribution {
             count: self.count(),
-            min_us: us(self.counts.min()),
-            mean_us: (self.mean_ns().round()) / 1e3,
-            p50_us: us(self.quantile_ns(0.5)),
-            p90_us: us(self.quantile_ns(0.9)),
-            p95_us: us(self.quantile_ns(0.95)),
-            p99_us: us(self.quantile_ns(0.99)),
-            p999_us: us(self.quantile_ns(0.999)),
-            max_us: us(self.max_ns()),
+            min_us: us(counts.min()),
+            mean_us: (counts.mean().round()) / 1e3,
+            p50_us: quantile_us(0.5),
+            p90_us: quantile_us(0.9),
+            p95_us: quantile_us(0.95),
+            p99_us: quantile_us(0.99),
+            p999_us: quantile_us(0.999),
+            max_us: us(counts.max()),
             over_max: self.over_max,
-            hdr: self.to_base64(),
+            hdr: encoding::encode(&counts),
         }
     }
 
@@ -147,23 +177,39 @@ impl LatencyHistogram {
 
     /// HdrHistogram's V2 compressed encoding in padded base64; [`over_max`](Self::over_max) has no place in it.
     pub fn to_base64(&self) -> String {
-        encoding::encode(&self.counts)
+        encoding::encode(&self.counts())
     }
 
     /// Reads what [`to_base64`](Self::to_base64) wrote, here or on another machine: input is not trusted.
     pub fn from_base64(text: &str) -> Result<Self, HistogramError> {
         let counts = encoding::decode(text)?;
         let mut histogram = Self::new();
-        histogram
-            .counts
-            .add(&counts)
-            .map_err(|_| HistogramError::OutOfRange)?;
-        Ok(histogram)
+        for recorded in counts.iter_recorded() {
+            let latency_ns = counts.lowest_equivalent(recorded.value_iterated_to());
+            histogram.record_many(latency_ns, recorded.count_at_value());
+        }
+        match histogram.over_max {
+            0 => Ok(histogram),
+            _ => Err(HistogramError::OutOfRange),
+        }
     }
 
-    /// For the log's writer, which takes the counts themselves.
-    pub(crate) fn counts(&self) -> &Histogram<u64> {
-        &self.counts
+    /// The HdrHistogram that it is, with its whole range.
+    pub(crate) fn counts(&self) -> Histogram<u64> {
+        let mut counts = Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
+            .expect("constant bounds with 1 < max and 3 digits are always valid");
+        for (octave, held) in self.octaves.iter().enumerate() {
+            for (place, count) in held.iter().flat_map(|held| held.iter().enumerate()) {
+                if *count > 0 {
+                    let highest_bits = if octave == 0 { place } else { OCTAVE + place };
+                    let latency_ns = (highest_bits as u64) << octave.saturating_sub(1);
+                    counts
+                        .record_n(latency_ns, *count)
+                        .expect("no octave is above the range");
+                }
+            }
+        }
+        counts
     }
 }
 

@@ -64,7 +64,7 @@ impl HlogWriter {
         IntervalLogWriterBuilder::new()
             .begin_log_with(&mut self.log, &mut self.serializer)
             .expect("writing to memory cannot fail")
-            .write_histogram(histogram.counts(), start_offset, length, Some(known))
+            .write_histogram(&histogram.counts(), start_offset, length, Some(known))
             .expect("writing to memory, with counts far below 2^63, cannot fail");
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use reactor::{Connect, Sockets};
 use rustix::io::Errno;
 
-use super::flight::{Begun, Flight};
+use super::flight::{Begun, Flight, FlightId};
 use super::handshake::outcome_of;
 use super::socket::{NEVER_NS, Socket};
 use super::starts::Start;
@@ -220,19 +220,43 @@ impl Engine {
             .min(now_ns.saturating_add(self.limits.connect_ns));
         let polls = self.scenario.transport.polls();
         flight.polls = polls;
-        let id = self.flights.insert(flight);
-        let mut socket = Socket::new(begun.number, begun.kind, self.facing, id, deadline_ns);
+        let route = self.target.route(begun.number);
+        let mut socket = Socket::new(
+            begun.number,
+            begun.kind,
+            self.facing,
+            FlightId::NONE,
+            deadline_ns,
+        );
+        self.first.clear();
         if polls {
             socket.connection = Connection::polling();
+        } else if route.is_some_and(|(to, _)| to.ip().is_loopback()) {
+            // The connection will be up at once, so the request can go out with it.
+            socket
+                .connection
+                .start(&self.tools, &flight.credentials, &mut self.first);
         }
-        let connecting = match self.target.route(begun.number) {
+        let id = self.flights.insert(flight);
+        socket.flight = id;
+        let connecting = match route {
             Some((to, from)) => {
                 let to = Connect {
                     to,
                     from,
                     tls: self.tls.clone(),
                 };
-                sockets.connect(to, socket, Some(deadline_ns))
+                let (flights, counters) = (&mut self.flights, &mut self.recorder.counters);
+                sockets.connect_saying(
+                    to,
+                    &self.first,
+                    socket,
+                    Some(deadline_ns),
+                    |socket, up_ns| {
+                        counters.sent_bytes += self.first.len() as u64;
+                        socket.up(flights, up_ns);
+                    },
+                )
             }
             None => Err((ErrorKind::HostUnreachable.into(), socket)),
         };

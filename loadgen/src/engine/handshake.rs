@@ -12,21 +12,17 @@ use crate::outcome::{Failure, FailureKind, Outcome, TokenKind};
 use crate::scenario::Transport;
 
 impl Engine {
-    /// TCP is up.
+    /// TCP is up; without TLS the request goes out.
     pub(super) fn transport_connected(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
-        let now_ns = io.now_ns();
         if self.is_later_connection(socket) {
             if self.target.tls.is_none() {
                 self.later_connection_up(io, socket);
             }
             return;
         }
-        let Some(flight) = self.flights.get_mut(socket.flight) else {
+        if !socket.up(&mut self.flights, io.now_ns()) {
             return io.close();
-        };
-        flight.connected_ns = Some(now_ns);
-        socket.life = Life::Handshaking;
-        socket.until_ns = flight.deadline_ns;
+        }
         if self.target.tls.is_none() {
             self.start(io, socket);
         }

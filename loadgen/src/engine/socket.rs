@@ -2,7 +2,7 @@
 
 use reactor::Io;
 
-use super::flight::FlightId;
+use super::flight::{FlightId, Flights};
 use crate::connection::Connection;
 use crate::outcome::TokenKind;
 
@@ -93,6 +93,17 @@ impl Socket {
             beat_ns: NEVER_NS,
             talk: Talk::default(),
         }
+    }
+
+    /// TCP has been up since `up_ns`: from here on the handshake's own deadline counts. `false`: its flight has ended.
+    pub fn up(&mut self, flights: &mut Flights, up_ns: u64) -> bool {
+        let Some(flight) = flights.get_mut(self.flight) else {
+            return false;
+        };
+        flight.connected_ns = Some(up_ns);
+        self.life = Life::Handshaking;
+        self.until_ns = flight.deadline_ns;
+        true
     }
 
     /// Whether it counts as open: let in, and neither side has taken leave.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use reactor::{Closed, Connect, Options};
@@ -41,11 +42,76 @@ fn a_client_connects_and_converses() {
 }
 
 #[test]
-fn nobody_listening_is_refused() {
-    // Bound but not listening: nobody else gets the port meanwhile.
+fn first_words_go_out_with_a_connection_that_is_up_at_once() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = server.local_addr().unwrap();
+    let lab = Lab::start(Options::default(), echo);
+    let was_up = lab.ask(move |sockets| {
+        let (before_ns, mut was_up) = (sockets.now_ns(), false);
+        let state = State::default();
+        let up = |_: &mut State, up_ns| was_up = up_ns >= before_ns;
+        let id = sockets.connect_saying(plain(to), b"hello", state, None, up);
+        id.unwrap();
+        was_up
+    });
+    assert!(was_up);
+    let mut stream = patient(server.accept().unwrap().0);
+    let mut heard = [0; 5];
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"hello");
+    stream.write_all(b"again").unwrap();
+    assert_eq!(
+        lab.next(),
+        Seen::Received(b"again".to_vec()),
+        "the connection is not told of a second time"
+    );
+}
+
+#[test]
+fn first_words_wait_for_a_connection_that_is_not_up_yet() {
+    let (_server, _first, to) = full_queue();
+    let lab = Lab::start(Options::default(), echo);
+    let id = lab.ask(move |sockets| {
+        let up = |_: &mut State, _| panic!("it is not up");
+        sockets.connect_saying(plain(to), b"hello", State::default(), None, up)
+    });
+    let id = id.unwrap();
+    assert!(lab.ask(move |sockets| sockets.with(id, |io, _| io.close())));
+    assert_eq!(lab.next(), Seen::Closed(Closed::Local));
+}
+
+#[test]
+fn first_words_to_nobody_are_refused_at_once() {
+    let (_bound, to) = nobody();
+    let lab = Lab::start(Options::default(), echo);
+    let (error, _) = lab.ask(move |sockets| {
+        let up = |_: &mut State, _| panic!("nobody is there");
+        let refused = sockets.connect_saying(plain(to), b"hello", State::default(), None, up);
+        assert!(sockets.is_empty());
+        refused.unwrap_err()
+    });
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+/// An address where nobody listens; it stays so while the socket lives, which is bound to it.
+fn nobody() -> (OwnedFd, SocketAddr) {
     let bound = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let to = SocketAddr::try_from(rustix::net::getsockname(&bound).unwrap()).unwrap();
+    (bound, to)
+}
+
+/// An address whose queue is full, so that further SYNs are dropped (listen(2)): the listener, and who fills it.
+fn full_queue() -> (OwnedFd, TcpStream, SocketAddr) {
+    let (server, to) = nobody();
+    rustix::net::listen(&server, 0).unwrap();
+    let first = TcpStream::connect(to).unwrap();
+    (server, first, to)
+}
+
+#[test]
+fn nobody_listening_is_refused() {
+    let (_bound, to) = nobody();
     let lab = Lab::start(Options::default(), echo);
     lab.ask(move |sockets| {
         sockets.connect(plain(to), State::default(), None).unwrap();
@@ -55,13 +121,7 @@ fn nobody_listening_is_refused() {
 
 #[test]
 fn a_connection_that_does_not_come_about_ends_by_its_deadline() {
-    // A queue of one that is full: further SYNs are dropped (listen(2)).
-    let server = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    rustix::net::bind(&server, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    rustix::net::listen(&server, 0).unwrap();
-    let to = SocketAddr::try_from(rustix::net::getsockname(&server).unwrap()).unwrap();
-    let _first = TcpStream::connect(to).unwrap();
-
+    let (_server, _first, to) = full_queue();
     let lab = Lab::start(Options::default(), echo);
     let id = lab.ask(move |sockets| {
         let due_ns = sockets.now_ns() + 30_000_000;

@@ -151,12 +151,12 @@ fn a_session_is_taken_up_again_where_both_sides_kept_it() {
 
 #[test]
 fn a_server_speaks_tls_however_the_bytes_are_cut() {
-    let (server, client) = configs();
     let options = Options {
         read_buffer_bytes: 7,
         ..Options::default()
     };
     for options in [options, Options::default()] {
+        let (server, client) = configs();
         let lab = Lab::with_tls(options, echo, Some(server.clone()));
         let connection = ClientConnection::new(client.clone(), localhost()).unwrap();
         let mut tls = StreamOwned::new(connection, lab.client());

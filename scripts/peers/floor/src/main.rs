@@ -1,6 +1,7 @@
 //! The floor: the least that a server does for a WebSocket handshake. One thread, one level-triggered epoll set, and per
 //! connection accept4, setsockopt (TCP_NODELAY), epoll_ctl, recv, send, recv, close. It checks nothing: whatever comes
 //! first is answered by one constant 101, whatever comes next by one constant close frame and the end.
+//! (Clients other than ours check the accept key, so there is a flag to answer with the right one.)
 //!
 //! It is written the plain way, without the tricks of a server that wants to be below it, so that it stays what others
 //! are compared with.
@@ -25,6 +26,9 @@ struct Args {
     /// The port on 127.0.0.1; 0: any
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Answer the key that a client sends, for those that check it, in place of a constant
+    #[arg(long)]
+    answer_keys: bool,
 }
 
 /// The answer to whatever comes first. The accept key is that of the constant key that `bare-client` sends
@@ -54,7 +58,7 @@ fn main() -> anyhow::Result<()> {
     let (port, pid) = (listener.local_addr()?.port(), std::process::id());
     println!("{{\"port\":{port},\"pid\":{pid}}}");
     std::io::stdout().flush()?;
-    serve(&listener, &epoll)
+    serve(&listener, &epoll, args.answer_keys)
 }
 
 fn listen(port: u16) -> anyhow::Result<TcpListener> {
@@ -76,11 +80,12 @@ struct Socket {
     switched: bool,
 }
 
-fn serve(listener: &TcpListener, epoll: &OwnedFd) -> anyhow::Result<()> {
+fn serve(listener: &TcpListener, epoll: &OwnedFd, answer_keys: bool) -> anyhow::Result<()> {
     // By descriptor, which the kernel keeps small.
     let mut sockets: Vec<Option<Socket>> = Vec::new();
     let mut events = Vec::with_capacity(EVENTS_MAX);
     let mut buffer = [0; READ_BYTES];
+    let mut switching = SWITCHING.to_vec();
     loop {
         events.clear();
         match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut events), None) {
@@ -90,7 +95,10 @@ fn serve(listener: &TcpListener, epoll: &OwnedFd) -> anyhow::Result<()> {
         for event in &events {
             match event.data.u64() {
                 LISTENER_DATA => accept_all(listener, epoll, &mut sockets)?,
-                fd => answer(&mut sockets[fd as usize], &mut buffer),
+                fd => {
+                    let key = answer_keys.then_some(&mut switching);
+                    answer(&mut sockets[fd as usize], &mut buffer, key);
+                }
             }
         }
     }
@@ -121,12 +129,20 @@ fn accept_all(
     }
 }
 
-fn answer(place: &mut Option<Socket>, buffer: &mut [u8]) {
+/// `switching` is the 101 to put the client's own accept key into, if that is wanted.
+fn answer(place: &mut Option<Socket>, buffer: &mut [u8], switching: Option<&mut Vec<u8>>) {
     let Some(socket) = place else { return };
-    let keep = match rustix::net::recv(&socket.fd, buffer, RecvFlags::empty()) {
+    let keep = match rustix::net::recv(&socket.fd, &mut *buffer, RecvFlags::empty()) {
         Ok((0, _)) => false,
-        Ok(_) => {
-            let bytes = if socket.switched { FAREWELL } else { SWITCHING };
+        Ok((received, _)) => {
+            let bytes = match switching {
+                _ if socket.switched => FAREWELL,
+                None => SWITCHING,
+                Some(switching) => {
+                    put_accept_key(switching, &buffer[..received]);
+                    switching
+                }
+            };
             let sent = rustix::net::send(&socket.fd, bytes, SendFlags::NOSIGNAL);
             sent.is_ok() && !std::mem::replace(&mut socket.switched, true)
         }
@@ -136,5 +152,19 @@ fn answer(place: &mut Option<Socket>, buffer: &mut [u8]) {
     if !keep {
         // Dropping the descriptor is close(2), which also takes it out of the epoll set.
         *place = None;
+    }
+}
+
+/// Makes the 101 the answer to this request. One without a key gets the last one's.
+fn put_accept_key(switching: &mut [u8], request: &[u8]) {
+    let mut lines = request.split(|byte| *byte == b'\n');
+    let key = lines.find_map(|line| {
+        let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key")
+            .then_some(value.trim())
+    });
+    if let Some(key) = key {
+        let end = switching.len() - b"\r\n\r\n".len();
+        switching[end - 28..end].copy_from_slice(&wire::http::accept_key(key));
     }
 }
