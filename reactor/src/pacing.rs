@@ -75,15 +75,23 @@ impl Plan {
     }
 
     /// Waits for events as planned; `events` holds them afterwards, none when the time was up or a signal came.
+    ///
+    /// `seen_ns` is the last reading of the clock, which need not be fresh: without an exact instant the wait is counted
+    /// from it, so that a busy loop reads the clock once per turn.
     pub(crate) fn wait(
         self,
         clock: &Clock,
+        seen_ns: u64,
         epoll: &OwnedFd,
         events: &mut Vec<epoll::Event>,
     ) -> io::Result<()> {
-        let timeout_ns = self
-            .sleep_until_ns
-            .map(|at_ns| at_ns.saturating_sub(clock.now_ns()));
+        let timeout_ns = self.sleep_until_ns.map(|at_ns| {
+            let now_ns = match self.spin_until_ns {
+                None => seen_ns,
+                Some(_) => clock.now_ns(),
+            };
+            at_ns.saturating_sub(now_ns)
+        });
         poll(epoll, events, timeout_ns)?;
         if let Some(spin_until_ns) = self.spin_until_ns {
             while events.is_empty() && clock.now_ns() < spin_until_ns {
@@ -180,7 +188,8 @@ mod tests {
             } else {
                 Plan::until(Some(at_ns), None)
             };
-            plan.wait(&clock, &epoll, &mut events).unwrap();
+            plan.wait(&clock, clock.now_ns(), &epoll, &mut events)
+                .unwrap();
             assert!(clock.now_ns() >= at_ns, "{ahead_ns} exact {exact}");
         }
     }

@@ -80,7 +80,7 @@ pub enum Closed {
     Local,
     /// The peer closed it: its FIN, or TLS's close_notify, was read.
     Peer,
-    /// The peer reset it (RST).
+    /// The peer reset it (RST). A socket that was accepted is also said to be reset when the kernel gave it up.
     Reset,
     /// Nobody listens there: ECONNREFUSED on connect.
     Refused,

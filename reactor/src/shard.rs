@@ -38,8 +38,7 @@ pub struct Options {
     pub output_pause_bytes: usize,
     /// When the clock is read.
     pub time: TimeSource,
-    /// Connections accepted per listener and turn. One measured best, together with TCP_DEFER_ACCEPT: the sockets that
-    /// are open come before those that wait.
+    /// Connections accepted per listener and turn, before the sockets that are open.
     pub accepts_per_turn: usize,
 }
 
@@ -127,7 +126,13 @@ impl<S: Service> Shard<S> {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         self.driver.now_ns = self.driver.clock.now_ns();
         while let Some(plan) = self.turn() {
-            plan.wait(&self.driver.clock, &self.driver.epoll, &mut events)?;
+            let Driver {
+                clock,
+                now_ns,
+                epoll,
+                ..
+            } = &self.driver;
+            plan.wait(clock, *now_ns, epoll, &mut events)?;
             self.driver.now_ns = self.driver.clock.now_ns();
             for event in &events {
                 self.serve(*event)?;
@@ -246,7 +251,7 @@ impl<S: Service> Shard<S> {
                 }
             }
         } else if flags.intersects(EventFlags::ERR | EventFlags::HUP) && ends_unread(link) {
-            let why = reason(link);
+            let why = reason(link, flags);
             self.driver.doom(id, link, why);
         } else {
             if flags.contains(EventFlags::OUT) {
@@ -339,8 +344,12 @@ fn is_read(link: &Link) -> bool {
         .is_some_and(|flags| flags.contains(EventFlags::IN))
 }
 
-/// Why a socket that is not read any more has failed or hung up.
-fn reason(link: &Link) -> Closed {
+/// Why a socket that is not read any more has failed or hung up. One that was accepted has, nearly always, been reset: to
+/// ask the kernel would cost a server a call per connection, to tell a time-out from it.
+fn reason(link: &Link, flags: EventFlags) -> Closed {
+    if link.inbound && flags.contains(EventFlags::ERR) {
+        return end_of(link, Closed::Reset);
+    }
     match rustix::net::sockopt::socket_error(&link.fd) {
         Ok(Ok(())) => end_of(link, Closed::Peer),
         Ok(Err(errno)) | Err(errno) => end_of(link, Closed::from_errno(errno)),

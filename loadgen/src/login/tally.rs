@@ -69,7 +69,7 @@ impl Tally {
     pub fn forget_tokens(&self) {
         for count in self.locked().iter_mut() {
             if count.phase == Phase::Token {
-                count.took.clear();
+                count.took = LatencyHistogram::new();
                 count.failures.clear();
             }
         }

@@ -74,9 +74,8 @@ fn from_subprotocol<'b>(head: &RequestHead<'b>) -> Option<&'b str> {
 
 /// The subprotocols that a client offers, over all its headers of that name (RFC 6455 section 11.3.4).
 pub fn offered<'b>(head: &RequestHead<'b>) -> impl Iterator<Item = &'b str> {
-    head.headers()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))
-        .flat_map(|(_, list)| list.split(','))
+    head.header_values("sec-websocket-protocol")
+        .flat_map(|list| list.split(','))
         .map(str::trim)
 }
 

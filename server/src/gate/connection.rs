@@ -354,7 +354,8 @@ impl GateService {
     }
 }
 
-/// Lets a state machine answer, then does what it asked for, but for its end.
+/// Lets a state machine answer, then does what it asked for, but for its end: only a closing handshake that is over
+/// closes here and now.
 pub(super) fn answer<T>(
     host: &mut Host,
     io: &mut Io<'_>,
@@ -365,11 +366,14 @@ pub(super) fn answer<T>(
     let before_bytes = out.len();
     let mut reply = Reply::new(out, now_ns);
     let answered = act(host, &mut reply);
-    let (deadline_ns, end) = (reply.deadline_ns, reply.end);
+    let (deadline_ns, end, is_farewell) = (reply.deadline_ns, reply.end, reply.is_farewell);
     let sent_bytes = io.out().len() - before_bytes;
     host.metrics.bytes_sent.add(sent_bytes as u64);
     if let Some(deadline_ns) = deadline_ns {
         io.set_deadline_ns(deadline_ns);
+    }
+    if is_farewell {
+        io.close();
     }
     (answered, end)
 }

@@ -32,6 +32,9 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// Failures of `accept` come in floods; one line of log stands for this long.
 const ACCEPT_FAILURE_LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// The wall clock may be set at any time: no reading of it counts for longer.
+const WALL_NS_MAX: u64 = 100_000_000;
+
 /// The program of one shard.
 pub(super) struct GateService {
     pub(super) host: Host,
@@ -60,8 +63,8 @@ pub(super) struct Drain {
 /// What a shard remembers from event to event.
 #[derive(Debug, Default)]
 pub(super) struct ShardState {
-    /// The batch of events for which `Host::unix_ns` was read.
-    batch_ns: Option<u64>,
+    /// The wall clock when it was last read.
+    wall: Option<WallClock>,
     /// Set while draining: when patience ends.
     pub(super) drain_until_ns: Option<u64>,
     /// Connections between two requests were told that nobody polls any more.
@@ -198,15 +201,33 @@ impl GateService {
         self.state.drain_until_ns.is_some()
     }
 
-    /// Reads the wall clock once per batch of events, all of which bear the same stamp.
+    /// Tells the sessions the time of day. Between two readings of the wall clock it goes on with the shard's own.
     pub(super) fn read_clock(&mut self, now_ns: u64) {
-        if self.state.batch_ns != Some(now_ns) {
-            self.state.batch_ns = Some(now_ns);
-            // A clock before 1970 is broken: every token with a time in it is then refused.
-            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-            self.host.unix_ns = since_1970.map_or(0, |since| {
+        let age_ns = |wall: &WallClock| now_ns.saturating_sub(wall.read_at_ns);
+        let fresh = self.state.wall.filter(|wall| age_ns(wall) < WALL_NS_MAX);
+        let wall = fresh.unwrap_or_else(|| WallClock::read(now_ns));
+        self.state.wall = Some(wall);
+        self.host.unix_ns = wall.unix_ns.saturating_add(age_ns(&wall));
+    }
+}
+
+/// A reading of the wall clock.
+#[derive(Clone, Copy, Debug)]
+struct WallClock {
+    /// On the shard's clock.
+    read_at_ns: u64,
+    unix_ns: u64,
+}
+
+impl WallClock {
+    fn read(now_ns: u64) -> Self {
+        // A clock before 1970 is broken: every token with a time in it is then refused.
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            read_at_ns: now_ns,
+            unix_ns: since_1970.map_or(0, |since| {
                 u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-            });
+            }),
         }
     }
 }

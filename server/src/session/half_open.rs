@@ -11,6 +11,10 @@
 
 use std::collections::VecDeque;
 
+/// Others than half-open connections that may lie among them before they are forgotten: few, because the list of a busy
+/// shard is to stay in the processor's cache, but not so few that each new connection costs a look at all of them.
+const PRUNE_SLACK: usize = 64;
+
 /// Those of one kind of one shard, by what names them.
 #[derive(Debug)]
 pub(crate) struct HalfOpen<T> {
@@ -67,7 +71,7 @@ impl<T: Copy> HalfOpen<T> {
     /// Forgets those that are not half-open any more, once they are the larger part, so that each is looked at about
     /// twice at most.
     pub(crate) fn prune(&mut self, is_half_open: impl FnMut(&T) -> bool) {
-        if self.order.len() > 2 * self.max {
+        if self.order.len() > 2 * self.count + PRUNE_SLACK {
             self.order.retain(is_half_open);
         }
     }
@@ -92,9 +96,19 @@ mod tests {
         half_open.add(4);
         half_open.add(5);
         half_open.add(6);
+        for connection in 7..=6 + PRUNE_SLACK as u64 {
+            half_open.add(connection);
+            half_open.done();
+        }
         half_open.prune(|&connection| connection != 3);
         assert_eq!(half_open.pop_surplus(), Some(2));
         half_open.done();
-        assert_eq!(half_open.pop_surplus(), Some(4), "3 was forgotten");
+        assert_eq!(half_open.pop_surplus(), Some(3), "too few to be forgotten");
+        for connection in 100..200 {
+            half_open.add(connection);
+            half_open.done();
+        }
+        half_open.prune(|&connection| connection == 5);
+        assert_eq!(half_open.order, [5], "the larger part is forgotten");
     }
 }

@@ -56,6 +56,9 @@ pub struct Reply<'a> {
     pub deadline_ns: Option<u64>,
     /// Set once the session is over: `out` is sent, then the connection is closed.
     pub end: Option<End>,
+    /// The peer's close frame is answered. Nothing can follow from either side, so nobody need wait for the peer's FIN
+    /// (RFC 6455 section 7.1.1: the server closes first).
+    pub is_farewell: bool,
     /// Where Engine.IO packets go in place of `out` when the client polls.
     outbox: Option<&'a mut Outbox>,
 }
@@ -68,6 +71,7 @@ impl<'a> Reply<'a> {
             now_ns,
             deadline_ns: None,
             end: None,
+            is_farewell: false,
             outbox: None,
         }
     }

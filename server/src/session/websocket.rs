@@ -100,11 +100,7 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
         Message::Binary(bytes) => (OpCode::Binary, &bytes[..]),
         Message::Ping(payload) => return write_frame(reply.out, OpCode::Pong, payload, None),
         Message::Pong(_) => return,
-        Message::Close { code, .. } => {
-            echo_close(*code, reply);
-            reply.end = Some(End::Client);
-            return;
-        }
+        Message::Close { code, .. } => return farewell(*code, reply),
     };
     host.metrics.messages_received.add(1);
     if host.settings.app.echoes() {
@@ -113,12 +109,14 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
     }
 }
 
-/// Answers a close frame with its own code (RFC 6455 section 5.5.1); one without a code likewise.
-pub(super) fn echo_close(code: Option<u16>, reply: &mut Reply<'_>) {
+/// Answers a close frame with its own code (RFC 6455 section 5.5.1), one without a code likewise, and ends.
+pub(super) fn farewell(code: Option<u16>, reply: &mut Reply<'_>) {
     match code {
         Some(code) => write_close(reply.out, code, "", None),
         None => write_frame(reply.out, OpCode::Close, &[], None),
     }
+    reply.end = Some(End::Client);
+    reply.is_farewell = true;
 }
 
 /// Closes on a peer that broke the framing, with the code for how it did.

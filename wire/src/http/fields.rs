@@ -82,9 +82,11 @@ impl<'b> Fields<'b> {
     /// Whether a comma-separated list, possibly spread over several fields, names `token` (RFC 9110 section 5.6.1;
     /// case does not matter, as RFC 6455 section 4.2.1 wants for `Connection` and `Upgrade`).
     pub(super) fn lists(&self, name: &str, token: &str) -> bool {
-        self.values(name)
-            .flat_map(list_items)
-            .any(|item| item.eq_ignore_ascii_case(token))
+        // Nearly always it is the whole list.
+        self.values(name).any(|list| {
+            list.eq_ignore_ascii_case(token)
+                || list_items(list).any(|item| item.eq_ignore_ascii_case(token))
+        })
     }
 
     fn text(&self, start: u16, bytes: u16) -> Option<&'b str> {

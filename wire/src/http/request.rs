@@ -71,6 +71,11 @@ impl<'b> RequestHead<'b> {
         self.fields.values(name).next()
     }
 
+    /// The values of all header fields of this name, likewise.
+    pub fn header_values(&self, name: &str) -> impl Iterator<Item = &'b str> {
+        self.fields.values(name)
+    }
+
     /// Every header field with a UTF-8 value, in the order sent.
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b str)> + use<'_, 'b> {
         self.fields.iter()

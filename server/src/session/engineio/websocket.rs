@@ -8,7 +8,7 @@ use wire::{
 use super::{
     super::{
         End, Host, Reply, close_code, polling,
-        websocket::{echo_close, fail},
+        websocket::{fail, farewell},
     },
     Engine, Opening, broken,
 };
@@ -67,10 +67,7 @@ impl EngineIo {
                     }
                 }
                 Some(Message::Ping(payload)) => write_frame(reply.out, OpCode::Pong, payload, None),
-                Some(Message::Close { code, .. }) => {
-                    echo_close(code, reply);
-                    reply.end = Some(End::Client);
-                }
+                Some(Message::Close { code, .. }) => farewell(code, reply),
             }
         }
         used
@@ -152,10 +149,7 @@ impl Probe {
                     _ => broken(&"a probe is 2probe, then 5", reply),
                 },
                 Some(Message::Binary(_)) => broken(&"a probe is 2probe, then 5", reply),
-                Some(Message::Close { code, .. }) => {
-                    echo_close(code, reply);
-                    reply.end = Some(End::Client);
-                }
+                Some(Message::Close { code, .. }) => farewell(code, reply),
             }
         }
         (used, Probed::More)
