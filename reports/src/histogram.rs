@@ -16,7 +16,7 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Durations of one phase, in nanoseconds, to three significant digits and up to [`LATENCY_NS_MAX`].
 ///
-/// It counts as an HdrHistogram of [`SIGNIFICANT_DIGITS`] does, but holds only the octaves that were used: 8 kB each in
+/// It counts as an HdrHistogram of three digits does, but holds only the octaves that were used: 8 kB each in
 /// place of 270 kB for all, and a run's latencies lie in a few. A value above the maximum is counted apart
 /// ([`over_max`](Self::over_max)) instead of being pressed into the top: it ranks above all others.
 #[derive(Clone, Debug, PartialEq)]

@@ -48,7 +48,7 @@ pub enum Lifetime {
     LogNormal {
         /// Half of the sockets stay for less; above zero.
         median: Duration,
-        /// The standard deviation of the logarithm, above 0 and at most [`SIGMA_MAX`].
+        /// The standard deviation of the logarithm, above 0 and at most 5.
         sigma: f64,
     },
 }

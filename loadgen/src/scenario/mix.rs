@@ -6,7 +6,7 @@ use super::ValueError;
 use super::shares::{GOLDEN, Shares};
 use crate::outcome::{Expected, TokenKind};
 
-/// The token kinds of a run. Which arrival shows which kind is fixed before it, by [`Shares`].
+/// The token kinds of a run. Which arrival shows which kind is fixed before it, by `Shares`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix {
     /// Weights above zero, at least one.
