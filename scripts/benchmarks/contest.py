@@ -52,6 +52,8 @@ def node(script: str, *flags: str) -> tuple[str, ...]:
 
 
 FLOOR = Contestant("floor", (str(PEERS / "floor"),), 20_000, checks_tokens=False)
+# gatecrash checks the accept key, which a constant answer has not.
+FLOOR_WITH_KEYS = dataclasses.replace(FLOOR, command=(*FLOOR.command, "--answer-keys"))
 GATE = Contestant("gatekeeper", gatekeeper("--workers", "1"), 20_000)
 GATE_SOCKETIO = Contestant("gatekeeper-socketio", gatekeeper("--workers", "1"), 15_000, "socketio")
 NODE_WS = Contestant("node-ws-fast-jwt", node("rival-ws.js"), 4000, warmup=20_000)
