@@ -14,7 +14,7 @@ import statistics
 import contest
 from contest import GATE, Held, Server, gatekeeper
 from latency import latency
-from rows import as_json, as_table
+from rows import as_json, as_table, spread, spread_column
 
 ROUNDS = 9
 PARKED = 15_000
@@ -55,9 +55,7 @@ def summed_up(slices: list, parked: int) -> dict:
         figures[what] = {
             "none": (statistics.median([empty for empty, _ in pairs] or [math.nan]), what.rpartition("_")[2]),
             f"{parked}": (statistics.median([full for _, full in pairs] or [math.nan]), what.rpartition("_")[2]),
-            "ratio": (statistics.median(ratios), "ratio"),
-            "ratio_min": (min(ratios), "ratio"),
-            "ratio_max": (max(ratios), "ratio"),
+            **spread("ratio", ratios),
         }
     return figures
 
@@ -65,7 +63,7 @@ def summed_up(slices: list, parked: int) -> dict:
 COLUMNS = {
     "none parked": lambda row: f"{row['none'][0]:,.1f}",
     "many parked": lambda row: f"{next(value for key, (value, _) in row.items() if key.isdigit()):,.1f}",
-    "ratio": lambda row: "{:.3f} [{:.3f}-{:.3f}]".format(*(row[f"ratio{end}"][0] for end in ("", "_min", "_max"))),
+    "ratio": spread_column("ratio", digits=3),
 }
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import sys
 from collections.abc import Callable
 
@@ -21,6 +22,25 @@ def as_table(figures: dict, columns: dict[str, Callable[[dict], str]]) -> str:
     lines = [["", *columns], ["---"] * (len(columns) + 1)]
     lines += [[subject, *(column(row) for column in columns.values())] for subject, row in figures.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def spread(what: str, ratios: list[float]) -> dict:
+    """The median of ratios, and the least and the most of them."""
+    return {
+        what: (statistics.median(ratios), "ratio"),
+        f"{what}_min": (min(ratios), "ratio"),
+        f"{what}_max": (max(ratios), "ratio"),
+    }
+
+
+def spread_column(what: str, digits: int = 2) -> Callable[[dict], str]:
+    """That as a table shows it: median [least-most]."""
+
+    def column(row: dict) -> str:
+        median, least, most = (f"{row[f'{what}{end}'][0]:.{digits}f}" for end in ("", "_min", "_max"))
+        return f"{median} [{least}-{most}]"
+
+    return column
 
 
 def note(text: str) -> None:

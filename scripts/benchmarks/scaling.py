@@ -17,7 +17,7 @@ import time
 import contest
 import observe
 from contest import CLIENT_CPU, GATE, SERVER_CPU, Server, gatekeeper
-from rows import as_json, as_table
+from rows import as_json, as_table, spread, spread_column
 
 ROUNDS = 9
 HANDSHAKES = 20_000
@@ -41,9 +41,7 @@ def main() -> None:
         figures[server.name] = {
             "handshakes_per_s": (statistics.median(pair[place][0] for pair in slices), "1/s"),
             "cpu_us": (statistics.median(pair[place][1] for pair in slices), "us"),
-            "cpu_ratio": (statistics.median(ratios), "ratio"),
-            "cpu_ratio_min": (min(ratios), "ratio"),
-            "cpu_ratio_max": (max(ratios), "ratio"),
+            **spread("cpu_ratio", ratios),
         }
     print(as_json("scaling", figures) if asked.json else as_table(figures, COLUMNS))
 
@@ -63,7 +61,7 @@ def measure(server: Server) -> tuple[float, float]:
 COLUMNS = {
     "handshakes/s": lambda row: f"{row['handshakes_per_s'][0]:,.0f}",
     "CPU us": lambda row: f"{row['cpu_us'][0]:.1f}",
-    "ratio": lambda row: "{:.2f} [{:.2f}-{:.2f}]".format(*(row[f"cpu_ratio{end}"][0] for end in ("", "_min", "_max"))),
+    "ratio": spread_column("cpu_ratio"),
 }
 
 if __name__ == "__main__":

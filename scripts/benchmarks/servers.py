@@ -24,7 +24,7 @@ import contest
 import observe
 from contest import ALL, FLOOR, FLOOR_WITH_KEYS, GATE, GATE_SOCKETIO, QUICK, Contestant, Held, Server
 from latency import latency
-from rows import as_json, as_table, note
+from rows import as_json, as_table, note, spread, spread_column
 
 # What a plain epoll server in C took per handshake on the machine of the first measurements, microseconds.
 FLOOR_CPU_US_KNOWN = 25
@@ -75,9 +75,7 @@ def main() -> None:
 def load_columns(load: str) -> dict:
     return {
         "CPU us": lambda row: f"{row[f'{load}_cpu_us'][0]:.1f}",
-        "ratio": lambda row: "{:.2f} [{:.2f}-{:.2f}]".format(
-            *(row[f"{load}_ratio{end}"][0] for end in ("", "_min", "_max"))
-        ),
+        "ratio": spread_column(f"{load}_ratio"),
     }
 
 
@@ -110,9 +108,7 @@ def summed_up(load: str, slices: list, floors: list) -> dict:
     ratios = [cpu_us / floor_us for (_, cpu_us), (_, floor_us) in zip(slices, floors)]
     figures = {
         f"{load}_cpu_us": (statistics.median(cpu_us for _, cpu_us in slices), "us"),
-        f"{load}_ratio": (statistics.median(ratios), "ratio"),
-        f"{load}_ratio_min": (min(ratios), "ratio"),
-        f"{load}_ratio_max": (max(ratios), "ratio"),
+        **spread(f"{load}_ratio", ratios),
     }
     if load == "reset":
         figures["handshakes_per_s"] = (statistics.median(rate for rate, _ in slices), "1/s")
