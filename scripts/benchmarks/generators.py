@@ -4,10 +4,11 @@
 
 All drive the floor server, which has a core of its own and answers every key; the generator of the moment has another.
 Rounds are interleaved, and a ratio is of two slices of one round. What a program takes to start and to write its
-report is taken off: each slice is the difference of a long run and a short one.
+report is taken off: each slice is the difference of a long run and a short one. Before that each is held to its word by
+the gate: with a good token it lets all of a generator's handshakes in, with a forged one none.
 
     handshakes/s    64 at once, as fast as they get done, each closed by a close frame as soon as it is authenticated
-                    (Artillery and tsung know arrivals alone: as many as saturate their core)
+                    (Artillery and tsung know arrivals alone: about as many as saturate their core)
     CPU us          processor time of the generator, all its threads, per handshake
     ratio           to the bare client's in the same round: median [min-max]
     RSS             per held socket: the same run with many sockets and with few
@@ -16,13 +17,17 @@ report is taken off: each slice is the difference of a long run and a short one.
 
 import argparse
 import statistics
+import urllib.request
 
 import contest
-from rivals import BARE, FLOOR, GATECRASH, RIVALS, Generator, Run, install
-from rows import as_json, as_table, note
+from rivals import BARE, FLOOR, GATECRASH, RIVALS, Generator, Load, Run, install
+from rows import as_json, as_table, note, spread, spread_column
 
 # What a bare epoll client in C took per handshake on the machine of the first measurements, microseconds.
 BARE_CPU_US_KNOWN = 41
+CHECKED = 200
+# Longer than the slowest takes to open its sockets.
+HOLD_SECONDS, HOLD_SECONDS_QUICK = 4, 1
 RATE_PER_S = 3000
 RATE_SECONDS = 5
 # Fewer than this part of the handshakes, or more than this much longer for them: the schedule was not held.
@@ -36,13 +41,15 @@ def main() -> None:
     generators = (BARE, GATECRASH) if asked.quick else (BARE, GATECRASH, *RIVALS)
     if not asked.quick:
         install()
-    with contest.Server(FLOOR) as server:
-        figures = {generator.name: {} for generator in generators}
-        measure_handshakes(server, generators, asked.rounds or (2 if asked.quick else 5), figures, asked.quick)
+    with contest.Server(contest.GATE) as gate:
         for generator in generators:
-            figures[generator.name] |= held(server, generator)
-            if not asked.quick:
-                figures[generator.name] |= at_a_rate(server, generator)
+            check(gate, generator)
+    rounds = []
+    with contest.Server(FLOOR) as server:
+        for number in range(asked.rounds or (2 if asked.quick else 3)):
+            rounds.append({generator: measure(server, generator, asked.quick) for generator in generators})
+            note(f"round {number + 1} done")
+    figures = {generator.name: summary(rounds, generator) for generator in generators}
     if asked.json:
         print(as_json("generators", figures))
         return
@@ -56,15 +63,15 @@ def arguments() -> argparse.Namespace:
         prog="scripts/bench generators", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help='{"rows":[{"name","value","unit"}]}')
-    parser.add_argument("--quick", action="store_true", help="the bare client and gatecrash alone")
-    parser.add_argument("--rounds", type=int, help="interleaved rounds [default: 5; 2 where it is quick]")
+    parser.add_argument("--quick", action="store_true", help="the bare client and gatecrash alone, in a few seconds")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds [default: 3; 2 where it is quick]")
     return parser.parse_args()
 
 
 COLUMNS = {
     "handshakes/s": lambda row: f"{row['handshakes_per_s'][0]:,.0f}",
     "CPU us": lambda row: f"{row['cpu_us_per_handshake'][0]:.1f}",
-    "ratio": lambda row: "{:.2f} [{:.2f}-{:.2f}]".format(*(row[f"ratio{end}"][0] for end in ("", "_min", "_max"))),
+    "ratio": spread_column("ratio"),
     "RSS B": lambda row: f"{row['rss_bytes_per_socket'][0]:,.0f}",
 }
 RATE_COLUMNS = {
@@ -73,24 +80,49 @@ RATE_COLUMNS = {
 }
 
 
-def measure_handshakes(server, generators, rounds: int, figures: dict, quick: bool) -> None:
-    slices = {generator: [] for generator in generators}
-    for number in range(rounds):
-        for generator, taken in slices.items():
-            long = generator.slice // 4 if quick else generator.slice
-            short = long // 10
-            most, least = (generator.as_fast_as_possible(server, many) for many in (long, short))
-            taken.append(between(least, most))
-        note(f"round {number + 1} of {rounds}")
-    for generator, taken in slices.items():
-        ratios = [cpu / bare for (cpu, _), (bare, _) in zip(taken, slices[BARE])]
-        figures[generator.name] |= {
-            "handshakes_per_s": (statistics.median(rate for _, rate in taken), "1/s"),
-            "cpu_us_per_handshake": (statistics.median(cpu for cpu, _ in taken), "us"),
-            "ratio": (statistics.median(ratios), "ratio"),
-            "ratio_min": (min(ratios), "ratio"),
-            "ratio_max": (max(ratios), "ratio"),
-        }
+def check(gate: contest.Server, generator: Generator) -> None:
+    """Whether its handshakes really carry the token that it was given: the gate counts whom it let in."""
+    before = let_in(gate)
+    generator.run(gate, Load(CHECKED))
+    good = let_in(gate)
+    # However it ends: some call refusals a failure of their own.
+    forged = generator.attempt(gate, Load(CHECKED, secret=contest.SECRET[::-1]))
+    if (good - before, let_in(gate) - good, forged.done) != (CHECKED, 0, 0):
+        contest.fail(f"{generator.name}: the gate let {good - before} of {CHECKED} in with a good token, and "
+                     f"{let_in(gate) - good} with a forged one, of which it says that {forged.done} got done")
+    note(f"{generator.name} authenticates")
+
+
+def let_in(gate: contest.Server) -> int:
+    """Handshakes that the gate has let in."""
+    name = 'gatekeeper_handshakes_total{outcome="established"} '
+    with urllib.request.urlopen(f"http://127.0.0.1:{gate.port}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    return next(int(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+def measure(server: contest.Server, generator: Generator, quick: bool) -> dict[str, float]:
+    """One round's figures of one generator."""
+    most = generator.slice // 4 if quick else generator.slice
+    cpu_us, rate_per_s = between(*(generator.run(server, Load(number)) for number in (most // 10, most)))
+    sockets = generator.held_sockets
+    hold_s = HOLD_SECONDS_QUICK if quick else HOLD_SECONDS
+    few, many = (generator.run(server, Load(number, hold_s=hold_s)) for number in (sockets // 15, sockets))
+    grown_bytes = many.rss_bytes_max - few.rss_bytes_max
+    figures = {"cpu_us": cpu_us, "rate_per_s": rate_per_s, "rss_bytes": grown_bytes / (many.done - few.done)}
+    return figures if quick else figures | at_a_rate(server, generator)
+
+
+def at_a_rate(server: contest.Server, generator: Generator) -> dict[str, float]:
+    asked = RATE_PER_S * RATE_SECONDS
+    short, whole = (
+        generator.run(server, Load(RATE_PER_S * seconds, rate_per_s=RATE_PER_S)) for seconds in (1, RATE_SECONDS)
+    )
+    # The short one should have taken a second.
+    seconds = whole.wall_s - short.wall_s + 1
+    cpu_us, rate_per_s = between(short, whole)
+    is_held = whole.done >= asked * HELD_SHARE_MIN and seconds <= RATE_SECONDS * HELD_TIME_MAX
+    return {"is_held": float(is_held), "reached_per_s": min(rate_per_s, RATE_PER_S), "cpu_us_at_rate": cpu_us}
 
 
 def between(least: Run, most: Run) -> tuple[float, float]:
@@ -99,26 +131,25 @@ def between(least: Run, most: Run) -> tuple[float, float]:
     return (most.cpu_s - least.cpu_s) * 1e6 / done, done / (most.wall_s - least.wall_s)
 
 
-def held(server, generator: Generator) -> dict:
-    few, many = (generator.held(server, sockets) for sockets in (generator.held_sockets // 15, generator.held_sockets))
-    note(f"{generator.name}: {many.done} held sockets measured")
-    grown_bytes = many.rss_bytes_max - few.rss_bytes_max
-    return {"rss_bytes_per_socket": (grown_bytes / (many.done - few.done), "B")}
-
-
-def at_a_rate(server, generator: Generator) -> dict:
-    asked = RATE_PER_S * RATE_SECONDS
-    short = generator.at_rate(server, RATE_PER_S, 1)
-    whole = generator.at_rate(server, RATE_PER_S, RATE_SECONDS)
-    seconds = whole.wall_s - short.wall_s + 1
-    note(f"{generator.name}: {whole.done} of {asked} in {seconds:.1f} s")
-    is_held = whole.done >= asked * HELD_SHARE_MIN and seconds <= RATE_SECONDS * HELD_TIME_MAX
-    cpu_us, rate = between(short, whole)
-    return {
-        "schedule_held": (float(is_held), "bool"),
-        "rate_reached": (min(rate, RATE_PER_S), "1/s"),
-        "cpu_us_at_rate": (cpu_us, "us"),
+def summary(rounds: list[dict], generator: Generator) -> dict:
+    """Medians of the rounds."""
+    own = [figures[generator] for figures in rounds]
+    ratios = [figures[generator]["cpu_us"] / figures[BARE]["cpu_us"] for figures in rounds]
+    median = lambda what: statistics.median(figures[what] for figures in own)  # noqa: E731
+    row = {
+        "handshakes_per_s": (median("rate_per_s"), "1/s"),
+        "cpu_us_per_handshake": (median("cpu_us"), "us"),
+        "rss_bytes_per_socket": (median("rss_bytes"), "B"),
+        **spread("ratio", ratios),
     }
+    if "is_held" in own[0]:
+        row |= {
+            # In each of the rounds, or it is not.
+            "schedule_held": (min(figures["is_held"] for figures in own), "bool"),
+            "rate_reached": (median("reached_per_s"), "1/s"),
+            "cpu_us_at_rate": (median("cpu_us_at_rate"), "us"),
+        }
+    return row
 
 
 if __name__ == "__main__":
