@@ -4,15 +4,13 @@ mod limits;
 
 use std::{fs, io};
 
+use reactor::descriptor_limit;
 use reports::schema;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::scenario::Pin;
 
-pub use limits::{
-    TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, descriptor_limit,
-    raise_descriptor_limit,
-};
+pub use limits::{TooFewDescriptors, TooFewPorts, check_descriptors, check_ports};
 
 /// What this machine is, for the result. What cannot be read is left empty: a container may hide it.
 pub fn read() -> schema::Environment {
@@ -174,7 +172,6 @@ mod tests {
             "{environment:?}"
         );
         assert!(environment.kernel.starts_with("Linux "), "{environment:?}");
-        assert_eq!(raise_descriptor_limit(), descriptor_limit());
     }
 
     #[test]

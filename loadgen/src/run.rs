@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use reactor::raise_descriptor_limit;
 use reports::render::{TextOptions, text};
 use reports::schema::{Environment, RunResult};
 use reports::store::ResultDir;
@@ -18,9 +19,7 @@ use url::Url;
 
 use crate::cli::RunArgs;
 use crate::engine::Control;
-use crate::environment::{
-    self, CoreShare, allowed_cpus, check_descriptors, check_ports, raise_descriptor_limit,
-};
+use crate::environment::{self, CoreShare, allowed_cpus, check_descriptors, check_ports};
 use crate::progress::Progress;
 use crate::scenario::{Machine, Scenario, TargetChoice};
 use crate::target::Target;

@@ -16,6 +16,7 @@
 
 mod connect;
 mod deliver;
+mod descriptors;
 mod driver;
 mod fault;
 mod io;
@@ -30,6 +31,7 @@ mod waker;
 mod wheel;
 
 pub use connect::{ClientTls, Connect};
+pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use fault::{CertificateFault, TlsError};
 pub use io::Io;
 pub use listen::bind;

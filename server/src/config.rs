@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use reactor::raise_descriptor_limit;
 
 use crate::{
     frontend::users::Users,
@@ -366,7 +366,7 @@ impl ServeArgs {
 
     /// The places of a process: what was asked for, or what the limit on descriptors leaves.
     fn connections_max(&self) -> Result<usize, ConfigError> {
-        let limit = descriptors_max();
+        let limit = raise_descriptor_limit();
         let Some(connections) = self.max_connections.map(u64::from) else {
             let free = limit.saturating_sub(DESCRIPTORS_RESERVED).max(limit / 2);
             return Ok(free.min(CONNECTIONS_DEFAULT_MAX) as usize);
@@ -432,21 +432,6 @@ fn read_client(path: &Path) -> Result<Vec<u8>, ConfigError> {
         path: path.to_owned(),
         error,
     })
-}
-
-/// RLIMIT_NOFILE, raised as far as it goes: the soft limit is there for programs that use select(2).
-fn descriptors_max() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    // None is no limit at all.
-    current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,26 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::scenario::{Hold, Load, Scenario, TargetChoice, Transport};
-
-/// File descriptors that this process may have open.
-pub fn descriptor_limit() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
-/// Raises the soft limit of descriptors to the hard one, which takes no privilege, and answers what it is then.
-pub fn raise_descriptor_limit() -> u64 {
-    let hard = getrlimit(Resource::Nofile).maximum;
-    let raised = Rlimit {
-        current: hard,
-        maximum: hard,
-    };
-    // Refused only by a sandbox; then the limit stays as it was, and is judged as it is.
-    let _kept_if_refused = setrlimit(Resource::Nofile, raised);
-    descriptor_limit()
-}
 
 /// Descriptors besides the load's sockets: standard streams, an epoll set, an event and a timer for each shard, the
 /// runtime, connections of logins and token requests, the result's files.
