@@ -42,7 +42,7 @@ fn session(version: Version, host: &mut Host) -> Key {
 #[test]
 fn places_are_counted() {
     let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 1, 1);
+    host.polls = Polls::new(3, 1, 1, usize::MAX);
     assert!(!host.polls.is_full());
     let key = session(Version::V4, &mut host);
     assert!(host.polls.is_full());
@@ -53,7 +53,7 @@ fn places_are_counted() {
 #[test]
 fn ids_name_their_shard() {
     let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 9, 9);
+    host.polls = Polls::new(3, 9, 9, usize::MAX);
     session(Version::V4, &mut host);
     let slot = host.polls.sessions.values().next().unwrap();
     let name = slot.name.to_string();
@@ -109,7 +109,7 @@ proptest! {
         acts in prop::collection::vec(act(), 0..20),
     ) {
         let mut host = host(App::Echo);
-        host.polls = Polls::new(0, 9, 9);
+        host.polls = Polls::new(0, 9, 9, usize::MAX);
         let version = if v3 { Version::V3 } else { Version::V4 };
         let key = session(version, &mut host);
         let mut now_ns = 0;
