@@ -73,7 +73,8 @@ pub enum Outcome {
     Unanswered(Unanswered),
     /// A step of it took longer than it may.
     Timeout(Phase),
-    /// It was the oldest in this step when there were too many, and had to give way.
+    /// It was the oldest in this step when there were too many, or held more memory than others when that ran out, and
+    /// had to give way.
     GaveWay(Phase),
     /// The peer left before its verdict.
     Abandoned,
@@ -86,7 +87,7 @@ impl Outcome {
     pub fn without_verdict(end: End, phase: Phase) -> Self {
         match end {
             End::HandshakeTimeout => Self::Timeout(phase),
-            End::GaveWay => Self::GaveWay(phase),
+            End::GaveWay | End::Greediest => Self::GaveWay(phase),
             End::Shutdown => Self::Shutdown,
             End::Protocol => Self::Malformed,
             End::TooLong => Self::HeadTooLarge,
