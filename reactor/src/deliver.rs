@@ -54,6 +54,7 @@ pub(crate) fn receive<S: Service>(
     };
     let took_all = wire.len() < buffer_bytes;
     if !link.is_live() {
+        link.discard(wire.len());
         return took_all;
     }
     let Some(mut tls) = link.take_tls() else {

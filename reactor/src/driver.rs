@@ -43,6 +43,8 @@ pub(crate) struct Driver {
     doomed: VecDeque<(SocketId, Closed)>,
     /// How many sockets hold a buffer, as of the last callback of each.
     pub(crate) buffered: usize,
+    /// The memory that those buffers take, but for what TLS keeps.
+    pub(crate) held_bytes: usize,
 }
 
 impl Driver {
@@ -57,6 +59,7 @@ impl Driver {
             records: Vec::new(),
             doomed: VecDeque::new(),
             buffered: 0,
+            held_bytes: 0,
         })
     }
 
@@ -90,12 +93,17 @@ impl Driver {
         {
             self.doom(id, link, why);
         }
-        self.count(link, link.is_buffered());
+        if link.is_counted || link.is_buffered() {
+            self.count(link, false);
+        }
         self.discard_out();
     }
 
-    /// Counts a socket among those with a buffer, or no longer.
-    pub(crate) fn count(&mut self, link: &mut Link, is_buffered: bool) {
+    /// Counts a socket among those with a buffer, and what it holds, or no longer where it `is_gone`.
+    pub(crate) fn count(&mut self, link: &mut Link, is_gone: bool) {
+        let (before_bytes, now_bytes) = link.recount(is_gone);
+        self.held_bytes = self.held_bytes - before_bytes + now_bytes;
+        let is_buffered = link.is_buffered() && !is_gone;
         if link.is_counted != is_buffered {
             link.is_counted = is_buffered;
             match is_buffered {
@@ -279,7 +287,7 @@ pub(crate) fn send(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 }
 
 /// Makes close(2) send RST and forget what is unsent.
-fn reset_on_close(link: &Link) {
+pub(crate) fn reset_on_close(link: &Link) {
     // Should it fail, the peer sees a FIN in place of a RST.
     let _ = rustix::net::sockopt::set_socket_linger(&link.fd, Some(Duration::ZERO));
 }

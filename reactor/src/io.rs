@@ -43,6 +43,12 @@ impl Io<'_> {
         self.link.unsent_bytes()
     }
 
+    /// Says how much memory the service keeps for this socket beside its state, such as a message whose parts are not all
+    /// here: it counts among the socket's buffers.
+    pub fn set_kept_bytes(&mut self, bytes: usize) {
+        self.link.set_kept_bytes(bytes);
+    }
+
     /// Sets the socket's one deadline, in nanoseconds of the shard's clock: [`Service::deadline`](crate::Service) is
     /// called at the first whole millisecond that is not before it.
     pub fn set_deadline_ns(&mut self, at_ns: u64) {
@@ -61,7 +67,7 @@ impl Io<'_> {
     }
 
     /// Sends what is written and FIN, discards what still arrives until the peer's FIN, for a second at most, then
-    /// closes.
+    /// closes. Of a peer that sends more than a mebibyte no more is read; the kernel resets it in the end.
     pub fn finish(&mut self) {
         self.end(Closing::Finish);
     }

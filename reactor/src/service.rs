@@ -92,6 +92,9 @@ pub enum Closed {
     InputTooLong,
     /// The peer read so slowly that more output waits than [`Options::output_bytes_max`](crate::Options).
     PeerTooSlow,
+    /// The sockets together held more than [`Options::held_bytes_max`](crate::Options), and this one was among those with
+    /// the most.
+    Greediest,
 }
 
 impl Closed {

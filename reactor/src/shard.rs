@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::deliver::{Buffers, end_of, receive};
-use crate::driver::Driver;
+use crate::driver::{Driver, reset_on_close};
 use crate::io::Io;
 use crate::listen::{Accepted, Listeners};
 use crate::pacing::{Clock, EVENTS_MAX, Plan, give_up_timer_slack};
@@ -36,6 +36,9 @@ pub struct Options {
     /// Reading pauses while more output than this waits: what a peer that does not read can make a server hold is this
     /// and the answers to one read.
     pub output_pause_bytes: usize,
+    /// What all buffers of all sockets may take together, but for TLS's. Beyond it the sockets with the most end with
+    /// [`Closed::Greediest`].
+    pub held_bytes_max: usize,
     /// When the clock is read.
     pub time: TimeSource,
     /// Connections accepted per listener and turn, before the sockets that are open.
@@ -59,6 +62,7 @@ impl Default for Options {
             input_bytes_max: 1024 * 1024 + 64 * 1024,
             output_bytes_max: 4 * 1024 * 1024,
             output_pause_bytes: 1024 * 1024,
+            held_bytes_max: usize::MAX,
             time: TimeSource::PerBatch,
             accepts_per_turn: 1,
         }
@@ -305,10 +309,13 @@ impl<S: Service> Shard<S> {
 
     /// Closes the doomed, and tells the service.
     fn bury(&mut self) {
+        if self.driver.held_bytes > self.driver.options.held_bytes_max {
+            self.doom_greediest();
+        }
         while let Some((id, why)) = self.driver.take_doomed() {
             if let Some(mut entry) = self.table.remove(id) {
                 self.driver.wheel.cancel(id.index);
-                self.driver.count(&mut entry.link, false);
+                self.driver.count(&mut entry.link, true);
                 if entry.link.closing == Closing::Release && why == Closed::Local {
                     self.driver.forget(&entry.link);
                     let loose = Loose::new(entry.link);
@@ -321,6 +328,26 @@ impl<S: Service> Shard<S> {
                 self.service
                     .closed(self.driver.now_ns, id, entry.socket, why);
             }
+        }
+    }
+
+    /// Dooms the sockets that hold the most, until an eighth of what all may hold is free: so each look at all sockets
+    /// is worth as many bytes, which somebody had to send.
+    fn doom_greediest(&mut self) {
+        let held_bytes_max = self.driver.options.held_bytes_max;
+        let enough_bytes = held_bytes_max - held_bytes_max / 8;
+        let mut held: Vec<_> = self.table.iter_mut().collect();
+        held.retain(|(_, entry)| entry.link.counted_bytes() > 0);
+        held.sort_unstable_by_key(|(_, entry)| std::cmp::Reverse(entry.link.counted_bytes()));
+        let mut left_bytes = self.driver.held_bytes;
+        for (id, entry) in held {
+            if left_bytes <= enough_bytes {
+                break;
+            }
+            left_bytes = left_bytes.saturating_sub(entry.link.counted_bytes());
+            // The kernel is to forget what this peer does not take, too.
+            reset_on_close(&entry.link);
+            self.driver.doom(id, &mut entry.link, Closed::Greediest);
         }
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Link {
     pub(crate) is_counted: bool,
     /// Whether its next bytes may be held back by the kernel.
     pub(crate) delay: Delay,
+    /// What has been read and forgotten since FIN was sent.
+    discarded_bytes: u32,
     /// Held only while something waits, or for TLS: a parked socket has none.
     extra: Option<Box<Extra>>,
 }
@@ -99,8 +101,17 @@ pub(crate) enum Closing {
     Release,
 }
 
+/// What is read and forgotten of a peer that sends on after its last answer: the rest of a message that was refused
+/// half-way, whose sender reads only then. Who sends more is not read any more, and is reset in the end: nobody keeps a
+/// shard busy with what it throws away.
+pub(crate) const DISCARDED_BYTES_MAX: u32 = 1024 * 1024;
+
 #[derive(Default)]
 struct Extra {
+    /// As of the last count, what it held of the memory that all sockets of the shard share.
+    counted_bytes: usize,
+    /// What the service keeps for the socket elsewhere.
+    kept_bytes: usize,
     input: Vec<u8>,
     output: Vec<u8>,
     /// Bytes at the front of `output` that have been sent.
@@ -192,6 +203,7 @@ impl Link {
             leaving: false,
             doomed: false,
             is_counted: false,
+            discarded_bytes: 0,
             extra,
         }
     }
@@ -208,6 +220,40 @@ impl Link {
     /// Whether it holds a buffer.
     pub(crate) fn is_buffered(&self) -> bool {
         self.extra.is_some()
+    }
+
+    /// The memory that its buffers take, as of the last count.
+    pub(crate) fn counted_bytes(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.counted_bytes)
+    }
+
+    /// Counts the memory that its buffers take: before and now, where now is nothing for one that `is_gone`.
+    pub(crate) fn recount(&mut self, is_gone: bool) -> (usize, usize) {
+        let Some(extra) = &mut self.extra else {
+            return (0, 0);
+        };
+        let now_bytes = match is_gone {
+            true => 0,
+            false => extra.input.capacity() + extra.output.capacity() + extra.kept_bytes,
+        };
+        let before_bytes = std::mem::replace(&mut extra.counted_bytes, now_bytes);
+        self.drop_idle_extra();
+        (before_bytes, now_bytes)
+    }
+
+    /// Counts what the service keeps for the socket among its buffers.
+    pub(crate) fn set_kept_bytes(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.extra.get_or_insert_default().kept_bytes = bytes;
+        } else if let Some(extra) = &mut self.extra {
+            extra.kept_bytes = 0;
+        }
+    }
+
+    /// Forgets bytes that came after the last answer.
+    pub(crate) fn discard(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.discarded_bytes = self.discarded_bytes.saturating_add(bytes);
     }
 
     /// Whether callbacks may still be made.
@@ -227,6 +273,7 @@ impl Link {
             (Stage::Connecting, _) => EventFlags::OUT,
             (Stage::Open, Closing::No) if unsent_bytes > pause_bytes => out,
             (Stage::Open, Closing::No) => out | EventFlags::IN,
+            (Stage::Open, Closing::Discard) if self.discarded_bytes > DISCARDED_BYTES_MAX => out,
             (Stage::Open, Closing::Discard) => EventFlags::IN,
             (Stage::Open, _) => out,
         }
@@ -309,7 +356,11 @@ impl Link {
 
     fn drop_idle_extra(&mut self) {
         if self.extra.as_ref().is_some_and(|extra| {
-            extra.input.is_empty() && extra.output.is_empty() && extra.tls.is_none()
+            extra.input.is_empty()
+                && extra.output.is_empty()
+                && extra.tls.is_none()
+                && extra.counted_bytes == 0
+                && extra.kept_bytes == 0
         }) {
             self.extra = None;
         }
@@ -360,9 +411,27 @@ mod tests {
         link.keep_unsent(b"ghi");
         assert_eq!(link.unsent(), b"efghi");
         assert_eq!(link.unsent_bytes(), 5);
+        let (before_bytes, held_bytes) = link.recount(false);
+        assert_eq!((before_bytes, link.counted_bytes()), (0, held_bytes));
+        assert!(held_bytes >= 5, "what is unsent takes memory");
         link.sent(5);
+        assert_eq!(link.recount(false), (held_bytes, 0), "given back");
         assert_eq!(link.unsent(), b"");
         assert!(link.extra.is_none(), "a parked socket has no buffer");
+    }
+
+    #[test]
+    fn a_peer_is_not_heard_out_for_ever() {
+        let mut table = Table::new();
+        let id = insert(&mut table, 0);
+        let link = &mut table.get_mut(id).unwrap().link;
+        link.closing = Closing::Discard;
+        link.discard(DISCARDED_BYTES_MAX as usize);
+        assert_eq!(link.wanted(0), EventFlags::IN, "as much as may be");
+        link.discard(1);
+        assert_eq!(link.wanted(0), EventFlags::empty(), "one byte more");
+        link.discard(usize::MAX);
+        assert_eq!(link.wanted(0), EventFlags::empty(), "any more");
     }
 
     #[test]

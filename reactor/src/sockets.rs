@@ -97,6 +97,11 @@ impl<T> Sockets<'_, T> {
         self.driver.buffered
     }
 
+    /// The memory of those buffers, but for TLS's.
+    pub fn held_bytes(&self) -> usize {
+        self.driver.held_bytes
+    }
+
     /// Starts to connect. [`Service::connected`](crate::Service::connected) or
     /// [`Service::closed`](crate::Service::closed) follows, or [`Service::deadline`](crate::Service::deadline) if
     /// `deadline_ns` comes first.

@@ -81,7 +81,7 @@ class Server:
             pinned, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         ready = json.loads(self.process.stdout.readline() or fail(f"{contestant.name} did not start"))
-        self.port = ready.get("port") or int(ready["gate"].rsplit(":", 1)[1])
+        self.port = ready.get("port") or int(ready.get("gate", ready.get("frontend")).rsplit(":", 1)[1])
         self.pid = self.process.pid
 
     def __enter__(self) -> "Server":

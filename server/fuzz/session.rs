@@ -115,7 +115,7 @@ impl Connection {
             Arc::default(),
         );
         host.unix_ns = NOW_S * 1_000_000_000;
-        host.polls = Polls::new(0, 4, 4);
+        host.polls = Polls::new(0, 4, 4, usize::MAX);
         Self {
             host,
             site: Site::new(vec!["http://page".to_owned()], None, 1),
@@ -242,6 +242,7 @@ impl Connection {
                     seen_bytes: self.held.len(),
                 },
             ),
+            Step::Asks { .. } => unreachable!("tokens let clients in here"),
             Step::Posting(posting) => (0, Stage::Posting(posting)),
             Step::Answered | Step::Elsewhere { .. } => (self.held.len(), Stage::Over),
             Step::Served { used } => (used, Stage::Handshake { seen_bytes: 0 }),

@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod error;
+mod sessions;
 mod tokens;
 pub mod values;
 
@@ -17,14 +18,16 @@ use reactor::raise_descriptor_limit;
 
 use crate::{
     frontend::users::Users,
-    gate::GateConfig,
+    gate::{GateConfig, lookup::SessionSource},
     inherited::Inherited,
     keys::Keeper,
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
+    session_key::SessionKey,
 };
 pub use deadlines::DeadlineArgs;
 pub use error::ConfigError;
+pub use sessions::SessionArgs;
 pub use tokens::TokenArgs;
 use values::{CpuList, LogFormat, Role};
 
@@ -57,6 +60,10 @@ const HALF_OPEN_PART: usize = 4;
 /// Room for some 150,000 tokens by RSA keys, twice as many by elliptic curves; memory that is not used is not taken.
 const TOKEN_CACHE_BYTES: usize = 64 << 20;
 
+/// Half of it for sockets: the longest heads of a quarter of 20,000 connections (77 MiB), and half as much again for
+/// messages under way.
+const BUFFER_BYTES: usize = 256 << 20;
+
 /// Above this many places the default stops growing; a machine for more is told so by its operator.
 const CONNECTIONS_DEFAULT_MAX: u64 = 1_000_000;
 
@@ -87,9 +94,11 @@ pub struct ServeArgs {
     /// How long the frontend's tokens are valid [default: for ever]
     #[arg(long, value_name = "D", value_parser = values::duration)]
     token_ttl: Option<Duration>,
-    /// What lets sockets in; none is for conformance runs, on loopback only
+    /// What lets sockets in; session asks the frontend for each, none is for conformance runs, on loopback only
     #[arg(long, value_enum, default_value = "token")]
     auth: Auth,
+    #[command(flatten)]
+    sessions: SessionArgs,
     /// What sockets are answered
     #[arg(long, value_enum, default_value = "echo")]
     app: App,
@@ -120,6 +129,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BYTES", default_value = "1000000",
           value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     max_message_bytes: u32,
+    /// Memory for requests and messages that are not whole and for what clients do not read or poll, in each process; of
+    /// more, those that hold the most are closed
+    #[arg(long, value_name = "BYTES", default_value_t = BUFFER_BYTES)]
+    max_buffer_bytes: usize,
     #[command(flatten)]
     deadlines: DeadlineArgs,
     /// Silence before a peer is asked for a sign of life
@@ -203,6 +216,8 @@ pub struct FrontendSetup {
     pub gate_url: Option<String>,
     /// Does the gate serve the Socket.IO client?
     pub socketio_client: bool,
+    /// By what the gate asks whose a session is, if it asks.
+    pub session_key: Option<SessionKey>,
     /// The `iss` of tokens.
     pub issuer: Option<String>,
     /// The `aud` of tokens.
@@ -227,15 +242,23 @@ impl ServeArgs {
             return Err(ConfigError::OpenGate(listener));
         }
         let secret = self.read_secret(public)?;
+        let session_key = self.sessions.key(self.auth, secret.as_deref())?;
+        let parents = inherited.member.as_ref().and_then(|it| it.frontend);
+        let has_frontend = places.frontend.or(parents).is_some();
         let gate_listen = match (inherited.member, inherited.gate) {
             (Some(member), _) => places.gate.map(|_| Listen::Member(member)),
             (None, given) if given.is_empty() => places.gate.map(Listen::At),
             (None, given) => Some(Listen::Given(given)),
         };
-        let gate = gate_listen.map(|listen| self.gate(secret.as_deref(), listen));
-        let frontend = places
-            .frontend
-            .map(|listen| self.frontend(secret, public, listen, inherited.frontend));
+        let sessions = self.sessions.source(session_key.clone(), has_frontend);
+        let gate = gate_listen.map(|listen| self.gate(secret.as_deref(), sessions, listen));
+        let frontend = places.frontend.map(|listen| {
+            let setup = self.frontend(secret, public, listen, inherited.frontend);
+            setup.map(|setup| FrontendSetup {
+                session_key,
+                ..setup
+            })
+        });
         Ok(Config {
             gate: gate.transpose()?,
             frontend: frontend.transpose()?,
@@ -310,7 +333,12 @@ impl ServeArgs {
         }
     }
 
-    fn gate(&self, secret: Option<&[u8]>, listen: Listen) -> Result<GateSetup, ConfigError> {
+    fn gate(
+        &self,
+        secret: Option<&[u8]>,
+        sessions: Option<SessionSource>,
+        listen: Listen,
+    ) -> Result<GateSetup, ConfigError> {
         let cpus = self.cpus().to_vec();
         let processes = self.processes;
         let shards = self.shards();
@@ -349,6 +377,8 @@ impl ServeArgs {
                 },
                 policy: self.tokens.policy(),
                 token_cache_bytes: self.token_cache,
+                sessions,
+                buffer_bytes_max: self.max_buffer_bytes,
             },
         })
     }
@@ -407,6 +437,7 @@ impl ServeArgs {
                 given => given.clone(),
             },
             socketio_client: self.socketio_client.is_some(),
+            session_key: None,
             issuer: self.tokens.issuer.clone(),
             audience: self.tokens.audience.clone(),
         })

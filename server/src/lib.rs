@@ -15,6 +15,8 @@ pub mod gate;
 
 pub mod frontend;
 
+pub mod session_key;
+
 pub mod config;
 pub mod inherited;
 pub mod processes;

@@ -69,9 +69,12 @@ pub enum Outcome {
     HeadTooLarge,
     /// As many of these as allowed were open.
     Full(Limit),
+    /// Nobody said whose its session is.
+    Unanswered(Unanswered),
     /// A step of it took longer than it may.
     Timeout(Phase),
-    /// It was the oldest in this step when there were too many, and had to give way.
+    /// It was the oldest in this step when there were too many, or held more memory than others when that ran out, and
+    /// had to give way.
     GaveWay(Phase),
     /// The peer left before its verdict.
     Abandoned,
@@ -84,7 +87,7 @@ impl Outcome {
     pub fn without_verdict(end: End, phase: Phase) -> Self {
         match end {
             End::HandshakeTimeout => Self::Timeout(phase),
-            End::GaveWay => Self::GaveWay(phase),
+            End::GaveWay | End::Greediest => Self::GaveWay(phase),
             End::Shutdown => Self::Shutdown,
             End::Protocol => Self::Malformed,
             End::TooLong => Self::HeadTooLarge,
@@ -93,7 +96,7 @@ impl Outcome {
     }
 
     /// Every outcome but the refusals, in the order of its counter.
-    const UNREFUSED: [Self; 17] = [
+    const UNREFUSED: [Self; 20] = [
         Self::Established,
         Self::Polled,
         Self::Upgraded,
@@ -103,6 +106,9 @@ impl Outcome {
         Self::Full(Limit::Connections),
         Self::Full(Limit::Address),
         Self::Full(Limit::Sessions),
+        Self::Unanswered(Unanswered::Queue),
+        Self::Unanswered(Unanswered::Frontend),
+        Self::Unanswered(Unanswered::Time),
         Self::Timeout(Phase::Head),
         Self::Timeout(Phase::Upgrade),
         Self::Timeout(Phase::Connect),
@@ -123,6 +129,7 @@ impl Outcome {
             Self::Malformed => "malformed",
             Self::HeadTooLarge => "head_too_large",
             Self::Full(_) => "full",
+            Self::Unanswered(_) => "unanswered",
             Self::Timeout(_) => "timeout",
             Self::GaveWay(_) => "gave_way",
             Self::Abandoned => "abandoned",
@@ -135,6 +142,7 @@ impl Outcome {
         match self {
             Self::Refused(refusal) => Some(refusal.as_str()),
             Self::Full(limit) => Some(limit.as_str()),
+            Self::Unanswered(why) => Some(why.as_str()),
             Self::Timeout(phase) | Self::GaveWay(phase) => Some(phase.as_str()),
             _ => None,
         }
@@ -183,6 +191,27 @@ impl Limit {
     }
 }
 
+/// Why nobody said whose a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// As many questions waited as may.
+    Queue,
+    /// The frontend is not there, or answers something else.
+    Frontend,
+    /// It took too long.
+    Time,
+}
+
+impl Unanswered {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Frontend => "frontend",
+            Self::Time => "time",
+        }
+    }
+}
+
 /// The counters of one shard, which alone writes them.
 #[derive(Debug)]
 pub struct ShardMetrics {
@@ -210,6 +239,12 @@ pub struct ShardMetrics {
     pub verify_time: Histogram,
     /// The same: its request's way through the gate, from a whole head to a written answer.
     pub gate_time: Histogram,
+    /// From a question about a session to its answer, or to none: every one.
+    pub session_lookup_time: Histogram,
+    /// Bytes in buffers of sockets: requests and messages that are not whole, and what peers do not read, now.
+    pub buffered_bytes: Counter,
+    /// Bytes that wait for clients to poll, now.
+    pub unpolled_bytes: Counter,
     /// Messages and events that peers sent.
     pub messages_received: Counter,
     /// Messages, events and acknowledgements that the application sent.
@@ -247,6 +282,9 @@ impl Default for ShardMetrics {
             sessions_polling: Counter::default(),
             verify_time: Histogram::default(),
             gate_time: Histogram::default(),
+            session_lookup_time: Histogram::default(),
+            buffered_bytes: Counter::default(),
+            unpolled_bytes: Counter::default(),
             messages_received: Counter::default(),
             messages_sent: Counter::default(),
             bytes_received: Counter::default(),

@@ -355,6 +355,9 @@ async fn start_here(
     if config.origins.is_empty() {
         config.origins = frontend.map(origins_of).unwrap_or_default();
     }
+    config.sessions = config
+        .sessions
+        .map(|source| source.or_at(frontend.map(reachable)));
     let (connections_max, shards) = (config.connections_max, listeners.len());
     let keys = keeper.keys().clone();
     let watch = keeper.watch().await.map_err(ServeError::Start)?;
@@ -408,6 +411,7 @@ fn run_frontend(
         token_ttl: setup.token_ttl,
         gate_url: gate_url.unwrap_or_default(),
         socketio_client: setup.socketio_client,
+        session_key: setup.session_key,
         issuer: setup.issuer,
         audience: setup.audience,
     };

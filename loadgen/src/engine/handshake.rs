@@ -275,7 +275,9 @@ pub(super) fn kind_of_closed(why: &Closed, ended: FailureKind) -> FailureKind {
             .certificate
             .map_or(FailureKind::Tls, FailureKind::Certificate),
         Closed::InputTooLong => FailureKind::Protocol,
-        Closed::Reset | Closed::PeerTooSlow | Closed::Local => FailureKind::Reset,
+        Closed::Reset | Closed::PeerTooSlow | Closed::Greediest | Closed::Local => {
+            FailureKind::Reset
+        }
     }
 }
 

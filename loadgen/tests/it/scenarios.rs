@@ -102,6 +102,53 @@ async fn the_login_example_runs_against_a_site() {
 }
 
 #[tokio::test]
+async fn the_example_of_sessions_runs_against_a_site() {
+    let site = Site::start(&["--auth=session"]).await;
+    let (gate, frontend) = (site.gate.to_string(), site.frontend.to_string());
+    let at = [("127.0.0.1:8080", &*gate), ("127.0.0.1:8000", &frontend)];
+    let origin = format!("Origin: http://{frontend}");
+    for (flags, why) in [
+        (&[][..], "in the query, as the file has it"),
+        (
+            &[
+                "--token-in",
+                "cookie:gatekeeper_session",
+                "-H",
+                origin.as_str(),
+            ],
+            "in the cookie, as a browser has it",
+        ),
+        (&["--transport", "polling"], "by polling"),
+        (&["--eio", "3"], "the older protocol"),
+    ] {
+        let mut program = example_at(
+            "session",
+            &at,
+            "--concurrency 8 -c 50 --threshold errors<1%",
+        );
+        for pair in flags.chunks(2) {
+            program = program.flag(pair[0], pair[1]);
+        }
+        let ended = program.end().await;
+        ended.exits_with(0, why);
+        ended.counts(&[(Outcome::Established, 50)], why);
+    }
+    let lookups = site.metric("gatekeeper_session_lookup_seconds_count").await;
+    assert_eq!(lookups, 200, "each connection was asked about, once");
+    // A session that nobody has is no false reject where it is to be refused.
+    let tokens = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&tokens, "never-was\n").unwrap();
+    let flags = format!(
+        "--target http://{gate} --token-in query:session --concurrency 4 -c 20 --hold 0s \
+         --token-source file:{}",
+        tokens.path().display()
+    );
+    let ended = run(&flags).end().await;
+    let refused = ended.counts(&[(Outcome::FalseReject, 20)], "a session that never was");
+    assert_eq!(refused.refusals[0].reason, "unknown_session");
+}
+
+#[tokio::test]
 async fn the_example_of_acknowledgements_runs_against_node() {
     let Some(peers) = Peers::find() else { return };
     let server = peers.serve("socketio-server.js", &["--version", "4"]).await;

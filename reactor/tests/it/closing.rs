@@ -71,6 +71,34 @@ fn a_finished_socket_hears_the_peer_out_without_telling_the_service() {
 }
 
 #[test]
+fn a_peer_that_never_stops_sending_is_not_heard_out() {
+    // What is read, and what fits into the kernel's buffers on both sides.
+    const SENT_BYTES_MAX: usize = 32 << 20;
+    let lab = Lab::start(Options::default(), |io, input| {
+        io.write(b"enough");
+        io.finish();
+        input.len()
+    });
+    let mut client = lab.client();
+    client.write_all(b"first").unwrap();
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "enough", "the answer comes all the same");
+    let mut sent_bytes = 0;
+    let piece = vec![0; 1 << 16];
+    let error = loop {
+        match client.write(&piece) {
+            Ok(bytes) => sent_bytes += bytes,
+            Err(error) => break error.kind(),
+        }
+    };
+    let is_reset = matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+    assert!(is_reset, "{error}");
+    assert!(sent_bytes < SENT_BYTES_MAX, "{sent_bytes} bytes were taken");
+    assert_eq!(lab.next_closed(), Closed::Local);
+}
+
+#[test]
 fn a_finished_socket_does_not_wait_for_ever() {
     let lab = Lab::start(Options::default(), |io, input| {
         io.finish();

@@ -83,3 +83,47 @@ fn output_that_nobody_reads_has_a_limit() {
     let error = client.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn those_that_hold_the_most_give_way_and_nobody_else() {
+    const HELD_BYTES_MAX: usize = 256 * 1024;
+    const SMALL_BYTES: usize = 1000;
+    let options = Options {
+        held_bytes_max: HELD_BYTES_MAX,
+        ..roomy()
+    };
+    // A letter that is answered with much, or the beginning of a message that never gets whole.
+    let lab = Lab::start(options, |io, input| match input[0] {
+        b'm' => {
+            io.write(&vec![0; MUCH_BYTES]);
+            input.len()
+        }
+        _ => 0,
+    });
+    let mut small: Vec<_> = (0..3).map(|_| lab.client()).collect();
+    for client in &mut small {
+        client.write_all(&[b'x'; SMALL_BYTES]).unwrap();
+    }
+    for (sent, why) in [
+        (vec![b'x'; MIB], "a long beginning"),
+        (b"m".to_vec(), "an answer that nobody reads"),
+        (vec![b'x'; MIB], "there is room again for another"),
+    ] {
+        let mut greedy = lab.client();
+        // It may be closed before all is sent.
+        let mut talk = || {
+            greedy
+                .write_all(&sent)
+                .and_then(|()| greedy.read_to_end(&mut Vec::new()))
+        };
+        let error = talk().unwrap_err().kind();
+        let is_reset = matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        assert!(is_reset, "{why}: {error}");
+        assert_eq!(lab.next_closed(), Closed::Greediest, "{why}");
+    }
+    for client in &mut small {
+        client.write_all(b"x").unwrap();
+        let whole = Seen::Received(vec![b'x'; SMALL_BYTES + 1]);
+        while lab.next() != whole {}
+    }
+}

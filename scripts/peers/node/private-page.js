@@ -1,4 +1,4 @@
-// A person in front of the user's page: logs in, looks at the socket's state, reconnects, tries a bad token, logs out.
+// A person in front of the user's page: logs in, looks at the socket's state, reconnects, tries a bad token (or session, where sessions let sockets in), logs out.
 //
 //   node private-page.js FRONTEND-URL [SCREENSHOT-PREFIX]
 //
@@ -66,7 +66,7 @@ const VIEWS = [
     if ((await states)[0] !== 'connecting') complaints.push(`reconnecting went by ${await states}`);
     const reconnected = await status('connected');
 
-    await page.goto(`${frontend}/private?token=not.a.token`);
+    await page.goto(`${frontend}/private?token=not.a.token&session=never-was`);
     const refused = await status('refused');
     await look('refused');
 

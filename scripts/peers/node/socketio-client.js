@@ -1,7 +1,7 @@
 // The real socket.io-client against a server, one connection per case.
 //
 //   node socketio-client.js --version 4|2 < CASES      each a line of JSON:
-//     {"url":...,"carrier":"query"|"header"|"subprotocol"|"cookie"|"auth"|"none","token":...,"origin":...,
+//     {"url":...,"carrier":"query"|"header"|"subprotocol"|"cookie"|"auth"|"session"|"session-cookie"|"none","token":...,"origin":...,
 //      "transports":["websocket"] unless said; "default" leaves the client its own: polling, then an upgrade}
 //
 // Each is answered by a line: {"outcome":"connected","user":...,"echo":true or what differs} and, where transports were
@@ -26,6 +26,8 @@ answerAll(({ url, carrier, token, origin, transports }) => {
     subprotocol: { transportOptions: { websocket: { protocols: ['gatecrash', `bearer.${token}`] } } },
     cookie: { extraHeaders: { Cookie: `token=${token}`, Origin: origin } },
     auth: { auth: { token } },
+    session: { query: { session: token } },
+    'session-cookie': { extraHeaders: { Cookie: `gatekeeper_session=${token}`, Origin: origin } },
     none: {},
   };
   const common = { reconnection: false, forceNew: true, timeout: TIMEOUT_MS };

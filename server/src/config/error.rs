@@ -36,6 +36,14 @@ pub enum ConfigError {
     /// The frontend has nothing to sign with.
     #[error("the frontend signs tokens with --secret, and there is none: give one, or --role gate")]
     NothingToSignWith,
+    /// The gate has nothing to ask the frontend by.
+    #[error(
+        "--auth session asks the frontend by a key made of --secret, and there is none: give both the same"
+    )]
+    NothingToAskBy,
+    /// No session is ever looked up.
+    #[error("--session-url names who is asked about sessions, and nobody asks: add --auth session")]
+    NobodyAsks,
     /// There are no keys at all.
     #[error("there is nothing to verify tokens with: name --secret, --keys or --jwks")]
     NothingToVerifyWith,

@@ -86,6 +86,26 @@ fn flags_that_do_not_go_together_are_refused() {
             "a public key signs nothing",
         ),
         (format!("{keys} --role gate"), None, "but it verifies"),
+        (
+            format!("{keys} --role gate --auth session"),
+            Some("a key made of --secret, and there is none"),
+            "nor does it ask about sessions",
+        ),
+        (
+            "--auth session --session-url https://a.example/who".into(),
+            None,
+            "another frontend is asked",
+        ),
+        (
+            "--session-url https://a.example/who".into(),
+            Some("add --auth session"),
+            "who is asked, and about what?",
+        ),
+        (
+            "--auth session --session-url http://a.example/who".into(),
+            Some("must begin with https://"),
+            "sessions and the key would be read on the way",
+        ),
         (format!("{keys} --secret {LONG}"), None, "beside a secret"),
         (
             "--keys /nonexistent".into(),

@@ -5,15 +5,18 @@
 //! GET  /login                  HTTP Basic; right: a session cookie and 302 to /private; else 401
 //! GET  /private                the page that opens the socket; without a session 302 to /login
 //! GET  /getIoConnectionToken   the token as a JSON string; without a session 403
+//! GET  /getSessionUser         where sessions let sockets in: {"username":...} or null, to the gate alone; else 403
 //! POST /logout                 ends the session, 303 to /
 //! GET  /healthz                200 while it serves
 //! ```
 //!
-//! No route reads a body. Nothing here knows about the gate but its URL: a token is all they share.
+//! No route reads a body. Nothing here knows about the gate but its URL: a token is all they share, or the key by which
+//! the gate asks.
 
 mod login;
 mod pages;
 mod serve;
+mod session;
 mod sessions;
 mod token;
 pub mod users;
@@ -35,11 +38,15 @@ use self::pages::Pages;
 use self::sessions::Sessions;
 use self::token::Minter;
 use self::users::Users;
+use crate::session_key::SessionKey;
 
 pub use self::serve::{serve, serve_within};
 
 /// The cookie that holds a session's id; named, as cookies of one host are shared by all its ports.
 pub const SESSION_COOKIE: &str = "gatekeeper_session";
+
+/// Where the gate asks whose a session is.
+pub const SESSION_PATH: &str = "/getSessionUser";
 
 /// What a frontend is made of.
 pub struct FrontendConfig {
@@ -59,6 +66,8 @@ pub struct FrontendConfig {
     pub issuer: Option<String>,
     /// The `aud` of every token.
     pub audience: Option<String>,
+    /// By what the gate may ask whose a session is, where sessions let sockets in. The page shows no token then.
+    pub session_key: Option<SessionKey>,
 }
 
 /// What a frontend spends at most on those who come; each default has its reason.
@@ -115,8 +124,17 @@ pub fn router_within(config: FrontendConfig, limits: &Limits) -> Router {
             config.issuer,
             config.audience,
         ),
-        pages: Pages::new(&config.gate_url, config.socketio_client),
+        pages: Pages::new(
+            &config.gate_url,
+            config.socketio_client,
+            config.session_key.is_some(),
+        ),
+        session_key: config.session_key,
     });
+    let asks = match frontend.session_key {
+        Some(_) => Router::new().route(SESSION_PATH, get(session::user)),
+        None => Router::new(),
+    };
     // The cookie lasts as long as the browser; it is the store that ends a session.
     let sessions = Sessions::new(limits.sessions_max, limits.session_idle_max);
     let sessions = SessionManagerLayer::new(sessions)
@@ -132,6 +150,7 @@ pub fn router_within(config: FrontendConfig, limits: &Limits) -> Router {
         .route("/logout", post(login::logout))
         .route("/private", get(pages::private))
         .route("/getIoConnectionToken", get(token::token))
+        .merge(asks)
         .layer(sessions)
         .route("/", get(pages::home))
         .route("/healthz", get(healthz))
@@ -145,6 +164,7 @@ struct Frontend {
     doorman: Doorman,
     minter: Minter,
     pages: Pages,
+    session_key: Option<SessionKey>,
 }
 
 async fn healthz() -> &'static str {

@@ -49,12 +49,14 @@ pub(super) struct Pages {
     /// Without a slash at its end; empty if the configured one is no origin.
     gate_url: String,
     socketio_client: bool,
+    /// The session lets the socket in, not a token.
+    by_session: bool,
     home_policy: HeaderValue,
     private_policy: HeaderValue,
 }
 
 impl Pages {
-    pub(super) fn new(gate_url: &str, socketio_client: bool) -> Self {
+    pub(super) fn new(gate_url: &str, socketio_client: bool, by_session: bool) -> Self {
         let gate = Origin::parse(gate_url);
         if gate.is_none() {
             tracing::warn!(
@@ -67,6 +69,7 @@ impl Pages {
         Self {
             gate_url: gate.map(|gate| gate.url()).unwrap_or_default(),
             socketio_client,
+            by_session,
             home_policy,
             private_policy,
         }
@@ -82,14 +85,23 @@ impl Pages {
 
     fn private(&self, name: &str) -> String {
         let gate = escape(&self.gate_url);
+        let (auth, how) = match self.by_session {
+            true => (
+                "session",
+                "This page opens a socket with the cookie of your session.",
+            ),
+            false => (
+                "token",
+                "This page asked for a token and opens a socket with it.",
+            ),
+        };
         let head = match self.socketio_client && !gate.is_empty() {
             true => format!("<script src=\"{gate}/socket.io/socket.io.js\"></script>\n"),
             false => String::new(),
         };
         let body = format!(
             "<h1>Hello, {name}</h1>\n\
-            <p>This page asked for a token and opens a socket with it. \
-            The gate tells whose socket it is.</p>\n\
+            <p>{how} The gate tells whose socket it is.</p>\n\
             <noscript><p>The socket needs JavaScript.</p></noscript>\n\
             <div class=\"status\" role=\"status\"><span id=\"status\">connecting</span></div>\n\
             <dl><dt>Socket of</dt><dd id=\"user\">–</dd><dt>Gate</dt><dd>{gate}</dd></dl>\n\
@@ -98,7 +110,8 @@ impl Pages {
             <button class=\"quiet\">Log out</button></form></div>\n",
             name = escape(name),
         );
-        let attributes = format!(" data-state=\"connecting\" data-gate=\"{gate}\"");
+        let attributes =
+            format!(" data-state=\"connecting\" data-auth=\"{auth}\" data-gate=\"{gate}\"");
         let script = format!("<script>{}</script>\n", script(self.socketio_client));
         document("Your socket", &head, &attributes, &(body + &script))
     }
@@ -245,7 +258,7 @@ mod tests {
             ("ftp://gate.example", false, "", "", "no scheme of a gate"),
             ("http://", false, "", "", "no host"),
         ] {
-            let pages = Pages::new(gate_url, client);
+            let pages = Pages::new(gate_url, client, false);
             let policy = pages.private_policy.to_str().unwrap();
             let rule = |name: &str| {
                 let rules = policy
@@ -276,21 +289,21 @@ mod tests {
             ("http://127.0.0.1:3000/", true, true),
             ("http://127.0.0.1:3000", false, false),
         ] {
-            let page = Pages::new(gate_url, client).private("gonzalo");
+            let page = Pages::new(gate_url, client, false).private("gonzalo");
             assert_eq!(page.contains(tag), loads, "{gate_url} {client}");
             assert!(
                 page.contains("data-gate=\"http://127.0.0.1:3000\""),
                 "{gate_url}"
             );
         }
-        let page = Pages::new("\"><script>", true).private("gonzalo");
+        let page = Pages::new("\"><script>", true, false).private("gonzalo");
         assert!(page.contains("data-gate=\"\"") && !page.contains("<script src"));
     }
 
     #[test]
     fn style_and_script_stand_in_the_page_as_they_were_hashed() {
         for client in [false, true] {
-            let page = Pages::new("http://127.0.0.1:3000", client).private("gonzalo");
+            let page = Pages::new("http://127.0.0.1:3000", client, false).private("gonzalo");
             assert!(page.contains(&format!("<style>{STYLE}</style>")));
             assert!(page.contains(&format!("<script>{}</script>", script(client))));
         }
@@ -309,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_leave_its_element() {
-        let page = Pages::new("", false).private("<b>\"&'");
+        let page = Pages::new("", false, false).private("<b>\"&'");
         assert!(page.contains("<h1>Hello, &lt;b&gt;&quot;&amp;&#39;</h1>"));
     }
 }

@@ -60,6 +60,7 @@ fn allocations(waves: usize) -> u64 {
         half_open: HalfOpen::new(SOCKETS_PER_WAVE),
         unconnected: HalfOpen::new(SOCKETS_PER_WAVE),
         mailboxes: Arc::new(Mailboxes::new(0, 1, None)),
+        desk: None,
         deadlines: Deadlines {
             head: PATIENCE,
             upgrade: PATIENCE,

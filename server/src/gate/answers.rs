@@ -72,6 +72,13 @@ pub fn full(out: &mut Vec<u8>) {
     write_response(out, 503, "Service Unavailable", &headers, b"full", false);
 }
 
+/// 503: whose session it is cannot be told now.
+pub fn unanswered(out: &mut Vec<u8>) {
+    let headers = [("Retry-After", "1"), TEXT];
+    let body = b"sessions cannot be looked up";
+    write_response(out, 503, "Service Unavailable", &headers, body, false);
+}
+
 /// 408: the request took longer than a handshake may.
 pub fn too_slow(out: &mut Vec<u8>) {
     write_response(out, 408, "Request Timeout", &[TEXT], b"too slow", false);
@@ -214,6 +221,8 @@ mod tests {
     #[test]
     fn answers_have_their_headers() {
         check(full, 503, ("retry-after", Some("1")), "full");
+        let body = "sessions cannot be looked up";
+        check(unanswered, 503, ("retry-after", Some("1")), body);
         check(
             upgrade_required,
             426,

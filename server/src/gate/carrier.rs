@@ -28,6 +28,10 @@
 //! - *431* is the answer to the upgrade, with `too_long` as the body. A client of Socket.IO tells it as a failed
 //!   transport.
 //!
+//! With `--auth session` a session's id takes the token's place: `?session=<id>`, or the frontend's cookie with an
+//! `Origin` on the list. A session that the frontend does not know, or knows no more, is refused as a bad token is, with
+//! the reason `unknown_session`.
+//!
 //! Every cell is tested with an independent client and with the real ones: npm's socket.io-client 4 and 2, npm's ws and
 //! Python's websockets. The other reasons, and the rule behind each, are in [`verify`](crate::verify).
 
@@ -35,10 +39,16 @@ use std::borrow::Cow;
 
 use wire::http::{RequestHead, percent_decode};
 
+use crate::{frontend::SESSION_COOKIE, verify::Refusal};
+
 /// The member of the query and the cookie that carry a token, as in the original's `?token=`.
 pub const TOKEN_NAME: &str = "token";
 /// The subprotocol that the gate selects when it is offered.
 pub const SUBPROTOCOL: &str = "gatecrash";
+/// The member of the query that carries a session's id.
+pub const SESSION_NAME: &str = "session";
+/// The longest id of a session. The frontend's have 22 characters, PHP's up to 256.
+const SESSION_BYTES_MAX: usize = 256;
 /// What stands before a token that is offered as a subprotocol: browsers can set no other header.
 const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
 
@@ -56,8 +66,32 @@ pub fn token<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Cow<'b, s
         .header("authorization")
         .and_then(bearer)
         .or_else(|| from_subprotocol(head))
-        .or_else(|| from_cookie(head, origins))?;
+        .or_else(|| from_cookie(head, origins, TOKEN_NAME))?;
     Some(Cow::Borrowed(plain))
+}
+
+/// The id of the session that `head` carries, or `None` where no carrier is there: the query's `session`, then the
+/// frontend's cookie, which counts as [`token`]'s does. What cannot be an id is refused without asking.
+pub fn session<'b>(
+    head: &RequestHead<'b>,
+    origins: &[String],
+) -> Option<Result<Cow<'b, str>, Refusal>> {
+    let id = match head.query_value(SESSION_NAME) {
+        Some(raw) => percent_decode(raw).unwrap_or(Cow::Borrowed(raw)),
+        None => Cow::Borrowed(from_cookie(head, origins, SESSION_COOKIE)?),
+    };
+    Some(if id.len() > SESSION_BYTES_MAX {
+        Err(Refusal::TooLong)
+    } else if id.is_empty() || !id.bytes().all(is_of_session) {
+        Err(Refusal::Malformed)
+    } else {
+        Ok(id)
+    })
+}
+
+/// What ids of sessions are written in, of the frontend and of others: it needs no escape in a cookie.
+fn is_of_session(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~,%+/=:".contains(&byte)
 }
 
 /// The credentials of the scheme `Bearer`, whose name has no case (RFC 9110 section 11.1).
@@ -79,12 +113,12 @@ pub fn offered<'b>(head: &RequestHead<'b>) -> impl Iterator<Item = &'b str> {
         .map(str::trim)
 }
 
-fn from_cookie<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<&'b str> {
+fn from_cookie<'b>(head: &RequestHead<'b>, origins: &[String], name: &str) -> Option<&'b str> {
     let origin = head.header("origin")?;
     if !origins.iter().any(|allowed| allowed == origin) {
         return None;
     }
-    head.cookie(TOKEN_NAME)
+    head.cookie(name)
 }
 
 #[cfg(test)]
@@ -164,6 +198,66 @@ mod tests {
             ("/ws", &[COOKIE, "Origin: http://evil"], None, "on the list"),
         ] {
             check(target, headers, expected, why);
+        }
+    }
+
+    #[test]
+    fn a_session_comes_in_the_query_or_in_the_cookie_of_a_page() {
+        const COOKIE: &str = "Cookie: token=t; gatekeeper_session=c-1";
+        const ORIGIN: &str = "Origin: http://front";
+        let long = "x".repeat(SESSION_BYTES_MAX);
+        let longer = format!("/ws?session={long}x");
+        let long = format!("/ws?session={long}");
+        for (target, headers, expected, why) in [
+            ("/ws?token=t", "", None, "a token is none"),
+            ("/ws?session=q-1", "", Some(Ok("q-1")), "the query"),
+            ("/ws?session=a%2Cb", "", Some(Ok("a,b")), "percent-encoded"),
+            (
+                "/ws?session=q",
+                "Cookie: gatekeeper_session=c\r\nOrigin: http://front\r\n",
+                Some(Ok("q")),
+                "the query first",
+            ),
+            (
+                "/ws",
+                &format!("{COOKIE}\r\n{ORIGIN}\r\n"),
+                Some(Ok("c-1")),
+                "the cookie",
+            ),
+            (
+                "/ws",
+                &format!("{COOKIE}\r\n"),
+                None,
+                "which needs an Origin",
+            ),
+            (
+                "/ws",
+                &format!("{COOKIE}\r\nOrigin: http://evil\r\n"),
+                None,
+                "on the list",
+            ),
+            ("/ws?session=", "", Some(Err(Refusal::Malformed)), "empty"),
+            (
+                "/ws?session=a%3B+b%0d",
+                "",
+                Some(Err(Refusal::Malformed)),
+                "it would be more than a cookie's value",
+            ),
+            (
+                &long,
+                "",
+                Some(Ok(&long["/ws?session=".len()..])),
+                "the longest",
+            ),
+            (&longer, "", Some(Err(Refusal::TooLong)), "longer"),
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+            let head = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
+            let found = session(&head, &["http://front".to_owned()]);
+            let found = found
+                .as_ref()
+                .map(|id| id.as_deref().map_err(|refusal| *refusal));
+            assert_eq!(found, expected, "{why}");
         }
     }
 }

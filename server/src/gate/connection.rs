@@ -14,7 +14,7 @@ use super::{
     turn::is_unconnected,
 };
 use crate::{
-    metrics::{Outcome, Phase},
+    metrics::{Outcome, Phase, Unanswered},
     session::{
         End, Host, Reply, Session,
         engineio::{Probe, Probed},
@@ -32,6 +32,13 @@ pub(super) enum Socket {
         /// Bytes of the head that were looked at.
         seen_bytes: u32,
         /// It had requests answered before.
+        served: bool,
+    },
+    /// Its request is here, and the frontend is asked whose the session is that it names.
+    Asking {
+        /// When it must be answered.
+        until_ns: u64,
+        /// As in `Handshake`.
         served: bool,
     },
     /// The body of a polling session's POST is still coming.
@@ -120,7 +127,7 @@ impl GateService {
         {
             self.host.metrics.gate_time.observe(started.elapsed());
         }
-        if !served && !matches!(step, Step::More) {
+        if !served && !matches!(step, Step::More | Step::Asks { .. }) {
             self.half_open.done();
         }
         match step {
@@ -144,6 +151,10 @@ impl GateService {
                 };
                 0
             }
+            Step::Asks { session } => match self.ask(io, socket, session, by_ns, served) {
+                true => 0,
+                false => input.len(),
+            },
             Step::Answered => {
                 *socket = Socket::Ended;
                 io.finish();
@@ -213,7 +224,9 @@ impl GateService {
         };
         let received = |host: &mut Host, reply: &mut Reply<'_>| probe.received(input, host, reply);
         let ((used, probed), end) = answer(&mut self.host, io, received);
+        io.set_kept_bytes(probe.kept_bytes());
         if let Probed::Upgraded(session) = probed {
+            io.set_kept_bytes(0);
             if session.is_settled() {
                 self.unconnected.done();
             }
@@ -235,6 +248,9 @@ impl GateService {
             Socket::Handshake { .. } | Socket::Posting { .. } => {
                 answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
                 Some(End::HandshakeTimeout)
+            }
+            Socket::Asking { .. } => {
+                return self.leave_unanswered(io, socket, Unanswered::Time);
             }
             Socket::Probing(_) => Some(End::HandshakeTimeout),
             Socket::Session(session) => {
@@ -282,8 +298,10 @@ impl GateService {
         }
         let metrics = &self.host.metrics;
         match std::mem::replace(socket, Socket::Ended) {
-            Socket::Handshake { served: true, .. } => metrics.handshake(Outcome::Polled),
-            Socket::Handshake { .. } => {
+            Socket::Handshake { served: true, .. } | Socket::Asking { served: true, .. } => {
+                metrics.handshake(Outcome::Polled);
+            }
+            Socket::Handshake { .. } | Socket::Asking { .. } => {
                 self.half_open.done();
                 metrics.handshake(Outcome::without_verdict(end, Phase::Head));
             }

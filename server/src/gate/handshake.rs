@@ -1,7 +1,5 @@
 //! One request at the gate: from the bytes of its head to a session or to an answer.
 
-use std::borrow::Cow;
-
 use wire::{
     engineio::{HttpError, Version},
     http::{HeadError, RequestHead, UpgradeError, UpgradeRequest, write_switching_protocols},
@@ -16,7 +14,7 @@ use super::{
 use crate::{
     metrics::{Metrics, Outcome},
     session::{
-        Host, Reply, Session,
+        Auth, Guest, Host, Reply, Session,
         app::{App, ENGINEIO_ECHO_PATH},
         engineio::{EngineIo, Opening, Probe},
         polling::Key,
@@ -86,6 +84,12 @@ pub enum Step {
     More,
     /// The head is whole, the body of a session's POST is not.
     Posting(Box<Posting>),
+    /// The head is whole, and somebody must be asked about it first. It stays where it is, to be taken again once the
+    /// answer is [told](Host::told).
+    Asks {
+        /// The session whose user it is about.
+        session: String,
+    },
     /// Answered and counted: the connection ends once the reply is sent.
     Answered,
     /// Answered; another request may follow behind the first `used` bytes.
@@ -189,11 +193,11 @@ impl Request<'_, '_> {
             Ok(upgrade) => upgrade,
             Err(error) => return self.no_upgrade(error),
         };
-        let verdict = match carrier::token(head, &self.site.origins) {
-            Some(token) => self.host.admit(token.as_bytes()),
-            None => self.host.admit_unnamed(),
+        let verdict = match self.verdict(head) {
+            Ok(verdict) => verdict,
+            Err(asks) => return asks,
         };
-        match verdict {
+        match verdict.unwrap_or_else(|| self.host.admit_unnamed()) {
             Ok(user) => {
                 self.switch_protocols(head, &upgrade);
                 self.host.metrics.handshake(Outcome::Established);
@@ -233,8 +237,10 @@ impl Request<'_, '_> {
             _ if polls => None,
             _ => return self.engineio_error(head, HttpError::BadRequest),
         };
-        let token: Option<Cow<'_, str>> = carrier::token(head, &self.site.origins);
-        let verdict = token.map(|token| self.host.admit(token.as_bytes()));
+        let verdict = match self.verdict(head) {
+            Ok(verdict) => verdict,
+            Err(asks) => return asks,
+        };
         if verdict == Some(Err(Refusal::TooLong)) {
             return self.refuse(Refusal::TooLong);
         }
@@ -255,6 +261,33 @@ impl Request<'_, '_> {
         Step::Opened {
             used: head.bytes,
             session: Session::EngineIo(Box::new(session)),
+        }
+    }
+
+    /// The verdict on what the request brings to be let in by, `None` where it brings nothing. `Err`: somebody is to be
+    /// asked first.
+    fn verdict(&mut self, head: &RequestHead<'_>) -> Result<Option<Result<Guest, Refusal>>, Step> {
+        if self.host.settings.auth == Auth::Session {
+            return self.verdict_on_session(head);
+        }
+        let token = carrier::token(head, &self.site.origins);
+        Ok(token.map(|token| self.host.admit(token.as_bytes())))
+    }
+
+    fn verdict_on_session(
+        &mut self,
+        head: &RequestHead<'_>,
+    ) -> Result<Option<Result<Guest, Refusal>>, Step> {
+        let session = match carrier::session(head, &self.site.origins) {
+            None => return Ok(None),
+            Some(Err(refusal)) => return Ok(Some(Err(refusal))),
+            Some(Ok(session)) => session,
+        };
+        match self.host.told.take() {
+            Some(user) => Ok(Some(self.host.admit_user(user.as_deref()))),
+            None => Err(Step::Asks {
+                session: session.into_owned(),
+            }),
         }
     }
 

@@ -39,16 +39,55 @@ pub(super) enum Way {
 pub(super) struct Mailboxes {
     /// The number of the first of these shards among those of all processes.
     first: u16,
-    boxes: Vec<Mailbox>,
+    boxes: Vec<Mailbox<Moved>>,
     courier: Option<Courier>,
 }
 
-#[derive(Default)]
-struct Mailbox {
+/// What has come for one shard, which is woken by it.
+pub(super) struct Mailbox<T> {
     has_mail: AtomicBool,
-    moved: Mutex<Vec<Moved>>,
+    mail: Mutex<Vec<T>>,
     /// Set before the first shard runs.
     waker: OnceLock<Waker>,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        Self {
+            has_mail: AtomicBool::new(false),
+            mail: Mutex::default(),
+            waker: OnceLock::new(),
+        }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Says, once, how its shard is woken.
+    pub(super) fn wake_by(&self, waker: Waker) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// Puts something in, from any thread.
+    pub(super) fn put(&self, one: T) {
+        let mut held = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(one);
+        drop(held);
+        self.has_mail.store(true, Release);
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
+    }
+
+    /// Takes out what is in it.
+    pub(super) fn take(&self) -> Vec<T> {
+        if !self.has_mail.load(Acquire) {
+            return Vec::new();
+        }
+        // Before the mail is taken: what comes meanwhile is told anew.
+        self.has_mail.store(false, Release);
+        let mut held = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *held)
+    }
 }
 
 impl Mailboxes {
@@ -64,8 +103,7 @@ impl Mailboxes {
     /// Says how shard `shard` is woken.
     pub(super) fn wake_by(&self, shard: u16, waker: Waker) {
         if let Some(mailbox) = self.of(shard) {
-            // It is said once.
-            let _ = mailbox.waker.set(waker);
+            mailbox.wake_by(waker);
         }
     }
 
@@ -83,32 +121,17 @@ impl Mailboxes {
 
     /// Sends a connection to shard `shard`. One for a shard that is not is dropped, and closed by that.
     pub(super) fn send(&self, shard: u16, moved: Moved) {
-        let Some(mailbox) = self.of(shard) else {
-            return;
-        };
-        let mut held = mailbox.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        held.push(moved);
-        drop(held);
-        mailbox.has_mail.store(true, Release);
-        if let Some(waker) = mailbox.waker.get() {
-            waker.wake();
+        if let Some(mailbox) = self.of(shard) {
+            mailbox.put(moved);
         }
     }
 
     /// What has come for shard `shard`.
     pub(super) fn take(&self, shard: u16) -> Vec<Moved> {
-        match self.of(shard) {
-            Some(mailbox) if mailbox.has_mail.load(Acquire) => {
-                // Before the mail is taken: what comes meanwhile is told anew.
-                mailbox.has_mail.store(false, Release);
-                let mut held = mailbox.moved.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::take(&mut *held)
-            }
-            _ => Vec::new(),
-        }
+        self.of(shard).map_or_else(Vec::new, Mailbox::take)
     }
 
-    fn of(&self, shard: u16) -> Option<&Mailbox> {
+    fn of(&self, shard: u16) -> Option<&Mailbox<Moved>> {
         self.boxes.get(usize::from(shard.checked_sub(self.first)?))
     }
 }

@@ -18,8 +18,10 @@ pub mod carrier;
 pub mod courier;
 pub mod handshake;
 pub mod listener;
+pub mod lookup;
 
 mod answers;
+mod asking;
 mod body;
 mod connection;
 mod jsonp;
@@ -55,6 +57,7 @@ use crate::{
 use admission::Admission;
 use courier::{Courier, Links};
 use handshake::{HEAD_BYTES_MAX, Site};
+use lookup::{Desk, SessionSource};
 use mailbox::{Mailboxes, Moved, Way};
 use service::{Drain, GateService, ShardState};
 
@@ -84,6 +87,11 @@ pub struct GateConfig {
     pub policy: Policy,
     /// For tokens that public keys verified, over all shards.
     pub token_cache_bytes: usize,
+    /// Who is asked whose a session is, where that lets clients in.
+    pub sessions: Option<SessionSource>,
+    /// What may be buffered, over all shards: half of it for sockets whose requests and messages are not whole or that do
+    /// not read, half for clients that do not poll.
+    pub buffer_bytes_max: usize,
 }
 
 /// How long each step of a handshake may take.
@@ -183,6 +191,13 @@ impl Gate {
             wakers: Vec::new(),
             running: JoinSet::new(),
         };
+        let desks = match config.sessions {
+            Some(source) => Desk::open(source, count)?,
+            None => Vec::new(),
+        };
+        let mut desks = desks.into_iter();
+        // Sockets and sessions that poll have half of it each; shards are dealt about as many.
+        let held_bytes_max = config.buffer_bytes_max / 2 / count;
         let mut ready = Vec::new();
         for (index, listeners) in shards.into_iter().enumerate() {
             let number = first + index as u16;
@@ -193,13 +208,14 @@ impl Gate {
             }
             let shard_metrics = Arc::clone(&metrics.shards()[index]);
             let mut host = Host::new(Arc::clone(&settings), verifier, shard_metrics);
-            host.polls = Polls::new(number, polls_max, half_open_max);
+            host.polls = Polls::new(number, polls_max, half_open_max, held_bytes_max);
             let service = GateService {
                 host,
                 addresses: HashMap::new(),
                 half_open: HalfOpen::new(half_open_max),
                 unconnected: HalfOpen::new(half_open_max),
                 mailboxes: Arc::clone(&mailboxes),
+                desk: desks.next(),
                 site: Arc::clone(&site),
                 admission: Arc::clone(&admission),
                 deadlines: config.deadlines,
@@ -210,11 +226,16 @@ impl Gate {
                 cpu: pick(&config.cpus, number.into()),
                 input_bytes_max: input_bytes_max + INPUT_SLACK_BYTES,
                 output_pause_bytes: OUTPUT_PAUSE_BYTES,
+                held_bytes_max,
                 time: TimeSource::PerBatch,
                 accepts_per_turn: ACCEPTS_PER_TURN,
                 ..reactor::Options::default()
             };
+            let answers = service.desk.as_ref().map(Desk::mailbox);
             let mut shard = Shard::new(service, clock, options)?;
+            if let Some(answers) = answers {
+                answers.wake_by(shard.waker());
+            }
             for listener in listeners {
                 shard.listen(listener)?;
             }

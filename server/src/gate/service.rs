@@ -19,6 +19,7 @@ use super::{
     answers,
     connection::{Socket, answer},
     handshake::Site,
+    lookup::Desk,
     mailbox::Mailboxes,
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct GateService {
     /// WebSockets of sessions that are not connected yet, or that are still to move there.
     pub(super) unconnected: HalfOpen<u64>,
     pub(super) mailboxes: Arc<Mailboxes>,
+    /// Where it asks whose a session is, and is answered, if it asks.
+    pub(super) desk: Option<Desk>,
     pub(super) deadlines: Deadlines,
     pub(super) drain: Arc<Drain>,
     pub(super) state: ShardState,
@@ -126,6 +129,7 @@ impl Service for GateService {
                 |host: &mut Host, reply: &mut Reply<'_>| session.received(rest, host, reply);
             let (taken, end) = answer(&mut self.host, io, received);
             used += taken;
+            io.set_kept_bytes(session.kept_bytes());
             if !was_settled && session.is_settled() {
                 self.unconnected.done();
             }
@@ -161,6 +165,7 @@ impl Service for GateService {
 
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
         self.take_mail(sockets);
+        self.take_answers(sockets);
         self.end_surplus(sockets);
         self.run_polls(sockets);
         self.gauge(sockets);
@@ -245,6 +250,7 @@ fn end_of(why: &Closed) -> End {
         Closed::Reset => End::Reset,
         Closed::InputTooLong => End::TooLong,
         Closed::PeerTooSlow => End::TooSlow,
+        Closed::Greediest => End::Greediest,
         Closed::Refused | Closed::Failed(_) | Closed::Tls(_) => End::Failed,
     }
 }

@@ -97,7 +97,11 @@ impl GateService {
         while let Some(connection) = self.half_open.pop_surplus() {
             sockets.with(SocketId::from_bits(connection), |io, socket| {
                 if is_half_open(socket) {
-                    answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
+                    answer(&mut self.host, io, |_, reply| match socket {
+                        // It is not the client that is slow.
+                        Socket::Asking { .. } => answers::unanswered(reply.out),
+                        _ => answers::too_slow(reply.out),
+                    });
                     self.end(io, socket, Some(End::GaveWay));
                 }
             });
@@ -169,13 +173,15 @@ impl GateService {
             (&metrics.connections_half_open, self.half_open.count()),
             (&metrics.connections_unconnected, self.unconnected.count()),
             (&metrics.sessions_polling, self.host.polls.count()),
+            (&metrics.buffered_bytes, sockets.held_bytes()),
+            (&metrics.unpolled_bytes, self.host.polls.held_bytes()),
         ] {
             gauge.set(count as u64);
         }
     }
 
     /// Takes what a connection sent while nobody looked.
-    fn resume(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId) {
+    pub(super) fn resume(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId) {
         sockets.with_input(id, |io, socket, input| self.received(io, socket, input));
     }
 
@@ -191,9 +197,12 @@ impl GateService {
     }
 }
 
-/// Is its first request still coming?
+/// Is its first request still coming, or being asked about?
 fn is_half_open(socket: &Socket) -> bool {
-    matches!(socket, Socket::Handshake { served: false, .. })
+    matches!(
+        socket,
+        Socket::Handshake { served: false, .. } | Socket::Asking { served: false, .. }
+    )
 }
 
 /// Is it a WebSocket of a session that is not connected yet, or that is still to move there?

@@ -16,6 +16,7 @@ use super::{Key, KeyError, jwk};
 use fetch::{FetchError, Fetched, Fetcher};
 use schedule::Schedule;
 
+pub(crate) use fetch::deepest;
 pub use fetch::{JWKS_BYTES_MAX, JwksUrl, JwksUrlError};
 pub use schedule::Pace;
 

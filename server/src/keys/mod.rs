@@ -24,6 +24,7 @@ mod tally;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use error::KeyError;
+pub(crate) use jwks::deepest;
 pub use jwks::{JWKS_BYTES_MAX, JwksUrl, JwksUrlError, Pace, Wanted};
 pub use keeper::{Keeper, Keys, Watch};
 pub use key::Key;

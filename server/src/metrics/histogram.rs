@@ -5,10 +5,27 @@ use std::time::Duration;
 use super::Counter;
 
 /// The upper ends of the buckets, in nanoseconds: from a MAC over a short token to a signature by a slow curve on a busy
-/// machine. What took longer is in none of them but in the count.
-pub(super) const BOUNDS_NS: [u64; 14] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 10_000_000,
+/// machine, and on to the longest that a question about a session may take. What took longer is in none of them but in the
+/// count.
+pub(super) const BOUNDS_NS: [u64; 18] = [
+    100,
+    250,
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+    5_000_000_000,
 ];
 
 /// Durations by their buckets, each counted in the first whose end is not before it.
@@ -55,8 +72,8 @@ mod tests {
             (0, 0, "the clock's own grain"),
             (100, 0, "the end belongs to the bucket"),
             (101, 1, "and no more than that"),
-            (10_000_000, BOUNDS_NS.len() - 1, "the last"),
-            (10_000_001, BOUNDS_NS.len(), "beyond"),
+            (5_000_000_000, BOUNDS_NS.len() - 1, "the last"),
+            (5_000_000_001, BOUNDS_NS.len(), "beyond"),
         ] {
             let histogram = Histogram::default();
             histogram.observe(Duration::from_nanos(took_ns));

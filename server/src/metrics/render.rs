@@ -49,6 +49,16 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
             "Open WebSockets whose session is not connected yet, or has still to move there.",
             sum(&|shard| &shard.connections_unconnected),
         ),
+        (
+            "gatekeeper_buffered_bytes",
+            "Memory for requests and messages that are not whole, and for what peers do not read.",
+            sum(&|shard| &shard.buffered_bytes),
+        ),
+        (
+            "gatekeeper_unpolled_bytes",
+            "Bytes that wait for clients to poll.",
+            sum(&|shard| &shard.unpolled_bytes),
+        ),
     ] {
         page.gauge(name, help, value as f64);
     }
@@ -96,6 +106,12 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
         let help = format!("{what}; one in {TIMED_EVERY} is timed.");
         page.histogram(name, &help, shards.iter().map(|shard| of(shard)));
     }
+
+    page.histogram(
+        "gatekeeper_session_lookup_seconds",
+        "What the frontend takes to say whose a session is, or not to say it; with --auth session.",
+        shards.iter().map(|shard| &shard.session_lookup_time),
+    );
 
     let established = sum(&|shard| &shard.handshakes[0]);
     let ended: u64 = (0..End::ALL.len())

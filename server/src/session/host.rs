@@ -30,6 +30,9 @@ pub struct Host {
     verdicts: u64,
     /// Nanoseconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
     pub unix_ns: u64,
+    /// What the frontend said about the session of the request at hand: whose it is, if anybody's. `None`: it was not
+    /// asked.
+    pub told: Option<Option<String>>,
     /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
     pub(super) random: StdRng,
     /// Engine.IO's open packet, but for its session id.
@@ -64,6 +67,7 @@ impl Host {
             verifier,
             verdicts: 0,
             unix_ns: 0,
+            told: None,
             random: StdRng::from_rng(&mut rand::rng()),
             open,
             scratch: Vec::new(),
@@ -94,6 +98,15 @@ impl Host {
         })
     }
 
+    /// Judges a session by what is known of it: the name of its user, if it is anybody's. A good one attaches its user.
+    pub fn admit_user(&mut self, name: Option<&str>) -> Result<Guest, Refusal> {
+        let name = name.ok_or(Refusal::UnknownSession)?;
+        Ok(Guest {
+            user: self.users.attach(Some(name)),
+            until: Until::NEVER,
+        })
+    }
+
     /// How many tokens were judged.
     pub fn verdicts(&self) -> u64 {
         self.verdicts
@@ -104,10 +117,10 @@ impl Host {
         self.verdicts.is_multiple_of(TIMED_EVERY)
     }
 
-    /// Judges a client without a token.
+    /// Judges a client that brings nothing to be let in by.
     pub fn admit_unnamed(&self) -> Result<Guest, Refusal> {
         match self.settings.auth {
-            Auth::Token => Err(Refusal::Missing),
+            Auth::Token | Auth::Session => Err(Refusal::Missing),
             Auth::None => Ok(Guest::NOBODY),
         }
     }

@@ -46,6 +46,8 @@ pub struct Settings {
 pub enum Auth {
     /// Its token.
     Token,
+    /// Its session, about which the frontend is asked for each connection: what tokens replaced.
+    Session,
     /// Nothing, and no token is looked at: for conformance runs on loopback.
     None,
 }
@@ -93,6 +95,9 @@ pub enum End {
     TooLong,
     /// The peer reads slower than it asks for answers.
     TooSlow,
+    /// All sockets together, or all sessions that poll, held more than they may, and this one was among those with the
+    /// most.
+    Greediest,
     /// The peer was not authenticated in time.
     HandshakeTimeout,
     /// The peer was not authenticated when there were too many such, and was the oldest.
@@ -109,7 +114,7 @@ pub enum End {
 
 impl End {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Client,
         Self::Gone,
         Self::Reset,
@@ -117,6 +122,7 @@ impl End {
         Self::Protocol,
         Self::TooLong,
         Self::TooSlow,
+        Self::Greediest,
         Self::HandshakeTimeout,
         Self::GaveWay,
         Self::Refused,
@@ -135,6 +141,7 @@ impl End {
             Self::Protocol => "protocol",
             Self::TooLong => "too_long",
             Self::TooSlow => "too_slow",
+            Self::Greediest => "greediest",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::GaveWay => "gave_way",
             Self::Refused => "refused",
@@ -176,6 +183,14 @@ impl Session {
         match self {
             Session::WebSocket(_) => true,
             Session::EngineIo(session) => session.is_settled(),
+        }
+    }
+
+    /// The memory that it keeps of a message whose parts are not all here.
+    pub fn kept_bytes(&self) -> usize {
+        match self {
+            Session::WebSocket(session) => session.kept_bytes(),
+            Session::EngineIo(session) => session.kept_bytes(),
         }
     }
 

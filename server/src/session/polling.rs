@@ -38,6 +38,10 @@ pub struct Polls {
     unconnected: HalfOpen<Key>,
     /// Sessions end at their next poll.
     goes_down: bool,
+    /// Bytes that wait in all outboxes.
+    held_bytes: usize,
+    /// Of more than so many, those that hold the most end.
+    held_bytes_max: usize,
     /// When a session is to be called, in order.
     due: BTreeSet<(u64, Key)>,
     /// Sessions whose waiting poll may have something to be answered with.
@@ -134,11 +138,17 @@ pub enum Polled {
 
 impl Polls {
     /// The sessions of shard `shard`, at most `sessions_max` of them polling, and at most `unconnected_max` of those
-    /// not connected yet.
-    pub fn new(shard: u16, sessions_max: usize, unconnected_max: usize) -> Self {
+    /// not connected yet; `held_bytes_max` may wait for all of them together.
+    pub fn new(
+        shard: u16,
+        sessions_max: usize,
+        unconnected_max: usize,
+        held_bytes_max: usize,
+    ) -> Self {
         Self {
             shard,
             sessions_max,
+            held_bytes_max,
             unconnected: HalfOpen::new(unconnected_max),
             ..Self::default()
         }
@@ -152,6 +162,11 @@ impl Polls {
     /// How many sessions poll.
     pub fn count(&self) -> usize {
         self.polling
+    }
+
+    /// How many bytes wait for their polls.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Do no sessions poll?
@@ -187,6 +202,7 @@ impl Polls {
             return Some(Polled::Overlap);
         }
         if !session.outbox.is_empty() {
+            self.held_bytes -= session.outbox.bytes();
             let items = session.outbox.take();
             return Some(Polled::Packets(session.packets(items)));
         }
@@ -245,8 +261,10 @@ impl Polls {
                 && let Some(to) = session.poll.take()
             {
                 session.noop_ns = u64::MAX;
+                let taken_bytes = session.outbox.bytes();
                 let items = session.outbox.take();
                 let packets = session.packets(items);
+                self.held_bytes -= taken_bytes;
                 self.deliveries.push(Delivery { to, packets });
             }
         }

@@ -26,6 +26,11 @@ impl Outbox {
         self.items.is_empty()
     }
 
+    /// How many bytes wait in it.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes everything, for a poll's answer.
     pub fn take(&mut self) -> Vec<Item<'static>> {
         self.bytes = 0;

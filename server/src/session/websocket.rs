@@ -33,6 +33,11 @@ impl WebSocket {
         }
     }
 
+    /// The memory that it keeps of a message whose parts are not all here.
+    pub fn kept_bytes(&self) -> usize {
+        self.frames.unfinished_bytes()
+    }
+
     /// Whose session it is.
     pub fn user(&self) -> UserId {
         self.user

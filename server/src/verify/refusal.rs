@@ -58,6 +58,8 @@ pub enum Refusal {
     AudienceMissing,
     /// The token is for another audience.
     AudienceMismatch,
+    /// No token but a session was shown, and it is nobody's: it has ended, or never was.
+    UnknownSession,
 }
 
 impl Refusal {
@@ -88,6 +90,7 @@ impl Refusal {
         Refusal::IssuerMismatch,
         Refusal::AudienceMissing,
         Refusal::AudienceMismatch,
+        Refusal::UnknownSession,
     ];
 
     /// The reason as a program reads it: lower case, digits and underscores.
@@ -118,6 +121,7 @@ impl Refusal {
             Refusal::IssuerMismatch => "issuer_mismatch",
             Refusal::AudienceMissing => "audience_missing",
             Refusal::AudienceMismatch => "audience_mismatch",
+            Refusal::UnknownSession => "unknown_session",
         }
     }
 
@@ -150,6 +154,7 @@ impl Refusal {
             Refusal::IssuerMismatch => "the token is by another issuer",
             Refusal::AudienceMissing => "the token names no audience",
             Refusal::AudienceMismatch => "the token is for another audience",
+            Refusal::UnknownSession => "nobody is logged in by this session",
         }
     }
 }
@@ -171,7 +176,7 @@ mod tests {
         let names: HashSet<_> = Refusal::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(names.len(), Refusal::ALL.len());
         // The enum's last variant is the list's last, and variants are numbered from 0 without a gap.
-        assert_eq!(Refusal::AudienceMismatch as usize + 1, Refusal::ALL.len());
+        assert_eq!(Refusal::UnknownSession as usize + 1, Refusal::ALL.len());
     }
 
     #[test]

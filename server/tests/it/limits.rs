@@ -304,3 +304,94 @@ async fn frames_that_lie_about_their_length_are_ended_at_once() {
         assert_eq!(u16::from_be_bytes([close[2], close[3]]), code, "{why}");
     }
 }
+
+/// A client that is let in over a raw WebSocket and then sends `frames`, as far as the gate takes them.
+async fn greedy(gate: std::net::SocketAddr, frames: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(gate).await.unwrap();
+    let upgrade = format!(
+        "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        good("bob")
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    // It is closed before all is sent.
+    let _ = timeout(Duration::from_secs(5), stream.write_all(frames)).await;
+    stream
+}
+
+/// A head of a frame of `bytes`, whose masking key is zero.
+fn frame_head(first: u8, bytes: u64) -> Vec<u8> {
+    [&[first, 0xff][..], &bytes.to_be_bytes(), &[0; 4]].concat()
+}
+
+#[tokio::test]
+async fn those_that_hold_the_most_memory_give_way() {
+    const BUFFER_BYTES: usize = 1 << 20;
+    let flag = format!("--max-buffer-bytes={BUFFER_BYTES}");
+    let server = TestServer::start(&[&flag]).await;
+    let ended = r#"gatekeeper_sessions_ended_total{reason="greediest"}"#;
+    let mut inside = Client::raw(server.gate, &good("ann")).await;
+    // Each holds a part of what may be held, and is small among the others: half of a head, half of a frame.
+    let mut half_open = TcpStream::connect(server.gate).await.unwrap();
+    let (front, back) = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".split_at(20);
+    half_open.write_all(front).await.unwrap();
+    let half_frame = [frame_head(0x81, 1000), vec![b'x'; 500]].concat();
+    let mut slow = greedy(server.gate, &half_frame).await;
+
+    let whole = |bytes| [frame_head(0x82, bytes), vec![0; bytes as usize]].concat();
+    let part = [frame_head(0x82, 900_000), vec![0; 800_000]].concat();
+    let fragment = [frame_head(0x02, 600_000), vec![0; 600_000]].concat();
+    let unread: Vec<u8> = (0..60).flat_map(|_| whole(900_000)).collect();
+    let mut crowd = Vec::new();
+    for (frames, why) in [
+        (&part, "a message that is not whole"),
+        (&fragment, "fragments of one"),
+        (&unread, "answers that nobody reads"),
+    ] {
+        let before = server.metric(ended);
+        crowd.push(greedy(server.gate, frames).await);
+        server.metric_becomes(ended, before + 1).await;
+        assert!(
+            server.metric("gatekeeper_buffered_bytes") <= BUFFER_BYTES as u64 / 2,
+            "{why}"
+        );
+    }
+    // A client that asks by POST and never polls.
+    let opened = get(
+        server.gate,
+        &format!("/socket.io/?EIO=4&transport=polling&token={}", good("bob")),
+    )
+    .await;
+    let (_, sid) = opened.split_once(r#""sid":""#).unwrap();
+    let target = format!(
+        "/socket.io/?EIO=4&transport=polling&sid={}",
+        sid.split('"').next().unwrap()
+    );
+    let event = format!("42[\"{}\"]", "x".repeat(150_000));
+    for body in ["40", &event, &event] {
+        let post = format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = exchange(server.gate, post.as_bytes()).await;
+        assert!(answer.ends_with("ok"), "{answer}");
+    }
+    server.metric_becomes(ended, 4).await;
+    assert_eq!(server.metric("gatekeeper_unpolled_bytes"), 0);
+
+    inside.send("in").await;
+    assert_eq!(
+        inside.text().await,
+        "in",
+        "who holds nothing is not touched"
+    );
+    half_open.write_all(back).await.unwrap();
+    assert!(
+        rest(&mut half_open).await.ends_with("ok"),
+        "nor who holds little"
+    );
+    let rest_of_frame = [vec![b'x'; 500], vec![0x88, 0x80, 0, 0, 0, 0]].concat();
+    slow.write_all(&rest_of_frame).await.unwrap();
+    let answer = rest(&mut slow).await;
+    assert!(answer.contains(&"x".repeat(1000)), "nor that one");
+}

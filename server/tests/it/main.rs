@@ -2,6 +2,7 @@
 
 mod frontend;
 
+mod asking;
 mod clients;
 mod conformance;
 mod descriptors;

@@ -40,6 +40,12 @@ impl Decoder {
         }
     }
 
+    /// The memory that it keeps of a message whose fragments are not all here.
+    pub fn unfinished_bytes(&self) -> usize {
+        let unfinished = self.unfinished.as_ref();
+        unfinished.map_or(0, |unfinished| unfinished.capacity_bytes())
+    }
+
     /// Takes the next whole frame at the front of `buf` and unmasks it in place. `Ok(None)`: more bytes are needed,
     /// nothing was taken or changed.
     ///

@@ -62,6 +62,11 @@ impl Unfinished {
         self.payload.len()
     }
 
+    /// What it takes of memory.
+    pub fn capacity_bytes(&self) -> usize {
+        self.payload.capacity()
+    }
+
     /// Looks at the front of a text frame's payload while the rest is arriving; `front` is masked, and stays as it is.
     /// Each byte is looked at once. Text that can no longer become UTF-8 fails at once (section 8.1).
     pub fn look(&mut self, front: &[u8], mask: Option<[u8; 4]>) -> Result<(), ProtocolError> {

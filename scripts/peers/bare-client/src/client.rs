@@ -82,9 +82,9 @@ impl Client {
             rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN))?;
         }
         let host = args.target.to_string();
-        let request = args
-            .protocol
-            .request(&host, args.path.as_deref(), &args.token);
+        let request =
+            args.protocol
+                .request(&host, args.path.as_deref(), &args.token_name, &args.token);
         Ok(Self {
             counts: Counts::default(),
             target: args.target,

@@ -34,9 +34,12 @@ struct Args {
     /// The request's path [default: /ws or /socket.io/]
     #[arg(long)]
     path: Option<String>,
-    /// Sent in the query as `token`
+    /// Sent in the query
     #[arg(long, default_value = "")]
     token: String,
+    /// As what it is sent there
+    #[arg(long, value_name = "NAME", default_value = "token")]
+    token_name: String,
     /// Handshakes in all
     #[arg(short, long, value_name = "N")]
     number: usize,

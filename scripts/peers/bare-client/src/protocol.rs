@@ -40,8 +40,8 @@ const PONG: u8 = 0xa;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 impl Protocol {
-    /// The request to upgrade. The key is the one of RFC 6455 section 1.3.
-    pub fn request(self, host: &str, path: Option<&str>, token: &str) -> Vec<u8> {
+    /// The request to upgrade, with `name` and `token` in its query. The key is the one of RFC 6455 section 1.3.
+    pub fn request(self, host: &str, path: Option<&str>, name: &str, token: &str) -> Vec<u8> {
         let path = match (path, self) {
             (Some(path), _) => path,
             (None, Self::Websocket) => "/ws",
@@ -52,7 +52,7 @@ impl Protocol {
             Self::Socketio => "EIO=4&transport=websocket&",
         };
         format!(
-            "GET {path}?{query}token={token} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n\
+            "GET {path}?{query}{name}={token} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         .into_bytes()

@@ -2,8 +2,8 @@
 "use strict";
 // Engine.IO 4 and Socket.IO 5 over a WebSocket, as much of them as this page needs:
 // https://github.com/socketio/engine.io-protocol and https://github.com/socketio/socket.io-protocol
-function openSocket(gate, token, on) {
-  const query = "EIO=4&transport=websocket&token=" + encodeURIComponent(token);
+function openSocket(gate, proof, on) {
+  const query = new URLSearchParams({ EIO: "4", transport: "websocket", ...proof });
   const socket = new WebSocket(gate.replace(/^http/, "ws") + "/socket.io/?" + query);
   let silenceMaxMs = 0, silence = 0;
   const awaitPing = () => {

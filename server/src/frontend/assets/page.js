@@ -1,4 +1,5 @@
-// Shows what becomes of the user's socket. `?token=...` is used in place of a token of the session.
+// Shows what becomes of the user's socket. `?token=...` is used in place of a token of the session, and where the session
+// itself lets the socket in, `?session=...` in place of its cookie, which the browser sends and no script may read.
 (() => {
   // A gate whose application knows no users is not waited for any longer.
   const WHOAMI_MAX_MS = 3000;
@@ -10,11 +11,13 @@
     document.body.dataset.state = state;
   }
 
-  async function fetchToken() {
-    const asked = new URLSearchParams(location.search).get("token");
-    if (asked !== null) return { token: asked };
+  async function findProof() {
+    const kind = document.body.dataset.auth;
+    const asked = new URLSearchParams(location.search).get(kind);
+    if (asked !== null) return { proof: { [kind]: asked } };
+    if (kind === "session") return { proof: {} };
     const response = await fetch("/getIoConnectionToken", { cache: "no-store" });
-    return response.ok ? { token: await response.json() } : { refusal: await response.text() };
+    return response.ok ? { proof: { token: await response.json() } } : { refusal: await response.text() };
   }
 
   async function connect() {
@@ -47,10 +50,10 @@
     close = () => {};
     show("connecting", "connecting");
     try {
-      const { token, refusal } = await fetchToken();
+      const { proof, refusal } = await findProof();
       if (mine !== attempt) return;
       if (refusal !== undefined) on.refused(refusal);
-      else close = openSocket(document.body.dataset.gate, token, on);
+      else close = openSocket(document.body.dataset.gate, proof, on);
     } catch {
       on.disconnected();
     }

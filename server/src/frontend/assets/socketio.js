@@ -1,13 +1,15 @@
 
 "use strict";
 // The Socket.IO client that the gate serves, of version 4 or 2, as it comes: it polls first, then upgrades.
-function openSocket(gate, token, on) {
+function openSocket(gate, proof, on) {
   if (typeof io !== "function") {
     on.disconnected("the gate serves no Socket.IO client");
     return () => {};
   }
+  // Polling takes cookies along only where it is told to; a WebSocket always does.
   const socket = io(gate, {
-    query: { token }, forceNew: true, reconnection: false,
+    query: proof, withCredentials: document.body.dataset.auth === "session",
+    forceNew: true, reconnection: false,
   });
   // Version 2 tells of a refusal by a text in `error`, version 4 by an Error in `connect_error`,
   // through which both tell of a failed transport as well.

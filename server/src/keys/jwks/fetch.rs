@@ -1,13 +1,13 @@
 //! One fetch of a set over HTTP: within a time and a size, and never by a detour over an unprotected network.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::CACHE_CONTROL;
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 /// The longest set that is read. Those of large providers have 5 to 20 kB.
@@ -59,6 +59,29 @@ impl FromStr for JwksUrl {
     }
 }
 
+impl JwksUrl {
+    /// An address of a server of this process, which is trusted wherever it listens.
+    pub(crate) fn of_own(addr: SocketAddr, path: &str) -> Option<Self> {
+        Url::parse(&format!("http://{addr}{path}")).ok().map(Self)
+    }
+
+    /// The address itself, passwords and all.
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// What a client is made of that reaches it over a protected way.
+    pub(crate) fn client(&self) -> Result<ClientBuilder, FetchError> {
+        let is_protected = self.0.scheme() == "https";
+        let builder = match is_protected {
+            true => Client::builder().https_only(true),
+            // A proxy would get to see, and to write, what is protected by never leaving this machine.
+            false => Client::builder().no_proxy(),
+        };
+        Ok(builder.tls_backend_preconfigured(tls(is_protected)?))
+    }
+}
+
 fn is_safe(url: &Url) -> bool {
     match url.scheme() {
         "https" => true,
@@ -98,7 +121,7 @@ impl fmt::Debug for JwksUrl {
 
 /// Why a set was not had. It is the source's fault, or the network's.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(in super::super) enum FetchError {
+pub(crate) enum FetchError {
     #[error("no HTTP client: {0}")]
     NoClient(String),
     #[error("{0}")]
@@ -127,21 +150,15 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub(super) fn new(url: &JwksUrl) -> Result<Self, FetchError> {
-        let JwksUrl(url) = url.clone();
-        let is_protected = url.scheme() == "https";
-        let builder = match is_protected {
-            true => Client::builder().https_only(true),
-            // A proxy would get to see, and to write, what is protected by never leaving this machine.
-            false => Client::builder().no_proxy(),
-        };
-        let client = builder
-            .tls_backend_preconfigured(tls(is_protected)?)
+        let client = url
+            .client()?
             .redirect(redirect::Policy::custom(redirected))
             .connect_timeout(CONNECT_WITHIN)
             .timeout(FETCH_WITHIN)
             .user_agent(concat!("gatekeeper/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| FetchError::NoClient(innermost(&error)))?;
+        let JwksUrl(url) = url.clone();
         Ok(Self { client, url })
     }
 
@@ -205,6 +222,11 @@ fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", FETCH_WITHIN.as_secs());
     }
+    deepest(error)
+}
+
+/// What went wrong at the bottom, without the address, which may hold a password.
+pub(crate) fn deepest(error: &reqwest::Error) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;

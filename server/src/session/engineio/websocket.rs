@@ -73,6 +73,11 @@ impl EngineIo {
         used
     }
 
+    /// The memory that it keeps of a message whose parts are not all here.
+    pub fn kept_bytes(&self) -> usize {
+        self.frames.unfinished_bytes()
+    }
+
     /// A heartbeat is due, or the client's time in its stage is over.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
         self.engine.deadline(host, reply);
@@ -153,6 +158,11 @@ impl Probe {
             }
         }
         (used, Probed::More)
+    }
+
+    /// The memory that it keeps of a message whose parts are not all here.
+    pub fn kept_bytes(&self) -> usize {
+        self.frames.unfinished_bytes()
     }
 
     /// It ended without taking the session over, which polls on.

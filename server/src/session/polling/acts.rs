@@ -150,6 +150,7 @@ pub fn upgrade(key: Key, connection: u64, host: &mut Host) -> Option<(Engine, Ve
     }
     let mut session = host.polls.sessions.get_mut(&key)?.session.take()?;
     host.polls.polling -= 1;
+    host.polls.held_bytes -= session.outbox.bytes();
     if !session.engine.is_settled() {
         host.polls.unconnected.done();
     }
@@ -218,6 +219,7 @@ pub fn end(key: Key, why: End, host: &mut Host) {
     };
     host.polls.sessions.remove(&key);
     host.polls.polling -= 1;
+    host.polls.held_bytes -= session.outbox.bytes();
     if !session.engine.is_settled() {
         host.polls.unconnected.done();
     }
@@ -245,6 +247,7 @@ fn with(
 ) -> Option<End> {
     let mut session = host.polls.sessions.get_mut(&key)?.session.take()?;
     let mut out = Vec::new();
+    host.polls.held_bytes -= session.outbox.bytes();
     let mut reply = Reply::polling(&mut out, &mut session.outbox, now_ns);
     let was_settled = session.engine.is_settled();
     act(&mut session.engine, host, &mut reply);
@@ -253,6 +256,7 @@ fn with(
     }
     let (deadline_ns, ended) = (reply.deadline_ns, reply.end);
     session.engine_due_ns = deadline_ns.unwrap_or(session.engine_due_ns);
+    host.polls.held_bytes += session.outbox.bytes();
     if let Some(slot) = host.polls.sessions.get_mut(&key) {
         slot.session = Some(session);
     }
@@ -261,5 +265,25 @@ fn with(
     if let Some(why) = ended {
         end(key, why, host);
     }
+    if host.polls.held_bytes > host.polls.held_bytes_max {
+        end_greediest(host);
+    }
     ended
+}
+
+/// Ends the sessions for which the most waits, until an eighth of what may wait for all of them is free: so each look at
+/// all sessions is worth as many bytes, which somebody had to send.
+fn end_greediest(host: &mut Host) {
+    let enough_bytes = host.polls.held_bytes_max - host.polls.held_bytes_max / 8;
+    let sessions = host.polls.sessions.iter();
+    let mut held: Vec<(usize, Key)> = sessions
+        .filter_map(|(&key, slot)| Some((slot.session.as_ref()?.outbox.bytes(), key)))
+        .collect();
+    held.sort_unstable_by(|one, other| other.cmp(one));
+    for (_, key) in held {
+        if host.polls.held_bytes <= enough_bytes {
+            break;
+        }
+        end(key, End::Greediest, host);
+    }
 }

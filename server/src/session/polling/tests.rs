@@ -42,7 +42,7 @@ fn session(version: Version, host: &mut Host) -> Key {
 #[test]
 fn places_are_counted() {
     let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 1, 1);
+    host.polls = Polls::new(3, 1, 1, usize::MAX);
     assert!(!host.polls.is_full());
     let key = session(Version::V4, &mut host);
     assert!(host.polls.is_full());
@@ -53,7 +53,7 @@ fn places_are_counted() {
 #[test]
 fn ids_name_their_shard() {
     let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 9, 9);
+    host.polls = Polls::new(3, 9, 9, usize::MAX);
     session(Version::V4, &mut host);
     let slot = host.polls.sessions.values().next().unwrap();
     let name = slot.name.to_string();
@@ -71,6 +71,37 @@ fn ids_name_their_shard() {
         "the secret counts"
     );
     assert_eq!(host.polls.find("x"), Found::Unknown, "no id at all");
+}
+
+#[test]
+fn those_for_whom_the_most_waits_give_way() {
+    const HELD_BYTES_MAX: usize = 2000;
+    let mut host = host(App::Echo);
+    host.polls = Polls::new(0, 9, 9, HELD_BYTES_MAX);
+    let keys = [(); 3].map(|()| session(Version::V4, &mut host));
+    for key in keys {
+        assert!(post(key, Form::Text, b"40", &mut host, 0));
+    }
+    for (speaker, event_bytes, lives, why) in [
+        (0, 300, [true; 3], "a little"),
+        (1, 900, [true; 3], "much"),
+        (2, 300, [true; 3], "as much as may wait"),
+        (
+            0,
+            500,
+            [true, false, true],
+            "the one with the most ends, not the last to speak",
+        ),
+        (2, 900, [true, false, false], "and so it goes on"),
+    ] {
+        let event = format!("42[\"{}\"]", "x".repeat(event_bytes));
+        post(keys[speaker], Form::Text, event.as_bytes(), &mut host, 0);
+        let found = keys.map(|key| host.polls.polling(key).is_some());
+        assert_eq!(found, lives, "{why}");
+        assert!(host.polls.held_bytes() <= HELD_BYTES_MAX, "{why}");
+    }
+    end_all(&mut host);
+    assert_eq!(host.polls.held_bytes(), 0);
 }
 
 /// What a client, or several, may do to a session.
@@ -108,8 +139,10 @@ proptest! {
         v3 in any::<bool>(),
         acts in prop::collection::vec(act(), 0..20),
     ) {
+        // A few answers, so that now and then it is too much.
+        const HELD_BYTES_MAX: usize = 90;
         let mut host = host(App::Echo);
-        host.polls = Polls::new(0, 9, 9);
+        host.polls = Polls::new(0, 9, 9, HELD_BYTES_MAX);
         let version = if v3 { Version::V3 } else { Version::V4 };
         let key = session(version, &mut host);
         let mut now_ns = 0;
@@ -148,6 +181,10 @@ proptest! {
                 }
             }
             polls -= host.polls.deliveries().len();
+            let sessions = host.polls.sessions.values().filter_map(|slot| slot.session.as_ref());
+            let held_bytes: usize = sessions.map(|session| session.outbox.bytes()).sum();
+            prop_assert_eq!(host.polls.held_bytes(), held_bytes);
+            prop_assert!(held_bytes <= HELD_BYTES_MAX);
         }
         end_all(&mut host);
         polls -= host.polls.deliveries().len();

@@ -8,6 +8,7 @@ mod metrics;
 mod page;
 mod parsers;
 mod polling;
+mod session;
 mod socketio;
 mod websocket;
 

@@ -33,6 +33,20 @@ async fn the_page_speaks_the_protocol_itself() {
 }
 
 #[tokio::test]
+async fn the_pages_session_lets_its_socket_in() {
+    let Some(peers) = Peers::find() else { return };
+    let client = peers.package("socket.io/client-dist/socket.io.js");
+    let flag = format!("--socketio-client={}", client.display());
+    for (flags, why) in [
+        (&["--auth=session"][..], "the page's own script"),
+        (&["--auth=session", &flag], "the client, which polls first"),
+    ] {
+        let refused = "refused: not valid token (unknown_session)";
+        check(&peers, flags, refused, why).await;
+    }
+}
+
+#[tokio::test]
 async fn the_page_uses_the_client_that_the_gate_serves() {
     let Some(peers) = Peers::find() else { return };
     for (client, refused, why) in [
