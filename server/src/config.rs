@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod error;
+mod tls;
 mod tokens;
 pub mod values;
 
@@ -22,9 +23,11 @@ use crate::{
     keys::Keeper,
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
+    tls::{Tls, url},
 };
 pub use deadlines::DeadlineArgs;
 pub use error::ConfigError;
+pub use tls::TlsArgs;
 pub use tokens::TokenArgs;
 use values::{CpuList, LogFormat, Role};
 
@@ -74,6 +77,8 @@ pub struct ServeArgs {
     frontend_listen: Option<SocketAddr>,
     #[command(flatten)]
     tokens: TokenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Bytes of tokens that public keys verified and that need not be verified again, over all shards of a process;
     /// 0 for none
     #[arg(long, value_name = "BYTES", default_value_t = TOKEN_CACHE_BYTES)]
@@ -160,6 +165,8 @@ pub struct Config {
     pub gate: Option<GateSetup>,
     /// The frontend, unless the role leaves it out.
     pub frontend: Option<FrontendSetup>,
+    /// TLS for both, if any.
+    pub tls: Option<Tls>,
 }
 
 /// A gate and where it listens.
@@ -216,7 +223,8 @@ impl ServeArgs {
     }
 
     /// The same for listeners that are open already.
-    pub fn read_with(&self, inherited: Inherited) -> Result<Config, ConfigError> {
+    pub fn read_with(&self, mut inherited: Inherited) -> Result<Config, ConfigError> {
+        let tls = self.tls.read(inherited.tickets())?;
         let role = match inherited.member {
             Some(_) => Role::Gate,
             None => self.role,
@@ -232,13 +240,19 @@ impl ServeArgs {
             (None, given) if given.is_empty() => places.gate.map(Listen::At),
             (None, given) => Some(Listen::Given(given)),
         };
-        let gate = gate_listen.map(|listen| self.gate(secret.as_deref(), listen));
+        let mut gate = gate_listen
+            .map(|listen| self.gate(secret.as_deref(), listen))
+            .transpose()?;
+        if let Some(gate) = &mut gate {
+            gate.config.tls = tls.as_ref().map(Tls::config);
+        }
         let frontend = places
             .frontend
             .map(|listen| self.frontend(secret, public, listen, inherited.frontend));
         Ok(Config {
-            gate: gate.transpose()?,
+            gate,
             frontend: frontend.transpose()?,
+            tls,
         })
     }
 
@@ -349,6 +363,7 @@ impl ServeArgs {
                 },
                 policy: self.tokens.policy(),
                 token_cache_bytes: self.token_cache,
+                tls: None,
             },
         })
     }
@@ -395,7 +410,7 @@ impl ServeArgs {
             (None, None) => Users::demo(),
         };
         let own_gate = self.role.gate();
-        let default_gate = || format!("http://{GATE_LISTEN}");
+        let default_gate = || url(self.tls.is_given(), GATE_LISTEN);
         Ok(FrontendSetup {
             listen,
             given,

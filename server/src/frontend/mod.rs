@@ -59,6 +59,8 @@ pub struct FrontendConfig {
     pub issuer: Option<String>,
     /// The `aud` of every token.
     pub audience: Option<String>,
+    /// TLS from the first byte on, if any.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// What a frontend spends at most on those who come; each default has its reason.
@@ -123,8 +125,8 @@ pub fn router_within(config: FrontendConfig, limits: &Limits) -> Router {
         .with_name(SESSION_COOKIE)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
-        // The frontend speaks plain HTTP, over which a browser would not send a Secure cookie back.
-        .with_secure(false)
+        // Over plain HTTP a browser would not send a Secure cookie back.
+        .with_secure(config.tls.is_some())
         .with_expiry(Expiry::OnSessionEnd);
     let request_timeout = limits.request_timeout;
     Router::new()

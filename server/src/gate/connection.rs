@@ -241,9 +241,12 @@ impl GateService {
                 let due = |host: &mut Host, reply: &mut Reply<'_>| session.deadline(host, reply);
                 answer(&mut self.host, io, due).1
             }
-            Socket::Waiting(_) | Socket::Leaving { .. } | Socket::Ended | Socket::TurnedAway => {
+            // It has not brought its TLS to an end.
+            Socket::TurnedAway => {
+                io.close();
                 None
             }
+            Socket::Waiting(_) | Socket::Leaving { .. } | Socket::Ended => None,
         };
         self.end(io, socket, end);
     }

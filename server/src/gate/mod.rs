@@ -84,6 +84,8 @@ pub struct GateConfig {
     pub policy: Policy,
     /// For tokens that public keys verified, over all shards.
     pub token_cache_bytes: usize,
+    /// TLS from the first byte on, if any.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// How long each step of a handshake may take.
@@ -216,7 +218,10 @@ impl Gate {
             };
             let mut shard = Shard::new(service, clock, options)?;
             for listener in listeners {
-                shard.listen(listener)?;
+                match &config.tls {
+                    None => shard.listen(listener)?,
+                    Some(tls) => shard.listen_tls(listener, Arc::clone(tls))?,
+                }
             }
             mailboxes.wake_by(number, shard.waker());
             ready.push(shard);

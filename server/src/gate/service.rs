@@ -95,9 +95,22 @@ impl Service for GateService {
             self.host.metrics.connections_closed.add(1);
             return None;
         }
-        answer(&mut self.host, io, |_, reply| answers::full(reply.out));
-        io.finish();
+        if io.is_tls() {
+            // It is told once there is somebody to tell; few are being told at once.
+            io.set_deadline_ns(after(io.now_ns(), self.deadlines.head));
+        } else {
+            answer(&mut self.host, io, |_, reply| answers::full(reply.out));
+            io.finish();
+        }
         Some(Socket::TurnedAway)
+    }
+
+    fn secured(&mut self, io: &mut Io<'_>, socket: &mut Socket, resumed: bool) {
+        self.host.metrics.secured(resumed);
+        if let Socket::TurnedAway = socket {
+            answer(&mut self.host, io, |_, reply| answers::full(reply.out));
+            io.finish();
+        }
     }
 
     fn accept_failed(&mut self, error: &io::Error) {
@@ -245,6 +258,7 @@ fn end_of(why: &Closed) -> End {
         Closed::Reset => End::Reset,
         Closed::InputTooLong => End::TooLong,
         Closed::PeerTooSlow => End::TooSlow,
-        Closed::Refused | Closed::Failed(_) | Closed::Tls(_) => End::Failed,
+        Closed::Tls(_) => End::Tls,
+        Closed::Refused | Closed::Failed(_) => End::Failed,
     }
 }

@@ -103,13 +103,15 @@ pub enum End {
     Shutdown,
     /// Its token expired.
     Expired,
+    /// TLS failed: bytes that are no TLS, or an alert of the peer.
+    Tls,
     /// The connection failed in some other way.
     Failed,
 }
 
 impl End {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Client,
         Self::Gone,
         Self::Reset,
@@ -122,6 +124,7 @@ impl End {
         Self::Refused,
         Self::Shutdown,
         Self::Expired,
+        Self::Tls,
         Self::Failed,
     ];
 
@@ -140,6 +143,7 @@ impl End {
             Self::Refused => "refused",
             Self::Shutdown => "shutdown",
             Self::Expired => "expired",
+            Self::Tls => "tls",
             Self::Failed => "failed",
         }
     }

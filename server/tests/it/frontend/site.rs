@@ -143,5 +143,6 @@ pub fn config() -> FrontendConfig {
         socketio_client: false,
         issuer: None,
         audience: None,
+        tls: None,
     }
 }
