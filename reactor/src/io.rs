@@ -23,8 +23,8 @@ impl Io<'_> {
     }
 
     /// Whether TLS stands between the socket and its bytes.
-    pub fn is_tls(&mut self) -> bool {
-        self.link.tls_mut().is_some()
+    pub fn is_tls(&self) -> bool {
+        self.link.is_tls
     }
 
     /// The time of this event or of its batch, in nanoseconds of the shard's clock, as

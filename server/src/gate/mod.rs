@@ -3,7 +3,7 @@
 //! A shard is a bare thread with a reactor of its own. Shards share no lock: their listeners are dealt connections by
 //! the kernel, their counters are their own, and the places that [`admission`] counts are one atomic number. A session
 //! that polls lives on one of them; a request for it that the kernel dealt to another moves there, connection and all,
-//! also where that is one of another process of the same gate ([`courier`]).
+//! also where that is one of another process of the same gate ([`courier`]); under TLS only its bytes do.
 //!
 //! | path | answer |
 //! |---|---|
@@ -25,6 +25,7 @@ mod connection;
 mod jsonp;
 mod mailbox;
 mod polling;
+mod relay;
 mod service;
 mod turn;
 

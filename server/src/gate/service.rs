@@ -20,6 +20,7 @@ use super::{
     connection::{Socket, answer},
     handshake::Site,
     mailbox::Mailboxes,
+    relay::Relays,
 };
 use crate::{
     metrics::Outcome,
@@ -70,6 +71,8 @@ pub(super) struct ShardState {
     /// Connections between two requests were told that nobody polls any more.
     idlers_left: bool,
     accept_failure_logged: Option<std::time::Instant>,
+    /// Connections under TLS whose session is in another process.
+    pub(super) relays: Relays,
 }
 
 impl Service for GateService {
@@ -123,6 +126,10 @@ impl Service for GateService {
     }
 
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
+        if let Socket::Relay(other) = *socket {
+            self.state.relays.pass(other, input);
+            return input.len();
+        }
         self.read_clock(io.now_ns());
         let mut used = self.requests(io, socket, input);
         if let Socket::Probing(_) = socket
@@ -157,7 +164,11 @@ impl Service for GateService {
     }
 
     fn closed(&mut self, _now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
-        self.host.metrics.connections_closed.add(1);
+        match socket {
+            // To the counters it has left.
+            Socket::Relay(other) => self.state.relays.end(other),
+            _ => self.host.metrics.connections_closed.add(1),
+        }
         if let Some(address) = self.addresses.remove(&id.to_bits()) {
             self.admission.leave_address(address);
         }
@@ -174,6 +185,7 @@ impl Service for GateService {
 
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
         self.take_mail(sockets);
+        self.run_relays(sockets);
         self.end_surplus(sockets);
         self.run_polls(sockets);
         self.gauge(sockets);

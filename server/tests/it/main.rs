@@ -20,5 +20,6 @@ mod rotation;
 mod seeds;
 mod servers;
 mod sessions;
+mod tls;
 mod tokens;
 mod verify_command;

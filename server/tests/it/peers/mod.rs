@@ -9,6 +9,7 @@ mod page;
 mod parsers;
 mod polling;
 mod socketio;
+mod tls;
 mod websocket;
 
 use serde_json::{Value, json};
