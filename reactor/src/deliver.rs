@@ -8,12 +8,12 @@ use crate::driver::Driver;
 use crate::io::Io;
 use crate::service::{Closed, Service};
 use crate::slab::{Closing, Entry, Link, SocketId};
-use crate::tls::{PLAIN_BYTES, Tls};
+use crate::tls::Tls;
 
 /// Where a shard reads to; nothing stays here from one event to the next.
 pub(crate) struct Buffers {
     wire: Vec<u8>,
-    /// Plaintext of TLS; made when first needed.
+    /// Plaintext of TLS: never much more than one read brings.
     plain: Vec<u8>,
 }
 
@@ -61,7 +61,6 @@ pub(crate) fn receive<S: Service>(
         deliver(service, driver, id, entry, wire);
         return took_all;
     };
-    buffers.plain.resize(PLAIN_BYTES, 0);
     let outcome = receive_tls(
         service,
         driver,
@@ -89,36 +88,27 @@ pub(crate) fn end_of(link: &Link, seen: Closed) -> Closed {
     }
 }
 
-/// Opens records and offers their plaintext, buffer by buffer.
+/// Opens records and offers their plaintext.
 fn receive_tls<S: Service>(
     service: &mut S,
     driver: &mut Driver,
     id: SocketId,
     entry: &mut Entry<S::Socket>,
     tls: &mut Tls,
-    mut wire: &[u8],
-    plain: &mut [u8],
+    wire: &mut [u8],
+    plain: &mut Vec<u8>,
 ) -> Result<(), Closed> {
-    while !wire.is_empty() {
-        let read = tls.read(&mut wire);
-        if tls.newly_secured() && entry.link.is_live() {
-            let mut io = Io::new(driver, &mut entry.link, id);
-            service.secured(&mut io, &mut entry.socket, tls.is_resumed());
-        }
-        // What came before a bad record, or before close_notify, is the service's all the same.
-        loop {
-            match tls.take_plain(plain) {
-                Ok(0) => break,
-                Ok(bytes) => deliver(service, driver, id, entry, &mut plain[..bytes]),
-                Err(why) => {
-                    read?;
-                    return Err(why);
-                }
-            }
-        }
-        read?;
+    plain.clear();
+    let read = tls.read(wire, plain);
+    if tls.newly_secured() && entry.link.is_live() {
+        let mut io = Io::new(driver, &mut entry.link, id);
+        service.secured(&mut io, &mut entry.socket, tls.is_resumed());
     }
-    Ok(())
+    // What came before a bad record, or before close_notify, is the service's all the same.
+    if !plain.is_empty() {
+        deliver(service, driver, id, entry, plain);
+    }
+    read
 }
 
 /// Offers bytes to the service, behind those it has left over, and keeps what it leaves over now.

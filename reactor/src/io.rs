@@ -22,6 +22,11 @@ impl Io<'_> {
         self.id
     }
 
+    /// Whether TLS stands between the socket and its bytes.
+    pub fn is_tls(&self) -> bool {
+        self.link.is_tls
+    }
+
     /// The time of this event or of its batch, in nanoseconds of the shard's clock, as
     /// [`Options::time`](crate::Options) says.
     pub fn now_ns(&self) -> u64 {

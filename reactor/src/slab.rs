@@ -54,6 +54,8 @@ pub(crate) struct Link {
     watched: Option<u8>,
     /// It was accepted, not connected.
     pub(crate) inbound: bool,
+    /// TLS stands between the socket and its bytes, also while a callback has it.
+    pub(crate) is_tls: bool,
     /// The reactor has begun to close it: TLS's close_notify is written, and its deadline is the reactor's own.
     pub(crate) leaving: bool,
     /// On the list of the doomed: no callback but `closed` any more.
@@ -183,6 +185,7 @@ impl<T> Entry<T> {
 impl Link {
     /// A socket that an accept or a connect has just made.
     pub(crate) fn new(fd: OwnedFd, id: SocketId, stage: Stage, tls: Option<Tls>) -> Self {
+        let is_tls = tls.is_some();
         let extra = tls.map(|tls| {
             Box::new(Extra {
                 tls: Some(Box::new(tls)),
@@ -196,6 +199,7 @@ impl Link {
             closing: Closing::No,
             watched: None,
             inbound: stage == Stage::Open,
+            is_tls,
             delay: match stage {
                 Stage::Connecting => Delay::First,
                 Stage::Open => Delay::Never,
@@ -217,9 +221,13 @@ impl Link {
         self.doomed = false;
     }
 
-    /// Whether it holds a buffer.
+    /// Whether it holds a buffer. The keys of TLS are none.
     pub(crate) fn is_buffered(&self) -> bool {
-        self.extra.is_some()
+        self.extra.as_ref().is_some_and(|extra| {
+            let tls = extra.tls.as_ref();
+            let is_idle = extra.input.is_empty() && extra.output.is_empty();
+            !is_idle || tls.is_some_and(|tls| tls.is_buffered())
+        })
     }
 
     /// The memory that its buffers take, as of the last count.

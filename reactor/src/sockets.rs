@@ -92,7 +92,8 @@ impl<T> Sockets<'_, T> {
         self.table.len() == 0
     }
 
-    /// How many sockets hold a buffer: input that was not used, output that was not sent, or TLS.
+    /// How many sockets hold a buffer: input that was not used or is not whole, output that was not sent, or a
+    /// TLS handshake under way.
     pub fn buffered(&self) -> usize {
         self.driver.buffered
     }

@@ -1,30 +1,61 @@
-//! TLS between a socket's bytes and its service, on either side: rustls without its I/O.
+//! TLS between a socket's bytes and its service, on either side: rustls without its I/O and without its buffers, which
+//! would stay with every idle socket. What a record, a handshake or a peer that is not ready yet makes wait is held here,
+//! within limits, and given back when it is done.
 
-use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::{ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus,
+};
+use rustls::{HandshakeKind, ServerConfig};
 
 use crate::connect::ClientTls;
 use crate::fault::TlsError;
 use crate::service::Closed;
 
-/// Plaintext handed to the service at once: two of TLS's largest records (RFC 8446 section 5.1).
-pub(crate) const PLAIN_BYTES: usize = 2 * 16 * 1024;
+/// A record's data at most (RFC 8446 section 5.1), and what seals it at most (section 5.2).
+const RECORD_BYTES_MAX: usize = (1 << 14) + RECORD_OVERHEAD_BYTES_MAX;
+const RECORD_OVERHEAD_BYTES_MAX: usize = 256 + 5;
+
+/// Bytes of a peer that may wait for the rest of theirs: a handshake message of the largest size that rustls takes, and a
+/// record.
+const WIRE_BYTES_MAX: usize = 0xffff + RECORD_BYTES_MAX;
+
+/// close_notify of a server that has not said anything yet, so that nothing is sealed (RFC 8446 section 6.1).
+const FAREWELL: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
 
 /// One TLS connection.
 pub(crate) struct Tls {
-    connection: Connection,
+    side: Side,
+    /// Bytes of the peer of which the rest is still to come.
+    wire: Vec<u8>,
+    /// Records that the protocol itself has to send.
+    records: Vec<u8>,
+    /// What the service has written before the handshake was complete.
+    early: Vec<u8>,
+    /// How much that may be.
+    early_bytes_max: u32,
     /// The service has been told that the handshake is complete.
     secured: bool,
+    /// Something was said to the peer.
+    spoke: bool,
+    /// close_notify is to be said, or was.
+    farewell: bool,
+}
+
+enum Side {
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
 }
 
 impl Tls {
     /// A client that has not said anything yet. Fails when the configuration leaves nothing to offer.
     pub(crate) fn client(client: &ClientTls, held_bytes_max: usize) -> Result<Self, rustls::Error> {
         let config = Arc::clone(&client.config);
-        let connection = ClientConnection::new(config, client.name.clone())?;
-        Ok(Self::new(connection.into(), held_bytes_max))
+        let connection = UnbufferedClientConnection::new(config, client.name.clone())?;
+        Ok(Self::new(Side::Client(connection), held_bytes_max))
     }
 
     /// A server that waits for its client.
@@ -32,91 +63,292 @@ impl Tls {
         config: Arc<ServerConfig>,
         held_bytes_max: usize,
     ) -> Result<Self, rustls::Error> {
-        let connection = ServerConnection::new(config)?;
-        Ok(Self::new(connection.into(), held_bytes_max))
+        let connection = UnbufferedServerConnection::new(config)?;
+        Ok(Self::new(Side::Server(connection), held_bytes_max))
     }
 
-    fn new(mut connection: Connection, held_bytes_max: usize) -> Self {
-        // What is written before the handshake is complete is held by rustls.
-        connection.set_buffer_limit(Some(held_bytes_max));
+    fn new(side: Side, held_bytes_max: usize) -> Self {
         Self {
-            connection,
+            side,
+            wire: Vec::new(),
+            records: Vec::new(),
+            early: Vec::new(),
+            early_bytes_max: u32::try_from(held_bytes_max).unwrap_or(u32::MAX),
             secured: false,
+            spoke: false,
+            farewell: false,
         }
     }
 
-    /// Takes some bytes from the front of `wire`. To be called, with `take_plain` after each call, until all are taken.
-    pub(crate) fn read(&mut self, wire: &mut &[u8]) -> Result<(), Closed> {
-        let taken = self
-            .connection
-            .read_tls(wire)
-            .map_err(|error| Closed::Tls(TlsError::other(error)))?;
-        if taken == 0 {
-            // Nothing counts after the peer's close_notify.
-            *wire = &[];
+    /// Takes bytes of the peer, and appends the plaintext of the records that are whole to `plain`, which has what came
+    /// before a bad record or close_notify also where that is what `Err` says.
+    pub(crate) fn read(&mut self, wire: &mut [u8], plain: &mut Vec<u8>) -> Result<(), Closed> {
+        if self.wire.is_empty() {
+            let (used, end) = self.side.open(wire, plain, &mut self.records);
+            self.wire
+                .extend_from_slice(wire.get(used..).unwrap_or_default());
+            end?;
+        } else {
+            self.wire.extend_from_slice(wire);
+            let (used, end) = self.side.open(&mut self.wire, plain, &mut self.records);
+            self.wire.drain(..used.min(self.wire.len()));
+            end?;
         }
-        match self.connection.process_new_packets() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Closed::Tls(error.into())),
+        if self.wire.is_empty() {
+            self.wire = Vec::new();
+        } else if self.wire.len() > WIRE_BYTES_MAX {
+            let error = TlsError::other("a handshake message is too long");
+            return Err(Closed::Tls(error));
         }
+        Ok(())
     }
 
     /// Whether the handshake has been completed since this was last asked.
     pub(crate) fn newly_secured(&mut self) -> bool {
-        let newly = !self.secured && !self.connection.is_handshaking();
+        let newly = !self.secured && !self.side.is_handshaking();
         self.secured |= newly;
         newly
     }
 
     /// Whether its handshake, now complete, took up an earlier session (RFC 8446 section 2.2).
     pub(crate) fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
-    }
-
-    /// Moves plaintext that has arrived into `buffer`. `Ok(0)`: there is none at present.
-    pub(crate) fn take_plain(&mut self, buffer: &mut [u8]) -> Result<usize, Closed> {
-        match self.connection.reader().read(buffer) {
-            Ok(0) if !buffer.is_empty() => Err(Closed::Peer),
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(Closed::Tls(TlsError::other(error))),
-        }
+        self.side.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Turns plaintext into records, behind any that the protocol itself has to send.
     ///
     /// Fails when the peer does not get on with its handshake while more is written than may be held.
-    pub(crate) fn seal(&mut self, mut plain: &[u8], records: &mut Vec<u8>) -> Result<(), Closed> {
-        loop {
-            let taken = self
-                .connection
-                .writer()
-                .write(plain)
-                .map_err(|error| Closed::Tls(TlsError::other(error)))?;
-            plain = &plain[taken..];
-            let mut written = 0;
-            while self.connection.wants_write() {
-                written += self
-                    .connection
-                    .write_tls(records)
-                    .map_err(|error| Closed::Tls(TlsError::other(error)))?;
-            }
-            if plain.is_empty() {
-                return Ok(());
-            }
-            if taken == 0 && written == 0 {
+    pub(crate) fn seal(&mut self, plain: &[u8], records: &mut Vec<u8>) -> Result<(), Closed> {
+        if self.side.is_handshaking() {
+            // A client has its hello to say. What is held of the peer is not whole, so nothing of it is used.
+            let (_, end) = self
+                .side
+                .open(&mut self.wire, &mut Vec::new(), &mut self.records);
+            end?;
+        }
+        records.append(&mut self.records);
+        self.records = Vec::new();
+        if self.side.is_handshaking() {
+            if self.farewell {
+                // What was written will not be sent.
+                if !self.spoke && records.is_empty() {
+                    records.extend_from_slice(&FAREWELL);
+                }
+            } else if self.early.len() + plain.len() > self.early_bytes_max as usize {
                 return Err(Closed::PeerTooSlow);
+            } else {
+                self.early.extend_from_slice(plain);
+            }
+        } else {
+            let early = std::mem::take(&mut self.early);
+            self.side.seal(&mut self.wire, &early, records)?;
+            self.side.seal(&mut self.wire, plain, records)?;
+            if self.farewell {
+                self.side.take_leave(&mut self.wire, records)?;
             }
         }
+        self.spoke |= !records.is_empty();
+        Ok(())
     }
 
     /// Moves the records that the protocol itself has to send, an alert above all, also after it has failed.
     pub(crate) fn take_alert(&mut self, records: &mut Vec<u8>) {
-        while self.connection.wants_write() && self.connection.write_tls(records).is_ok() {}
+        records.append(&mut self.records);
+        self.side.take_alert(&mut self.wire, records);
     }
 
-    /// Writes close_notify.
+    /// Whether it holds more than its keys.
+    pub(crate) fn is_buffered(&self) -> bool {
+        let held = [&self.wire, &self.records, &self.early];
+        !self.secured || held.iter().any(|held| !held.is_empty())
+    }
+
+    /// Has close_notify written behind what is sealed next.
     pub(crate) fn say_farewell(&mut self) {
-        self.connection.send_close_notify();
+        self.farewell = true;
+    }
+}
+
+/// Does the same for either side.
+macro_rules! on_either {
+    ($side:expr, $it:ident => $act:expr) => {
+        match $side {
+            Side::Client($it) => $act,
+            Side::Server($it) => $act,
+        }
+    };
+}
+
+impl Side {
+    fn is_handshaking(&self) -> bool {
+        on_either!(self, it => it.is_handshaking())
+    }
+
+    fn handshake_kind(&self) -> Option<HandshakeKind> {
+        on_either!(self, it => it.handshake_kind())
+    }
+
+    /// Goes through `wire`, as far as it is whole. Answers how many bytes of it are used, and whether it is over.
+    fn open(
+        &mut self,
+        wire: &mut [u8],
+        plain: &mut Vec<u8>,
+        records: &mut Vec<u8>,
+    ) -> (usize, Result<(), Closed>) {
+        on_either!(self, it => open(it, |it, wire| it.process_tls_records(wire), wire, plain, records))
+    }
+
+    /// Appends records with `plain`, which the handshake, being complete, allows.
+    fn seal(&mut self, wire: &mut [u8], plain: &[u8], records: &mut Vec<u8>) -> Result<(), Closed> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        let count = plain.len().div_ceil(1 << 14);
+        let usual = plain.len() + count * RECORD_OVERHEAD_BYTES_MAX;
+        on_either!(self, it => write(it.process_tls_records(wire), usual, records, |state, room| {
+            state.encrypt(plain, room)
+        }))
+    }
+
+    fn take_leave(&mut self, wire: &mut [u8], records: &mut Vec<u8>) -> Result<(), Closed> {
+        let usual = RECORD_OVERHEAD_BYTES_MAX;
+        on_either!(self, it => write(it.process_tls_records(wire), usual, records, |state, room| {
+            state.queue_close_notify(room)
+        }))
+    }
+
+    fn take_alert(&mut self, wire: &mut [u8], records: &mut Vec<u8>) {
+        on_either!(self, it => while it.wants_write() {
+            // Records to send come before any look at what was received.
+            let Ok(ConnectionState::EncodeTlsData(mut state)) = it.process_tls_records(wire).state
+            else {
+                return;
+            };
+            if append(records, 0, |room| state.encode(room)).is_err() {
+                return;
+            }
+        });
+    }
+}
+
+/// [`Side::open`] for one of them.
+fn open<Data>(
+    connection: &mut UnbufferedConnectionCommon<Data>,
+    process: for<'c, 'w> fn(
+        &'c mut UnbufferedConnectionCommon<Data>,
+        &'w mut [u8],
+    ) -> UnbufferedStatus<'c, 'w, Data>,
+    wire: &mut [u8],
+    plain: &mut Vec<u8>,
+    records: &mut Vec<u8>,
+) -> (usize, Result<(), Closed>) {
+    let mut used = 0;
+    loop {
+        let rest = wire.get_mut(used..).unwrap_or_default();
+        let UnbufferedStatus { mut discard, state } = process(connection, rest);
+        let mut end = None;
+        match state {
+            Err(error) => end = Some(Err(Closed::Tls(error.into()))),
+            Ok(ConnectionState::ReadTraffic(mut state)) => {
+                while let Some(record) = state.next_record() {
+                    match record {
+                        Ok(record) => {
+                            plain.extend_from_slice(record.payload);
+                            discard += record.discard;
+                        }
+                        Err(error) => end = Some(Err(Closed::Tls(error.into()))),
+                    }
+                }
+            }
+            Ok(ConnectionState::EncodeTlsData(mut state)) => {
+                if let Err(closed) = append(records, 0, |room| state.encode(room)) {
+                    end = Some(Err(closed));
+                }
+            }
+            Ok(ConnectionState::TransmitTlsData(state)) => state.done(),
+            // Nothing counts after the peer's close_notify.
+            Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                return (wire.len(), Err(Closed::Peer));
+            }
+            // All that is whole has been taken. (No early data is ever allowed.)
+            Ok(_) => end = Some(Ok(())),
+        }
+        used += discard;
+        if let Some(end) = end {
+            return (used, end);
+        }
+    }
+}
+
+/// Has a connection that is ready for it write something of about `usual` bytes.
+fn write<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    usual: usize,
+    records: &mut Vec<u8>,
+    mut write: impl FnMut(
+        &mut rustls::unbuffered::WriteTraffic<'_, Data>,
+        &mut [u8],
+    ) -> Result<usize, EncryptError>,
+) -> Result<(), Closed> {
+    match status.state {
+        Ok(ConnectionState::WriteTraffic(mut state)) => {
+            append(records, usual, |room| write(&mut state, room))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Closed::Tls(error.into())),
+    }
+}
+
+/// Appends what `fill` writes into the room that it is given, which is made larger when it says so.
+fn append<E: Into<Refused>>(
+    records: &mut Vec<u8>,
+    usual: usize,
+    mut fill: impl FnMut(&mut [u8]) -> Result<usize, E>,
+) -> Result<(), Closed> {
+    let before = records.len();
+    let mut room = usual;
+    loop {
+        records.resize(before + room, 0);
+        match fill(&mut records[before..]).map_err(Into::into) {
+            Ok(written) => {
+                records.truncate(before + written);
+                return Ok(());
+            }
+            Err(Refused::Room(required)) if required > room => room = required,
+            Err(refused) => {
+                records.truncate(before);
+                let words = match refused {
+                    Refused::Room(_) => "a record has no size",
+                    Refused::Exhausted => "a key has sealed as much as it may",
+                };
+                return Err(Closed::Tls(TlsError::other(words)));
+            }
+        }
+    }
+}
+
+/// Why rustls has written nothing.
+enum Refused {
+    /// It needs so many bytes.
+    Room(usize),
+    /// It may not any more.
+    Exhausted,
+}
+
+impl From<EncodeError> for Refused {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::InsufficientSize(size) => Self::Room(size.required_size),
+            EncodeError::AlreadyEncoded => Self::Exhausted,
+        }
+    }
+}
+
+impl From<EncryptError> for Refused {
+    fn from(error: EncryptError) -> Self {
+        match error {
+            EncryptError::InsufficientSize(size) => Self::Room(size.required_size),
+            EncryptError::EncryptExhausted => Self::Exhausted,
+        }
     }
 }

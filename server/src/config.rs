@@ -3,6 +3,7 @@
 mod deadlines;
 mod error;
 mod sessions;
+mod tls;
 mod tokens;
 pub mod values;
 
@@ -24,10 +25,12 @@ use crate::{
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
     session_key::SessionKey,
+    tls::{Tls, url},
 };
 pub use deadlines::DeadlineArgs;
 pub use error::ConfigError;
 pub use sessions::SessionArgs;
+pub use tls::TlsArgs;
 pub use tokens::TokenArgs;
 use values::{CpuList, LogFormat, Role};
 
@@ -81,6 +84,8 @@ pub struct ServeArgs {
     frontend_listen: Option<SocketAddr>,
     #[command(flatten)]
     tokens: TokenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Bytes of tokens that public keys verified and that need not be verified again, over all shards of a process;
     /// 0 for none
     #[arg(long, value_name = "BYTES", default_value_t = TOKEN_CACHE_BYTES)]
@@ -173,6 +178,8 @@ pub struct Config {
     pub gate: Option<GateSetup>,
     /// The frontend, unless the role leaves it out.
     pub frontend: Option<FrontendSetup>,
+    /// TLS for both, if any.
+    pub tls: Option<Tls>,
 }
 
 /// A gate and where it listens.
@@ -231,7 +238,8 @@ impl ServeArgs {
     }
 
     /// The same for listeners that are open already.
-    pub fn read_with(&self, inherited: Inherited) -> Result<Config, ConfigError> {
+    pub fn read_with(&self, mut inherited: Inherited) -> Result<Config, ConfigError> {
+        let tls = self.tls.read(inherited.tickets())?;
         let role = match inherited.member {
             Some(_) => Role::Gate,
             None => self.role,
@@ -251,7 +259,12 @@ impl ServeArgs {
             (None, given) => Some(Listen::Given(given)),
         };
         let sessions = self.sessions.source(session_key.clone(), has_frontend);
-        let gate = gate_listen.map(|listen| self.gate(secret.as_deref(), sessions, listen));
+        let mut gate = gate_listen
+            .map(|listen| self.gate(secret.as_deref(), sessions, listen))
+            .transpose()?;
+        if let Some(gate) = &mut gate {
+            gate.config.tls = tls.as_ref().map(Tls::config);
+        }
         let frontend = places.frontend.map(|listen| {
             let setup = self.frontend(secret, public, listen, inherited.frontend);
             setup.map(|setup| FrontendSetup {
@@ -260,8 +273,9 @@ impl ServeArgs {
             })
         });
         Ok(Config {
-            gate: gate.transpose()?,
+            gate,
             frontend: frontend.transpose()?,
+            tls,
         })
     }
 
@@ -379,6 +393,7 @@ impl ServeArgs {
                 token_cache_bytes: self.token_cache,
                 sessions,
                 buffer_bytes_max: self.max_buffer_bytes,
+                tls: None,
             },
         })
     }
@@ -425,7 +440,7 @@ impl ServeArgs {
             (None, None) => Users::demo(),
         };
         let own_gate = self.role.gate();
-        let default_gate = || format!("http://{GATE_LISTEN}");
+        let default_gate = || url(self.tls.is_given(), GATE_LISTEN);
         Ok(FrontendSetup {
             listen,
             given,

@@ -14,6 +14,7 @@ use crate::{
     processes::Membership,
     server::ServeError,
     takeover::{self, Predecessor},
+    tls::Seed,
 };
 
 /// The name (`FileDescriptorName=` in systemd.socket(5)) of the one listener that is the frontend's.
@@ -28,6 +29,8 @@ pub struct Inherited {
     pub frontend: Option<TcpListener>,
     /// It is one process of several.
     pub(crate) member: Option<Membership>,
+    /// What the server that ran before makes its session tickets from.
+    pub(crate) seed: Option<Seed>,
 }
 
 /// What is wrong with listeners that were handed over.
@@ -112,8 +115,17 @@ impl Inherited {
         Ok(takeover::take(path)?.map(|(listeners, predecessor)| {
             self.gate = listeners.gate;
             self.frontend = listeners.frontend;
+            self.seed = listeners.seed;
             predecessor
         }))
+    }
+
+    /// What session tickets are to be made from, if others make them too.
+    pub(crate) fn tickets(&mut self) -> Option<Seed> {
+        let member = self.member.as_mut();
+        member
+            .and_then(|member| member.seed.take())
+            .or_else(|| self.seed.take())
     }
 
     /// Where the gate's listeners are.

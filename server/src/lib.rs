@@ -4,7 +4,7 @@
 //! Reading order: a [`keys::Ring`] of prepared keys; [`verify::Verifier`], which judges a token by them;
 //! the [`gate`], which runs a handshake on a shard; the [`session`] that lives on an accepted socket; the
 //! [`frontend`], where a user logs in and fetches a token; [`config`], which turns flags into what a
-//! [`server`] runs; the [`command`] that verifies tokens without one; [`metrics`], which count what happened.
+//! [`server`] runs, under [`tls`] if asked; the [`command`] that verifies tokens without one; [`metrics`], which count what happened.
 
 pub mod keys;
 pub mod verify;
@@ -22,6 +22,7 @@ pub mod inherited;
 pub mod processes;
 pub mod server;
 pub mod takeover;
+pub mod tls;
 
 pub mod command;
 

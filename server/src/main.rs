@@ -12,7 +12,7 @@ use gatekeeper::{
 /// A socket server that lets sockets in by JSON Web Token, and the web frontend that hands its tokens out.
 ///
 /// Once it is ready, one line of JSON on standard output has the bound URLs. SIGTERM and SIGINT end it in order, SIGHUP
-/// makes it read its keys again. It leaves with 0 then, with 1 after an internal error, 2 for wrong flags, 104 for a bad
+/// makes it read its keys and its certificate again. It leaves with 0 then, with 1 after an internal error, 2 for wrong flags, 104 for a bad
 /// configuration.
 #[derive(Parser)]
 #[command(name = "gatekeeper", version, args_conflicts_with_subcommands = true)]

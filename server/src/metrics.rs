@@ -63,6 +63,8 @@ pub enum Outcome {
     Upgraded,
     /// It was an ordinary HTTP request, or an upgrade to what is not here, and was answered.
     Answered,
+    /// Its TLS came to nothing.
+    TlsFailed,
     /// It broke HTTP, Engine.IO or Socket.IO before it was authenticated.
     Malformed,
     /// Its head was above a limit.
@@ -90,17 +92,19 @@ impl Outcome {
             End::GaveWay | End::Greediest => Self::GaveWay(phase),
             End::Shutdown => Self::Shutdown,
             End::Protocol => Self::Malformed,
+            End::Tls => Self::TlsFailed,
             End::TooLong => Self::HeadTooLarge,
             _ => Self::Abandoned,
         }
     }
 
     /// Every outcome but the refusals, in the order of its counter.
-    const UNREFUSED: [Self; 20] = [
+    const UNREFUSED: [Self; 21] = [
         Self::Established,
         Self::Polled,
         Self::Upgraded,
         Self::Answered,
+        Self::TlsFailed,
         Self::Malformed,
         Self::HeadTooLarge,
         Self::Full(Limit::Connections),
@@ -126,6 +130,7 @@ impl Outcome {
             Self::Polled => "polled",
             Self::Upgraded => "upgraded",
             Self::Answered => "answered",
+            Self::TlsFailed => "tls_failed",
             Self::Malformed => "malformed",
             Self::HeadTooLarge => "head_too_large",
             Self::Full(_) => "full",
@@ -223,6 +228,10 @@ pub struct ShardMetrics {
     pub connections_taken_in: Counter,
     /// Those that went to another process.
     pub connections_sent_on: Counter,
+    /// TLS handshakes that were complete, by certificate.
+    pub tls_full: Counter,
+    /// Those that took up an earlier session.
+    pub tls_resumed: Counter,
     /// Failed calls of `accept`: descriptors or memory ran out.
     pub accept_failures: Counter,
     /// Connections that hold a buffer now: for a request or a frame that is not whole, or for what a peer does not read.
@@ -274,6 +283,8 @@ impl Default for ShardMetrics {
             connections_closed: Counter::default(),
             connections_taken_in: Counter::default(),
             connections_sent_on: Counter::default(),
+            tls_full: Counter::default(),
+            tls_resumed: Counter::default(),
             accept_failures: Counter::default(),
             connections_buffered: Counter::default(),
             connections_half_open: Counter::default(),
@@ -308,6 +319,14 @@ impl ShardMetrics {
         };
         if let Some(counter) = counter {
             counter.add(1);
+        }
+    }
+
+    /// Counts a complete TLS handshake.
+    pub fn secured(&self, resumed: bool) {
+        match resumed {
+            false => self.tls_full.add(1),
+            true => self.tls_resumed.add(1),
         }
     }
 

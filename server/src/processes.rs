@@ -41,6 +41,7 @@ use tokio::{
 use crate::{
     descriptors,
     gate::{courier::Inbox, listener},
+    tls::Tls,
 };
 pub use member::{Control, Membership};
 use member::{Conversation, Setup};
@@ -80,6 +81,8 @@ pub struct Group {
     pub shards: usize,
     /// Where the parent's frontend is, if it has one.
     pub frontend: Option<SocketAddr>,
+    /// What they share for TLS, if they speak it.
+    pub tls: Option<Tls>,
 }
 
 /// A process of the gate has ended, or did not start.
@@ -368,6 +371,7 @@ impl Plan {
             processes: *processes,
             listeners: own.iter().map(Vec::len).collect(),
             frontend: self.group.frontend,
+            seed: self.group.tls.as_ref().map(Tls::seed),
         };
         let (inbox, _) = &self.inboxes[usize::from(process)];
         let mut descriptors: Vec<BorrowedFd<'_>> = own.iter().flatten().map(AsFd::as_fd).collect();

@@ -1,9 +1,9 @@
 //! The running server: a gate, a frontend, their one line on standard output, and their orderly end.
 
 mod error;
+mod urls;
 
 use std::{
-    fmt,
     io::{self, Write},
     net::{SocketAddr, TcpListener},
 };
@@ -21,8 +21,10 @@ use crate::{
     process::{die_with_parent, keep_to, outlive_hangups, start_log, stop_signal},
     processes::{Control, Group, Processes},
     takeover::{Handover, Listeners},
+    tls::{Tls, url},
 };
 pub use error::ServeError;
+use urls::{origins_of, reachable};
 
 /// Runs the server of `args` until SIGTERM or SIGINT: the whole of `gatekeeper`.
 ///
@@ -53,9 +55,10 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         let stop = stop_signal().map_err(ServeError::Start)?;
         outlive_hangups().map_err(ServeError::Start)?;
         let kept = args.takeover().map(|_| config.open()).transpose()?;
+        let tls = config.tls.clone();
         let mut server = Server::start(config).await?;
         let replaced = match (args.takeover(), kept) {
-            (Some(path), Some(kept)) => Some(Handover::offer(path, kept)?),
+            (Some(path), Some(kept)) => Some(Handover::offer(path, kept, tls)?),
             _ => None,
         };
         if let Some(predecessor) = predecessor {
@@ -122,6 +125,7 @@ fn announce(line: &str) {
 pub struct Server {
     gate: Option<RunningGate>,
     frontend: Option<RunningFrontend>,
+    is_tls: bool,
     /// The way to its parent, if it is one process of several.
     control: Option<Control>,
 }
@@ -164,31 +168,37 @@ impl Server {
             None => None,
         };
         let frontend_addr = frontend.as_ref().map(|((_, addr), _)| *addr);
+        let tls = config.tls.as_ref();
+        if let Some(tls) = tls {
+            tls.keep_fresh().map_err(ServeError::Start)?;
+        }
         let (gate, control) = match config.gate {
             Some(setup) => {
-                let (gate, control) = start_gate(setup, frontend_addr).await?;
+                let (gate, control) = start_gate(setup, frontend_addr, tls).await?;
                 (Some(gate), control)
             }
             None => (None, None),
         };
         let gate_addr = gate.as_ref().map(RunningGate::addr);
         let frontend = frontend
-            .map(|((listener, addr), setup)| run_frontend(listener, addr, setup, gate_addr));
+            .map(|((listener, addr), setup)| run_frontend(listener, addr, setup, gate_addr, tls));
         Ok(Self {
             gate,
             frontend,
+            is_tls: tls.is_some(),
             control,
         })
     }
 
-    /// Where the gate is, as `http://HOST:PORT`.
+    /// Where the gate is, as `http://HOST:PORT`, or `https` under TLS.
     pub fn gate_url(&self) -> Option<String> {
-        self.gate.as_ref().map(|gate| url(gate.addr()))
+        self.gate.as_ref().map(|gate| url(self.is_tls, gate.addr()))
     }
 
-    /// Where the frontend is, as `http://HOST:PORT`.
+    /// Where the frontend is, likewise.
     pub fn frontend_url(&self) -> Option<String> {
-        self.frontend.as_ref().map(|frontend| url(frontend.addr))
+        let frontend = self.frontend.as_ref()?;
+        Some(url(self.is_tls, frontend.addr))
     }
 
     /// The counters of a gate in this process.
@@ -302,6 +312,7 @@ fn ended(end: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), Serv
 async fn start_gate(
     setup: GateSetup,
     frontend: Option<SocketAddr>,
+    tls: Option<&Tls>,
 ) -> Result<(RunningGate, Option<Control>), ServeError> {
     let GateSetup {
         listen,
@@ -326,6 +337,7 @@ async fn start_gate(
             processes,
             shards,
             frontend,
+            tls: tls.cloned(),
         };
         let processes = Processes::start(group).await?;
         processes.forward_hangups().map_err(ServeError::Start)?;
@@ -353,7 +365,8 @@ async fn start_here(
     frontend: Option<SocketAddr>,
 ) -> Result<RunningGate, ServeError> {
     if config.origins.is_empty() {
-        config.origins = frontend.map(origins_of).unwrap_or_default();
+        config.origins =
+            frontend.map_or_else(Vec::new, |addr| origins_of(config.tls.is_some(), addr));
     }
     config.sessions = config
         .sessions
@@ -401,10 +414,11 @@ fn run_frontend(
     addr: SocketAddr,
     setup: FrontendSetup,
     gate: Option<SocketAddr>,
+    tls: Option<&Tls>,
 ) -> RunningFrontend {
     let gate_url = setup
         .gate_url
-        .or_else(|| gate.map(|gate| url(reachable(gate))));
+        .or_else(|| gate.map(|gate| url(tls.is_some(), reachable(gate))));
     let config = FrontendConfig {
         users: setup.users,
         secret: setup.secret,
@@ -414,6 +428,7 @@ fn run_frontend(
         session_key: setup.session_key,
         issuer: setup.issuer,
         audience: setup.audience,
+        tls: tls.map(Tls::config),
     };
     tracing::info!(%addr, gate = config.gate_url, "frontend started");
     let (stop, stopped) = oneshot::channel();
@@ -422,29 +437,4 @@ fn run_frontend(
         let _ = stopped.await;
     }));
     RunningFrontend { addr, stop, task }
-}
-
-fn url(addr: impl fmt::Display) -> String {
-    format!("http://{addr}")
-}
-
-/// An address that a browser on this machine can open: one that listens everywhere listens on loopback too.
-fn reachable(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        tracing::warn!(%addr, "browsers elsewhere need --gate-url: the page says loopback");
-        match &mut addr {
-            SocketAddr::V4(v4) => v4.set_ip(std::net::Ipv4Addr::LOCALHOST),
-            SocketAddr::V6(v6) => v6.set_ip(std::net::Ipv6Addr::LOCALHOST),
-        }
-    }
-    addr
-}
-
-/// The origins under which a browser may have the frontend's pages.
-fn origins_of(frontend: SocketAddr) -> Vec<String> {
-    let mut origins = vec![url(frontend)];
-    if frontend.ip().is_loopback() {
-        origins.push(url(format_args!("localhost:{}", frontend.port())));
-    }
-    origins
 }

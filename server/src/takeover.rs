@@ -25,7 +25,10 @@ use rustix::{net::sockopt::socket_peercred, process::getuid};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncReadExt, net::UnixListener};
 
-use crate::descriptors;
+use crate::{
+    descriptors,
+    tls::{Seed, Tls},
+};
 
 /// How long the one that runs may take to hand over: it does little else.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
@@ -35,13 +38,15 @@ const READY: &[u8] = b"ready\n";
 /// What the bundle says, in this version of it.
 const PROTOCOL: &str = "gatekeeper takeover 1";
 
-/// Listeners that may go to a successor.
+/// What goes to a successor.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// The gate's.
     pub gate: Vec<TcpListener>,
     /// The frontend's.
     pub frontend: Option<TcpListener>,
+    /// What session tickets are made from, as it was when they were handed over.
+    pub seed: Option<Seed>,
 }
 
 /// Why nothing was taken over, or can be.
@@ -86,6 +91,9 @@ struct Offer {
     protocol: String,
     /// The last of the listeners is the frontend's.
     has_frontend: bool,
+    /// The successor takes the tickets of its predecessor, whose clients come back all at once.
+    #[serde(default)]
+    tickets: Option<Seed>,
 }
 
 /// The one that ran before, and runs on until it is told.
@@ -124,7 +132,11 @@ fn receive(stream: &UnixStream) -> io::Result<Listeners> {
         true => gate.pop(),
         false => None,
     };
-    Ok(Listeners { gate, frontend })
+    Ok(Listeners {
+        gate,
+        frontend,
+        seed: offer.tickets,
+    })
 }
 
 impl Predecessor {
@@ -145,6 +157,7 @@ fn is_ours(stream: impl AsFd) -> bool {
 pub struct Handover {
     successors: UnixListener,
     listeners: Listeners,
+    tls: Option<Tls>,
     path: PathBuf,
     /// Tells this socket's file from one that a successor has put in its place.
     inode: u64,
@@ -152,7 +165,11 @@ pub struct Handover {
 
 impl Handover {
     /// Offers `listeners` at `path`, in place of whoever did before. Needs a tokio runtime.
-    pub fn offer(path: &Path, listeners: Listeners) -> Result<Self, TakeoverError> {
+    pub fn offer(
+        path: &Path,
+        listeners: Listeners,
+        tls: Option<Tls>,
+    ) -> Result<Self, TakeoverError> {
         let failed = |error| TakeoverError::Path {
             path: path.to_owned(),
             error,
@@ -167,6 +184,7 @@ impl Handover {
         Ok(Self {
             successors,
             listeners,
+            tls,
             path: path.to_owned(),
             inode,
         })
@@ -200,6 +218,7 @@ impl Handover {
         let offer = Offer {
             protocol: PROTOCOL.to_owned(),
             has_frontend: self.listeners.frontend.is_some(),
+            tickets: self.tls.as_ref().map(Tls::seed),
         };
         let all = self.listeners.gate.iter().chain(&self.listeners.frontend);
         let descriptors: Vec<BorrowedFd<'_>> = all.map(AsFd::as_fd).collect();

@@ -9,14 +9,28 @@ use reactor::{CertificateFault, ClientTls, Closed, Connect, Options};
 use rustls::StreamOwned;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion,
+};
 
 use crate::lab::{Lab, Seen, State, echo, patient};
 
 const MUCH_BYTES: usize = 3 << 20;
 
+/// A record's type (RFC 8446 section 5.1).
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+
 /// A server's configuration with a certificate for `localhost`, and a client's that trusts it.
 pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    configs_of(&[&TLS13, &TLS12])
+}
+
+fn configs_of(
+    versions: &[&'static SupportedProtocolVersion],
+) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = CertificateDer::from(made.cert);
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -28,12 +42,19 @@ pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         .unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    (Arc::new(server), client_config(roots))
+    (Arc::new(server), client_config_of(versions, roots))
 }
 
 fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
+    client_config_of(&[&TLS13, &TLS12], roots)
+}
+
+fn client_config_of(
+    versions: &[&'static SupportedProtocolVersion],
+    roots: RootCertStore,
+) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -155,8 +176,13 @@ fn a_server_speaks_tls_however_the_bytes_are_cut() {
         read_buffer_bytes: 7,
         ..Options::default()
     };
-    for options in [options, Options::default()] {
-        let (server, client) = configs();
+    for (options, version) in [
+        (options.clone(), &TLS13),
+        (options, &TLS12),
+        (Options::default(), &TLS13),
+        (Options::default(), &TLS12),
+    ] {
+        let (server, client) = configs_of(&[version]);
         let lab = Lab::with_tls(options, echo, Some(server.clone()));
         let connection = ClientConnection::new(client.clone(), localhost()).unwrap();
         let mut tls = StreamOwned::new(connection, lab.client());
@@ -220,4 +246,110 @@ fn a_peer_that_leaves_without_close_notify_has_left_all_the_same() {
     tls.read_exact(&mut [0]).unwrap();
     drop(tls);
     assert_eq!(lab.next_closed(), Closed::Peer);
+}
+
+#[test]
+fn an_idle_socket_holds_no_buffer() {
+    let (server, client) = configs();
+    let lab = Lab::with_tls(Options::default(), echo, Some(server));
+    let connection = ClientConnection::new(client, localhost()).unwrap();
+    let mut tls = StreamOwned::new(connection, lab.client());
+    assert_eq!(lab.next(), Seen::Accepted);
+    assert_eq!(
+        lab.ask(|sockets| sockets.buffered()),
+        1,
+        "a handshake is under way"
+    );
+    for _ in 0..2 {
+        tls.write_all(b"x").unwrap();
+        tls.read_exact(&mut [0]).unwrap();
+        assert_eq!(lab.ask(|sockets| sockets.buffered()), 0, "nothing but keys");
+    }
+}
+
+#[test]
+fn keys_are_changed_in_the_middle() {
+    let (server, client) = configs();
+    let lab = Lab::with_tls(Options::default(), echo, Some(server));
+    let connection = ClientConnection::new(client, localhost()).unwrap();
+    let mut tls = StreamOwned::new(connection, lab.client());
+    for _ in 0..3 {
+        tls.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        tls.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        tls.conn.refresh_traffic_keys().unwrap();
+    }
+}
+
+#[test]
+fn a_server_tells_by_an_alert_what_is_no_tls() {
+    let long = [HANDSHAKE, 3, 1, 0xff, 0xff];
+    for (bytes, why) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "plain HTTP"),
+        (&[0; 16], "zeros"),
+        (&long, "a record above the largest"),
+    ] {
+        let (server, _) = configs();
+        let lab = Lab::with_tls(Options::default(), echo, Some(server));
+        let mut stream = lab.client();
+        stream.write_all(bytes).unwrap();
+        let mut told = Vec::new();
+        // What was not read turns the end into a reset.
+        let _ = stream.read_to_end(&mut told);
+        assert_eq!(told.first(), Some(&ALERT), "{why}");
+        match lab.next_closed() {
+            Closed::Tls(_) => {}
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_handshake_message_without_end_is_not_kept_for_ever() {
+    let (server, _) = configs();
+    let lab = Lab::with_tls(Options::default(), echo, Some(server));
+    let mut stream = lab.client();
+    // A ClientHello of 16 MB, in records of 16 kB.
+    let mut record = vec![HANDSHAKE, 3, 1, 0x40, 0];
+    record.extend([1, 0xff, 0xff, 0xff]);
+    record.resize(5 + (1 << 14), 0);
+    let mut taken = 0;
+    while stream.write_all(&record).is_ok() {
+        taken += record.len();
+        record[5..9].fill(0);
+        assert!(taken < MUCH_BYTES * 8, "it goes on and on");
+    }
+    match lab.next_closed() {
+        Closed::Tls(_) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_handshake_that_is_broken_off_by_this_side_ends_with_close_notify() {
+    let (server, client) = configs();
+    let mut hello = Vec::new();
+    let mut connection = ClientConnection::new(client, localhost()).unwrap();
+    connection.write_tls(&mut hello).unwrap();
+    for (bytes, why) in [
+        (&[][..], "before a word of it"),
+        (&hello[..hello.len() / 2], "half of its hello"),
+    ] {
+        let lab = Lab::with_tls(Options::default(), echo, Some(server.clone()));
+        let mut stream = lab.client();
+        stream.write_all(bytes).unwrap();
+        assert_eq!(lab.next(), Seen::Accepted);
+        lab.ask(|sockets| {
+            sockets.for_each(|io, _| {
+                io.write(b"too slow");
+                io.finish();
+            });
+        });
+        let mut told = Vec::new();
+        stream.read_to_end(&mut told).unwrap();
+        assert_eq!(told, [ALERT, 3, 3, 0, 2, 1, 0], "{why}");
+        drop(stream);
+        assert_eq!(lab.next_closed(), Closed::Local, "{why}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use super::{SECRET_BYTES_MIN, values::SecretError};
-use crate::{frontend::users::UsersError, keys::KeyError};
+use crate::{frontend::users::UsersError, keys::KeyError, tls::IdentityError};
 
 /// What is wrong with the flags, or with what they name: always the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,15 @@ pub enum ConfigError {
         /// What the system says.
         error: io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The crypto library has no TLS that this server could speak.
+    #[error("--tls-cert: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The crypto library has no keys for tickets.
+    #[error("--tls-cert: no keys for session tickets can be made")]
+    NoTickets,
     /// The shards could not be numbered.
     #[error("{0} workers in each of {1} processes are more than 65,535: ask for fewer")]
     Shards(usize, u16),

@@ -68,6 +68,8 @@ pub struct FrontendConfig {
     pub audience: Option<String>,
     /// By what the gate may ask whose a session is, where sessions let sockets in. The page shows no token then.
     pub session_key: Option<SessionKey>,
+    /// TLS from the first byte on, if any.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// What a frontend spends at most on those who come; each default has its reason.
@@ -141,8 +143,8 @@ pub fn router_within(config: FrontendConfig, limits: &Limits) -> Router {
         .with_name(SESSION_COOKIE)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
-        // The frontend speaks plain HTTP, over which a browser would not send a Secure cookie back.
-        .with_secure(false)
+        // Over plain HTTP a browser would not send a Secure cookie back.
+        .with_secure(config.tls.is_some())
         .with_expiry(Expiry::OnSessionEnd);
     let request_timeout = limits.request_timeout;
     Router::new()

@@ -9,9 +9,13 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{FrontendConfig, Limits, router_within};
 
@@ -42,6 +46,8 @@ pub async fn serve_within(
 ) -> io::Result<()> {
     // Fails here and not at the first connection if the listener is none.
     listener.local_addr()?;
+    let head_timeout = limits.head_timeout;
+    let tls = config.tls.clone().map(TlsAcceptor::from);
     let router = router_within(config, &limits);
     let http = http(&limits);
     let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
@@ -53,9 +59,17 @@ pub async fn serve_within(
         tokio::select! {
             () = &mut shutdown => break,
             (stream, place) = accept(&listener, &places) => {
-                let connection = connection(http.clone(), stream, router.clone(), stopped.clone());
+                let (http, router, stopped) = (http.clone(), router.clone(), stopped.clone());
+                let tls = tls.clone();
                 connections.spawn(async move {
-                    connection.await;
+                    match tls {
+                        None => connection(http, plain(stream), router, stopped).await,
+                        Some(tls) => {
+                            if let Some(stream) = secure(&tls, stream, head_timeout, &stopped).await {
+                                connection(http, stream, router, stopped).await;
+                            }
+                        }
+                    }
                     drop(place);
                 });
             }
@@ -65,10 +79,7 @@ pub async fn serve_within(
     }
     drop((listener, stop));
     let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(limits.drain_timeout, ended)
-        .await
-        .is_err()
-    {
+    if timeout(limits.drain_timeout, ended).await.is_err() {
         tracing::warn!("connections were cut off, as their answers took too long");
     }
     Ok(())
@@ -100,15 +111,44 @@ async fn accept(
     }
 }
 
+/// Answers are small and whole: waiting for more to send would only make them late.
+fn plain(stream: TcpStream) -> TcpStream {
+    let _ = stream.set_nodelay(true);
+    stream
+}
+
+/// Does TLS's handshake, which may take as long as a head; `None` when it came to nothing, of which the client was told
+/// by an alert.
+async fn secure(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    within: Duration,
+    stopped: &watch::Receiver<()>,
+) -> Option<TlsStream<TcpStream>> {
+    let mut stopped = stopped.clone();
+    let handshake = timeout(within, tls.accept(plain(stream)));
+    let secured = tokio::select! {
+        secured = handshake => secured,
+        // Nothing was asked yet.
+        _ = stopped.changed() => return None,
+    };
+    match secured {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no TLS");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
 /// Answers what comes over one connection, until it ends or `stopped` says so.
 async fn connection(
     http: http1::Builder,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) {
-    // Answers are small and whole: waiting for more to send would only make them late.
-    let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(router);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended: Result<(), hyper::Error> = tokio::select! {

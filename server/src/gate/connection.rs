@@ -63,6 +63,8 @@ pub(super) enum Socket {
         /// As in `Handshake`.
         served: bool,
     },
+    /// What comes out of it goes into another of the shard's sockets, named here.
+    Relay(u64),
     /// Its fate is counted; it is being closed.
     Ended,
     /// There was no place for it; it is being closed.
@@ -176,7 +178,7 @@ impl GateService {
                     until_ns: by_ns,
                     served,
                 };
-                io.release();
+                self.leave_for(io, shard);
                 0
             }
             Step::Probing { used, probe } => {
@@ -257,9 +259,12 @@ impl GateService {
                 let due = |host: &mut Host, reply: &mut Reply<'_>| session.deadline(host, reply);
                 answer(&mut self.host, io, due).1
             }
-            Socket::Waiting(_) | Socket::Leaving { .. } | Socket::Ended | Socket::TurnedAway => {
+            // It has not brought its TLS to an end.
+            Socket::TurnedAway => {
+                io.close();
                 None
             }
+            Socket::Waiting(_) | Socket::Leaving { .. } | Socket::Relay(_) | Socket::Ended => None,
         };
         self.end(io, socket, end);
     }
@@ -316,7 +321,7 @@ impl GateService {
             Socket::Probing(probe) => probe.ended(end, &mut self.host),
             Socket::Session(session) => session.ended(end, &mut self.host),
             Socket::Leaving { .. } => metrics.handshake(Outcome::Abandoned),
-            Socket::Ended => {}
+            Socket::Relay(_) | Socket::Ended => {}
             Socket::TurnedAway => *socket = Socket::TurnedAway,
         }
     }
@@ -352,7 +357,8 @@ impl GateService {
                 self.admission.leave_address(address);
             }
             let Ok(parts) = loose.into_parts() else {
-                tracing::warn!("a connection under TLS cannot go to another process");
+                // It would have been relayed.
+                tracing::error!("a connection under TLS cannot go to another process");
                 metrics.handshake(Outcome::Abandoned);
                 return metrics.connections_closed.add(1);
             };
@@ -366,6 +372,7 @@ impl GateService {
                 shard,
                 served,
                 left_ns: until_ns.saturating_sub(now_ns),
+                from: None,
                 parts,
             });
         }

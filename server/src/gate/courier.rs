@@ -1,7 +1,7 @@
 //! Connections between the processes of one gate: each goes in one message, with what is read of its request.
 //!
 //! ```text
-//! shard u16, served u8, left_ns u64, input_bytes u32 (all little-endian), input, output; the socket as a descriptor
+//! shard u16, served u8, left_ns u64, from [u8; 16], input_bytes u32 (all little-endian), input, output; the socket as a descriptor
 //! ```
 //!
 //! Every process has an inbox, a pair of Unix sockets (SOCK_SEQPACKET) whose ends the parent holds too: one that was
@@ -22,6 +22,7 @@ use rustix::{
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair},
 };
 
+use super::relay;
 use crate::{
     descriptors,
     metrics::{Outcome, ShardMetrics},
@@ -40,7 +41,11 @@ const PATIENCE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + size_of::<u32>();
+const HEAD_BYTES: usize =
+    size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + ADDRESS_BYTES + size_of::<u32>();
+
+/// An address of IPv6.
+const ADDRESS_BYTES: usize = 16;
 
 /// What one process of a gate knows of the others.
 #[derive(Debug)]
@@ -64,6 +69,8 @@ pub struct Parcel {
     pub served: bool,
     /// How long its client may take to be authenticated, ns.
     pub left_ns: u64,
+    /// Where it comes from, if that is limited and the socket does not tell.
+    pub from: Option<IpAddr>,
     /// The connection itself.
     pub parts: Parts,
 }
@@ -71,6 +78,9 @@ pub struct Parcel {
 impl Parcel {
     /// Where the connection comes from; no address where it has failed meanwhile.
     pub fn peer(&self) -> IpAddr {
+        if let Some(from) = self.from {
+            return from;
+        }
         let peer = getpeername(&self.parts.fd).ok().flatten();
         peer.and_then(|peer| SocketAddr::try_from(peer).ok())
             .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
@@ -219,6 +229,7 @@ fn encode_head(parcel: &Parcel) -> io::Result<[u8; HEAD_BYTES]> {
     io::Write::write_all(&mut rest, &parcel.shard.to_le_bytes())?;
     io::Write::write_all(&mut rest, &[u8::from(parcel.served)])?;
     io::Write::write_all(&mut rest, &parcel.left_ns.to_le_bytes())?;
+    io::Write::write_all(&mut rest, &relay::to_bytes(parcel.from))?;
     io::Write::write_all(&mut rest, &input_bytes.to_le_bytes())?;
     Ok(head)
 }
@@ -227,12 +238,14 @@ fn decode(message: &[u8], descriptor: Option<OwnedFd>) -> Option<Parcel> {
     let (shard, rest) = message.split_first_chunk()?;
     let (&[served], rest) = rest.split_first_chunk()?;
     let (left_ns, rest) = rest.split_first_chunk()?;
+    let (from, rest) = rest.split_first_chunk::<ADDRESS_BYTES>()?;
     let (input_bytes, rest) = rest.split_first_chunk()?;
     let (input, output) = rest.split_at_checked(u32::from_le_bytes(*input_bytes) as usize)?;
     Some(Parcel {
         shard: u16::from_le_bytes(*shard),
         served: served != 0,
         left_ns: u64::from_le_bytes(*left_ns),
+        from: relay::from_bytes(*from),
         parts: Parts {
             fd: descriptor?,
             input: input.to_vec(),
@@ -250,6 +263,7 @@ mod tests {
             shard: 0x0102,
             served: true,
             left_ns: u64::MAX - 1,
+            from: Some([192, 0, 2, 7].into()),
             parts: Parts {
                 fd: rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap(),
                 input: input.to_vec(),
@@ -274,6 +288,7 @@ mod tests {
             let received = inbox.next(&mut buffer).unwrap().unwrap();
             assert_eq!((received.shard, received.served), (0x0102, true), "{why}");
             assert_eq!(received.left_ns, u64::MAX - 1, "{why}");
+            assert_eq!(received.peer(), IpAddr::from([192, 0, 2, 7]), "{why}");
             assert_eq!(received.parts.input, input, "{why}");
             assert_eq!(received.parts.output, output, "{why}");
         }

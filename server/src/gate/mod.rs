@@ -3,7 +3,7 @@
 //! A shard is a bare thread with a reactor of its own. Shards share no lock: their listeners are dealt connections by
 //! the kernel, their counters are their own, and the places that [`admission`] counts are one atomic number. A session
 //! that polls lives on one of them; a request for it that the kernel dealt to another moves there, connection and all,
-//! also where that is one of another process of the same gate ([`courier`]).
+//! also where that is one of another process of the same gate ([`courier`]); under TLS only its bytes do.
 //!
 //! | path | answer |
 //! |---|---|
@@ -27,6 +27,7 @@ mod connection;
 mod jsonp;
 mod mailbox;
 mod polling;
+mod relay;
 mod service;
 mod turn;
 
@@ -92,6 +93,8 @@ pub struct GateConfig {
     /// What may be buffered, over all shards: half of it for sockets whose requests and messages are not whole or that do
     /// not read, half for clients that do not poll.
     pub buffer_bytes_max: usize,
+    /// TLS from the first byte on, if any.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// How long each step of a handshake may take.
@@ -237,7 +240,10 @@ impl Gate {
                 answers.wake_by(shard.waker());
             }
             for listener in listeners {
-                shard.listen(listener)?;
+                match &config.tls {
+                    None => shard.listen(listener)?,
+                    Some(tls) => shard.listen_tls(listener, Arc::clone(tls))?,
+                }
             }
             mailboxes.wake_by(number, shard.waker());
             ready.push(shard);

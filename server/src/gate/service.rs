@@ -21,6 +21,7 @@ use super::{
     handshake::Site,
     lookup::Desk,
     mailbox::Mailboxes,
+    relay::Relays,
 };
 use crate::{
     metrics::Outcome,
@@ -73,6 +74,8 @@ pub(super) struct ShardState {
     /// Connections between two requests were told that nobody polls any more.
     idlers_left: bool,
     accept_failure_logged: Option<std::time::Instant>,
+    /// Connections under TLS whose session is in another process.
+    pub(super) relays: Relays,
 }
 
 impl Service for GateService {
@@ -98,9 +101,22 @@ impl Service for GateService {
             self.host.metrics.connections_closed.add(1);
             return None;
         }
-        answer(&mut self.host, io, |_, reply| answers::full(reply.out));
-        io.finish();
+        if io.is_tls() {
+            // It is told once there is somebody to tell; few are being told at once.
+            io.set_deadline_ns(after(io.now_ns(), self.deadlines.head));
+        } else {
+            answer(&mut self.host, io, |_, reply| answers::full(reply.out));
+            io.finish();
+        }
         Some(Socket::TurnedAway)
+    }
+
+    fn secured(&mut self, io: &mut Io<'_>, socket: &mut Socket, resumed: bool) {
+        self.host.metrics.secured(resumed);
+        if let Socket::TurnedAway = socket {
+            answer(&mut self.host, io, |_, reply| answers::full(reply.out));
+            io.finish();
+        }
     }
 
     fn accept_failed(&mut self, error: &io::Error) {
@@ -113,6 +129,10 @@ impl Service for GateService {
     }
 
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
+        if let Socket::Relay(other) = *socket {
+            self.state.relays.pass(other, input);
+            return input.len();
+        }
         self.read_clock(io.now_ns());
         let mut used = self.requests(io, socket, input);
         if let Socket::Probing(_) = socket
@@ -148,7 +168,11 @@ impl Service for GateService {
     }
 
     fn closed(&mut self, _now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
-        self.host.metrics.connections_closed.add(1);
+        match socket {
+            // To the counters it has left.
+            Socket::Relay(other) => self.state.relays.end(other),
+            _ => self.host.metrics.connections_closed.add(1),
+        }
         if let Some(address) = self.addresses.remove(&id.to_bits()) {
             self.admission.leave_address(address);
         }
@@ -166,6 +190,7 @@ impl Service for GateService {
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
         self.take_mail(sockets);
         self.take_answers(sockets);
+        self.run_relays(sockets);
         self.end_surplus(sockets);
         self.run_polls(sockets);
         self.gauge(sockets);
@@ -251,6 +276,7 @@ fn end_of(why: &Closed) -> End {
         Closed::InputTooLong => End::TooLong,
         Closed::PeerTooSlow => End::TooSlow,
         Closed::Greediest => End::Greediest,
-        Closed::Refused | Closed::Failed(_) | Closed::Tls(_) => End::Failed,
+        Closed::Tls(_) => End::Tls,
+        Closed::Refused | Closed::Failed(_) => End::Failed,
     }
 }

@@ -62,6 +62,21 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
     ] {
         page.gauge(name, help, value as f64);
     }
+    page.head(
+        "gatekeeper_tls_handshakes_total",
+        "TLS handshakes that were complete, by whether they took up an earlier session.",
+        "counter",
+    );
+    for (resumed, value) in [
+        ("false", sum(&|shard| &shard.tls_full)),
+        ("true", sum(&|shard| &shard.tls_resumed)),
+    ] {
+        page.sample(
+            "gatekeeper_tls_handshakes_total",
+            &[("resumed", resumed)],
+            value,
+        );
+    }
     page.counter(
         "gatekeeper_accept_failures_total",
         "Connections not accepted for want of descriptors or memory.",

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::scrape::Ask;
-use crate::{descriptors, gate::courier::Links, metrics::Metrics};
+use crate::{descriptors, gate::courier::Links, metrics::Metrics, tls::Seed};
 
 const READY: &str = "ready";
 const METRICS: &str = "metrics";
@@ -43,6 +43,8 @@ pub(super) struct Setup {
     pub(super) listeners: Vec<usize>,
     /// Where the parent's frontend is.
     pub(super) frontend: Option<SocketAddr>,
+    /// What session tickets are made from, where TLS is spoken.
+    pub(super) seed: Option<Seed>,
 }
 
 /// A child's part.
@@ -54,6 +56,8 @@ pub struct Membership {
     pub links: Links,
     /// Where the parent's frontend is.
     pub frontend: Option<SocketAddr>,
+    /// What session tickets are made from, where TLS is spoken.
+    pub seed: Option<Seed>,
     /// The way to the parent.
     pub control: UnixStream,
 }
@@ -86,6 +90,7 @@ impl Membership {
                 parent: next()?,
             },
             frontend: setup.frontend,
+            seed: setup.seed,
             control,
         })
     }

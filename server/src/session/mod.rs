@@ -108,6 +108,8 @@ pub enum End {
     Shutdown,
     /// Its token expired.
     Expired,
+    /// TLS failed: bytes that are no TLS, or an alert of the peer.
+    Tls,
     /// The connection failed in some other way.
     Failed,
 }
@@ -128,6 +130,7 @@ impl End {
         Self::Refused,
         Self::Shutdown,
         Self::Expired,
+        Self::Tls,
         Self::Failed,
     ];
 
@@ -147,6 +150,7 @@ impl End {
             Self::Refused => "refused",
             Self::Shutdown => "shutdown",
             Self::Expired => "expired",
+            Self::Tls => "tls",
             Self::Failed => "failed",
         }
     }

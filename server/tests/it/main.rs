@@ -21,5 +21,6 @@ mod rotation;
 mod seeds;
 mod servers;
 mod sessions;
+mod tls;
 mod tokens;
 mod verify_command;

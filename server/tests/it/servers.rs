@@ -62,7 +62,7 @@ impl TestServer {
         let cli = Cli::parse_from(own.iter().chain(flags));
         let config = change(cli.serve.read().unwrap());
         let server = Server::start(config).await.unwrap();
-        let addr = |url: Option<String>| url.unwrap()["http://".len()..].parse().unwrap();
+        let addr = |url: Option<String>| addr(&url.unwrap().into());
         let (stop, stopped) = oneshot::channel();
         Self {
             gate: addr(server.gate_url()),
@@ -104,7 +104,8 @@ impl TestServer {
 
 /// The address of a URL in the ready line.
 pub fn addr(url: &serde_json::Value) -> SocketAddr {
-    url.as_str().unwrap()["http://".len()..].parse().unwrap()
+    let (_, addr) = url.as_str().unwrap().split_once("://").unwrap();
+    addr.parse().unwrap()
 }
 
 /// A `gatekeeper` process; it is killed with the test.

@@ -144,5 +144,6 @@ pub fn config() -> FrontendConfig {
         issuer: None,
         audience: None,
         session_key: None,
+        tls: None,
     }
 }

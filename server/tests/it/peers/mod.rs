@@ -10,6 +10,7 @@ mod parsers;
 mod polling;
 mod session;
 mod socketio;
+mod tls;
 mod websocket;
 
 use serde_json::{Value, json};

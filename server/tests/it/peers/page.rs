@@ -8,11 +8,15 @@ use super::{super::servers::TestServer, Peers, tools::on_path};
 const SCRIPT: &str = "node/private-page.js";
 
 async fn check(peers: &Peers, flags: &[&str], refused: &str, why: &str) {
+    let server = TestServer::start(flags).await;
+    check_at(peers, &format!("http://{}", server.frontend), refused, why).await;
+}
+
+/// The same for a frontend that runs.
+pub async fn check_at(peers: &Peers, frontend: &str, refused: &str, why: &str) {
     // The script's driver brings no browser, it takes the machine's.
     on_path("chromium");
-    let server = TestServer::start(flags).await;
-    let frontend = format!("http://{}", server.frontend);
-    let answers = peers.run(SCRIPT, &[&frontend], String::new()).await;
+    let answers = peers.run(SCRIPT, &[frontend], String::new()).await;
     let expected = json!({
         "login401": 401,
         "status": "connected as gonzalo",

@@ -39,7 +39,7 @@ async fn clients_poll_and_upgrade_over_several_processes() {
 }
 
 /// Has both versions of the client connect, by each way `attempts` times.
-async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
+pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
     let let_in = |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
     let refused =
         |data: Value| json!({"outcome": "refused", "message": "not valid token", "data": data});

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Peers {
     /// The workspace.
     root: PathBuf,
+    /// An authority that they are to trust.
+    trusted: Option<PathBuf>,
 }
 
 impl Peers {
@@ -33,7 +35,16 @@ impl Peers {
             return None;
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        Some(Self { root })
+        Some(Self {
+            root,
+            trusted: None,
+        })
+    }
+
+    /// The same, trusting certificates by an authority, a PEM file.
+    pub fn trusting(mut self, authority: PathBuf) -> Self {
+        self.trusted = Some(authority);
+        self
     }
 
     /// A file of a package that `scripts/peers/node/package.json` names.
@@ -91,6 +102,11 @@ impl Peers {
         };
         let mut command = Command::new(program);
         command.arg(there(self.root.join("scripts/peers").join(script)));
+        if let Some(authority) = &self.trusted {
+            // Node's name for it, and OpenSSL's, which Python goes by.
+            command.env("NODE_EXTRA_CA_CERTS", authority);
+            command.env("SSL_CERT_FILE", authority);
+        }
         command
     }
 

@@ -8,6 +8,12 @@ use super::{Peers, cases, check, server};
 async fn is_let_in_and_refused_with_401(script: &str, unselected: Value) {
     let Some(peers) = Peers::find() else { return };
     let server = server().await;
+    let url = format!("ws://{}/ws", server.gate);
+    check_at(&peers, script, &url, unselected).await;
+}
+
+/// The same for a gate that runs.
+pub async fn check_at(peers: &Peers, script: &str, url: &str, unselected: Value) {
     let let_in = |carrier: &str| {
         let protocol = match carrier {
             "subprotocol" => json!("gatecrash"),
@@ -17,12 +23,12 @@ async fn is_let_in_and_refused_with_401(script: &str, unselected: Value) {
         json!({"outcome": "connected", "protocol": protocol, "echo": true, "code": 1000})
     };
     let cases = cases(
-        &format!("ws://{}/ws", server.gate),
+        url,
         &["query", "header", "subprotocol", "cookie"],
         let_in,
         refused,
     );
-    check(&peers, script, &[], cases).await;
+    check(peers, script, &[], cases).await;
 }
 
 fn refused(_carrier: &str, reason: &str) -> Value {

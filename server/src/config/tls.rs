@@ -1,0 +1,36 @@
+//! The flags about TLS.
+
+use std::path::PathBuf;
+
+use super::ConfigError;
+use crate::tls::{Identity, Seed, Tickets, Tls};
+
+/// A certificate and its key: both, or neither.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TlsArgs {
+    /// Speak TLS alone, on every listener, with this certificate: PEM, its own first, then those that vouch for it; read
+    /// again on SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, PEM, not encrypted; read again with it
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// Is TLS to be spoken?
+    pub(super) fn is_given(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
+    /// What the files hold; `None` without the flags. `seed` is that of the server whose tickets are to be taken.
+    pub(super) fn read(&self, seed: Option<Seed>) -> Result<Option<Tls>, ConfigError> {
+        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let identity = Identity::load(cert, key)?;
+        let seed = seed.unwrap_or_else(Seed::random);
+        let tickets = Tickets::new(seed).map_err(|_| ConfigError::NoTickets)?;
+        Ok(Some(Tls::new(identity, tickets)?))
+    }
+}

@@ -1,0 +1,204 @@
+//! Connections under TLS whose requests are for another process: their keys cannot leave this one, so their bytes do.
+//!
+//! ```text
+//! client <- TLS -> this shard <- a pair of Unix sockets -> the other process, which sees an ordinary connection
+//! ```
+//!
+//! One end of the pair goes where a connection without TLS would have gone itself; the other end is a second socket of this
+//! shard. What comes out of one of the two goes into the other in the shard's next turn, and each ends with the other.
+
+use std::{io, net::IpAddr};
+
+use reactor::{Io, Loose, Parts, SocketId, Sockets};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::{
+    HEAD_BYTES_MAX,
+    admission::Place,
+    answers,
+    connection::{Socket, answer},
+    courier::{PARENT, Parcel},
+    service::GateService,
+};
+use crate::{
+    metrics::{Limit, Outcome},
+    session::End,
+};
+
+/// What a relay wants done in the shard's next turn.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    /// Connections that are to become one.
+    begun: Vec<SocketId>,
+    /// Bytes for a socket.
+    bytes: Vec<(SocketId, Vec<u8>)>,
+    /// Sockets whose other end is gone.
+    over: Vec<SocketId>,
+}
+
+impl Relays {
+    /// A connection's next request is for another process.
+    pub(super) fn begin(&mut self, id: SocketId) {
+        self.begun.push(id);
+    }
+
+    /// Bytes came that are for the socket `other`.
+    pub(super) fn pass(&mut self, other: u64, bytes: &[u8]) {
+        let other = SocketId::from_bits(other);
+        match self.bytes.last_mut() {
+            Some((last, held)) if *last == other => held.extend_from_slice(bytes),
+            _ => self.bytes.push((other, bytes.to_vec())),
+        }
+    }
+
+    /// The other end of the socket `other` is gone.
+    pub(super) fn end(&mut self, other: u64) {
+        self.over.push(SocketId::from_bits(other));
+    }
+}
+
+impl GateService {
+    /// Does what relays want done.
+    pub(super) fn run_relays(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        for id in std::mem::take(&mut self.state.relays.begun) {
+            self.begin_relay(sockets, id);
+        }
+        // As much as a connection of either process may hold for itself.
+        let held_bytes_max = HEAD_BYTES_MAX.max(self.host.settings.message_bytes_max as usize);
+        for (id, bytes) in std::mem::take(&mut self.state.relays.bytes) {
+            sockets.with(id, |io, _| {
+                io.write(&bytes);
+                if io.unsent_bytes() > held_bytes_max {
+                    io.reset();
+                }
+            });
+        }
+        // Behind the last bytes for them.
+        for id in std::mem::take(&mut self.state.relays.over) {
+            sockets.with(id, |io, _| io.finish());
+        }
+    }
+
+    fn begin_relay(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId) {
+        let mut input = Vec::new();
+        let mut leaving = None;
+        sockets.with_input(id, |_, socket, bytes| {
+            if let Socket::Leaving {
+                shard,
+                until_ns,
+                served,
+            } = *socket
+            {
+                leaving = Some((shard, until_ns, served));
+                input.extend_from_slice(bytes);
+            }
+            input.len()
+        });
+        let Some((shard, until_ns, served)) = leaving else {
+            return;
+        };
+        let left_ns = until_ns.saturating_sub(sockets.now_ns());
+        let from = self.addresses.get(&id.to_bits()).copied();
+        match self.open_relay(sockets, id, input) {
+            Ok((inner, parts)) => {
+                sockets.with(id, |io, socket| {
+                    io.clear_deadline();
+                    *socket = Socket::Relay(inner.to_bits());
+                });
+                let metrics = &self.host.metrics;
+                if shard == PARENT {
+                    metrics.handshake(Outcome::Answered);
+                    metrics.connections_closed.add(1);
+                } else {
+                    metrics.connections_sent_on.add(1);
+                }
+                self.mailboxes.send_abroad(Parcel {
+                    shard,
+                    served,
+                    left_ns,
+                    from,
+                    parts,
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection under TLS cannot be relayed to another process");
+                self.refuse_relay(sockets, id);
+            }
+        }
+    }
+
+    /// Opens the pair: the end that stays, which has its own place, and what goes to the other process.
+    fn open_relay(
+        &mut self,
+        sockets: &mut Sockets<'_, Socket>,
+        id: SocketId,
+        mut input: Vec<u8>,
+    ) -> io::Result<(SocketId, Parts)> {
+        match self.admission.enter() {
+            Place::Admitted => {}
+            place => {
+                self.admission.leave(place);
+                return Err(io::Error::other("as many connections as allowed are open"));
+            }
+        }
+        let opened = (|| {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            // A message between processes has room for a head.
+            let behind = input.split_off(input.len().min(HEAD_BYTES_MAX));
+            let loose = Loose::from_parts(Parts {
+                fd: ours,
+                input: Vec::new(),
+                output: behind,
+            });
+            let adopted = sockets.adopt(loose, Socket::Relay(id.to_bits()));
+            let inner = adopted.map_err(|(error, _)| error)?;
+            let parts = Parts {
+                fd: theirs,
+                input,
+                output: Vec::new(),
+            };
+            Ok((inner, parts))
+        })();
+        if opened.is_err() {
+            self.admission.leave(Place::Admitted);
+        }
+        opened
+    }
+
+    fn refuse_relay(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId) {
+        sockets.with(id, |io, socket| {
+            self.host
+                .metrics
+                .handshake(Outcome::Full(Limit::Connections));
+            answer(&mut self.host, io, |_, reply| answers::full(reply.out));
+            // Its fate is counted.
+            *socket = Socket::Ended;
+            self.end(io, socket, Some(End::Failed));
+        });
+    }
+
+    /// Where a connection is to go whose request is for the shard numbered `shard`: it leaves, or it is relayed.
+    pub(super) fn leave_for(&mut self, io: &mut Io<'_>, shard: u16) {
+        if io.is_tls() && !self.mailboxes.has(shard) {
+            self.state.relays.begin(io.id());
+        } else {
+            io.release();
+        }
+    }
+}
+
+/// An address in as many bytes as one of IPv6 has.
+pub(super) fn to_bytes(address: Option<IpAddr>) -> [u8; 16] {
+    match address {
+        None => [0; 16],
+        Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped().octets(),
+        Some(IpAddr::V6(v6)) => v6.octets(),
+    }
+}
+
+/// The address behind such bytes.
+pub(super) fn from_bytes(bytes: [u8; 16]) -> Option<IpAddr> {
+    let address = IpAddr::from(bytes);
+    (!address.is_unspecified()).then(|| address.to_canonical())
+}

@@ -1,0 +1,129 @@
+//! Sessions that poll over several connections, under TLS: to shards of one process they move, to other processes their
+//! bytes are relayed.
+
+use std::net::SocketAddr;
+
+use futures_util::SinkExt;
+use serde_json::Value;
+
+use super::{
+    super::{
+        processes::FLAGS,
+        servers::{TestProcess, addr},
+        tokens::good,
+    },
+    Pki, TlsClient, open, server, text,
+};
+
+/// A client that polls, with a connection for each request.
+struct Poller<'c> {
+    client: &'c TlsClient,
+    gate: SocketAddr,
+    target: String,
+}
+
+impl<'c> Poller<'c> {
+    async fn open(client: &'c TlsClient, gate: SocketAddr) -> Self {
+        let mut poller = Self {
+            client,
+            gate,
+            target: format!("/socket.io/?EIO=4&transport=polling&token={}", good("ann")),
+        };
+        let opened = poller.send("GET", "").await;
+        let open: Value =
+            serde_json::from_str(&opened[opened.find('{').expect(&opened)..]).unwrap();
+        poller.target = format!(
+            "/socket.io/?EIO=4&transport=polling&sid={}",
+            open["sid"].as_str().unwrap()
+        );
+        assert!(poller.send("POST", "40").await.ends_with("\r\n\r\nok"));
+        assert!(poller.send("GET", "").await.contains("40{\"sid\":"));
+        poller
+    }
+
+    async fn send(&self, method: &str, body: &str) -> String {
+        let request = format!(
+            "{method} {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            self.target,
+            body.len()
+        );
+        self.client.exchange(self.gate, request.as_bytes()).await
+    }
+
+    /// Events there and back, and a move to a WebSocket which then is used.
+    async fn talk(&self, why: &str) {
+        let large = format!("42[\"{}\"]", "x".repeat(200_000));
+        for event in ["42[\"a\"]", &large] {
+            assert!(
+                self.send("POST", event).await.ends_with("\r\n\r\nok"),
+                "{why}"
+            );
+            let answer = self.send("GET", "").await;
+            assert!(answer.ends_with(event), "{why}: {} bytes", answer.len());
+        }
+        let path = self.target.replace("=polling", "=websocket");
+        let mut socket = open(self.client, self.gate, &path).await;
+        socket.send("2probe".into()).await.unwrap();
+        assert_eq!(text(&mut socket).await, "3probe", "{why}");
+        socket.send("5".into()).await.unwrap();
+        for event in ["42[\"b\"]", &large] {
+            socket.send(event.into()).await.unwrap();
+            assert_eq!(text(&mut socket).await, event, "{why}");
+        }
+        socket.close(None).await.unwrap();
+        super::closed(socket).await;
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_found_from_every_shard() {
+    let pki = Pki::new();
+    let server = server(&pki, &[]).await;
+    let client = pki.client();
+    for round in 0..4 {
+        let poller = Poller::open(&client, server.gate).await;
+        poller.talk(&format!("round {round}")).await;
+    }
+    server
+        .metric_becomes("gatekeeper_connections_open", 0)
+        .await;
+}
+
+#[tokio::test]
+async fn sessions_are_found_from_every_process() {
+    let pki = Pki::new();
+    let tls = pki.flags();
+    let more = ["--max-connections-per-address=50"];
+    let all = FLAGS.iter().chain(&more).copied();
+    let flags: Vec<_> = all.chain(tls.iter().map(|it| &**it)).collect();
+    let process = TestProcess::start(&flags);
+    let gate = addr(&process.ready["gate"]);
+    let client = pki.client();
+    for round in 0..8 {
+        let poller = Poller::open(&client, gate).await;
+        poller.talk(&format!("round {round}")).await;
+    }
+    let value = |page: &str, sample: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(sample));
+        line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
+            .trim()
+            .parse::<f64>()
+            .unwrap()
+    };
+    // The page itself comes from the parent, over a relay.
+    let mut page = client.get(gate, "/metrics").await;
+    assert!(
+        value(&page, "gatekeeper_connections_taken_in_total") > 0.0,
+        "{page}"
+    );
+    // What was relayed is closed at both ends.
+    while value(&page, "gatekeeper_connections_open") > 0.0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        page = client.get(gate, "/metrics").await;
+    }
+    let head = "HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = client.exchange(gate, head.as_bytes()).await;
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+    let sent_on: f64 = value(&page, "gatekeeper_connections_taken_in_total");
+    assert!(sent_on > 0.0);
+}

@@ -1,0 +1,110 @@
+//! SIGHUP: a new certificate for new connections, the old one while the new one is bad.
+
+use std::fs;
+
+use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+
+use super::{
+    super::servers::{TestProcess, addr, gatekeeper},
+    Pki, TlsClient, echo, raw,
+};
+
+async fn shown(client: &TlsClient, to: std::net::SocketAddr) -> CertificateDer<'static> {
+    let stream = client.connect(to).await.unwrap();
+    let chain = stream.get_ref().1.peer_certificates().unwrap();
+    chain[0].clone().into_owned()
+}
+
+#[tokio::test]
+async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
+    let pki = Pki::new();
+    let first = pki.renew();
+    let [cert, key] = pki.flags();
+    let flags = [
+        "--listen=127.0.0.1:0",
+        "--frontend-listen=127.0.0.1:0",
+        &cert,
+        &key,
+    ];
+    let mut process = TestProcess::start(&flags);
+    let places = ["gate", "frontend"].map(|name| addr(&process.ready[name]));
+    // A client that resumes is shown no certificate.
+    let fresh = || pki.client();
+    let mut socket = raw(&fresh(), places[0]).await;
+    for place in places {
+        assert_eq!(shown(&fresh(), place).await, first);
+    }
+
+    let second = pki.renew();
+    process.signal(Signal::HUP);
+    process.logs("the certificate was read again");
+    for place in places {
+        assert_eq!(shown(&fresh(), place).await, second);
+    }
+
+    fs::write(pki.path("key.pem"), "no key").unwrap();
+    process.signal(Signal::HUP);
+    process.logs("the old certificate stays in use");
+    for place in places {
+        assert_eq!(shown(&fresh(), place).await, second);
+    }
+    echo(&mut socket, "an open connection does not care").await;
+}
+
+#[test]
+fn what_is_wrong_with_the_files_is_said_at_the_start() {
+    let pki = Pki::new();
+    let other = Pki::new();
+    let named = |name: &str| pki.path(name).display().to_string();
+    let (cert, key) = (named("cert.pem"), named("key.pem"));
+    let others = other.path("key.pem").display().to_string();
+    let nowhere = named("none.pem");
+    for (flags, code, fault, why) in [
+        (
+            vec!["--tls-cert", &*cert],
+            2,
+            "--tls-key",
+            "a certificate without its key",
+        ),
+        (vec!["--tls-key", &key], 2, "--tls-cert", "and the reverse"),
+        (
+            vec!["--tls-cert", &cert, "--tls-key", &nowhere],
+            104,
+            "No such file",
+            "no key there",
+        ),
+        (
+            vec!["--tls-cert", &nowhere, "--tls-key", &key],
+            104,
+            "--tls-cert",
+            "no certificate there",
+        ),
+        (
+            vec!["--tls-cert", &cert, "--tls-key", &others],
+            104,
+            "belong together",
+            "another's key",
+        ),
+        (
+            vec![
+                "--tls-cert",
+                &cert,
+                "--tls-key",
+                &key,
+                "--processes=2",
+                "--listen=192.0.2.1:1",
+                "--role=gate",
+                "--secret=short",
+            ],
+            104,
+            "has 5 bytes",
+            "TLS makes no short secret good",
+        ),
+    ] {
+        let output = gatekeeper().args(&flags).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{why}: {told}");
+        assert!(told.contains(fault), "{why}: {told}");
+    }
+}
