@@ -60,6 +60,14 @@ impl Loose {
         link.keep_unsent(&parts.output);
         Self { link }
     }
+
+    /// Has all that was sent be read before the peer's end counts. A Unix socket hangs up (EPOLLHUP) as soon as its other
+    /// end is closed, with bytes unread, where one of TCP does so after a reset.
+    #[must_use]
+    pub fn read_to_the_end(mut self) -> Self {
+        self.link.inbound = false;
+        self
+    }
 }
 
 impl<'a, T> Sockets<'a, T> {

@@ -20,6 +20,7 @@ import hmac
 import json
 import pathlib
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -57,8 +58,12 @@ def main() -> int:
     unknown = set(args.attacks) - set(ATTACKS)
     if unknown:
         parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(ATTACKS)}")
+    return prove_all(args, args.attacks or list(ATTACKS))
+
+
+def prove_all(args: argparse.Namespace, names: list[str]) -> int:
     rows, faults = [], []
-    for name in args.attacks or ATTACKS:
+    for name in names:
         row, broken = prove(name, args)
         rows.append(row)
         faults += [f"{name}: {fault}" for fault in broken]
@@ -115,16 +120,19 @@ def prove(name: str, args: argparse.Namespace) -> tuple[dict, list[str]]:
 class Gate:
     """A gatekeeper process, with the limits that it has by default."""
 
+    flags: tuple[str, ...] = ()
+    context: ssl.SSLContext | None = None
+
     def __enter__(self) -> "Gate":
         self.log = tempfile.TemporaryFile("w+")
-        command = [GATEKEEPER, "--role", "gate", "--listen", "127.0.0.1:0", "--secret", SECRET]
+        command = [GATEKEEPER, "--role", "gate", "--listen", "127.0.0.1:0", "--secret", SECRET, *self.flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         ready = self.process.stdout.readline()
         if not ready:
             self.log.seek(0)
             raise SystemExit(f"attack: gatekeeper did not start: {self.log.read()}")
         self.url = json.loads(ready)["gate"]
-        host, port = self.url.removeprefix("http://").split(":")
+        host, port = self.url.split("://")[1].split(":")
         self.address = (host, int(port))
         self.proc = pathlib.Path("/proc") / str(self.process.pid)
         return self
@@ -151,7 +159,7 @@ class Gate:
         return sample if self.is_alive() else {"bytes": 0, "descriptors": 0}
 
     def metrics(self) -> dict[str, float]:
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as page:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10, context=self.context) as page:
             lines = page.read().decode().splitlines()
         return {name: float(value) for name, value in (l.rsplit(" ", 1) for l in lines if not l.startswith("#"))}
 

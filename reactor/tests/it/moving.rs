@@ -1,8 +1,10 @@
 //! Sockets that leave one shard for another.
 
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
-use reactor::{Closed, Io, Loose, Options};
+use reactor::{Closed, Io, Loose, Options, Parts};
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::lab::{Lab, PATIENCE, Seen, State, echo};
@@ -79,4 +81,25 @@ fn keep_together(loose: Loose) -> Loose {
         Ok(_) => panic!("TLS was taken apart"),
         Err(loose) => loose,
     }
+}
+
+#[test]
+fn what_a_unix_socket_sent_before_its_end_is_read() {
+    let lab = Lab::start(Options::default(), |_, input| input.len());
+    let (mut here, there) = UnixStream::pair().unwrap();
+    there.set_nonblocking(true).unwrap();
+    here.write_all(b"last words").unwrap();
+    drop(here);
+    let parts = Parts {
+        fd: OwnedFd::from(there),
+        input: Vec::new(),
+        output: Vec::new(),
+    };
+    let adopted = lab.ask(|sockets| {
+        let loose = Loose::from_parts(parts).read_to_the_end();
+        sockets.adopt(loose, State::default()).is_ok()
+    });
+    assert!(adopted);
+    assert_eq!(lab.next(), Seen::Received(b"last words".to_vec()));
+    assert_eq!(lab.next(), Seen::Closed(Closed::Peer));
 }

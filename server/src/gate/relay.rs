@@ -132,7 +132,7 @@ impl GateService {
         &mut self,
         sockets: &mut Sockets<'_, Socket>,
         id: SocketId,
-        mut input: Vec<u8>,
+        input: Vec<u8>,
     ) -> io::Result<(SocketId, Parts)> {
         match self.admission.enter() {
             Place::Admitted => {}
@@ -141,25 +141,7 @@ impl GateService {
                 return Err(io::Error::other("as many connections as allowed are open"));
             }
         }
-        let opened = (|| {
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-            // A message between processes has room for a head.
-            let behind = input.split_off(input.len().min(HEAD_BYTES_MAX));
-            let loose = Loose::from_parts(Parts {
-                fd: ours,
-                input: Vec::new(),
-                output: behind,
-            });
-            let adopted = sockets.adopt(loose, Socket::Relay(id.to_bits()));
-            let inner = adopted.map_err(|(error, _)| error)?;
-            let parts = Parts {
-                fd: theirs,
-                input,
-                output: Vec::new(),
-            };
-            Ok((inner, parts))
-        })();
+        let opened = open_pair(sockets, id, input);
         if opened.is_err() {
             self.admission.leave(Place::Admitted);
         }
@@ -186,6 +168,30 @@ impl GateService {
             io.release();
         }
     }
+}
+
+fn open_pair(
+    sockets: &mut Sockets<'_, Socket>,
+    id: SocketId,
+    mut input: Vec<u8>,
+) -> io::Result<(SocketId, Parts)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // A message between processes has room for a head.
+    let behind = input.split_off(input.len().min(HEAD_BYTES_MAX));
+    let loose = Loose::from_parts(Parts {
+        fd: ours,
+        input: Vec::new(),
+        output: behind,
+    });
+    let adopted = sockets.adopt(loose.read_to_the_end(), Socket::Relay(id.to_bits()));
+    let inner = adopted.map_err(|(error, _)| error)?;
+    let parts = Parts {
+        fd: theirs,
+        input,
+        output: Vec::new(),
+    };
+    Ok((inner, parts))
 }
 
 /// An address in as many bytes as one of IPv6 has.

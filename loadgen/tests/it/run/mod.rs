@@ -15,6 +15,7 @@ mod starved;
 pub mod steps;
 mod stopping;
 mod targets;
+mod tls;
 mod token_life;
 mod transports;
 mod verdicts;

@@ -70,7 +70,10 @@ impl Site {
         let ready = timeout(PATIENCE, stdout.read_line(&mut line)).await;
         ready.unwrap().unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
-        let addr = |role: &str| ready[role].as_str().unwrap()["http://".len()..].parse();
+        let addr = |role: &str| {
+            let (_, addr) = ready[role].as_str().unwrap().split_once("://").unwrap();
+            addr.parse()
+        };
         Self {
             gate: addr("gate").unwrap(),
             frontend: addr("frontend").unwrap(),

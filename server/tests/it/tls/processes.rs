@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use futures_util::SinkExt;
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
 use super::{
     super::{
@@ -70,8 +71,17 @@ impl<'c> Poller<'c> {
             socket.send(event.into()).await.unwrap();
             assert_eq!(text(&mut socket).await, event, "{why}");
         }
-        socket.close(None).await.unwrap();
-        super::closed(socket).await;
+        let normal = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        socket.close(Some(normal)).await.unwrap();
+        let frame = super::closed(socket).await.expect(why);
+        assert_eq!(
+            frame.code,
+            CloseCode::Normal,
+            "{why}: the closing handshake"
+        );
     }
 }
 

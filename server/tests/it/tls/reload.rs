@@ -6,7 +6,10 @@ use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 
 use super::{
-    super::servers::{TestProcess, addr, gatekeeper},
+    super::{
+        servers::{TestProcess, addr, gatekeeper},
+        tokens::SECRET,
+    },
     Pki, TlsClient, echo, raw,
 };
 
@@ -24,6 +27,8 @@ async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
     let flags = [
         "--listen=127.0.0.1:0",
         "--frontend-listen=127.0.0.1:0",
+        "--secret",
+        SECRET,
         &cert,
         &key,
     ];
