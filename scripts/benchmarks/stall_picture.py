@@ -30,9 +30,9 @@ STYLE = """
 """
 
 
-def draw(waits_us, open_run, closed_run, period_ms):
+def draw(waits_us, rate_per_s, open_run, closed_run, period_ms):
     """The picture, as SVG: the 99th percentile second by second, and all percentiles."""
-    seconds = max(len(open_run["intervals"]), len(closed_run["intervals"]))
+    seconds = len(waits_us) // rate_per_s
     parts = [frame(name) for name in PANELS]
     parts.insert(0, stalls(period_ms, seconds))
     for kind, result in (("closed", closed_run), ("open", open_run)):
@@ -60,20 +60,19 @@ LABEL = (
 
 def legend(period_ms):
     rows = [
-        ("true", "computed from the schedule and the stalls"),
-        ("open", "open model: from the planned instant"),
-        ("closed", "closed model: from the actual start"),
+        (64, "true", "computed from the schedule and the stalls"),
+        (406, "open", "open model, from the planned instant"),
+        (704, "closed", "closed model, from the start"),
     ]
-    parts, x = [], PANELS["time"][0]
-    for kind, name in rows:
-        parts.append(f'<path class="line {kind}" d="M{x} 25h26"/>')
-        parts.append(text(x + 34, 30, name))
-        x += 300
+    parts = []
+    for x, kind, name in rows:
+        parts.append(f'<path class="line {kind}" d="M{x} 25h24"/>')
+        parts.append(text(x + 31, 30, name))
     left, right = (PANELS[name][0] for name in PANELS)
-    stall = f"{period_ms / 10_000:g} s in every {period_ms / 1000:g} s"
+    stall = f"{period_ms / 10_000:g} s in {period_ms / 1000:g} s"
     return [
         *parts,
-        text(left, TOP - 18, f"99th percentile of each second; it stalls {stall}", kind="head"),
+        text(left, TOP - 18, f"p99 by the second; stalls of {stall}", kind="head"),
         text(right, TOP - 18, "Percentiles of the whole run", kind="head"),
     ]
 
@@ -98,8 +97,8 @@ def stalls(period_ms, seconds):
 def over_time(result, seconds):
     """Steps: each second's 99th percentile, where something was established in it."""
     points = []
-    for row in result["intervals"]:
-        p99_us = row["handshake_p99_us"]
+    for row in result["intervals"][:seconds]:
+        p99_us = row.get("handshake_p99_us")
         if p99_us:
             points += [(x_of_second(row["second"] + end, seconds), y_of(p99_us)) for end in (0, 1)]
     return points
@@ -117,7 +116,8 @@ def rank(rising, quantile):
 
 
 def by_percentile(value_us):
-    return [(x_of_quantile(quantile), y_of(value_us(quantile))) for quantile in QUANTILES]
+    values_us = [(quantile, value_us(quantile)) for quantile in QUANTILES]
+    return [(x_of_quantile(quantile), y_of(us)) for quantile, us in values_us if us >= LEAST_US]
 
 
 def x_of_second(second, seconds):
