@@ -1,5 +1,7 @@
 //! What a callback may do with its socket.
 
+use std::net::SocketAddr;
+
 use crate::driver::Driver;
 use crate::slab::{Closing, Link, SocketId};
 
@@ -20,6 +22,12 @@ impl Io<'_> {
     /// The socket's name.
     pub fn id(&self) -> SocketId {
         self.id
+    }
+
+    /// The peer's address: a call of the kernel, which accepting spares. `None`: the peer is gone already.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        let peer = rustix::net::getpeername(&self.link.fd).ok()?;
+        SocketAddr::try_from(peer?).ok()
     }
 
     /// The time of this event or of its batch, in nanoseconds of the shard's clock, as
