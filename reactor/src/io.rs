@@ -1,5 +1,7 @@
 //! What a callback may do with its socket.
 
+use std::net::SocketAddr;
+
 use crate::driver::Driver;
 use crate::slab::{Closing, Link, SocketId};
 
@@ -25,6 +27,12 @@ impl Io<'_> {
     /// Whether TLS stands between the socket and its bytes.
     pub fn is_tls(&self) -> bool {
         self.link.is_tls
+    }
+
+    /// The peer's address: a call of the kernel, which accepting spares. `None`: the peer is gone already.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        let peer = rustix::net::getpeername(&self.link.fd).ok()?;
+        SocketAddr::try_from(peer?).ok()
     }
 
     /// The time of this event or of its batch, in nanoseconds of the shard's clock, as

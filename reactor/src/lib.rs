@@ -14,6 +14,7 @@
 //! Nothing here knows about HTTP, WebSocket or tokens. Nothing here sleeps but the one wait, and nothing a peer sends can
 //! grow a buffer beyond the limits in [`Options`].
 
+mod alarm;
 mod connect;
 mod deliver;
 mod descriptors;
@@ -22,6 +23,7 @@ mod fault;
 mod io;
 mod listen;
 mod pacing;
+mod rush;
 mod service;
 mod shard;
 mod slab;

@@ -24,15 +24,10 @@ const EVENT_DATA_FIRST: u64 = u32::MAX as u64 - 1;
 /// Opens a listener whose sockets inherit TCP_NODELAY, so that no accept needs a call for it.
 ///
 /// `shared` sets SO_REUSEPORT, which lets each shard have a listener of its own at one address and the kernel deal the
-/// connections; a second process that also sets it succeeds in silence. `defer_accept_s` sets TCP_DEFER_ACCEPT (tcp(7)):
-/// a connection is reported when its first bytes are there, or after about so many seconds without any.
+/// connections; a second process that also sets it succeeds in silence.
 ///
 /// Fails when the address is in use, is not one of this machine, or its port may not be bound.
-pub fn bind(
-    addr: SocketAddr,
-    shared: bool,
-    defer_accept_s: Option<u32>,
-) -> io::Result<TcpListener> {
+pub fn bind(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let family = match addr {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -43,10 +38,6 @@ pub fn bind(
     sockopt::set_tcp_nodelay(&socket, true)?;
     rustix::net::bind(&socket, &addr)?;
     rustix::net::listen(&socket, BACKLOG)?;
-    if let Some(seconds) = defer_accept_s {
-        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
-        nix::sys::socket::setsockopt(&socket, DeferAccept, &seconds)?;
-    }
     Ok(TcpListener::from(socket))
 }
 
@@ -75,7 +66,6 @@ struct Listener {
 /// A connection that was accepted.
 pub(crate) struct Accepted {
     pub(crate) fd: OwnedFd,
-    pub(crate) peer: SocketAddr,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -96,6 +86,15 @@ impl Listeners {
         Ok(())
     }
 
+    /// Sets TCP_DEFER_ACCEPT, in seconds; zero: a connection is reported as soon as it is up.
+    pub(crate) fn defer_accept(&self, seconds: u32) -> io::Result<()> {
+        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+        for listener in &self.listeners {
+            nix::sys::socket::setsockopt(&listener.fd, DeferAccept, &seconds)?;
+        }
+        Ok(())
+    }
+
     /// Which listener an event belongs to, if any.
     pub(crate) fn at(&self, data: u64) -> Option<usize> {
         let place = usize::try_from(EVENT_DATA_FIRST.checked_sub(data)?).ok()?;
@@ -108,16 +107,11 @@ impl Listeners {
             return Ok(None);
         };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        match rustix::net::acceptfrom_with(&listener.fd, flags) {
-            Ok((fd, peer)) => {
-                Ok(peer
-                    .and_then(|peer| SocketAddr::try_from(peer).ok())
-                    .map(|peer| Accepted {
-                        fd,
-                        peer,
-                        tls: listener.tls.clone(),
-                    }))
-            }
+        match rustix::net::accept_with(&listener.fd, flags) {
+            Ok(fd) => Ok(Some(Accepted {
+                fd,
+                tls: listener.tls.clone(),
+            })),
             Err(errno) if is_of_one_connection(errno) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -196,14 +190,11 @@ mod tests {
     #[test]
     fn a_listener_is_opened_as_asked() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let first = bind(any, true, Some(5)).unwrap();
+        let first = bind(any, true).unwrap();
         let addr = first.local_addr().unwrap();
         assert!(sockopt::tcp_nodelay(&first).unwrap());
-        assert!(
-            bind(addr, true, None).is_ok(),
-            "shared with another that shares"
-        );
-        let refused = bind(addr, false, None).unwrap_err();
+        assert!(bind(addr, true).is_ok(), "shared with another that shares");
+        let refused = bind(addr, false).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
     }
 

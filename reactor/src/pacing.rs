@@ -18,7 +18,7 @@ pub(crate) const SPIN_NS: u64 = 60_000;
 /// call each.
 pub(crate) const EVENTS_MAX: usize = 256;
 
-const NS_PER_S: u64 = 1_000_000_000;
+pub(crate) const NS_PER_S: u64 = 1_000_000_000;
 
 /// Monotonic nanoseconds since one epoch that all shards of a process share.
 #[derive(Clone, Copy, Debug)]
@@ -45,61 +45,25 @@ impl Clock {
     }
 }
 
-/// How long one wait for events may last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// Sleep no longer than this instant, ns. `None`: until an event.
-    sleep_until_ns: Option<u64>,
-    /// Then spin until this instant, ns, unless events come.
-    spin_until_ns: Option<u64>,
-}
-
-impl Plan {
-    /// The wait that ends at the earlier of two instants: one where some lateness does no harm, and one where it does.
-    pub(crate) fn until(coarse_ns: Option<u64>, exact_ns: Option<u64>) -> Self {
-        let spin_from_ns = exact_ns.map(|at_ns| at_ns.saturating_sub(SPIN_NS));
-        match (coarse_ns, spin_from_ns) {
-            (Some(coarse), Some(spin_from)) if coarse < spin_from => Self {
-                sleep_until_ns: Some(coarse),
-                spin_until_ns: None,
-            },
-            (coarse, Some(spin_from)) => Self {
-                sleep_until_ns: Some(spin_from),
-                spin_until_ns: exact_ns.map(|exact| exact.min(coarse.unwrap_or(u64::MAX))),
-            },
-            (coarse, None) => Self {
-                sleep_until_ns: coarse,
-                spin_until_ns: None,
-            },
-        }
+/// Waits for events: without end, or until an exact instant, ns, and then not much longer. `events` holds them afterwards,
+/// none when the time was up or a signal came.
+pub(crate) fn wait(
+    exact_ns: Option<u64>,
+    clock: &Clock,
+    epoll: &OwnedFd,
+    events: &mut Vec<epoll::Event>,
+) -> io::Result<()> {
+    let Some(exact_ns) = exact_ns else {
+        return poll(epoll, events, None);
+    };
+    let sleep_ns = exact_ns
+        .saturating_sub(SPIN_NS)
+        .saturating_sub(clock.now_ns());
+    poll(epoll, events, Some(sleep_ns))?;
+    while events.is_empty() && clock.now_ns() < exact_ns {
+        poll(epoll, events, Some(0))?;
     }
-
-    /// Waits for events as planned; `events` holds them afterwards, none when the time was up or a signal came.
-    ///
-    /// `seen_ns` is the last reading of the clock, which need not be fresh: without an exact instant the wait is counted
-    /// from it, so that a busy loop reads the clock once per turn.
-    pub(crate) fn wait(
-        self,
-        clock: &Clock,
-        seen_ns: u64,
-        epoll: &OwnedFd,
-        events: &mut Vec<epoll::Event>,
-    ) -> io::Result<()> {
-        let timeout_ns = self.sleep_until_ns.map(|at_ns| {
-            let now_ns = match self.spin_until_ns {
-                None => seen_ns,
-                Some(_) => clock.now_ns(),
-            };
-            at_ns.saturating_sub(now_ns)
-        });
-        poll(epoll, events, timeout_ns)?;
-        if let Some(spin_until_ns) = self.spin_until_ns {
-            while events.is_empty() && clock.now_ns() < spin_until_ns {
-                poll(epoll, events, Some(0))?;
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Gives up this thread's timer slack (prctl(2), PR_SET_TIMERSLACK): its timers then fire late by the wake-up alone.
@@ -133,64 +97,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_ends_at_the_earlier_instant_and_spins_only_before_an_exact_one() {
-        const MS: u64 = 1_000_000;
-        for (coarse, exact, sleep, spin, why) in [
-            (None, None, None, None, "nothing is due: until an event"),
-            (Some(MS), None, Some(MS), None, "coarse alone never spins"),
-            (None, Some(MS), Some(MS - SPIN_NS), Some(MS), "exact alone"),
-            (
-                Some(2 * MS),
-                Some(MS),
-                Some(MS - SPIN_NS),
-                Some(MS),
-                "exact first",
-            ),
-            (Some(MS), Some(2 * MS), Some(MS), None, "coarse well before"),
-            (
-                Some(MS - 1),
-                Some(MS),
-                Some(MS - SPIN_NS),
-                Some(MS - 1),
-                "coarse within the spin ends it",
-            ),
-            (
-                None,
-                Some(1),
-                Some(0),
-                Some(1),
-                "an instant right after the epoch",
-            ),
-        ] {
-            let plan = Plan::until(coarse, exact);
-            assert_eq!(
-                (plan.sleep_until_ns, plan.spin_until_ns),
-                (sleep, spin),
-                "{why}"
-            );
-        }
-    }
-
-    #[test]
     fn no_wait_ends_early() {
         let clock = Clock::start();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         let mut events = Vec::with_capacity(EVENTS_MAX);
-        for (ahead_ns, exact) in [
-            (0, false),
-            (3_000_000, false),
-            (3_000_000, true),
-            (500, true),
+        for (ahead_ns, why) in [
+            (0, "now"),
+            (500, "within the spin"),
+            (3_000_000, "asleep, then the spin"),
         ] {
             let at_ns = clock.now_ns() + ahead_ns;
-            let plan = if exact {
-                Plan::until(None, Some(at_ns))
-            } else {
-                Plan::until(Some(at_ns), None)
-            };
-            plan.wait(&clock, clock.now_ns(), &epoll, &mut events)
-                .unwrap();
-            assert!(clock.now_ns() >= at_ns, "{ahead_ns} exact {exact}");
+            wait(Some(at_ns), &clock, &epoll, &mut events).unwrap();
+            assert!(clock.now_ns() >= at_ns, "{why}");
         }
+        wait(Some(0), &clock, &epoll, &mut events).unwrap();
     }
 }

@@ -1,7 +1,6 @@
 //! What a program gives the reactor: callbacks, and what it hears about the end of a socket.
 
 use std::io;
-use std::net::SocketAddr;
 
 use crate::fault::TlsError;
 use crate::io::Io;
@@ -18,8 +17,8 @@ pub trait Service {
 
     /// A peer connected to one of the shard's listeners. `None` drops it at once, unsent bytes with it; to answer and
     /// close, write, close and return `Some`. When bytes already wait, [`Service::received`] follows straight after.
-    fn accepted(&mut self, io: &mut Io<'_>, peer: SocketAddr) -> Option<Self::Socket> {
-        let _ = (io, peer);
+    fn accepted(&mut self, io: &mut Io<'_>) -> Option<Self::Socket> {
+        let _ = io;
         None
     }
 

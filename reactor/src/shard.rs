@@ -7,11 +7,13 @@ use std::sync::Arc;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::alarm::Alarm;
 use crate::deliver::{Buffers, end_of, receive};
 use crate::driver::{Driver, reset_on_close};
 use crate::io::Io;
 use crate::listen::{Accepted, Listeners};
-use crate::pacing::{Clock, EVENTS_MAX, Plan, give_up_timer_slack};
+use crate::pacing::{Clock, EVENTS_MAX, give_up_timer_slack, wait};
+use crate::rush::Rush;
 use crate::service::{Closed, Next, Service};
 use crate::slab::{Closing, Link, SocketId, Stage, Table};
 use crate::sockets::{Loose, Sockets};
@@ -20,6 +22,9 @@ use crate::waker::Waker;
 
 /// Event data of the waker: no socket's index and no listener's place.
 const WAKER_DATA: u64 = u32::MAX as u64;
+
+/// Event data of the alarm: a socket's lower half, its index, lies below 2^31, and a listener's is below 2^32.
+const ALARM_DATA: u64 = u64::MAX;
 
 /// How a shard runs.
 #[derive(Clone, Debug)]
@@ -41,8 +46,12 @@ pub struct Options {
     pub held_bytes_max: usize,
     /// When the clock is read.
     pub time: TimeSource,
-    /// Connections accepted per listener and turn, before the sockets that are open.
+    /// Connections accepted per listener and turn while turns bring some one after the other; the first brings one alone,
+    /// because to find that there is no other would cost a call.
     pub accepts_per_turn: usize,
+    /// TCP_DEFER_ACCEPT (tcp(7)), in seconds, on the shard's listeners while connections come densely: one is then reported
+    /// when its first bytes are there, or after about so long without any. `None`: never.
+    pub defer_accept_s: Option<u32>,
 }
 
 /// When the clock is read for [`Io::now_ns`].
@@ -65,6 +74,7 @@ impl Default for Options {
             held_bytes_max: usize::MAX,
             time: TimeSource::PerBatch,
             accepts_per_turn: 1,
+            defer_accept_s: None,
         }
     }
 }
@@ -77,8 +87,19 @@ pub struct Shard<S: Service> {
     driver: Driver,
     buffers: Buffers,
     waker: Waker,
+    alarm: Alarm,
     /// The thread has given up its timer slack, which only exact instants are worth.
     without_slack: bool,
+    /// The last turn found a connection to accept, and so has this one.
+    accepted_last_turn: bool,
+    accepted_this_turn: bool,
+    rush: Rush,
+}
+
+/// When the next wait is to end if nothing happens, ns: an instant where some lateness does no harm, and one where it does.
+struct Until {
+    coarse_ns: Option<u64>,
+    exact_ns: Option<u64>,
 }
 
 impl<S: Service> Shard<S> {
@@ -89,6 +110,7 @@ impl<S: Service> Shard<S> {
         let waker = Waker::new()?;
         let data = EventData::new_u64(WAKER_DATA);
         epoll::add(&driver.epoll, &waker, data, EventFlags::IN)?;
+        let alarm = Alarm::new(&driver.epoll, ALARM_DATA)?;
         Ok(Self {
             service,
             table: Table::new(),
@@ -96,7 +118,11 @@ impl<S: Service> Shard<S> {
             driver,
             buffers,
             waker,
+            alarm,
             without_slack: false,
+            accepted_last_turn: false,
+            accepted_this_turn: false,
+            rush: Rush::default(),
         })
     }
 
@@ -107,7 +133,7 @@ impl<S: Service> Shard<S> {
 
     /// Accepts connections from a listener, one of [`bind`](crate::bind) or any other.
     pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
-        self.listeners.add(&self.driver.epoll, listener, None)
+        self.add_listener(listener, None)
     }
 
     /// The same, with TLS from the first byte on.
@@ -116,8 +142,20 @@ impl<S: Service> Shard<S> {
         listener: TcpListener,
         config: Arc<rustls::ServerConfig>,
     ) -> io::Result<()> {
-        self.listeners
-            .add(&self.driver.epoll, listener, Some(config))
+        self.add_listener(listener, Some(config))
+    }
+
+    fn add_listener(
+        &mut self,
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> io::Result<()> {
+        self.listeners.add(&self.driver.epoll, listener, tls)?;
+        match self.driver.options.defer_accept_s {
+            // Whoever had it before may have set it.
+            Some(_) => self.listeners.defer_accept(0),
+            None => Ok(()),
+        }
     }
 
     /// Runs on this thread until [`Service::turn`] answers [`Next::Stop`], and gives the service back.
@@ -129,18 +167,22 @@ impl<S: Service> Shard<S> {
         }
         let mut events = Vec::with_capacity(EVENTS_MAX);
         self.driver.now_ns = self.driver.clock.now_ns();
-        while let Some(plan) = self.turn() {
-            let Driver {
-                clock,
-                now_ns,
-                epoll,
-                ..
-            } = &self.driver;
-            plan.wait(clock, *now_ns, epoll, &mut events)?;
+        while let Some(until) = self.turn() {
+            let now_ns = self.driver.now_ns;
+            let mut exact_ns = until.exact_ns;
+            match until.coarse_ns {
+                // Due already: no wait, and no alarm for it.
+                Some(at_ns) if at_ns <= now_ns => exact_ns = Some(at_ns),
+                Some(at_ns) => self.alarm.ring_by(at_ns, now_ns)?,
+                None => {}
+            }
+            let Driver { clock, epoll, .. } = &self.driver;
+            wait(exact_ns, clock, epoll, &mut events)?;
             self.driver.now_ns = self.driver.clock.now_ns();
             for event in &events {
                 self.serve(*event)?;
             }
+            self.accepted_last_turn = std::mem::take(&mut self.accepted_this_turn);
             self.call_deadlines();
             self.listeners
                 .resume(&self.driver.epoll, self.driver.now_ns)?;
@@ -150,7 +192,7 @@ impl<S: Service> Shard<S> {
     }
 
     /// Gives the service its turn, and plans the next wait. `None`: stop.
-    fn turn(&mut self) -> Option<Plan> {
+    fn turn(&mut self) -> Option<Until> {
         let mut sockets = Sockets::new(&mut self.table, &mut self.driver, &mut self.listeners);
         let next = self.service.turn(&mut sockets);
         self.bury();
@@ -171,13 +213,20 @@ impl<S: Service> Shard<S> {
             self.driver.next_due_ns(),
             self.listeners.resting_until_ns(),
         ];
-        Some(Plan::until(coarse_ns.into_iter().flatten().min(), exact_ns))
+        Some(Until {
+            coarse_ns: coarse_ns.into_iter().flatten().min(),
+            exact_ns,
+        })
     }
 
     fn serve(&mut self, event: Event) -> io::Result<()> {
         let data = event.data.u64();
         if data == WAKER_DATA {
             self.waker.clear();
+            return Ok(());
+        }
+        if data == ALARM_DATA {
+            self.alarm.has_rung();
             return Ok(());
         }
         if let Some(place) = self.listeners.at(data) {
@@ -188,22 +237,35 @@ impl<S: Service> Shard<S> {
     }
 
     fn accept(&mut self, place: usize) -> io::Result<()> {
-        for _ in 0..self.driver.options.accepts_per_turn.max(1) {
+        self.accepted_this_turn = true;
+        let accepts = match self.accepted_last_turn {
+            true => self.driver.options.accepts_per_turn.max(1),
+            false => 1,
+        };
+        let mut accepted = 0;
+        for _ in 0..accepts {
             match self.listeners.accept(place) {
-                Ok(Some(accepted)) => self.welcome(accepted),
+                Ok(Some(connection)) => self.welcome(connection),
                 Ok(None) => break,
                 Err(error) => {
                     self.service.accept_failed(&error);
                     return self.listeners.rest(&self.driver.epoll, self.driver.now_ns);
                 }
             }
+            accepted += 1;
+        }
+        if let Some(seconds) = self.driver.options.defer_accept_s
+            && self.rush.count(self.driver.now_ns, accepted)
+        {
+            let seconds = if self.rush.is_on() { seconds } else { 0 };
+            self.listeners.defer_accept(seconds)?;
         }
         Ok(())
     }
 
     /// Takes a new connection in, and reads straight away what it has brought along.
     fn welcome(&mut self, accepted: Accepted) {
-        let Accepted { fd, peer, tls } = accepted;
+        let Accepted { fd, tls } = accepted;
         let held_bytes_max = self.driver.options.output_bytes_max;
         let tls = match tls.map(|config| Tls::server(config, held_bytes_max)) {
             None => None,
@@ -215,7 +277,7 @@ impl<S: Service> Shard<S> {
         let id = self.table.next_id();
         let mut link = Link::new(fd, id, Stage::Open, tls);
         let mut io = Io::new(&mut self.driver, &mut link, id);
-        let Some(socket) = self.service.accepted(&mut io, peer) else {
+        let Some(socket) = self.service.accepted(&mut io) else {
             self.driver.wheel.cancel(id.index);
             self.driver.discard_out();
             return;

@@ -17,7 +17,7 @@ struct Counting {
 impl Service for Counting {
     type Socket = u64;
 
-    fn accepted(&mut self, io: &mut Io<'_>, _peer: SocketAddr) -> Option<u64> {
+    fn accepted(&mut self, io: &mut Io<'_>) -> Option<u64> {
         io.set_deadline_ns(io.now_ns() + 10_000_000_000);
         Some(0)
     }
@@ -47,7 +47,7 @@ impl Service for Counting {
 
 /// How often the shard's thread allocates while it serves so many waves of sockets.
 fn allocations(waves: usize) -> u64 {
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, None).unwrap();
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
     let addr = listener.local_addr().unwrap();
     let peers = std::thread::spawn(move || {
         for _ in 0..waves {

@@ -66,7 +66,7 @@ impl Lab {
         on_input: OnInput,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Self {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, None).unwrap();
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
         Self::on(listener, options, on_input, tls)
     }
 
@@ -207,7 +207,7 @@ impl Observed {
 impl Service for Observed {
     type Socket = State;
 
-    fn accepted(&mut self, _io: &mut Io<'_>, _peer: SocketAddr) -> Option<State> {
+    fn accepted(&mut self, _io: &mut Io<'_>) -> Option<State> {
         self.tell(Seen::Accepted);
         Some(State::default())
     }

@@ -77,8 +77,14 @@ impl Admission {
     /// Takes a place of `address`, a client's, if there is a limit and one is left. The answer is to be given back by
     /// [`Admission::leave_address`]; `Err`: none is left. Addresses of IPv6 count by their first 64 bits, which are one
     /// client's (RFC 6177).
-    pub fn enter_address(&self, address: IpAddr) -> Result<Option<IpAddr>, AddressFull> {
+    pub fn enter_address(
+        &self,
+        address: impl FnOnce() -> Option<IpAddr>,
+    ) -> Result<Option<IpAddr>, AddressFull> {
         let Some(addresses) = &self.addresses else {
+            return Ok(None);
+        };
+        let Some(address) = address() else {
             return Ok(None);
         };
         let address = match address.to_canonical() {
@@ -97,9 +103,13 @@ impl Admission {
         Ok(Some(address))
     }
 
-    /// Takes a place for a connection from `address`, and one of the address where that is limited, which comes back
-    /// for [`Admission::leave_address`]. Where there is none, the limit says of what.
-    pub fn enter_from(&self, address: IpAddr) -> (Place, Limit, Option<IpAddr>) {
+    /// Takes a place for a connection from `address`, which is only asked for where that is limited, and one of the
+    /// address, which comes back for [`Admission::leave_address`]. Where there is none, the limit says of what. A client
+    /// that is gone already has no address, and none of its places.
+    pub fn enter_from(
+        &self,
+        address: impl FnOnce() -> Option<IpAddr>,
+    ) -> (Place, Limit, Option<IpAddr>) {
         match self.enter() {
             Place::Admitted => match self.enter_address(address) {
                 Ok(address) => (Place::Admitted, Limit::Address, address),
@@ -185,7 +195,7 @@ mod tests {
             ("2001:db8::1", "2001:db8::2", true, "one client's network"),
             ("2001:db8::1", "2001:db8:0:1::1", false, "another's"),
         ] {
-            let enter = |address: &str| admission.enter_address(address.parse().unwrap());
+            let enter = |address: &str| admission.enter_address(|| address.parse().ok());
             let held = enter(first).unwrap().unwrap();
             let other = enter(second);
             assert_eq!(other.is_err(), shared, "{why}");
@@ -199,11 +209,9 @@ mod tests {
             admission.leave_address(again);
         }
         let unlimited = Admission::new(9, None);
-        let any = "10.0.0.1".parse().unwrap();
-        assert_eq!(
-            unlimited.enter_address(any),
-            Ok(None),
-            "no limit, no account"
-        );
+        let unasked = unlimited.enter_address(|| panic!("no limit, no account"));
+        assert_eq!(unasked, Ok(None));
+        let gone = Admission::new(9, Some(1)).enter_address(|| None);
+        assert_eq!(gone, Ok(None), "gone before it was asked for");
     }
 }

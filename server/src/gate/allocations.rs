@@ -46,7 +46,7 @@ fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
 
 /// How often the shard's thread allocates while it lets so many waves of sockets in, talks to them and sees them go.
 fn allocations(waves: usize) -> u64 {
-    let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, None).unwrap();
+    let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
     let gate = listener.local_addr().unwrap();
     let drain = Arc::new(Drain {
         ordered: AtomicBool::new(false),

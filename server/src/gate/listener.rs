@@ -5,23 +5,19 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-/// The kernel holds a connection back until its first bytes are there, which saves a wake for each; a silent one
-/// comes after about this long, and its time to authenticate starts then.
-const DEFER_ACCEPT_S: u32 = 1;
-
 /// Opens `shards` listeners at `addr`; port 0 takes a free one, the same for all.
 ///
 /// SO_REUSEPORT would let a second process bind the same port and take half of its connections in silence, so the
 /// address is tried without it first. Fails when it is in use or not ours.
 pub fn open(addr: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
     if addr.port() != 0 {
-        drop(reactor::bind(addr, false, None)?);
+        drop(reactor::bind(addr, false)?);
     }
-    let first = reactor::bind(addr, true, Some(DEFER_ACCEPT_S))?;
+    let first = reactor::bind(addr, true)?;
     let addr = first.local_addr()?;
     let mut listeners = vec![first];
     while listeners.len() < shards {
-        listeners.push(reactor::bind(addr, true, Some(DEFER_ACCEPT_S))?);
+        listeners.push(reactor::bind(addr, true)?);
     }
     Ok(listeners)
 }

@@ -119,6 +119,10 @@ const OUTPUT_PAUSE_BYTES: usize = 64 * 1024;
 /// time, which costs a wait per connection; 64 measured no better.
 const ACCEPTS_PER_TURN: usize = 16;
 
+/// While connections come densely the kernel holds each back until its first bytes are there, which saves a wake for each;
+/// a silent one comes after about this long, and its time to authenticate starts then.
+const DEFER_ACCEPT_S: u32 = 1;
+
 /// A running gate. Dropping it leaves its threads running; [`Gate::drain`] ends them.
 #[derive(Debug)]
 pub struct Gate {
@@ -232,6 +236,7 @@ impl Gate {
                 held_bytes_max,
                 time: TimeSource::PerBatch,
                 accepts_per_turn: ACCEPTS_PER_TURN,
+                defer_accept_s: Some(DEFER_ACCEPT_S),
                 ..reactor::Options::default()
             };
             let answers = service.desk.as_ref().map(Desk::mailbox);

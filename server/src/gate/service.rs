@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Acquire},
@@ -81,12 +81,15 @@ pub(super) struct ShardState {
 impl Service for GateService {
     type Socket = Socket;
 
-    fn accepted(&mut self, io: &mut Io<'_>, peer: SocketAddr) -> Option<Socket> {
+    fn accepted(&mut self, io: &mut Io<'_>) -> Option<Socket> {
         self.host.metrics.connections_accepted.add(1);
         let connection = io.id().to_bits();
-        let (place, limit, address) = self.admission.enter_from(peer.ip());
+        let peer = || io.peer().map(|peer| peer.ip());
+        let (place, limit, address) = self.admission.enter_from(peer);
         if place == Place::Admitted {
-            self.addresses.extend(address.map(|it| (connection, it)));
+            if let Some(address) = address {
+                self.addresses.insert(connection, address);
+            }
             self.half_open.add(connection);
             let until_ns = after(io.now_ns(), self.deadlines.head);
             io.set_deadline_ns(until_ns);
@@ -173,7 +176,10 @@ impl Service for GateService {
             Socket::Relay(other) => self.state.relays.end(other),
             _ => self.host.metrics.connections_closed.add(1),
         }
-        if let Some(address) = self.addresses.remove(&id.to_bits()) {
+        // To hash a name costs something even where there is nothing to find.
+        if !self.addresses.is_empty()
+            && let Some(address) = self.addresses.remove(&id.to_bits())
+        {
             self.admission.leave_address(address);
         }
         self.admission.leave(match socket {

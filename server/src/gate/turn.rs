@@ -27,7 +27,7 @@ impl GateService {
                 Way::Within(address) => (Place::Admitted, Limit::Connections, address),
                 Way::Between(address) => {
                     self.host.metrics.connections_taken_in.add(1);
-                    self.admission.enter_from(address)
+                    self.admission.enter_from(|| Some(address))
                 }
             };
             if place == Place::Admitted {
