@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value, json};
 
-use super::Secret;
+use super::{JsonPlan, Secret, Template, USERNAME, Variables};
 use crate::tokens::Token;
 
 /// How tokens are minted.
@@ -19,6 +19,8 @@ pub struct MintPlan {
     header: Box<Header>,
     /// Laid over the claims that every token has.
     claims: Map<String, Value>,
+    /// The same with gaps for what each user has of their own; `None`: there are none.
+    by_user: Option<Box<JsonPlan>>,
     ttl: Option<Duration>,
 }
 
@@ -42,7 +44,7 @@ pub enum SigningError {
     Unknown(PathBuf),
 }
 
-/// What a JWT must carry by JSON: an object.
+/// What a JWT must carry by JSON: an object. Its texts may have gaps, such as `{{name}}` or another column of the users.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims(pub Map<String, Value>);
 
@@ -54,6 +56,56 @@ impl FromStr for Claims {
             format!("{text:?} is no JSON object of claims, such as {{\"aud\":\"chat\"}}: {error}")
         })
     }
+}
+
+impl Claims {
+    /// The claims as texts with gaps for these variables; `None`: they have no gap.
+    ///
+    /// # Errors
+    ///
+    /// A gap that is none, or whose variable is not `known`.
+    pub fn plan(&self, known: &[String]) -> Result<Option<JsonPlan>, String> {
+        let has_gaps = self.0.values().any(has_gap);
+        has_gaps
+            .then(|| plan(&Value::Object(self.0.clone()), known))
+            .transpose()
+    }
+}
+
+fn has_gap(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("{{"),
+        Value::Array(values) => values.iter().any(has_gap),
+        Value::Object(members) => members.values().any(has_gap),
+        _ => false,
+    }
+}
+
+fn plan(value: &Value, known: &[String]) -> Result<JsonPlan, String> {
+    Ok(match value {
+        Value::String(text) => {
+            let template = Template::parse(text).map_err(|error| error.to_string())?;
+            let unknown = |name: &&str| !known.iter().any(|one| one == name);
+            if let Some(name) = template.variables().find(unknown) {
+                return Err(format!(
+                    "no user has a {name:?}; known are {}, and further columns of --users",
+                    known.join(", ")
+                ));
+            }
+            JsonPlan::Text(template)
+        }
+        Value::Array(values) => {
+            let values = values.iter().map(|value| plan(value, known));
+            JsonPlan::List(values.collect::<Result<_, _>>()?)
+        }
+        Value::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), plan(value, known)?)));
+            JsonPlan::Object(members.collect::<Result<_, String>>()?)
+        }
+        other => JsonPlan::Other(other.clone()),
+    })
 }
 
 impl MintPlan {
@@ -105,6 +157,12 @@ impl MintPlan {
         self
     }
 
+    /// Lays other claims over them for each user, in place of those of [`with_claims`](Self::with_claims).
+    pub fn with_claims_by_user(mut self, claims: Option<JsonPlan>) -> Self {
+        self.by_user = claims.map(Box::new);
+        self
+    }
+
     /// Gives each token an end: `exp`, so long after `iat`.
     pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
         self.ttl = ttl;
@@ -121,15 +179,19 @@ impl MintPlan {
         self.ttl
     }
 
-    /// A token for a user: `{"user":{"username":NAME},"iat":NOW}` and `exp`, as the frontend makes it, under the
-    /// claims that were asked for.
-    pub fn token(&self, user: &str, now: SystemTime) -> Result<Token, SigningError> {
+    /// A token for a user, of whom these variables are known: `{"user":{"username":NAME},"iat":NOW}` and `exp`, as the
+    /// frontend makes it, under the claims that were asked for.
+    pub fn token(&self, user: &Variables, now: SystemTime) -> Result<Token, SigningError> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut claims = json!({"user": {"username": user}, "iat": now_s});
+        let name = user.get(USERNAME).unwrap_or_default();
+        let mut claims = json!({"user": {"username": name}, "iat": now_s});
         if let Some(ttl) = self.ttl {
             claims["exp"] = (now_s + ttl.as_secs()).into();
         }
-        merge(&mut claims, &self.claims);
+        match self.by_user.as_ref().map(|claims| claims.fill(user)) {
+            Some(Value::Object(filled)) => merge(&mut claims, &filled),
+            _ => merge(&mut claims, &self.claims),
+        }
         jsonwebtoken::encode(&self.header, &claims, &self.key)
             .map(Token::from)
             .map_err(|error| SigningError::Unfit(self.header.alg, error))
@@ -141,9 +203,10 @@ impl MintPlan {
             key: Arc::new(key),
             header: Box::new(Header::new(alg)),
             claims: Map::new(),
+            by_user: None,
             ttl: None,
         };
-        plan.token("", UNIX_EPOCH)?;
+        plan.token(&Variables::default(), UNIX_EPOCH)?;
         Ok(plan)
     }
 }
@@ -192,12 +255,69 @@ mod tests {
         Secret::new(*b"a secret of more than thirty-two bytes")
     }
 
+    fn ann() -> Variables {
+        let mut columns = Variables::default();
+        columns.set("tenant", "acme");
+        let user = crate::scenario::User {
+            name: "ann".to_owned(),
+            password: Secret::new(*b"hunter2"),
+            columns,
+        };
+        user.claims()
+    }
+
+    #[test]
+    fn columns_of_users_fill_the_gaps_of_claims() {
+        let known = ["name", USERNAME, "tenant"].map(str::to_owned);
+        let ann = json!({"username": "ann"});
+        for (asked, expected, why) in [
+            (
+                r#"{"tenant":"{{tenant}}","sub":"{{name}}@{{tenant}}"}"#,
+                Ok(json!({"user": ann, "iat": 100, "tenant": "acme", "sub": "ann@acme"})),
+                "a column and the name",
+            ),
+            (
+                r#"{"user":{"username":"{{username}}","tenants":["{{tenant}}",7]},"iat":null}"#,
+                Ok(json!({"user": {"username": "ann", "tenants": ["acme", 7]}})),
+                "within, and beside what is no text",
+            ),
+            (
+                r#"{"aud":"{chat}"}"#,
+                Ok(json!({"user": ann, "iat": 100, "aud": "{chat}"})),
+                "no gap",
+            ),
+            (
+                r#"{"a":"{{tenat}}"}"#,
+                Err("no user has a \"tenat\"; known are name, username, tenant"),
+                "a slip",
+            ),
+            (
+                r#"{"a":"{{password}}"}"#,
+                Err("no user has a"),
+                "a token is no place for it",
+            ),
+            (r#"{"a":["{{tenant"]}"#, Err("not closed"), "half a gap"),
+        ] {
+            let asked: Claims = asked.parse().unwrap();
+            match (asked.plan(&known), expected) {
+                (Ok(by_user), Ok(expected)) => {
+                    let plan = MintPlan::with_secret(&secret(), None).unwrap();
+                    let plan = plan.with_claims(asked).with_claims_by_user(by_user);
+                    let key = DecodingKey::from_secret(secret().expose());
+                    assert_eq!(claims_of(&plan, &key), expected, "{why}");
+                }
+                (Err(error), Err(part)) => assert!(error.contains(part), "{why}: {error}"),
+                (plan, _) => panic!("{why}: {plan:?}"),
+            }
+        }
+    }
+
     fn claims_of(plan: &MintPlan, key: &DecodingKey) -> Value {
         let mut validation = Validation::new(plan.alg());
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_aud = false;
-        let token = plan.token("ann", NOW + Duration::from_secs(100)).unwrap();
+        let token = plan.token(&ann(), NOW + Duration::from_secs(100)).unwrap();
         jsonwebtoken::decode::<Value>(&*token, key, &validation)
             .unwrap()
             .claims
@@ -253,7 +373,7 @@ mod tests {
             let plan = MintPlan::with_secret(&secret(), Some(alg)).unwrap();
             let token = plan
                 .with_kid(Some("k1".to_owned()))
-                .token("ann", NOW)
+                .token(&ann(), NOW)
                 .unwrap();
             let header = jsonwebtoken::decode_header(&*token).unwrap();
             assert_eq!((header.alg, header.kid.as_deref()), (alg, Some("k1")));

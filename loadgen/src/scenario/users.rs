@@ -28,6 +28,21 @@ impl User {
     }
 }
 
+impl User {
+    /// What claims of minted tokens may hold of them: their name, also as `name`, and their further columns, but no
+    /// password.
+    pub fn claims(&self) -> Variables {
+        let mut variables = self.columns.clone();
+        variables.set(USERNAME, self.name.as_str());
+        if variables.get(NAME).is_none() {
+            variables.set(NAME, self.name.as_str());
+        }
+        variables
+    }
+}
+
+/// The first column's other name.
+pub(super) const NAME: &str = "name";
 /// The variables that every user has.
 pub const USERNAME: &str = "username";
 /// See [`USERNAME`].
@@ -151,7 +166,7 @@ pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
 fn is_header(row: &csv::StringRecord) -> bool {
     matches!(
         (row.get(0), row.get(1)),
-        (Some("name" | USERNAME), Some(PASSWORD))
+        (Some(NAME | USERNAME), Some(PASSWORD))
     )
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::recorder::Recorder;
-use crate::scenario::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User};
+use crate::scenario::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User, Variables};
 
 /// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;
@@ -39,20 +39,28 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
     let mut steps = None;
     let supply = match (&scenario.tokens.source, scenario.tokens.per) {
         (TokenSource::EmbeddedLogin, _) => return Err(TokenError::FrontendNotStarted),
+        (TokenSource::Given, _) => return Err(TokenError::Given),
         (TokenSource::File(path), _) => Supply::Ready(read_tokens(path)?),
         (TokenSource::Mint(plan), TokenPer::User) => {
             let tokens = scenario
                 .users
                 .iter()
-                .map(|user| plan.token(&user.name, SystemTime::now()))
+                .map(|user| plan.token(&user.claims(), SystemTime::now()))
                 .collect::<Result<_, _>>()?;
-            keep(scenario, tokens, Maker::Mint(plan.clone(), names(scenario)))
+            keep(
+                scenario,
+                tokens,
+                Maker::Mint(plan.clone(), claims(scenario)),
+            )
         }
         (TokenSource::Mint(plan), TokenPer::Connection) => {
             for user in scenario.users.iter().take(spoilt) {
-                real.push(plan.token(&user.name, SystemTime::now())?);
+                real.push(plan.token(&user.claims(), SystemTime::now())?);
             }
-            open_counter(scenario.workers, Maker::Mint(plan.clone(), names(scenario)))
+            open_counter(
+                scenario.shards(),
+                Maker::Mint(plan.clone(), claims(scenario)),
+            )
         }
         (TokenSource::Login(plan), _) => {
             let kept = (&mut recorder, &mut real, spoilt);
@@ -111,7 +119,7 @@ async fn log_in(
             for session in sessions.iter().take(spoilt.max(1)) {
                 real.push(service.token(session).await.0?);
             }
-            open_counter(scenario.workers, Maker::Login(service, sessions))
+            open_counter(scenario.shards(), Maker::Login(service, sessions))
         }
     };
     Ok((supply, tally))
@@ -168,9 +176,8 @@ async fn token_of_each(
 }
 
 /// Who the tokens are for.
-fn names(scenario: &Scenario) -> Vec<String> {
-    let users = scenario.users.iter();
-    users.map(|user| user.name.clone()).collect()
+fn claims(scenario: &Scenario) -> Vec<Variables> {
+    scenario.users.iter().map(User::claims).collect()
 }
 
 /// Runs the work, [`LOGINS_AT_ONCE`] at a time, to results in the order of the work or to its first error.
@@ -209,8 +216,8 @@ async fn keep_next<T: 'static>(
 /// Who makes the tokens of the run.
 enum Maker {
     Login(Arc<LoginService>, Vec<Arc<Session>>),
-    /// With the users' names.
-    Mint(MintPlan, Vec<String>),
+    /// With what claims may hold of each user.
+    Mint(MintPlan, Vec<Variables>),
 }
 
 fn open_counter(shards: usize, maker: Maker) -> Supply {
@@ -227,7 +234,7 @@ fn keep(scenario: &Scenario, tokens: Vec<Token>, maker: Maker) -> Supply {
         Refresh::OnRefusal => None,
     };
     let kept = Kept::new(tokens, ahead);
-    let (requests, service) = Requests::open(scenario.workers);
+    let (requests, service) = Requests::open(scenario.shards());
     tokio::spawn(serve(service, Arc::new(maker), Some(kept.clone())));
     Supply::Kept(kept, requests)
 }
@@ -281,15 +288,15 @@ impl Maker {
                     Some(nanoseconds(took)),
                 )
             }
-            Self::Mint(plan, names) => {
-                let name = &names[turn(number, names.len())];
+            Self::Mint(plan, users) => {
+                let user = &users[turn(number, users.len())];
                 // The plan has signed before, with the same key: this cannot fail but by memory.
                 let unsigned = Failure {
                     phase: Phase::Token,
                     kind: FailureKind::Limit,
                 };
                 (
-                    plan.token(name, SystemTime::now()).map_err(|_| unsigned),
+                    plan.token(user, SystemTime::now()).map_err(|_| unsigned),
                     None,
                 )
             }

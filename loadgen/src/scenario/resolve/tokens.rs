@@ -61,7 +61,7 @@ pub(super) fn plan(
             login(args, embedded)?
         }
         TokenSourceName::Login => steps(args, users)?,
-        TokenSourceName::Mint => TokenSource::Mint(mint(args, target)?),
+        TokenSourceName::Mint => TokenSource::Mint(mint(args, target, users)?),
         TokenSourceName::File(path) => TokenSource::File(path),
     };
     Ok(TokenPlan {
@@ -255,7 +255,7 @@ fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {
     }))
 }
 
-fn mint(args: &RunArgs, target: &TargetChoice) -> Result<MintPlan, ScenarioError> {
+fn mint(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<MintPlan, ScenarioError> {
     let plan = match (target, &args.secret, &args.key) {
         (_, Some(_), Some(_)) => {
             return Err(conflict("--secret and --key", "a token has one signature"));
@@ -269,9 +269,25 @@ fn mint(args: &RunArgs, target: &TargetChoice) -> Result<MintPlan, ScenarioError
             ));
         }
     };
+    // All users have the same columns. Those that the embedded server makes up have none.
+    let nobody = Variables::default();
+    let known = users.first().map_or(nobody, User::claims);
+    let mut known: Vec<String> = known.names().map(str::to_owned).collect();
+    if known.is_empty() {
+        known = vec!["username".to_owned(), "name".to_owned()];
+    }
+    let claims = args.claims.clone().unwrap_or_default();
+    let by_user = claims
+        .plan(&known)
+        .map_err(|why| ScenarioError::OutOfRange {
+            flag: "--claims",
+            given: serde_json::Value::from(claims.0.clone()).to_string(),
+            allowed: why,
+        })?;
     Ok(plan
         .with_kid(args.kid.clone())
-        .with_claims(args.claims.clone().unwrap_or_default())
+        .with_claims(claims)
+        .with_claims_by_user(by_user)
         .with_ttl(args.token_ttl.map(|period| period.0)))
 }
 
