@@ -36,6 +36,9 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// The server by itself, the same as `gatekeeper`
     Serve(Box<gatekeeper::config::ServeArgs>),
+    /// A part of a run: started by `run --processes` alone, and told over standard input what to do
+    #[command(hide = true)]
+    Member,
 }
 
 /// What a run is asked to do, by flags or by the same names in a scenario file; what is `None` or empty was not said.
@@ -143,7 +146,11 @@ pub struct RunArgs {
     /// Of schedules and choices: equal seeds give equal schedules [default: 1]
     #[arg(long, value_name = "S", help_heading = "Load")]
     pub seed: Option<u64>,
-    /// Threads that make the load [default: one per processor that is left to it]
+    /// Processes that make the load, each with its own limit on open files: N of them hold N times as many sockets
+    /// [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    pub processes: Option<usize>,
+    /// Threads of each of them [default: one per processor that is left to it, over all processes]
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub workers: Option<usize>,
     /// Whether generator and embedded server keep to processors of their own [default: auto]
@@ -361,7 +368,7 @@ impl RunArgs {
         }
         first! {
             options: scenario target protocol eio transport namespace path insecure cacert tls_resumption source_ip server_pid connections rate arrivals concurrency warmup
-                duration seed workers pin hold close echo answered_by message_rate message_bytes message_event timeout connect_timeout
+                duration seed processes workers pin hold close echo answered_by message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
                 alg kid claims token_ttl refresh expect_close_at_exp mix token_in out quiet no_tui;
             lists: targets header stage user login token expect threshold
@@ -378,7 +385,7 @@ mod tests {
     fn parse(line: &str) -> Result<RunArgs, clap::Error> {
         match Cli::try_parse_from(line.split(' '))?.command {
             Command::Run(args) => Ok(*args),
-            Command::Serve(_) => panic!("{line} is a run"),
+            Command::Serve(_) | Command::Member => panic!("{line} is a run"),
         }
     }
 

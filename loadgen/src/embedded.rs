@@ -13,10 +13,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
 
+use reactor::descriptor_limit;
 use tokio::process::Command;
 use url::Url;
 
-use crate::environment::CoreShare;
+use crate::environment::{CoreShare, gate_processes};
 use crate::scenario::{EmbeddedPlan, LoginMethod, LoginPlan, Scenario, TokenIn, TokenSource, User};
 
 use child::Child;
@@ -102,6 +103,11 @@ impl Embedded {
         };
         let mut command = serve("gate");
         command.args(["--listen", "127.0.0.1:0", "--origin", ORIGIN]);
+        // It has the same limit on descriptors as each process of the load.
+        let processes = gate_processes(scenario, descriptor_limit());
+        if processes > 1 {
+            command.args(["--processes", &processes.to_string()]);
+        }
         if plan.close_at_exp {
             command.args(["--on-expiry", "close"]);
         }
@@ -171,14 +177,14 @@ impl Embedded {
         &self.frontend_url
     }
 
-    /// The gate's process.
-    pub fn gate_pid(&self) -> u32 {
-        self.gate.pid()
+    /// The gate's processes: the one that was started, and those that it has started.
+    pub fn gate_pids(&self) -> &[u32] {
+        self.gate.pids()
     }
 
     /// The frontend's process.
     pub fn frontend_pid(&self) -> u32 {
-        self.frontend.pid()
+        self.frontend.pids()[0]
     }
 
     /// Waits until one of the two ends by itself, which it never should, and says so in a sentence. May be dropped and

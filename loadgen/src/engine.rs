@@ -47,7 +47,7 @@ use starts::{Closed as ClosedModel, Starts, Wait};
 use targets::Aside;
 use waiting::Waiting;
 
-pub use control::Control;
+pub use control::{Control, Words};
 pub use waiting::WAITING_MAX;
 
 /// Arrivals begun in one turn of the loop. Each takes some 20 us, and the sockets that are open wait meanwhile.

@@ -1,6 +1,7 @@
 //! The machine that the load comes from: what it is, what it allows, and how its processors are shared out.
 
 mod limits;
+mod memory;
 
 use std::{fs, io};
 
@@ -10,7 +11,10 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::scenario::Pin;
 
-pub use limits::{TooFewDescriptors, TooFewPorts, check_descriptors, check_ports};
+pub use limits::{
+    TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, gate_processes, sockets_of,
+};
+pub use memory::{Ends, TooLittleMemory, check_memory};
 
 /// What this machine is, for the result. What cannot be read is left empty: a container may hide it.
 pub fn read() -> schema::Environment {

@@ -20,6 +20,7 @@ pub mod recorder;
 
 pub mod connection;
 pub mod engine;
+pub mod processes;
 pub mod shard;
 
 pub mod collect;

@@ -13,12 +13,14 @@ pub use proc::{MachineSample, ProcessSample, ThreadSample};
 
 /// Reads the processes of a run, and the machine, at instants that are chosen by whoever runs it: T0, the end of the
 /// last handshake, the most sockets held.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Observer {
-    /// The gate, or `--server-pid`.
-    pub server: Option<u32>,
+    /// The processes of the gate, or `--server-pid`; without any no server is read.
+    pub server: Vec<u32>,
     /// The embedded frontend.
     pub frontend: Option<u32>,
+    /// The processes of the generator beside this one.
+    pub generator: Vec<u32>,
 }
 
 /// What was seen at one instant; what could not be read is `None`.
@@ -26,11 +28,11 @@ pub struct Observer {
 pub struct Snapshot {
     /// When.
     pub at: Instant,
-    /// The server's process.
+    /// The server's processes, together.
     pub server: Option<ProcessSample>,
     /// The frontend's process.
     pub frontend: Option<ProcessSample>,
-    /// This process.
+    /// This process and those that it started for the load, together.
     pub generator: Option<ProcessSample>,
     /// The whole machine.
     pub machine: Option<MachineSample>,
@@ -39,12 +41,13 @@ pub struct Snapshot {
 impl Observer {
     /// Reads everything now: a few files for each thread, some tens of microseconds each.
     pub fn snapshot(&self) -> Snapshot {
-        let read = |pid: u32| ProcessSample::read(pid).ok();
+        let own = std::process::id();
+        let generator = [own].into_iter().chain(self.generator.iter().copied());
         Snapshot {
             at: Instant::now(),
-            server: self.server.and_then(read),
-            frontend: self.frontend.and_then(read),
-            generator: read(std::process::id()),
+            server: ProcessSample::read_all(self.server.iter().copied()),
+            frontend: ProcessSample::read_all(self.frontend),
+            generator: ProcessSample::read_all(generator),
             machine: MachineSample::read().ok(),
         }
     }

@@ -3,6 +3,8 @@
 //! The sets are closed, so that totals add up and every name that a result may hold is known beforehand. Nothing
 //! here knows about sockets: the engine decides, the recorder counts.
 
+mod names;
+
 use std::fmt;
 
 use reactor::CertificateFault;

@@ -6,6 +6,7 @@
 
 mod figures;
 mod metric;
+mod parts;
 
 use std::collections::BTreeMap;
 
@@ -201,25 +202,10 @@ impl Recorder {
 }
 
 impl Counters {
-    fn merge(&mut self, other: Self) {
-        self.planned += other.planned;
-        self.started += other.started;
-        self.messages_sent += other.messages_sent;
-        self.echoes_answered += other.echoes_answered;
-        self.echoes_unanswered += other.echoes_unanswered;
-        self.dropped += other.dropped;
-        self.token_requests += other.token_requests;
-        self.token_failures += other.token_failures;
-        self.refreshed_ahead += other.refreshed_ahead;
-        self.refreshed_on_refusal += other.refreshed_on_refusal;
-        self.refused_first += other.refused_first;
-        self.let_in_on_retry += other.let_in_on_retry;
-        self.closed_at_exp += other.closed_at_exp;
-        self.open_after_exp += other.open_after_exp;
-        self.tls_handshakes += other.tls_handshakes;
-        self.tls_resumed += other.tls_resumed;
-        self.sent_bytes += other.sent_bytes;
-        self.received_bytes += other.received_bytes;
+    fn merge(&mut self, mut other: Self) {
+        for ((_, mine), (_, theirs)) in self.each_mut().into_iter().zip(other.each_mut()) {
+            *mine += *theirs;
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Run<'a> {
     pub collected: &'a Collected,
     /// The shards, by index, with the processor each was pinned to.
     pub shards: &'a [(ShardReport, Option<usize>)],
+    /// Processes that they were in; shard `i` is of process `i mod processes`.
+    pub processes: usize,
     /// Whether arrivals were planned.
     pub open_model: bool,
     /// T0.
@@ -112,7 +114,10 @@ impl Run<'_> {
         let reports = self.shards.iter().zip(&self.collected.shards);
         reports
             .enumerate()
-            .map(|(index, ((report, cpu), sum))| row(index, report, *cpu, sum))
+            .map(|(index, ((report, cpu), sum))| schema::Shard {
+                process: (self.processes > 1).then(|| (index % self.processes) as u32),
+                ..row(index, report, *cpu, sum)
+            })
             .collect()
     }
 }
@@ -173,6 +178,7 @@ fn messages(recorder: &Recorder) -> Option<schema::Messages> {
 fn row(index: usize, report: &ShardReport, cpu: Option<usize>, sum: &ShardSum) -> schema::Shard {
     schema::Shard {
         index: index as u32,
+        process: None,
         planned: report.planned,
         started: report.started,
         established: sum.established,
@@ -384,6 +390,7 @@ mod tests {
         let run = Run {
             collected,
             shards: &[(shard, Some(0))],
+            processes: 1,
             open_model: true,
             started_at: SystemTime::UNIX_EPOCH,
             duration: Duration::from_secs(3),

@@ -5,6 +5,7 @@ mod figures;
 mod interrupt;
 mod load;
 mod server;
+mod shards;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use url::Url;
 
 use crate::cli::RunArgs;
 use crate::engine::Control;
-use crate::environment::{self, CoreShare, allowed_cpus, check_descriptors, check_ports};
+use crate::environment::{
+    self, CoreShare, Ends, allowed_cpus, check_descriptors, check_memory, check_ports,
+};
 use crate::progress::Progress;
 use crate::scenario::{Machine, Scenario, TargetChoice};
 use crate::target::Target;
@@ -109,6 +112,8 @@ impl Rig {
             for (target, share) in targets.iter().zip(scenario.shares()) {
                 check_ports(load, share, target.routes())?;
             }
+            let ends = Ends::of(load, targets.iter().map(|target| &**target));
+            check_memory(load, ends)?;
         }
         let before_logins = server.observer().snapshot();
         self.progress.step(&preparing(&scenario));
@@ -178,6 +183,7 @@ fn preparing(scenario: &Scenario) -> String {
         }
         TokenSource::Mint(_) => "making tokens".to_owned(),
         TokenSource::File(path) => format!("reading tokens from {}", path.display()),
+        TokenSource::Given => "taking tokens".to_owned(),
     }
 }
 

@@ -48,6 +48,7 @@ pub use refresh::Refresh;
 pub use resolve::{Machine, ScenarioError};
 pub use schema::scenario_schema;
 pub use secret::{Secret, SecretError, SecretSource};
+pub use shares::Shares;
 pub use signing::{MintPlan, SigningError};
 pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
 pub use steps::{
@@ -115,7 +116,9 @@ pub struct Scenario {
     pub tls: TlsPlan,
     /// What is asked of the result.
     pub thresholds: Vec<Expression>,
-    /// Shards of the generator, at least one.
+    /// Processes of the generator, at least one; with one alone it is this.
+    pub processes: usize,
+    /// Shards of each of them, at least one.
     pub workers: usize,
     /// Whether generator and server keep to processors of their own.
     pub pin: Pin,
@@ -132,6 +135,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Shards of all processes together.
+    pub fn shards(&self) -> usize {
+        self.processes * self.workers
+    }
+
     /// The place of the target of arrival `number`, among those of [`Targets`]; 0 where there is but one.
     pub fn target_of(&self, number: u64) -> usize {
         match &self.target {
@@ -219,7 +227,15 @@ pub enum Protocol {
 
 /// How Engine.IO's packets travel.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
@@ -309,6 +325,8 @@ pub enum TokenSource {
     Mint(MintPlan),
     /// Someone else: a file with a token in each line.
     File(PathBuf),
+    /// The process that this one is a part of.
+    Given,
 }
 
 /// How often a token is made.

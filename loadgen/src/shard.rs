@@ -1,4 +1,9 @@
 //! A shard of a run: its part of the arrivals on a thread of its own, and what it tells of itself.
+//!
+//! Of `of` shards, shard `index` has the arrivals whose number leaves `index` when divided by `of`, wherever it runs: on
+//! a thread of this process, or in another one, whose words travel as [`ShardRecord`]s.
+
+mod record;
 
 use std::io;
 use std::sync::Arc;
@@ -13,6 +18,11 @@ use crate::recorder::Recorder;
 use crate::scenario::Scenario;
 use crate::target::Target;
 use crate::tokens::{BadTokens, Supply};
+
+pub use record::{
+    FailureRecord, IntervalRecord, LatencyRecord, RECORD_VERSION, RecordError, RecorderRecord,
+    RefusalRecord, ReportRecord, ShardRecord,
+};
 
 /// What one shard is to do. All shards of a run share the scenario, the targets, the clock, the control and the report's
 /// receiver.
@@ -66,6 +76,29 @@ pub enum FromShard {
         /// What the kernel said.
         error: io::Error,
     },
+    /// A process is gone with all of its shards that were not done; what they told before counts, and the run is invalid.
+    Lost {
+        /// Which process, its part of the load, and why, as a sentence.
+        error: String,
+    },
+}
+
+impl FromShard {
+    /// Which shard tells it; a lost process has no single one.
+    pub fn shard(&self) -> usize {
+        match self {
+            Self::Interval(interval) => interval.shard,
+            Self::ArrivalsDone { shard }
+            | Self::Done { shard, .. }
+            | Self::Broken { shard, .. } => *shard,
+            Self::Lost { .. } => usize::MAX,
+        }
+    }
+
+    /// Whether it is the last word of its shard.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Broken { .. })
+    }
 }
 
 /// What happened in one second of a shard. The first to begin after a longer silence holds all that happened in it.
@@ -141,9 +174,16 @@ pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
             return;
         }
     };
-    control.register(shard.waker());
+    let waker = shard.waker();
+    control.register(move |_| waker.wake());
     if let Some(requests) = supply.requests() {
-        requests.connect_shard(index, answers, shard.waker());
+        let waker = shard.waker();
+        requests.connect_shard(index, move |answer| {
+            // A shard that has gone does not need it.
+            if answers.send(answer).is_ok() {
+                waker.wake();
+            }
+        });
     }
     let _ = ready.send(Ok(()));
     if let Err(error) = shard.run() {

@@ -108,11 +108,23 @@ impl Target {
         if addrs.is_empty() {
             return Err(unresolved(io::Error::other("it has no address")));
         }
-        let tls = if encrypted {
-            let config = client_config(tls, &name)?;
+        Self::known(url, addrs, tls, SourceIps::default())
+    }
+
+    /// The target of a URL whose addresses are known.
+    pub fn known(
+        url: &Url,
+        addrs: Vec<SocketAddr>,
+        tls: &TlsPlan,
+        sources: SourceIps,
+    ) -> Result<Self, TargetError> {
+        let name = url.host_str().unwrap_or_default();
+        let tls = if matches!(url.scheme(), "https" | "wss") {
+            let config = client_config(tls, name)?;
+            let bare = name.trim_start_matches('[').trim_end_matches(']');
             let server =
                 ServerName::try_from(bare.to_owned()).map_err(|error| TargetError::Tls {
-                    host: name.clone(),
+                    host: name.to_owned(),
                     problem: error.to_string(),
                 })?;
             Some(ClientTls {
@@ -125,12 +137,12 @@ impl Target {
         // `Url::port` is none where the port is the scheme's own.
         let host = url
             .port()
-            .map_or(name.clone(), |port| format!("{name}:{port}"));
+            .map_or(name.to_owned(), |port| format!("{name}:{port}"));
         Ok(Self {
             addrs,
             host,
             tls,
-            sources: SourceIps::default(),
+            sources,
         })
     }
 

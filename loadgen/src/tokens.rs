@@ -9,6 +9,7 @@ mod counter;
 mod expiry;
 mod kept;
 mod prepare;
+mod relay;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use counter::{QueueFull, Requests};
 pub use expiry::expires_unix_ns;
 pub use kept::{Kept, unix_now_ns};
 pub use prepare::prepare;
+pub use relay::{Relay, relay};
 
 /// A token as it travels; never empty, of visible ASCII.
 pub type Token = Arc<str>;
@@ -113,4 +115,7 @@ pub enum TokenError {
     /// A scenario for the embedded server came here before that server was up: this program's own fault.
     #[error("the embedded frontend was not started before its tokens were asked for")]
     FrontendNotStarted,
+    /// A process that is a part of another was to log in by itself: this program's own fault.
+    #[error("tokens are given by the process that this one is a part of")]
+    Given,
 }

@@ -74,10 +74,7 @@ fn broken_shards(measured: &Measured) -> Option<String> {
     let errors = &measured.broken_shards;
     (!errors.is_empty()).then(|| {
         let of = errors.join("; ");
-        format!(
-            "{} shards of the generator broke and their figures are lost: {of}",
-            errors.len()
-        )
+        format!("a part of the generator was lost, and with it figures and arrivals: {of}")
     })
 }
 

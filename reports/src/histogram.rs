@@ -170,8 +170,13 @@ impl LatencyHistogram {
 
     /// The histogram behind the figures of a result.
     pub fn from_distribution(distribution: &Distribution) -> Result<Self, HistogramError> {
-        let mut histogram = Self::from_base64(&distribution.hdr)?;
-        histogram.over_max = distribution.over_max;
+        Self::from_parts(&distribution.hdr, distribution.over_max)
+    }
+
+    /// The histogram of what [`to_base64`](Self::to_base64) wrote and what is counted beside it: input is not trusted.
+    pub fn from_parts(hdr: &str, over_max: u64) -> Result<Self, HistogramError> {
+        let mut histogram = Self::from_base64(hdr)?;
+        histogram.over_max = over_max;
         Ok(histogram)
     }
 

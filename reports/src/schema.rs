@@ -231,6 +231,9 @@ pub struct Messages {
 pub struct Shard {
     /// From 0.
     pub index: u32,
+    /// The process that it was in, from 0; absent where there was one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<u32>,
     /// Arrivals of the schedule that fell to it.
     pub planned: u64,
     /// Arrivals that it began.

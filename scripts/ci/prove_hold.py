@@ -8,13 +8,8 @@ import argparse
 import math
 import time
 
-from prove_gate import Client, Gate, kernel_bytes
+from prove_gate import SOCKETS_PER_ADDRESS, SOCKETS_PER_PROCESS, Client, Gate, by_process, kernel_bytes, timeouts
 
-# A process has 20,000 descriptors at most on many machines, of which the gate keeps 1,280; the kernel deals sockets to
-# processes by a hash, so some get more than others.
-SOCKETS_PER_PROCESS = 17_000
-# Ports of one source address for one server.
-SOCKETS_PER_ADDRESS = 8_000
 LOOK_EVERY_S = 10
 
 
@@ -113,17 +108,8 @@ def look(gate, asked, first):
     return counted
 
 
-def by_process(figures):
-    name = "gatekeeper_process_sessions_open"
-    return [f"{value:,.0f}" for sample, value in figures.items() if sample.startswith(name)]
-
-
 def cpu(figures):
     return sum(value for sample, value in figures.items() if sample.startswith("process_cpu_seconds_total"))
-
-
-def timeouts(figures):
-    return figures['gatekeeper_sessions_ended_total{reason="ping_timeout"}']
 
 
 main()

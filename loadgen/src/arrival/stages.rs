@@ -18,6 +18,9 @@ pub struct Stage {
     to_per_s: f64,
 }
 
+/// What the rate of a stage may be.
+const RATES_PER_S: std::ops::RangeInclusive<f64> = 0.0..=RATE_PER_S_MAX;
+
 impl FromStr for Stage {
     type Err = ValueError;
 
@@ -34,17 +37,10 @@ impl FromStr for Stage {
         let (from, to) = rates.split_once("..").unwrap_or((rates, rates));
         let per_s = |text: &str| {
             let number = text.trim().trim_end_matches("/s").trim_end();
-            let rate = number.parse().ok()?;
-            (0.0..=RATE_PER_S_MAX).contains(&rate).then_some(rate)
+            number.parse().ok()
         };
-        match (per_s(from), per_s(to)) {
-            (Some(from_per_s), Some(to_per_s)) if !time.is_zero() => Ok(Self {
-                time,
-                from_per_s,
-                to_per_s,
-            }),
-            _ => Err(error()),
-        }
+        let (from_per_s, to_per_s) = per_s(from).zip(per_s(to)).ok_or_else(error)?;
+        Self::new(time, from_per_s, to_per_s).ok_or_else(error)
     }
 }
 
@@ -59,6 +55,22 @@ impl fmt::Display for Stage {
 }
 
 impl Stage {
+    /// The stage of a time above zero, and of two rates from zero to [`RATE_PER_S_MAX`]; `None`: they are others.
+    pub fn new(time: Duration, from_per_s: f64, to_per_s: f64) -> Option<Self> {
+        let rates = [from_per_s, to_per_s];
+        let sound = !time.is_zero() && rates.iter().all(|rate| RATES_PER_S.contains(rate));
+        sound.then_some(Self {
+            time,
+            from_per_s,
+            to_per_s,
+        })
+    }
+
+    /// What it was made of.
+    pub fn parts(&self) -> (Duration, f64, f64) {
+        (self.time, self.from_per_s, self.to_per_s)
+    }
+
     fn seconds(&self) -> f64 {
         self.time.as_secs_f64()
     }
@@ -97,6 +109,11 @@ impl RateProfile {
     pub fn new(stages: Vec<Stage>) -> Option<Self> {
         let arrives = stages.iter().any(|stage| stage.arrivals() > 0.0);
         arrives.then_some(Self { stages })
+    }
+
+    /// The stages, in their order.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
     }
 
     /// How long they take in all.

@@ -27,7 +27,8 @@ const READY_LINE_BYTES_MAX: u64 = 4096;
 pub(super) struct Child {
     name: &'static str,
     process: tokio::process::Child,
-    pid: u32,
+    /// Its own number, and those of the processes that it says it has started.
+    pids: Vec<u32>,
     stderr: Tail,
 }
 
@@ -92,12 +93,15 @@ impl Child {
         let mut child = Self {
             name,
             process,
-            pid,
+            pids: vec![pid],
             stderr,
         };
         match timeout(deadline, ready_line(stdout)).await {
-            Ok(Some(line)) => match url_of(name, &line) {
-                Some(url) => Ok((child, url)),
+            Ok(Some(line)) => match ready_of(name, &line) {
+                Some((url, pids)) => {
+                    child.pids.extend(pids);
+                    Ok((child, url))
+                }
                 None => Err(child.not_ready().await),
             },
             // Its standard output is closed: it has ended, or is about to.
@@ -113,8 +117,9 @@ impl Child {
         }
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.pid
+    /// Its own process first.
+    pub(super) fn pids(&self) -> &[u32] {
+        &self.pids
     }
 
     /// Waits for an end that nobody asked for. May be dropped and called again.
@@ -123,7 +128,7 @@ impl Child {
         let stderr = self.stderr.whole().await;
         format!(
             "the embedded {} (process {}) ended in mid-run ({status}){stderr}",
-            self.name, self.pid
+            self.name, self.pids[0]
         )
     }
 
@@ -162,9 +167,15 @@ async fn ready_line(stdout: ChildStdout) -> Option<String> {
     (read.is_ok() && line.ends_with('\n')).then_some(line)
 }
 
-fn url_of(name: &str, line: &str) -> Option<Url> {
+/// The URL that a child serves, and the processes that it has started.
+fn ready_of(name: &str, line: &str) -> Option<(Url, Vec<u32>)> {
     let ready: serde_json::Value = serde_json::from_str(line).ok()?;
-    ready.get(name)?.as_str()?.parse().ok()
+    let url = ready.get(name)?.as_str()?.parse().ok()?;
+    let pids = ready
+        .get(format!("{name}_pids"))
+        .and_then(serde_json::Value::as_array);
+    let pids = pids.into_iter().flatten().filter_map(|pid| pid.as_u64());
+    Some((url, pids.filter_map(|pid| pid.try_into().ok()).collect()))
 }
 
 fn shown(status: std::io::Result<ExitStatus>) -> String {
@@ -280,7 +291,7 @@ mod tests {
             ("exit 0", LONG, "it has ended already"),
         ] {
             let (child, _) = start(&format!("{READY}; {script}"), LONG).await.unwrap();
-            let pid = child.pid();
+            let pid = child.pids()[0];
             child.stop_within(deadline).await;
             let gone = !std::path::Path::new(&format!("/proc/{pid}")).exists();
             assert!(gone, "{why}");

@@ -1,9 +1,8 @@
 //! The few words that a running engine listens to.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-use reactor::Waker;
 
 /// Stands for a T0 that is not set yet.
 const NOT_SET: u64 = u64::MAX;
@@ -15,7 +14,26 @@ pub struct Control {
     t0_ns: AtomicU64,
     stop: AtomicBool,
     close: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+/// What has been said so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// T0, once it is set.
+    pub t0_ns: Option<u64>,
+    /// The run ends now.
+    pub stop: bool,
+    /// Every arrival of every shard is decided.
+    pub close: bool,
+}
+
+struct Listener(Box<dyn Fn(Words) + Send>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Listener")
+    }
 }
 
 impl Default for Control {
@@ -31,7 +49,7 @@ impl Control {
             t0_ns: AtomicU64::new(NOT_SET),
             stop: AtomicBool::new(false),
             close: AtomicBool::new(false),
-            wakers: Mutex::default(),
+            listeners: Mutex::default(),
         }
     }
 
@@ -46,7 +64,7 @@ impl Control {
     pub fn again(&self) {
         self.t0_ns.store(NOT_SET, Ordering::Release);
         self.close.store(false, Ordering::Release);
-        self.wakers().clear();
+        self.listeners().clear();
     }
 
     /// Ends the run now: no further arrivals, handshakes under way are interrupted, sockets are closed.
@@ -76,18 +94,33 @@ impl Control {
         self.close.load(Ordering::Acquire)
     }
 
-    /// From now on this shard is woken at every word.
-    pub(crate) fn register(&self, waker: Waker) {
-        self.wakers().push(waker);
+    /// From now on `listener` is called at every word, and must not wait; at once, too, for what was said before.
+    pub(crate) fn register(&self, listener: impl Fn(Words) + Send + 'static) {
+        // No word falls between the two: whoever says one waits for the lock after it.
+        let mut listeners = self.listeners();
+        listener(self.words());
+        listeners.push(Listener(Box::new(listener)));
     }
 
-    fn wake(&self) {
-        for waker in self.wakers().iter() {
-            waker.wake();
+    fn words(&self) -> Words {
+        Words {
+            t0_ns: self.t0_ns(),
+            stop: self.is_stopped(),
+            close: self.is_closing(),
         }
     }
 
-    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wake(&self) {
+        let listeners = self.listeners();
+        let words = self.words();
+        for listener in listeners.iter() {
+            (listener.0)(words);
+        }
+    }
+
+    fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<Listener>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,47 +1,115 @@
 //! What the machine allows: descriptors and ports, counted before the run.
 
+use std::fmt;
 use std::fs;
 use std::time::Duration;
 
-use crate::scenario::{Hold, Load, Scenario, TargetChoice, Transport};
+use crate::processes::PROCESSES_MAX;
+use crate::scenario::{Hold, Load, Scenario, Transport};
 
 /// Descriptors besides the load's sockets: standard streams, an epoll set, an event and a timer for each shard, the
 /// runtime, connections of logins and token requests, the result's files.
 const DESCRIPTORS_BESIDES: u64 = 400;
-/// The embedded gate has the same limit and keeps more of it back for what is no admitted connection, up to half.
+/// A gate has the same limit and keeps more of it back for what is no admitted connection, up to half.
 const GATE_DESCRIPTORS_BESIDES: u64 = 1300;
+/// The part of a gate process's places that are counted on: the kernel deals sockets out by a hash, to some more than to
+/// others.
+const GATE_SHARE: f64 = 0.9;
 
-/// More descriptors are needed than this process may open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{needed} file descriptors are needed, {sockets} of them for sockets that are open at once, but this process may \
-     open {available}; raise the hard limit (ulimit -Hn {needed}), ask for fewer --connections, or --hold them shorter"
-)]
+/// More descriptors are needed than a process may open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFewDescriptors {
     needed: u64,
+    /// Of one process.
     sockets: u64,
     available: u64,
+    processes: u64,
+    /// Processes that would be enough, where such a number is allowed.
+    enough: Option<u64>,
 }
 
-/// Whether `available` descriptors are enough for a scenario.
+impl std::error::Error for TooFewDescriptors {}
+
+impl fmt::Display for TooFewDescriptors {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            needed,
+            sockets,
+            available,
+            ..
+        } = self;
+        let each = match self.processes {
+            1 => String::new(),
+            many => format!(" in each of {many} processes"),
+        };
+        write!(
+            out,
+            "{needed} file descriptors are needed{each}, {sockets} of them for sockets that are open at once, but "
+        )?;
+        match self.enough {
+            Some(enough) => write!(
+                out,
+                "a process may open {available}; say --processes {enough}, "
+            )?,
+            None => write!(out, "this process may open {available}; ")?,
+        }
+        write!(
+            out,
+            "raise the hard limit (ulimit -Hn {needed}), ask for fewer --connections, or --hold them shorter"
+        )
+    }
+}
+
+/// Whether `available` descriptors in each process are enough for a scenario.
 pub fn check_descriptors(scenario: &Scenario, available: u64) -> Result<(), TooFewDescriptors> {
-    let sockets = sockets_at_once(
+    let sockets = sockets_of(scenario);
+    enough_descriptors(sockets, scenario.processes as u64, available)
+}
+
+fn enough_descriptors(
+    sockets: u64,
+    processes: u64,
+    available: u64,
+) -> Result<(), TooFewDescriptors> {
+    let sockets_each = sockets.div_ceil(processes);
+    let needed = sockets_each.saturating_add(DESCRIPTORS_BESIDES);
+    if needed <= available {
+        return Ok(());
+    }
+    let places = available.saturating_sub(DESCRIPTORS_BESIDES);
+    let enough = (places > 0).then(|| sockets.div_ceil(places));
+    Err(TooFewDescriptors {
+        needed,
+        sockets: sockets_each,
+        available,
+        processes,
+        enough: enough.filter(|enough| *enough <= PROCESSES_MAX as u64),
+    })
+}
+
+/// How many processes the embedded gate needs for a scenario, when each may open `available` descriptors.
+pub fn gate_processes(scenario: &Scenario, available: u64) -> u16 {
+    gate_processes_for(sockets_of(scenario), available)
+}
+
+fn gate_processes_for(sockets: u64, available: u64) -> u16 {
+    let places = available - GATE_DESCRIPTORS_BESIDES.min(available / 2);
+    if sockets <= places {
+        return 1;
+    }
+    let counted_on = (places as f64 * GATE_SHARE).max(1.0) as u64;
+    u16::try_from(sockets.div_ceil(counted_on)).unwrap_or(u16::MAX)
+}
+
+/// Sockets of this machine that a scenario has open at once.
+pub fn sockets_of(scenario: &Scenario) -> u64 {
+    let arrivals = sockets_at_once(
         &scenario.load,
         scenario.connections,
         scenario.duration,
         scenario.hold,
     );
-    let sockets = sockets.saturating_mul(sockets_each(scenario));
-    let embedded = matches!(scenario.target, TargetChoice::Embedded(_));
-    let needed = descriptors_needed(sockets, embedded);
-    if needed <= available {
-        return Ok(());
-    }
-    Err(TooFewDescriptors {
-        needed,
-        sockets,
-        available,
-    })
+    arrivals.saturating_mul(sockets_each(scenario))
 }
 
 /// More sockets are asked for than the kernel has ports for.
@@ -60,14 +128,7 @@ pub struct TooFewPorts {
 /// Whether so many pairs of source and destination have ports enough for a target's `share` (0 to 1) of a scenario: a
 /// port serves one socket of each pair.
 pub fn check_ports(scenario: &Scenario, share: f64, routes: u64) -> Result<(), TooFewPorts> {
-    let sockets = sockets_at_once(
-        &scenario.load,
-        scenario.connections,
-        scenario.duration,
-        scenario.hold,
-    );
-    let sockets = sockets.saturating_mul(sockets_each(scenario));
-    let sockets = (sockets as f64 * share).ceil() as u64;
+    let sockets = (sockets_of(scenario) as f64 * share).ceil() as u64;
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
     // Where it cannot be read nothing is known, and nothing is refused.
     let ports = fs::read_to_string(range)
@@ -101,16 +162,6 @@ fn ports_of(range: &str) -> Option<u64> {
     let mut ends = range.split_whitespace().map(str::parse::<u64>);
     let (first, last) = (ends.next()?.ok()?, ends.next()?.ok()?);
     Some((last + 1).saturating_sub(first))
-}
-
-/// What so many sockets need in all, in the one of the two processes that needs more.
-fn descriptors_needed(sockets: u64, embedded: bool) -> u64 {
-    let besides = if embedded {
-        sockets.clamp(DESCRIPTORS_BESIDES, GATE_DESCRIPTORS_BESIDES)
-    } else {
-        DESCRIPTORS_BESIDES
-    };
-    sockets.saturating_add(besides)
 }
 
 /// Sockets that are open at once when every handshake takes up to [`HANDSHAKE_ALLOWED`].
@@ -286,14 +337,65 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_are_needed_for_more_than_sockets() {
-        for (sockets, embedded, needed, why) in [
-            (5000, false, 5400, "files, logins, the runtime"),
-            (5000, true, 6300, "the gate keeps more of them back"),
-            (500, true, 1000, "but never more than half"),
-            (u64::MAX, true, u64::MAX, "without end"),
+    fn what_one_process_cannot_open_several_can() {
+        for (sockets, processes, available, fault, why) in [
+            (5000, 1, 5400, None, "files, logins, the runtime besides"),
+            (
+                5000,
+                1,
+                5399,
+                Some(
+                    "5400 file descriptors are needed, 5000 of them for sockets that are open at once, but a process may \
+                     open 5399; say --processes 2, raise the hard limit (ulimit -Hn 5400), ",
+                ),
+                "one too few",
+            ),
+            (
+                100_000,
+                5,
+                20_000,
+                Some(
+                    "20400 file descriptors are needed in each of 5 processes, 20000 of them for sockets that are open \
+                     at once, but a process may open 20000; say --processes 6, raise",
+                ),
+                "not enough processes",
+            ),
+            (100_000, 6, 20_000, None, "as was advised"),
+            (
+                5000,
+                1,
+                256,
+                Some("but this process may open 256; raise the hard limit (ulimit -Hn 5400)"),
+                "no number of processes helps",
+            ),
+            (
+                u64::MAX,
+                1,
+                20_000,
+                Some("this process may open 20000; raise"),
+                "without end",
+            ),
         ] {
-            assert_eq!(descriptors_needed(sockets, embedded), needed, "{why}");
+            let error = enough_descriptors(sockets, processes, available).err();
+            match (error.map(|error| error.to_string()), fault) {
+                (None, None) => {}
+                (Some(error), Some(part)) => assert!(error.contains(part), "{why}: {error}"),
+                (error, _) => panic!("{why}: {error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_gate_has_as_many_processes_as_its_sockets_need() {
+        for (sockets, available, processes, why) in [
+            (5000, 20_000, 1, "one is enough"),
+            (18_700, 20_000, 1, "just"),
+            (18_701, 20_000, 2, "one too many"),
+            (100_000, 20_000, 6, "with room for an uneven deal"),
+            (500, 1000, 1, "it keeps back half at most"),
+            (501, 1000, 2, "but that it does"),
+        ] {
+            assert_eq!(gate_processes_for(sockets, available), processes, "{why}");
         }
     }
 

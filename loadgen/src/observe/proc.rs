@@ -71,6 +71,15 @@ impl ProcessSample {
         })
     }
 
+    /// Reads several processes as one; those that are not there any more are left out. `None`: none is there.
+    pub fn read_all(pids: impl IntoIterator<Item = u32>) -> Option<Self> {
+        let found = pids.into_iter().filter_map(|pid| Self::read(pid).ok());
+        found.reduce(|sum, one| Self {
+            threads: [sum.threads, one.threads].concat(),
+            rss_bytes: sum.rss_bytes + one.rss_bytes,
+        })
+    }
+
     /// Processor time of all its threads.
     pub fn cpu_ns(&self) -> u64 {
         self.threads.iter().map(|thread| thread.cpu_ns).sum()

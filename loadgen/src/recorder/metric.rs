@@ -56,6 +56,11 @@ impl Metric {
         }
     }
 
+    /// The metric of this tag.
+    pub fn tagged(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.tag() == tag)
+    }
+
     /// Its tag in `run.hlog`, without commas or spaces, as the format wants it.
     pub fn tag(self) -> &'static str {
         match self {

@@ -5,7 +5,8 @@ use std::io;
 use reports::store::StoreError;
 
 use crate::embedded::EmbeddedError;
-use crate::environment::{TooFewDescriptors, TooFewPorts};
+use crate::environment::{TooFewDescriptors, TooFewPorts, TooLittleMemory};
+use crate::processes::GroupError;
 use crate::scenario::ScenarioError;
 use crate::target::{RouteError, TargetError};
 use crate::tokens::TokenError;
@@ -23,6 +24,12 @@ pub enum RunError {
     /// The machine has too few ports.
     #[error(transparent)]
     Ports(#[from] TooFewPorts),
+    /// The machine has too little memory.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
+    /// The generator's processes do not start.
+    #[error(transparent)]
+    Processes(#[from] GroupError),
     /// Sockets cannot come from where they were asked to.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -60,9 +67,10 @@ impl RunError {
         match self {
             Self::Scenario(error) => error.exit_code(),
             Self::StoppedBeforeStart => verdict::STOPPED,
-            Self::Start(_) => verdict::INTERNAL,
+            Self::Start(_) | Self::Processes(_) => verdict::INTERNAL,
             Self::Descriptors(_)
             | Self::Ports(_)
+            | Self::Memory(_)
             | Self::Route(_)
             | Self::Store(_)
             | Self::Embedded(_)

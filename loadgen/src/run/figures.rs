@@ -22,6 +22,7 @@ pub fn result(
     let run = Run {
         collected: &loaded.collected,
         shards: &loaded.shards,
+        processes: plan.scenario.processes,
         open_model: plan.scenario.load.is_planned(),
         started_at: loaded.started_at,
         duration: loaded.duration,

@@ -7,15 +7,16 @@ use std::time::{Duration, SystemTime};
 use reactor::Clock;
 
 use super::server::Server;
+use super::shards::Shards;
 use super::{Rig, RunError};
 use crate::arrival::Schedule;
 use crate::collect::{Collected, Collector};
-use crate::observe::Snapshot;
+use crate::observe::{Observer, Snapshot};
 use crate::outcome::Outcome;
 use crate::progress::Tick;
 use crate::recorder::{Part, Recorder};
 use crate::scenario::Scenario;
-use crate::shard::{FromShard, Interval, ShardPlan, ShardReport, spawn};
+use crate::shard::{FromShard, Interval, ShardReport};
 use crate::target::Target;
 use crate::tokens::Prepared;
 
@@ -82,40 +83,20 @@ pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
     );
     let clock = Clock::start();
     let (report, reports) = mpsc::channel();
-    let mut handles = Vec::new();
-    for index in 0..scenario.workers {
-        let handle = spawn(ShardPlan {
-            index,
-            of: scenario.workers,
-            scenario: scenario.clone(),
-            targets: plan.targets.clone(),
-            arrivals: schedule
-                .as_ref()
-                .map(|schedule| schedule.shard(index, scenario.workers)),
-            supply: plan.prepared.supply.clone(),
-            bad: plan.prepared.bad.clone(),
-            cpu: rig.share.shard_cpu(index),
-            clock,
-            control: rig.control.clone(),
-            report: report.clone(),
-        });
-        handles.push(handle.map_err(RunError::Start)?);
-    }
-    // The shards hold the only senders: when the last has ended, so has the listening.
-    drop(report);
+    let shards = Shards::start(rig, plan, &schedule, clock, report)?;
+    let observer = Observer {
+        generator: shards.pids(),
+        ..plan.server.observer()
+    };
 
-    let start = plan.server.observer().snapshot();
+    let start = observer.snapshot();
     let t0_ns = clock.now_ns() + LEAD.as_nanos() as u64;
     let started_at = SystemTime::now() + LEAD;
     rig.control.start(t0_ns);
-    let mut listener = Listener::new(rig, plan, &schedule, started_at);
+    let mut listener = Listener::new(rig, plan, observer, &schedule, started_at);
     listener.listen(&reports);
     let duration = Duration::from_nanos(clock.now_ns().saturating_sub(t0_ns));
-    for (index, handle) in handles.into_iter().enumerate() {
-        if !handle.join() {
-            listener.broken.push(format!("shard {index} panicked"));
-        }
-    }
+    listener.broken.extend(shards.end());
     Ok(listener.finish(start, started_at, duration))
 }
 
@@ -123,6 +104,7 @@ pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
 struct Listener<'a> {
     rig: &'a Rig,
     plan: &'a LoadPlan<'a>,
+    observer: Observer,
     collector: Collector,
     /// Arrivals in all, where that is known.
     planned: Option<u64>,
@@ -140,6 +122,7 @@ impl<'a> Listener<'a> {
     fn new(
         rig: &'a Rig,
         plan: &'a LoadPlan<'a>,
+        observer: Observer,
         schedule: &Option<Schedule>,
         started_at: SystemTime,
     ) -> Self {
@@ -149,22 +132,23 @@ impl<'a> Listener<'a> {
         } else {
             Part::Service
         };
-        let mut collector = Collector::new(scenario.workers, started_at, part);
+        let mut collector = Collector::new(scenario.shards(), started_at, part);
         collector.prepared(&plan.prepared.recorder);
         Self {
             rig,
             plan,
+            observer,
             collector,
             planned: match schedule {
                 Some(schedule) => schedule.len_hint(),
                 None => scenario.connections,
             },
-            shards: (0..scenario.workers)
+            shards: (0..scenario.shards())
                 .map(|index| (ShardReport::default(), rig.share.shard_cpu(index)))
                 .collect(),
             broken: Vec::new(),
-            undecided: scenario.workers,
-            now: vec![(0, 0); scenario.workers],
+            undecided: scenario.shards(),
+            now: vec![(0, 0); scenario.shards()],
             end: None,
             peak: None,
         }
@@ -179,6 +163,10 @@ impl<'a> Listener<'a> {
                 FromShard::Broken { shard, error } => {
                     self.broken.push(format!("shard {shard}: {error}"));
                     // What the others measure is a part of the schedule alone.
+                    self.rig.control.stop();
+                }
+                FromShard::Lost { error } => {
+                    self.broken.push(error);
                     self.rig.control.stop();
                 }
             }
@@ -227,13 +215,11 @@ impl<'a> Listener<'a> {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.plan.server.observer().snapshot()
+        self.observer.snapshot()
     }
 
     fn finish(self, start: Snapshot, started_at: SystemTime, duration: Duration) -> Loaded {
-        let end = self
-            .end
-            .unwrap_or_else(|| self.plan.server.observer().snapshot());
+        let end = self.end.unwrap_or_else(|| self.observer.snapshot());
         let collected = self.collector.finish();
         let total = &collected.total;
         // Held until the end: then the end of the last handshake is when most are, between two seconds.

@@ -47,7 +47,7 @@ impl Server {
 
     /// Reads the server's processes.
     pub fn observer(&self) -> Observer {
-        self.observer
+        self.observer.clone()
     }
 
     /// The schema's word for where the server's figures come from.
@@ -84,8 +84,9 @@ impl Server {
         embedded.settle(scenario);
         let url = embedded.gate_url().clone();
         let observer = Observer {
-            server: Some(embedded.gate_pid()),
+            server: embedded.gate_pids().to_vec(),
             frontend: Some(embedded.frontend_pid()),
+            generator: Vec::new(),
         };
         let died = Arc::new(OnceLock::new());
         let keeper = keep(rig, embedded, died.clone());
@@ -104,8 +105,9 @@ impl Server {
         Ok(Self {
             urls,
             observer: Observer {
-                server: pid,
+                server: pid.into_iter().collect(),
                 frontend: None,
+                generator: Vec::new(),
             },
             died: Arc::default(),
             embedded: None,

@@ -82,7 +82,7 @@ impl Scenario {
                     .map(|(kind, how)| (kind, how.as_str().to_owned())),
             ),
             source_ip: (!self.source_ips.is_empty()).then(|| self.source_ips.to_string()),
-            processes: Some(1),
+            processes: u32::try_from(self.processes).ok(),
             workers: u32::try_from(self.workers).ok(),
             pin: Some(match self.pin {
                 Pin::Auto => "auto".to_owned(),
@@ -161,6 +161,7 @@ impl Scenario {
                 asked.token_alg = Some(format!("{:?}", plan.alg()));
                 asked.token_ttl_s = ttl_s(plan.ttl());
             }
+            TokenSource::Given => {}
             TokenSource::File(_) => {
                 asked.token_source = Some("file".to_owned());
                 asked.token_per = None;

@@ -52,6 +52,24 @@ impl Mix {
         &self.weights
     }
 
+    /// A mix whose kinds are shared out already.
+    pub fn of_shares(
+        weights: Vec<(TokenKind, f64)>,
+        shares: Shares,
+        expected: [Expected; TokenKind::ALL.len()],
+    ) -> Self {
+        Self {
+            weights,
+            shares,
+            expected,
+        }
+    }
+
+    /// How the kinds are shared out.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
     /// Whether a kind is shown.
     pub fn has(&self, kind: TokenKind) -> bool {
         self.weights.iter().any(|(shown, _)| *shown == kind)
@@ -103,7 +121,7 @@ impl FromStr for Weights {
             let (kind, weight) = part
                 .split_once('=')
                 .ok_or_else(|| error("write KIND=WEIGHT, as in valid=95,expired=3,forged=2"))?;
-            let kind = kind_named(kind.trim()).ok_or_else(|| error(KINDS))?;
+            let kind = TokenKind::named(kind.trim()).ok_or_else(|| error(KINDS))?;
             let weight = weight.trim().parse::<f64>().unwrap_or(f64::NAN);
             if !(0.0..=WEIGHT_MAX).contains(&weight) {
                 return Err(error("a weight is a number from 0 to 1e9"));
@@ -132,7 +150,7 @@ impl FromStr for Expectation {
         let error = |allowed| ValueError::new(text, "expectation", allowed);
         let written = "write KIND=accept or KIND=refuse, as in expired=accept";
         let (kind, how) = text.split_once('=').ok_or_else(|| error(written))?;
-        let kind = kind_named(kind.trim()).ok_or_else(|| error(KINDS))?;
+        let kind = TokenKind::named(kind.trim()).ok_or_else(|| error(KINDS))?;
         match how.trim() {
             "accept" => Ok(Self(kind, Expected::Accept)),
             "refuse" => Ok(Self(kind, Expected::Refuse)),
@@ -144,12 +162,6 @@ impl FromStr for Expectation {
 /// The kinds by name, for errors and for help.
 const KINDS: &str = "the kinds are valid, expired, not-yet-valid, forged, wrong-key, alg-none, alg-confused, \
                      unknown-kid, garbage, oversized, missing and replayed";
-
-fn kind_named(name: &str) -> Option<TokenKind> {
-    TokenKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == name)
-}
 
 #[cfg(test)]
 mod tests {

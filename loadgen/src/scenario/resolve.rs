@@ -18,6 +18,7 @@ use crate::arrival::{Arrivals, InstantsError, RateProfile, read_instants};
 use crate::cli::RunArgs;
 use crate::environment::CoreShare;
 use crate::outcome::TokenKind;
+use crate::processes::PROCESSES_MAX;
 
 /// What of this machine decides a default.
 #[derive(Clone, Debug)]
@@ -113,9 +114,12 @@ impl Scenario {
         let load = load(&args)?;
         let users = tokens::users(&args, embedded)?;
         let pin = args.pin.unwrap_or(Pin::Auto);
-        let workers = args
-            .workers
-            .unwrap_or_else(|| CoreShare::new(&machine.cpus, embedded, pin).generator.len());
+        let processes = in_range("--processes", args.processes.unwrap_or(1), 1, PROCESSES_MAX)?;
+        let workers = args.workers.unwrap_or_else(|| {
+            let cpus = CoreShare::new(&machine.cpus, embedded, pin).generator.len();
+            // Shards that share a processor wait for each other.
+            (cpus / processes).max(1)
+        });
         Ok(Self {
             transport: transport(&args, protocol)?,
             namespace: namespace(&args, protocol)?,
@@ -152,6 +156,7 @@ impl Scenario {
                 args.tls_resumption,
             )?,
             thresholds: args.threshold,
+            processes,
             workers: in_range("--workers", workers, 1, WORKERS_MAX)?,
             pin,
             seed: args.seed.unwrap_or(SEED),

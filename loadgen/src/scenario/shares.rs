@@ -45,6 +45,16 @@ impl Shares {
         }
     }
 
+    /// Where each part ends, where the sequence starts, and its step: see the fields.
+    pub fn parts(&self) -> (&[u64], u64, u64) {
+        (&self.ends, self.start, self.step)
+    }
+
+    /// The same again from its [`parts`](Self::parts); `None`: without an end there is no part.
+    pub fn of_parts(ends: Vec<u64>, start: u64, step: u64) -> Option<Self> {
+        (!ends.is_empty()).then_some(Self { ends, start, step })
+    }
+
     /// The part that arrival `number` belongs to.
     pub fn of(&self, number: u64) -> usize {
         let point = self.start.wrapping_add(number.wrapping_mul(self.step));

@@ -59,6 +59,16 @@ impl Targets {
         Self { list, shares }
     }
 
+    /// Targets whose arrivals are shared out already.
+    pub fn of_shares(list: Vec<WeightedTarget>, shares: Shares) -> Self {
+        Self { list, shares }
+    }
+
+    /// How their arrivals are shared out.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
     /// They, in the order of the scenario.
     pub fn list(&self) -> &[WeightedTarget] {
         &self.list

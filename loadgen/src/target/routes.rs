@@ -67,6 +67,12 @@ impl Target {
         ))
     }
 
+    /// Whether one of its addresses is this machine's: only such an address can be bound.
+    pub fn is_on_this_machine(&self) -> bool {
+        let ours = |peer: &SocketAddr| TcpListener::bind((peer.ip(), 0)).is_ok();
+        self.addrs.iter().any(ours)
+    }
+
     /// How many different ways there are.
     pub fn routes(&self) -> u64 {
         let from = |to| self.sources.towards(to).len().max(1) as u64;

@@ -81,6 +81,22 @@ impl BadTokens {
         Ok(made)
     }
 
+    /// Those that were made elsewhere.
+    pub fn of_kinds(kinds: impl IntoIterator<Item = (TokenKind, Vec<Token>)>) -> Self {
+        let mut made = Self::default();
+        for (kind, tokens) in kinds {
+            made.by_kind[kind as usize] = tokens.into();
+        }
+        made
+    }
+
+    /// All of them, by kind; those that the mix does not show are left out.
+    pub fn kinds(&self) -> impl Iterator<Item = (TokenKind, &[Token])> {
+        let all = TokenKind::ALL.into_iter().zip(&self.by_kind);
+        all.map(|(kind, tokens)| (kind, &**tokens))
+            .filter(|(_, tokens)| !tokens.is_empty())
+    }
+
     /// Whether any kind of a mix is made from real tokens.
     pub fn need_real(mix: &Mix) -> bool {
         mix.weights()

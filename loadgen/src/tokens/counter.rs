@@ -1,9 +1,8 @@
 //! The counter between shards that must not wait and tasks that may: tickets in, answers out.
 
-use std::sync::mpsc::Sender;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reactor::Waker;
 use tokio::sync::mpsc;
 
 use super::{Answer, Ticket};
@@ -40,10 +39,11 @@ impl Requests {
     }
 
     /// Says where a shard's answers go, before T0; a shard of a later load takes the place of the one before. An index
-    /// that the counter was not opened for is never answered.
-    pub fn connect_shard(&self, index: usize, answers: Sender<Answer>, waker: Waker) {
+    /// that the counter was not opened for is never answered. `deliver` must not wait.
+    pub fn connect_shard(&self, index: usize, deliver: impl Fn(Answer) + Send + 'static) {
         if let Some(desk) = self.desks.get(index) {
-            *desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(Desk { answers, waker });
+            let deliver = Box::new(deliver);
+            *desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(Desk { deliver });
         }
     }
 
@@ -54,10 +54,14 @@ impl Requests {
 }
 
 /// Where one shard's answers go.
-#[derive(Debug)]
 struct Desk {
-    answers: Sender<Answer>,
-    waker: Waker,
+    deliver: Box<dyn Fn(Answer) + Send>,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Desk")
+    }
 }
 
 /// The side of the counter where tokens are made.
@@ -72,6 +76,11 @@ impl Service {
     pub(super) async fn next(&mut self) -> Option<Ticket> {
         self.tickets.recv().await
     }
+
+    /// The same on a thread of its own, outside of the runtime.
+    pub(super) fn next_blocking(&mut self) -> Option<Ticket> {
+        self.tickets.blocking_recv()
+    }
 }
 
 /// Hands answers back.
@@ -85,10 +94,8 @@ impl Answers {
             .0
             .get(shard)
             .map(|desk| desk.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(desk) = desk.as_deref().and_then(Option::as_ref)
-            && desk.answers.send(answer).is_ok()
-        {
-            desk.waker.wake();
+        if let Some(desk) = desk.as_deref().and_then(Option::as_ref) {
+            (desk.deliver)(answer);
         }
     }
 }

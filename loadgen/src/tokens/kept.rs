@@ -33,6 +33,19 @@ impl Kept {
         }
     }
 
+    /// Every user's token, as it is now.
+    pub fn tokens(&self) -> Vec<Token> {
+        (0..self.places.len() as u64)
+            .map(|number| self.token(number))
+            .collect()
+    }
+
+    /// From now on this is the token of an arrival's user.
+    pub(super) fn put(&self, number: u64, token: Token) {
+        let held = self.place(number).held.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
     /// The token of an arrival's user, unless it is about to expire.
     pub fn fresh(&self, number: u64, unix_ns: u64) -> Option<Token> {
         let token = self.token(number);
@@ -62,7 +75,7 @@ impl Kept {
         }
         let made = make.await;
         if let Ok(token) = &made {
-            *place.held.lock().unwrap_or_else(PoisonError::into_inner) = token.clone();
+            self.put(number, token.clone());
         }
         (made, true)
     }

@@ -39,6 +39,7 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
     let mut steps = None;
     let supply = match (&scenario.tokens.source, scenario.tokens.per) {
         (TokenSource::EmbeddedLogin, _) => return Err(TokenError::FrontendNotStarted),
+        (TokenSource::Given, _) => return Err(TokenError::Given),
         (TokenSource::File(path), _) => Supply::Ready(read_tokens(path)?),
         (TokenSource::Mint(plan), TokenPer::User) => {
             let tokens = scenario
@@ -52,7 +53,10 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
             for user in scenario.users.iter().take(spoilt) {
                 real.push(plan.token(&user.claims(), SystemTime::now())?);
             }
-            open_counter(scenario.workers, Maker::Mint(plan.clone(), users(scenario)))
+            open_counter(
+                scenario.shards(),
+                Maker::Mint(plan.clone(), users(scenario)),
+            )
         }
         (TokenSource::Login(plan), _) => {
             let kept = (&mut recorder, &mut real, spoilt);
@@ -111,7 +115,7 @@ async fn log_in(
             for session in sessions.iter().take(spoilt.max(1)) {
                 real.push(service.token(session).await.0?);
             }
-            open_counter(scenario.workers, Maker::Login(service, sessions))
+            open_counter(scenario.shards(), Maker::Login(service, sessions))
         }
     };
     Ok((supply, tally))
@@ -226,7 +230,7 @@ fn keep(scenario: &Scenario, tokens: Vec<Token>, maker: Maker) -> Supply {
         Refresh::OnRefusal => None,
     };
     let kept = Kept::new(tokens, ahead);
-    let (requests, service) = Requests::open(scenario.workers);
+    let (requests, service) = Requests::open(scenario.shards());
     tokio::spawn(serve(service, Arc::new(maker), Some(kept.clone())));
     Supply::Kept(kept, requests)
 }

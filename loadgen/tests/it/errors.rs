@@ -240,7 +240,7 @@ async fn folders_that_cannot_be_written() {
 #[tokio::test]
 async fn machines_that_allow_too_little() {
     let few = "ulimit -n 256";
-    assert_snapshot!(refusal(run("-c 5000").after(few), 104, &[]).await, @"gatecrash: 6300 file descriptors are needed, 5000 of them for sockets that are open at once, but this process may open 256; raise the hard limit (ulimit -Hn 6300), ask for fewer --connections, or --hold them shorter");
+    assert_snapshot!(refusal(run("-c 5000").after(few), 104, &[]).await, @"gatecrash: 5400 file descriptors are needed, 5000 of them for sockets that are open at once, but this process may open 256; raise the hard limit (ulimit -Hn 5400), ask for fewer --connections, or --hold them shorter");
     let target = format!("--target http://{} -c 200 {MINT}", nowhere());
     assert_snapshot!(refusal(run(&target).after(few), 104, &[]).await, @"gatecrash: 600 file descriptors are needed, 200 of them for sockets that are open at once, but this process may open 256; raise the hard limit (ulimit -Hn 600), ask for fewer --connections, or --hold them shorter");
     assert_snapshot!(refusal(run("--server-pid 1 -c 5"), 2, &[]).await, @"gatecrash: --server-pid: the embedded server is observed as it is");

@@ -299,7 +299,10 @@ fn costs(result: &RunResult) -> String {
     let shards = result.shards.iter().map(|shard| {
         let optional = |us: Option<f64>| us.map_or(String::new(), units::duration_us);
         vec![
-            shard.index.to_string(),
+            match shard.process {
+                None => shard.index.to_string(),
+                Some(process) => format!("{} (process {process})", shard.index),
+            },
             units::count(shard.planned),
             units::count(shard.started),
             units::count(shard.established),

@@ -112,6 +112,7 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         shards: (0..2)
             .map(|index| Shard {
                 index,
+                process: None,
                 planned: 2_500,
                 started: 2_500,
                 established: 2_500,

@@ -29,7 +29,7 @@ fn resolve(flags: &str) -> Result<Scenario, ScenarioError> {
         .command
     {
         Command::Run(args) => Scenario::resolve(*args, &machine()),
-        Command::Serve(_) => panic!("{flags} is a run"),
+        Command::Serve(_) | Command::Member => panic!("{flags} is a run"),
     }
 }
 

@@ -9,6 +9,7 @@ mod carriers;
 mod embedded;
 mod mixes;
 mod models;
+mod processes;
 mod schedules;
 mod sources;
 mod starved;

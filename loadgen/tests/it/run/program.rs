@@ -158,7 +158,8 @@ impl Running {
         ended
     }
 
-    fn pid(&self) -> i32 {
+    /// Its number.
+    pub fn pid(&self) -> i32 {
         self.child.id().expect("not waited for yet").cast_signed()
     }
 }
