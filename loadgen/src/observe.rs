@@ -4,12 +4,16 @@
 //! ends takes its time with it, so the figures are those of threads that live as long as the run, as servers' do.
 
 mod cost;
+mod metrics;
 mod proc;
 
 use std::time::Instant;
 
 pub use cost::{frontend_cost, machine_cost, server_cost};
+pub use metrics::{Metrics, MetricsError, Readings, Watch, metrics_cost};
 pub use proc::{MachineSample, ProcessSample, ThreadSample};
+
+use cost::per_socket;
 
 /// Reads the processes of a run, and the machine, at instants that are chosen by whoever runs it: T0, the end of the
 /// last handshake, the most sockets held.
@@ -41,14 +45,19 @@ pub struct Snapshot {
 impl Observer {
     /// Reads everything now: a few files for each thread, some tens of microseconds each.
     pub fn snapshot(&self) -> Snapshot {
-        let own = std::process::id();
-        let generator = [own].into_iter().chain(self.generator.iter().copied());
         Snapshot {
             at: Instant::now(),
             server: ProcessSample::read_all(self.server.iter().copied()),
             frontend: ProcessSample::read_all(self.frontend),
-            generator: ProcessSample::read_all(generator),
+            generator: self.generator(),
             machine: MachineSample::read().ok(),
         }
+    }
+
+    /// This process and those that it started for the load, now.
+    pub fn generator(&self) -> Option<ProcessSample> {
+        let own = std::process::id();
+        let generator = [own].into_iter().chain(self.generator.iter().copied());
+        ProcessSample::read_all(generator)
     }
 }
