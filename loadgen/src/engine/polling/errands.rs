@@ -7,6 +7,7 @@ use crate::connection::{Connection, Event};
 use crate::engine::Engine;
 use crate::engine::arrive::kind_of;
 use crate::engine::flight::FlightId;
+use crate::engine::handshake::{UNSAID, kind_of_closed};
 use crate::engine::socket::{Life, NEVER_NS, Socket};
 use crate::outcome::{FailureKind, Phase};
 
@@ -190,7 +191,7 @@ impl Engine {
     /// The connection of a session is gone, and with it the session.
     fn session_gone(&mut self, socket: &mut Socket, now_ns: u64, why: &Closed) {
         if socket.flight.is_none() {
-            self.lost(socket, now_ns);
+            self.lost(socket, now_ns, kind_of_closed(why, UNSAID));
         } else {
             self.broke(socket, now_ns, why);
         }
