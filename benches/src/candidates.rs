@@ -10,7 +10,10 @@ use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 
 use super::measure::Candidate;
-use super::{CLAIMS, NOW_S, Primitive, SECRET, Signer, refusals, rival_key, sign, token, verifier};
+use super::{
+    CLAIMS, NOW_S, Primitive, SECRET, SECRET_OLD, Signer, refusals, rival_key, sign, token,
+    verifier, verifier_of_secrets,
+};
 
 /// The algorithms that are timed, by the name of their rows.
 pub const ALGORITHMS: [(Algorithm, &str); 7] = [
@@ -257,5 +260,34 @@ fn unusual(row: &dyn Fn(&str) -> String) -> Vec<Candidate> {
         let row = format!("{row}-accepted");
         candidates.push(accepted(&row, verifier(algorithm), as_long));
     }
+    candidates.extend(nameless(row));
     candidates
+}
+
+/// While one secret replaces another: tokens that do not say which of them is theirs, forged, and good by one and the
+/// other in turn. The one that verified the last is tried first, so each of these takes two MACs as well.
+fn nameless(row: &dyn Fn(&str) -> String) -> [Candidate; 2] {
+    let secrets = [SECRET_OLD, SECRET];
+    let tokens = secrets.map(|secret| Signer::of_secret(secret).token(CLAIMS));
+    let forged = refusals::forged(&tokens[0]);
+    let mut verifier = verifier_of_secrets(&secrets);
+    for token in &tokens {
+        assert!(verifier.verify(token.as_bytes(), NOW_S).is_ok());
+    }
+    let refuse = move || {
+        let verdict = verifier.verify(black_box(forged.as_bytes()), black_box(NOW_S));
+        assert!(black_box(verdict).is_err());
+    };
+    let mut verifier = verifier_of_secrets(&secrets);
+    let mut turn = 0;
+    let accept = move || {
+        turn ^= 1;
+        let token = black_box(tokens[turn].as_bytes());
+        let verdict = verifier.verify(token, black_box(NOW_S));
+        assert!(black_box(verdict).is_ok());
+    };
+    [
+        Candidate::new(row("nameless-forged"), refuse),
+        Candidate::new(row("nameless-forged-accepted"), accept),
+    ]
 }

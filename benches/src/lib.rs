@@ -14,7 +14,7 @@ pub mod refusals;
 pub mod measure;
 
 pub use sign::Signer;
-pub use verifiers::{Primitive, rival_key, verifier};
+pub use verifiers::{Primitive, rival_key, verifier, verifier_of_secrets};
 
 use gatekeeper::keys::Algorithm;
 
@@ -27,6 +27,9 @@ pub const CLAIMS: &str = r#"{"user":{"username":"gonzalo"},"iat":1699999999}"#;
 
 /// The secret of every HMAC token: as long as RFC 7518 section 3.2 asks for HS256.
 pub const SECRET: &[u8] = b"a test secret of thirty-two byte";
+
+/// The secret that [`SECRET`] replaces.
+pub const SECRET_OLD: &[u8] = b"an old secret of thirty-two byte";
 
 /// A token with [`CLAIMS`], signed with `algorithm`.
 ///

@@ -30,7 +30,7 @@ impl Signer {
     /// When a fixture is broken.
     pub fn new(algorithm: Algorithm) -> Self {
         let key = match algorithm {
-            Algorithm::HS256 => Key::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, SECRET))),
+            Algorithm::HS256 => return Self::of_secret(SECRET),
             Algorithm::HS384 => Key::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA384, SECRET))),
             Algorithm::HS512 => Key::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA512, SECRET))),
             Algorithm::RS256 => rsa(&signature::RSA_PKCS1_SHA256),
@@ -48,6 +48,15 @@ impl Signer {
             }
         };
         Self { algorithm, key }
+    }
+
+    /// The signer of HS256 tokens by that secret.
+    pub fn of_secret(secret: &[u8]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Self {
+            algorithm: Algorithm::HS256,
+            key: Key::Secret(Box::new(key)),
+        }
     }
 
     /// A token with the usual header and these claims.

@@ -9,7 +9,10 @@ use base64_simd::STANDARD;
 use ed25519_dalek::{Verifier as _, VerifyingKey};
 use gatekeeper::keys::{Algorithm, Ring, Store, load};
 use gatekeeper::verify::{Policy, Verifier};
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::KeyInit;
+use hmac::block_api::HmacCore;
+use hmac::digest::block_api::{Buffer, EagerHash, FixedOutputCore, UpdateCore};
+use hmac::digest::{CtOutput, Output};
 use jsonwebtoken::{DecodingKey, Validation};
 use sha2::{Sha256, Sha384, Sha512};
 
@@ -27,7 +30,23 @@ const JWKS: &str = include_str!("../../server/tests/keys/jwks.json");
 /// # Panics
 /// When a fixture is broken.
 pub fn verifier(algorithm: Algorithm) -> Verifier {
-    let ring = Ring::new(vec![public_key(algorithm)]).expect("one key has no twin");
+    with_keys(vec![public_key(algorithm)])
+}
+
+/// The verifier of HS256 tokens by any of these secrets, none of which has a name.
+///
+/// # Panics
+/// When one is empty.
+pub fn verifier_of_secrets(secrets: &[&[u8]]) -> Verifier {
+    let keys = secrets.iter().map(|secret| {
+        let key = load::secret(secret, Algorithm::HS256);
+        key.expect("a secret")
+    });
+    with_keys(keys.collect())
+}
+
+fn with_keys(keys: Vec<gatekeeper::keys::Key>) -> Verifier {
+    let ring = Ring::new(keys).expect("no two of one name");
     let store: Store = Arc::new(ArcSwap::from_pointee(ring));
     Verifier::new(store, Arc::new(Policy::default()))
 }
@@ -58,12 +77,12 @@ pub fn rival_key(algorithm: Algorithm) -> Option<(DecodingKey, Validation)> {
 
 /// A prepared key as a library has it, without a token around it.
 pub enum Primitive {
-    /// RustCrypto, a state per digest.
-    Sha256(Hmac<Sha256>),
+    /// RustCrypto, a state per digest: its blocks without the buffered wrapper, which takes a sixth longer.
+    Sha256(HmacCore<Sha256>),
     /// The same.
-    Sha384(Hmac<Sha384>),
+    Sha384(HmacCore<Sha384>),
     /// The same.
-    Sha512(Hmac<Sha512>),
+    Sha512(HmacCore<Sha512>),
     /// aws-lc-rs.
     AwsSecret(Box<aws_hmac::Key>),
     /// aws-lc-rs.
@@ -86,15 +105,15 @@ impl Primitive {
         let any_length = "HMAC takes keys of any length";
         match algorithm {
             Algorithm::HS256 => vec![
-                Self::Sha256(Hmac::new_from_slice(SECRET).expect(any_length)),
+                Self::Sha256(HmacCore::new_from_slice(SECRET).expect(any_length)),
                 aws_secret(aws_hmac::HMAC_SHA256),
             ],
             Algorithm::HS384 => vec![
-                Self::Sha384(Hmac::new_from_slice(SECRET).expect(any_length)),
+                Self::Sha384(HmacCore::new_from_slice(SECRET).expect(any_length)),
                 aws_secret(aws_hmac::HMAC_SHA384),
             ],
             Algorithm::HS512 => vec![
-                Self::Sha512(Hmac::new_from_slice(SECRET).expect(any_length)),
+                Self::Sha512(HmacCore::new_from_slice(SECRET).expect(any_length)),
                 aws_secret(aws_hmac::HMAC_SHA512),
             ],
             Algorithm::RS256 => vec![aws(&signature::RSA_PKCS1_2048_8192_SHA256, RSA)],
@@ -122,21 +141,9 @@ impl Primitive {
     #[inline]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Sha256(mac) => mac
-                .clone()
-                .chain_update(message)
-                .verify_slice(signature)
-                .is_ok(),
-            Self::Sha384(mac) => mac
-                .clone()
-                .chain_update(message)
-                .verify_slice(signature)
-                .is_ok(),
-            Self::Sha512(mac) => mac
-                .clone()
-                .chain_update(message)
-                .verify_slice(signature)
-                .is_ok(),
+            Self::Sha256(state) => is_tag(state, message, signature),
+            Self::Sha384(state) => is_tag(state, message, signature),
+            Self::Sha512(state) => is_tag(state, message, signature),
             Self::AwsSecret(key) => aws_hmac::verify(key, message, signature).is_ok(),
             Self::AwsPublic(key) => key.verify_sig(message, signature).is_ok(),
             Self::Dalek(key) => ed25519_dalek::Signature::from_slice(signature)
@@ -144,6 +151,18 @@ impl Primitive {
                 .is_ok(),
         }
     }
+}
+
+fn is_tag<D: EagerHash>(state: &HmacCore<D>, message: &[u8], tag: &[u8]) -> bool {
+    let Ok(tag) = <&Output<HmacCore<D>>>::try_from(tag) else {
+        return false;
+    };
+    let mut state = state.clone();
+    let mut buffer = Buffer::<HmacCore<D>>::default();
+    buffer.digest_blocks(message, |blocks| state.update_blocks(blocks));
+    let mut computed = Output::<HmacCore<D>>::default();
+    state.finalize_fixed_core(&mut buffer, &mut computed);
+    CtOutput::<HmacCore<D>>::new(computed) == CtOutput::from(tag)
 }
 
 /// The gate's key for `algorithm`. An RSA key may serve six algorithms, so it is loaded as a JSON Web Key,

@@ -72,12 +72,33 @@ impl Key {
     /// section 5.1.7), so that nobody can make a second one from it.
     #[inline]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let verdict: Result<_, ()> = self.verify_after(message, || Ok((signature, ())));
+        verdict.is_ok_and(|(is_good, ())| is_good)
+    }
+
+    /// The same for a signature that `prepare` has yet to come up with, maybe along with something else; a MAC is begun
+    /// before it is called.
+    ///
+    /// # Errors
+    /// That of `prepare`.
+    #[inline]
+    pub(crate) fn verify_after<'t, T, E>(
+        &self,
+        message: &[u8],
+        prepare: impl FnOnce() -> Result<(&'t [u8], T), E>,
+    ) -> Result<(bool, T), E> {
         match &self.prepared {
-            Prepared::Secret { mac, .. } => mac.verify(message, signature),
-            Prepared::Public(key) => key.verify_sig(message, signature).is_ok(),
-            Prepared::Edwards(key) => Signature::from_slice(signature)
-                .and_then(|signature| key.verify(message, &signature))
-                .is_ok(),
+            Prepared::Secret { mac, .. } => mac.verify_after(message, prepare),
+            Prepared::Public(key) => {
+                let (signature, prepared) = prepare()?;
+                Ok((key.verify_sig(message, signature).is_ok(), prepared))
+            }
+            Prepared::Edwards(key) => {
+                let (signature, prepared) = prepare()?;
+                let verdict = Signature::from_slice(signature)
+                    .and_then(|signature| key.verify(message, &signature));
+                Ok((verdict.is_ok(), prepared))
+            }
         }
     }
 

@@ -33,29 +33,49 @@ impl Mac {
     }
 
     /// Is `tag`, whole, the MAC of `message`? Compared in constant time.
+    #[cfg(test)]
+    fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+        let verdict: Result<_, ()> = self.verify_after(message, || Ok((tag, ())));
+        verdict.is_ok_and(|(is_good, _)| is_good)
+    }
+
+    /// Is the tag that `prepare` comes up with, whole, the MAC of `message`? Compared in constant time.
+    ///
+    /// The blocks of a MAC wait for one another, so the processor has nothing to do meanwhile: `prepare` is called between
+    /// two of them.
     #[inline]
-    pub(super) fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+    pub(super) fn verify_after<'t, T, E>(
+        &self,
+        message: &[u8],
+        prepare: impl FnOnce() -> Result<(&'t [u8], T), E>,
+    ) -> Result<(bool, T), E> {
         match self {
-            Self::Sha256(state) => is_tag(state, message, tag),
-            Self::Sha384(state) => is_tag(state, message, tag),
-            Self::Sha512(state) => is_tag(state, message, tag),
+            Self::Sha256(state) => is_tag(state, message, prepare),
+            Self::Sha384(state) => is_tag(state, message, prepare),
+            Self::Sha512(state) => is_tag(state, message, prepare),
         }
     }
 }
 
 #[inline]
-fn is_tag<D: EagerHash>(state: &HmacCore<D>, message: &[u8], tag: &[u8]) -> bool {
-    // How long the tag is the algorithm says; that is no secret.
-    let Ok(tag) = <&Output<HmacCore<D>>>::try_from(tag) else {
-        return false;
-    };
+fn is_tag<'t, D: EagerHash, T, E>(
+    state: &HmacCore<D>,
+    message: &[u8],
+    prepare: impl FnOnce() -> Result<(&'t [u8], T), E>,
+) -> Result<(bool, T), E> {
     let mut state = state.clone();
     let mut buffer = Buffer::<HmacCore<D>>::default();
     buffer.digest_blocks(message, |blocks| state.update_blocks(blocks));
+    let (tag, prepared) = prepare()?;
+    // How long the tag is the algorithm says; that is no secret.
+    let Ok(tag) = <&Output<HmacCore<D>>>::try_from(tag) else {
+        return Ok((false, prepared));
+    };
     let mut computed = Output::<HmacCore<D>>::default();
     state.finalize_fixed_core(&mut buffer, &mut computed);
     // The comparison of this type is the constant-time one.
-    CtOutput::<HmacCore<D>>::new(computed) == CtOutput::from(tag)
+    let is_good = CtOutput::<HmacCore<D>>::new(computed) == CtOutput::from(tag);
+    Ok((is_good, prepared))
 }
 
 impl fmt::Debug for Mac {

@@ -13,9 +13,9 @@ use super::{Algorithm, Key, KeyError};
 /// `Arc::new(ArcSwap::from_pointee(ring))` makes one.
 pub type Store = Arc<ArcSwap<Ring>>;
 
-/// A token without a `kid` is tried against no more keys than this: each try is a whole signature check,
-/// and the sender of the token decides whether it says its `kid`.
-pub const KEYS_TRIED_MAX: usize = 8;
+/// A token without a `kid` is tried against no more keys than this, the one that goes and the one that comes: each try
+/// is a whole signature check, and the sender of the token decides whether it says its `kid`.
+pub const KEYS_TRIED_MAX: usize = 2;
 
 /// Prepared keys, found by name or by algorithm. A ring never changes; new keys make a new ring.
 #[derive(Debug)]

@@ -6,11 +6,13 @@
 //! lone surrogates, numbers that no `f64` holds, nesting without a bound.
 
 mod cursor;
+mod number;
 mod seen;
 mod text;
 
 use super::word::Name;
 pub(super) use cursor::Cursor;
+pub(super) use number::to_f64;
 pub(super) use seen::Seen;
 pub(super) use text::Text;
 

@@ -196,34 +196,45 @@ impl Verifier {
             scratch,
         } = self;
         let known = known.and_then(|place| headers.at(place));
-        let place = match (&tokens, known) {
-            (Some(tokens), known) if known.is_none_or(|known| known.key.is_public()) => {
-                tokens.locate(segments.signature)
+        let buffers = (&mut scratch.signature, &mut scratch.claims);
+        let decode = move || {
+            let (signature, claims) = buffers;
+            // The claims first: reading them must wait until they are in memory, the comparison of the MAC comes last.
+            let claims = claims.decode(segments.claims)?;
+            let signature = signature.decode(segments.signature)?;
+            Ok((signature, (signature, claims)))
+        };
+        let mut place = None;
+        let (verdict, (signature, json)) = match known {
+            Some(known) if !known.key.is_public() => {
+                let (is_good, decoded) = known.key.verify_after(segments.signed, decode)?;
+                (Some(is_good), decoded)
             }
-            _ => None,
-        };
-        // Both are decoded before the signature is checked, which takes long and waits for neither.
-        let signature = scratch.signature.decode(segments.signature)?;
-        let json = scratch.claims.decode(segments.claims)?;
-        let whole = Whole {
-            header: segments.header,
-            claims: json,
-            signature,
-        };
-        let found = match (tokens.as_mut(), &place, known) {
-            (Some(tokens), Some(place), Some(_)) => {
-                tokens.find(place, whole, headers.generation(), policy.leeway_s, now_s)
-            }
-            _ => None,
-        };
-        if let Some(found) = found {
-            return found.and_then(|hit| remembered(tokens.as_ref(), &hit, json));
-        }
-
-        let is_public = match known {
-            Some(known) if known.key.verify(segments.signed, signature) => known.key.is_public(),
-            Some(known) if known.only => return Err(Refusal::SignatureInvalid),
             known => {
+                place = tokens
+                    .as_ref()
+                    .and_then(|tokens| tokens.locate(segments.signature));
+                let (_, decoded) = decode()?;
+                let found = match (tokens.as_mut(), &place, known) {
+                    (Some(tokens), Some(place), Some(_)) => {
+                        let whole = whole(segments, decoded);
+                        tokens.find(place, whole, headers.generation(), policy.leeway_s, now_s)
+                    }
+                    _ => None,
+                };
+                if let Some(found) = found {
+                    return found.and_then(|hit| remembered(tokens.as_ref(), &hit, decoded.1));
+                }
+                let (signature, _) = decoded;
+                let verdict = known.map(|known| known.key.verify(segments.signed, signature));
+                (verdict, decoded)
+            }
+        };
+
+        let is_public = match (verdict, known) {
+            (Some(true), Some(known)) => known.key.is_public(),
+            (_, Some(known)) if known.only => return Err(Refusal::SignatureInvalid),
+            (_, known) => {
                 let tried = known.map(|known| Arc::clone(&known.key));
                 let header = &mut scratch.header;
                 check_signature(
@@ -253,6 +264,7 @@ impl Verifier {
                 good_from_s: claims.good_from_s(policy),
                 verified,
             };
+            let whole = whole(segments, (signature, json.as_bytes()));
             tokens.insert(place, whole, &entry);
         }
         Ok(verified)
@@ -272,6 +284,16 @@ impl Scratch {
             seen: Seen::new(),
             user: String::with_capacity(token_bytes_max),
         }
+    }
+}
+
+/// A token as the cache of tokens knows it: its header as it came, its signature and its claims decoded.
+#[inline]
+fn whole<'t>(segments: &Segments<'t>, (signature, claims): (&'t [u8], &'t [u8])) -> Whole<'t> {
+    Whole {
+        header: segments.header,
+        claims,
+        signature,
     }
 }
 

@@ -71,13 +71,23 @@ fn segments(token: &[u8], shape: Option<Shape>) -> Option<Segments<'_>> {
 }
 
 impl Segments<'_> {
-    /// Why the token is refused, when its segments are for `refusal`: a token with more segments has none.
+    /// Why the token is refused, when its segments are for `refusal`: a token with more segments has none. One that has
+    /// more is never decoded.
+    #[inline]
     pub(super) fn blame(&self, refusal: Refusal) -> Refusal {
+        match refusal {
+            Refusal::EncodingInvalid => self.blame_encoding(),
+            other => other,
+        }
+    }
+
+    #[cold]
+    fn blame_encoding(&self) -> Refusal {
         let dots = [self.claims, self.signature];
         if dots.iter().any(|segment| memchr(b'.', segment).is_some()) {
             return Refusal::Malformed;
         }
-        refusal
+        Refusal::EncodingInvalid
     }
 }
 
@@ -134,8 +144,9 @@ mod tests {
             ("a.bcdefgh.c", Err(Refusal::TooLong), "11 bytes"),
         ] {
             let cut = cut(token.as_bytes(), None, 10);
-            let cut = cut.and_then(|segments| match segments.blame(Refusal::Expired) {
-                Refusal::Expired => Ok(segments),
+            let undecoded = Refusal::EncodingInvalid;
+            let cut = cut.and_then(|segments| match segments.blame(undecoded) {
+                refusal if refusal == undecoded => Ok(segments),
                 refusal => Err(refusal),
             });
             let found = cut.map(|segments| {

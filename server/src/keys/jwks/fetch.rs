@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CACHE_CONTROL;
+use reqwest::header::{AGE, CACHE_CONTROL, HeaderMap};
 use reqwest::{Client, ClientBuilder, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
@@ -138,7 +138,7 @@ pub(crate) enum FetchError {
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub text: String,
-    /// How long it is fresh, if its Cache-Control says so (RFC 9111 section 5.2.2).
+    /// How long it is fresh from now on, if its Cache-Control says so (RFC 9111 section 5.2.2).
     pub lifetime: Option<Duration>,
 }
 
@@ -173,10 +173,7 @@ impl Fetcher {
         if answer.status() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
-        let cache_control = answer.headers().get_all(CACHE_CONTROL).iter();
-        let lifetime = cache_control
-            .filter_map(|value| lifetime(value.to_str().ok()?))
-            .min();
+        let lifetime = lifetime_left(answer.headers());
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             if bytes.len() + chunk.len() > JWKS_BYTES_MAX {
@@ -238,6 +235,19 @@ pub(crate) fn deepest(error: &reqwest::Error) -> String {
     }
 }
 
+/// How long the answer is fresh from now on: what its Cache-Control says less the age that it had when a cache on the
+/// way handed it out (RFC 9111 sections 4.2.3 and 5.1).
+fn lifetime_left(head: &HeaderMap) -> Option<Duration> {
+    let cache_control = head.get_all(CACHE_CONTROL).iter();
+    let lifetime = cache_control
+        .filter_map(|value| lifetime(value.to_str().ok()?))
+        .min()?;
+    // Of several the first counts, and what is no age is ignored.
+    let age = head.get(AGE).and_then(|value| value.to_str().ok());
+    let age = age.and_then(|field| delta_seconds(field.split(',').next()?.trim()));
+    Some(lifetime.saturating_sub(age.unwrap_or_default()))
+}
+
 /// How long a Cache-Control field says that an answer is fresh.
 fn lifetime(field: &str) -> Option<Duration> {
     let directives = field.split(',').map(str::trim);
@@ -245,21 +255,24 @@ fn lifetime(field: &str) -> Option<Duration> {
         let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
         match name.trim().to_ascii_lowercase().as_str() {
             "no-store" | "no-cache" => Some(Duration::ZERO),
-            "max-age" => {
-                let value = value.trim().trim_matches('"');
-                // More digits than a u64 holds are for ever (RFC 9111 section 1.2.2).
-                let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-                digits.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
-            }
+            "max-age" => delta_seconds(value.trim().trim_matches('"')),
             _ => None,
         }
     });
     lifetimes.min()
 }
 
+/// A number of seconds (RFC 9111 section 1.2.2).
+fn delta_seconds(value: &str) -> Option<Duration> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    // More of them than a u64 holds are for ever.
+    digits.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use reqwest::header::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -319,6 +332,96 @@ mod tests {
         ] {
             let found = lifetime(field).map(|lifetime| lifetime.as_secs());
             assert_eq!(found, seconds, "{why}: {field}");
+        }
+    }
+
+    #[test]
+    fn the_age_of_an_answer_is_taken_from_its_lifetime() {
+        for (fields, seconds, why) in [
+            (
+                &[("cache-control", "max-age=600")][..],
+                Some(600),
+                "fresh from its source",
+            ),
+            (
+                &[("cache-control", "max-age=600"), ("age", "250")],
+                Some(350),
+                "from a cache",
+            ),
+            (
+                &[("age", "600"), ("cache-control", "max-age=600")],
+                Some(0),
+                "at its end",
+            ),
+            (
+                &[("cache-control", "max-age=600"), ("age", "9999")],
+                Some(0),
+                "long stale",
+            ),
+            (
+                &[
+                    ("cache-control", "max-age=600"),
+                    ("age", "99999999999999999999999"),
+                ],
+                Some(0),
+                "for ever",
+            ),
+            (
+                &[("cache-control", "max-age=600"), ("age", " 100, 400")],
+                Some(500),
+                "the first counts",
+            ),
+            (
+                &[
+                    ("cache-control", "max-age=600"),
+                    ("age", "100"),
+                    ("age", "400"),
+                ],
+                Some(500),
+                "the first counts",
+            ),
+            (
+                &[("cache-control", "max-age=600"), ("age", "-100")],
+                Some(600),
+                "no age",
+            ),
+            (
+                &[("cache-control", "max-age=600"), ("age", "")],
+                Some(600),
+                "no age",
+            ),
+            (
+                &[
+                    ("cache-control", "max-age=600"),
+                    ("cache-control", "max-age=60"),
+                    ("age", "10"),
+                ],
+                Some(50),
+                "the shorter",
+            ),
+            (
+                &[("cache-control", "no-cache"), ("age", "10")],
+                Some(0),
+                "never fresh",
+            ),
+            (
+                &[("age", "10")],
+                None,
+                "a lifetime that is not told is ours to choose",
+            ),
+        ] {
+            let head = fields.iter().map(|(name, value)| {
+                (
+                    name.parse::<HeaderName>().unwrap(),
+                    HeaderValue::from_static(value),
+                )
+            });
+            let mut fields = HeaderMap::new();
+            for (name, value) in head {
+                fields.append(name, value);
+            }
+            let found = lifetime_left(&fields).map(|lifetime| lifetime.as_secs());
+            assert_eq!(found, seconds, "{why}: {fields:?}");
         }
     }
 

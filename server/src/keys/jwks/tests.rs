@@ -95,7 +95,9 @@ async fn answer(mut stream: TcpStream, temper: Temper) -> std::io::Result<()> {
         |status: u16, more: &str| format!("HTTP/1.1 {status} X\r\nConnection: close\r\n{more}\r\n");
     match temper {
         Temper::Says(text) => {
-            stream.write_all(head(200, "").as_bytes()).await?;
+            // As from a cache on the way.
+            let more = "Cache-Control: max-age=600\r\nAge: 250\r\n";
+            stream.write_all(head(200, more).as_bytes()).await?;
             stream.write_all(text.as_bytes()).await
         }
         Temper::Status(status) => {
@@ -268,7 +270,10 @@ async fn a_source_may_move_but_not_to_where_its_set_could_be_changed() {
     ] {
         let fetched = Fetcher::new(&source.url).unwrap().fetch().await;
         match (fetched, problem) {
-            (Ok(fetched), None) => assert_eq!(fetched.text, SET, "{why}"),
+            (Ok(fetched), None) => {
+                assert_eq!(fetched.text, SET, "{why}");
+                assert_eq!(fetched.lifetime, Some(Duration::from_secs(350)), "{why}");
+            }
             (Err(error), Some(part)) => {
                 assert!(error.to_string().contains(part), "{why}: {error}");
             }

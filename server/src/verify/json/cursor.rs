@@ -4,15 +4,13 @@
 //! call. What is unusual (white space, escapes, fractions) is left to functions of their own, so that it costs the usual
 //! nothing.
 
-use super::super::word::{Name, ONES, Word, quotes, specials};
+use super::super::word::{Name, ONES, Spelling, Word, quotes, specials};
+use super::number::end_of_number;
 use super::text::unescape;
 use super::{JsonError, NESTING_MAX, Text, Value};
 
 /// Digits of a number that is read without a general parser: any such number is below 2^64, and an `f64` holds it.
 const DIGITS_MAX: usize = 15;
-
-/// Numbers of fewer digits before the point, the exponent added to them, are below every bound of an `f64` (1.8e308).
-const DIGITS_FINITE: u64 = 308;
 
 /// A place in a text. It always stands between two characters: it stops at ASCII bytes alone.
 pub(in super::super) struct Cursor<'t> {
@@ -51,9 +49,7 @@ impl<'t> Cursor<'t> {
 
     #[inline(always)]
     pub(in super::super) fn skip_space(&mut self) {
-        if let Some(..=b' ') = self.peek() {
-            self.at = after_space(self.bytes, self.at);
-        }
+        self.at = skip_space(self.bytes, self.at);
     }
 
     /// Passes over `byte`, and space before it, if it comes next.
@@ -141,7 +137,7 @@ impl<'t> Cursor<'t> {
     /// Passes over the value that begins here, `depth` levels down.
     #[inline(always)]
     pub(in super::super) fn pass(&mut self, depth: u32) -> Result<(), JsonError> {
-        self.at = end_of_value(self.text, self.at, depth)?;
+        self.at = end_of_value(self.bytes, self.at, depth)?;
         Ok(())
     }
 
@@ -193,106 +189,180 @@ impl<'t> Cursor<'t> {
 
 /// Where the value that begins at `at` ends, `depth` levels down. By values, so that the caller's place never has to be
 /// in memory.
-fn end_of_value(text: &str, at: usize, depth: u32) -> Result<usize, JsonError> {
-    let mut cursor = Cursor::new(text, at);
-    match cursor.peek() {
-        Some(b'{' | b'[') => return end_of_nested(text, at, depth),
-        Some(b'"') => {
-            cursor.at += 1;
-            cursor.pass_characters()?;
-        }
-        Some(b'-' | b'0'..=b'9') => {
-            if cursor.whole_number().is_none() {
-                return end_of_number(text, at);
-            }
-        }
-        _ => return end_of_literal(text, at),
+fn end_of_value(bytes: &[u8], at: usize, depth: u32) -> Result<usize, JsonError> {
+    match bytes.get(at) {
+        Some(b'{' | b'[') => end_of_nested(bytes, at, depth),
+        Some(b'"') => end_of_string(bytes, at + 1),
+        Some(b'-' | b'0'..=b'9') => end_of_number(bytes, at),
+        _ => end_of_literal(bytes, at),
     }
-    Ok(cursor.at)
 }
 
 /// Where the object or array that begins at `at` ends.
 ///
 /// The levels are a stack of bits (1 for an object), so that depth costs neither recursion nor memory.
-fn end_of_nested(text: &str, at: usize, outer: u32) -> Result<usize, JsonError> {
-    let mut cursor = Cursor::new(text, at);
+fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonError> {
     let mut levels: u64 = 0;
     let mut depth = outer;
     loop {
-        // A value begins here.
-        match cursor.peek() {
-            Some(b'"') => {
-                cursor.at += 1;
-                cursor.pass_characters()?;
+        // A value begins here; in arrays of arrays many at once.
+        while bytes.get(at) == Some(&b'[') {
+            if depth >= NESTING_MAX {
+                return Err(JsonError::NestedTooDeep);
             }
-            Some(open @ (b'{' | b'[')) => {
+            at += 1;
+            depth += 1;
+            levels <<= 1;
+        }
+        match bytes.get(at) {
+            Some(b'"') => at = end_of_string(bytes, at + 1)?,
+            Some(b'-' | b'0'..=b'9') => {
+                at = match bytes.get(at + 1) {
+                    // One byte, which is a digit, or it would be a minus alone.
+                    Some(b',' | b']' | b'}') if bytes.get(at) != Some(&b'-') => at + 1,
+                    _ => end_of_number(bytes, at)?,
+                }
+            }
+            Some(b'{') => {
                 if depth >= NESTING_MAX {
                     return Err(JsonError::NestedTooDeep);
                 }
-                cursor.at += 1;
                 depth += 1;
-                levels = levels << 1 | u64::from(open == b'{');
-                cursor.skip_space();
-                // In ASCII the closing one is two behind, of both.
-                if cursor.peek() != Some(open + 2) {
-                    if open == b'{' {
-                        cursor.pass_name()?;
-                    }
+                levels = levels << 1 | 1;
+                at = skip_space(bytes, at + 1);
+                if bytes.get(at) != Some(&b'}') {
+                    at = end_of_name(bytes, at)?;
                     continue;
                 }
             }
-            _ => cursor.at = end_of_value(text, cursor.at, depth)?,
+            // An array that is empty ends below.
+            Some(b']') if bytes.get(at - 1) == Some(&b'[') => {}
+            Some(b' ' | b'\t' | b'\n' | b'\r') if bytes.get(at - 1) == Some(&b'[') => {
+                at = skip_space(bytes, at);
+                if bytes.get(at) != Some(&b']') {
+                    continue;
+                }
+            }
+            _ => at = end_of_literal(bytes, at)?,
         }
         // A value or the start of an empty one has ended.
         loop {
-            cursor.skip_space();
+            // Of arrays of arrays many at once.
+            while levels & 1 == 0 && bytes.get(at) == Some(&b']') {
+                at += 1;
+                levels >>= 1;
+                depth -= 1;
+                if depth == outer {
+                    return Ok(at);
+                }
+            }
+            at = skip_space(bytes, at);
             let in_object = levels & 1 == 1;
-            match cursor.peek() {
+            match bytes.get(at) {
                 Some(b',') => {
-                    cursor.at += 1;
-                    cursor.skip_space();
+                    at = skip_space(bytes, at + 1);
                     if in_object {
-                        cursor.pass_name()?;
+                        at = end_of_name(bytes, at)?;
                     }
                     break;
                 }
-                Some(b'}') if in_object => cursor.at += 1,
-                Some(b']') if !in_object => cursor.at += 1,
+                Some(b']') if !in_object => {}
+                Some(b'}') if in_object => {}
                 _ => return Err(JsonError::Malformed),
             }
+            at += 1;
             levels >>= 1;
             depth -= 1;
             if depth == outer {
-                return Ok(cursor.at);
+                return Ok(at);
             }
         }
     }
 }
 
-impl Cursor<'_> {
-    /// Passes over a name, the colon after it and space.
-    #[inline(always)]
-    fn pass_name(&mut self) -> Result<(), JsonError> {
-        self.expect(b'"')?;
-        self.pass_characters()?;
-        self.expect(b':')?;
-        self.skip_space();
-        Ok(())
+#[inline(always)]
+fn skip_space(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(..=b' ') => after_space(bytes, at),
+        _ => at,
     }
 }
 
-/// A name that is longer than 8 bytes or has escapes, from its first character on, and where it ends.
+/// Behind the name at `at`, the colon after it and space.
+#[inline(always)]
+fn end_of_name(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
+    if bytes.get(at) != Some(&b'"') {
+        return Err(JsonError::Malformed);
+    }
+    let colon = skip_space(bytes, end_of_string(bytes, at + 1)?);
+    match bytes.get(colon) {
+        Some(b':') => Ok(skip_space(bytes, colon + 1)),
+        _ => Err(JsonError::Malformed),
+    }
+}
+
+/// Behind the quotation mark that ends the string whose first character is at `at`.
+#[inline(always)]
+fn end_of_string(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
+    let end = end_of_plain(bytes, at);
+    match bytes.get(end) {
+        Some(b'"') => Ok(end + 1),
+        _ => end_of_escaped(bytes, end),
+    }
+}
+
+/// A name that is longer than 8 bytes or has escapes, from its first character on, and where it ends: one pass, which
+/// finds its end, checks it and adds it up.
 #[inline(never)]
 fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError> {
-    let mut cursor = Cursor::new(text, start);
-    let escaped = cursor.pass_characters()?;
-    let raw = text.get(start..cursor.at - 1).ok_or(JsonError::Malformed)?;
-    let text = Text::new(raw, escaped);
-    let word = match escaped {
-        false => Word::of(raw),
-        true => Word::of_chars(text.chars()),
+    let bytes = text.as_bytes();
+    let mut spelling = Spelling::default();
+    let (mut at, mut escaped) = (start, false);
+    loop {
+        let eight = bytes.get(at..).and_then(<[u8]>::first_chunk);
+        let plain = match eight.map(|eight| u64::from_le_bytes(*eight)) {
+            Some(eight) => {
+                let marks = quotes(eight) | specials(eight);
+                if marks == 0 {
+                    spelling.push(eight, 8);
+                    at += 8;
+                    continue;
+                }
+                let plain = marks.trailing_zeros() as usize / 8;
+                if plain > 0 {
+                    spelling.push(eight & ((1 << (8 * plain)) - 1), plain);
+                }
+                plain
+            }
+            // Near the end of the text.
+            None => match bytes.get(at) {
+                Some(byte @ (0x20 | 0x21 | 0x23..=0x5b | 0x5d..)) => {
+                    spelling.push(u64::from(*byte), 1);
+                    1
+                }
+                _ => 0,
+            },
+        };
+        at += plain;
+        match bytes.get(at) {
+            Some(b'"') => break,
+            Some(b'\\') => {
+                let (meant, length) = unescape(bytes, at).ok_or(JsonError::Malformed)?;
+                spelling.push_char(meant);
+                escaped = true;
+                at += length;
+            }
+            Some(0x20..) => {}
+            _ => return Err(JsonError::Malformed),
+        }
+    }
+    let raw = text.get(start..at).ok_or(JsonError::Malformed)?;
+    let name = Name {
+        text: Text::new(raw, escaped),
+        word: spelling.word(),
+        start,
     };
-    Ok((Name { text, word, start }, cursor.at))
+    Ok((name, at + 1))
 }
 
 #[cold]
@@ -338,7 +408,12 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
 fn end_of_escaped(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
     loop {
         match bytes.get(at) {
-            Some(b'\\') => at += unescape(bytes, at).ok_or(JsonError::Malformed)?.1,
+            Some(b'\\') => {
+                at += match bytes.get(at + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                    _ => unescape(bytes, at).ok_or(JsonError::Malformed)?.1,
+                }
+            }
             Some(b'"') => return Ok(at + 1),
             Some(0x20..) => at = end_of_plain(bytes, at + 1),
             _ => return Err(JsonError::Malformed),
@@ -346,61 +421,20 @@ fn end_of_escaped(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// Behind the number (RFC 8259 section 6) at `at`, which an `f64` can hold.
-#[cold]
-fn end_of_number(text: &str, start: usize) -> Result<usize, JsonError> {
-    let bytes = text.as_bytes();
-    let digits = |at: usize| {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if digits == 0 {
-            return Err(JsonError::Malformed);
-        }
-        Ok(at + digits)
-    };
-    let mut at = start;
-    if bytes.get(at) == Some(&b'-') {
-        at += 1;
+/// Behind the literal at `at`.
+#[inline]
+fn end_of_literal(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
+    let four = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    match four.map(|four| u32::from_le_bytes(*four)) {
+        Some(TRUE | NULL) => Ok(at + 4),
+        Some(FALS) if bytes.get(at + 4) == Some(&b'e') => Ok(at + 5),
+        _ => Err(JsonError::Malformed),
     }
-    let whole = at;
-    at = match bytes.get(at) {
-        Some(b'0') => at + 1,
-        _ => digits(at)?,
-    };
-    let mut digits_max = (at - whole) as u64;
-    if bytes.get(at) == Some(&b'.') {
-        at = digits(at + 1)?;
-    }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        at += 1;
-        let sign = bytes.get(at).filter(|sign| matches!(sign, b'+' | b'-'));
-        at += usize::from(sign.is_some());
-        let exponent = at;
-        at = digits(at)?;
-        if sign != Some(&b'-') {
-            let power = text.get(exponent..at).and_then(|power| power.parse().ok());
-            digits_max = digits_max.saturating_add(power.unwrap_or(u64::MAX));
-        }
-    }
-    if digits_max > DIGITS_FINITE {
-        let number = text.get(start..at).and_then(|number| number.parse().ok());
-        if !number.is_some_and(f64::is_finite) {
-            return Err(JsonError::Malformed);
-        }
-    }
-    Ok(at)
 }
 
-/// Behind the literal at `at`.
-fn end_of_literal(text: &str, at: usize) -> Result<usize, JsonError> {
-    let rest = text.as_bytes().get(at..).unwrap_or_default();
-    for literal in ["true", "false", "null"] {
-        if rest.starts_with(literal.as_bytes()) {
-            return Ok(at + literal.len());
-        }
-    }
-    Err(JsonError::Malformed)
-}
+const TRUE: u32 = u32::from_le_bytes(*b"true");
+const NULL: u32 = u32::from_le_bytes(*b"null");
+const FALS: u32 = u32::from_le_bytes(*b"fals");
 
 /// The number that eight digits write, added up pairwise: two, then four, then eight.
 #[inline(always)]

@@ -126,9 +126,20 @@ pub(super) fn unescape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
 #[inline]
 fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
     let digits: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
-    let mut number = 0;
-    for digit in digits {
-        number = number << 4 | char::from(*digit).to_digit(16)?;
-    }
-    Some(number)
+    let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
+    let number = a << 12 | b << 8 | c << 4 | d;
+    // What is no digit has bits above those of one.
+    ((a | b | c | d) < 16).then_some(number)
 }
+
+/// What each byte means as a hexadecimal digit; 255 for one that is none.
+const HEX: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value as usize] as usize] = value;
+        table[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    table
+};

@@ -140,6 +140,11 @@ fn where_a_rule_is_called_stricter_jsonwebtoken_has_none() {
         ),
         (TimeInvalid, &nobody, claims(r#"{"iat":"yesterday"}"#)),
         (
+            TimeInvalid,
+            &nobody,
+            claims(&format!(r#"{{"exp":{}.{}}}"#, now_s + 60, "0".repeat(22))),
+        ),
+        (
             Expired,
             &nobody,
             claims(&format!(r#"{{"exp":{}}}"#, now_s - 30)),

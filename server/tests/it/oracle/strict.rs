@@ -116,7 +116,7 @@ impl<'j> Object<'j> {
             return Some(None);
         };
         let seconds = serde_json::from_str::<f64>(value).ok()?.ceil();
-        let sensible = !value.starts_with('-') && seconds < 253_402_300_800.0;
+        let sensible = !value.starts_with('-') && value.len() <= 32 && seconds < 253_402_300_800.0;
         sensible.then_some(Some(seconds))
     }
 }
