@@ -111,7 +111,9 @@ def half_handshakes(it: Attack) -> None:
     words = hello()
     peers: list[socket.socket | None] = []
     for turn, _ in enumerate(it.ticks(TURNS_PER_S)):
-        for _ in range(it.scaled(500 / TURNS_PER_S)):
+        # At first as many as may be half-open, so that memory is at its peak when the good users come.
+        rate = 500 if it.under_way.is_set() else 2_000
+        for _ in range(it.scaled(rate / TURNS_PER_S)):
             peer = it.connect(turn)
             if peer is not None:
                 peer.send(words)
@@ -119,7 +121,6 @@ def half_handshakes(it: Attack) -> None:
         # More than there may be half-open, and fewer than this process may have.
         while len(peers) > it.scaled(6_000):
             close([peers.pop(0)])
-        if turn == 2 * TURNS_PER_S:
             it.under_way.set()
     it.count("held at the end", len(peers))
     close(peers)
