@@ -12,6 +12,9 @@ use super::{
     Delivery, Key, Packets, Polling, Polls, SessionName, Slot,
 };
 
+/// The packet that ends a poll and says nothing.
+const NOOP: &str = "6";
+
 /// Opens a session and gives its first packets. See [`Engine::open`]; `form` is the richest that the client reads.
 pub fn open(
     version: Version,
@@ -156,7 +159,7 @@ pub fn upgrade(key: Key, connection: u64, host: &mut Host) -> Option<(Engine, Ve
     }
     host.polls.due.remove(&(session.due_ns, key));
     if let Some(to) = session.poll.take() {
-        let packets = session.packets(vec![Item::Text("6".into())]);
+        let packets = session.packets(vec![Item::Text(NOOP.into())]);
         host.polls.deliveries.push(Delivery { to, packets });
     }
     let items = session.outbox.take();
@@ -175,7 +178,8 @@ pub fn due(host: &mut Host, now_ns: u64) {
         if session.noop_ns <= now_ns {
             session.noop_ns = u64::MAX;
             if session.poll.is_some() {
-                session.outbox.push_text("6");
+                session.outbox.push_text(NOOP);
+                host.polls.held_bytes += NOOP.len();
                 host.polls.changed.push(key);
             }
             host.polls.reschedule(key);
@@ -227,7 +231,7 @@ pub fn end(key: Key, why: End, host: &mut Host) {
     if let Some(to) = session.poll.take() {
         // A client that closes is told that its poll is over, any other that the session is.
         session.outbox.push_text(match why {
-            End::Client => "6",
+            End::Client => NOOP,
             _ => "1",
         });
         let items = session.outbox.take();

@@ -184,7 +184,8 @@ proptest! {
             let sessions = host.polls.sessions.values().filter_map(|slot| slot.session.as_ref());
             let held_bytes: usize = sessions.map(|session| session.outbox.bytes()).sum();
             prop_assert_eq!(host.polls.held_bytes(), held_bytes);
-            prop_assert!(held_bytes <= HELD_BYTES_MAX);
+            // A noop, which goes out at the end of its turn, is counted but not refused.
+            prop_assert!(held_bytes <= HELD_BYTES_MAX + 1);
         }
         end_all(&mut host);
         polls -= host.polls.deliveries().len();
