@@ -1,6 +1,6 @@
 """Load generators beside a bare client: what one handshake and one held socket cost each of them.
 
-    scripts/bench generators [--json] [--quick] [--rounds N]
+    scripts/bench generators [--json] [--quick] [--rounds N] [--only PART]
 
 All drive the floor server, which has a core of its own and answers every key; the generator of the moment has another.
 Rounds are interleaved, and a ratio is of two slices of one round. What a program takes to start and to write its
@@ -41,19 +41,22 @@ def main() -> None:
     generators = (BARE, GATECRASH) if asked.quick else (BARE, GATECRASH, *RIVALS)
     if not asked.quick:
         install()
-    with contest.Server(contest.GATE) as gate:
-        for generator in generators:
-            check(gate, generator)
+    if not asked.only:
+        with contest.Server(contest.GATE) as gate:
+            for generator in generators:
+                check(gate, generator)
     rounds = []
     with contest.Server(FLOOR) as server:
         for number in range(asked.rounds or (2 if asked.quick else 3)):
-            rounds.append({generator: measure(server, generator, asked.quick) for generator in generators})
+            rounds.append({generator: measure(server, generator, asked) for generator in generators})
             note(f"round {number + 1} done")
     figures = {generator.name: summary(rounds, generator) for generator in generators}
     if asked.json:
         print(as_json("generators", figures))
         return
-    print(as_table(figures, COLUMNS | ({} if asked.quick else RATE_COLUMNS)))
+    print(as_table(figures, {name: column for part in parts(asked) for name, column in COLUMNS[part].items()}))
+    if "handshakes" not in parts(asked):
+        return
     print(f"\nThe bare client takes {figures[BARE.name]['cpu_us_per_handshake'][0]:.1f} us here, {BARE_CPU_US_KNOWN} us "
           "where it was first measured.")
 
@@ -65,18 +68,26 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help='{"rows":[{"name","value","unit"}]}')
     parser.add_argument("--quick", action="store_true", help="the bare client and gatecrash alone, in a few seconds")
     parser.add_argument("--rounds", type=int, help="interleaved rounds [default: 3; 2 where it is quick]")
+    parser.add_argument("--only", choices=PARTS, help="one part alone, and tokens are not checked again")
     return parser.parse_args()
 
 
+def parts(asked: argparse.Namespace) -> tuple[str, ...]:
+    return (asked.only,) if asked.only else PARTS[:2] if asked.quick else PARTS
+
+
+PARTS = ("handshakes", "held", "rate")
 COLUMNS = {
-    "handshakes/s": lambda row: f"{row['handshakes_per_s'][0]:,.0f}",
-    "CPU us": lambda row: f"{row['cpu_us_per_handshake'][0]:.1f}",
-    "ratio": spread_column("ratio"),
-    "RSS B": lambda row: f"{row['rss_bytes_per_socket'][0]:,.0f}",
-}
-RATE_COLUMNS = {
-    "3,000/s": lambda row: "held" if row["schedule_held"][0] else f"{row['rate_reached'][0]:,.0f}/s",
-    "CPU us at 3,000/s": lambda row: f"{row['cpu_us_at_rate'][0]:.1f}",
+    "handshakes": {
+        "handshakes/s": lambda row: f"{row['handshakes_per_s'][0]:,.0f}",
+        "CPU us": lambda row: f"{row['cpu_us_per_handshake'][0]:.1f}",
+        "ratio": spread_column("ratio"),
+    },
+    "held": {"RSS B": lambda row: f"{row['rss_bytes_per_socket'][0]:,.0f}"},
+    "rate": {
+        "3,000/s": lambda row: "held" if row["schedule_held"][0] else f"{row['rate_reached'][0]:,.0f}/s",
+        "CPU us at 3,000/s": lambda row: f"{row['cpu_us_at_rate'][0]:.1f}",
+    },
 }
 
 
@@ -101,16 +112,21 @@ def let_in(gate: contest.Server) -> int:
     return next(int(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
-def measure(server: contest.Server, generator: Generator, quick: bool) -> dict[str, float]:
+def measure(server: contest.Server, generator: Generator, asked: argparse.Namespace) -> dict[str, float]:
     """One round's figures of one generator."""
-    most = generator.slice // 4 if quick else generator.slice
-    cpu_us, rate_per_s = between(*(generator.run(server, Load(number)) for number in (most // 10, most)))
-    sockets = generator.held_sockets
-    hold_s = HOLD_SECONDS_QUICK if quick else HOLD_SECONDS
-    few, many = (generator.run(server, Load(number, hold_s=hold_s)) for number in (sockets // 15, sockets))
-    grown_bytes = many.rss_bytes_max - few.rss_bytes_max
-    figures = {"cpu_us": cpu_us, "rate_per_s": rate_per_s, "rss_bytes": grown_bytes / (many.done - few.done)}
-    return figures if quick else figures | at_a_rate(server, generator)
+    figures = {}
+    if "handshakes" in parts(asked):
+        most = generator.slice // 4 if asked.quick else generator.slice
+        cpu_us, rate_per_s = between(*(generator.run(server, Load(number)) for number in (most // 10, most)))
+        figures |= {"cpu_us": cpu_us, "rate_per_s": rate_per_s}
+    if "held" in parts(asked):
+        hold_s = HOLD_SECONDS_QUICK if asked.quick else HOLD_SECONDS
+        sockets = (generator.held_sockets // 15, generator.held_sockets)
+        few, many = (generator.run(server, Load(number, hold_s=hold_s)) for number in sockets)
+        figures["rss_bytes"] = (many.rss_bytes_max - few.rss_bytes_max) / (many.done - few.done)
+    if "rate" in parts(asked):
+        figures |= at_a_rate(server, generator)
+    return figures
 
 
 def at_a_rate(server: contest.Server, generator: Generator) -> dict[str, float]:
@@ -134,14 +150,17 @@ def between(least: Run, most: Run) -> tuple[float, float]:
 def summary(rounds: list[dict], generator: Generator) -> dict:
     """Medians of the rounds."""
     own = [figures[generator] for figures in rounds]
-    ratios = [figures[generator]["cpu_us"] / figures[BARE]["cpu_us"] for figures in rounds]
     median = lambda what: statistics.median(figures[what] for figures in own)  # noqa: E731
-    row = {
-        "handshakes_per_s": (median("rate_per_s"), "1/s"),
-        "cpu_us_per_handshake": (median("cpu_us"), "us"),
-        "rss_bytes_per_socket": (median("rss_bytes"), "B"),
-        **spread("ratio", ratios),
-    }
+    row = {}
+    if "cpu_us" in own[0]:
+        ratios = [figures[generator]["cpu_us"] / figures[BARE]["cpu_us"] for figures in rounds]
+        row |= {
+            "handshakes_per_s": (median("rate_per_s"), "1/s"),
+            "cpu_us_per_handshake": (median("cpu_us"), "us"),
+            **spread("ratio", ratios),
+        }
+    if "rss_bytes" in own[0]:
+        row["rss_bytes_per_socket"] = (median("rss_bytes"), "B")
     if "is_held" in own[0]:
         row |= {
             # In each of the rounds, or it is not.

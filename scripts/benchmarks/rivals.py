@@ -67,12 +67,13 @@ class Generator(abc.ABC):
     held_sockets: int
 
     def run(self, server: contest.Server, load: Load) -> Run:
-        """Runs its program on a core of its own. All of the load must have got done, but for what a schedule loses."""
+        """Runs its program on a core of its own. All of the load must have got done, but for what a schedule loses;
+        Artillery rounds its arrivals up."""
         for _ in range(TRIES_MAX):
             run = self.attempt(server, load)
             if run.exit_code != INVALID:
                 break
-        if run.exit_code != 0 or (load.rate_per_s is None and run.done != load.number):
+        if run.exit_code != 0 or (load.rate_per_s is None and run.done < load.number):
             contest.fail(f"{self.name}: exit {run.exit_code}, {run.done} of {load.number} done\n{run.words[-2000:]}")
         return run
 
@@ -179,7 +180,7 @@ class K6(Generator):
 
 
 class Artillery(Generator):
-    name, slice, held_sockets = "artillery", 9000, 1500
+    name, slice, held_sockets = "artillery", 6000, 1500
     # It knows arrivals alone: about as many as it manages.
     rate_per_s_max = 3000
 
@@ -200,7 +201,7 @@ class Artillery(Generator):
 
 
 class Tsung(Generator):
-    name, slice, held_sockets = "tsung", 30_000, 1500
+    name, slice, held_sockets = "tsung", 20_000, 1500
     # It knows arrivals alone, too. Asked for 8,000 it chokes.
     rate_per_s_max = 6000
     # The phase ends with its last user; this is the longest that it may take.

@@ -9,21 +9,22 @@ writes down. Then the closed model against the same stalls, which shows what it 
 import argparse
 import json
 import math
-import os
 import random
 import struct
 import subprocess
 import tempfile
 from pathlib import Path
 
-from prove_gate import ROOT, SECRET
+import contest
+from rivals import INVALID
 
-GATECRASH = ROOT / "target/release/gatecrash"
-TIMETABLE = ROOT / "target/peers/cargo/release/timetable"
-CPUS = sorted(os.sched_getaffinity(0))
+TIMETABLE = contest.PEERS / "timetable"
+BEFORE = contest.real_time()
 
 SERVICE_US = 1000
 SERVICE_RATE_PER_S = 700
+# Time enough for its percentiles; of a longer run the disturbances of a machine make the last of a hundred.
+SERVICE_SECONDS_MAX = 5
 STALL_RATE_PER_S = 500
 CONCURRENCY = 8
 QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p95_us": 0.95, "p99_us": 0.99}
@@ -32,21 +33,20 @@ ALLOWED_SHARE, ALLOWED_US = 0.02, 200
 CLOCK_LATE_US_MAX = 2000
 # A handshake takes a client less than this by itself.
 HIDDEN_P99_US_MAX = 20_000
-INVALID = 97
 # Other work on the machine makes the generator late, which it says, or keeps the server from its timetable. A generator
 # that measured wrongly would do so every time.
-TRIES_MAX = 5
+TRIES_MAX = 10
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=20, help="of each of four runs; a stall is a twentieth of that")
+    parser.add_argument("--seconds", type=int, default=20, help="of the runs with stalls; a stall is a twentieth")
     parser.add_argument("--picture", type=Path, help="where to draw the pair of runs against the stalling server (SVG)")
     asked = parser.parse_args()
     period_ms = asked.seconds * 1000 // 2
     serial = ["--service-us", SERVICE_US]
     stalling = ["--stall-ms", period_ms // 10, "--every-ms", period_ms]
-    number = SERVICE_RATE_PER_S * asked.seconds
+    number = SERVICE_RATE_PER_S * min(asked.seconds, SERVICE_SECONDS_MAX)
     uniform = [place / SERVICE_RATE_PER_S for place in range(number)]
     stall_uniform = [place / STALL_RATE_PER_S for place in range(STALL_RATE_PER_S * asked.seconds)]
     print(f"{'':38}{''.join(f'{name[:-3]:>12}' for name in QUANTILES)}")
@@ -60,7 +60,7 @@ def main():
         import stall_picture
 
         waits_us = waited_us(stall_uniform, stalling)
-        asked.picture.write_text(stall_picture.draw(waits_us, open_run, closed_run, period_ms))
+        asked.picture.write_text(stall_picture.draw(waits_us, STALL_RATE_PER_S, open_run, closed_run, period_ms))
         print(f"drawn to {asked.picture}")
 
 
@@ -99,9 +99,10 @@ def held(why, timetable, due_s, pace):
     for _ in range(TRIES_MAX):
         code, result, served_us = run(timetable, len(due_s), pace, due_s)
         # The server's clock began with the first handshake, which was under way since its planned instant: late by a
-        # constant, the least that any handshake seems to have been done too early.
+        # constant, so that handshakes seem to have been done too early by as much. One in a hundred may be so by more:
+        # those that came as a stall began, or just after the one before was done.
         ends = zip(served_us, ends_us(due_s, timetable), strict=True)
-        late_us = max(end - served for served, end in ends)
+        late_us = sorted(end - served for served, end in ends)[len(due_s) * 99 // 100]
         if late_us > CLOCK_LATE_US_MAX:
             raise SystemExit(f"FAILED: {why}: the server was faster than its timetable by {late_us:.0f} us")
         true_us = percentiles([served + late_us - due * 1e6 for served, due in zip(served_us, due_s)])
@@ -109,7 +110,9 @@ def held(why, timetable, due_s, pace):
         # What the handshake itself takes is part of the response and not of the timetable: so much is allowed.
         close = all(abs(measured_us[name] - true) <= true * ALLOWED_SHARE + ALLOWED_US for name, true in true_us.items())
         row("", "server", true_us)
-        row("", "measured", measured_us, ("equal" if close else "differs") + (f", exit {code}" if code else ""))
+        lag_us = result["phases"]["handshake"]["lag"]["p99_us"]
+        verdict = f"{'equal' if close else 'differs'}; lag p99 {milliseconds(lag_us)}{f', exit {code}' if code else ''}"
+        row("", "measured", measured_us, verdict)
         if close and code == 0:
             return result
     raise SystemExit(f"FAILED: {why}: {TRIES_MAX} runs differ from what the server did")
@@ -147,15 +150,15 @@ def run(timetable, number, pace, due_s):
             pace = ["--arrivals", instants]
         out = Path(folder) / "result"
         command = [
-            *("taskset", "-c", CPUS[0], GATECRASH, "run", "--no-tui", "--quiet", "--out", out),
+            *(*BEFORE, contest.ROOT / "target/release/gatecrash", "run", "--no-tui", "--quiet", "--out", out),
             *("--target", f"ws://127.0.0.1:{server.port}/ws", "--workers", 1, "--pin", "none"),
             *("--token-source", "mint", "--token-per", "user", "--user", "gonzalo:-", "--secret", "env:SECRET"),
             *("--hold", "0s", "--auth-grace", "0s", "--close", "reset"),
             *(["--connections", number] if number else []),
             *pace,
         ]
-        environment = os.environ | {"SECRET": SECRET}
-        ended = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+        command = list(map(str, command))
+        ended = subprocess.run(command, env=contest.ENVIRONMENT, capture_output=True, text=True, check=False)
         if ended.returncode not in (0, INVALID):
             raise SystemExit(f"FAILED: gatecrash left with {ended.returncode}\n{ended.stdout}{ended.stderr}")
         log = (Path(folder) / "log").read_bytes()
@@ -167,7 +170,7 @@ class Server:
     """A server with a timetable, on a processor of its own. Leaving its `with` ends it."""
 
     def __init__(self, timetable):
-        command = ["taskset", "-c", CPUS[-1], TIMETABLE, *timetable]
+        command = [*BEFORE, "taskset", "-c", contest.SERVER_CPU, TIMETABLE, *timetable]
         self.process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
         self.port = json.loads(self.process.stdout.readline())["port"]
 
