@@ -84,37 +84,44 @@ fn seeds_decide_poisson_schedules() {
     assert_ne!(of_seed(1), of_seed(2));
 }
 
-/// Kolmogorov-Smirnov against the exponential distribution: with 20,000 gaps the distance exceeds
-/// 1.95 / sqrt(n) once in a thousand seeds, and these seeds are fixed.
+/// Kolmogorov-Smirnov: how far the gaps of a schedule are from an exponential distribution of this rate, over what they
+/// exceed once in a thousand seeds (1.95 / sqrt(n)).
+fn exponential_distance(schedule: &Schedule, rate_per_s: f64) -> f64 {
+    let mut last_ns = 0;
+    let mut gaps: Vec<f64> = whole(schedule)
+        .iter()
+        .map(|arrival| {
+            let gap_ns = arrival.offset_ns - std::mem::replace(&mut last_ns, arrival.offset_ns);
+            gap_ns as f64 / 1e9
+        })
+        .collect();
+    gaps.sort_by(f64::total_cmp);
+    let count = gaps.len() as f64;
+    let distance = gaps
+        .iter()
+        .enumerate()
+        .map(|(rank, gap_s)| {
+            let expected = 1.0 - (-gap_s * rate_per_s).exp();
+            let (below, upto) = (rank as f64 / count, (rank + 1) as f64 / count);
+            (expected - below).abs().max((expected - upto).abs())
+        })
+        .fold(0.0, f64::max);
+    distance / (1.95 / count.sqrt())
+}
+
 #[test]
 fn poisson_gaps_are_exponential() {
-    const COUNT: usize = 20_000;
+    let of = |arrivals, seed| schedule(1e3, arrivals, Some(20_000), None, seed);
     for seed in 0..5 {
-        let schedule = schedule(1e3, Arrivals::Poisson, Some(COUNT as u64), None, seed);
-        let mut last_ns = 0;
-        let mut gaps: Vec<f64> = schedule
-            .shard(0, 1)
-            .map(|arrival| {
-                let gap_ns = arrival.offset_ns - last_ns;
-                last_ns = arrival.offset_ns;
-                gap_ns as f64 / 1e6
-            })
-            .collect();
-        gaps.sort_by(f64::total_cmp);
-        let distance = gaps
-            .iter()
-            .enumerate()
-            .map(|(rank, gap)| {
-                let expected = 1.0 - (-gap).exp();
-                let below = rank as f64 / COUNT as f64;
-                let upto = (rank + 1) as f64 / COUNT as f64;
-                (expected - below).abs().max((expected - upto).abs())
-            })
-            .fold(0.0, f64::max);
-        assert!(
-            distance < 1.95 / (COUNT as f64).sqrt(),
-            "seed {seed}: {distance}"
-        );
+        let distance = exponential_distance(&of(Arrivals::Poisson, seed), 1e3);
+        assert!(distance < 1.0, "seed {seed}: {distance}");
+    }
+    for (arrivals, rate_per_s, why) in [
+        (Arrivals::Poisson, 1050.0, "a rate that is off by 5 %"),
+        (Arrivals::Uniform, 1e3, "even gaps"),
+    ] {
+        let distance = exponential_distance(&of(arrivals, 0), rate_per_s);
+        assert!(distance > 1.0, "the test would let pass: {why}: {distance}");
     }
 }
 

@@ -13,7 +13,7 @@ use wire::http::{RequestHead, write_switching_protocols};
 
 use super::program::{Ended, run};
 use super::services::SECRET;
-use crate::engine_servers::{WebSocket, answering, read_head, serve};
+use crate::engine_servers::{WebSocket, accept_socketio, answering, read_head, serve};
 
 const MIX: &str = "valid=4,expired=1,not-yet-valid=1,forged=1,wrong-key=1,alg-none=1,missing=1";
 
@@ -170,6 +170,22 @@ async fn holes_are_found_and_named() {
 }
 
 #[tokio::test]
+async fn a_hole_of_socketio_is_found_as_well() {
+    let addr = serve(|stream| {
+        if let Some(mut socket) = accept_socketio(stream) {
+            socket.hear_all();
+        }
+    });
+    let ended = load(addr, "--protocol socketio --mix valid=1,forged=1").await;
+    ended.exits_with(96, "it lets everybody join");
+    let result = ended.result();
+    let (totals, sentence) = (&result.totals, &result.verdict.sentence);
+    assert!(totals.false_accept.abs_diff(100) <= 6, "{totals:?}");
+    assert_eq!(totals.established + totals.false_accept, 200, "{totals:?}");
+    assert!(sentence.contains(" forged"), "{sentence}");
+}
+
+#[tokio::test]
 async fn failures_are_named() {
     let status = |line: &str| {
         answering(format!(
@@ -179,6 +195,13 @@ async fn failures_are_named() {
     let half = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websoc";
     let hang_up = || serve(|mut stream| drop(read_head(&mut stream)));
     let hold_still = || serve(|mut stream| hear_to_the_end(&mut stream));
+    let stop_midway = || {
+        serve(move |mut stream| {
+            read_head(&mut stream);
+            let _ = stream.write_all(half.as_bytes());
+            hear_to_the_end(&mut stream);
+        })
+    };
     let upgrade_and_go = || serve(|stream| drop(WebSocket::accept(stream)));
     let upgrade_and_close = |code: u16| {
         serve(move |stream| {
@@ -233,6 +256,12 @@ async fn failures_are_named() {
             Outcome::Failed,
             "upgrade protocol",
             "half an answer",
+        ),
+        (
+            stop_midway(),
+            Outcome::Timeout,
+            "upgrade timeout",
+            "half an answer, then nothing",
         ),
         (
             upgrade_and_go(),
