@@ -5,6 +5,7 @@
 //! know (its ports, its users) is filled in by [`crate::embedded`] before the first planned instant.
 
 mod asked;
+mod claims;
 mod echo;
 mod farewell;
 mod file;
@@ -36,6 +37,7 @@ use url::Url;
 use crate::arrival::{Arrivals, RateProfile};
 use crate::expression::Expression;
 
+pub use claims::Claims;
 pub use echo::{AnsweredBy, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN};
 pub use farewell::Close;
 pub use file::{FileError, read_file};
@@ -46,7 +48,7 @@ pub use refresh::Refresh;
 pub use resolve::{Machine, ScenarioError};
 pub use schema::scenario_schema;
 pub use secret::{Secret, SecretError, SecretSource};
-pub use signing::{Claims, MintPlan, SigningError};
+pub use signing::{MintPlan, SigningError};
 pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
 pub use steps::{
     BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable,

@@ -83,6 +83,12 @@ impl Template {
         })
     }
 
+    /// Whether it has no gap.
+    pub fn is_plain(&self) -> bool {
+        let is_text = |piece: &Piece| matches!(piece, Piece::Text(_));
+        self.pieces.iter().all(is_text)
+    }
+
     /// Whether it is one variable and nothing else.
     pub fn is_variable_alone(&self) -> bool {
         matches!(self.pieces.as_slice(), [Piece::Variable(_)])

@@ -19,6 +19,13 @@ pub struct User {
 }
 
 impl User {
+    /// What may stand in a token of theirs: `username` and their further columns.
+    pub fn claims(&self) -> Variables {
+        let mut variables = self.columns.clone();
+        variables.set(USERNAME, self.name.as_str());
+        variables
+    }
+
     /// What steps know of them: `username`, `password`, and their further columns.
     pub fn variables(&self) -> Variables {
         let mut variables = self.columns.clone();

@@ -14,7 +14,7 @@ use super::{
 use crate::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::recorder::Recorder;
-use crate::scenario::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User};
+use crate::scenario::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User, Variables};
 
 /// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;
@@ -44,15 +44,15 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
             let tokens = scenario
                 .users
                 .iter()
-                .map(|user| plan.token(&user.name, SystemTime::now()))
+                .map(|user| plan.token(&user.claims(), SystemTime::now()))
                 .collect::<Result<_, _>>()?;
-            keep(scenario, tokens, Maker::Mint(plan.clone(), names(scenario)))
+            keep(scenario, tokens, Maker::Mint(plan.clone(), users(scenario)))
         }
         (TokenSource::Mint(plan), TokenPer::Connection) => {
             for user in scenario.users.iter().take(spoilt) {
-                real.push(plan.token(&user.name, SystemTime::now())?);
+                real.push(plan.token(&user.claims(), SystemTime::now())?);
             }
-            open_counter(scenario.workers, Maker::Mint(plan.clone(), names(scenario)))
+            open_counter(scenario.workers, Maker::Mint(plan.clone(), users(scenario)))
         }
         (TokenSource::Login(plan), _) => {
             let kept = (&mut recorder, &mut real, spoilt);
@@ -168,9 +168,8 @@ async fn token_of_each(
 }
 
 /// Who the tokens are for.
-fn names(scenario: &Scenario) -> Vec<String> {
-    let users = scenario.users.iter();
-    users.map(|user| user.name.clone()).collect()
+fn users(scenario: &Scenario) -> Vec<Variables> {
+    scenario.users.iter().map(User::claims).collect()
 }
 
 /// Runs the work, [`LOGINS_AT_ONCE`] at a time, to results in the order of the work or to its first error.
@@ -209,8 +208,8 @@ async fn keep_next<T: 'static>(
 /// Who makes the tokens of the run.
 enum Maker {
     Login(Arc<LoginService>, Vec<Arc<Session>>),
-    /// With the users' names.
-    Mint(MintPlan, Vec<String>),
+    /// With what is known of the users.
+    Mint(MintPlan, Vec<Variables>),
 }
 
 fn open_counter(shards: usize, maker: Maker) -> Supply {
@@ -281,15 +280,15 @@ impl Maker {
                     Some(nanoseconds(took)),
                 )
             }
-            Self::Mint(plan, names) => {
-                let name = &names[turn(number, names.len())];
+            Self::Mint(plan, users) => {
+                let user = &users[turn(number, users.len())];
                 // The plan has signed before, with the same key: this cannot fail but by memory.
                 let unsigned = Failure {
                     phase: Phase::Token,
                     kind: FailureKind::Limit,
                 };
                 (
-                    plan.token(name, SystemTime::now()).map_err(|_| unsigned),
+                    plan.token(user, SystemTime::now()).map_err(|_| unsigned),
                     None,
                 )
             }

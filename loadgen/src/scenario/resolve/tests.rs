@@ -273,6 +273,11 @@ fn what_cannot_be_is_explained() {
         ("--connect-timeout 2h", 2, "at most 1h"),
         ("--path ws", 2, "begins with /"),
         ("--claims {}", 2, "only --token-source mint"),
+        (
+            "--token-source mint --claims {\"tid\":\"{{tenant}}\"}",
+            2,
+            "of each user is known: username",
+        ),
         ("--token-source file:t --token-per user", 2, "taken in turn"),
         (
             "--token-source mint --token-url http://f/t",

@@ -8,8 +8,8 @@ use wire::engineio::Version;
 use super::super::users::read_users;
 use super::super::{
     LoginMethod, LoginPlan, MintPlan, Protocol, Refresh, Secret, TargetChoice, TargetKey, TokenIn,
-    TokenPer, TokenPlan, TokenSource, TokenSourceName, User, UserText, UsersError, Variables,
-    read_steps,
+    TokenPer, TokenPlan, TokenSource, TokenSourceName, USERNAME, User, UserText, UsersError,
+    Variables, read_steps,
 };
 use super::{ScenarioError, conflict, shown};
 use crate::cli::RunArgs;
@@ -61,7 +61,7 @@ pub(super) fn plan(
             login(args, embedded)?
         }
         TokenSourceName::Login => steps(args, users)?,
-        TokenSourceName::Mint => TokenSource::Mint(mint(args, target)?),
+        TokenSourceName::Mint => TokenSource::Mint(mint(args, target, users)?),
         TokenSourceName::File(path) => TokenSource::File(path),
     };
     Ok(TokenPlan {
@@ -255,7 +255,7 @@ fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {
     }))
 }
 
-fn mint(args: &RunArgs, target: &TargetChoice) -> Result<MintPlan, ScenarioError> {
+fn mint(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<MintPlan, ScenarioError> {
     let plan = match (target, &args.secret, &args.key) {
         (_, Some(_), Some(_)) => {
             return Err(conflict("--secret and --key", "a token has one signature"));
@@ -269,9 +269,24 @@ fn mint(args: &RunArgs, target: &TargetChoice) -> Result<MintPlan, ScenarioError
             ));
         }
     };
+    let claims = args.claims.clone().unwrap_or_default();
+    // All users have the same columns.
+    let columns = users.first().map(|user| &user.columns);
+    let mut known = vec![USERNAME];
+    known.extend(columns.into_iter().flat_map(Variables::names));
+    if let Some(name) = claims.variables().iter().find(|name| !known.contains(name)) {
+        return Err(ScenarioError::OutOfRange {
+            flag: "--claims",
+            given: format!("{{{{{name}}}}}"),
+            allowed: format!(
+                "of each user is known: {}; more columns come from a --users file whose first line names them",
+                known.join(", ")
+            ),
+        });
+    }
     Ok(plan
         .with_kid(args.kid.clone())
-        .with_claims(args.claims.clone().unwrap_or_default())
+        .with_claims(claims)
         .with_ttl(args.token_ttl.map(|period| period.0)))
 }
 

@@ -56,16 +56,49 @@ fn connect(requests: &Requests, index: usize) -> Receiver<Answer> {
     receiver
 }
 
-/// The user in a token, after its signature was checked.
+/// The user in a token.
 fn user_of(token: &str) -> String {
+    let name = claims_of(token)["user"]["username"].take();
+    name.as_str().unwrap().to_owned()
+}
+
+/// The claims of a token, after its signature was checked.
+fn claims_of(token: &str) -> serde_json::Value {
     let mut validation = jsonwebtoken::Validation::default();
     validation.required_spec_claims.clear();
     let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
     let token = jsonwebtoken::decode::<serde_json::Value>(token, &key, &validation).unwrap();
-    token.claims["user"]["username"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    token.claims
+}
+
+#[tokio::test]
+async fn claims_are_filled_from_the_columns_of_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users.csv");
+    std::fs::write(
+        &users,
+        "name,password,tenant\nann,hunter2,north\nbob,hunter3,south\n",
+    )
+    .unwrap();
+    let claims = r#"{"user":null,"sub":"{{username}}","org":{"id":"{{tenant}}"}}"#;
+    let args = RunArgs {
+        target: "http://127.0.0.1:1".parse().ok(),
+        token_source: "mint".parse().ok(),
+        secret: SECRET.parse().ok(),
+        token_per: Some(TokenPer::User),
+        users: Some(users),
+        claims: claims.parse().ok(),
+        ..RunArgs::default()
+    };
+    let Supply::Ready(tokens) = prepare(&scenario(args)).await.unwrap().supply else {
+        panic!("one for each user is had before T0");
+    };
+    let claims: Vec<_> = tokens.iter().map(|token| claims_of(token)).collect();
+    for (claims, name, tenant) in [(&claims[0], "ann", "north"), (&claims[1], "bob", "south")] {
+        assert_eq!(claims["sub"], name, "{claims}");
+        assert_eq!(claims["org"]["id"], tenant, "{claims}");
+        assert!(claims["user"].is_null(), "{claims}");
+    }
 }
 
 #[tokio::test]
