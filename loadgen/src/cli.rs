@@ -276,8 +276,7 @@ pub struct RunArgs {
     /// mint: the key's id in the token's header
     #[arg(long, value_name = "KID", help_heading = "Tokens")]
     pub kid: Option<String>,
-    /// mint: laid over {"user":{"username":NAME},"iat":NOW}; null removes a claim, and texts may have {{username}} and
-    /// {{COLUMN}} of a users file
+    /// mint: laid over {"user":{"username":NAME},"iat":NOW}; null removes, texts may have {{username}} and {{COLUMN}}
     #[arg(long, value_name = "JSON", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
     pub claims: Option<Claims>,
