@@ -69,6 +69,8 @@ struct Posting {
     sent_ns: Option<u64>,
     /// It is on a connection, or on its way to one.
     under_way: bool,
+    /// It takes leave.
+    leaves: bool,
     /// Its connection had served before: the server may have closed it as the POST was sent, which is nobody's fault.
     reused: bool,
 }

@@ -201,15 +201,12 @@ impl Engine {
         socket.until_ns = NEVER_NS;
         let answered = polling.posting.take();
         let (more, pausing) = (!polling.payload.is_empty(), polling.pausing);
-        let timed = !polling.leaving;
         if !keep_alive {
             polling.post = None;
             io.close();
         }
-        if let Some(sent_ns) = answered
-            .and_then(|posting| posting.sent_ns)
-            .filter(|_| timed)
-        {
+        let timed = answered.filter(|posting| !posting.leaves);
+        if let Some(sent_ns) = timed.and_then(|posting| posting.sent_ns) {
             self.count_poll(number, now_ns.saturating_sub(sent_ns));
         }
         let errands = &mut self.polls.errands;

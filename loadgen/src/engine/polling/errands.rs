@@ -106,6 +106,7 @@ impl Engine {
         if polling.posting.is_none() && !polling.payload.is_empty() && !polling.sid.is_empty() {
             polling.posting = Some(Posting {
                 payload: std::mem::take(&mut polling.payload),
+                leaves: polling.leaving,
                 ..Posting::default()
             });
         }
