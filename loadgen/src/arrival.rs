@@ -100,9 +100,7 @@ impl Schedule {
         Some(Self {
             shape,
             count_max: connections.unwrap_or(u64::MAX),
-            end_ns: duration.map_or(u64::MAX, |time| {
-                u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-            }),
+            end_ns: duration.map_or(u64::MAX, ns),
             seed,
         })
     }
@@ -124,6 +122,24 @@ impl Schedule {
         Some(count.min(self.count_max))
     }
 
+    /// When the last arrival is due after T0, or will be on average where chance decides.
+    pub fn end_hint(&self) -> Duration {
+        let last_ns = match &self.shape {
+            Shape::Steady(rate_per_s, _) => {
+                uniform_offset_ns(self.count_max.saturating_sub(1), *rate_per_s)
+            }
+            Shape::Staged(profile, _) => {
+                let counted = profile.offset_ns(self.count_max.saturating_sub(1) as f64);
+                counted.unwrap_or_else(|| ns(profile.time()))
+            }
+            Shape::Listed(instants) => {
+                let last = instants.len().min(self.count_max as usize);
+                instants[..last].last().copied().unwrap_or_default()
+            }
+        };
+        Duration::from_nanos(last_ns.min(self.end_ns))
+    }
+
     /// The arrivals of shard `index` of `of`: those whose number leaves `index` when divided by `of`, in order.
     ///
     /// Every shard draws the same sequence and keeps its own, so the union of the shards is the schedule for any
@@ -142,6 +158,10 @@ impl Schedule {
             of: of as u64,
         }
     }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn uniform_offset_ns(number: u64, rate_per_s: f64) -> u64 {

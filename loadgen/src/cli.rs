@@ -1,5 +1,6 @@
 //! The command line, as raw as it was typed: what it means is decided by [`crate::scenario`].
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -12,9 +13,9 @@ use crate::arrival::Stage;
 use crate::expression::Expression;
 use crate::scenario::{
     AnsweredBy, ArrivalsText, Claims, Close, EngineIo, Expectation, HeaderText, Hold, LoginMethod,
-    PerSecond, Period, Pin, ProtocolName, Refresh, SecretSource, SourceIps, StepTable, TargetTable,
-    TlsResumption, TokenIn, TokenPer, TokenSourceName, Transport, UserText, Weights, from_text,
-    many_from_text,
+    MetricNames, PerSecond, Period, Pin, ProtocolName, Refresh, SecretSource, SourceIps, StepTable,
+    TargetTable, TlsResumption, TokenIn, TokenPer, TokenSourceName, Transport, UserText, Weights,
+    from_text, many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -99,6 +100,23 @@ pub struct RunArgs {
     /// A server on this machine whose processor time and memory are read
     #[arg(long, value_name = "PID", help_heading = "Target")]
     pub server_pid: Option<u32>,
+    /// A page of Prometheus' metrics from which the server's processor time, memory and open sockets are read, before,
+    /// during and at the end of the load
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Target",
+        conflicts_with = "server_pid"
+    )]
+    #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
+    pub server_metrics: Option<Url>,
+    /// What is read there: cpu=NAME,memory=NAME,sockets=NAME, or some of them [default:
+    /// cpu=process_cpu_seconds_total,memory=process_resident_memory_bytes,sockets=process_open_fds]
+    #[arg(long, value_name = "WHAT=NAME,...", help_heading = "Target")]
+    #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
+    pub server_metrics_names: Option<MetricNames>,
 
     /// Sockets to open in all [default: 5000, or as many as --duration has time for]
     #[arg(short, long, value_name = "N", help_heading = "Load")]
@@ -305,7 +323,7 @@ pub struct RunArgs {
         help_heading = "Result"
     )]
     pub quiet: Option<bool>,
-    /// Plain lines in place of a progress display
+    /// Plain lines in place of the live view
     #[arg(
         long,
         num_args = 0,
@@ -313,6 +331,11 @@ pub struct RunArgs {
         help_heading = "Result"
     )]
     pub no_tui: Option<bool>,
+    /// Serves the figures of the live view to Prometheus, at http://IP:PORT/metrics; port 0: any that is free
+    #[arg(long, value_name = "IP:PORT", help_heading = "Result")]
+    #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
+    pub prometheus: Option<SocketAddr>,
 }
 
 impl RunArgs {
@@ -359,10 +382,10 @@ impl RunArgs {
             };
         }
         first! {
-            options: scenario target protocol eio transport namespace path insecure cacert tls_resumption source_ip server_pid connections rate arrivals concurrency warmup
+            options: scenario target protocol eio transport namespace path insecure cacert tls_resumption source_ip server_pid server_metrics server_metrics_names connections rate arrivals concurrency warmup
                 duration seed workers pin hold close echo answered_by message_rate message_bytes message_event timeout connect_timeout
                 auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
-                alg kid claims token_ttl refresh expect_close_at_exp mix token_in out quiet no_tui;
+                alg kid claims token_ttl refresh expect_close_at_exp mix token_in out quiet no_tui prometheus;
             lists: targets header stage user login token expect threshold
         }
     }

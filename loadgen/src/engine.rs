@@ -39,6 +39,7 @@ use crate::target::Target;
 use crate::tokens::{Answer, BadTokens, Supply, Token, unix_now_ns};
 use expiry::Expiry;
 use flight::Flights;
+use handshake::{UNSAID, kind_of_closed};
 use polling::Polls;
 use renew::Retry;
 use report::Reporter;
@@ -302,7 +303,7 @@ impl Service for Engine {
             };
         }
         if socket.flight.is_none() {
-            self.lost(&socket, now_ns);
+            self.lost(&socket, now_ns, kind_of_closed(&why, UNSAID));
         } else {
             self.broke(&mut socket, now_ns, &why);
         }
@@ -384,7 +385,7 @@ impl Engine {
             Event::Message { answers } => self.message(io, socket, now_ns, answers),
             Event::Refused => self.refused(io, socket, now_ns),
             Event::Failed(kind) => self.failed(io, socket, now_ns, kind),
-            Event::Closed(_) => self.peer_closed(io, socket, now_ns),
+            Event::Closed(code) => self.peer_closed(io, socket, now_ns, code),
             // Told to probes alone, which are no sessions.
             Event::Probed => {}
         }

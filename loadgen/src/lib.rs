@@ -12,6 +12,7 @@ pub mod tokens;
 
 pub mod embedded;
 pub mod environment;
+pub mod live;
 pub mod observe;
 pub mod progress;
 

@@ -21,6 +21,7 @@ use crate::target::{TargetError, client_config};
 use crate::tokens::Token;
 
 use error::Broken;
+pub(crate) use error::told;
 
 pub(crate) use answer::is_sendable;
 pub use error::LoginError;

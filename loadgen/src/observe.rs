@@ -4,12 +4,16 @@
 //! ends takes its time with it, so the figures are those of threads that live as long as the run, as servers' do.
 
 mod cost;
+mod metrics;
 mod proc;
 
 use std::time::Instant;
 
 pub use cost::{frontend_cost, machine_cost, server_cost};
-pub use proc::{MachineSample, ProcessSample, ThreadSample};
+pub use metrics::{Metrics, MetricsError, Readings, Watch, metrics_cost};
+pub use proc::{MachineSample, ProcessSample, ThreadSample, resident_bytes};
+
+use cost::per_socket;
 
 /// Reads the processes of a run, and the machine, at instants that are chosen by whoever runs it: T0, the end of the
 /// last handshake, the most sockets held.

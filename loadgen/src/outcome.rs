@@ -74,7 +74,7 @@ pub enum Phase {
     /// From the 101 until Engine.IO's open packet; by polling from the first request.
     Open,
     /// One request of Engine.IO's polling transport that the server answers at once: those of the handshake, and every
-    /// POST. A poll of an established session waits until there is something to say, which is nobody's latency.
+    /// POST but that which takes leave. A poll of an established session waits until there is something to say, which is nobody's latency.
     Poll,
     /// From the open packet until the Socket.IO namespace is connected. A raw WebSocket has no such packet: its
     /// failures after the 101 are counted here, its duration is not.

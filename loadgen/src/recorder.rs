@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use reports::histogram::LatencyHistogram;
 
-use crate::outcome::{Failure, Outcome, Phase, TokenKind};
+use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 
 pub use metric::{Metric, Part};
 
@@ -35,6 +35,8 @@ pub struct Recorder {
     failures: BTreeMap<Failure, u64>,
     /// At most [`REASONS_MAX`] reasons, and [`OTHER_REASONS`] for each token kind.
     refusals: BTreeMap<(TokenKind, String), u64>,
+    /// By how they ended: the parts of [`Counters::dropped`].
+    drops: BTreeMap<FailureKind, u64>,
     /// What is only ever added up.
     pub counters: Counters,
 }
@@ -127,6 +129,12 @@ impl Recorder {
         *self.failures.entry(failure).or_default() += 1;
     }
 
+    /// Counts an established socket that the peer ended before its time.
+    pub fn dropped(&mut self, why: FailureKind) {
+        self.counters.dropped += 1;
+        *self.drops.entry(why).or_default() += 1;
+    }
+
     /// Counts a refusal with the reason that the target gave, cut to [`REASON_BYTES_MAX`].
     pub fn refusal(&mut self, kind: TokenKind, reason: &str) {
         self.refusals(kind, cut(reason), 1);
@@ -147,6 +155,9 @@ impl Recorder {
         }
         for (failure, count) in &other.failures {
             *self.failures.entry(*failure).or_default() += count;
+        }
+        for (why, count) in &other.drops {
+            *self.drops.entry(*why).or_default() += count;
         }
         for ((kind, reason), count) in &other.refusals {
             self.refusals(*kind, reason, *count);
@@ -235,7 +246,6 @@ fn cut(reason: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::FailureKind;
 
     #[test]
     fn response_is_service_plus_lag_and_absent_without_a_plan() {
@@ -272,6 +282,7 @@ mod tests {
                     kind: FailureKind::Http(404),
                 });
                 recorder.refusal(TokenKind::Valid, "not valid token");
+                recorder.dropped(FailureKind::Closed(1001));
                 recorder.phase(
                     Phase::Connect,
                     Outcome::Failed,
@@ -291,6 +302,10 @@ mod tests {
         assert_eq!(
             sum.refusal_reasons().collect::<Vec<_>>(),
             [(TokenKind::Valid, "not valid token", 3)]
+        );
+        assert_eq!(
+            sum.drop_reasons().collect::<Vec<_>>(),
+            [(FailureKind::Closed(1001), 3)]
         );
         assert_eq!(sum.counters, whole.counters);
         let connect = Metric::Phase(Phase::Connect);

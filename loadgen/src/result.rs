@@ -238,9 +238,22 @@ fn sockets(recorder: &Recorder) -> schema::Sockets {
     let encrypted = counters.tls_handshakes > 0;
     schema::Sockets {
         dropped: counters.dropped,
+        drops: drops(recorder),
         tls_handshakes: encrypted.then_some(counters.tls_handshakes),
         tls_resumed: encrypted.then_some(counters.tls_resumed),
     }
+}
+
+fn drops(recorder: &Recorder) -> Vec<schema::Drop> {
+    let mut drops: Vec<_> = recorder
+        .drop_reasons()
+        .map(|(why, count)| schema::Drop {
+            kind: why.to_string(),
+            count,
+        })
+        .collect();
+    drops.sort_by_key(|drop| std::cmp::Reverse(drop.count));
+    drops
 }
 
 fn failures(recorder: &Recorder) -> Vec<schema::Failure> {

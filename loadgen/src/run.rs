@@ -4,6 +4,7 @@ mod error;
 mod figures;
 mod interrupt;
 mod load;
+mod second;
 mod server;
 
 use std::io::{self, IsTerminal, Write};
@@ -21,6 +22,7 @@ use crate::engine::Control;
 use crate::environment::{
     self, CoreShare, allowed_cpus, check_descriptors, check_ports, raise_descriptor_limit,
 };
+use crate::live::Page;
 use crate::progress::Progress;
 use crate::scenario::{Machine, Scenario, TargetChoice};
 use crate::target::Target;
@@ -60,9 +62,18 @@ pub fn run(args: RunArgs) -> Result<u8, RunError> {
     share.keep_generator().map_err(RunError::Start)?;
     let runtime = runtime().map_err(RunError::Start)?;
     let control = Arc::new(Control::new());
+    let interrupt = Interrupt::listen(&runtime, control.clone()).map_err(RunError::Start)?;
+    let page = scenario.prometheus;
+    let page = page.map(|address| Page::serve(&runtime, address));
+    let progress = Progress::new(
+        scenario.quiet,
+        scenario.tui,
+        page.transpose()?,
+        interrupt.keys(),
+    );
     let rig = Rig {
-        interrupt: Interrupt::listen(&runtime, control.clone()).map_err(RunError::Start)?,
-        progress: Progress::new(scenario.quiet, scenario.tui),
+        interrupt,
+        progress,
         runtime,
         control,
         environment,
@@ -119,6 +130,7 @@ impl Rig {
             targets,
             prepared,
             server,
+            warming_up: false,
         };
         self.warm_up(&plan)?;
         let loaded = load::run(self, &plan)?;

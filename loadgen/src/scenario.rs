@@ -10,6 +10,7 @@ mod farewell;
 mod file;
 mod header;
 mod hold;
+mod metrics;
 mod mix;
 mod refresh;
 mod resolve;
@@ -27,6 +28,7 @@ mod tls;
 mod users;
 mod values;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,7 @@ pub use farewell::Close;
 pub use file::{FileError, read_file};
 pub use header::HeaderText;
 pub use hold::{Hold, Lifetime};
+pub use metrics::{MetricNames, MetricsPlan};
 pub use mix::{Expectation, Mix, Weights};
 pub use refresh::Refresh;
 pub use resolve::{Machine, ScenarioError};
@@ -123,10 +126,14 @@ pub struct Scenario {
     pub out: PathBuf,
     /// Says nothing while it runs.
     pub quiet: bool,
-    /// Whether progress may redraw the terminal.
+    /// Whether the live view may have the terminal.
     pub tui: bool,
     /// A server on this machine whose processor time and memory are read.
     pub server_pid: Option<u32>,
+    /// A server anywhere that tells its own cost.
+    pub server_metrics: Option<MetricsPlan>,
+    /// Where the run's figures are served while it lasts.
+    pub prometheus: Option<SocketAddr>,
 }
 
 impl Scenario {

@@ -194,20 +194,30 @@ impl LatencyHistogram {
         }
     }
 
+    /// `(lowest, highest, count)` of each recorded value, rising: durations from the lowest to the highest are one. It
+    /// walks what is held, where every other figure lays out the whole range: for what is asked once a second.
+    pub fn recorded(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        let octaves = self.octaves.iter().enumerate();
+        octaves.flat_map(|(octave, held)| {
+            let shift = octave.saturating_sub(1);
+            let counts = held.iter().flat_map(|held| held.iter().enumerate());
+            let used = counts.filter(|(_, count)| **count > 0);
+            used.map(move |(place, count)| {
+                let highest_bits = if octave == 0 { place } else { OCTAVE + place };
+                let lowest_ns = (highest_bits as u64) << shift;
+                (lowest_ns, lowest_ns + (1 << shift) - 1, *count)
+            })
+        })
+    }
+
     /// The HdrHistogram that it is, with its whole range.
     pub(crate) fn counts(&self) -> Histogram<u64> {
         let mut counts = Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
             .expect("constant bounds with 1 < max and 3 digits are always valid");
-        for (octave, held) in self.octaves.iter().enumerate() {
-            for (place, count) in held.iter().flat_map(|held| held.iter().enumerate()) {
-                if *count > 0 {
-                    let highest_bits = if octave == 0 { place } else { OCTAVE + place };
-                    let latency_ns = (highest_bits as u64) << octave.saturating_sub(1);
-                    counts
-                        .record_n(latency_ns, *count)
-                        .expect("no octave is above the range");
-                }
-            }
+        for (latency_ns, _, count) in self.recorded() {
+            counts
+                .record_n(latency_ns, count)
+                .expect("no octave is above the range");
         }
         counts
     }

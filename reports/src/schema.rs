@@ -18,11 +18,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use cost::{Frontend, Generator, Machine, Server, Thread};
+pub use cost::{Frontend, Generator, Machine, Server, ServerSample, Thread};
 pub use latency::{Distribution, Latencies, Phase};
 pub use parts::{Step, Target};
 pub use scenario::{AskedStep, AskedTarget, Scenario};
-pub use sockets::Sockets;
+pub use sockets::{Drop, Sockets};
 pub use tokens::{AtExp, Tokens};
 pub use verdict::{Threshold, Unit, Validity, Verdict};
 

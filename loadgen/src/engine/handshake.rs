@@ -265,6 +265,9 @@ pub(super) fn beat_after(socket: &Socket, now_ns: u64) -> u64 {
     })
 }
 
+/// How an established socket ends whose peer hangs up without a word (RFC 6455 section 7.1.5).
+pub(super) const UNSAID: FailureKind = FailureKind::Closed(1006);
+
 /// What it means for a handshake that a connection is gone; `ended`: that the peer sent its FIN.
 pub(super) fn kind_of_closed(why: &Closed, ended: FailureKind) -> FailureKind {
     match why {

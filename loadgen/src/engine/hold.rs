@@ -5,7 +5,7 @@ use reactor::{Io, Sockets};
 use super::handshake::beat_after;
 use super::socket::{Life, NEVER_NS, Socket, Talk};
 use super::{Engine, ns};
-use crate::outcome::Outcome;
+use crate::outcome::{FailureKind, Outcome};
 use crate::scenario::{AnsweredBy, Close, Hold};
 
 /// The reactor's deadlines are whole milliseconds, so messages are planned at whole milliseconds: a finer plan would
@@ -95,9 +95,15 @@ impl Engine {
     }
 
     /// The peer has closed: of its own accord, or in answer to us. It hangs up next.
-    pub(super) fn peer_closed(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
+    pub(super) fn peer_closed(
+        &mut self,
+        io: &mut Io<'_>,
+        socket: &mut Socket,
+        now_ns: u64,
+        code: u16,
+    ) {
         if socket.life != Life::Leaving {
-            self.drop_held(socket, now_ns);
+            self.drop_held(socket, now_ns, FailureKind::Closed(code));
         }
         self.leave(socket, now_ns);
         if socket.connection.polls() {
@@ -106,10 +112,10 @@ impl Engine {
         }
     }
 
-    /// A decided socket is gone.
-    pub(super) fn lost(&mut self, socket: &Socket, now_ns: u64) {
+    /// A decided socket is gone, for this reason.
+    pub(super) fn lost(&mut self, socket: &Socket, now_ns: u64, why: FailureKind) {
         if socket.is_held() {
-            self.drop_held(socket, now_ns);
+            self.drop_held(socket, now_ns, why);
         }
     }
 
@@ -235,16 +241,17 @@ impl Engine {
             Close::Reset => io.reset(),
         }
         socket.talk.awaiting = false;
+        self.session_leaves(socket);
         self.expects_no_close(socket);
         self.held -= 1;
         self.leave(socket, now_ns);
     }
 
     /// The peer ended a socket that was to be held.
-    fn drop_held(&mut self, socket: &Socket, now_ns: u64) {
+    fn drop_held(&mut self, socket: &Socket, now_ns: u64, why: FailureKind) {
         self.held -= 1;
         if !self.closed_at_exp(socket, now_ns) {
-            self.recorder.counters.dropped += 1;
+            self.recorder.dropped(why);
         }
         if socket.talk.awaiting {
             self.recorder.counters.echoes_unanswered += 1;

@@ -58,6 +58,8 @@ struct Polling {
     probe: Option<SocketId>,
     /// That WebSocket works: no GET follows the one that is out.
     pausing: bool,
+    /// It takes leave: what is posted from here on is timed by nobody.
+    leaving: bool,
 }
 
 /// A POST that is to be answered.
@@ -67,6 +69,8 @@ struct Posting {
     sent_ns: Option<u64>,
     /// It is on a connection, or on its way to one.
     under_way: bool,
+    /// It takes leave.
+    leaves: bool,
     /// Its connection had served before: the server may have closed it as the POST was sent, which is nobody's fault.
     reused: bool,
 }
@@ -114,6 +118,7 @@ impl Engine {
             payload: Vec::new(),
             probe: None,
             pausing: false,
+            leaving: false,
         };
         self.polls.sessions.insert(begun.number, Box::new(polling));
     }
@@ -202,6 +207,14 @@ impl Engine {
         }
     }
 
+    /// A session takes leave of its own accord. Where thousands do so at once, the POSTs wait for each other here: that
+    /// is no latency of the target.
+    pub(super) fn session_leaves(&mut self, socket: &Socket) {
+        if let Some(polling) = self.polls.sessions.get_mut(&socket.number) {
+            polling.leaving = true;
+        }
+    }
+
     /// A session broke over something that came in by polling.
     pub(super) fn session_broke(
         &mut self,
@@ -213,7 +226,7 @@ impl Engine {
         if !socket.flight.is_none() {
             return self.failed(io, socket, now_ns, kind);
         }
-        self.lost(socket, now_ns);
+        self.lost(socket, now_ns, kind);
         self.leave(socket, now_ns);
         io.close();
     }

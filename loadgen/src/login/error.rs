@@ -74,6 +74,11 @@ impl From<reqwest::Error> for Broken {
     }
 }
 
+/// What went wrong with a request, in a few words.
+pub(crate) fn told(error: reqwest::Error) -> String {
+    Broken::from(error).problem
+}
+
 fn kind(error: &reqwest::Error) -> FailureKind {
     if error.is_timeout() {
         return FailureKind::Timeout;

@@ -1,7 +1,10 @@
 //! The files of `/proc`, read and taken apart (proc(5)).
 
+mod groups;
+
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use crate::environment::meminfo_bytes;
 
@@ -26,12 +29,16 @@ pub struct ThreadSample {
 }
 
 /// The machine at one instant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MachineSample {
-    /// Ticks of all processors that were not idle, since boot.
+    /// Its processors.
+    pub cpus: usize,
+    /// Ticks of all processors that were not idle, since boot. What runs between two ticks alone is in none of them.
     pub busy_ticks: u64,
     /// All ticks of all processors, since boot.
     pub total_ticks: u64,
+    /// Processor time that control groups were charged with, each in its place: see [`groups::charged_ns`].
+    pub charged_ns: [Option<u64>; 3],
     /// Kernel memory: slab, and the pages of TCP's buffers.
     pub kernel_bytes: u64,
 }
@@ -64,10 +71,9 @@ impl ProcessSample {
             });
         }
         threads.sort_by_key(|thread| thread.id);
-        let statm = fs::read_to_string(format!("{folder}/statm"))?;
         Ok(Self {
             threads,
-            rss_bytes: statm_resident_pages(&statm).unwrap_or(0) * page_bytes(),
+            rss_bytes: resident_bytes(pid)?,
         })
     }
 
@@ -77,18 +83,27 @@ impl ProcessSample {
     }
 }
 
+/// Resident memory of a process.
+pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    Ok(statm_resident_pages(&statm).unwrap_or(0) * page_bytes())
+}
+
 impl MachineSample {
     /// Reads the machine.
     pub fn read() -> io::Result<Self> {
-        let (busy_ticks, total_ticks) = stat_ticks(&fs::read_to_string("/proc/stat")?)
+        let stat = fs::read_to_string("/proc/stat")?;
+        let (busy_ticks, total_ticks) = stat_ticks(&stat)
             .ok_or_else(|| io::Error::other("/proc/stat has no line of all processors"))?;
         let slab_bytes = meminfo_bytes(&fs::read_to_string("/proc/meminfo")?, "Slab").unwrap_or(0);
         // A container may not show it.
         let sockstat = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
         let tcp_bytes = sockstat_tcp_pages(&sockstat).unwrap_or(0) * page_bytes();
         Ok(Self {
+            cpus: stat_cpus(&stat),
             busy_ticks,
             total_ticks,
+            charged_ns: groups::charged_ns(Path::new("/sys/fs/cgroup")),
             kernel_bytes: slab_bytes + tcp_bytes,
         })
     }
@@ -118,6 +133,13 @@ fn stat_ticks(stat: &str) -> Option<(u64, u64)> {
     Some((total - idle, total))
 }
 
+/// The lines `cpu0`, `cpu1`, ... of `/proc/stat`: processors that are there.
+fn stat_cpus(stat: &str) -> usize {
+    let cpus = stat.lines().filter_map(|line| line.strip_prefix("cpu"));
+    cpus.filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        .count()
+}
+
 /// `mem` of the line `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 3`.
 fn sockstat_tcp_pages(sockstat: &str) -> Option<u64> {
     let line = sockstat
@@ -139,6 +161,7 @@ mod tests {
             "sockets: used 290\nTCP: inuse 5 orphan 0 tw 1 alloc 7 mem 3\nUDP: inuse 1 mem 9\n";
         assert_eq!(stat_ticks(stat), Some((19, 103)));
         assert_eq!(stat_ticks("intr 5\n"), None);
+        assert_eq!(stat_cpus(stat), 1);
         assert_eq!(sockstat_tcp_pages(sockstat), Some(3));
         assert_eq!(sockstat_tcp_pages("TCP: inuse 5"), None);
         assert_eq!(schedstat_cpu_ns("123456789 42 7\n"), Some(123_456_789));

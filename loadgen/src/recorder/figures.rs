@@ -3,7 +3,7 @@
 use reports::histogram::LatencyHistogram;
 
 use super::{Metric, Part, Recorder, cell_index};
-use crate::outcome::{Failure, Outcome, Phase, TokenKind};
+use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 
 impl Recorder {
     /// How many arrivals ended in `outcome`.
@@ -21,6 +21,11 @@ impl Recorder {
         self.failures
             .iter()
             .map(|(failure, count)| (*failure, *count))
+    }
+
+    /// How sockets ended that the target dropped.
+    pub fn drop_reasons(&self) -> impl Iterator<Item = (FailureKind, u64)> {
+        self.drops.iter().map(|(why, count)| (*why, *count))
     }
 
     /// What the target refused, by token kind and reason.
@@ -150,7 +155,6 @@ fn rankable(held: &LatencyHistogram, slower: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::FailureKind;
 
     const HANDSHAKE: Metric = Metric::Handshake(Part::Response);
     const LAG: Metric = Metric::Handshake(Part::Lag);

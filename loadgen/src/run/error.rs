@@ -6,6 +6,8 @@ use reports::store::StoreError;
 
 use crate::embedded::EmbeddedError;
 use crate::environment::{TooFewDescriptors, TooFewPorts};
+use crate::live::PageError;
+use crate::observe::MetricsError;
 use crate::scenario::ScenarioError;
 use crate::target::{RouteError, TargetError};
 use crate::tokens::TokenError;
@@ -46,6 +48,12 @@ pub enum RunError {
         /// What the system says.
         error: io::Error,
     },
+    /// The server's metrics cannot be read.
+    #[error(transparent)]
+    ServerMetrics(#[from] MetricsError),
+    /// The run's figures cannot be served.
+    #[error(transparent)]
+    Prometheus(#[from] PageError),
     /// A signal came first.
     #[error("stopped by a signal before the first arrival: nothing was measured")]
     StoppedBeforeStart,
@@ -68,6 +76,8 @@ impl RunError {
             | Self::Embedded(_)
             | Self::Target(_)
             | Self::Token(_)
+            | Self::ServerMetrics(_)
+            | Self::Prometheus(_)
             | Self::ServerPid { .. } => verdict::CONFIGURATION,
         }
     }

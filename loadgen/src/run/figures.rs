@@ -4,7 +4,7 @@ use reports::schema::{Generator, RunResult};
 
 use super::Rig;
 use super::load::{LoadPlan, Loaded};
-use crate::observe::{Snapshot, frontend_cost, machine_cost, server_cost};
+use crate::observe::{Snapshot, frontend_cost, machine_cost, metrics_cost, server_cost};
 use crate::outcome::{FailureKind, Outcome};
 use crate::recorder::{Metric, Part, Recorder};
 use crate::result::{Run, at_exp};
@@ -42,7 +42,9 @@ pub fn result(
     result.machine = machine_cost(&loaded.start, &loaded.end);
     result.server = server(rig, plan, loaded, before_logins);
     result.generator = generator(rig, loaded);
-    result.validity = validity::judge(&measured(plan, loaded, &run, &result.generator));
+    let total = &loaded.collected.total;
+    let cpu_share = result.generator.cpu_share;
+    result.validity = validity::judge(&measured(plan, total, cpu_share, &loaded.broken));
     result.thresholds = run.thresholds(&plan.scenario.thresholds, plan.scenario.mix.lets_any_in());
     if let Some(grace) = plan.scenario.tokens.close_at_exp {
         let (at_exp, threshold) = at_exp(&loaded.collected.total, grace);
@@ -69,10 +71,14 @@ fn server(
     before_logins: &Snapshot,
 ) -> Option<reports::schema::Server> {
     let (peak, held) = &loaded.peak;
+    let handshakes = decided(&loaded.collected.total);
+    if let Some(readings) = &loaded.metrics {
+        return Some(metrics_cost(readings, peak.at, *held, handshakes));
+    }
     let cost = server_cost(
         plan.server.source(),
         [&loaded.start, peak, &loaded.end],
-        decided(&loaded.collected.total),
+        handshakes,
         *held,
         rig.share.server.len(),
     );
@@ -124,13 +130,13 @@ fn cpu_share(rig: &Rig, loaded: &Loaded) -> Option<f64> {
     share.is_finite().then_some(share)
 }
 
-fn measured(
+/// What a run is judged by, at its end or before.
+pub fn measured(
     plan: &LoadPlan<'_>,
-    loaded: &Loaded,
-    run: &Run<'_>,
-    generator: &Generator,
+    total: &Recorder,
+    cpu_share: Option<f64>,
+    broken: &[String],
 ) -> Measured {
-    let total = &loaded.collected.total;
     let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
     let lag = total.handshake_lag();
     let limits = plan
@@ -139,7 +145,7 @@ fn measured(
         .iter()
         .filter_map(|threshold| threshold.handshake_limit_ns());
     Measured {
-        open_model: run.open_model,
+        open_model: plan.scenario.load.is_planned(),
         lag_p99_ns: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64),
         response_p99_ns: (!response.is_empty()).then(|| response.quantile_ns(0.99) as f64),
         objective_ns: limits.min_by(f64::total_cmp),
@@ -150,9 +156,9 @@ fn measured(
             .filter(|(failure, _)| failure.kind == FailureKind::Limit)
             .map(|(_, count)| count)
             .sum(),
-        generator_cpu_share: generator.cpu_share,
+        generator_cpu_share: cpu_share,
         server_died: plan.server.died().cloned(),
-        broken_shards: loaded.broken.clone(),
+        broken_shards: broken.to_vec(),
     }
 }
 

@@ -1,25 +1,29 @@
-//! SIGINT and SIGTERM: the first ends the run in order, the second at once.
+//! SIGINT and SIGTERM: the first ends the run in order, the second at once. Keys of the live view do the same.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::engine::Control;
+use crate::live::{self, Key};
 use crate::verdict;
 
 /// Whether a signal has come.
 pub struct Interrupt {
     came: watch::Receiver<bool>,
+    keys: mpsc::UnboundedSender<()>,
 }
 
 impl Interrupt {
     /// Listens from now on; the first signal also stops what `control` steers.
     pub fn listen(runtime: &Runtime, control: Arc<Control>) -> io::Result<Self> {
         let _context = runtime.enter();
+        let (keys, pressed) = mpsc::unbounded_channel();
         let mut signals = Signals {
+            pressed,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         };
@@ -29,16 +33,28 @@ impl Interrupt {
             tell.send_replace(true);
             control.stop();
             signals.next().await;
+            live::give_back();
             // The children end with this process, as they were started to.
             eprintln!("gatecrash: stopped by a second signal: no result was written");
             std::process::exit(i32::from(verdict::STOPPED));
         });
-        Ok(Self { came })
+        Ok(Self { came, keys })
     }
 
     /// Whether one has come.
     pub fn has_come(&self) -> bool {
         *self.came.borrow()
+    }
+
+    /// What to tell of keys: Ctrl-C is a signal each time, `q` only where none has come.
+    pub fn keys(&self) -> impl Fn(Key) + Send + 'static {
+        let (keys, came) = (self.keys.clone(), self.came.clone());
+        move |key| {
+            if key == Key::Interrupt || !*came.borrow() {
+                // Where nobody listens any more, the run is over.
+                let _over = keys.send(());
+            }
+        }
     }
 
     /// Waits for one.
@@ -54,6 +70,7 @@ impl Interrupt {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    pressed: mpsc::UnboundedReceiver<()>,
 }
 
 impl Signals {
@@ -61,6 +78,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            Some(()) = self.pressed.recv() => {}
         }
     }
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use reactor::Clock;
 
+use super::second::Seconds;
 use super::server::Server;
 use super::{Rig, RunError};
 use crate::arrival::Schedule;
 use crate::collect::{Collected, Collector};
-use crate::observe::Snapshot;
+use crate::live::Now;
+use crate::observe::{Readings, Snapshot, Watch};
 use crate::outcome::Outcome;
-use crate::progress::Tick;
 use crate::recorder::{Part, Recorder};
 use crate::scenario::Scenario;
 use crate::shard::{FromShard, Interval, ShardPlan, ShardReport, spawn};
@@ -32,10 +33,12 @@ pub struct LoadPlan<'a> {
     pub prepared: Prepared,
     /// Whose processes are read.
     pub server: &'a Server,
+    /// Its figures are thrown away.
+    pub warming_up: bool,
 }
 
 impl LoadPlan<'_> {
-    /// The same plan for the load of another scenario; what was recorded before T0 stays with this one.
+    /// The same plan for a warm-up by another scenario; what was recorded before T0 stays with this one.
     pub fn with(&self, scenario: Scenario) -> Self {
         Self {
             scenario: Arc::new(scenario),
@@ -47,6 +50,7 @@ impl LoadPlan<'_> {
                 steps: self.prepared.steps.clone(),
             },
             server: self.server,
+            warming_up: true,
         }
     }
 }
@@ -69,6 +73,8 @@ pub struct Loaded {
     pub end: Snapshot,
     /// When the most sockets were held, and how many that were.
     pub peak: (Snapshot, u64),
+    /// What the server's own metrics said, where they were asked for.
+    pub metrics: Option<Readings>,
 }
 
 /// Runs the load to its end, or to a signal's.
@@ -80,6 +86,8 @@ pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
         scenario.duration,
         scenario.seed,
     );
+    let metrics = plan.server.metrics().map(|metrics| metrics.watch());
+    let metrics = metrics.transpose()?;
     let clock = Clock::start();
     let (report, reports) = mpsc::channel();
     let mut handles = Vec::new();
@@ -108,7 +116,7 @@ pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
     let t0_ns = clock.now_ns() + LEAD.as_nanos() as u64;
     let started_at = SystemTime::now() + LEAD;
     rig.control.start(t0_ns);
-    let mut listener = Listener::new(rig, plan, &schedule, started_at);
+    let mut listener = Listener::new(rig, plan, &schedule, started_at, metrics);
     listener.listen(&reports);
     let duration = Duration::from_nanos(clock.now_ns().saturating_sub(t0_ns));
     for (index, handle) in handles.into_iter().enumerate() {
@@ -124,8 +132,7 @@ struct Listener<'a> {
     rig: &'a Rig,
     plan: &'a LoadPlan<'a>,
     collector: Collector,
-    /// Arrivals in all, where that is known.
-    planned: Option<u64>,
+    seconds: Seconds,
     shards: Vec<(ShardReport, Option<usize>)>,
     broken: Vec<String>,
     /// Shards that still have arrivals to decide.
@@ -134,6 +141,7 @@ struct Listener<'a> {
     now: Vec<(u64, u64)>,
     end: Option<Snapshot>,
     peak: Option<(Snapshot, u64)>,
+    metrics: Option<Watch>,
 }
 
 impl<'a> Listener<'a> {
@@ -142,6 +150,7 @@ impl<'a> Listener<'a> {
         plan: &'a LoadPlan<'a>,
         schedule: &Option<Schedule>,
         started_at: SystemTime,
+        metrics: Option<Watch>,
     ) -> Self {
         let scenario = &plan.scenario;
         let part = if scenario.load.is_planned() {
@@ -155,10 +164,7 @@ impl<'a> Listener<'a> {
             rig,
             plan,
             collector,
-            planned: match schedule {
-                Some(schedule) => schedule.len_hint(),
-                None => scenario.connections,
-            },
+            seconds: Seconds::begin(plan, schedule.as_ref()),
             shards: (0..scenario.workers)
                 .map(|index| (ShardReport::default(), rig.share.shard_cpu(index)))
                 .collect(),
@@ -167,6 +173,7 @@ impl<'a> Listener<'a> {
             now: vec![(0, 0); scenario.workers],
             end: None,
             peak: None,
+            metrics,
         }
     }
 
@@ -202,19 +209,16 @@ impl<'a> Listener<'a> {
         if self.peak.as_ref().is_none_or(|(_, most)| held > *most) {
             self.peak = Some((self.snapshot(), held));
         }
-        let total = self.collector.total();
-        let expected = total.count(Outcome::Established) + total.count(Outcome::RefusedExpected);
-        let row = self.collector.rows().last();
-        self.rig.progress.tick(&Tick {
-            second: row.map_or(0, |row| u64::from(row.second) + 1),
-            ended: total.ended(),
-            planned: self.planned,
-            established: total.count(Outcome::Established),
-            failed: total.ended() - expected,
-            in_flight,
-            held,
-            established_last_s: row.map_or(0, |row| row.established),
-        });
+        if self.rig.progress.wants_figures() {
+            let now = self
+                .seconds
+                .now(self.rig, self.plan, &self.collector, &self.broken);
+            self.rig.progress.tick(Now {
+                in_flight,
+                held,
+                ..now
+            });
+        }
     }
 
     /// A shard's arrivals all have their outcome; when every shard's have, what is held may be closed.
@@ -222,6 +226,10 @@ impl<'a> Listener<'a> {
         self.undecided = self.undecided.saturating_sub(1);
         if self.undecided == 0 {
             self.end = Some(self.snapshot());
+            // What is held is held until the server has told what it spent.
+            if let Some(metrics) = &mut self.metrics {
+                metrics.end();
+            }
             self.rig.control.close();
         }
     }
@@ -255,6 +263,7 @@ impl<'a> Listener<'a> {
             start,
             end,
             peak,
+            metrics: self.metrics.map(Watch::finish),
         }
     }
 }

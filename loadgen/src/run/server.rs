@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Rig, RunError};
 use crate::embedded::Embedded;
-use crate::observe::{Observer, ProcessSample};
+use crate::observe::{Metrics, Observer, ProcessSample};
 use crate::scenario::{EmbeddedPlan, Scenario, TargetChoice};
 
 /// Where a run's sockets go, and whose processes are read.
@@ -16,6 +16,7 @@ pub struct Server {
     /// At least one.
     urls: Vec<Url>,
     observer: Observer,
+    metrics: Option<Metrics>,
     /// How an embedded server ended, if it did before it was told to.
     died: Arc<OnceLock<String>>,
     embedded: Option<Keeper>,
@@ -32,10 +33,10 @@ impl Server {
     pub async fn start(rig: &Rig, scenario: &mut Scenario) -> Result<Self, RunError> {
         match scenario.target.clone() {
             TargetChoice::Embedded(plan) => Self::embedded(rig, scenario, &plan).await,
-            TargetChoice::Url(url) => Self::named(vec![url], scenario.server_pid),
+            TargetChoice::Url(url) => Self::named(rig, scenario, vec![url]).await,
             TargetChoice::Several(targets) => {
                 let urls = targets.list().iter().map(|target| target.url.clone());
-                Self::named(urls.collect(), scenario.server_pid)
+                Self::named(rig, scenario, urls.collect()).await
             }
         }
     }
@@ -57,6 +58,11 @@ impl Server {
         } else {
             "pid"
         }
+    }
+
+    /// Where it tells its own cost, if it is asked.
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
     }
 
     /// How it ended, if it did before it was told to.
@@ -92,17 +98,27 @@ impl Server {
         Ok(Self {
             urls: vec![url],
             observer,
+            metrics: None,
             died,
             embedded: Some(keeper),
         })
     }
 
-    fn named(urls: Vec<Url>, pid: Option<u32>) -> Result<Self, RunError> {
+    async fn named(rig: &Rig, scenario: &Scenario, urls: Vec<Url>) -> Result<Self, RunError> {
+        let pid = scenario.server_pid;
         if let Some(pid) = pid {
             ProcessSample::read(pid).map_err(|error| RunError::ServerPid { pid, error })?;
         }
+        let runtime = rig.runtime.handle();
+        let plan = scenario.server_metrics.clone();
+        let metrics = plan.map(|plan| Metrics::new(plan, &scenario.tls, runtime.clone()));
+        let metrics = metrics.transpose()?;
+        if let Some(metrics) = &metrics {
+            metrics.check().await?;
+        }
         Ok(Self {
             urls,
+            metrics,
             observer: Observer {
                 server: pid,
                 frontend: None,

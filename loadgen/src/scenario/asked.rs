@@ -194,7 +194,7 @@ fn without_query(path: &str) -> String {
 }
 
 /// A URL whose query and credentials, which may be secret, are left out.
-pub(super) fn without_secrets(url: &Url) -> String {
+pub(in crate::scenario) fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);

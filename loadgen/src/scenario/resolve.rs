@@ -159,6 +159,8 @@ impl Scenario {
             quiet: args.quiet.unwrap_or(false),
             tui: !args.no_tui.unwrap_or(false),
             server_pid: args.server_pid,
+            server_metrics: targets::metrics(args.server_metrics, args.server_metrics_names)?,
+            prometheus: args.prometheus,
             target,
             protocol,
         })

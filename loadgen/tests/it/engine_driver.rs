@@ -67,6 +67,8 @@ pub fn scenario(connections: u64) -> Scenario {
         quiet: true,
         tui: false,
         server_pid: None,
+        server_metrics: None,
+        prometheus: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::recorder::Metric;
@@ -27,6 +28,8 @@ struct Manner {
     answers: Option<(&'static str, u16, &'static str)>,
     /// Ends the connection of a session's polls once it is let in.
     drops: bool,
+    /// Answers what takes leave only after so long.
+    leave_takes: Duration,
 }
 
 /// The packets that wait for each session, and the wake-up for the poll that waits for them.
@@ -88,6 +91,10 @@ fn answer_next(
         respond(stream, version, status, &packets, false);
         read_head(stream);
         return false;
+    }
+    // Version 4's disconnect of the namespace stands first.
+    if body.starts_with(b"41") {
+        std::thread::sleep(manner.leave_takes);
     }
     respond(stream, version, status, &packets, manner.says_close);
     !manner.says_close && !manner.hangs_up
@@ -303,10 +310,25 @@ fn a_session_whose_poll_is_dropped_is_dropped() {
     };
     let mut scenario = polling(Version::V4, 5);
     scenario.echo.count = 0;
-    scenario.hold = Hold::For(std::time::Duration::from_secs(60));
+    scenario.hold = Hold::For(Duration::from_secs(60));
     let seen = run(scenario, server(Version::V4, manner));
     seen.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
-    assert_eq!(seen.recorder.counters.dropped, 5);
+    let reasons: Vec<_> = seen.recorder.drop_reasons().collect();
+    assert_eq!(reasons, [(FailureKind::Closed(1006), 5)]);
+}
+
+#[test]
+fn what_takes_leave_is_timed_by_nobody() {
+    let manner = Manner {
+        leave_takes: Duration::from_secs(1),
+        ..Manner::default()
+    };
+    let seen = run(polling(Version::V4, 5), server(Version::V4, manner));
+    seen.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
+    let poll = Metric::Phase(Phase::Poll);
+    let held = seen.recorder.latency(poll, Outcome::Established);
+    assert!(held.count() >= 20, "{}", held.count());
+    assert!(held.max_ns() < 1_000_000_000, "{}", held.max_ns());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
-use gatecrash::outcome::{Outcome, Phase};
+use gatecrash::outcome::{FailureKind, Outcome, Phase};
 use gatecrash::recorder::{Metric, Part};
 use gatecrash::scenario::{AnsweredBy, Close, Echo, Hold, Load, Protocol, Scenario, TokenIn};
 use tokio_tungstenite::tungstenite::Message;
@@ -371,4 +371,6 @@ fn sockets_that_the_server_drops_stay_established_and_are_counted() {
     let seen = run(scenario, addr);
     seen.assert_outcomes(&[(Outcome::Established, 6)], "they were let in");
     assert_eq!(seen.recorder.counters.dropped, 6);
+    let reasons: Vec<_> = seen.recorder.drop_reasons().collect();
+    assert_eq!(reasons, [(FailureKind::Closed(1001), 6)]);
 }

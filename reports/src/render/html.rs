@@ -26,6 +26,7 @@ pub fn html(result: &RunResult) -> String {
     page += &verdict(result);
     page += &thresholds(result);
     page += &latencies(result);
+    page += &kinds(result);
     page += &targets(result);
     page += &section(
         "Over time",
@@ -214,6 +215,35 @@ fn phase_group(phase: &str) -> &'static str {
     }
 }
 
+fn kinds(result: &RunResult) -> String {
+    let Some((view, rows)) = tables::kind_rows(result) else {
+        return String::new();
+    };
+    let rows = rows.iter().map(|row| {
+        let held = row.distribution;
+        let latencies_us = [
+            held.p50_us,
+            held.p90_us,
+            held.p99_us,
+            held.p999_us,
+            held.max_us,
+        ];
+        let mut cells = vec![escape(row.kind)];
+        cells.extend(latencies_us.map(units::duration_us));
+        cells.push(units::count(held.count));
+        cells
+    });
+    section(
+        "Token kinds",
+        "What each kind took, however it ended: what attackers cost good users.",
+        table(
+            &format!("Handshake {view} by token kind"),
+            &["Token", "p50", "p90", "p99", "p99.9", "Max", "Count"],
+            rows.collect(),
+        ),
+    )
+}
+
 fn targets(result: &RunResult) -> String {
     let rows = result.targets.iter().map(|target| {
         let cells = tables::target_row(target);
@@ -255,6 +285,14 @@ fn troubles(result: &RunResult) -> String {
         &["Token", "Reason", "Arrivals"],
         refusals.collect(),
     );
+    let drops = result.sockets.drops.iter();
+    let drops = table(
+        "Sockets dropped by the target",
+        &["Ended by", "Sockets"],
+        drops
+            .map(|drop| vec![escape(&drop.kind), units::count(drop.count)])
+            .collect(),
+    );
     let none = if failures.is_empty() && refusals.is_empty() {
         "<p>No arrival failed and none was refused.</p>\n"
     } else {
@@ -268,8 +306,8 @@ fn troubles(result: &RunResult) -> String {
     };
     section(
         "Failures and refusals",
-        "By phase and kind; by token and reason; messages that nothing answered.",
-        format!("{failures}{refusals}{none}{messages}"),
+        "By phase and kind; by token and reason; sockets and messages that were lost later.",
+        format!("{failures}{refusals}{none}{drops}{messages}"),
     )
 }
 

@@ -1,7 +1,7 @@
 //! `summary.md`: what a CI server shows beside a step (GitHub Flavored Markdown, tables of section 4.10).
 
 use super::tables::{self, Fact};
-use crate::schema::RunResult;
+use crate::schema::{Distribution, RunResult};
 use crate::units;
 
 /// The verdict, the totals, the latencies and what went wrong, short enough for a step's summary.
@@ -20,6 +20,7 @@ pub fn markdown(result: &RunResult) -> String {
     page += &headline(result);
     page += &thresholds(result);
     page += &latencies(result);
+    page += &kinds(result);
     page += &targets(result);
     page += &facts("Messages", "Count", &tables::message_facts(result));
     page += &troubles(result);
@@ -61,23 +62,42 @@ fn thresholds(result: &RunResult) -> String {
 }
 
 fn latencies(result: &RunResult) -> String {
-    let rows = tables::latency_rows(result).into_iter().map(|row| {
-        let figures = row.distribution;
-        let latencies_us = [
-            figures.p50_us,
-            figures.p90_us,
-            figures.p99_us,
-            figures.p999_us,
-            figures.max_us,
-        ];
-        let mut cells = vec![row.name(), units::count(figures.count)];
-        cells.extend(latencies_us.map(units::duration_us));
-        cells
-    });
-    table(
-        &["Phase", "Count", "p50", "p90", "p99", "p99.9", "Max"],
-        rows.collect(),
+    let rows = tables::latency_rows(result).into_iter();
+    latency_table(
+        "Phase",
+        rows.map(|row| figures(row.name(), row.distribution))
+            .collect(),
     )
+}
+
+fn kinds(result: &RunResult) -> String {
+    let Some((view, rows)) = tables::kind_rows(result) else {
+        return String::new();
+    };
+    let rows = rows.iter();
+    latency_table(
+        &format!("Token, handshake {view}"),
+        rows.map(|row| figures(plain(row.kind), row.distribution))
+            .collect(),
+    )
+}
+
+fn latency_table(head: &str, rows: Vec<Vec<String>>) -> String {
+    let heads = [head, "Count", "p50", "p90", "p99", "p99.9", "Max"];
+    table(&heads, rows)
+}
+
+fn figures(name: String, held: &Distribution) -> Vec<String> {
+    let latencies_us = [
+        held.p50_us,
+        held.p90_us,
+        held.p99_us,
+        held.p999_us,
+        held.max_us,
+    ];
+    let mut cells = vec![name, units::count(held.count)];
+    cells.extend(latencies_us.map(units::duration_us));
+    cells
 }
 
 fn targets(result: &RunResult) -> String {
@@ -104,8 +124,11 @@ fn troubles(result: &RunResult) -> String {
             units::count(refusal.count),
         ]
     });
+    let drops = result.sockets.drops.iter();
+    let drops = drops.map(|drop| vec![plain(&drop.kind), units::count(drop.count)]);
     table(&["Failed in", "Kind", "Count"], failures.collect())
         + &table(&["Refused token", "Reason", "Count"], refusals.collect())
+        + &table(&["Socket dropped by", "Count"], drops.collect())
 }
 
 fn facts(heading: &str, unit: &str, facts: &[Fact]) -> String {

@@ -1,9 +1,13 @@
 //! The rows that every renderer shows: chosen, ordered and formatted once.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 
 use crate::schema::{Distribution, PHASES, Phase, RunResult, Scenario, Target, Threshold, Unit};
 use crate::units;
+
+pub use kinds::kind_rows;
 
 /// A figure with its name, and what it is to be read against.
 pub struct Fact {
@@ -244,6 +248,14 @@ pub fn server_facts(result: &RunResult) -> Vec<Fact> {
     let whole = |value: u64| units::bytes(value as f64);
     facts.add("Memory when idle", server.rss_bytes_idle.map(whole));
     facts.add("Memory at its peak", server.rss_bytes_peak.map(whole));
+    facts.add("Open when idle", server.open_sockets_idle.map(units::count));
+    facts.add(
+        "Open at its peak",
+        server.open_sockets_peak.map(units::count),
+    );
+    for sentence in &server.missing {
+        facts.add("Missing", Some(sentence.clone()));
+    }
     if let Some(frontend) = &server.frontend {
         facts.add("Frontend CPU", Some(units::duration_us(frontend.cpu_us)));
         facts.add("Frontend memory", frontend.rss_bytes_peak.map(whole));

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::tables::{self, Fact, LatencyRow};
-use crate::schema::RunResult;
+use super::tables::{self, Fact};
+use crate::schema::{Distribution, RunResult};
 use crate::{store, units};
 
 /// How a terminal wants its summary.
@@ -33,6 +33,7 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
     page += &totals(result, paint);
     page += &thresholds(result, paint);
     page += &latencies(result, columns, paint);
+    page += &kinds(result, columns, paint);
     page += &targets(result, paint);
     page += &costs("Messages", &tables::message_facts(result), columns, paint);
     page += &troubles(result, paint);
@@ -122,16 +123,16 @@ fn thresholds(result: &RunResult, paint: Paint) -> String {
     format!("\n{}\n{}", paint.bold("Thresholds"), aligned(&rows))
 }
 
-type Figure = (&'static str, fn(&LatencyRow) -> String);
+type Figure = (&'static str, fn(&Distribution) -> String);
 
 /// The columns of the latency table.
 const FIGURES: [Figure; 6] = [
-    ("count", |row| units::count(row.distribution.count)),
-    ("p50", |row| units::duration_us(row.distribution.p50_us)),
-    ("p90", |row| units::duration_us(row.distribution.p90_us)),
-    ("p99", |row| units::duration_us(row.distribution.p99_us)),
-    ("p99.9", |row| units::duration_us(row.distribution.p999_us)),
-    ("max", |row| units::duration_us(row.distribution.max_us)),
+    ("count", |held| units::count(held.count)),
+    ("p50", |held| units::duration_us(held.p50_us)),
+    ("p90", |held| units::duration_us(held.p90_us)),
+    ("p99", |held| units::duration_us(held.p99_us)),
+    ("p99.9", |held| units::duration_us(held.p999_us)),
+    ("max", |held| units::duration_us(held.max_us)),
 ];
 
 /// What a narrow terminal does without, in this order.
@@ -139,6 +140,32 @@ const DROPPED: [&str; 4] = ["count", "p90", "p99.9", "max"];
 
 fn latencies(result: &RunResult, columns: usize, paint: Paint) -> String {
     let rows = tables::latency_rows(result);
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (row.name(), row.distribution))
+        .collect();
+    latency_section("Latency of what was established", &rows, columns, paint)
+}
+
+fn kinds(result: &RunResult, columns: usize, paint: Paint) -> String {
+    let Some((view, rows)) = tables::kind_rows(result) else {
+        return String::new();
+    };
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (clean(row.kind), row.distribution))
+        .collect();
+    let heading = format!("Handshake {view} by token kind, however it ended");
+    latency_section(&heading, &rows, columns, paint)
+}
+
+/// A table of distributions with as many figures as there is room for; nothing where it has no rows.
+fn latency_section(
+    heading: &str,
+    rows: &[(String, &Distribution)],
+    columns: usize,
+    paint: Paint,
+) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -146,24 +173,21 @@ fn latencies(result: &RunResult, columns: usize, paint: Paint) -> String {
         let figures = FIGURES
             .iter()
             .filter(|(name, _)| !DROPPED[..dropped].contains(name));
-        let table = latency_table(&rows, figures.collect());
+        let table = latency_table(rows, figures.collect());
         let fits = table.lines().all(|line| line.chars().count() <= columns);
         if fits || dropped == DROPPED.len() {
-            return format!(
-                "\n{}\n{table}",
-                paint.bold("Latency of what was established")
-            );
+            return format!("\n{}\n{table}", paint.bold(heading));
         }
     }
     String::new()
 }
 
-fn latency_table(rows: &[LatencyRow], figures: Vec<&Figure>) -> String {
+fn latency_table(rows: &[(String, &Distribution)], figures: Vec<&Figure>) -> String {
     let mut cells = vec![vec![String::new()]];
     cells[0].extend(figures.iter().map(|(name, _)| (*name).to_owned()));
-    for row in rows {
-        let mut line = vec![row.name()];
-        line.extend(figures.iter().map(|(_, figure)| figure(row)));
+    for (name, held) in rows {
+        let mut line = vec![name.clone()];
+        line.extend(figures.iter().map(|(_, figure)| figure(held)));
         cells.push(line);
     }
     aligned(&cells)
@@ -203,8 +227,14 @@ fn troubles(result: &RunResult, paint: Paint) -> String {
             ]
         })
         .collect();
+    let drops = result.sockets.drops.iter();
+    let drops = drops.map(|one| vec![clean(&one.kind), units::count(one.count)]);
     let mut text = String::new();
-    for (heading, rows) in [("Failures", failures), ("Refusals", refusals)] {
+    for (heading, rows) in [
+        ("Failures", failures),
+        ("Refusals", refusals),
+        ("Sockets dropped by the target", drops.collect()),
+    ] {
         if !rows.is_empty() {
             text += &format!("\n{}\n{}", paint.bold(heading), aligned(&rows));
         }

@@ -33,12 +33,42 @@ pub struct Server {
     /// Kernel memory (slab and TCP pages) that each held socket added, both ends together on loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_bytes_per_connection: Option<f64>,
+    /// Open sockets before the first arrival, by the metric that was named for them: `process_open_fds`, unless it was
+    /// said otherwise, counts all descriptors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_sockets_idle: Option<u64>,
+    /// The same with the most sockets held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_sockets_peak: Option<u64>,
+    /// A reading each second, where they come from the server's own metrics.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<ServerSample>,
+    /// What could not be read of the server's metrics, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// Processor time by thread, where threads could be told apart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<Thread>,
     /// The frontend's share, kept apart from the gate's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frontend: Option<Frontend>,
+}
+
+/// A server's metrics at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServerSample {
+    /// Seconds after the first reading, which is made just before T0.
+    pub at_s: f64,
+    /// Processor time since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us: Option<f64>,
+    /// Resident memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rss_bytes: Option<u64>,
+    /// Open sockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_sockets: Option<u64>,
 }
 
 /// The processor time of one thread.
@@ -61,6 +91,9 @@ pub struct Frontend {
 }
 
 /// The whole machine: generator, server, kernel and whoever else was there.
+///
+/// It is the most that any of three shows: the kernel's ticks, which overlook what runs between two of them; its
+/// accounting of control groups, which does not, where this program may read it; and what generator and server used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Part of all processors that was busy, 0 to 1.

@@ -155,6 +155,19 @@ pub fn troubled() -> RunResult {
         reason: HOSTILE.to_owned(),
         count: 150,
     }];
+    result.sockets.drops = [("closed-1001", 30), (HOSTILE, 2)]
+        .map(|(kind, count)| Drop {
+            kind: kind.to_owned(),
+            count,
+        })
+        .to_vec();
+    result.sockets.dropped = 32;
+    if let Some(handshake) = result.phases.get_mut("handshake") {
+        for kind in ["expired", HOSTILE] {
+            let latencies = handshake.established.clone();
+            handshake.by_token_kind.insert(kind.to_owned(), latencies);
+        }
+    }
     result.messages = Some(Messages {
         sent: 5_000,
         answered: 4_988,
@@ -269,6 +282,7 @@ fn server() -> Server {
             cpu_us: 1_210_000.0,
             rss_bytes_peak: Some(22_118_400),
         }),
+        ..Server::default()
     }
 }
 

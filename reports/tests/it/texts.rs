@@ -101,6 +101,12 @@ Latency of what was established
   echo service        5,000  92.7 µs   177 µs   327 µs   466 µs  1.14 ms
   echo lag            5,000  9.14 µs  19.6 µs  34.6 µs  50.2 µs   101 µs
 
+Handshake response by token kind, however it ended
+                              count     p50     p90      p99    p99.9      max
+  valid                       5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
+  <script src=//x>|'"& [31m`  5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
+  expired                     5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
+
 Targets
   target                      planned  established  timed out  failed     p50      p99
   a                             3,750        3,700         10      40  374 µs  1.06 ms
@@ -116,6 +122,13 @@ Failures
 
 Refusals
   expired <script src=//x>|'"& [31m`  150
+
+Sockets dropped by the target
+  closed-1001                 30
+  <script src=//x>|'"& [31m`   2
+
+Sockets
+  Dropped by the target 32
 
 Generator
   CPU per handshake 46.2 µs, Share of its processors 2.31 %, Late at the 99th percentile 34.6 µs,
@@ -193,6 +206,12 @@ The generator did not keep its schedule against &lt;script src=//x>\|'"&amp; \[3
 | echo service | 5,000 | 92.7 µs | 177 µs | 327 µs | 466 µs | 1.14 ms |
 | echo lag | 5,000 | 9.14 µs | 19.6 µs | 34.6 µs | 50.2 µs | 101 µs |
 
+| Token, handshake response | Count | p50 | p90 | p99 | p99.9 | Max |
+|---|---:|---:|---:|---:|---:|---:|
+| valid | 5,000 | 374 µs | 615 µs | 1.06 ms | 1.36 ms | 1.76 ms |
+| &lt;script src=//x>\|'"&amp; \[31m\` | 5,000 | 374 µs | 615 µs | 1.06 ms | 1.36 ms | 1.76 ms |
+| expired | 5,000 | 374 µs | 615 µs | 1.06 ms | 1.36 ms | 1.76 ms |
+
 | Target | Planned | Established | Timed out | Failed | p50 | p99 |
 |---|---:|---:|---:|---:|---:|---:|
 | a | 3,750 | 3,700 | 10 | 40 | 374 µs | 1.06 ms |
@@ -213,6 +232,15 @@ The generator did not keep its schedule against &lt;script src=//x>\|'"&amp; \[3
 | Refused token | Reason | Count |
 |---|---:|---:|
 | expired | &lt;script src=//x>\|'"&amp; \[31m\` | 150 |
+
+| Socket dropped by | Count |
+|---|---:|
+| closed-1001 | 30 |
+| &lt;script src=//x>\|'"&amp; \[31m\` | 2 |
+
+| Sockets | Count |
+|---|---:|
+| Dropped by the target | 32 |
 
 | Generator | Cost |
 |---|---:|

@@ -2,7 +2,12 @@
 
     python metrics.py < CASES      each a line of JSON:
       {"page":...}      is answered {"types":{FAMILY:TYPE},"samples":[{"name":...,"labels":{...},"value":...}]}
+    python metrics.py URL          the same of the page at an address
 """
+
+import json
+import sys
+import urllib.request
 
 import cases
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,4 +22,8 @@ def answer(case: dict) -> dict:
     }
 
 
-cases.tell(map(answer, cases.read()))
+if len(sys.argv) > 1:
+    with urllib.request.urlopen(sys.argv[1], timeout=10) as page:
+        print(json.dumps(answer({"page": page.read().decode()})))
+else:
+    cases.tell(map(answer, cases.read()))

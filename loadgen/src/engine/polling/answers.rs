@@ -205,7 +205,8 @@ impl Engine {
             polling.post = None;
             io.close();
         }
-        if let Some(sent_ns) = answered.and_then(|posting| posting.sent_ns) {
+        let timed = answered.filter(|posting| !posting.leaves);
+        if let Some(sent_ns) = timed.and_then(|posting| posting.sent_ns) {
             self.count_poll(number, now_ns.saturating_sub(sent_ns));
         }
         let errands = &mut self.polls.errands;

@@ -7,6 +7,7 @@ use crate::connection::{Connection, Event};
 use crate::engine::Engine;
 use crate::engine::arrive::kind_of;
 use crate::engine::flight::FlightId;
+use crate::engine::handshake::{UNSAID, kind_of_closed};
 use crate::engine::socket::{Life, NEVER_NS, Socket};
 use crate::outcome::{FailureKind, Phase};
 
@@ -105,6 +106,7 @@ impl Engine {
         if polling.posting.is_none() && !polling.payload.is_empty() && !polling.sid.is_empty() {
             polling.posting = Some(Posting {
                 payload: std::mem::take(&mut polling.payload),
+                leaves: polling.leaving,
                 ..Posting::default()
             });
         }
@@ -190,7 +192,7 @@ impl Engine {
     /// The connection of a session is gone, and with it the session.
     fn session_gone(&mut self, socket: &mut Socket, now_ns: u64, why: &Closed) {
         if socket.flight.is_none() {
-            self.lost(socket, now_ns);
+            self.lost(socket, now_ns, kind_of_closed(why, UNSAID));
         } else {
             self.broke(socket, now_ns, why);
         }

@@ -7,8 +7,8 @@ use wire::engineio::Version;
 
 use super::super::asked::without_secrets;
 use super::super::{
-    EmbeddedPlan, HeaderText, Protocol, ProtocolName, TARGETS_MAX, TargetChoice, TargetTable,
-    Targets, WeightedTarget,
+    EmbeddedPlan, HeaderText, MetricNames, MetricsPlan, Protocol, ProtocolName, TARGETS_MAX,
+    TargetChoice, TargetTable, Targets, WeightedTarget,
 };
 use super::{SEED, ScenarioError, conflict, in_range, shown, tokens};
 use crate::cli::RunArgs;
@@ -30,11 +30,13 @@ pub(super) fn resolve(args: &RunArgs) -> Result<(TargetChoice, Protocol, String)
 
 fn one(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
     let Some(url) = &args.target else {
-        if args.server_pid.is_some() {
-            return Err(conflict(
-                "--server-pid",
-                "the embedded server is observed as it is",
-            ));
+        for (flag, given) in [
+            ("--server-pid", args.server_pid.is_some()),
+            ("--server-metrics", args.server_metrics.is_some()),
+        ] {
+            if given {
+                return Err(conflict(flag, "the embedded server is observed as it is"));
+            }
         }
         if args.key.is_some()
             || args
@@ -57,6 +59,28 @@ fn one(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
     };
     check("--target", url)?;
     Ok(TargetChoice::Url(url.clone()))
+}
+
+/// Where the server tells its own cost, if it is asked.
+pub(super) fn metrics(
+    url: Option<Url>,
+    names: Option<MetricNames>,
+) -> Result<Option<MetricsPlan>, ScenarioError> {
+    match url {
+        Some(url) if matches!(url.scheme(), "http" | "https") => {
+            Ok(Some(MetricsPlan::new(url, names)))
+        }
+        Some(url) => Err(ScenarioError::OutOfRange {
+            flag: "--server-metrics",
+            given: url.to_string(),
+            allowed: "a page of metrics has an http or https URL".to_owned(),
+        }),
+        None if names.is_some() => Err(conflict(
+            "--server-metrics-names",
+            "name the page as well, with --server-metrics URL",
+        )),
+        None => Ok(None),
+    }
 }
 
 fn several(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioError> {

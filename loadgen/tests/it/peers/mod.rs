@@ -3,5 +3,6 @@
 pub mod tools;
 mod transports;
 
+mod prometheus;
 mod socketio;
 mod websocket;

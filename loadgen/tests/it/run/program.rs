@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 
 use gatecrash::outcome::Outcome;
 use gatecrash::verdict::{INVALID, PASS};
@@ -113,8 +114,8 @@ impl Program {
 /// A run under way.
 pub struct Running {
     child: Child,
-    stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stdout: Pipe,
+    stderr: Pipe,
     out: PathBuf,
     folder: TempDir,
 }
@@ -140,17 +141,27 @@ impl Running {
         .await
     }
 
+    /// The first line that it says on standard error, once there is one.
+    pub async fn first_line(&self) -> String {
+        until("a line on standard error", || {
+            let said = self.stderr.said.lock().unwrap();
+            let said = String::from_utf8_lossy(&said);
+            Some(said.split_once('\n')?.0.to_owned())
+        })
+        .await
+    }
+
     /// Waits for its end.
     pub async fn end(mut self) -> Ended {
         let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
             self.child.kill().await.unwrap();
-            let (said, told) = (self.stderr.await.unwrap(), self.stdout.await.unwrap());
+            let (said, told) = (self.stderr.whole().await, self.stdout.whole().await);
             panic!("still running after {PATIENCE:?}\n{said}\n{told}");
         };
         let ended = Ended {
             status: status.unwrap(),
-            stdout: self.stdout.await.unwrap(),
-            stderr: self.stderr.await.unwrap(),
+            stdout: self.stdout.whole().await,
+            stderr: self.stderr.whole().await,
             out: self.out,
             _folder: self.folder,
         };
@@ -283,10 +294,28 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn follow(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<String> {
-    tokio::spawn(async move {
-        let mut said = Vec::new();
-        pipe.read_to_end(&mut said).await.unwrap();
-        String::from_utf8_lossy(&said).into_owned()
-    })
+/// What comes out of a process.
+struct Pipe {
+    /// So far.
+    said: Arc<Mutex<Vec<u8>>>,
+    task: JoinHandle<()>,
+}
+
+impl Pipe {
+    async fn whole(self) -> String {
+        self.task.await.unwrap();
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+}
+
+fn follow(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> Pipe {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let into = said.clone();
+    let task = tokio::spawn(async move {
+        let mut bytes = [0; 4096];
+        while let length @ 1.. = pipe.read(&mut bytes).await.unwrap() {
+            into.lock().unwrap().extend_from_slice(&bytes[..length]);
+        }
+    });
+    Pipe { said, task }
 }
