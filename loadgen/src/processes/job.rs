@@ -304,6 +304,8 @@ impl Job {
             quiet: true,
             tui: false,
             server_pid: None,
+            server_metrics: None,
+            prometheus: None,
         };
         Ok(Understood {
             scenario,

@@ -3,7 +3,7 @@
 use reports::histogram::LatencyHistogram;
 
 use super::{CELLS, Counters, Metric, Recorder, cell_index, cut};
-use crate::outcome::{Failure, Outcome, TokenKind};
+use crate::outcome::{Failure, FailureKind, Outcome, TokenKind};
 
 impl Recorder {
     /// Adds so many arrivals that ended in `outcome`.
@@ -14,6 +14,11 @@ impl Recorder {
     /// Adds so many failures of a kind.
     pub fn add_failures(&mut self, failure: Failure, count: u64) {
         *self.failures.entry(failure).or_default() += count;
+    }
+
+    /// Adds so many reasons for which sockets were dropped; how many were is a counter.
+    pub fn add_drops(&mut self, why: FailureKind, count: u64) {
+        *self.drops.entry(why).or_default() += count;
     }
 
     /// Adds so many refusals for a reason.

@@ -70,6 +70,8 @@ pub struct RecorderRecord {
     pub counters: BTreeMap<String, u64>,
     /// What broke.
     pub failures: Vec<FailureRecord>,
+    /// Why sockets were dropped.
+    pub drops: Vec<DropRecord>,
     /// What was refused.
     pub refusals: Vec<RefusalRecord>,
     /// What was timed.
@@ -82,6 +84,15 @@ pub struct FailureRecord {
     /// Where.
     pub phase: String,
     /// How.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Sockets that the target dropped for one reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DropRecord {
+    /// How they ended.
     pub kind: String,
     /// How often.
     pub count: u64,
@@ -243,6 +254,10 @@ impl From<&Recorder> for RecorderRecord {
             kind: failure.kind.to_string(),
             count,
         });
+        let drops = recorder.drop_reasons().map(|(kind, count)| DropRecord {
+            kind: kind.to_string(),
+            count,
+        });
         let refusals = recorder
             .refusal_reasons()
             .map(|(kind, reason, count)| RefusalRecord {
@@ -263,6 +278,7 @@ impl From<&Recorder> for RecorderRecord {
             outcomes: outcomes.into_iter().filter_map(counted).collect(),
             counters: counters.into_iter().filter_map(counted).collect(),
             failures: failures.collect(),
+            drops: drops.collect(),
             refusals: refusals.collect(),
             latencies: latencies.collect(),
         }
@@ -287,6 +303,10 @@ impl TryFrom<RecorderRecord> for Recorder {
             let kind = named(&failure.kind, "failure", FailureKind::named)?;
             let phase = named(&failure.phase, "phase", Phase::named)?;
             recorder.add_failures(Failure { phase, kind }, failure.count);
+        }
+        for drop in record.drops {
+            let kind = named(&drop.kind, "failure", FailureKind::named)?;
+            recorder.add_drops(kind, drop.count);
         }
         for refusal in record.refusals {
             let kind = named(&refusal.token_kind, "token's kind", TokenKind::named)?;

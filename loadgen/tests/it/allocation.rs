@@ -68,6 +68,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
             FromShard::ArrivalsDone { .. } => control.close(),
             FromShard::Done { .. } => break,
             FromShard::Broken { error, .. } => panic!("{error}"),
+            FromShard::Lost { error } => panic!("{error}"),
         }
     }
     assert_eq!(recorder.count(Outcome::Established), connections);

@@ -60,6 +60,7 @@ pub fn scenario(connections: u64) -> Scenario {
         headers: Vec::new(),
         tls: Default::default(),
         thresholds: Vec::new(),
+        processes: 1,
         workers: 2,
         pin: Pin::None,
         seed: 1,
@@ -190,6 +191,7 @@ impl Run {
                 }
                 FromShard::Done { report, .. } => seen.reports.push(report),
                 FromShard::Broken { shard, error } => panic!("shard {shard} broke: {error}"),
+                FromShard::Lost { error } => panic!("lost: {error}"),
             }
         }
         for shard in self.shards {

@@ -116,7 +116,7 @@ pub enum End {
 
 impl End {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Client,
         Self::Gone,
         Self::Reset,

@@ -195,7 +195,7 @@ fn a_job_that_cannot_be_meant_is_refused() {
     let scenario = resolve(&format!(
         "{MINT} --mix valid=1,missing=1 --expect missing=accept"
     ));
-    let good = serde_json::to_value(&Job::of(Common {
+    let good = serde_json::to_value(Job::of(Common {
         scenario: &scenario,
         urls: &["http://127.0.0.1:7001".parse().unwrap()],
         targets: &[Arc::new(

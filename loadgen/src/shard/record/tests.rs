@@ -38,7 +38,13 @@ fn record(recorder: &mut Recorder, number: u64, seed: u64) {
             kind: [FailureKind::Reset, FailureKind::Http(503)][(mixed % 2) as usize],
         }),
         Outcome::FalseReject => recorder.refusal(kind, ["expired", "who?"][(mixed % 2) as usize]),
-        Outcome::Established => recorder.echo(kind, service_ns, None),
+        Outcome::Established => {
+            recorder.echo(kind, service_ns, None);
+            if mixed.is_multiple_of(3) {
+                recorder
+                    .dropped([FailureKind::Reset, FailureKind::Closed(1001)][(mixed % 2) as usize]);
+            }
+        }
         _ => {}
     }
 }
@@ -188,12 +194,16 @@ fn records_of_others_are_refused_by_name() {
             "of no target",
         ),
         (
-            |it| drop(it.targets[0].outcomes.insert("lost".into(), 1)),
+            |it| {
+                it.targets[0].outcomes.insert("lost".into(), 1);
+            },
             Some("\"lost\" is not the name of any outcome"),
             "an unknown outcome",
         ),
         (
-            |it| drop(it.targets[0].counters.insert("sent".into(), 1)),
+            |it| {
+                it.targets[0].counters.insert("sent".into(), 1);
+            },
             Some("counter"),
             "an unknown counter",
         ),
