@@ -181,7 +181,7 @@ mod tests {
                 number.to_owned(),
                 format!("{first}.{rest}e308"),
                 format!("{first}.{rest}0e+308"),
-                format!("0.000{number}e3"),
+                format!("0.000{number}e312"),
                 format!("{number}000e-0003"),
                 format!("-{number}.0"),
             ] {
