@@ -104,7 +104,8 @@ def held(why, timetable, due_s, pace):
         ends = zip(served_us, ends_us(due_s, timetable), strict=True)
         late_us = sorted(end - served for served, end in ends)[len(due_s) * 99 // 100]
         if late_us > CLOCK_LATE_US_MAX:
-            raise SystemExit(f"FAILED: {why}: the server was faster than its timetable by {late_us:.0f} us")
+            row("", "server", {name: math.nan for name in QUANTILES}, f"its clock began {milliseconds(late_us)} late")
+            continue
         true_us = percentiles([served + late_us - due * 1e6 for served, due in zip(served_us, due_s)])
         measured_us = result["phases"]["handshake"]["response"]
         # What the handshake itself takes is part of the response and not of the timetable: so much is allowed.
