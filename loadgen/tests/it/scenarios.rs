@@ -145,7 +145,10 @@ async fn the_example_of_sessions_runs_against_a_site() {
     );
     let ended = run(&flags).end().await;
     let refused = ended.counts(&[(Outcome::FalseReject, 20)], "a session that never was");
-    assert_eq!(refused.refusals[0].reason, "unknown_session");
+    assert_eq!(
+        refused.refusals[0].reason,
+        "not valid token: unknown_session"
+    );
 }
 
 #[tokio::test]

@@ -319,9 +319,12 @@ async fn greedy(gate: std::net::SocketAddr, frames: &[u8]) -> TcpStream {
     stream
 }
 
-/// A head of a frame of `bytes`, whose masking key is zero.
+/// A head of a frame of more than 125 `bytes`, as short as it may be (RFC 6455 section 5.2), whose masking key is zero.
 fn frame_head(first: u8, bytes: u64) -> Vec<u8> {
-    [&[first, 0xff][..], &bytes.to_be_bytes(), &[0; 4]].concat()
+    match u16::try_from(bytes) {
+        Ok(bytes) => [&[first, 0xfe][..], &bytes.to_be_bytes(), &[0; 4]].concat(),
+        Err(_) => [&[first, 0xff][..], &bytes.to_be_bytes(), &[0; 4]].concat(),
+    }
 }
 
 #[tokio::test]

@@ -88,7 +88,10 @@ async fn a_signal_while_the_servers_start_takes_them_along() {
     let ended = running.end().await;
     // It may have come just as the load began.
     ended.exits_with(STOPPED, "early");
-    assert!(servers.are_gone());
+    until("the servers to be gone", || {
+        servers.are_gone().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -27,18 +27,14 @@ async fn the_gate_is_loaded_under_tls_by_every_transport() {
             .collect();
         let site = Site::start(&flags).await;
         for (target, transport) in [
-            (
-                format!("wss://{}/ws", site.gate),
-                "websocket --protocol websocket",
-            ),
-            (format!("https://{}", site.gate), "websocket"),
-            (format!("https://{}", site.gate), "polling"),
-            (format!("https://{}", site.gate), "upgrade"),
+            (format!("wss://{}/ws", site.gate), "--protocol websocket"),
+            (format!("https://{}", site.gate), "--transport websocket"),
+            (format!("https://{}", site.gate), "--transport polling"),
+            (format!("https://{}", site.gate), "--transport upgrade"),
         ] {
             for resumption in ["off", "on"] {
                 let why = format!("{shards:?}: {target}, {transport}, resumption {resumption}");
-                let asked =
-                    format!("--target {target} --transport {transport} --token-source mint");
+                let asked = format!("--target {target} {transport} --token-source mint");
                 let load = "-c 60 --concurrency 4 --hold 0s --echo 1 --mix valid=5,forged=1";
                 let ended = run(&format!("{asked} {load} --tls-resumption {resumption}"))
                     .flag("--cacert", &cert)
