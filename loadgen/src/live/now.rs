@@ -40,7 +40,7 @@ pub struct Now {
     pub refusals: Vec<(TokenKind, String, u64)>,
     /// How sockets ended that the target dropped, most frequent first.
     pub drops: Vec<(FailureKind, u64)>,
-    /// The handshake's 99th percentile by second, the last one last, at most [`P99_SECONDS_MAX`]; `None`: none was
+    /// The handshake's 99th percentile by second, the last one last, at most `P99_SECONDS_MAX`; `None`: none was
     /// established.
     pub p99_us: Vec<Option<f64>>,
     /// What is only ever added up.

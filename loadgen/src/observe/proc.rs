@@ -37,7 +37,7 @@ pub struct MachineSample {
     pub busy_ticks: u64,
     /// All ticks of all processors, since boot.
     pub total_ticks: u64,
-    /// Processor time that control groups were charged with, each in its place: see [`groups::charged_ns`].
+    /// Processor time that control groups were charged with, each in its place: see `groups::charged_ns`.
     pub charged_ns: [Option<u64>; 3],
     /// Kernel memory: slab, and the pages of TCP's buffers.
     pub kernel_bytes: u64,
