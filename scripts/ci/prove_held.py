@@ -88,10 +88,10 @@ def hold(asked, processes, gate, folder):
         return [f"there is no result (exit code {load.returncode}): {told}"]
     result = json.loads((out / "result.json").read_text())
     totals, tokens, generator = result["totals"], result["tokens"], result["generator"]
-    logins = result["phases"]["login"]["established"]["count"]
+    logins = result["phases"]["login"]["count"]
     ours = max(row["held"] for row in result["intervals"])
     together_s = sum(count == asked.sockets for count in counted) * LOOK_EVERY_S
-    handshake = result["phases"]["handshake"]["established"]["response"]
+    handshake = result["phases"]["handshake"]["response"]
     print(f"processes of load and gate       {processes} each{'' if not held_bytes else ': ' + ', '.join(spread) + ' sockets of the gate'}")
     print(f"logins, tokens                   {logins:,} users, {tokens['requests']:,} requests for a token, {tokens['failures']} failed")
     print(f"sockets                          {totals['established']:,} of {asked.sockets:,} at {asked.rate}/s")

@@ -258,7 +258,9 @@ impl ServeArgs {
             (None, given) if given.is_empty() => places.gate.map(Listen::At),
             (None, given) => Some(Listen::Given(given)),
         };
-        let sessions = self.sessions.source(session_key.clone(), has_frontend);
+        let sessions = self
+            .sessions
+            .source(session_key.clone(), has_frontend, tls.is_some())?;
         let mut gate = gate_listen
             .map(|listen| self.gate(secret.as_deref(), sessions, listen))
             .transpose()?;
