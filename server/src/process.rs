@@ -29,7 +29,9 @@ pub fn outlive_hangups() -> io::Result<()> {
 
 /// Starts the log on standard error; RUST_LOG says how much of it.
 pub fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // tower-sessions warns of every malformed session id: a peer that sends them would fill the log.
+    let usual = || EnvFilter::new("info,tower_sessions=error");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
