@@ -224,8 +224,9 @@ def million(server: contest.Server, asked: argparse.Namespace) -> None:
           f"{generator['cpu_share']:.0%} of a core, lag p99 {generator['lag_p99_us']:.0f} us")
     if peak.result["totals"]["established"] != PEAK_RATE * peak_seconds:
         contest.fail(f"not all were established: {peak.result['totals']}")
-    # The scripts run an invalid one again.
-    raise SystemExit(max(one.exit_code, peak.exit_code))
+    # The scripts run an invalid one again. The second one is told and not judged: at that rate the spin before each planned
+    # instant alone is more of the core than the four fifths above which a run is invalid.
+    raise SystemExit(one.exit_code)
 
 
 class Ended:
