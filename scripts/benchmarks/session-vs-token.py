@@ -21,11 +21,7 @@ import argparse
 import base64
 import contextlib
 import dataclasses
-import json
-import math
-import pathlib
 import statistics
-import subprocess
 import tempfile
 import urllib.error
 import urllib.request
@@ -33,7 +29,7 @@ import urllib.request
 import contest
 import observe
 from contest import GATE, GATE_SOCKETIO, Contestant, Server, gatekeeper
-from latency import INVALID, TRIES_MAX, command
+from latency import latency
 from rows import as_json, as_table, note, spread, spread_column
 
 ROUNDS = 7
@@ -72,30 +68,12 @@ class Side:
 
     def latency(self, seconds: int) -> dict:
         """Percentiles at a fixed rate; NaN where no run was valid."""
-        with tempfile.TemporaryDirectory() as out:
-            proofs = pathlib.Path(out, "proofs.txt")
-            proofs.write_text(self.proof + "\n")
-            asked = [*command(self.gate, seconds, str(pathlib.Path(out, "result"))), "--token-in", f"query:{self.carrier}"]
-            if self.frontend:
-                asked = without_minting(asked) + ["--token-source", f"file:{proofs}"]
-            for _ in range(TRIES_MAX):
-                ran = subprocess.run(asked, env=contest.ENVIRONMENT, capture_output=True, text=True, check=False)
-                if ran.returncode != INVALID:
-                    break
-            if ran.returncode == INVALID:
-                note(f"{self.carrier}: no valid run at a fixed rate, this machine is too busy")
-                return {"p50_us": (math.nan, "us"), "p99_us": (math.nan, "us")}
-            if ran.returncode != 0:
-                contest.fail(f"gatecrash: exit {ran.returncode}\n{ran.stdout}{ran.stderr}")
-            response = json.loads(pathlib.Path(out, "result/result.json").read_text())["phases"]["handshake"]["response"]
-        return {"p50_us": (response["p50_us"], "us"), "p99_us": (response["p99_us"], "us")}
-
-
-def without_minting(words: list[str]) -> list[str]:
-    """The command without the flags of tokens that gatecrash makes, each of which has a value."""
-    minting = ("--token-source", "--secret", "--claims", "--token-ttl")
-    places = {place + more for place, word in enumerate(words) if word in minting for more in (0, 1)}
-    return [word for place, word in enumerate(words) if place not in places]
+        if not self.frontend:
+            return latency(self.gate, seconds)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as proofs:
+            print(self.proof, file=proofs, flush=True)
+            tokens = ("--token-in", f"query:{self.carrier}", "--token-source", f"file:{proofs.name}")
+            return latency(self.gate, seconds, tokens)
 
 
 def main() -> None:

@@ -49,16 +49,22 @@ ATTACKER_ADDRESSES = [f"127.0.2.{last}" for last in range(1, 17)]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--scale", type=float, default=1)
-    parser.add_argument("--good", type=float, default=1000, help="good handshakes a second")
-    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
-    args = parser.parse_args()
-    unknown = set(args.attacks) - set(ATTACKS)
-    if unknown:
-        parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(ATTACKS)}")
+    args = arguments(__doc__, ATTACKS, seconds=20.0, good=1000)
     return prove_all(args, args.attacks or list(ATTACKS))
+
+
+def arguments(about: str, attacks: dict, seconds: float, good: float) -> argparse.Namespace:
+    """What is asked of a script with these attacks; seconds are of the kind of their default."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument("--seconds", type=type(seconds), default=seconds)
+    parser.add_argument("--scale", type=float, default=1)
+    parser.add_argument("--good", type=float, default=good, help="good handshakes a second")
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(attacks))
+    args = parser.parse_args()
+    unknown = set(args.attacks) - set(attacks)
+    if unknown:
+        parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(attacks)}")
+    return args
 
 
 def prove_all(args: argparse.Namespace, names: list[str]) -> int:

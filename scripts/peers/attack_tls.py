@@ -23,15 +23,7 @@ INVALID = 97
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=int, default=12)
-    parser.add_argument("--scale", type=float, default=1)
-    parser.add_argument("--good", type=float, default=200, help="good handshakes a second")
-    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
-    args = parser.parse_args()
-    unknown = set(args.attacks) - set(ATTACKS)
-    if unknown:
-        parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(ATTACKS)}")
+    args = attack.arguments(__doc__, ATTACKS, seconds=12, good=200)
     with tempfile.TemporaryDirectory() as folder:
         cert, key = pathlib.Path(folder, "cert.pem"), pathlib.Path(folder, "key.pem")
         make_certificate(cert, key)

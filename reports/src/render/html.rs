@@ -182,20 +182,14 @@ fn latencies(result: &RunResult) -> String {
 
 fn latency_row(row: &LatencyRow, rows: &[LatencyRow]) -> String {
     let figures = row.distribution;
-    let latencies_us = [
-        figures.p50_us,
-        figures.p90_us,
-        figures.p99_us,
-        figures.p999_us,
-        figures.max_us,
-    ];
     // The first view of a composite is the one by which it is judged.
     let first = rows.iter().find(|first| first.phase == row.phase);
     let judged = row.composite() && first.is_some_and(|first| first.view == row.view);
     let class = if judged { " class=\"composite\"" } else { "" };
     let name = row.name();
     let mut html = format!("<tr{class}><th scope=\"row\">{name}</th>");
-    html += &latencies_us
+    html += &figures
+        .shown_us()
         .map(|us| format!("<td>{}</td>", units::duration_us(us)))
         .concat();
     html += &format!("<td>{}</td>", units::count(figures.count));
@@ -221,15 +215,8 @@ fn kinds(result: &RunResult) -> String {
     };
     let rows = rows.iter().map(|row| {
         let held = row.distribution;
-        let latencies_us = [
-            held.p50_us,
-            held.p90_us,
-            held.p99_us,
-            held.p999_us,
-            held.max_us,
-        ];
         let mut cells = vec![escape(row.kind)];
-        cells.extend(latencies_us.map(units::duration_us));
+        cells.extend(held.shown_us().map(units::duration_us));
         cells.push(units::count(held.count));
         cells
     });

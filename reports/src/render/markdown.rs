@@ -88,15 +88,8 @@ fn latency_table(head: &str, rows: Vec<Vec<String>>) -> String {
 }
 
 fn figures(name: String, held: &Distribution) -> Vec<String> {
-    let latencies_us = [
-        held.p50_us,
-        held.p90_us,
-        held.p99_us,
-        held.p999_us,
-        held.max_us,
-    ];
     let mut cells = vec![name, units::count(held.count)];
-    cells.extend(latencies_us.map(units::duration_us));
+    cells.extend(held.shown_us().map(units::duration_us));
     cells
 }
 

@@ -362,13 +362,7 @@ impl GateService {
                 metrics.handshake(Outcome::Abandoned);
                 return metrics.connections_closed.add(1);
             };
-            if shard == PARENT {
-                metrics.handshake(Outcome::Answered);
-                metrics.connections_closed.add(1);
-            } else {
-                metrics.connections_sent_on.add(1);
-            }
-            self.mailboxes.send_abroad(Parcel {
+            self.send_abroad(Parcel {
                 shard,
                 served,
                 left_ns: until_ns.saturating_sub(now_ns),
@@ -376,6 +370,18 @@ impl GateService {
                 parts,
             });
         }
+    }
+
+    /// Sends a connection to another process, and counts how it ended here.
+    pub(super) fn send_abroad(&mut self, parcel: Parcel) {
+        let metrics = &self.host.metrics;
+        if parcel.shard == PARENT {
+            metrics.handshake(Outcome::Answered);
+            metrics.connections_closed.add(1);
+        } else {
+            metrics.connections_sent_on.add(1);
+        }
+        self.mailboxes.send_abroad(parcel);
     }
 }
 

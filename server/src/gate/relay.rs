@@ -17,7 +17,7 @@ use super::{
     admission::Place,
     answers,
     connection::{Socket, answer},
-    courier::{PARENT, Parcel},
+    courier::Parcel,
     service::GateService,
 };
 use crate::{
@@ -105,14 +105,7 @@ impl GateService {
                     io.clear_deadline();
                     *socket = Socket::Relay(inner.to_bits());
                 });
-                let metrics = &self.host.metrics;
-                if shard == PARENT {
-                    metrics.handshake(Outcome::Answered);
-                    metrics.connections_closed.add(1);
-                } else {
-                    metrics.connections_sent_on.add(1);
-                }
-                self.mailboxes.send_abroad(Parcel {
+                self.send_abroad(Parcel {
                     shard,
                     served,
                     left_ns,
