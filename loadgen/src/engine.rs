@@ -105,6 +105,8 @@ pub struct Engine {
     held: u64,
     /// What was said through the [`Control`] and has been carried out.
     heard: Heard,
+    /// Of the reactor's spinning, what was recorded.
+    spun_ns: u64,
     /// Sockets were closed in this turn; the reactor tells of it only afterwards, so another turn must follow.
     again: bool,
 }
@@ -178,6 +180,7 @@ impl Engine {
             in_flight: 0,
             held: 0,
             heard: Heard::default(),
+            spun_ns: 0,
             again: false,
         }
     }
@@ -202,6 +205,12 @@ impl Engine {
         let recorded = self.take_recorded();
         self.reporter.finish(0, recorded, 0);
         Next::Stop
+    }
+
+    /// The shard has spun for so long in all.
+    fn record_spin(&mut self, spun_ns: u64) {
+        let before_ns = std::mem::replace(&mut self.spun_ns, spun_ns);
+        self.recorder.counters.spun_ns += spun_ns - before_ns;
     }
 
     fn listen(&mut self, sockets: &mut Sockets<'_, Socket>, t0_ns: u64) {
@@ -337,11 +346,13 @@ impl Service for Engine {
             self.reporter.decided();
         }
         if offset_ns >= self.reporter.due_ns() {
+            self.record_spin(sockets.spun_ns());
             let recorded = self.take_recorded();
             self.reporter
                 .interval(offset_ns, recorded, self.held, self.in_flight);
         }
         if decided && (self.heard.stop || self.heard.close) && sockets.is_empty() {
+            self.record_spin(sockets.spun_ns());
             let recorded = self.take_recorded();
             self.reporter.finish(offset_ns, recorded, t0_ns);
             return Next::Stop;

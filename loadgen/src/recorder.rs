@@ -81,6 +81,8 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Bytes read from them, without TLS's own.
     pub received_bytes: u64,
+    /// Processor time that shards spent waiting for planned instants: see [`reactor::Sockets::spun_ns`].
+    pub spun_ns: u64,
 }
 
 impl Recorder {

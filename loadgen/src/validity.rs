@@ -38,8 +38,9 @@ pub struct Measured {
     pub started: u64,
     /// Arrivals lost because descriptors, ports, memory or a queue of the generator had no room.
     pub lost_to_limits: u64,
-    /// Processor time of the generator over what it may use, 0 to 1.
-    pub generator_cpu_share: Option<f64>,
+    /// Processor time of the generator over what it may use, 0 to 1, but for its spinning before planned instants: that is
+    /// time to spare.
+    pub working_share: Option<f64>,
     /// How the embedded server ended, if it did before it was told to.
     pub server_died: Option<String>,
     /// Shards whose loop broke, each with what the kernel said.
@@ -130,13 +131,11 @@ fn lag(measured: &Measured) -> Option<String> {
 }
 
 fn cpu(measured: &Measured) -> Option<String> {
-    let share = measured
-        .generator_cpu_share
-        .filter(|_| measured.open_model)?;
+    let share = measured.working_share.filter(|_| measured.open_model)?;
     (share > CPU_SHARE_MAX).then(|| {
         format!(
-            "the generator used {} of the processors it may use, above {}: it measures its own queue; ask for a lower \
-             rate or give it more workers",
+            "the generator worked for {} of the time of the processors it may use, above {}: it measures its own queue; \
+             ask for a lower rate or give it more workers",
             percent(share),
             percent(CPU_SHARE_MAX)
         )
@@ -166,7 +165,7 @@ mod tests {
             response_p99_ns: Some(2.0 * MS),
             planned: 1000,
             started: 1000,
-            generator_cpu_share: Some(0.5),
+            working_share: Some(0.5),
             ..Measured::default()
         }
     }
@@ -232,19 +231,15 @@ mod tests {
                 |m| {
                     m.open_model = false;
                     m.lag_p99_ns = Some(9.0 * MS);
-                    m.generator_cpu_share = Some(1.0);
+                    m.working_share = Some(1.0);
                 },
                 None,
                 "the closed model saturates by design",
             ),
             (|m| m.started = 995, None, "99.5 % began"),
             (|m| m.started = 994, Some("994 of 1000"), "99.4 % began"),
-            (|m| m.generator_cpu_share = Some(0.8), None, "80 %"),
-            (
-                |m| m.generator_cpu_share = Some(0.81),
-                Some("81.0 %"),
-                "81 %",
-            ),
+            (|m| m.working_share = Some(0.8), None, "80 %"),
+            (|m| m.working_share = Some(0.81), Some("81.0 %"), "81 %"),
             (
                 |m| m.lost_to_limits = 1,
                 Some("descriptors"),
@@ -292,7 +287,7 @@ mod tests {
             server_died: Some("signal 9".into()),
             lost_to_limits: 3,
             started: 10,
-            generator_cpu_share: Some(0.95),
+            working_share: Some(0.95),
             ..healthy()
         };
         let reasons = judge(&measured).reasons;

@@ -35,6 +35,8 @@ pub(crate) struct Driver {
     pub(crate) options: Options,
     /// The time that callbacks are told, ns.
     pub(crate) now_ns: u64,
+    /// How long the shard has spun before exact instants, ns.
+    pub(crate) spun_ns: u64,
     pub(crate) wheel: Wheel,
     /// What the running callback has written. Empty between callbacks.
     pub(crate) out: Vec<u8>,
@@ -52,6 +54,7 @@ impl Driver {
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             now_ns: clock.now_ns(),
+            spun_ns: 0,
             clock,
             options,
             wheel: Wheel::new(),

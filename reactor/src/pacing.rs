@@ -14,6 +14,10 @@ use rustix::event::{Timespec, epoll};
 /// How long before an exact instant the loop stops sleeping: a little more than a wake-up takes.
 pub(crate) const SPIN_NS: u64 = 60_000;
 
+/// The most that one look at the epoll set counts as spinning. One that takes longer was not running, or had the kernel
+/// deliver packets.
+const LOOK_NS_MAX: u64 = 5_000;
+
 /// Events taken from the kernel at once. More would make the first of a batch wait for the last; fewer cost a system
 /// call each.
 pub(crate) const EVENTS_MAX: usize = 256;
@@ -46,24 +50,31 @@ impl Clock {
 }
 
 /// Waits for events: without end, or until an exact instant, ns, and then not much longer. `events` holds them afterwards,
-/// none when the time was up or a signal came.
+/// none when the time was up or a signal came. Returns for how many ns it spun, which is no more than it did.
 pub(crate) fn wait(
     exact_ns: Option<u64>,
     clock: &Clock,
     epoll: &OwnedFd,
     events: &mut Vec<epoll::Event>,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let Some(exact_ns) = exact_ns else {
-        return poll(epoll, events, None);
+        poll(epoll, events, None)?;
+        return Ok(0);
     };
     let sleep_ns = exact_ns
         .saturating_sub(SPIN_NS)
         .saturating_sub(clock.now_ns());
     poll(epoll, events, Some(sleep_ns))?;
-    while events.is_empty() && clock.now_ns() < exact_ns {
-        poll(epoll, events, Some(0))?;
+    let mut spun_ns = 0;
+    if events.is_empty() {
+        let mut now_ns = clock.now_ns();
+        while events.is_empty() && now_ns < exact_ns {
+            poll(epoll, events, Some(0))?;
+            let before_ns = std::mem::replace(&mut now_ns, clock.now_ns());
+            spun_ns += (now_ns - before_ns).min(LOOK_NS_MAX);
+        }
     }
-    Ok(())
+    Ok(spun_ns)
 }
 
 /// Gives up this thread's timer slack (prctl(2), PR_SET_TIMERSLACK): its timers then fire late by the wake-up alone.

@@ -177,7 +177,8 @@ impl<S: Service> Shard<S> {
                 None => {}
             }
             let Driver { clock, epoll, .. } = &self.driver;
-            wait(exact_ns, clock, epoll, &mut events)?;
+            let spun_ns = wait(exact_ns, clock, epoll, &mut events)?;
+            self.driver.spun_ns += spun_ns;
             self.driver.now_ns = self.driver.clock.now_ns();
             for event in &events {
                 self.serve(*event)?;

@@ -90,6 +90,12 @@ impl<T> Sockets<'_, T> {
         self.driver.clock.now_ns()
     }
 
+    /// How long the shard has spun before exact instants ([`Next::AtExactly`](crate::Next::AtExactly)) so far, in
+    /// nanoseconds: processor time that was waiting, not work.
+    pub fn spun_ns(&self) -> u64 {
+        self.driver.spun_ns
+    }
+
     /// How many sockets the shard has, in whatever state.
     pub fn len(&self) -> usize {
         self.table.len()

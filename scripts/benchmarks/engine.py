@@ -92,6 +92,7 @@ def lag(server: contest.Server, asked: argparse.Namespace) -> None:
 
 LAG_COLUMNS = {
     "share of a core": lambda row: f"{row['cpu_share'][0] * 100:.0f} %",
+    "of it the spin": lambda row: f"{row['spin_share'][0] * 100:.0f} %",
     "CPU us per handshake": lambda row: f"{row['cpu_us_per_handshake'][0]:.1f}",
     "lag p50 us": lambda row: f"{row['lag_p50'][0]:.1f}",
     "lag p99 us": lambda row: "{:.0f} [{:.0f}-{:.0f}]".format(*(row[f"lag_p99{end}"][0] for end in ("", "_min", "_max"))),
@@ -104,6 +105,7 @@ def of_rate(results: list[dict]) -> dict:
     median = lambda key: statistics.median(result["generator"][key] for result in results)  # noqa: E731
     return {
         "cpu_share": (median("cpu_share"), "ratio"),
+        "spin_share": (median("spin_share"), "ratio"),
         "cpu_us_per_handshake": (median("cpu_us_per_handshake"), "us"),
         "lag_p50": (statistics.median(lag["p50_us"] for lag in lags), "us"),
         "lag_p99": (statistics.median(p99), "us"),
@@ -221,7 +223,7 @@ def million(server: contest.Server, asked: argparse.Namespace) -> None:
     peak = run(server, PEAK_RATE, PEAK_RATE * peak_seconds)
     generator, rate_per_s = peak.result["generator"], peak.result["rates"]["established_per_s"]
     print(f"asked for {PEAK_RATE:,}/s: {rate_per_s:,.0f}/s established over {peak_seconds} s, exit {peak.exit_code}, "
-          f"{generator['cpu_share']:.0%} of a core, lag p99 {generator['lag_p99_us']:.0f} us")
+          f"{generator['cpu_share']:.0%} of a core, {generator['spin_share']:.0%} in the spin, lag p99 {generator['lag_p99_us']:.0f} us")
     if peak.result["totals"]["established"] != PEAK_RATE * peak_seconds:
         contest.fail(f"not all were established: {peak.result['totals']}")
     # The scripts run an invalid one again. The second one is told and not judged: at that rate the spin before each planned

@@ -45,7 +45,7 @@ impl Recorder {
 
 impl Counters {
     /// Every sum by its name.
-    pub fn each_mut(&mut self) -> [(&'static str, &mut u64); 18] {
+    pub fn each_mut(&mut self) -> [(&'static str, &mut u64); 19] {
         let Self {
             planned,
             started,
@@ -65,6 +65,7 @@ impl Counters {
             tls_resumed,
             sent_bytes,
             received_bytes,
+            spun_ns,
         } = self;
         [
             ("planned", planned),
@@ -85,6 +86,7 @@ impl Counters {
             ("tls_resumed", tls_resumed),
             ("sent_bytes", sent_bytes),
             ("received_bytes", received_bytes),
+            ("spun_ns", spun_ns),
         ]
     }
 }

@@ -44,8 +44,8 @@ pub fn result(
     result.server = server(rig, plan, loaded, before_logins);
     result.generator = generator(rig, loaded);
     let total = &loaded.collected.total;
-    let cpu_share = result.generator.cpu_share;
-    result.validity = validity::judge(&measured(plan, total, cpu_share, &loaded.broken));
+    let used = used(rig, loaded);
+    result.validity = validity::judge(&measured(plan, total, used, &loaded.broken));
     result.thresholds = run.thresholds(&plan.scenario.thresholds, plan.scenario.mix.lets_any_in());
     if let Some(grace) = plan.scenario.tokens.close_at_exp {
         let (at_exp, threshold) = at_exp(&loaded.collected.total, grace);
@@ -106,17 +106,39 @@ fn generator(rig: &Rig, loaded: &Loaded) -> Generator {
     let started: u64 = loaded.shards.iter().map(|(shard, _)| shard.started).sum();
     let cpu_ns: u64 = loaded.shards.iter().map(|(shard, _)| shard.cpu_ns).sum();
     let lag = loaded.collected.total.handshake_lag();
+    let used = used(rig, loaded);
     let rss = |snapshot: &Snapshot| snapshot.generator.as_ref().map(|process| process.rss_bytes);
     Generator {
         cpu_us_per_handshake: (started > 0).then(|| cpu_ns as f64 / 1e3 / started as f64),
-        cpu_share: cpu_share(rig, loaded),
+        cpu_share: used.map(|used| used.cpu_share),
+        spin_share: used.map(|used| used.spin_share),
         lag_p99_us: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64 / 1e3),
         rss_bytes_peak: rss(&loaded.peak.0).max(rss(&loaded.end)),
     }
 }
 
-/// Processor time of the whole process over what its processors had to give, logins and pacing included.
-fn cpu_share(rig: &Rig, loaded: &Loaded) -> Option<f64> {
+/// What the generator used of what its processors had to give.
+#[derive(Clone, Copy)]
+pub struct Used {
+    /// All of it, logins and pacing included.
+    pub cpu_share: f64,
+    /// What of it was spinning before planned instants, which is waiting and no work.
+    pub spin_share: f64,
+}
+
+impl Used {
+    /// So much within `seconds` of `processors`; none where no time has passed.
+    pub fn of(cpu_ns: u64, spun_ns: u64, seconds: f64, processors: usize) -> Option<Self> {
+        let had_ns = seconds * processors as f64 * 1e9;
+        let used = Self {
+            cpu_share: cpu_ns as f64 / had_ns,
+            spin_share: spun_ns.min(cpu_ns) as f64 / had_ns,
+        };
+        used.cpu_share.is_finite().then_some(used)
+    }
+}
+
+fn used(rig: &Rig, loaded: &Loaded) -> Option<Used> {
     let (start, end) = (
         loaded.start.generator.as_ref()?,
         loaded.end.generator.as_ref()?,
@@ -126,16 +148,16 @@ fn cpu_share(rig: &Rig, loaded: &Loaded) -> Option<f64> {
         .at
         .saturating_duration_since(loaded.start.at)
         .as_secs_f64();
-    let cpu_s = end.cpu_ns().saturating_sub(start.cpu_ns()) as f64 / 1e9;
-    let share = cpu_s / (seconds * rig.share.generator.len() as f64);
-    share.is_finite().then_some(share)
+    let cpu_ns = end.cpu_ns().saturating_sub(start.cpu_ns());
+    let spun_ns = loaded.collected.total.counters.spun_ns;
+    Used::of(cpu_ns, spun_ns, seconds, rig.share.generator.len())
 }
 
 /// What a run is judged by, at its end or before.
 pub fn measured(
     plan: &LoadPlan<'_>,
     total: &Recorder,
-    cpu_share: Option<f64>,
+    used: Option<Used>,
     broken: &[String],
 ) -> Measured {
     let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
@@ -157,7 +179,7 @@ pub fn measured(
             .filter(|(failure, _)| failure.kind == FailureKind::Limit)
             .map(|(_, count)| count)
             .sum(),
-        generator_cpu_share: cpu_share,
+        working_share: used.map(|used| used.cpu_share - used.spin_share),
         server_died: plan.server.died().cloned(),
         broken_shards: broken.to_vec(),
     }

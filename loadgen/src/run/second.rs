@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Rig;
-use super::figures::measured;
+use super::figures::{Used, measured};
 use super::load::LoadPlan;
 use crate::arrival::Schedule;
 use crate::collect::Collector;
@@ -58,19 +58,19 @@ impl Seconds {
         let total = collector.total();
         let now = Now::of(total, collector.rows(), plan.scenario.load.is_planned());
         let cpu_ns = generator.map_or(0, ProcessSample::cpu_ns);
-        let cpu_s = cpu_ns.saturating_sub(self.cpu_began_ns) as f64 / 1e9;
+        let cpu_ns = cpu_ns.saturating_sub(self.cpu_began_ns);
         let elapsed_s = self.began.elapsed().as_secs_f64();
-        let cpu_share = cpu_s / (elapsed_s * rig.share.generator.len() as f64);
-        let cpu_share = cpu_share.is_finite().then_some(cpu_share);
+        let spun_ns = total.counters.spun_ns;
+        let used = Used::of(cpu_ns, spun_ns, elapsed_s, rig.share.generator.len());
         Now {
             warming_up: plan.warming_up,
             left: self.left(&now),
             planned: self.planned,
             generator: GeneratorNow {
-                cpu_s,
-                cpu_share,
+                cpu_s: cpu_ns as f64 / 1e9,
+                cpu_share: used.map(|used| used.cpu_share),
                 rss_bytes: generator.map(|sample| sample.rss_bytes),
-                doubts: validity::judge(&measured(plan, total, cpu_share, broken)).reasons,
+                doubts: validity::judge(&measured(plan, total, used, broken)).reasons,
                 ..now.generator
             },
             ..now

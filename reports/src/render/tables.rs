@@ -317,6 +317,10 @@ pub fn generator_facts(result: &RunResult) -> Vec<Fact> {
         generator.cpu_share.map(units::share),
     );
     facts.add(
+        "Of it spent waiting",
+        generator.spin_share.map(units::share),
+    );
+    facts.add(
         "Late at the 99th percentile",
         generator.lag_p99_us.map(units::duration_us),
     );

@@ -110,6 +110,10 @@ pub struct Generator {
     /// Part of the processors that it may run on, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_share: Option<f64>,
+    /// What of it was spent waiting in a spin for planned instants, so that arrivals begin on time: no work, and left out
+    /// where the generator is judged by its processor time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spin_share: Option<f64>,
     /// 99 % of the starts were at most this late; absent in the closed model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_p99_us: Option<f64>,

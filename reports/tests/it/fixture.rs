@@ -74,6 +74,7 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         generator: Generator {
             cpu_us_per_handshake: Some(46.2),
             cpu_share: Some(0.0231),
+            spin_share: Some(0.0107),
             lag_p99_us,
             rss_bytes_peak: Some(38_273_024),
         },

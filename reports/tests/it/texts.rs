@@ -55,8 +55,8 @@ Server
   Memory at its peak 11.8 MiB, Frontend CPU 1.21 s, Frontend memory 21.1 MiB
 
 Generator
-  CPU per handshake 46.2 µs, Share of its processors 2.31 %, Late at the 99th percentile 34.6 µs,
-  Memory at its peak 36.5 MiB, Whole machine busy 11.7 %
+  CPU per handshake 46.2 µs, Share of its processors 2.31 %, Of it spent waiting 1.07 %,
+  Late at the 99th percentile 34.6 µs, Memory at its peak 36.5 MiB, Whole machine busy 11.7 %
 
 Report  gatecrash-out/1/report.html
         beside it: result.json, summary.md, junit.xml, intervals.csv, run.hlog
@@ -131,8 +131,8 @@ Sockets
   Dropped by the target 32
 
 Generator
-  CPU per handshake 46.2 µs, Share of its processors 2.31 %, Late at the 99th percentile 34.6 µs,
-  Memory at its peak 36.5 MiB, Whole machine busy 11.7 %
+  CPU per handshake 46.2 µs, Share of its processors 2.31 %, Of it spent waiting 1.07 %,
+  Late at the 99th percentile 34.6 µs, Memory at its peak 36.5 MiB, Whole machine busy 11.7 %
 "###);
 }
 
@@ -246,6 +246,7 @@ The generator did not keep its schedule against &lt;script src=//x>\|'"&amp; \[3
 |---|---:|
 | CPU per handshake | 46.2 µs |
 | Share of its processors | 2.31 % |
+| Of it spent waiting | 1.07 % |
 | Late at the 99th percentile | 34.6 µs |
 | Memory at its peak | 36.5 MiB |
 | Whole machine busy | 11.7 % |
