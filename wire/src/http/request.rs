@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
+use memchr::memchr;
+
 use super::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
 use super::upgrade::write_target;
 use super::{HEADERS_MAX, HeadError};
@@ -59,10 +61,17 @@ impl<'b> RequestHead<'b> {
     /// The first value of this name in the query, as it was sent (see [`percent_decode`]). A name without `=` has
     /// an empty value. Names are compared as they were sent, too.
     pub fn query_value(&self, name: &str) -> Option<&'b str> {
-        self.query().split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then_some(value)
-        })
+        // A gate asks for several names of one query, most of which is a token.
+        let mut rest = self.query();
+        loop {
+            let (pair, others) = cut(rest, b'&').unwrap_or((rest, ""));
+            match pair.strip_prefix(name) {
+                Some("") => return Some(""),
+                Some(more) if more.starts_with('=') => return more.get(1..),
+                _ if others.is_empty() => return None,
+                _ => rest = others,
+            }
+        }
     }
 
     /// The first header field of this name, which is compared without regard to case; trimmed. A value that is not
@@ -92,7 +101,7 @@ impl<'b> RequestHead<'b> {
     }
 
     fn split_target(&self) -> (&'b str, &'b str) {
-        let (whole, query) = self.target.split_once('?').unwrap_or((self.target, ""));
+        let (whole, query) = cut(self.target, b'?').unwrap_or((self.target, ""));
         if whole.starts_with('/') {
             return (whole, query);
         }
@@ -108,7 +117,7 @@ impl<'b> RequestHead<'b> {
 /// Undoes percent-encoding (RFC 3986 section 2.1). `None`: a `%` without two hexadecimal digits, or a result that is
 /// not UTF-8. `+` stays `+`: only forms write spaces so. Borrows when there is nothing to undo.
 pub fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
-    let Some(first) = raw.find('%') else {
+    let Some(first) = memchr(b'%', raw.as_bytes()) else {
         return Some(Cow::Borrowed(raw));
     };
     let mut decoded = Vec::with_capacity(raw.len());
@@ -121,6 +130,12 @@ pub fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
         });
     }
     String::from_utf8(decoded).ok().map(Cow::Owned)
+}
+
+/// What stands before the first `at`, which is ASCII, and behind it.
+fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
+    let place = memchr(at, text.as_bytes())?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
