@@ -79,6 +79,20 @@ def real_time() -> tuple[str, ...]:
     return prefix if tried.returncode == 0 else ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """What handshakes cost: their rate, and microseconds of processor time for each."""
+
+    rate_per_s: float
+    cpu_us: float
+    client_us: float
+
+    @property
+    def both_us(self) -> float:
+        """Of server and client together: within one machine the kernel does the receiver's work in the sender's time."""
+        return self.cpu_us + self.client_us
+
+
 class Server:
     """A running contestant. Leaving its `with` ends it."""
 
@@ -123,12 +137,12 @@ class Server:
             fail(f"{self.contestant.name} let {counts['done']} of {number} in: {counts['stderr']}")
         return counts
 
-    def slice(self, number: int, *flags: object) -> tuple[float, float]:
-        """Handshakes per second, and the server's microseconds of processor time for each, over so many of them."""
+    def slice(self, number: int, *flags: object) -> "Slice":
+        """What so many handshakes cost."""
         before_ns = observe.settled_cpu_ns(self.pid)
         counts = self.handshakes(number, *flags)
         cpu_ns = observe.settled_cpu_ns(self.pid) - before_ns
-        return number / counts["wall_s"], cpu_ns / number / 1000
+        return Slice(number / counts["wall_s"], cpu_ns / number / 1000, counts["cpu_s"] / number * 1e6)
 
     def check(self) -> None:
         """Holds it to its word: a good token is let in, a forged one is not."""

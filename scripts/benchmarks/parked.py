@@ -42,9 +42,9 @@ def main() -> None:
 
 
 def measure(server: Server, quick: bool) -> tuple[float, ...]:
-    rate_per_s, cpu_us = server.slice(server.contestant.slice)
+    taken = server.slice(server.contestant.slice)
     p50_us, _ = latency(server, 1 if quick else LATENCY_SECONDS)["p50_us"]
-    return rate_per_s, cpu_us, p50_us
+    return taken.rate_per_s, taken.cpu_us, p50_us
 
 
 def summed_up(slices: list, parked: int) -> dict:

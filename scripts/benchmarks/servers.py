@@ -10,6 +10,8 @@ machine does meanwhile falls on both. Each server must let good tokens in and re
                     may be the limit
     CPU us          processor time of the server per handshake, in the same slices
     ratio           to the floor's in the same round: median [min-max]
+    both ends us    the same of server and client together. On loopback the kernel does much of a receiver's work in
+                    the sender's time, so what one end is spared the other may pay
     RSS, kernel     per idle authenticated socket, over what the warm server had before; the kernel's part is half of
                     what both ends of the connection take
     p50, p99        from the planned instant to authenticated, at 500/s, as `gatecrash run` measures it; the floor
@@ -22,7 +24,7 @@ import statistics
 
 import contest
 import observe
-from contest import ALL, FLOOR, FLOOR_WITH_KEYS, GATE, GATE_SOCKETIO, QUICK, Contestant, Held, Server
+from contest import ALL, FLOOR, FLOOR_WITH_KEYS, GATE, GATE_SOCKETIO, QUICK, Contestant, Held, Server, Slice
 from latency import latency
 from rows import as_json, as_table, note, spread, spread_column
 
@@ -76,6 +78,8 @@ def load_columns(load: str) -> dict:
     return {
         "CPU us": lambda row: f"{row[f'{load}_cpu_us'][0]:.1f}",
         "ratio": spread_column(f"{load}_ratio"),
+        "both ends us": lambda row: f"{row[f'{load}_both_us'][0]:.1f}",
+        "their ratio": spread_column(f"{load}_both_ratio"),
     }
 
 
@@ -104,14 +108,16 @@ def measure_handshakes(contestants: tuple[Contestant, ...], rounds: int, figures
             note(f"{load}: done")
 
 
-def summed_up(load: str, slices: list, floors: list) -> dict:
-    ratios = [cpu_us / floor_us for (_, cpu_us), (_, floor_us) in zip(slices, floors)]
+def summed_up(load: str, slices: list[Slice], floors: list[Slice]) -> dict:
+    pairs = list(zip(slices, floors))
     figures = {
-        f"{load}_cpu_us": (statistics.median(cpu_us for _, cpu_us in slices), "us"),
-        **spread(f"{load}_ratio", ratios),
+        f"{load}_cpu_us": (statistics.median(it.cpu_us for it in slices), "us"),
+        **spread(f"{load}_ratio", [it.cpu_us / floor.cpu_us for it, floor in pairs]),
+        f"{load}_both_us": (statistics.median(it.both_us for it in slices), "us"),
+        **spread(f"{load}_both_ratio", [it.both_us / floor.both_us for it, floor in pairs]),
     }
     if load == "reset":
-        figures["handshakes_per_s"] = (statistics.median(rate for rate, _ in slices), "1/s")
+        figures["handshakes_per_s"] = (statistics.median(it.rate_per_s for it in slices), "1/s")
     return figures
 
 
