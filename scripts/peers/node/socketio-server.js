@@ -7,17 +7,32 @@
 //
 // Prints {"port":N} once it listens, with TLS also "stats", the port of `/stats`. `GET /stats` answers {"accepted":N,"refused":N,"open":N,"echoed":N,"resumed":N,
 // "websockets":N,"users":{NAME:N}}; websockets are sockets that were on one when they ended.
+// `GET /metrics` is prom-client's page of its defaults and of the gauge `socketio_sockets_open`.
 'use strict';
 const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');
 const jwt = require('jsonwebtoken');
+const prometheus = require('prom-client');
 
 const flags = readFlags(process.argv.slice(2));
 const secret = Buffer.from(process.env.SECRET || fail('set $SECRET'));
 const counts = { accepted: 0, refused: 0, open: 0, echoed: 0, resumed: 0, websockets: 0, users: {} };
 
-const answer = (request, response) => {
+prometheus.collectDefaultMetrics();
+new prometheus.Gauge({
+  name: 'socketio_sockets_open',
+  help: 'Sockets that are connected.',
+  collect() {
+    this.set(counts.open);
+  },
+});
+
+const answer = async (request, response) => {
+  if (request.url === '/metrics') {
+    const page = await prometheus.register.metrics();
+    return response.setHeader('Content-Type', prometheus.register.contentType).end(page);
+  }
   if (request.url !== '/stats') return response.writeHead(404).end();
   response.setHeader('Content-Type', 'application/json').end(JSON.stringify(counts));
 };

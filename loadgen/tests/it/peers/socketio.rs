@@ -45,6 +45,26 @@ async fn nodes_own_count_is_ours() {
 }
 
 #[tokio::test]
+async fn nodes_own_metrics_are_read() {
+    let Some(peers) = Peers::find() else { return };
+    let server = socketio(&peers, "4").await;
+    let addr = server.addr;
+    let flags = "-c 200 --concurrency 16 --hold 1s";
+    let names = "--server-metrics-names sockets=socketio_sockets_open";
+    let metrics = format!("--server-metrics http://{addr}/metrics {names}");
+    let ended = minting(&server, &format!("{flags} {metrics}")).end().await;
+    ended.exits_with(0, "prom-client's page is read beside the load");
+    let result = ended.counts(&[(Outcome::Established, 200)], "prom-client");
+    let told = result.server.expect("it was asked for");
+    assert_eq!(told.source, "metrics");
+    assert_eq!(told.missing, [""; 0], "the usual names are Node's too");
+    assert!(told.cpu_us_per_handshake.unwrap() > 1.0, "{told:?}");
+    assert!(told.rss_bytes_peak.unwrap() > 10_000_000, "{told:?}");
+    let open = (told.open_sockets_idle, told.open_sockets_peak);
+    assert_eq!(open, (Some(0), Some(200)), "{told:?}");
+}
+
+#[tokio::test]
 async fn the_open_model_meets_node_as_well() {
     let Some(peers) = Peers::find() else { return };
     let server = socketio(&peers, "4").await;
