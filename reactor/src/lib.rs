@@ -27,6 +27,7 @@ mod rush;
 mod service;
 mod shard;
 mod slab;
+mod slice;
 mod sockets;
 mod tls;
 mod waker;

@@ -16,6 +16,7 @@ use crate::pacing::{Clock, EVENTS_MAX, give_up_timer_slack, wait};
 use crate::rush::Rush;
 use crate::service::{Closed, Next, Service};
 use crate::slab::{Closing, Link, SocketId, Stage, Table};
+use crate::slice::ask_for_short_slices;
 use crate::sockets::{Loose, Sockets};
 use crate::tls::Tls;
 use crate::waker::Waker;
@@ -88,7 +89,7 @@ pub struct Shard<S: Service> {
     buffers: Buffers,
     waker: Waker,
     alarm: Alarm,
-    /// The thread has given up its timer slack, which only exact instants are worth.
+    /// The thread has given up its timer slack and asked for short slices, which only exact instants are worth.
     without_slack: bool,
     /// The last turn found a connection to accept, and so has this one.
     accepted_last_turn: bool,
@@ -204,6 +205,8 @@ impl<S: Service> Shard<S> {
                 if !self.without_slack {
                     self.without_slack = true;
                     give_up_timer_slack();
+                    // Should it fail, exact instants are met less exactly, which the load engine measures and reports.
+                    let _ = ask_for_short_slices();
                 }
                 (None, Some(at_ns))
             }
