@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use rustix::event::{Timespec, epoll};
 
+use crate::slice::ask_for_short_slices;
+
 /// How long before an exact instant the loop stops sleeping: a little more than a wake-up takes.
 pub(crate) const SPIN_NS: u64 = 60_000;
 
@@ -77,10 +79,12 @@ pub(crate) fn wait(
     Ok(spun_ns)
 }
 
-/// Gives up this thread's timer slack (prctl(2), PR_SET_TIMERSLACK): its timers then fire late by the wake-up alone.
-pub(crate) fn give_up_timer_slack() {
-    // Should it fail, exact instants are met less exactly, which the load engine measures and reports.
+/// Gives up this thread's timer slack (prctl(2), PR_SET_TIMERSLACK), so that its timers fire late by the wake-up alone, and
+/// asks for short slices, so that it runs when it is woken up.
+pub(crate) fn become_punctual() {
+    // Should either fail, exact instants are met less exactly, which the load engine measures and reports.
     let _ = rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN));
+    let _ = ask_for_short_slices();
 }
 
 fn poll(

@@ -12,11 +12,10 @@ use crate::deliver::{Buffers, end_of, receive};
 use crate::driver::{Driver, reset_on_close};
 use crate::io::Io;
 use crate::listen::{Accepted, Listeners};
-use crate::pacing::{Clock, EVENTS_MAX, give_up_timer_slack, wait};
+use crate::pacing::{Clock, EVENTS_MAX, become_punctual, wait};
 use crate::rush::Rush;
 use crate::service::{Closed, Next, Service};
 use crate::slab::{Closing, Link, SocketId, Stage, Table};
-use crate::slice::ask_for_short_slices;
 use crate::sockets::{Loose, Sockets};
 use crate::tls::Tls;
 use crate::waker::Waker;
@@ -89,8 +88,8 @@ pub struct Shard<S: Service> {
     buffers: Buffers,
     waker: Waker,
     alarm: Alarm,
-    /// The thread has given up its timer slack and asked for short slices, which only exact instants are worth.
-    without_slack: bool,
+    /// The thread has become punctual, which only exact instants are worth.
+    is_punctual: bool,
     /// The last turn found a connection to accept, and so has this one.
     accepted_last_turn: bool,
     accepted_this_turn: bool,
@@ -120,7 +119,7 @@ impl<S: Service> Shard<S> {
             buffers,
             waker,
             alarm,
-            without_slack: false,
+            is_punctual: false,
             accepted_last_turn: false,
             accepted_this_turn: false,
             rush: Rush::default(),
@@ -202,11 +201,9 @@ impl<S: Service> Shard<S> {
             Next::WhenNeeded => (None, None),
             Next::At(at_ns) => (Some(at_ns), None),
             Next::AtExactly(at_ns) => {
-                if !self.without_slack {
-                    self.without_slack = true;
-                    give_up_timer_slack();
-                    // Should it fail, exact instants are met less exactly, which the load engine measures and reports.
-                    let _ = ask_for_short_slices();
+                if !self.is_punctual {
+                    self.is_punctual = true;
+                    become_punctual();
                 }
                 (None, Some(at_ns))
             }

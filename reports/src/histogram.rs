@@ -104,8 +104,8 @@ impl LatencyHistogram {
 
     /// The duration that a part `quantile` (0 to 1) of the recorded ones do not exceed; 0 when there is none.
     ///
-    /// As HdrHistogram ranks, by what is held alone: to lay out its whole range takes twenty times as long, and a run asks
-    /// for dozens of quantiles each second, on a processor that its arrivals may need.
+    /// As HdrHistogram ranks, by what is held alone: a run asks for dozens of quantiles each second, on a processor that its
+    /// arrivals may need.
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
         let rank = ((quantile.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
         let mut below = 0_u64;
@@ -214,7 +214,7 @@ impl LatencyHistogram {
     }
 
     /// `(lowest, highest, count)` of each recorded value, rising: durations from the lowest to the highest are one. It
-    /// walks what is held, where every other figure lays out the whole range: for what is asked once a second.
+    /// walks what is held, where a mean or a curve lays out the whole range: for what is asked once a second.
     pub fn recorded(&self) -> impl Iterator<Item = (u64, u64, u64)> {
         let octaves = self.octaves.iter().enumerate();
         octaves.flat_map(|(octave, held)| {

@@ -233,22 +233,9 @@ fn phase(metric: Metric, held: &LatencyHistogram) -> Option<PhaseNow> {
     })
 }
 
-/// The durations that these parts of the recorded ones, rising, do not exceed; `None` where there is none.
+/// The durations that these parts of the recorded ones do not exceed; `None` where there is none.
 fn quantiles_us<const N: usize>(held: &LatencyHistogram, quantiles: [f64; N]) -> Option<[f64; N]> {
-    if held.count() == 0 {
-        return None;
-    }
-    let ranks = quantiles.map(|quantile| ((quantile * held.count() as f64).ceil() as u64).max(1));
-    let mut found = [0.0; N];
-    let (mut seen, mut next) = (0, 0);
-    for (_, highest_ns, count) in held.recorded() {
-        seen += count;
-        while next < N && ranks[next] <= seen {
-            found[next] = highest_ns as f64 / 1e3;
-            next += 1;
-        }
-    }
-    Some(found)
+    (held.count() > 0).then(|| quantiles.map(|quantile| held.quantile_ns(quantile) as f64 / 1e3))
 }
 
 #[cfg(test)]

@@ -42,9 +42,9 @@ pub fn result(
     result.targets = run.targets(plan.scenario.asked_of_targets());
     result.machine = machine_cost(&loaded.start, &loaded.end);
     result.server = server(rig, plan, loaded, before_logins);
-    result.generator = generator(rig, loaded);
-    let total = &loaded.collected.total;
     let used = used(rig, loaded);
+    result.generator = generator(loaded, used);
+    let total = &loaded.collected.total;
     result.validity = validity::judge(&measured(plan, total, used, &loaded.broken));
     result.thresholds = run.thresholds(&plan.scenario.thresholds, plan.scenario.mix.lets_any_in());
     if let Some(grace) = plan.scenario.tokens.close_at_exp {
@@ -102,11 +102,10 @@ fn decided(recorder: &Recorder) -> u64 {
     .sum()
 }
 
-fn generator(rig: &Rig, loaded: &Loaded) -> Generator {
+fn generator(loaded: &Loaded, used: Option<Used>) -> Generator {
     let started: u64 = loaded.shards.iter().map(|(shard, _)| shard.started).sum();
     let cpu_ns: u64 = loaded.shards.iter().map(|(shard, _)| shard.cpu_ns).sum();
     let lag = loaded.collected.total.handshake_lag();
-    let used = used(rig, loaded);
     let rss = |snapshot: &Snapshot| snapshot.generator.as_ref().map(|process| process.rss_bytes);
     Generator {
         cpu_us_per_handshake: (started > 0).then(|| cpu_ns as f64 / 1e3 / started as f64),
