@@ -63,7 +63,7 @@ pub fn token<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Cow<'b, s
         return Some(percent_decode(raw).unwrap_or(Cow::Borrowed(raw)));
     }
     let plain = head
-        .header("authorization")
+        .header("Authorization")
         .and_then(bearer)
         .or_else(|| from_subprotocol(head))
         .or_else(|| from_cookie(head, origins, TOKEN_NAME))?;
@@ -108,13 +108,13 @@ fn from_subprotocol<'b>(head: &RequestHead<'b>) -> Option<&'b str> {
 
 /// The subprotocols that a client offers, over all its headers of that name (RFC 6455 section 11.3.4).
 pub fn offered<'b>(head: &RequestHead<'b>) -> impl Iterator<Item = &'b str> {
-    head.header_values("sec-websocket-protocol")
+    head.header_values("Sec-WebSocket-Protocol")
         .flat_map(|list| list.split(','))
         .map(str::trim)
 }
 
 fn from_cookie<'b>(head: &RequestHead<'b>, origins: &[String], name: &str) -> Option<&'b str> {
-    let origin = head.header("origin")?;
+    let origin = head.header("Origin")?;
     if !origins.iter().any(|allowed| allowed == origin) {
         return None;
     }

@@ -217,19 +217,20 @@ impl Request<'_, '_> {
         if head.method == "OPTIONS" {
             return polling::preflight(self, head);
         }
-        let polls = match head.query_value("transport") {
+        let [transport, sid, eio] = head.query_values(["transport", "sid", "EIO"]);
+        let polls = match transport {
             Some("websocket") => false,
             Some("polling") if polling::is_sound(head) => true,
             Some("polling") => return self.engineio_error(head, HttpError::BadRequest),
             _ => return self.engineio_error(head, HttpError::UnknownTransport),
         };
-        if let Some(sid) = head.query_value("sid") {
+        if let Some(sid) = sid {
             return polling::of_session(self, head, sid, polls);
         }
         if head.method != "GET" {
             return self.engineio_error(head, HttpError::BadHandshakeMethod);
         }
-        let Some(version) = head.query_value("EIO").and_then(Version::from_query) else {
+        let Some(version) = eio.and_then(Version::from_query) else {
             return self.engineio_error(head, HttpError::UnsupportedProtocolVersion);
         };
         let upgrade = match UpgradeRequest::from_head(head) {

@@ -142,7 +142,7 @@ pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -
 
 /// The origin of the request's page, and its place, if it is one of the gate's.
 pub(super) fn page_of<'s>(head: &RequestHead<'_>, site: &'s Site) -> Option<(u16, &'s str)> {
-    let origin = head.header("origin")?;
+    let origin = head.header("Origin")?;
     let place = site.origins.iter().position(|allowed| allowed == origin)?;
     Some((u16::try_from(place).ok()?, &site.origins[place]))
 }
@@ -287,7 +287,7 @@ fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> Waiting {
 
 /// Does the client keep the connection (RFC 9112 section 9.3)?
 fn stays_open(head: &RequestHead<'_>) -> bool {
-    let options = head.header("connection").unwrap_or_default();
+    let options = head.header("Connection").unwrap_or_default();
     !options
         .split(',')
         .any(|option| option.trim().eq_ignore_ascii_case("close"))

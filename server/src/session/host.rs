@@ -6,7 +6,7 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use wire::engineio::{Open, Packet, Version};
+use wire::engineio::{Open, Packet, PreparedOpen, Version};
 
 use super::{Auth, Guest, OnExpiry, Settings, expiry::Until, polling::Polls, users::Users};
 use crate::{
@@ -35,11 +35,11 @@ pub struct Host {
     pub told: Option<Option<String>>,
     /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
     pub(super) random: StdRng,
-    /// Engine.IO's open packet, but for its session id.
-    open: Open,
+    /// Engine.IO's open packets of both versions: over a WebSocket, and for a client that polls.
+    open_packets: [[PreparedOpen; 2]; 2],
     /// A packet under construction, before its frame's length is known.
     pub(super) scratch: Vec<u8>,
-    /// The JSON of an answer under construction.
+    /// The JSON of an answer, or a session's id, under construction.
     pub(super) data: String,
 }
 
@@ -51,14 +51,9 @@ const SID_RANDOM_BYTES: usize = 15;
 impl Host {
     /// The host of one shard's sessions.
     pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>) -> Self {
-        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let open = Open {
-            sid: String::new(),
-            upgrades: Vec::new(),
-            ping_interval_ms: millis(settings.ping_interval),
-            ping_timeout_ms: millis(settings.ping_timeout),
-            max_payload_bytes: None,
-        };
+        let open_packets = [Version::V3, Version::V4].map(|version| {
+            [false, true].map(|polls| prepare_open_packet(&settings, version, polls))
+        });
         Self {
             settings,
             users: Users::default(),
@@ -69,7 +64,7 @@ impl Host {
             unix_ns: 0,
             told: None,
             random: StdRng::from_rng(&mut rand::rng()),
-            open,
+            open_packets,
             scratch: Vec::new(),
             data: String::new(),
         }
@@ -139,24 +134,30 @@ impl Host {
     /// Engine.IO's open packet. A session that `polls` has the id given and may change to WebSocket; one over a
     /// WebSocket gets an id of its own.
     pub(super) fn open_packet(&mut self, version: Version, polls: Option<&str>) -> &[u8] {
-        self.open.sid.clear();
-        self.open.upgrades.clear();
-        match polls {
-            Some(sid) => {
-                self.open.sid.push_str(sid);
-                self.open.upgrades.push("websocket".to_owned());
-            }
-            None => push_sid(&mut self.random, &mut self.open.sid),
-        }
-        self.open.max_payload_bytes = match version {
-            Version::V3 => None,
-            Version::V4 => Some(self.settings.message_bytes_max.into()),
-        };
+        let of_version = &self.open_packets[usize::from(version == Version::V4)];
+        let open_packet = &of_version[usize::from(polls.is_some())];
+        let sid = polls.unwrap_or_else(|| {
+            self.data.clear();
+            push_sid(&mut self.random, &mut self.data);
+            &self.data
+        });
         self.scratch.clear();
         Packet::Open("").encode(&mut self.scratch);
-        self.open.encode(&mut self.scratch);
+        open_packet.encode(sid, &mut self.scratch);
         &self.scratch
     }
+}
+
+/// Everything of an open packet but the session's id. Only a client that polls may change to another transport.
+fn prepare_open_packet(settings: &Settings, version: Version, polls: bool) -> PreparedOpen {
+    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    PreparedOpen::new(&Open {
+        sid: String::new(),
+        upgrades: polls.then(|| "websocket".to_owned()).into_iter().collect(),
+        ping_interval_ms: millis(settings.ping_interval),
+        ping_timeout_ms: millis(settings.ping_timeout),
+        max_payload_bytes: (version == Version::V4).then(|| settings.message_bytes_max.into()),
+    })
 }
 
 /// Appends a session id that nobody can guess.

@@ -28,7 +28,7 @@ impl ResponseHead<'_> {
                 false => Err(HeadError::Malformed("the transfer coding")),
             };
         }
-        let mut lengths = self.fields.values("content-length");
+        let mut lengths = self.fields.values("Content-Length");
         let Some(length) = lengths.next() else {
             return Err(HeadError::Malformed("a body without a length"));
         };
@@ -45,7 +45,7 @@ impl ResponseHead<'_> {
     pub fn keeps_alive(&self) -> bool {
         let mut options = self
             .fields
-            .values("connection")
+            .values("Connection")
             .flat_map(|value| value.split(','));
         self.minor_version >= 1
             && !options.any(|option| option.trim().eq_ignore_ascii_case("close"))

@@ -59,17 +59,23 @@ impl<'b> Fields<'b> {
             })
     }
 
-    /// Every value of the fields with this name, which is compared without regard to case.
+    /// Every value that is UTF-8 of the fields with this name, which is compared without regard to case.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &'b str> {
+        self.raw_values(name)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Every value of the fields with this name, likewise, as it was sent.
+    fn raw_values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         self.spans[..usize::from(self.count)]
             .iter()
             .filter(move |span| {
                 usize::from(span.name_bytes) == name.len()
                     && self
                         .bytes(span.name_start, span.name_bytes)
-                        .is_some_and(|sent| sent.eq_ignore_ascii_case(name.as_bytes()))
+                        .is_some_and(|sent| is_same(sent, name))
             })
-            .filter_map(|span| self.text(span.value_start, span.value_bytes))
+            .filter_map(|span| self.bytes(span.value_start, span.value_bytes))
     }
 
     /// The value of the only field with this name; none when it is missing or repeated.
@@ -83,9 +89,10 @@ impl<'b> Fields<'b> {
     /// case does not matter, as RFC 6455 section 4.2.1 wants for `Connection` and `Upgrade`).
     pub(super) fn lists(&self, name: &str, token: &str) -> bool {
         // Nearly always it is the whole list.
-        self.values(name).any(|list| {
-            list.eq_ignore_ascii_case(token)
-                || list_items(list).any(|item| item.eq_ignore_ascii_case(token))
+        self.raw_values(name).any(|list| {
+            is_same(list, token)
+                || std::str::from_utf8(list)
+                    .is_ok_and(|list| list_items(list).any(|item| is_same(item.as_bytes(), token)))
         })
     }
 
@@ -97,6 +104,11 @@ impl<'b> Fields<'b> {
         let start = usize::from(start);
         self.head.get(start..start + usize::from(bytes))
     }
+}
+
+/// Whether this was sent, without regard to case. Nearly always it was sent in the case in which it is usually written.
+fn is_same(sent: &[u8], name: &str) -> bool {
+    sent == name.as_bytes() || sent.eq_ignore_ascii_case(name.as_bytes())
 }
 
 /// The first `bytes` of `buf`: what a head took.

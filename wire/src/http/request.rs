@@ -61,16 +61,25 @@ impl<'b> RequestHead<'b> {
     /// The first value of this name in the query, as it was sent (see [`percent_decode`]). A name without `=` has
     /// an empty value. Names are compared as they were sent, too.
     pub fn query_value(&self, name: &str) -> Option<&'b str> {
-        // A gate asks for several names of one query, most of which is a token.
+        let [value] = self.query_values([name]);
+        value
+    }
+
+    /// The first value of each of these names, likewise, in one walk through the query.
+    pub fn query_values<const N: usize>(&self, names: [&str; N]) -> [Option<&'b str>; N] {
+        let mut values = [None; N];
         let mut rest = self.query();
         loop {
             let (pair, others) = cut(rest, b'&').unwrap_or((rest, ""));
-            match pair.strip_prefix(name) {
-                Some("") => return Some(""),
-                Some(more) if more.starts_with('=') => return more.get(1..),
-                _ if others.is_empty() => return None,
-                _ => rest = others,
+            for (value, name) in values.iter_mut().zip(names) {
+                if value.is_none() {
+                    *value = value_of(pair, name);
+                }
             }
+            if others.is_empty() || values.iter().all(Option::is_some) {
+                return values;
+            }
+            rest = others;
         }
     }
 
@@ -93,7 +102,7 @@ impl<'b> RequestHead<'b> {
     /// The first cookie of this name (RFC 6265 section 4.2.1), without the double quotes it may stand in.
     pub fn cookie(&self, name: &str) -> Option<&'b str> {
         self.fields
-            .values("cookie")
+            .values("Cookie")
             .flat_map(|line| line.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
             .find(|(key, _)| *key == name)
@@ -130,6 +139,14 @@ pub fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
         });
     }
     String::from_utf8(decoded).ok().map(Cow::Owned)
+}
+
+/// The value of one member of a query, if that is its name.
+fn value_of<'b>(pair: &'b str, name: &str) -> Option<&'b str> {
+    match pair.strip_prefix(name)? {
+        "" => Some(""),
+        more => more.strip_prefix('='),
+    }
 }
 
 /// What stands before the first `at`, which is ASCII, and behind it.
@@ -312,11 +329,10 @@ mod tests {
             ("", None, "no query"),
         ] {
             let text = request(&format!("GET /?{query} HTTP/1.1"));
-            assert_eq!(
-                parse(&text).unwrap().unwrap().query_value("token"),
-                found,
-                "{why}"
-            );
+            let head = parse(&text).unwrap().unwrap();
+            assert_eq!(head.query_value("token"), found, "{why}");
+            let among_others = head.query_values(["a", "token", "token"]);
+            assert_eq!(among_others, [None, found, found], "{why}");
         }
     }
 

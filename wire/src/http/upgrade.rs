@@ -21,22 +21,22 @@ impl<'b> UpgradeRequest<'b> {
         if head.method != "GET" {
             return Err(UpgradeError::NotGet);
         }
-        if fields.only_value("host").is_none() {
+        if fields.only_value("Host").is_none() {
             return Err(UpgradeError::NoHost);
         }
-        if !fields.lists("upgrade", "websocket") || !fields.lists("connection", "upgrade") {
+        if !fields.lists("Upgrade", "websocket") || !fields.lists("Connection", "Upgrade") {
             return Err(UpgradeError::NoUpgrade);
         }
-        if fields.only_value("sec-websocket-version") != Some("13") {
+        if fields.only_value("Sec-WebSocket-Version") != Some("13") {
             return Err(UpgradeError::BadVersion);
         }
         let key = fields
-            .only_value("sec-websocket-key")
+            .only_value("Sec-WebSocket-Key")
             .filter(|key| is_key(key))
             .ok_or(UpgradeError::BadKey)?;
         Ok(Self {
             key,
-            protocols: head.header("sec-websocket-protocol").unwrap_or_default(),
+            protocols: head.header("Sec-WebSocket-Protocol").unwrap_or_default(),
         })
     }
 
@@ -54,22 +54,22 @@ impl ResponseHead<'_> {
         if self.status != 101 {
             return Err(UpgradeRefused::Status(self.status));
         }
-        if !fields.lists("upgrade", "websocket") || !fields.lists("connection", "upgrade") {
+        if !fields.lists("Upgrade", "websocket") || !fields.lists("Connection", "Upgrade") {
             return Err(UpgradeRefused::NoUpgrade);
         }
-        let accepted = fields.only_value("sec-websocket-accept");
+        let accepted = fields.only_value("Sec-WebSocket-Accept");
         if accepted.map(str::as_bytes) != Some(&accept_key(key)) {
             return Err(UpgradeRefused::BadAccept);
         }
         if fields
-            .values("sec-websocket-extensions")
+            .values("Sec-WebSocket-Extensions")
             .flat_map(list_items)
             .next()
             .is_some()
         {
             return Err(UpgradeRefused::UnaskedExtension);
         }
-        let mut selected = fields.values("sec-websocket-protocol");
+        let mut selected = fields.values("Sec-WebSocket-Protocol");
         match (selected.next(), selected.next()) {
             (None, _) => Ok(()),
             (Some(protocol), None) if offered.contains(&protocol) => Ok(()),

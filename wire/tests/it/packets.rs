@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use wire::engineio::{
-    self, Form, Item, Open, Version, decode_binary, decode_payload, encode_binary, encode_payload,
+    self, Form, Item, Open, PreparedOpen, Version, decode_binary, decode_payload, encode_binary,
+    encode_payload,
 };
 use wire::socketio::{self, ATTACHMENTS_MAX, Kind};
 
@@ -121,6 +122,19 @@ proptest! {
         let mut out = Vec::new();
         open.encode(&mut out);
         prop_assert_eq!(Open::decode(std::str::from_utf8(&out).unwrap()), Ok(open));
+    }
+
+    #[test]
+    fn a_prepared_open_packet_is_the_plain_one(
+        sid in "[A-Za-z0-9_-]{0,30}",
+        upgrades in any::<Vec<String>>(),
+        max_payload_bytes in any::<Option<u64>>(),
+    ) {
+        let open = Open { sid, upgrades, ping_interval_ms: 25_000, ping_timeout_ms: 20_000, max_payload_bytes };
+        let (mut plain, mut prepared) = (Vec::new(), Vec::new());
+        open.encode(&mut plain);
+        PreparedOpen::new(&open).encode(&open.sid, &mut prepared);
+        prop_assert_eq!(prepared, plain);
     }
 
     #[test]
