@@ -251,16 +251,14 @@ impl ServeArgs {
         }
         let secret = self.read_secret(public)?;
         let session_key = self.sessions.key(self.auth, secret.as_deref())?;
-        let parents = inherited.member.as_ref().and_then(|it| it.frontend);
-        let has_frontend = places.frontend.or(parents).is_some();
+        let of_parent = inherited.member.as_ref().and_then(|it| it.frontend);
+        let has_frontend = places.frontend.is_some() || of_parent.is_some();
         let gate_listen = match (inherited.member, inherited.gate) {
             (Some(member), _) => places.gate.map(|_| Listen::Member(member)),
             (None, given) if given.is_empty() => places.gate.map(Listen::At),
             (None, given) => Some(Listen::Given(given)),
         };
-        let sessions = self
-            .sessions
-            .source(session_key.clone(), has_frontend, tls.is_some())?;
+        let sessions = self.sessions.source(session_key.clone(), has_frontend);
         let mut gate = gate_listen
             .map(|listen| self.gate(secret.as_deref(), sessions, listen))
             .transpose()?;

@@ -40,6 +40,7 @@ use tokio::{
 
 use crate::{
     descriptors,
+    frontend::Whereabouts,
     gate::{courier::Inbox, listener},
     tls::Tls,
 };
@@ -80,7 +81,7 @@ pub struct Group {
     /// How many shards each has, at least one.
     pub shards: usize,
     /// Where the parent's frontend is, if it has one.
-    pub frontend: Option<SocketAddr>,
+    pub frontend: Option<Whereabouts>,
     /// What they share for TLS, if they speak it.
     pub tls: Option<Tls>,
 }

@@ -5,7 +5,7 @@ mod urls;
 
 use std::{
     io::{self, Write},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
 };
 
 use serde::Serialize;
@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs},
-    frontend::{self, FrontendConfig},
+    frontend::{self, FrontendConfig, Whereabouts},
     gate::{Gate, GateConfig, ShardFailed, courier::Links, listener},
     inherited::Inherited,
     keys::{Keeper, Watch},
@@ -167,21 +167,33 @@ impl Server {
             Some(mut setup) => Some((listen_frontend(&mut setup)?, setup)),
             None => None,
         };
-        let frontend_addr = frontend.as_ref().map(|((_, addr), _)| *addr);
         let tls = config.tls.as_ref();
+        let asks = config.gate.is_some() && tls.is_some();
+        let asked_at = match &frontend {
+            Some((_, setup)) if asks && setup.session_key.is_some() => {
+                Some(listen_for_gate().await?)
+            }
+            _ => None,
+        };
+        let frontend_is = frontend.as_ref().map(|((_, addr), _)| Whereabouts {
+            addr: *addr,
+            asked_at: asked_at.as_ref().map_or(*addr, |(_, asked_at)| *asked_at),
+        });
         if let Some(tls) = tls {
             tls.keep_fresh().map_err(ServeError::Start)?;
         }
         let (gate, control) = match config.gate {
             Some(setup) => {
-                let (gate, control) = start_gate(setup, frontend_addr, tls).await?;
+                let (gate, control) = start_gate(setup, frontend_is, tls).await?;
                 (Some(gate), control)
             }
             None => (None, None),
         };
         let gate_addr = gate.as_ref().map(RunningGate::addr);
-        let frontend = frontend
-            .map(|((listener, addr), setup)| run_frontend(listener, addr, setup, gate_addr, tls));
+        let frontend = frontend.map(|(listening, setup)| {
+            let asked_at = asked_at.map(|(listener, _)| listener);
+            run_frontend(listening, asked_at, setup, gate_addr, tls)
+        });
         Ok(Self {
             gate,
             frontend,
@@ -311,7 +323,7 @@ fn ended(end: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), Serv
 
 async fn start_gate(
     setup: GateSetup,
-    frontend: Option<SocketAddr>,
+    frontend: Option<Whereabouts>,
     tls: Option<&Tls>,
 ) -> Result<(RunningGate, Option<Control>), ServeError> {
     let GateSetup {
@@ -362,15 +374,15 @@ async fn start_here(
     links: Option<Links>,
     keeper: Keeper,
     mut config: GateConfig,
-    frontend: Option<SocketAddr>,
+    frontend: Option<Whereabouts>,
 ) -> Result<RunningGate, ServeError> {
     if config.origins.is_empty() {
         config.origins =
-            frontend.map_or_else(Vec::new, |addr| origins_of(config.tls.is_some(), addr));
+            frontend.map_or_else(Vec::new, |it| origins_of(config.tls.is_some(), it.addr));
     }
     config.sessions = config
         .sessions
-        .map(|source| source.or_at(frontend.map(reachable)));
+        .map(|source| source.or_at(frontend.map(|it| reachable(it.asked_at))));
     let (connections_max, shards) = (config.connections_max, listeners.len());
     let keys = keeper.keys().clone();
     let watch = keeper.watch().await.map_err(ServeError::Start)?;
@@ -409,9 +421,19 @@ fn listen_frontend(
     listening.map_err(ServeError::Start)
 }
 
+/// Where the gate of the same server asks, which would not know whom to trust under TLS: on loopback.
+async fn listen_for_gate() -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+    let listening = async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    listening.await.map_err(ServeError::Start)
+}
+
 fn run_frontend(
-    listener: tokio::net::TcpListener,
-    addr: SocketAddr,
+    (listener, addr): (tokio::net::TcpListener, SocketAddr),
+    asked_at: Option<tokio::net::TcpListener>,
     setup: FrontendSetup,
     gate: Option<SocketAddr>,
     tls: Option<&Tls>,
@@ -429,6 +451,7 @@ fn run_frontend(
         issuer: setup.issuer,
         audience: setup.audience,
         tls: tls.map(Tls::config),
+        asked_at,
     };
     tracing::info!(%addr, gate = config.gate_url, "frontend started");
     let (stop, stopped) = oneshot::channel();

@@ -44,12 +44,6 @@ pub enum ConfigError {
     /// No session is ever looked up.
     #[error("--session-url names who is asked about sessions, and nobody asks: add --auth session")]
     NobodyAsks,
-    /// The frontend of the same server cannot be asked as it is.
-    #[error(
-        "--auth session asks the frontend of the same server over plain HTTP, and with --tls-cert it has none: run it \
-         apart (--role frontend) and name it with --session-url https://..."
-    )]
-    SessionsUnderTls,
     /// There are no keys at all.
     #[error("there is nothing to verify tokens with: name --secret, --keys or --jwks")]
     NothingToVerifyWith,

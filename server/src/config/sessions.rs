@@ -31,22 +31,12 @@ impl SessionArgs {
         }
     }
 
-    /// Where the gate asks by that key; `has_frontend`: it has one of its own, whose address is not known yet, and which
-    /// speaks TLS alone if anything here does.
-    pub fn source(
-        &self,
-        key: Option<SessionKey>,
-        has_frontend: bool,
-        is_tls: bool,
-    ) -> Result<Option<SessionSource>, ConfigError> {
-        let Some(key) = key else { return Ok(None) };
-        if has_frontend && is_tls && self.session_url.is_none() {
-            return Err(ConfigError::SessionsUnderTls);
-        }
+    /// Where the gate asks by that key; `has_frontend`: it has one of its own, whose address is not known yet.
+    pub fn source(&self, key: Option<SessionKey>, has_frontend: bool) -> Option<SessionSource> {
         let usual = || URL_DEFAULT.parse().ok().filter(|_| !has_frontend);
-        Ok(Some(SessionSource {
+        Some(SessionSource {
             url: self.session_url.clone().or_else(usual),
-            key,
-        }))
+            key: key?,
+        })
     }
 }

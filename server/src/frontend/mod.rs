@@ -21,6 +21,7 @@ mod sessions;
 mod token;
 pub mod users;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 use tower_sessions::cookie::SameSite;
 use tower_sessions::{Expiry, SessionManagerLayer};
 
@@ -70,6 +73,17 @@ pub struct FrontendConfig {
     pub session_key: Option<SessionKey>,
     /// TLS from the first byte on, if any.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where the gate may ask whose a session is without TLS, and nothing else is answered.
+    pub asked_at: Option<TcpListener>,
+}
+
+/// Where a frontend is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// For browsers.
+    pub addr: SocketAddr,
+    /// For the gate of the same server that asks whose a session is, without TLS.
+    pub asked_at: SocketAddr,
 }
 
 /// What a frontend spends at most on those who come; each default has its reason.
@@ -159,6 +173,16 @@ pub fn router_within(config: FrontendConfig, limits: &Limits) -> Router {
         .with_state(frontend)
         .layer(middleware::from_fn_with_state(request_timeout, in_time))
         .layer(middleware::map_response(guarded))
+}
+
+/// Of `router`'s routes the one by which the gate asks.
+fn asked_only(router: Router) -> Router {
+    router.layer(middleware::from_fn(
+        async |request: Request, next: Next| match request.uri().path() {
+            SESSION_PATH => next.run(request).await,
+            _ => StatusCode::NOT_FOUND.into_response(),
+        },
+    ))
 }
 
 /// What the routes share.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{FrontendConfig, Limits, router_within};
+use super::{FrontendConfig, Limits, asked_only, router_within};
 
 /// What keeps a connection from being accepted, such as too few descriptors, is not over at once.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -46,43 +46,84 @@ pub async fn serve_within(
 ) -> io::Result<()> {
     // Fails here and not at the first connection if the listener is none.
     listener.local_addr()?;
-    let head_timeout = limits.head_timeout;
-    let tls = config.tls.clone().map(TlsAcceptor::from);
-    let router = router_within(config, &limits);
-    let http = http(&limits);
+    let mut config = config;
+    let asked_at = config.asked_at.take();
     let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
-    let places = Arc::new(Semaphore::new(places));
+    let door = Door {
+        http: http(&limits),
+        tls: config.tls.clone().map(TlsAcceptor::from),
+        router: router_within(config, &limits),
+        places: Arc::new(Semaphore::new(places)),
+        head_timeout: limits.head_timeout,
+        drain_timeout: limits.drain_timeout,
+    };
     let (stop, stopped) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            (stream, place) = accept(&listener, &places) => {
-                let (http, router, stopped) = (http.clone(), router.clone(), stopped.clone());
-                let tls = tls.clone();
-                connections.spawn(async move {
-                    match tls {
-                        None => connection(http, plain(stream), router, stopped).await,
-                        Some(tls) => {
-                            if let Some(stream) = secure(&tls, stream, head_timeout, &stopped).await {
-                                connection(http, stream, router, stopped).await;
-                            }
-                        }
-                    }
-                    drop(place);
-                });
+    let asked = asked_at.map(|listener| {
+        let door = Door {
+            tls: None,
+            router: asked_only(door.router.clone()),
+            ..door.clone()
+        };
+        door.open(listener, stopped.clone())
+    });
+    let stops = async {
+        shutdown.await;
+        drop(stop);
+    };
+    tokio::join!(stops, door.open(listener, stopped), async {
+        if let Some(asked) = asked {
+            asked.await;
+        }
+    });
+    Ok(())
+}
+
+/// What is behind a listener. Several share their places.
+#[derive(Clone)]
+struct Door {
+    http: http1::Builder,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    places: Arc<Semaphore>,
+    head_timeout: Duration,
+    drain_timeout: Duration,
+}
+
+impl Door {
+    /// Serves what comes until it is `stopped`, which is when the sender is dropped.
+    async fn open(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = stopped.changed() => break,
+                (stream, place) = accept(&listener, &self.places) => {
+                    let (door, stopped) = (self.clone(), stopped.clone());
+                    connections.spawn(async move {
+                        door.serve(stream, stopped).await;
+                        drop(place);
+                    });
+                }
+                // Takes back what ended connections held.
+                Some(_) = connections.join_next() => {}
             }
-            // Takes back what ended connections held.
-            Some(_) = connections.join_next() => {}
+        }
+        drop(listener);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(self.drain_timeout, ended).await.is_err() {
+            tracing::warn!("connections were cut off, as their answers took too long");
         }
     }
-    drop((listener, stop));
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(limits.drain_timeout, ended).await.is_err() {
-        tracing::warn!("connections were cut off, as their answers took too long");
+
+    async fn serve(self, stream: TcpStream, stopped: watch::Receiver<()>) {
+        match self.tls {
+            None => connection(self.http, plain(stream), self.router, stopped).await,
+            Some(tls) => {
+                if let Some(stream) = secure(&tls, stream, self.head_timeout, &stopped).await {
+                    connection(self.http, stream, self.router, stopped).await;
+                }
+            }
+        }
     }
-    Ok(())
 }
 
 fn http(limits: &Limits) -> http1::Builder {

@@ -61,7 +61,7 @@ pub struct SessionSource {
 }
 
 impl SessionSource {
-    /// The same, asking the frontend at `frontend` where no other is named.
+    /// The same, asking the frontend at `frontend`, which is asked without TLS, where no other is named.
     #[must_use]
     pub fn or_at(self, frontend: Option<std::net::SocketAddr>) -> Self {
         let own = || JwksUrl::of_own(frontend?, SESSION_PATH);

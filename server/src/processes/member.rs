@@ -27,7 +27,9 @@ use tokio::{
 };
 
 use super::scrape::Ask;
-use crate::{descriptors, gate::courier::Links, metrics::Metrics, tls::Seed};
+use crate::{
+    descriptors, frontend::Whereabouts, gate::courier::Links, metrics::Metrics, tls::Seed,
+};
 
 const READY: &str = "ready";
 const METRICS: &str = "metrics";
@@ -42,7 +44,7 @@ pub(super) struct Setup {
     /// How many listeners each of its shards has.
     pub(super) listeners: Vec<usize>,
     /// Where the parent's frontend is.
-    pub(super) frontend: Option<SocketAddr>,
+    pub(super) frontend: Option<Whereabouts>,
     /// What session tickets are made from, where TLS is spoken.
     pub(super) seed: Option<Seed>,
 }
@@ -55,7 +57,7 @@ pub struct Membership {
     /// What it knows of the other processes.
     pub links: Links,
     /// Where the parent's frontend is.
-    pub frontend: Option<SocketAddr>,
+    pub frontend: Option<Whereabouts>,
     /// What session tickets are made from, where TLS is spoken.
     pub seed: Option<Seed>,
     /// The way to the parent.

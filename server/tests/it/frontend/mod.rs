@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use gatekeeper::frontend::users::{DEMO_NAME, DEMO_PASSWORD, Users};
 use gatekeeper::frontend::{FrontendConfig, Limits, SESSION_COOKIE};
+use gatekeeper::session_key::SessionKey;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use self::site::{Site, basic, config};
+use super::servers::soon;
 
 #[tokio::test]
 async fn each_route_answers_as_it_says() {
@@ -376,6 +378,43 @@ async fn the_shutdown_closes_idle_connections_and_returns() {
     assert!(
         TcpStream::connect(&site.address).await.is_err(),
         "nobody listens any more"
+    );
+}
+
+#[tokio::test]
+async fn where_the_gate_asks_nothing_else_is_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let asked_at = listener.local_addr().unwrap();
+    let key = SessionKey::of_secret(b"a secret of at least 32 bytes, as RFC 7518 asks");
+    let authorization = format!("Authorization: {}\r\n", key.authorization());
+    let config = FrontendConfig {
+        session_key: Some(key),
+        asked_at: Some(listener),
+        ..config()
+    };
+    let site = Site::start(config, Limits::default()).await;
+    let cookie = site.login("ana", "a:na").await;
+    let asked = Site {
+        address: asked_at.to_string(),
+        ..site
+    };
+    for (request, headers, status, why) in [
+        ("GET /getSessionUser", &*authorization, "200 OK", "the gate"),
+        ("GET /getSessionUser", "", "403 Forbidden", "somebody else"),
+        ("GET /login", "", "404 Not Found", "no place to log in"),
+        ("GET /healthz", "", "404 Not Found", "nothing else"),
+    ] {
+        let answer = asked.send(request, &cookie, headers).await;
+        assert_eq!(answer.status, status, "{why}: {request}");
+    }
+    drop(asked.shutdown);
+    soon("the end of both", asked.served)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        TcpStream::connect(asked_at).await.is_err(),
+        "nobody is asked any more"
     );
 }
 

@@ -145,5 +145,6 @@ pub fn config() -> FrontendConfig {
         audience: None,
         session_key: None,
         tls: None,
+        asked_at: None,
     }
 }

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    servers::{TestServer, soon},
+    servers::{TestProcess, TestServer, addr, soon},
     tokens::{bad, good},
 };
 pub use pki::Pki;
@@ -57,6 +57,16 @@ async fn open(client: &TlsClient, gate: SocketAddr, path: &str) -> Socket {
 async fn raw(client: &TlsClient, gate: SocketAddr) -> Socket {
     let path = format!("/ws?token={}", good("ann"));
     open(client, gate, &path).await
+}
+
+/// Logs the demo user in; the cookie as it was set.
+async fn login(client: &TlsClient, frontend: SocketAddr) -> String {
+    let request = "GET /login HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                   Authorization: Basic Z29uemFsbzpwYXNzd29yZA==\r\n\r\n";
+    let answer = client.exchange(frontend, request.as_bytes()).await;
+    let mut lines = answer.lines();
+    let cookie = lines.find_map(|line| line.strip_prefix("set-cookie: "));
+    cookie.expect(&answer).to_owned()
 }
 
 async fn text(socket: &mut Socket) -> String {
@@ -140,13 +150,7 @@ async fn the_frontend_speaks_tls_and_names_the_gate_by_it() {
     let pki = Pki::new();
     let server = server(&pki, &[]).await;
     let client = pki.client();
-    let login = "GET /login HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
-                 Authorization: Basic Z29uemFsbzpwYXNzd29yZA==\r\n\r\n";
-    let answer = client.exchange(server.frontend, login.as_bytes()).await;
-    let cookie = answer
-        .lines()
-        .find_map(|line| line.strip_prefix("set-cookie: "));
-    let cookie = cookie.expect(&answer);
+    let cookie = login(&client, server.frontend).await;
     assert!(cookie.contains("; Secure"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap();
     let page = format!(
@@ -167,6 +171,36 @@ async fn the_frontend_speaks_tls_and_names_the_gate_by_it() {
         allowed.contains("Access-Control-Allow-Origin: https://"),
         "{allowed}"
     );
+}
+
+#[tokio::test]
+async fn a_gate_asks_its_own_frontend_without_tls() {
+    let pki = Pki::new();
+    let tls = pki.flags();
+    let client = pki.client();
+    for processes in ["--processes=1", "--processes=2"] {
+        let flags = [
+            "--listen=127.0.0.1:0",
+            "--frontend-listen=127.0.0.1:0",
+            "--auth=session",
+            processes,
+            &tls[0],
+            &tls[1],
+        ];
+        let process = TestProcess::start(&flags);
+        let [gate, frontend] = ["gate", "frontend"].map(|part| addr(&process.ready[part]));
+        let cookie = login(&client, frontend).await;
+        let (_, session) = cookie.split_once('=').unwrap();
+        let session = session.split(';').next().unwrap();
+        for _ in 0..4 {
+            let mut socket = open(&client, gate, &format!("/ws?session={session}")).await;
+            echo(&mut socket, processes).await;
+        }
+        let stream = client.connect(gate).await.unwrap();
+        let unknown = client_async(format!("wss://{gate}/ws?session=AAAA"), stream).await;
+        let refused = unknown.expect_err("nobody's session").to_string();
+        assert!(refused.contains("401"), "{refused}");
+    }
 }
 
 #[tokio::test]

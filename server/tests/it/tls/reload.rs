@@ -106,20 +106,6 @@ fn what_is_wrong_with_the_files_is_said_at_the_start() {
             "has 5 bytes",
             "TLS makes no short secret good",
         ),
-        (
-            vec![
-                "--tls-cert",
-                &cert,
-                "--tls-key",
-                &key,
-                "--listen=127.0.0.1:0",
-                "--frontend-listen=127.0.0.1:0",
-                "--auth=session",
-            ],
-            104,
-            "--session-url https://",
-            "its own frontend is asked in the clear",
-        ),
     ] {
         let output = gatekeeper().args(&flags).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
