@@ -1,5 +1,6 @@
 //! `gatecrash`: load tests for services that let sockets in by JSON Web Token.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
         },
     };
     if let Some(error) = error {
-        eprintln!("gatecrash: {error}");
+        // The exit code says it too, where standard error takes nothing.
+        let _ = writeln!(io::stderr(), "gatecrash: {error}");
     }
     ExitCode::from(code)
 }

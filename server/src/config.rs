@@ -251,6 +251,13 @@ impl ServeArgs {
         }
         let secret = self.read_secret(public)?;
         let session_key = self.sessions.key(self.auth, secret.as_deref())?;
+        // The cache is made at once, where a failure would be an abort.
+        let bytes = self.token_cache;
+        let mut cache = Vec::<u8>::new();
+        if cache.try_reserve_exact(bytes).is_err() {
+            return Err(ConfigError::TokenCache { bytes });
+        }
+        drop(cache);
         let of_parent = inherited.member.as_ref().and_then(|it| it.frontend);
         let has_frontend = places.frontend.is_some() || of_parent.is_some();
         let gate_listen = match (inherited.member, inherited.gate) {

@@ -1,6 +1,9 @@
 //! `gatekeeper`: lets sockets in by JSON Web Token.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use gatekeeper::{
@@ -41,7 +44,8 @@ fn main() -> ExitCode {
         },
     };
     if let Some(error) = error {
-        eprintln!("gatekeeper: {error}");
+        // The exit code says it too, where standard error takes nothing.
+        let _ = writeln!(io::stderr(), "gatekeeper: {error}");
     }
     ExitCode::from(code)
 }

@@ -35,6 +35,8 @@ pub fn start_log(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // What cannot be written would be told by `eprintln!`, which panics on a disk that is full and a pipe without reader.
+        .log_internal_errors(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
     // A program that embeds the server may have its own log already, which is then used.
     let _ = match format {

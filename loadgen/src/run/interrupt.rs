@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: the first ends the run in order, the second at once. Keys of the live view do the same.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -35,7 +35,8 @@ impl Interrupt {
             signals.next().await;
             live::give_back();
             // The children end with this process, as they were started to.
-            eprintln!("gatecrash: stopped by a second signal: no result was written");
+            let told = "gatecrash: stopped by a second signal: no result was written";
+            let _ = writeln!(std::io::stderr(), "{told}");
             std::process::exit(i32::from(verdict::STOPPED));
         });
         Ok(Self { came, keys })

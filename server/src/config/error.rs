@@ -44,6 +44,12 @@ pub enum ConfigError {
     /// No session is ever looked up.
     #[error("--session-url names who is asked about sessions, and nobody asks: add --auth session")]
     NobodyAsks,
+    /// The cache of tokens does not fit.
+    #[error("--token-cache {bytes}: this machine does not give so much memory")]
+    TokenCache {
+        /// What was asked for.
+        bytes: usize,
+    },
     /// There are no keys at all.
     #[error("there is nothing to verify tokens with: name --secret, --keys or --jwks")]
     NothingToVerifyWith,

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -21,6 +21,9 @@ use super::{FrontendConfig, Limits, asked_only, router_within};
 
 /// What keeps a connection from being accepted, such as too few descriptors, is not over at once.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// One line of log stands for what fails within this time.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// hyper reads heads into buffers of at least this size and refuses to be asked for less.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
@@ -93,10 +96,11 @@ impl Door {
     /// Serves what comes until it is `stopped`, which is when the sender is dropped.
     async fn open(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
         let mut connections = JoinSet::new();
+        let mut told_at = None;
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
-                (stream, place) = accept(&listener, &self.places) => {
+                (stream, place) = accept(&listener, &self.places, &mut told_at) => {
                     let (door, stopped) = (self.clone(), stopped.clone());
                     connections.spawn(async move {
                         door.serve(stream, stopped).await;
@@ -134,10 +138,12 @@ fn http(limits: &Limits) -> http1::Builder {
     http
 }
 
-/// The next connection and its place among all; never fails, as the next one may well succeed.
+/// The next connection and its place among all; never fails, as the next one may well succeed. `told_at`: when a failure
+/// was logged last.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    told_at: &mut Option<Instant>,
 ) -> (TcpStream, Option<OwnedSemaphorePermit>) {
     // Never closed, so the error that would be `None` here does not come.
     let place = places.clone().acquire_owned().await.ok();
@@ -145,7 +151,10 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, _)) => return (stream, place),
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if told_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+                    *told_at = Some(Instant::now());
+                    tracing::warn!(%error, "connections cannot be accepted");
+                }
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }

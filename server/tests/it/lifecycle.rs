@@ -1,12 +1,13 @@
 //! The process: its ready line, its signals, its exit codes.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
     process::{Output, Stdio},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use super::{
     clients::{Client, get},
@@ -46,6 +47,32 @@ async fn a_signal_ends_it_in_order() {
             "a token in the log: {log}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_ends_nobody() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = gatekeeper();
+    let flags = [
+        "--listen=127.0.0.1:0",
+        "--frontend-listen=127.0.0.1:0",
+        "--secret",
+        SECRET,
+    ];
+    command.args(flags).stderr(full());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let mut raw = Client::raw(addr(&ready["gate"]), &good("ann")).await;
+    rustix::process::kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(raw.close_code().await, 1001, "going away");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let mut wrong = gatekeeper();
+    let wrong = wrong.args(["--secret", "env:NOPE"]).stderr(full()).status();
+    assert_eq!(wrong.unwrap().code(), Some(104), "the code says it");
 }
 
 #[tokio::test]
@@ -142,6 +169,12 @@ fn wrong_flags_are_told() {
             104,
             "--pin",
             "no such cpu",
+        ),
+        (
+            &["--token-cache=9000000000000000000"],
+            104,
+            "--token-cache",
+            "no machine has so much",
         ),
         (&["--no-such-flag"], 2, "--no-such-flag", "usage"),
         (&["--app=nonesuch"], 2, "nonesuch", "usage"),
