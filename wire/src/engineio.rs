@@ -18,7 +18,9 @@ mod payload;
 use serde::{Deserialize, Serialize};
 
 pub use crate::error::PacketError;
-pub use payload::{Form, Item, Payload, decode_payload, encode_payload, push_text};
+pub use payload::{
+    Form, Item, Payload, decode_payload, decode_text, encode_base64, encode_payload, push_text,
+};
 
 /// The version of the protocol, the value of `EIO` in the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

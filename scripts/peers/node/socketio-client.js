@@ -1,7 +1,7 @@
 // The real socket.io-client against a server, one connection per case.
 //
 //   node socketio-client.js --version 4|2 < CASES      each a line of JSON:
-//     {"url":...,"carrier":"query"|"header"|"subprotocol"|"cookie"|"auth"|"session"|"session-cookie"|"none","token":...,"origin":...,
+//     {"url":...,"carrier":"query"|"base64"|"header"|"subprotocol"|"cookie"|"auth"|"session"|"session-cookie"|"none","token":...,"origin":...,
 //      "transports":["websocket"] unless said; "default" leaves the client its own: polling, then an upgrade}
 //
 // Each is answered by a line: {"outcome":"connected","user":...,"echo":true or what differs} and, where transports were
@@ -22,6 +22,7 @@ const SENT = [{ text: 'grüße € 🚪', list: [1, 2.5, null, true], deep: { ''
 answerAll(({ url, carrier, token, origin, transports }) => {
   const carriers = {
     query: { query: { token } },
+    base64: { query: { token }, forceBase64: true },
     header: { extraHeaders: { Authorization: `Bearer ${token}` } },
     subprotocol: { transportOptions: { websocket: { protocols: ['gatecrash', `bearer.${token}`] } } },
     cookie: { extraHeaders: { Cookie: `token=${token}`, Origin: origin } },

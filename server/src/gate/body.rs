@@ -31,14 +31,9 @@ pub(super) fn length(head: &RequestHead<'_>) -> Result<Length, LengthError> {
     let mut length = Length::Untold;
     for (name, value) in head.headers() {
         let told = if name.eq_ignore_ascii_case("content-length") {
-            match value.parse() {
-                Ok(bytes) if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                    Length::Bytes(bytes)
-                }
-                _ => return Err(LengthError::Bad),
-            }
+            Length::Bytes(decimal(value).ok_or(LengthError::Bad)?)
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            if !value.eq_ignore_ascii_case("chunked") {
+            if !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(LengthError::UnknownCoding);
             }
             Length::Chunks
@@ -51,6 +46,14 @@ pub(super) fn length(head: &RequestHead<'_>) -> Result<Length, LengthError> {
         length = told;
     }
     Ok(length)
+}
+
+/// A number written in digits alone.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// A POST that was begun: whose it is, and what is known of its body.
@@ -156,6 +159,12 @@ mod tests {
                 Err(LengthError::Bad),
                 "chunks of chunks",
             ),
+            ("Content-Length: 3~", Err(LengthError::Bad), "no UTF-8"),
+            (
+                "Transfer-Encoding: chunked~",
+                Err(LengthError::UnknownCoding),
+                "no UTF-8 either",
+            ),
             (
                 "Transfer-Encoding: gzip, chunked",
                 Err(LengthError::UnknownCoding),
@@ -164,7 +173,12 @@ mod tests {
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n");
             let head = head.replace("\r\n\r\n\r\n", "\r\n\r\n");
-            let head = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
+            // A byte beyond ASCII that is no UTF-8.
+            let head: Vec<u8> = head
+                .bytes()
+                .map(|byte| if byte == b'~' { 0x80 } else { byte })
+                .collect();
+            let head = RequestHead::parse(&head).unwrap().unwrap();
             assert_eq!(length(&head), expected, "{why}");
         }
     }

@@ -1,7 +1,7 @@
 //! One request at the gate: from the bytes of its head to a session or to an answer.
 
 use wire::{
-    engineio::{HttpError, Version},
+    engineio::{Form, HttpError, Version},
     http::{HeadError, RequestHead, UpgradeError, UpgradeRequest, write_switching_protocols},
 };
 
@@ -146,7 +146,14 @@ pub fn take(
         reply,
     };
     match RequestHead::parse(&input[..input.len().min(HEAD_BYTES_MAX)]) {
-        Ok(Some(head)) => request.route(&head),
+        Ok(Some(head)) => {
+            let start = request.reply.out.len();
+            let step = request.route(&head);
+            if head.method == "HEAD" && matches!(step, Step::Answered) {
+                answers::cut_body(request.reply.out, start);
+            }
+            step
+        }
         Ok(None) if input.len() < HEAD_BYTES_MAX => Step::More,
         Ok(None) | Err(HeadError::TooManyHeaders) => request.answer(Outcome::HeadTooLarge, |out| {
             answers::head_too_large(out, "the head is too large");
@@ -214,10 +221,10 @@ impl Request<'_, '_> {
     /// Engine.IO: the session comes first, the verdict is told in the protocol's own words. The checks and their order
     /// are those of the reference implementation. Without Socket.IO above there are no such words: 403.
     fn engineio(&mut self, head: &RequestHead<'_>, has_socketio: bool) -> Step {
-        if head.method == "OPTIONS" {
+        if head.method == "OPTIONS" && polling::is_sound(head) {
             return polling::preflight(self, head);
         }
-        let [transport, sid, eio] = head.query_values(["transport", "sid", "EIO"]);
+        let [transport, sid, eio, b64] = head.query_values(["transport", "sid", "EIO", "b64"]);
         let polls = match transport {
             Some("websocket") => false,
             Some("polling") if polling::is_sound(head) => true,
@@ -234,9 +241,15 @@ impl Request<'_, '_> {
             return self.engineio_error(head, HttpError::UnsupportedProtocolVersion);
         };
         let upgrade = match UpgradeRequest::from_head(head) {
-            Ok(upgrade) if !polls => Some(upgrade),
             _ if polls => None,
-            _ => return self.engineio_error(head, HttpError::BadRequest),
+            Ok(upgrade) => Some(upgrade),
+            // The client is told which it is to speak (RFC 6455 section 4.4).
+            Err(UpgradeError::BadVersion) => return self.no_upgrade(UpgradeError::BadVersion),
+            Err(_) => return self.engineio_error(head, HttpError::BadRequest),
+        };
+        let form = match b64 {
+            None | Some("" | "0" | "false") => Form::Binary,
+            _ => Form::Text,
         };
         let verdict = match self.verdict(head) {
             Ok(verdict) => verdict,
@@ -254,11 +267,11 @@ impl Request<'_, '_> {
             }
         };
         let Some(upgrade) = upgrade else {
-            return polling::open(self, head, version, opening);
+            return polling::open(self, head, version, form, opening);
         };
         self.switch_protocols(head, &upgrade);
         let by_ns = self.connection.connect_by_ns;
-        let session = EngineIo::open(version, opening, by_ns, self.host, self.reply);
+        let session = EngineIo::open(version, opening, by_ns, self.host, self.reply).reading(form);
         Step::Opened {
             used: head.bytes,
             session: Session::EngineIo(Box::new(session)),
@@ -294,6 +307,9 @@ impl Request<'_, '_> {
 
     /// Everything that is no socket.
     fn page(&mut self, head: &RequestHead<'_>, path: &str) -> Step {
+        if !head.has_one_host() {
+            return self.no_upgrade(UpgradeError::NoHost);
+        }
         let site = self.site;
         if site.has_parent && path == "/metrics" {
             return Step::Elsewhere { shard: PARENT };
@@ -314,9 +330,8 @@ impl Request<'_, '_> {
             _ => answers::not_found(out),
         };
         self.answer(Outcome::Answered, |out| match head.method {
-            "GET" => write(out),
-            "HEAD" => answers::without_body(out, write),
-            _ => answers::bad_method(out),
+            "GET" | "HEAD" => write(out),
+            _ => answers::bad_method(out, "GET, HEAD"),
         })
     }
 
@@ -340,7 +355,9 @@ impl Request<'_, '_> {
 
     fn no_upgrade(&mut self, error: UpgradeError) -> Step {
         match error {
-            UpgradeError::NotGet => self.answer(Outcome::Answered, answers::bad_method),
+            UpgradeError::NotGet => {
+                self.answer(Outcome::Answered, |out| answers::bad_method(out, "GET"))
+            }
             UpgradeError::NoUpgrade | UpgradeError::BadVersion => {
                 self.answer(Outcome::Answered, answers::upgrade_required)
             }

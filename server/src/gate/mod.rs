@@ -232,6 +232,7 @@ impl Gate {
             let options = reactor::Options {
                 cpu: pick(&config.cpus, number.into()),
                 input_bytes_max: input_bytes_max + INPUT_SLACK_BYTES,
+                output_bytes_max: settings.output_bytes_max(),
                 output_pause_bytes: OUTPUT_PAUSE_BYTES,
                 held_bytes_max,
                 time: TimeSource::PerBatch,

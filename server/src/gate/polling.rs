@@ -42,10 +42,11 @@ const CONTINUES: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// How long a browser may remember that, in seconds.
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 
-/// Can a request be told from what follows it, and its answer be written? A GET with a body is an attempt to smuggle.
+/// Does a request say whom it is for, can it be told from what follows it, and its answer be written? A GET with a body is
+/// an attempt to smuggle.
 pub(super) fn is_sound(head: &RequestHead<'_>) -> bool {
     let has_no_body = || matches!(body::length(head), Ok(Length::Untold | Length::Bytes(0)));
-    jsonp::function(head).is_ok() && (head.method == "POST" || has_no_body())
+    head.has_one_host() && jsonp::function(head).is_ok() && (head.method == "POST" || has_no_body())
 }
 
 /// Opens a session.
@@ -53,6 +54,7 @@ pub(super) fn open(
     request: &mut Request<'_, '_>,
     head: &RequestHead<'_>,
     version: Version,
+    form: Form,
     opening: Opening,
 ) -> Step {
     let host = &mut *request.host;
@@ -62,10 +64,6 @@ pub(super) fn open(
         }
         return request.answer(Outcome::Full(Limit::Sessions), answers::full);
     }
-    let form = match (version, head.query_value("b64")) {
-        (Version::V3, None | Some("" | "0" | "false")) => Form::Binary,
-        _ => Form::Text,
-    };
     host.metrics.polling_sessions.add(1);
     let by_ns = request.connection.connect_by_ns;
     let packets = polling::open(version, opening, form, by_ns, host, request.reply.now_ns);
@@ -128,7 +126,7 @@ pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -
             ("Access-Control-Max-Age", PREFLIGHT_MAX_AGE_S),
         ]);
     }
-    let keep_alive = stays_open(head);
+    let keep_alive = head.keeps_alive();
     write_response(
         request.reply.out,
         204,
@@ -268,7 +266,7 @@ fn superfluous(request: &mut Request<'_, '_>) -> Step {
 }
 
 fn served(request: &mut Request<'_, '_>, head: &RequestHead<'_>, used: usize) -> Step {
-    if stays_open(head) {
+    if head.keeps_alive() {
         Step::Served { used }
     } else {
         request.answer(Outcome::Polled, |_| {})
@@ -278,19 +276,11 @@ fn served(request: &mut Request<'_, '_>, head: &RequestHead<'_>, used: usize) ->
 fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> Waiting {
     Waiting {
         connection: request.connection.number,
-        keep_alive: stays_open(head),
+        keep_alive: head.keeps_alive(),
         origin: page_of(head, request.site).map(|(place, _)| place),
         // One that is no number was refused before.
         jsonp: jsonp::function(head).unwrap_or_default(),
     }
-}
-
-/// Does the client keep the connection (RFC 9112 section 9.3)?
-fn stays_open(head: &RequestHead<'_>) -> bool {
-    let options = head.header("Connection").unwrap_or_default();
-    !options
-        .split(',')
-        .any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
 fn write_ok(out: &mut Vec<u8>, content_type: &str, body: &[u8], to: &Waiting, site: &Site) {

@@ -7,7 +7,7 @@ mod websocket;
 
 use std::borrow::Cow;
 
-use wire::engineio::{Item, Packet, Version};
+use wire::engineio::{Form, Item, Packet, Version};
 
 use super::{
     End, Guest, Host, Reply, close_code,
@@ -46,6 +46,8 @@ pub struct Engine {
     beat_ns: u64,
     carried: Carried,
     version: Version,
+    /// What binary messages may be sent as.
+    form: Form,
     /// Version 4: a ping is on its way.
     pong_due: bool,
 }
@@ -81,6 +83,7 @@ impl Engine {
             beat_ns: reply.after(host.settings.ping_interval),
             carried,
             version,
+            form: Form::Binary,
             pong_due: false,
         };
         session.heard(host, reply);
@@ -88,9 +91,20 @@ impl Engine {
         session
     }
 
+    /// The same, for a client that reads no more than `form`.
+    #[must_use]
+    pub fn reading(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
     /// The version that the client speaks.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// What binary messages may be sent as.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Is its handshake over, whatever the verdict?

@@ -41,6 +41,27 @@ pub struct Settings {
     pub ping_timeout: Duration,
 }
 
+/// What waits for a client to poll, unless messages may be longer than half of it.
+const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
+/// What a byte takes at most where JSON is part of a script: `\u0001`.
+const ESCAPE_BYTES: usize = 6;
+/// More than the heads of an answer's or a message's take.
+const HEADS_BYTES: usize = 64 * 1024;
+
+impl Settings {
+    /// The most bytes that wait for a client to poll.
+    pub fn outbox_bytes_max(&self) -> usize {
+        OUTBOX_BYTES.max(2 * self.message_bytes_max as usize)
+    }
+
+    /// The most bytes that wait in a socket that does not take them: the answer to a poll, however it is written, and so
+    /// also the longest message.
+    pub fn output_bytes_max(&self) -> usize {
+        let answer_bytes = reply::ANSWER_BYTES_MAX.max(self.message_bytes_max as usize);
+        ESCAPE_BYTES * answer_bytes + HEADS_BYTES
+    }
+}
+
 /// What lets a client in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Auth {

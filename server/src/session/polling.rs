@@ -61,8 +61,6 @@ struct Slot {
 struct Polling {
     engine: Engine,
     outbox: Outbox,
-    /// What binary messages may be sent as.
-    form: Form,
     /// The poll that waits for packets.
     poll: Option<Waiting>,
     /// The connection whose POST is still coming.
@@ -203,7 +201,8 @@ impl Polls {
         }
         if !session.outbox.is_empty() {
             self.held_bytes -= session.outbox.bytes();
-            let items = session.outbox.take();
+            let items = session.outbox.take_answer();
+            self.held_bytes += session.outbox.bytes();
             return Some(Polled::Packets(session.packets(items)));
         }
         session.poll = Some(waiting);
@@ -261,9 +260,10 @@ impl Polls {
                 && let Some(to) = session.poll.take()
             {
                 session.noop_ns = u64::MAX;
-                let taken_bytes = session.outbox.bytes();
-                let items = session.outbox.take();
+                let before_bytes = session.outbox.bytes();
+                let items = session.outbox.take_answer();
                 let packets = session.packets(items);
+                let taken_bytes = before_bytes - session.outbox.bytes();
                 self.held_bytes -= taken_bytes;
                 self.deliveries.push(Delivery { to, packets });
             }
@@ -312,7 +312,7 @@ impl Polling {
         Packets {
             items,
             version: self.engine.version(),
-            form: self.form,
+            form: self.engine.form(),
         }
     }
 }

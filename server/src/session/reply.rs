@@ -3,24 +3,34 @@
 use std::time::Duration;
 
 use wire::{
-    engineio::{Item, Version, encode_binary},
+    engineio::{Form, Item, Version, encode_base64, encode_binary},
     frame::{OpCode, write_close, write_frame},
 };
 
 use super::End;
 
-/// The most bytes that wait for a client to poll; as many as a WebSocket that does not read may keep waiting.
-pub const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What the packets of one poll's answer have at most, unless it is a single one.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// What an Engine.IO session has for a client that polls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     items: Vec<Item<'static>>,
-    /// The sum of the items' lengths, at most [`OUTBOX_BYTES_MAX`] and one item more.
+    /// The sum of the items' lengths, at most `bytes_max` and one item more.
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Outbox {
+    /// Room for `bytes_max` to wait for a poll.
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            items: Vec::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
     /// Is there nothing for the next poll?
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -31,7 +41,24 @@ impl Outbox {
         self.bytes
     }
 
-    /// Takes everything, for a poll's answer.
+    /// Takes what one poll is answered with: a single packet, or as many as have at most [`ANSWER_BYTES_MAX`].
+    pub fn take_answer(&mut self) -> Vec<Item<'static>> {
+        let mut bytes = 0;
+        let fitting = self.items.iter().take_while(|item| {
+            bytes += item_bytes(item);
+            bytes <= ANSWER_BYTES_MAX
+        });
+        let count = fitting.count().max(1);
+        if count >= self.items.len() {
+            return self.take();
+        }
+        let rest = self.items.split_off(count);
+        let answer = std::mem::replace(&mut self.items, rest);
+        self.bytes -= answer.iter().map(item_bytes).sum::<usize>();
+        answer
+    }
+
+    /// Takes everything.
     pub fn take(&mut self) -> Vec<Item<'static>> {
         self.bytes = 0;
         std::mem::take(&mut self.items)
@@ -50,6 +77,13 @@ impl Outbox {
     }
 }
 
+fn item_bytes(item: &Item<'_>) -> usize {
+    match item {
+        Item::Text(text) => text.len(),
+        Item::Binary(bytes) => bytes.len(),
+    }
+}
+
 /// What a session answers to one event.
 #[derive(Debug)]
 pub struct Reply<'a> {
@@ -64,6 +98,8 @@ pub struct Reply<'a> {
     /// The peer's close frame is answered. Nothing can follow from either side, so nobody need wait for the peer's FIN
     /// (RFC 6455 section 7.1.1: the server closes first).
     pub is_farewell: bool,
+    /// What binary messages may be sent as over a WebSocket.
+    pub form: Form,
     /// Where Engine.IO packets go in place of `out` when the client polls.
     outbox: Option<&'a mut Outbox>,
 }
@@ -77,6 +113,7 @@ impl<'a> Reply<'a> {
             deadline_ns: None,
             end: None,
             is_farewell: false,
+            form: Form::Binary,
             outbox: None,
         }
     }
@@ -110,6 +147,11 @@ impl<'a> Reply<'a> {
             outbox.push_binary(payload);
             return self.end_when_full();
         }
+        if self.form == Form::Text {
+            let mut text = String::new();
+            encode_base64(version, payload, &mut text);
+            return write_frame(self.out, OpCode::Text, text.as_bytes(), None);
+        }
         scratch.clear();
         encode_binary(version, payload, scratch);
         write_frame(self.out, OpCode::Binary, scratch, None);
@@ -126,7 +168,7 @@ impl<'a> Reply<'a> {
 
     fn end_when_full(&mut self) {
         if let Some(outbox) = &self.outbox
-            && outbox.bytes > OUTBOX_BYTES_MAX
+            && outbox.bytes > outbox.bytes_max
         {
             self.end.get_or_insert(End::TooSlow);
         }
@@ -140,9 +182,9 @@ mod tests {
     #[test]
     fn a_client_that_never_polls_is_given_up() {
         let mut out = Vec::new();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(4000);
         let mut reply = Reply::polling(&mut out, &mut outbox, 0);
-        let packet = vec![b'4'; OUTBOX_BYTES_MAX / 4];
+        let packet = vec![b'4'; 1000];
         for (sent, end, why) in [
             (4, None, "as much as may wait"),
             (1, Some(End::TooSlow), "one more"),
@@ -153,5 +195,26 @@ mod tests {
         assert_eq!(outbox.take().len(), 5);
         assert!(outbox.is_empty());
         assert!(out.is_empty(), "nothing goes by itself");
+    }
+
+    #[test]
+    fn a_poll_is_answered_with_so_much_or_one_packet() {
+        const MAX: usize = ANSWER_BYTES_MAX;
+        for (packets, answers, why) in [
+            (&[1, 2, 3][..], &[3][..], "all"),
+            (&[MAX - 1, 1, 1], &[2, 1], "as many as fit"),
+            (&[MAX + 1, 1], &[1, 1], "one that is larger goes alone"),
+            (&[1, MAX, MAX, 1], &[1, 1, 1, 1], "each in its turn"),
+        ] {
+            let mut outbox = Outbox::new(usize::MAX);
+            for &bytes in packets {
+                outbox.push_binary(&vec![0; bytes]);
+            }
+            for &count in answers {
+                assert_eq!(outbox.take_answer().len(), count, "{why}");
+            }
+            assert!(outbox.is_empty(), "{why}");
+            assert_eq!(outbox.bytes(), 0, "{why}");
+        }
     }
 }

@@ -210,3 +210,45 @@ async fn nothing_is_asked_on_a_raw_websocket() {
         assert_eq!(client.text().await, "hello", "{path}");
     }
 }
+
+#[tokio::test]
+async fn clients_without_bytes_are_answered_in_base64() {
+    let server = TestServer::start(&OPEN).await;
+    for (query, sent, back, why) in [
+        ("EIO=4&b64=1", "bAQID", Message::text("bAQID"), "version 4"),
+        (
+            "EIO=3&b64=1",
+            "b4AQID",
+            Message::text("b4AQID"),
+            "version 3",
+        ),
+        (
+            "EIO=4",
+            "bAQID",
+            Message::binary(vec![1, 2, 3]),
+            "it did not say that it reads no bytes",
+        ),
+    ] {
+        let path = format!("/engine.io/?{query}&transport=websocket");
+        let mut client = open(&server, &path).await;
+        client.send(sent).await;
+        assert_eq!(client.next().await, Some(back), "{why}");
+    }
+    for (query, sent) in [("EIO=4", "b!"), ("EIO=3", "b5AQID")] {
+        let path = format!("/engine.io/?{query}&transport=websocket");
+        let mut client = open(&server, &path).await;
+        client.send(sent).await;
+        assert!(client.closed().await.is_some(), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_messages_come_back() {
+    let flags = ["--max-message-bytes=12000000", OPEN[0], OPEN[1]];
+    let server = TestServer::start(&flags).await;
+    let mut client = Client::open(server.gate, "/ws", &[]).await.unwrap();
+    let message = vec![7_u8; 12_000_000];
+    client.send(message.clone()).await;
+    let back = client.next().await.expect("an echo");
+    assert!(back.into_data() == message);
+}

@@ -66,8 +66,35 @@ async fn pages_are_answered() {
         ),
         (
             "POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-            &["HTTP/1.1 405 ", "Allow: GET"],
+            &["HTTP/1.1 405 ", "Allow: GET, HEAD\r\n"],
             "nothing to post",
+        ),
+        (
+            "HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n",
+            &["HTTP/1.1 405 ", "Allow: GET\r\n"],
+            "a socket is opened by GET",
+        ),
+        (
+            "HEAD /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\n\r\n",
+            &["HTTP/1.1 400 ", "application/json"],
+            "no body of an error either",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\n\r\n",
+            &["HTTP/1.1 400 ", "Host"],
+            "for whom?",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            &["HTTP/1.1 400 ", "Host"],
+            "for which?",
+        ),
+        (
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            &["HTTP/1.1 426 ", "Sec-WebSocket-Version: 13\r\n"],
+            "RFC 6455 section 4.4",
         ),
         ("no http\r\n\r\n", &["HTTP/1.1 400 "], "no HTTP"),
         (

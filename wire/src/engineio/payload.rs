@@ -64,17 +64,30 @@ pub fn encode_payload(
             Item::Text(text) => text,
             Item::Binary(bytes) => {
                 base64.clear();
-                base64.push(BASE64.into());
-                if version == Version::V3 {
-                    base64.push(MESSAGE.into());
-                }
-                base64_simd::STANDARD.encode_append(bytes, &mut base64);
+                encode_base64(version, bytes, &mut base64);
                 base64.as_str()
             }
         };
         push_behind(version, text, out.len() > start, out);
     }
     Form::Text
+}
+
+/// Appends the text that carries `payload` as a message to a client that reads no bytes (it says `b64=1`).
+pub fn encode_base64(version: Version, payload: &[u8], out: &mut String) {
+    out.push(BASE64.into());
+    if version == Version::V3 {
+        out.push(MESSAGE.into());
+    }
+    base64_simd::STANDARD.encode_append(payload, out);
+}
+
+/// Reads the text of one packet, which may be a binary message as base64: from a client that writes no bytes.
+pub fn decode_text(version: Version, packet: &str) -> Result<Item<'_>, PacketError> {
+    match version {
+        Version::V3 => text_packet_v3(packet.as_bytes()),
+        Version::V4 => text_packet_v4(packet.as_bytes()),
+    }
 }
 
 /// Appends a packet to the payload that `payload` is, which is empty before the first.
@@ -157,12 +170,15 @@ fn split_v4(body: &[u8]) -> Split<'_> {
         Some(end) => (&body[..end], body.get(end + 1..)),
         None => (body, None),
     };
-    let item = match packet {
+    Ok((text_packet_v4(packet)?, rest))
+}
+
+fn text_packet_v4(packet: &[u8]) -> Result<Item<'_>, PacketError> {
+    Ok(match packet {
         [] => return Err(PacketError::Empty),
         [BASE64, base64 @ ..] => Item::Binary(decode_base64(base64)?),
         text => Item::Text(utf8(text)?.into()),
-    };
-    Ok((item, rest))
+    })
 }
 
 fn split_v3(body: &[u8]) -> Split<'_> {

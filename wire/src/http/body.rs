@@ -43,12 +43,7 @@ impl ResponseHead<'_> {
 
     /// Whether the connection can be used again after this response (RFC 9112 section 9.3).
     pub fn keeps_alive(&self) -> bool {
-        let mut options = self
-            .fields
-            .values("Connection")
-            .flat_map(|value| value.split(','));
-        self.minor_version >= 1
-            && !options.any(|option| option.trim().eq_ignore_ascii_case("close"))
+        self.minor_version >= 1 && !self.fields.lists("Connection", "close")
     }
 }
 

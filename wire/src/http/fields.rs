@@ -47,14 +47,15 @@ impl<'b> Fields<'b> {
         Ok(fields)
     }
 
-    /// Every field whose value is UTF-8.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'b str, &'b str)> + use<'_, 'b> {
+    /// Every field, its value as it was sent.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'_, 'b> {
         self.spans[..usize::from(self.count)]
             .iter()
             .filter_map(|span| {
+                let name = self.bytes(span.name_start, span.name_bytes)?;
                 Some((
-                    self.text(span.name_start, span.name_bytes)?,
-                    self.text(span.value_start, span.value_bytes)?,
+                    std::str::from_utf8(name).ok()?,
+                    self.bytes(span.value_start, span.value_bytes)?,
                 ))
             })
     }
@@ -94,10 +95,6 @@ impl<'b> Fields<'b> {
                 || std::str::from_utf8(list)
                     .is_ok_and(|list| list_items(list).any(|item| is_same(item.as_bytes(), token)))
         })
-    }
-
-    fn text(&self, start: u16, bytes: u16) -> Option<&'b str> {
-        std::str::from_utf8(self.bytes(start, bytes)?).ok()
     }
 
     fn bytes(&self, start: u16, bytes: u16) -> Option<&'b [u8]> {

@@ -94,9 +94,19 @@ impl<'b> RequestHead<'b> {
         self.fields.values(name)
     }
 
-    /// Every header field with a UTF-8 value, in the order sent.
-    pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b str)> + use<'_, 'b> {
+    /// Every header field in the order sent, its value as it was sent, but trimmed.
+    pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'_, 'b> {
         self.fields.iter()
+    }
+
+    /// Whether it says once whom it is for, as every request must (RFC 9112 section 3.2).
+    pub fn has_one_host(&self) -> bool {
+        self.fields.only_value("Host").is_some()
+    }
+
+    /// Whether the client keeps the connection (RFC 9112 section 9.3).
+    pub fn keeps_alive(&self) -> bool {
+        !self.fields.lists("Connection", "close")
     }
 
     /// The first cookie of this name (RFC 6265 section 4.2.1), without the double quotes it may stand in.
@@ -361,9 +371,28 @@ mod tests {
         assert_eq!(head.header("origin"), None, "not UTF-8");
         assert_eq!(
             head.headers().collect::<Vec<_>>(),
-            [("A", "b")],
-            "the others stay"
+            [("Origin", &b"\xe9"[..]), ("A", b"b")],
+            "as they were sent"
         );
+    }
+
+    #[test]
+    fn a_connection_is_kept_unless_the_client_says_close() {
+        for (lines, keeps, why) in [
+            ("Host: a", true, "HTTP/1.1 keeps"),
+            ("Connection: keep-alive", true, "asked for"),
+            ("connection: Close", false, "case does not matter"),
+            ("Connection: x, close", false, "a list"),
+            (
+                "Connection: x\r\nConnection: close",
+                false,
+                "over two fields",
+            ),
+            ("Connection: closed", true, "another option"),
+        ] {
+            let text = request(&format!("GET / HTTP/1.1\r\n{lines}"));
+            assert_eq!(parse(&text).unwrap().unwrap().keeps_alive(), keeps, "{why}");
+        }
     }
 
     #[test]

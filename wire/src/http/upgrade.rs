@@ -21,7 +21,7 @@ impl<'b> UpgradeRequest<'b> {
         if head.method != "GET" {
             return Err(UpgradeError::NotGet);
         }
-        if fields.only_value("Host").is_none() {
+        if !head.has_one_host() {
             return Err(UpgradeError::NoHost);
         }
         if !fields.lists("Upgrade", "websocket") || !fields.lists("Connection", "Upgrade") {

@@ -14,7 +14,7 @@ fn request(buf: &[u8]) -> Seen {
     Ok(head.map(|head| {
         let headers = head
             .headers()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
             .collect();
         (
             head.bytes,

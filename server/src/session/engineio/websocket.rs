@@ -1,7 +1,7 @@
 //! Engine.IO over a WebSocket: opened on it, or moved to it from polling by way of a probe.
 
 use wire::{
-    engineio::{Item, Packet, Version, decode_binary},
+    engineio::{Form, Item, Packet, Version, decode_binary, decode_text},
     frame::{Decoder, Message, OpCode, Side, write_frame},
 };
 
@@ -39,6 +39,15 @@ impl EngineIo {
         }
     }
 
+    /// The same, for a client that reads no more than `form`.
+    #[must_use]
+    pub fn reading(self, form: Form) -> Self {
+        Self {
+            engine: self.engine.reading(form),
+            ..self
+        }
+    }
+
     /// Is its handshake over, whatever the verdict?
     pub fn is_settled(&self) -> bool {
         self.engine.is_settled()
@@ -47,6 +56,7 @@ impl EngineIo {
     /// Takes the frames at the front of `input`; answers how many bytes they were.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
         let mut used = 0;
+        reply.form = self.engine.form();
         while reply.end.is_none() {
             let step = match self.frames.next(&mut input[used..]) {
                 Ok(Some(step)) => step,
@@ -59,6 +69,13 @@ impl EngineIo {
             used += step.used;
             match step.message {
                 None | Some(Message::Pong(_)) => {}
+                // Binary messages of a client that writes no bytes.
+                Some(Message::Text(text)) if text.starts_with('b') => {
+                    match decode_text(self.engine.version(), &text) {
+                        Ok(item) => self.engine.item(&item, host, reply),
+                        Err(error) => broken(&error, reply),
+                    }
+                }
                 Some(Message::Text(text)) => self.engine.text(&text, host, reply),
                 Some(Message::Binary(bytes)) => {
                     match decode_binary(self.engine.version(), &bytes) {
@@ -178,6 +195,7 @@ impl Probe {
             reply.close(close_code::NORMAL, "the session is over", End::Gone);
             return None;
         };
+        reply.form = engine.form();
         for item in items {
             match item {
                 Item::Text(text) => reply.text(text.as_bytes()),

@@ -27,7 +27,8 @@ pub fn open(
     let key = host.polls.vacant_key();
     let name = SessionName::new(host.polls.shard, key, &mut host.random);
     let mut out = Vec::new();
-    let mut outbox = Outbox::default();
+    let outbox_bytes_max = host.settings.outbox_bytes_max();
+    let mut outbox = Outbox::new(outbox_bytes_max);
     let mut reply = Reply::polling(&mut out, &mut outbox, now_ns);
     let sid = name.to_string();
     let engine = Engine::open(
@@ -37,12 +38,12 @@ pub fn open(
         connect_by_ns,
         host,
         &mut reply,
-    );
+    )
+    .reading(form);
     let mut session = Polling {
         engine,
         engine_due_ns: reply.deadline_ns.unwrap_or(u64::MAX),
-        outbox: Outbox::default(),
-        form,
+        outbox: Outbox::new(outbox_bytes_max),
         poll: None,
         posting: None,
         probe: None,

@@ -31,7 +31,7 @@ async fn version_4_is_let_in_and_refused_with_the_reason() {
     let server = server().await;
     let cases = cases(
         &format!("http://{}", server.gate),
-        &["query", "header", "subprotocol", "cookie", "auth"],
+        &["query", "base64", "header", "subprotocol", "cookie", "auth"],
         let_in,
         |carrier, reason| match (carrier, reason) {
             // The payload of `auth` comes after the upgrade.
@@ -48,7 +48,7 @@ async fn version_2_is_let_in_and_refused() {
     let server = server().await;
     let cases = cases(
         &format!("http://{}", server.gate),
-        &["query", "header", "subprotocol", "cookie"],
+        &["query", "base64", "header", "subprotocol", "cookie"],
         let_in,
         |_, reason| match reason {
             "too_long" => upgrade_failed(),

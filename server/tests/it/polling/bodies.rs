@@ -7,7 +7,7 @@ use tokio::{
 
 use super::{
     super::{
-        clients::exchange,
+        clients::{exchange, rest},
         servers::{TestServer, soon},
     },
     Answer, BAD_REQUEST, Poller, request,
@@ -151,4 +151,41 @@ async fn a_client_that_expects_it_is_told_to_go_on() {
         .get()
         .await
         .check(200, "42[\"a\"]\u{1e}42[\"b\"]", "both were taken");
+}
+
+#[tokio::test]
+async fn a_body_is_no_request() {
+    let server = TestServer::start(&["--app=conformance", "--auth=none"]).await;
+    let hidden =
+        "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let framed = |framing: &str| framing.replace("{}", &hidden.len().to_string());
+    for (line, framing, why) in [
+        (
+            "OPTIONS /socket.io/",
+            "Content-Length: {}",
+            "a preflight has none",
+        ),
+        (
+            "GET /engine.io/?EIO=4&transport=polling",
+            "Content-Length: {}",
+            "nor has a poll",
+        ),
+        (
+            "GET /engine.io/?EIO=4&transport=polling",
+            "Transfer-Encoding: chunked~",
+            "a coding that is no UTF-8 is one all the same",
+        ),
+    ] {
+        let framing = framed(framing);
+        let sent = format!("{line} HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{hidden}");
+        let sent: Vec<u8> = sent
+            .bytes()
+            .map(|it| if it == b'~' { 0x80 } else { it })
+            .collect();
+        let mut stream = TcpStream::connect(server.gate).await.unwrap();
+        stream.write_all(&sent).await.unwrap();
+        let answers = rest(&mut stream).await;
+        assert!(answers.starts_with("HTTP/1.1 400 "), "{why}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{why}: {answers}");
+    }
 }

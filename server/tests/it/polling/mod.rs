@@ -457,3 +457,37 @@ async fn counters_of_polling_add_up() {
     let outcomes = ["established", "abandoned", "polled", "upgraded"];
     assert_eq!(outcomes.map(outcome), [1, 1, 5, 1], "{outcomes:?}");
 }
+
+#[tokio::test]
+async fn what_waits_is_told_in_several_answers() {
+    let flags = ["--app=conformance", "--auth=none"];
+    let longer = [flags[0], flags[1], "--max-message-bytes=8000000"];
+    for (flags, bytes, count, more, why) in [
+        (&flags[..], 999_999, 3, "", "each as long as may be"),
+        (&flags[..], 300_000, 5, "", "three and two"),
+        (&longer, 7_000_000, 2, "", "longer than usual"),
+        (&flags[..], 999_000, 2, "&j=1", "a script of escapes"),
+    ] {
+        let server = TestServer::start(flags).await;
+        let target = "/engine.io/?EIO=4&transport=polling".to_owned();
+        let gate = server.gate;
+        let mut poller = Poller { gate, target };
+        let opened = poller.get().await.body;
+        let (_, sid) = opened.split_once(r#""sid":""#).unwrap();
+        let sid = sid.split('"').next().unwrap();
+        poller.target.push_str(&format!("&sid={sid}"));
+        let packet = format!("4{}", "\u{1}".repeat(bytes));
+        for _ in 0..count {
+            poller.post(&packet).await.check(200, "ok", why);
+        }
+        poller.target.push_str(more);
+        let mut told = 0;
+        while told < count * bytes {
+            let answer = poller.get().await;
+            assert_eq!(answer.status, 200, "{why}");
+            let escaped = answer.body.matches("\\u0001").count();
+            told += escaped + answer.body.matches('\u{1}').count();
+        }
+        assert_eq!(told, count * bytes, "{why}");
+    }
+}
