@@ -108,7 +108,7 @@ pub struct ServeArgs {
     #[arg(long, value_enum, default_value = "echo")]
     app: App,
     /// Origins whose pages may use the token cookie and long-polling (repeatable) [default: the frontend's own]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "ORIGIN", value_parser = values::origin)]
     origin: Vec<String>,
     /// Processes of the gate, each with its own limits, for more sockets than one may have descriptors
     #[arg(long, value_name = "N", default_value = "1",

@@ -171,9 +171,41 @@ impl FromStr for CpuList {
     }
 }
 
+/// An origin as browsers write it in `Origin` (RFC 6454 section 6.2), which is compared with theirs to the letter.
+pub fn origin(text: &str) -> Result<String, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is no origin: write scheme, host and port, as in https://app.example:8443"
+        )
+    };
+    let url = reqwest::Url::parse(text).map_err(|_| wrong())?;
+    let origin = url.origin();
+    if !origin.is_tuple() || url.path() != "/" || url.query().is_some() {
+        return Err(wrong());
+    }
+    Ok(origin.ascii_serialization())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origins_are_written_as_browsers_do() {
+        for (text, expected) in [
+            ("http://app", Some("http://app")),
+            ("https://App.example:443/", Some("https://app.example")),
+            ("http://127.0.0.1:8000", Some("http://127.0.0.1:8000")),
+            ("app.example", None),
+            ("http://app/path", None),
+            ("http://app/?a=b", None),
+            ("file:///page.html", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(origin(text).ok().as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn times_have_units() {
