@@ -168,6 +168,12 @@ pub fn ok(out: &mut Vec<u8>, content_type: &str, body: &[u8]) {
     write_response(out, 200, "OK", &headers, body, false);
 }
 
+/// 200 with a page of metrics, in Prometheus' text format.
+pub fn metrics(out: &mut Vec<u8>, page: &str) {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ok(out, content_type, page.as_bytes());
+}
+
 /// Takes the body off the answer that was appended from `start` on: what HEAD gets (RFC 9110 section 9.3.2).
 pub fn cut_body(out: &mut Vec<u8>, start: usize) {
     let head_end = out[start..].windows(4).position(|four| four == b"\r\n\r\n");

@@ -311,18 +311,15 @@ impl Request<'_, '_> {
             return self.no_upgrade(UpgradeError::NoHost);
         }
         let site = self.site;
-        if site.has_parent && path == "/metrics" {
+        // Any other method is refused here, as by a gate of one process.
+        let is_read = ["GET", "HEAD"].contains(&head.method);
+        if site.has_parent && path == "/metrics" && is_read {
             return Step::Elsewhere { shard: PARENT };
         }
         let write = |out: &mut Vec<u8>| match (path, &site.socketio_client) {
             ("/healthz", _) => answers::ok(out, "text/plain; charset=utf-8", b"ok"),
             ("/metrics", _) => {
-                let text = site.metrics.render();
-                answers::ok(
-                    out,
-                    "text/plain; version=0.0.4; charset=utf-8",
-                    text.as_bytes(),
-                );
+                answers::metrics(out, &site.metrics.render());
             }
             (CLIENT_PATH, Some(client)) => {
                 answers::ok(out, "text/javascript; charset=utf-8", client);

@@ -14,13 +14,13 @@
 //! | `/healthz`, `/metrics` | `ok`; the counters in Prometheus' text format |
 
 pub mod admission;
+pub(crate) mod answers;
 pub mod carrier;
 pub mod courier;
 pub mod handshake;
 pub mod listener;
 pub mod lookup;
 
-mod answers;
 mod asking;
 mod body;
 mod connection;

@@ -10,11 +10,14 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use wire::http::write_response;
+use wire::http::RequestHead;
 
 use super::{Members, pages};
 use crate::{
-    gate::courier::{self, Inbox},
+    gate::{
+        answers,
+        courier::{self, Inbox},
+    },
     metrics,
 };
 
@@ -51,10 +54,11 @@ pub(super) fn start(inbox: Inbox, members: Members) -> io::Result<()> {
 async fn answer(parts: Parts, members: Members) -> io::Result<()> {
     let page = page(&members).await;
     let mut answer = parts.output;
-    let headers = [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")];
-    write_response(&mut answer, 200, "OK", &headers, page.as_bytes(), false);
-    if parts.input.starts_with(b"HEAD ") {
-        answer.truncate(answer.len() - page.len());
+    let head = RequestHead::parse(&parts.input);
+    let start = answer.len();
+    answers::metrics(&mut answer, &page);
+    if head.is_ok_and(|head| head.is_some_and(|head| head.method == "HEAD")) {
+        answers::cut_body(&mut answer, start);
     }
     let mut stream = TcpStream::from_std(std::net::TcpStream::from(parts.fd))?;
     stream.write_all(&answer).await?;

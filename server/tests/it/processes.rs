@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
-    clients::{Client, get},
+    clients::{Client, exchange, get},
     servers::{TestProcess, addr, gatekeeper, soon},
     tokens::{SECRET, good},
 };
@@ -80,7 +80,7 @@ async fn its_figures_are_those_of_all() {
         assert!(value(&page, &sample).expect(&page) > 0.0, "{who}");
     }
     let head = "HEAD /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n";
-    let answer = super::clients::exchange(gate, head.as_bytes()).await;
+    let answer = exchange(gate, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n"), "no body: {answer}");
 
@@ -90,6 +90,35 @@ async fn its_figures_are_those_of_all() {
     }
     let (status, out, log) = process.wait();
     assert_eq!((status.code(), &*out), (Some(0), ""), "{log}");
+}
+
+#[tokio::test]
+async fn its_page_of_metrics_is_answered_as_by_one_process() {
+    let flags = |processes| {
+        let own = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1"];
+        [&own[..], &[processes]].concat()
+    };
+    let gates = ["--processes=1", "--processes=2"].map(|it| TestProcess::start(&flags(it)));
+    for (method, status, why) in [
+        ("GET", "200 OK", "the page"),
+        ("HEAD", "200 OK", "its head"),
+        ("POST", "405 Method Not Allowed", "nothing to write"),
+        ("DELETE", "405 Method Not Allowed", "nothing to take away"),
+    ] {
+        let request =
+            format!("{method} /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
+        let mut heads = Vec::new();
+        for gate in &gates {
+            let answer = exchange(addr(&gate.ready["gate"]), request.as_bytes()).await;
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(status), "{why}: {head}");
+            assert_eq!(body.is_empty(), method == "HEAD", "{why}: {body}");
+            // The pages differ, and so their lengths.
+            let lines = head.lines().filter(|it| !it.starts_with("Content-Length"));
+            heads.push(lines.collect::<Vec<_>>().join("\n"));
+        }
+        assert_eq!(heads[0], heads[1], "{why}");
+    }
 }
 
 #[tokio::test]
@@ -193,7 +222,7 @@ async fn the_frontend_is_there_once_and_the_gate_trusts_its_origin() {
         "OPTIONS /socket.io/ HTTP/1.1\r\nHost: gate\r\nOrigin: http://{frontend}\r\nConnection: close\r\n\r\n"
     );
     for _ in 0..8 {
-        let answer = super::clients::exchange(gate, preflight.as_bytes()).await;
+        let answer = exchange(gate, preflight.as_bytes()).await;
         let trusted = format!("Access-Control-Allow-Origin: http://{frontend}");
         assert!(answer.contains(&trusted), "{answer}");
     }
