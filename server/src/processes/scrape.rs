@@ -1,12 +1,13 @@
 //! Requests for metrics, which any child may get and the parent answers for all.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use reactor::Parts;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{mpsc, oneshot},
+    runtime::Handle,
+    sync::{Semaphore, oneshot},
     task::JoinSet,
     time::timeout,
 };
@@ -24,31 +25,30 @@ use crate::{
 /// A question to a child for its page.
 pub(super) type Ask = oneshot::Sender<String>;
 
-/// Requests that wait; those who ask come every few seconds.
-const WAITING_MAX: usize = 64;
+/// Requests that are answered at once, each with a descriptor of the parent's; those who ask come every few seconds.
+const ANSWERED_MAX: usize = 64;
 
 /// How long a child may take to tell its figures, and a client to take them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Answers what arrives in `inbox`. Needs a tokio runtime.
 pub(super) fn start(inbox: Inbox, members: Members) -> io::Result<()> {
-    let (arrived, mut waiting) = mpsc::channel(WAITING_MAX);
+    let answering = Arc::new(Semaphore::new(ANSWERED_MAX));
+    let runtime = Handle::current();
     courier::receive(inbox, move |parcel| {
-        // Too many at once: they are closed, and will ask again.
-        let _ = arrived.try_send(parcel.parts);
-    })?;
-    tokio::spawn(async move {
-        while let Some(parts) = waiting.recv().await {
-            let members = members.clone();
-            tokio::spawn(async move {
-                let answered = timeout(2 * ANSWER_WITHIN, answer(parts, members)).await;
-                if !matches!(answered, Ok(Ok(()))) {
-                    tracing::debug!("a request for metrics was not answered");
-                }
-            });
-        }
-    });
-    Ok(())
+        // Too many at once: it is closed, and will ask again. Left in the inbox, it would hold up those who send.
+        let Ok(place) = Arc::clone(&answering).try_acquire_owned() else {
+            return;
+        };
+        let members = members.clone();
+        runtime.spawn(async move {
+            let answered = timeout(2 * ANSWER_WITHIN, answer(parcel.parts, members)).await;
+            if !matches!(answered, Ok(Ok(()))) {
+                tracing::debug!("a request for metrics was not answered");
+            }
+            drop(place);
+        });
+    })
 }
 
 async fn answer(parts: Parts, members: Members) -> io::Result<()> {

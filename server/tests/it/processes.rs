@@ -3,6 +3,10 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{
     clients::{Client, exchange, get},
@@ -119,6 +123,40 @@ async fn its_page_of_metrics_is_answered_as_by_one_process() {
         }
         assert_eq!(heads[0], heads[1], "{why}");
     }
+}
+
+#[tokio::test]
+async fn many_who_ask_for_metrics_take_few_descriptors() {
+    let process = TestProcess::start(&FLAGS);
+    let gate = addr(&process.ready["gate"]);
+    let fds = format!("/proc/{}/fd", process.ready["pid"]);
+    let open = || std::fs::read_dir(&fds).unwrap().count();
+    let (before, mut most) = (open(), 0);
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(gate).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nHost: gate\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        // An answer or, where there are too many, an end; the client closes neither.
+        let _ = soon("either", stream.read(&mut [0])).await;
+        crowd.push(stream);
+        most = most.max(open());
+    }
+    assert!(most > before, "they are seen");
+    assert!(most < before + 100, "{before} before, {most} with them");
+    drop(crowd);
+    soon("a page for whoever asks again", async {
+        let mut page = String::new();
+        while !page.contains("\ngatekeeper_keys 1\n") {
+            let mut stream = TcpStream::connect(gate).await.unwrap();
+            let request = b"GET /metrics HTTP/1.1\r\nHost: gate\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            page.clear();
+            // It may be refused until the crowd's end is seen.
+            let _ = stream.read_to_string(&mut page).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
