@@ -7,68 +7,41 @@
 //!
 //! [`courier`]: crate::gate::courier
 
+mod attempts;
+mod child;
 mod member;
 mod pages;
 mod scrape;
 
 use std::{
-    collections::VecDeque,
-    env, io,
+    io,
     net::{SocketAddr, TcpListener},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-    process::{ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
-        },
-    },
-    time::{Duration, Instant},
+    process::ExitStatus,
+    time::Duration,
 };
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 use tokio::{
-    process::{Child, Command},
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     task::JoinSet,
+    time::sleep,
 };
 
-use crate::{
-    descriptors,
-    frontend::Whereabouts,
-    gate::{courier::Inbox, listener},
-    tls::Tls,
-};
+use crate::{frontend::Whereabouts, tls::Tls};
+use attempts::{Attempts, IN_VAIN_MAX};
+use child::{Members, Plan};
 pub use member::{Control, Membership};
-use member::{Conversation, Setup};
-use scrape::Ask;
-
-/// A process that was started so often within [`RESTARTS_WITHIN`] will not do better the next time.
-const RESTARTS_MAX: usize = 5;
-/// See [`RESTARTS_MAX`].
-const RESTARTS_WITHIN: Duration = Duration::from_secs(60);
-
-/// Questions to one child that wait for an answer.
-const ASKS_MAX: usize = 16;
-
-/// The program that this process runs, also when its file was replaced meanwhile.
-const OWN_PROGRAM: &str = "/proc/self/exe";
-
-/// What makes a child of the command line of its parent.
-const MEMBER_FLAG: &str = "--member";
 
 /// A running gate of several processes. They end when it is dropped.
 pub struct Processes {
     plan: Plan,
     members: Members,
     running: JoinSet<(u16, io::Result<ExitStatus>)>,
-    /// When each was started again, in the last [`RESTARTS_WITHIN`].
-    restarts: Vec<VecDeque<Instant>>,
+    /// Those that are down, until they are to be started anew.
+    down: JoinSet<u16>,
+    /// By their number.
+    attempts: Vec<Attempts>,
     drains: bool,
 }
 
@@ -105,15 +78,15 @@ pub enum ProcessFailed {
         /// How it ended.
         status: ExitStatus,
     },
-    /// It ended by itself, again and again.
+    /// None is left, and none can be started anew.
     #[error(
-        "process {process} of the gate ended {RESTARTS_MAX} times within {RESTARTS_WITHIN:?}, at last with {status}"
+        "no process of the gate is left, and {IN_VAIN_MAX} attempts at each were in vain, at last at process {process}: {fault}"
     )]
-    Again {
-        /// Its number.
+    NoneLeft {
+        /// The last one's number.
         process: u16,
-        /// How it ended.
-        status: String,
+        /// What became of it.
+        fault: String,
     },
     /// It did not end in order when it was told to.
     #[error("process {process} of the gate ended with {status}")]
@@ -138,51 +111,24 @@ impl ProcessFailed {
     }
 }
 
-/// What each child is started with.
-struct Plan {
-    group: Group,
-    addr: SocketAddr,
-    inboxes: Vec<(Inbox, OwnedFd)>,
-    parent: OwnedFd,
-}
-
-/// The children as they are now.
-#[derive(Clone, Default)]
-struct Members(Arc<Mutex<Now>>);
-
-#[derive(Default)]
-struct Now {
-    /// By their number.
-    members: Vec<Member>,
-    /// Children that were started anew.
-    restarts: u64,
-}
-
-struct Member {
-    pid: u32,
-    /// Names it even after it has ended, when another may have its pid.
-    pidfd: OwnedFd,
-    /// It handles signals.
-    is_ready: Arc<AtomicBool>,
-    asks: mpsc::Sender<Ask>,
-}
-
 impl Processes {
     /// Starts the processes of `group` by the command line of this one, and waits until all are ready.
     pub async fn start(group: Group) -> Result<Self, ProcessFailed> {
         let members = Members::default();
-        let failed = |error| ProcessFailed::Start { process: 0, error };
-        let plan = Plan::new(group, &members).map_err(failed)?;
+        let failed = |process| move |error| ProcessFailed::Start { process, error };
+        forward_hangups(members.clone()).map_err(failed(0))?;
+        let plan = Plan::new(group, &members).map_err(failed(0))?;
         let mut processes = Self {
-            restarts: (0..plan.group.processes).map(|_| VecDeque::new()).collect(),
+            attempts: vec![Attempts::default(); plan.group.processes.into()],
             plan,
             members,
             running: JoinSet::new(),
+            down: JoinSet::new(),
             drains: false,
         };
         let mut ready = Vec::new();
         for process in 0..processes.plan.group.processes {
-            ready.push(processes.spawn(process)?);
+            ready.push(processes.spawn(process).map_err(failed(process))?);
         }
         for told in ready {
             tokio::select! {
@@ -210,175 +156,105 @@ impl Processes {
         now.members.iter().map(|it| it.pid).collect()
     }
 
-    /// Passes each SIGHUP on to the children, which read their keys again. Comes back only when signals cannot be had.
-    pub fn forward_hangups(&self) -> io::Result<()> {
-        let mut hangups = signal(SignalKind::hangup())?;
-        let members = self.members.clone();
-        tokio::spawn(async move {
-            while hangups.recv().await.is_some() {
-                let now = members.now();
-                // One that is not ready is about to read them, and would not survive the signal.
-                let ready = now.members.iter().filter(|it| it.is_ready.load(Acquire));
-                ready.for_each(|member| member.signal(Signal::HUP));
-            }
-        });
-        Ok(())
-    }
-
     /// Goes down: each child drains. Await [`Processes::ended`] for their ends.
     pub fn drain(&mut self) {
         self.drains = true;
         // First, so that the listeners close with the children's.
         self.plan.group.listeners.clear();
-        let now = self.members.now();
-        now.members.iter().for_each(|it| it.signal(Signal::TERM));
+        // Those that are down have nothing to drain.
+        self.down = JoinSet::new();
+        self.members.tell(Signal::TERM);
     }
 
-    /// Waits for the next end that matters: of a child that was told to drain, or that was started too often; others are
+    /// Waits for the next end that matters: of a child after `drain`, before it of the last that can serve; others are
     /// started anew. `None` once all have ended. May be dropped and called again.
     pub async fn ended(&mut self) -> Option<Result<(), ProcessFailed>> {
         loop {
-            let (process, status) = self.running.join_next().await?.ok()?;
-            let status = match status {
-                Ok(status) if self.drains && status.success() => return Some(Ok(())),
-                Ok(status) => status.to_string(),
-                Err(error) => error.to_string(),
+            let retried = tokio::select! {
+                Some(Ok((process, status))) = self.running.join_next() => {
+                    let (served, drained) = self.members.ended(process);
+                    if self.drains {
+                        return Some(ended_in_order(process, status, drained));
+                    }
+                    self.retry(process, served, told(status))
+                }
+                Some(Ok(process)) = self.down.join_next() => match self.spawn(process) {
+                    Ok(_) => {
+                        self.members.now().restarts += 1;
+                        Ok(())
+                    }
+                    Err(error) => {
+                        let fault = format!("it cannot be started: {error}");
+                        self.retry(process, Duration::ZERO, fault)
+                    }
+                },
+                else => return None,
             };
-            if self.drains {
-                return Some(Err(ProcessFailed::Ended { process, status }));
-            }
-            if self.is_hopeless(process) {
-                return Some(Err(ProcessFailed::Again { process, status }));
-            }
-            tracing::error!(
-                process,
-                status,
-                "a process of the gate ended: starting it anew"
-            );
-            if let Err(failed) = self.spawn(process) {
+            if let Err(failed) = retried {
                 return Some(Err(failed));
             }
         }
     }
 
     /// Starts a child; what comes back is told once it is ready.
-    fn spawn(&mut self, process: u16) -> Result<oneshot::Receiver<()>, ProcessFailed> {
-        let (member, child, ready) = self
-            .plan
-            .spawn(process)
-            .map_err(|error| ProcessFailed::Start { process, error })?;
+    fn spawn(&mut self, process: u16) -> io::Result<oneshot::Receiver<()>> {
+        let (member, mut child, ready) = self.plan.spawn(process)?;
         tracing::info!(process, pid = member.pid, "process of the gate started");
-        let mut now = self.members.now();
-        match now.members.get_mut(usize::from(process)) {
-            Some(place) => *place = member,
-            None => now.members.push(member),
-        }
-        drop(now);
-        let mut child = child;
+        self.members.put(process, member);
         self.running
             .spawn(async move { (process, child.wait().await) });
         Ok(ready)
     }
 
-    /// Counts a start that is to come; `true` where it is one too many.
-    fn is_hopeless(&mut self, process: u16) -> bool {
-        let Some(restarts) = self.restarts.get_mut(usize::from(process)) else {
-            return true;
-        };
-        restarts.push_back(Instant::now());
-        restarts.retain(|at| at.elapsed() < RESTARTS_WITHIN);
-        self.members.now().restarts += 1;
-        restarts.len() >= RESTARTS_MAX
-    }
-}
-
-impl Members {
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Member {
-    fn signal(&self, signal: Signal) {
-        // One that has ended needs none.
-        let _ = pidfd_send_signal(&self.pidfd, signal);
-    }
-}
-
-impl Plan {
-    fn new(group: Group, members: &Members) -> io::Result<Self> {
-        let first = group.listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
-        let (inbox, parent) = Inbox::new()?;
-        scrape::start(inbox, members.clone())?;
-        let inboxes = (0..group.processes).map(|_| Inbox::new());
-        Ok(Self {
-            addr: first.local_addr()?,
-            inboxes: inboxes.collect::<io::Result<_>>()?,
-            parent,
-            group,
-        })
-    }
-
-    fn spawn(&self, process: u16) -> io::Result<(Member, Child, oneshot::Receiver<()>)> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let mut words = env::args_os();
-        let mut command = Command::new(OWN_PROGRAM);
-        if let Some(name) = words.next() {
-            command.arg0(name);
+    /// Plans the next attempt at a process that is down, unless none is left and each has had its attempts.
+    fn retry(
+        &mut self,
+        process: u16,
+        served: Duration,
+        fault: String,
+    ) -> Result<(), ProcessFailed> {
+        let wait = self.attempts[usize::from(process)].next_after(served);
+        if self.attempts.iter().all(Attempts::are_in_vain) && !self.members.serve() {
+            return Err(ProcessFailed::NoneLeft { process, fault });
         }
-        let child = command
-            .args(words)
-            .arg(MEMBER_FLAG)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        self.hand_over(process, &ours)?;
-        let gone = || io::Error::other("it ended at once");
-        let pid = child.id().ok_or_else(gone)?;
-        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let (is_ready, ready) = (Arc::new(AtomicBool::new(false)), oneshot::channel());
-        let (asks, asked) = mpsc::channel(ASKS_MAX);
-        let conversation = Conversation::new(ours, asked)?;
-        let is_ready_now = Arc::clone(&is_ready);
-        tokio::spawn(conversation.hold(move || {
-            is_ready_now.store(true, Release);
-            // Only the first start is waited for.
-            let _ = ready.0.send(());
-        }));
-        let member = Member {
-            pid,
-            pidfd: pidfd_open(raw.ok_or_else(gone)?, PidfdFlags::empty())?,
-            is_ready,
-            asks,
-        };
-        Ok((member, child, ready.1))
+        tracing::error!(process, fault, again_in = ?wait, "a process of the gate is down: starting it anew");
+        self.down.spawn(async move {
+            sleep(wait).await;
+            process
+        });
+        Ok(())
     }
+}
 
-    /// Gives a child its listeners, its inbox, and the ways to all others'.
-    fn hand_over(&self, process: u16, to: &UnixStream) -> io::Result<()> {
-        let Group {
-            listeners,
-            shards,
-            processes,
-            ..
-        } = &self.group;
-        let in_all = shards * usize::from(*processes);
-        let dealt = listener::deal(listeners, in_all)?;
-        let first = shards * usize::from(process);
-        let own = &dealt[first..first + shards];
-        let setup = Setup {
-            process,
-            processes: *processes,
-            listeners: own.iter().map(Vec::len).collect(),
-            frontend: self.group.frontend,
-            seed: self.group.tls.as_ref().map(Tls::seed),
-        };
-        let (inbox, _) = &self.inboxes[usize::from(process)];
-        let mut descriptors: Vec<BorrowedFd<'_>> = own.iter().flatten().map(AsFd::as_fd).collect();
-        descriptors.push(inbox.as_fd());
-        descriptors.extend(self.inboxes.iter().map(|(_, outbox)| outbox.as_fd()));
-        descriptors.push(self.parent.as_fd());
-        descriptors::send_bundle(to, &setup, &descriptors)
+/// What the end of a child is after all were told to drain; only one that `drained` can do so out of order.
+fn ended_in_order(
+    process: u16,
+    status: io::Result<ExitStatus>,
+    drained: bool,
+) -> Result<(), ProcessFailed> {
+    if !drained || matches!(status, Ok(status) if status.success()) {
+        return Ok(());
     }
+    let status = told(status);
+    tracing::error!(
+        process,
+        status,
+        "a process of the gate did not drain: the others go on"
+    );
+    Err(ProcessFailed::Ended { process, status })
+}
+
+fn told(status: io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// Passes each SIGHUP on to the children, which read their keys again.
+fn forward_hangups(members: Members) -> io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            members.tell(Signal::HUP);
+        }
+    });
+    Ok(())
 }

@@ -238,9 +238,9 @@ impl Server {
     /// Serves until `stop`, then goes down in order: no new connections, 1001 to every socket, an end when they are
     /// gone or the time to drain is over.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let failed = tokio::select! {
-            () = stop => None,
-            error = first_failure(&mut self.gate, &mut self.frontend) => Some(error),
+        let mut end = tokio::select! {
+            () = stop => Ok(()),
+            error = first_failure(&mut self.gate, &mut self.frontend) => Err(error),
         };
         tracing::info!("draining");
         if let Some(gate) = &mut self.gate {
@@ -250,16 +250,17 @@ impl Server {
             // Its task may have ended already.
             let _ = frontend.stop.send(());
             if !frontend.task.is_finished() {
-                ended(frontend.task.await)?;
+                end = end.and(ended(frontend.task.await));
             }
         }
         if let Some(gate) = &mut self.gate {
-            while let Some(end) = gate.ended().await {
-                end?;
+            // The first fault is told at the end: until then the others drain.
+            while let Some(next) = gate.ended().await {
+                end = end.and(next);
             }
         }
         tracing::info!("stopped");
-        failed.map_or(Ok(()), Err)
+        end
     }
 }
 
@@ -351,9 +352,7 @@ async fn start_gate(
             frontend,
             tls: tls.cloned(),
         };
-        let processes = Processes::start(group).await?;
-        processes.forward_hangups().map_err(ServeError::Start)?;
-        RunningGate::Children(processes)
+        RunningGate::Children(Processes::start(group).await?)
     } else {
         let dealt = listener::deal(&listeners, shards).map_err(ServeError::Start)?;
         start_here(dealt, None, keys, config, frontend).await?

@@ -13,7 +13,7 @@ use tokio::{
 };
 use wire::http::RequestHead;
 
-use super::{Members, pages};
+use super::{child::Members, pages};
 use crate::{
     gate::{
         answers,

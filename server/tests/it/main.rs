@@ -5,6 +5,7 @@ mod frontend;
 mod asking;
 mod clients;
 mod conformance;
+mod deaths;
 mod descriptors;
 mod expiry;
 mod http;

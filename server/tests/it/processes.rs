@@ -1,8 +1,8 @@
-//! A gate of several processes: its one address, its figures, its signals, and what becomes of one that dies.
+//! A gate of several processes: its one address, its figures, its signals.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -30,7 +30,7 @@ pub async fn metric(gate: SocketAddr, sample: &str) -> f64 {
     value(&page, sample).unwrap_or_else(|| panic!("no {sample} in\n{page}"))
 }
 
-fn value(page: &str, sample: &str) -> Option<f64> {
+pub fn value(page: &str, sample: &str) -> Option<f64> {
     page.lines().find_map(|line| {
         let (name, value) = line.rsplit_once(' ')?;
         (name == sample).then(|| value.parse().unwrap())
@@ -38,18 +38,13 @@ fn value(page: &str, sample: &str) -> Option<f64> {
 }
 
 /// Waits until a value is what it must become.
-async fn metric_becomes(gate: SocketAddr, sample: &str, expected: f64) {
+pub async fn metric_becomes(gate: SocketAddr, sample: &str, expected: f64) {
     soon(sample, async {
         while value(&get(gate, "/metrics").await, sample) != Some(expected) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
-}
-
-fn pids(process: &TestProcess) -> Vec<i64> {
-    let pids = process.ready["gate_pids"].as_array().unwrap();
-    pids.iter().map(|pid| pid.as_i64().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -157,65 +152,6 @@ async fn many_who_ask_for_metrics_take_few_descriptors() {
         }
     })
     .await;
-}
-
-#[tokio::test]
-async fn one_that_dies_is_started_anew_and_no_connection_refused() {
-    let process = TestProcess::start(&FLAGS);
-    let gate = addr(&process.ready["gate"]);
-    let killed = i32::try_from(pids(&process)[1]).unwrap();
-    kill_process(Pid::from_raw(killed).unwrap(), Signal::KILL).unwrap();
-    // Those that the kernel deals to the dead one wait for the next.
-    for _ in 0..40 {
-        Client::raw(gate, &good("ann")).await;
-    }
-    metric_becomes(gate, "gatekeeper_process_restarts_total", 1.0).await;
-    let open = r#"gatekeeper_process_sessions_open{process="1"}"#;
-    soon("a page of the new one", async {
-        while value(&get(gate, "/metrics").await, open).is_none() {}
-    })
-    .await;
-    process.signal(Signal::TERM);
-    let (status, _, log) = process.wait();
-    assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("starting it anew"), "{log}");
-}
-
-#[tokio::test]
-async fn one_that_dies_again_and_again_ends_all() {
-    let process = TestProcess::start(&FLAGS);
-    let gate = addr(&process.ready["gate"]);
-    let mut seen = BTreeSet::from_iter(pids(&process));
-    kill_pid(pids(&process)[0]);
-    let ended = tokio::task::spawn_blocking({
-        let parent = process.ready["pid"].as_i64().unwrap();
-        move || {
-            // Each child that takes the first one's place dies as well, until the parent gives up.
-            while let Ok(children) =
-                std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
-            {
-                let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
-                for fresh in pids.filter(|&pid| seen.insert(pid)).collect::<Vec<i64>>() {
-                    kill_pid(fresh);
-                }
-                std::thread::yield_now();
-            }
-        }
-    });
-    let (status, _, log) = tokio::task::spawn_blocking(|| process.wait())
-        .await
-        .unwrap();
-    ended.await.unwrap();
-    assert_eq!(status.code(), Some(1), "{log}");
-    let told = "process 0 of the gate ended 5 times within 60s";
-    assert!(log.contains(told), "{log}");
-    assert!(std::net::TcpStream::connect(gate).is_err());
-}
-
-fn kill_pid(pid: i64) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    // It may have ended already.
-    let _ = kill_process(pid, Signal::KILL);
 }
 
 #[tokio::test]

@@ -13,6 +13,10 @@ use gatekeeper::{
     metrics::Metrics,
     server::{ServeError, Server},
 };
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process},
+};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::tokens::SECRET;
@@ -124,8 +128,14 @@ impl TestProcess {
     }
 
     /// The same for a command whose streams are held.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_while(command, |_| {})
+    }
+
+    /// The same; `act` is given its pid while it starts.
+    pub fn spawn_while(mut command: Command, act: impl FnOnce(Pid)) -> Self {
         let mut child = command.spawn().unwrap();
+        act(Pid::from_child(&child));
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
@@ -138,19 +148,25 @@ impl TestProcess {
         Self { child, log, ready }
     }
 
-    /// Waits for a line of the log that has `part` in it.
-    pub fn logs(&mut self, part: &str) {
+    /// Waits for a line of the log that has `part` in it, and gives it.
+    pub fn logs(&mut self, part: &str) -> String {
+        let patience = Timespec::try_from(PATIENCE).unwrap();
         let mut line = String::new();
         while !line.contains(part) {
             line.clear();
+            if self.log.buffer().is_empty() {
+                let mut log = [PollFd::new(self.log.get_ref(), PollFlags::IN)];
+                let ready = poll(&mut log, Some(&patience)).unwrap();
+                assert!(ready > 0, "it took more than {PATIENCE:?} to say: {part}");
+            }
             let bytes = self.log.read_line(&mut line).unwrap();
             assert!(bytes > 0, "it ended without saying: {part}");
         }
+        line
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the end; what else it wrote on standard output and in its log.

@@ -1,0 +1,73 @@
+//! When a process that is down is started anew: at once, and ever later while that is in vain.
+
+use std::time::Duration;
+
+/// The wait before the second attempt, which each further one doubles. A file half written is whole by then.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// The longest wait: whoever mends what keeps a process down sees it come back within this.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What served so long did not fail by the way it was started.
+const STEADY_AFTER: Duration = Duration::from_secs(60);
+
+/// Attempts in vain at each process after which a gate that has no other is given up.
+pub(super) const IN_VAIN_MAX: u32 = 5;
+
+/// The attempts at one process since it last served for long.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts {
+    planned: u32,
+}
+
+impl Attempts {
+    /// Plans the next attempt at a process that is down and had `served` so long; how long it is to wait.
+    pub(super) fn next_after(&mut self, served: Duration) -> Duration {
+        if served >= STEADY_AFTER {
+            self.planned = 0;
+        }
+        let doublings = self.planned.checked_sub(1);
+        self.planned = self.planned.saturating_add(1);
+        let factor = doublings.map(|doublings| 2_u32.saturating_pow(doublings));
+        factor.map_or(Duration::ZERO, |factor| {
+            WAIT.saturating_mul(factor).min(WAIT_MAX)
+        })
+    }
+
+    /// Were as many in vain as may be, beside the one that is planned?
+    pub(super) fn are_in_vain(&self) -> bool {
+        self.planned > IN_VAIN_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_come_ever_later_until_one_serves_for_long() {
+        let mut attempts = Attempts::default();
+        for (served_s, wait_ms, in_vain, why) in [
+            (3600, 0, false, "the first, at once"),
+            (0, 100, false, "the second"),
+            (59, 200, false, "not long enough"),
+            (0, 400, false, "twice as long"),
+            (0, 800, false, "the fifth"),
+            (0, 1600, true, "five were in vain"),
+            (0, 3200, true, "and so on"),
+            (0, 6400, true, "and so on"),
+            (0, 10_000, true, "the longest"),
+            (0, 10_000, true, "and no longer"),
+            (60, 0, false, "it did well"),
+            (0, 100, false, "from the beginning"),
+        ] {
+            let wait = attempts.next_after(Duration::from_secs(served_s));
+            assert_eq!(wait, Duration::from_millis(wait_ms), "{why}");
+            assert_eq!(attempts.are_in_vain(), in_vain, "{why}");
+        }
+        for _ in 0..100 {
+            attempts.next_after(Duration::ZERO);
+        }
+        assert_eq!(attempts.next_after(Duration::ZERO), WAIT_MAX, "for ever");
+    }
+}
