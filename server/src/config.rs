@@ -306,6 +306,11 @@ impl ServeArgs {
         self.takeover.as_deref().filter(|_| !self.member)
     }
 
+    /// Does the process run a frontend?
+    pub fn runs_frontend(&self) -> bool {
+        self.role.frontend() && !self.member
+    }
+
     /// Is the process one of several?
     pub fn is_member(&self) -> bool {
         self.member

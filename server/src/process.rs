@@ -1,9 +1,14 @@
 //! What a process asks of the system around it: signals, a log, processors, an end with its parent.
 
-use std::{io, process};
+use std::{
+    io, process,
+    task::{Context, Waker},
+};
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::{
+    Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal,
+};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::values::LogFormat;
@@ -20,11 +25,25 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// From now on a SIGHUP ends nobody: whoever rotates keys may send it to a process that is still starting, or that has no
-/// keys to read again.
-pub fn outlive_hangups() -> io::Result<()> {
-    // The handler stays when its receiver goes.
-    signal(SignalKind::hangup()).map(drop)
+/// The SIGHUPs of a start.
+pub struct EarlyHangups(unix::Signal);
+
+impl EarlyHangups {
+    /// From now on a SIGHUP ends nobody: whoever rotates keys may send it to a process that is still starting, or that has
+    /// no keys to read again. Needs a tokio runtime.
+    pub fn outlive() -> io::Result<Self> {
+        // The handler stays when its receiver goes.
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Raises one again if any came: it may have come after files were read, and before those listened who read them anew.
+    pub fn raise_again(mut self) {
+        let mut nobody = Context::from_waker(Waker::noop());
+        if self.0.poll_recv(&mut nobody).is_ready() {
+            // One may always signal oneself.
+            let _ = kill_process(getpid(), Signal::HUP);
+        }
+    }
 }
 
 /// Starts the log on standard error; RUST_LOG says how much of it.

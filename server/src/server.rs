@@ -18,7 +18,7 @@ use crate::{
     inherited::Inherited,
     keys::{Keeper, Watch},
     metrics::Metrics,
-    process::{die_with_parent, keep_to, outlive_hangups, start_log, stop_signal},
+    process::{EarlyHangups, die_with_parent, keep_to, start_log, stop_signal},
     processes::{Control, Group, Processes},
     takeover::{Handover, Listeners},
     tls::{Tls, url},
@@ -34,53 +34,62 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     if args.dies_with_parent() {
         die_with_parent();
     }
-    // Before any thread is made, since threads inherit it.
+    // Both before any thread is made: threads inherit the one, and the other clears variables.
     keep_to(args.cpus()).map_err(ServeError::Pin)?;
-    let mut inherited = match args.is_member() {
-        true => Inherited::from_parent()?,
-        false => Inherited::from_environment()?,
+    let given = match args.is_member() {
+        true => None,
+        false => Some(Inherited::from_environment()?),
+    };
+    let mut runtime = match args.runs_frontend() {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        // Signals are all there is to wait for: the gate has threads of its own.
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build().map_err(ServeError::Start)?;
+    runtime.block_on(run(args, given))
+}
+
+/// The whole from its first signal on: `given` is what it inherits, if not from a parent.
+async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeError> {
+    // Before anything that may take time.
+    let hangups = EarlyHangups::outlive().map_err(ServeError::Start)?;
+    let mut inherited = match given {
+        Some(given) => given,
+        None => Inherited::from_parent()?,
     };
     let predecessor = match args.takeover() {
         Some(path) => inherited.take_over(path)?,
         None => None,
     };
     let mut config = args.read_with(inherited)?;
-    let mut runtime = match config.frontend {
-        Some(_) => tokio::runtime::Builder::new_multi_thread(),
-        // Signals are all there is to wait for: the gate has threads of its own.
-        None => tokio::runtime::Builder::new_current_thread(),
+    let stop = stop_signal().map_err(ServeError::Start)?;
+    let kept = args.takeover().map(|_| config.open()).transpose()?;
+    let tls = config.tls.clone();
+    let mut server = Server::start(config).await?;
+    hangups.raise_again();
+    let replaced = match (args.takeover(), kept) {
+        (Some(path), Some(kept)) => Some(Handover::offer(path, kept, tls)?),
+        _ => None,
     };
-    let runtime = runtime.enable_all().build().map_err(ServeError::Start)?;
-    runtime.block_on(async {
-        let stop = stop_signal().map_err(ServeError::Start)?;
-        outlive_hangups().map_err(ServeError::Start)?;
-        let kept = args.takeover().map(|_| config.open()).transpose()?;
-        let tls = config.tls.clone();
-        let mut server = Server::start(config).await?;
-        let replaced = match (args.takeover(), kept) {
-            (Some(path), Some(kept)) => Some(Handover::offer(path, kept, tls)?),
-            _ => None,
-        };
-        if let Some(predecessor) = predecessor {
-            predecessor.dismiss();
-        }
-        let metrics = server.metrics().cloned();
-        let orphaned = server.control.take().zip(metrics);
-        if orphaned.is_none() {
-            announce(&server.ready_line());
-        }
-        server
-            .run(async {
-                tokio::select! {
-                    () = stop => {}
-                    Some(()) = maybe(replaced.map(Handover::taken)) => {}
-                    Some(()) = maybe(orphaned.map(|(control, metrics)| control.hold(metrics))) => {
-                        tracing::warn!("the parent is gone");
-                    }
+    if let Some(predecessor) = predecessor {
+        predecessor.dismiss();
+    }
+    let metrics = server.metrics().cloned();
+    let orphaned = server.control.take().zip(metrics);
+    if orphaned.is_none() {
+        announce(&server.ready_line());
+    }
+    server
+        .run(async {
+            tokio::select! {
+                () = stop => {}
+                Some(()) = maybe(replaced.map(Handover::taken)) => {}
+                Some(()) = maybe(orphaned.map(|(control, metrics)| control.hold(metrics))) => {
+                    tracing::warn!("the parent is gone");
                 }
-            })
-            .await
-    })
+            }
+        })
+        .await
 }
 
 /// Waits for what there may be; without it, `None` at once.

@@ -4,10 +4,11 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
+    os::unix::net::UnixListener,
     process::{Output, Stdio},
 };
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     clients::{Client, get},
@@ -66,7 +67,7 @@ async fn a_log_that_cannot_be_written_ends_nobody() {
     BufReader::new(stdout).read_line(&mut line).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
     let mut raw = Client::raw(addr(&ready["gate"]), &good("ann")).await;
-    rustix::process::kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(raw.close_code().await, 1001, "going away");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
@@ -104,6 +105,25 @@ async fn draining_waits_for_no_peer_for_ever() {
     let _silent = Client::raw(server.gate, &good("ann")).await;
     let end = soon("the drain", server.stop()).await;
     end.unwrap().unwrap();
+}
+
+#[test]
+fn a_hangup_ends_no_process_that_waits_for_listeners() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.sock");
+    let predecessor = UnixListener::bind(&path).unwrap();
+    let mut command = gatekeeper();
+    command
+        .args(["--role=gate", "--listen=127.0.0.1:0", "--takeover"])
+        .arg(&path);
+    let waiting = command.spawn().unwrap();
+    let (asked, _) = predecessor.accept().unwrap();
+    kill_process(Pid::from_child(&waiting), Signal::HUP).unwrap();
+    drop(asked);
+    let output = waiting.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(104), "{log}");
+    assert!(log.contains("hands no listeners over"), "{log}");
 }
 
 fn run(flags: &[&str]) -> Output {

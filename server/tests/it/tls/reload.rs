@@ -1,8 +1,12 @@
 //! SIGHUP: a new certificate for new connections, the old one while the new one is bad.
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::Write,
+    process::Command,
+};
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 
 use super::{
@@ -55,6 +59,28 @@ async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
         assert_eq!(shown(&fresh(), place).await, second);
     }
     echo(&mut socket, "an open connection does not care").await;
+}
+
+#[test]
+fn a_hangup_during_the_start_is_heeded_after_it() {
+    let pki = Pki::new();
+    let [cert, key] = pki.flags();
+    let pipe = pki.path("secret");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for role in ["--role=gate", "--role=both"] {
+        let mut command = gatekeeper();
+        let listens = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0"];
+        let secret = format!("--secret=file:{}", pipe.display());
+        command.args(listens).args([role, &secret, &cert, &key]);
+        let mut process = TestProcess::spawn_while(command, |pid| {
+            // The secret is read after the certificate: its pipe opens between the two.
+            let mut pipe = File::options().write(true).open(&pipe).unwrap();
+            kill_process(pid, Signal::HUP).unwrap();
+            pipe.write_all(SECRET.as_bytes()).unwrap();
+        });
+        process.logs("the certificate was read again");
+    }
 }
 
 #[test]
