@@ -380,7 +380,7 @@ async fn those_that_hold_the_most_memory_give_way() {
         assert!(answer.ends_with("ok"), "{answer}");
     }
     server.metric_becomes(ended, 4).await;
-    assert_eq!(server.metric("gatekeeper_unpolled_bytes"), 0);
+    server.metric_becomes("gatekeeper_unpolled_bytes", 0).await;
 
     inside.send("in").await;
     assert_eq!(
