@@ -29,14 +29,15 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 pub struct EarlyHangups(unix::Signal);
 
 impl EarlyHangups {
-    /// From now on a SIGHUP ends nobody: whoever rotates keys may send it to a process that is still starting, or that has
-    /// no keys to read again. Needs a tokio runtime.
+    /// From now on a SIGHUP ends nobody: whoever rotates keys may send it to a process that is still starting, or that
+    /// has no keys to read again. Needs a tokio runtime.
     pub fn outlive() -> io::Result<Self> {
         // The handler stays when its receiver goes.
         signal(SignalKind::hangup()).map(Self)
     }
 
-    /// Raises one again if any came: it may have come after files were read, and before those listened who read them anew.
+    /// Raises one again if any came: files may have been read before it, and nobody have listened yet who reads them
+    /// anew.
     pub fn raise_again(mut self) {
         let mut nobody = Context::from_waker(Waker::noop());
         if self.0.poll_recv(&mut nobody).is_ready() {

@@ -80,7 +80,8 @@ pub enum ProcessFailed {
     },
     /// None is left, and none can be started anew.
     #[error(
-        "no process of the gate is left, and {IN_VAIN_MAX} attempts at each were in vain, at last at process {process}: {fault}"
+        "no process of the gate is left, and {IN_VAIN_MAX} attempts at each were in vain, at last at process {process}: \
+         {fault}"
     )]
     NoneLeft {
         /// The last one's number.
