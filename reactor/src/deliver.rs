@@ -6,8 +6,9 @@ use rustix::net::RecvFlags;
 
 use crate::driver::Driver;
 use crate::io::Io;
+use crate::link::{Closing, Link};
 use crate::service::{Closed, Service};
-use crate::slab::{Closing, Entry, Link, SocketId};
+use crate::slab::{Entry, SocketId};
 use crate::tls::Tls;
 
 /// Where a shard reads to; nothing stays here from one event to the next.

@@ -10,10 +10,11 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown};
 
+use crate::link::{Closing, Delay, Link, Stage};
 use crate::pacing::Clock;
 use crate::service::Closed;
 use crate::shard::{Options, TimeSource};
-use crate::slab::{Closing, Delay, Link, SocketId, Stage};
+use crate::slab::SocketId;
 use crate::wheel::Wheel;
 
 /// How long a finished socket waits for the peer's FIN. A peer that is alive answers within a round trip.

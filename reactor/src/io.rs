@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::driver::Driver;
-use crate::slab::{Closing, Link, SocketId};
+use crate::link::{Closing, Link};
+use crate::slab::SocketId;
 
 /// One socket, in the hands of a callback. What is asked for here is carried out once the callback has returned.
 pub struct Io<'a> {

@@ -21,6 +21,7 @@ mod descriptors;
 mod driver;
 mod fault;
 mod io;
+mod link;
 mod listen;
 mod pacing;
 mod rush;

@@ -7,8 +7,9 @@ use crate::connect::{self, Connect};
 use crate::deliver::offer;
 use crate::driver::{Driver, send};
 use crate::io::Io;
+use crate::link::{Delay, Link, Stage};
 use crate::listen::Listeners;
-use crate::slab::{Delay, Link, SocketId, Stage, Table};
+use crate::slab::{SocketId, Table};
 use crate::tls::Tls;
 
 /// The sockets of a shard, in the hands of [`Service::turn`](crate::Service::turn).
