@@ -138,16 +138,17 @@ impl Driver {
         self.doomed.pop_front()
     }
 
-    /// Sends bytes that did not fit before.
-    pub(crate) fn drain(&mut self, id: SocketId, link: &mut Link) {
+    /// Sends bytes that did not fit before, and answers whether there were some and all are sent.
+    pub(crate) fn drain(&mut self, id: SocketId, link: &mut Link) -> bool {
         if link.unsent_bytes() == 0 {
-            return;
+            return false;
         }
         send_at_once(link);
         match send(&link.fd, link.unsent()) {
             Ok(bytes) => link.sent(bytes),
             Err(errno) => self.doom(id, link, Closed::from_errno(errno)),
         }
+        link.unsent_bytes() == 0
     }
 
     /// Lets TLS tell the peer what it did wrong, as far as the socket takes it, then dooms the socket.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::driver::Driver;
-use crate::link::{Closing, Link};
+use crate::link::{Closing, Link, Reading};
 use crate::slab::SocketId;
 
 /// One socket, in the hands of a callback. What is asked for here is carried out once the callback has returned.
@@ -52,9 +52,15 @@ impl Io<'_> {
         self.driver.out.extend_from_slice(bytes);
     }
 
-    /// Bytes of earlier callbacks that the socket has not taken yet. Reading pauses while they are many.
+    /// Bytes of earlier callbacks that the socket has not taken yet. Reading pauses while they are many, unless
+    /// [`Io::set_reading`] says otherwise.
     pub fn unsent_bytes(&self) -> usize {
         self.link.unsent_bytes()
+    }
+
+    /// Says when the socket is to be read from now on.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.link.reading = reading;
     }
 
     /// Says how much memory the service keeps for this socket beside its state, such as a message whose parts are not all

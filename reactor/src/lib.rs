@@ -38,6 +38,7 @@ pub use connect::{ClientTls, Connect};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use fault::{CertificateFault, TlsError};
 pub use io::Io;
+pub use link::Reading;
 pub use listen::bind;
 pub use pacing::Clock;
 pub use service::{Closed, Next, Service};

@@ -23,6 +23,7 @@ pub(crate) struct Link {
     pub(crate) leaving: bool,
     /// On the list of the doomed: no callback but `closed` any more.
     pub(crate) doomed: bool,
+    pub(crate) reading: Reading,
     /// Counted among those with a buffer.
     pub(crate) is_counted: bool,
     /// Whether its next bytes may be held back by the kernel.
@@ -38,6 +39,19 @@ pub(crate) struct Link {
 pub(crate) enum Stage {
     Connecting,
     Open,
+}
+
+/// When an open socket is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// While no more output than [`Options::output_pause_bytes`](crate::Options) waits: its input is what is answered.
+    Answered,
+    /// Whatever waits: its input goes elsewhere, and its output comes from there.
+    Always,
+    /// Not now. Its bytes wait in the kernel, then with the peer, whose end is not noticed meanwhile; but that of a peer
+    /// that has hung up, where what it sent is read first ([`Loose::read_to_the_end`](crate::Loose)). Then all is read: no
+    /// more can follow.
+    Paused,
 }
 
 /// Whether the kernel may hold small segments back (TCP_NODELAY is not set yet).
@@ -108,6 +122,7 @@ impl Link {
             },
             leaving: false,
             doomed: false,
+            reading: Reading::Answered,
             is_counted: false,
             discarded_bytes: 0,
             extra,
@@ -121,6 +136,7 @@ impl Link {
         self.watched = None;
         self.leaving = false;
         self.doomed = false;
+        self.reading = Reading::Answered;
     }
 
     /// Whether it holds a buffer. The keys of TLS are none.
@@ -171,18 +187,22 @@ impl Link {
         !self.doomed && self.closing == Closing::No
     }
 
-    /// What the socket is to be watched for. Reading pauses while more than `pause_bytes` wait to be sent, so that a
-    /// peer that does not read cannot make us answer it for ever.
+    /// What the socket is to be watched for. Unless the service says otherwise, reading pauses while more than
+    /// `pause_bytes` wait to be sent, so that a peer that does not read cannot make us answer it for ever.
     pub(crate) fn wanted(&self, pause_bytes: usize) -> EventFlags {
         let unsent_bytes = self.unsent_bytes();
         let out = match unsent_bytes {
             0 => EventFlags::empty(),
             _ => EventFlags::OUT,
         };
+        let is_read = match self.reading {
+            Reading::Answered => unsent_bytes <= pause_bytes,
+            Reading::Always => true,
+            Reading::Paused => false,
+        };
         match (self.stage, self.closing) {
             (Stage::Connecting, _) => EventFlags::OUT,
-            (Stage::Open, Closing::No) if unsent_bytes > pause_bytes => out,
-            (Stage::Open, Closing::No) => out | EventFlags::IN,
+            (Stage::Open, Closing::No) if is_read => out | EventFlags::IN,
             (Stage::Open, Closing::Discard) if self.discarded_bytes > DISCARDED_BYTES_MAX => out,
             (Stage::Open, Closing::Discard) => EventFlags::IN,
             (Stage::Open, _) => out,
@@ -358,6 +378,37 @@ mod tests {
             link.closing = closing;
             link.keep_unsent(&vec![0; unsent]);
             assert_eq!(link.wanted(PAUSE_BYTES), wanted, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_service_may_say_when_a_socket_is_read() {
+        const PAUSE_BYTES: usize = 2;
+        let none = EventFlags::empty();
+        for (reading, closing, wanted, why) in [
+            (Reading::Answered, Closing::No, none, "too much waits"),
+            (
+                Reading::Always,
+                Closing::No,
+                EventFlags::IN,
+                "in spite of it",
+            ),
+            (Reading::Paused, Closing::No, none, "not even without"),
+            (
+                Reading::Paused,
+                Closing::Discard,
+                EventFlags::IN,
+                "its end is waited for all the same",
+            ),
+        ] {
+            let mut link = link();
+            link.reading = reading;
+            link.closing = closing;
+            if reading != Reading::Paused {
+                link.keep_unsent(&[0; PAUSE_BYTES + 1]);
+            }
+            let watched = link.wanted(PAUSE_BYTES).difference(EventFlags::OUT);
+            assert_eq!(watched, wanted, "{why}");
         }
     }
 }

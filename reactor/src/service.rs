@@ -42,6 +42,12 @@ pub trait Service {
     /// place. Answers how many bytes from its front were used. The rest is kept, and offered again when more arrives.
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Self::Socket, input: &mut [u8]) -> usize;
 
+    /// All that had waited to be sent has been sent. What a socket takes at once has not waited, nor has what it takes once
+    /// it is [connected](Service::connected).
+    fn drained(&mut self, io: &mut Io<'_>, socket: &mut Self::Socket) {
+        let _ = (io, socket);
+    }
+
     /// The socket's deadline has passed. It is cleared before the call, so it may be set again.
     fn deadline(&mut self, io: &mut Io<'_>, socket: &mut Self::Socket);
 

@@ -11,12 +11,12 @@ use crate::alarm::Alarm;
 use crate::deliver::{Buffers, end_of, receive};
 use crate::driver::{Driver, reset_on_close};
 use crate::io::Io;
-use crate::link::{Closing, Link, Stage};
+use crate::link::{Closing, Link, Reading, Stage};
 use crate::listen::{Accepted, Listeners};
 use crate::pacing::{Clock, EVENTS_MAX, become_punctual, wait};
 use crate::rush::Rush;
 use crate::service::{Closed, Next, Service};
-use crate::slab::{SocketId, Table};
+use crate::slab::{Entry, SocketId, Table};
 use crate::sockets::{Loose, Sockets};
 use crate::tls::Tls;
 use crate::waker::Waker;
@@ -323,9 +323,10 @@ impl<S: Service> Shard<S> {
             self.driver.doom(id, link, why);
         } else {
             if flags.contains(EventFlags::OUT) {
-                self.driver.drain(id, link);
+                drain(&mut self.service, &mut self.driver, id, entry);
             }
-            if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) && !link.doomed
+            if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP)
+                && !entry.link.doomed
             {
                 let took_all = receive(
                     &mut self.service,
@@ -424,10 +425,26 @@ impl<S: Service> Shard<S> {
     }
 }
 
+/// Sends what waits, and tells the service once all is sent.
+fn drain<S: Service>(
+    service: &mut S,
+    driver: &mut Driver,
+    id: SocketId,
+    entry: &mut Entry<S::Socket>,
+) {
+    let Entry { link, socket } = entry;
+    if driver.drain(id, link) && link.is_live() {
+        service.drained(&mut Io::new(driver, link, id), socket);
+    }
+}
+
 /// Whether a socket that has failed or hung up is closed without a read, which measured 5 % of a server's cost. A client
-/// reads on: an answer may lie in front of the reset, as when a server refuses and closes with our bytes unread.
+/// reads on: an answer may lie in front of the reset, as when a server refuses and closes with our bytes unread. So does
+/// a socket whose reading is paused: it was only to wait, and no more can come than the kernel has.
 fn ends_unread(link: &Link) -> bool {
-    link.inbound || link.closing != Closing::No || !is_read(link)
+    link.inbound
+        || link.closing != Closing::No
+        || !(link.reading == Reading::Paused || is_read(link))
 }
 
 fn is_read(link: &Link) -> bool {

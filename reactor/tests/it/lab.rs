@@ -25,6 +25,7 @@ pub enum Seen {
     },
     /// The bytes offered, those left over from before included.
     Received(Vec<u8>),
+    Drained,
     /// How late the deadline came, ns.
     Deadline(u64),
     Closed(Closed),
@@ -227,6 +228,10 @@ impl Service for Observed {
     fn received(&mut self, io: &mut Io<'_>, _socket: &mut State, input: &mut [u8]) -> usize {
         self.tell(Seen::Received(input.to_vec()));
         (self.on_input)(io, input)
+    }
+
+    fn drained(&mut self, _io: &mut Io<'_>, _socket: &mut State) {
+        self.tell(Seen::Drained);
     }
 
     fn deadline(&mut self, io: &mut Io<'_>, socket: &mut State) {

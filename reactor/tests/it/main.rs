@@ -9,4 +9,5 @@ mod lab;
 mod listening;
 mod moving;
 mod output;
+mod pausing;
 mod tls;

@@ -67,7 +67,9 @@ fn a_peer_that_does_not_read_is_not_read_either() {
 
     let mut answer = vec![0; MUCH_BYTES];
     client.read_exact(&mut answer).unwrap();
-    assert_eq!(lab.next(), Seen::Received(b"2".to_vec()));
+    let mut told = std::iter::repeat_with(|| lab.next());
+    let next = told.find(|seen| *seen != Seen::Drained);
+    assert_eq!(next, Some(Seen::Received(b"2".to_vec())));
 }
 
 #[test]

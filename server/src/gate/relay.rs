@@ -5,11 +5,12 @@
 //! ```
 //!
 //! One end of the pair goes where a connection without TLS would have gone itself; the other end is a second socket of this
-//! shard. What comes out of one of the two goes into the other in the shard's next turn, and each ends with the other.
+//! shard. What comes out of one of the two goes into the other in the shard's next turn, and each ends with the other. One
+//! is not read while much of what came out of it still waits to go into the other, so both ends wait for the slower.
 
 use std::{io, net::IpAddr};
 
-use reactor::{Io, Loose, Parts, SocketId, Sockets};
+use reactor::{Io, Loose, Parts, Reading, SocketId, Sockets};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{
@@ -25,6 +26,10 @@ use crate::{
     session::End,
 };
 
+/// What may wait for one end before the other is not read, but for the two reads that go before it is known: enough that
+/// neither waits for a turn of the shard, and little beside what the kernel holds for a connection.
+const WAITING_BYTES_MAX: usize = 256 * 1024;
+
 /// What a relay wants done in the shard's next turn.
 #[derive(Debug, Default)]
 pub(super) struct Relays {
@@ -32,6 +37,8 @@ pub(super) struct Relays {
     begun: Vec<SocketId>,
     /// Bytes for a socket.
     bytes: Vec<(SocketId, Vec<u8>)>,
+    /// Sockets whose other end has sent all it had.
+    awaited: Vec<SocketId>,
     /// Sockets whose other end is gone.
     over: Vec<SocketId>,
 }
@@ -51,6 +58,11 @@ impl Relays {
         }
     }
 
+    /// All that came from the socket `other` is sent.
+    pub(super) fn drained(&mut self, other: u64) {
+        self.awaited.push(SocketId::from_bits(other));
+    }
+
     /// The other end of the socket `other` is gone.
     pub(super) fn end(&mut self, other: u64) {
         self.over.push(SocketId::from_bits(other));
@@ -63,15 +75,23 @@ impl GateService {
         for id in std::mem::take(&mut self.state.relays.begun) {
             self.begin_relay(sockets, id);
         }
-        // As much as a connection of either process may hold for itself.
-        let held_bytes_max = HEAD_BYTES_MAX.max(self.host.settings.message_bytes_max as usize);
+        for id in std::mem::take(&mut self.state.relays.awaited) {
+            sockets.with(id, |io, _| io.set_reading(Reading::Always));
+        }
         for (id, bytes) in std::mem::take(&mut self.state.relays.bytes) {
-            sockets.with(id, |io, _| {
+            let mut ahead = None;
+            sockets.with(id, |io, socket| {
                 io.write(&bytes);
-                if io.unsent_bytes() > held_bytes_max {
-                    io.reset();
+                // These are bytes of earlier turns, so that the socket is sure to tell when they are sent.
+                if let Socket::Relay(other) = *socket
+                    && io.unsent_bytes() > WAITING_BYTES_MAX
+                {
+                    ahead = Some(SocketId::from_bits(other));
                 }
             });
+            if let Some(other) = ahead {
+                sockets.with(other, |io, _| io.set_reading(Reading::Paused));
+            }
         }
         // Behind the last bytes for them.
         for id in std::mem::take(&mut self.state.relays.over) {
@@ -101,8 +121,11 @@ impl GateService {
         let from = self.addresses.get(&id.to_bits()).copied();
         match self.open_relay(sockets, id, input) {
             Ok((inner, parts)) => {
+                // Each way waits for its own end alone: if both had to be free, each could wait for the other.
+                sockets.with(inner, |io, _| io.set_reading(Reading::Always));
                 sockets.with(id, |io, socket| {
                     io.clear_deadline();
+                    io.set_reading(Reading::Always);
                     *socket = Socket::Relay(inner.to_bits());
                 });
                 self.send_abroad(Parcel {

@@ -165,6 +165,12 @@ impl Service for GateService {
         used
     }
 
+    fn drained(&mut self, _io: &mut Io<'_>, socket: &mut Socket) {
+        if let Socket::Relay(other) = *socket {
+            self.state.relays.drained(other);
+        }
+    }
+
     fn deadline(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         self.read_clock(io.now_ns());
         self.overdue(io, socket);

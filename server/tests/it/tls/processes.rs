@@ -3,17 +3,20 @@
 
 use std::net::SocketAddr;
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
 
 use super::{
     super::{
         processes::FLAGS,
-        servers::{TestProcess, addr},
+        servers::{TestProcess, addr, soon},
         tokens::good,
     },
-    Pki, TlsClient, open, server, text,
+    Pki, Socket, TlsClient, open, server, text,
 };
 
 /// A client that polls, with a connection for each request.
@@ -62,11 +65,7 @@ impl<'c> Poller<'c> {
             let answer = self.send("GET", "").await;
             assert!(answer.ends_with(event), "{why}: {} bytes", answer.len());
         }
-        let path = self.target.replace("=polling", "=websocket");
-        let mut socket = open(self.client, self.gate, &path).await;
-        socket.send("2probe".into()).await.unwrap();
-        assert_eq!(text(&mut socket).await, "3probe", "{why}");
-        socket.send("5".into()).await.unwrap();
+        let mut socket = self.move_on().await;
         for event in ["42[\"b\"]", &large] {
             socket.send(event.into()).await.unwrap();
             assert_eq!(text(&mut socket).await, event, "{why}");
@@ -82,6 +81,16 @@ impl<'c> Poller<'c> {
             CloseCode::Normal,
             "{why}: the closing handshake"
         );
+    }
+
+    /// Moves to a WebSocket.
+    async fn move_on(&self) -> Socket {
+        let path = self.target.replace("=polling", "=websocket");
+        let mut socket = open(self.client, self.gate, &path).await;
+        socket.send("2probe".into()).await.unwrap();
+        assert_eq!(text(&mut socket).await, "3probe");
+        socket.send("5".into()).await.unwrap();
+        socket
     }
 }
 
@@ -113,13 +122,6 @@ async fn sessions_are_found_from_every_process() {
         let poller = Poller::open(&client, gate).await;
         poller.talk(&format!("round {round}")).await;
     }
-    let value = |page: &str, sample: &str| {
-        let line = page.lines().find_map(|line| line.strip_prefix(sample));
-        line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
-            .trim()
-            .parse::<f64>()
-            .unwrap()
-    };
     // The page itself comes from the parent, over a relay.
     let mut page = client.get(gate, "/metrics").await;
     assert!(
@@ -136,4 +138,64 @@ async fn sessions_are_found_from_every_process() {
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     let sent_on: f64 = value(&page, "gatekeeper_connections_taken_in_total");
     assert!(sent_on > 0.0);
+}
+
+#[tokio::test]
+async fn a_client_of_another_process_may_read_as_late_as_it_likes() {
+    /// Together more than the kernel buffers for one connection (tcp_wmem and tcp_rmem: 4 and 6 MiB).
+    const EVENTS: usize = 70;
+    /// What no gate holds of a client that reads.
+    const WAITING_BYTES: f64 = 64.0 * 1024.0;
+    /// What both ends of a relay and the other process may hold together, each way: some reads and some messages.
+    const HELD_BYTES_MAX: f64 = 4.0 * 1024.0 * 1024.0;
+    let pki = Pki::new();
+    let tls = pki.flags();
+    let all = FLAGS.iter().copied().chain(["--max-message-bytes=300000"]);
+    let flags: Vec<_> = all.chain(tls.iter().map(|it| &**it)).collect();
+    let process = TestProcess::start(&flags);
+    let gate = addr(&process.ready["gate"]);
+    let client = pki.client();
+    let buffered = async || {
+        value(
+            &client.get(gate, "/metrics").await,
+            "gatekeeper_buffered_bytes",
+        )
+    };
+    let event = format!("42[\"{}\"]", "x".repeat(290_000));
+    // Of three processes one has the session: of five sockets hardly all come to that.
+    for round in 0..5 {
+        let poller = Poller::open(&client, gate).await;
+        let (mut sink, mut stream) = poller.move_on().await.split();
+        let message = Message::from(&*event);
+        let sent = tokio::spawn(async move {
+            for _ in 0..EVENTS {
+                sink.send(message.clone()).await?;
+            }
+            Ok::<_, tokio_tungstenite::tungstenite::Error>(sink)
+        });
+        soon("the gate waits for its client", async {
+            while buffered().await < WAITING_BYTES {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        for nth in 0..EVENTS {
+            let held_bytes = buffered().await;
+            assert!(held_bytes <= HELD_BYTES_MAX, "round {round}: {held_bytes}");
+            match soon("an event", stream.next()).await {
+                Some(Ok(Message::Text(text))) => assert!(*text == *event, "round {round}, {nth}"),
+                other => panic!("round {round}, {nth}: {other:?}"),
+            }
+        }
+        let _sink = sent.await.unwrap().expect("all is sent");
+    }
+}
+
+/// One value of a page of figures.
+fn value(page: &str, sample: &str) -> f64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(sample));
+    line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
+        .trim()
+        .parse::<f64>()
+        .unwrap()
 }
