@@ -46,7 +46,7 @@ pub(crate) struct Driver {
     doomed: VecDeque<(SocketId, Closed)>,
     /// How many sockets hold a buffer, as of the last callback of each.
     pub(crate) buffered: usize,
-    /// The memory that those buffers take, but for what TLS keeps.
+    /// The memory that those buffers take, with what TLS keeps beside its keys.
     pub(crate) held_bytes: usize,
 }
 

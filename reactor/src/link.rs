@@ -160,7 +160,10 @@ impl Link {
         };
         let now_bytes = match is_gone {
             true => 0,
-            false => extra.input.capacity() + extra.output.capacity() + extra.kept_bytes,
+            false => {
+                let tls_bytes = extra.tls.as_ref().map_or(0, |tls| tls.held_bytes());
+                extra.input.capacity() + extra.output.capacity() + extra.kept_bytes + tls_bytes
+            }
         };
         let before_bytes = std::mem::replace(&mut extra.counted_bytes, now_bytes);
         self.drop_idle_extra();

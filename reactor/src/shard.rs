@@ -42,8 +42,8 @@ pub struct Options {
     /// Reading pauses while more output than this waits: what a peer that does not read can make a server hold is this
     /// and the answers to one read.
     pub output_pause_bytes: usize,
-    /// What all buffers of all sockets may take together, but for TLS's. Beyond it the sockets with the most end with
-    /// [`Closed::Greediest`].
+    /// What all buffers of all sockets may take together, TLS's among them but not its keys. Beyond it the sockets with
+    /// the most end with [`Closed::Greediest`].
     pub held_bytes_max: usize,
     /// When the clock is read.
     pub time: TimeSource,

@@ -113,7 +113,7 @@ impl<T> Sockets<'_, T> {
         self.driver.buffered
     }
 
-    /// The memory of those buffers, but for TLS's.
+    /// The memory of those buffers, with what TLS keeps beside its keys.
     pub fn held_bytes(&self) -> usize {
         self.driver.held_bytes
     }

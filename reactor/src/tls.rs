@@ -19,9 +19,13 @@ use crate::service::Closed;
 const RECORD_BYTES_MAX: usize = (1 << 14) + RECORD_OVERHEAD_BYTES_MAX;
 const RECORD_OVERHEAD_BYTES_MAX: usize = 256 + 5;
 
-/// Bytes of a peer that may wait for the rest of theirs: a handshake message of the largest size that rustls takes, and a
-/// record.
-const WIRE_BYTES_MAX: usize = 0xffff + RECORD_BYTES_MAX;
+/// Bytes of a server that may wait for the rest of theirs: a handshake message of the largest size that rustls takes, which
+/// its chain of certificates may need, and a record.
+const SERVER_WIRE_BYTES_MAX: usize = 0xffff + RECORD_BYTES_MAX;
+
+/// Bytes of a client, whom nobody knows yet: a record. Its hello takes 2 kB with keys of the largest kind, a chain of
+/// certificates a few.
+const CLIENT_WIRE_BYTES_MAX: usize = RECORD_BYTES_MAX;
 
 /// close_notify of a server that has not said anything yet, so that nothing is sealed (RFC 8446 section 6.1).
 const FAREWELL: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
@@ -96,7 +100,7 @@ impl Tls {
         }
         if self.wire.is_empty() {
             self.wire = Vec::new();
-        } else if self.wire.len() > WIRE_BYTES_MAX {
+        } else if self.wire.len() > self.side.wire_bytes_max() {
             let error = TlsError::other("a handshake message is too long");
             return Err(Closed::Tls(error));
         }
@@ -163,6 +167,12 @@ impl Tls {
         !self.secured || held.iter().any(|held| !held.is_empty())
     }
 
+    /// The memory of what it holds beside its keys.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let held = [&self.wire, &self.records, &self.early];
+        held.into_iter().map(Vec::capacity).sum()
+    }
+
     /// Has close_notify written behind what is sealed next.
     pub(crate) fn say_farewell(&mut self) {
         self.farewell = true;
@@ -180,6 +190,14 @@ macro_rules! on_either {
 }
 
 impl Side {
+    /// How many bytes of the peer may wait for the rest of theirs.
+    fn wire_bytes_max(&self) -> usize {
+        match self {
+            Self::Client(_) => SERVER_WIRE_BYTES_MAX,
+            Self::Server(_) => CLIENT_WIRE_BYTES_MAX,
+        }
+    }
+
     fn is_handshaking(&self) -> bool {
         on_either!(self, it => it.is_handshaking())
     }

@@ -263,8 +263,66 @@ fn an_idle_socket_holds_no_buffer() {
     for _ in 0..2 {
         tls.write_all(b"x").unwrap();
         tls.read_exact(&mut [0]).unwrap();
-        assert_eq!(lab.ask(|sockets| sockets.buffered()), 0, "nothing but keys");
+        let (buffered, held_bytes) = lab.ask(|sockets| (sockets.buffered(), sockets.held_bytes()));
+        assert_eq!((buffered, held_bytes), (0, 0), "nothing but keys");
     }
+}
+
+/// The beginning of a ClientHello of 60 kB, in records as large as may be.
+fn long_hello(bytes: usize) -> Vec<u8> {
+    let mut message = vec![0; 60_000];
+    message[..4].copy_from_slice(&[1, 0, 0xea, 0x5c]);
+    let records = message.chunks(1 << 14).flat_map(|part| {
+        let head = [HANDSHAKE, 3, 1];
+        [&head[..], &(part.len() as u16).to_be_bytes(), part].concat()
+    });
+    records.take(bytes).collect()
+}
+
+#[test]
+fn a_client_may_leave_a_record_unfinished_and_no_more() {
+    const RECORD_BYTES: usize = 5 + (1 << 14);
+    for (sent_bytes, ends, why) in [
+        (RECORD_BYTES - 1, false, "a record but for a byte"),
+        (RECORD_BYTES + 6, false, "what a sealed one would take"),
+        (2 * RECORD_BYTES, true, "two"),
+        (60_000, true, "all but the end"),
+    ] {
+        let (server, _) = configs();
+        let lab = Lab::with_tls(Options::default(), echo, Some(server));
+        let mut stream = lab.client();
+        stream.write_all(&long_hello(sent_bytes)).unwrap();
+        if ends {
+            let closed = lab.next_closed();
+            assert!(matches!(closed, Closed::Tls(_)), "{why}: {closed:?}");
+        } else {
+            assert_eq!(lab.next(), Seen::Accepted, "{why}");
+            let held_bytes = lab.ask(|sockets| sockets.held_bytes());
+            assert!(held_bytes >= sent_bytes, "{why}: {held_bytes}");
+            assert!(lab.seen.try_recv().is_err(), "{why}");
+        }
+    }
+}
+
+#[test]
+fn what_tls_holds_counts_among_what_all_sockets_hold() {
+    let options = Options {
+        held_bytes_max: 64 * 1024,
+        ..Options::default()
+    };
+    let (server, client) = configs();
+    let lab = Lab::with_tls(options, echo, Some(server));
+    let connection = ClientConnection::new(client, localhost()).unwrap();
+    let mut good = StreamOwned::new(connection, lab.client());
+    let mut greedy = Vec::new();
+    for _ in 0..6 {
+        let mut stream = lab.client();
+        stream.write_all(&long_hello(15_000)).unwrap();
+        greedy.push(stream);
+    }
+    assert_eq!(lab.next_closed(), Closed::Greediest);
+    good.write_all(b"x").unwrap();
+    good.read_exact(&mut [0]).unwrap();
 }
 
 #[test]

@@ -151,6 +151,36 @@ async fn of_too_many_half_open_handshakes_the_oldest_give_way() {
 }
 
 #[tokio::test]
+async fn hellos_that_never_get_whole_take_no_more_than_all_buffers_may() {
+    const BUFFER_BYTES: u64 = 1_000_000;
+    let pki = Pki::new();
+    let flag = format!("--max-buffer-bytes={BUFFER_BYTES}");
+    let server = server(&pki, &[&flag]).await;
+    // The beginning of a hello in one record, of which each is as much as may be held of one.
+    let mut part = vec![0x16, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc];
+    part.resize(16_000, 0);
+    let mut crowd = Vec::new();
+    for _ in 0..BUFFER_BYTES as usize / part.len() {
+        let mut stream = TcpStream::connect(server.gate).await.unwrap();
+        stream.write_all(&part).await.unwrap();
+        crowd.push(async move { stream.read(&mut [0]).await });
+    }
+    // All together are twice what sockets may hold.
+    let ends = crowd.into_iter().map(Box::pin);
+    let gave_way = futures_util::future::select_all(ends);
+    let (_, _, _others) = soon("one to give way", gave_way).await;
+    // The figure is told once a turn.
+    soon("a figure of what the others hold", async {
+        while !(1..=BUFFER_BYTES / 2).contains(&server.metric("gatekeeper_buffered_bytes")) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let answer = pki.client().get(server.gate, "/healthz").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_session_that_breaks_tls_is_counted_as_such() {
     let pki = Pki::new();
     let server = server(&pki, &[]).await;
