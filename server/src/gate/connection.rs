@@ -178,7 +178,7 @@ impl GateService {
                     until_ns: by_ns,
                     served,
                 };
-                self.leave_for(io, shard);
+                self.leave_for(io, shard, input.len());
                 0
             }
             Step::Probing { used, probe } => {

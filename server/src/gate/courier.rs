@@ -35,6 +35,11 @@ pub const PARENT: u16 = u16::MAX;
 /// kernel's default for a message (`net.core.wmem_default`).
 const PARCEL_BYTES_MAX: usize = 128 * 1024;
 
+/// May a connection leave for another process with so many bytes that were read or are unsent?
+pub(super) fn fits(bytes: usize) -> bool {
+    HEAD_BYTES + bytes <= PARCEL_BYTES_MAX
+}
+
 /// How long a full inbox is waited for. Its reader does nothing else, so it is stuck or has gone.
 const PATIENCE: Timespec = Timespec {
     tv_sec: 1,
@@ -220,8 +225,8 @@ fn send(outbox: &OwnedFd, parcel: &Parcel) -> io::Result<()> {
 
 fn encode_head(parcel: &Parcel) -> io::Result<[u8; HEAD_BYTES]> {
     let Parts { input, output, .. } = &parcel.parts;
-    let bytes = HEAD_BYTES + input.len() + output.len();
-    let (true, Ok(input_bytes)) = (bytes <= PARCEL_BYTES_MAX, u32::try_from(input.len())) else {
+    let fits = fits(input.len() + output.len());
+    let (true, Ok(input_bytes)) = (fits, u32::try_from(input.len())) else {
         return Err(io::Error::other("too much of it was read already"));
     };
     let mut head = [0; HEAD_BYTES];

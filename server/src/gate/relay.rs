@@ -1,7 +1,8 @@
-//! Connections under TLS whose requests are for another process: their keys cannot leave this one, so their bytes do.
+//! Connections that cannot leave for another process, whose requests are for it: those under TLS, whose keys stay here, and
+//! those that sent more ahead than a message between processes holds. Their bytes go in their place.
 //!
 //! ```text
-//! client <- TLS -> this shard <- a pair of Unix sockets -> the other process, which sees an ordinary connection
+//! client <-----> this shard <- a pair of Unix sockets -> the other process, which sees an ordinary connection
 //! ```
 //!
 //! One end of the pair goes where a connection without TLS would have gone itself; the other end is a second socket of this
@@ -18,7 +19,7 @@ use super::{
     admission::Place,
     answers,
     connection::{Socket, answer},
-    courier::Parcel,
+    courier::{self, Parcel},
     service::GateService,
 };
 use crate::{
@@ -137,7 +138,7 @@ impl GateService {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection under TLS cannot be relayed to another process");
+                tracing::warn!(%error, "a connection cannot be relayed to another process");
                 self.refuse_relay(sockets, id);
             }
         }
@@ -176,9 +177,11 @@ impl GateService {
         });
     }
 
-    /// Where a connection is to go whose request is for the shard numbered `shard`: it leaves, or it is relayed.
-    pub(super) fn leave_for(&mut self, io: &mut Io<'_>, shard: u16) {
-        if io.is_tls() && !self.mailboxes.has(shard) {
+    /// Where a connection is to go whose request, the first of `input_bytes`, is for the shard numbered `shard`: it leaves,
+    /// or it is relayed.
+    pub(super) fn leave_for(&mut self, io: &mut Io<'_>, shard: u16, input_bytes: usize) {
+        let fits = courier::fits(input_bytes + io.unsent_bytes());
+        if !self.mailboxes.has(shard) && (io.is_tls() || !fits) {
             self.state.relays.begin(io.id());
         } else {
             io.release();

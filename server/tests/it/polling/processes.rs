@@ -1,13 +1,15 @@
 //! Sessions that poll a gate of several processes: each request comes to any of them.
 
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
 use super::{
     super::{
-        clients::Client,
+        clients::{Client, rest},
         processes::{FLAGS, metric},
-        servers::{TestProcess, addr},
+        servers::{TestProcess, addr, soon},
         tokens::good,
     },
-    Poller,
+    Poller, request,
 };
 
 #[tokio::test]
@@ -44,4 +46,29 @@ async fn sessions_are_found_from_every_process() {
         ..old
     };
     stranger.check_over("a shard that there is not").await;
+}
+
+#[tokio::test]
+async fn much_that_is_sent_ahead_reaches_another_process() {
+    let process = TestProcess::start(&FLAGS);
+    let gate = addr(&process.ready["gate"]);
+    let large = format!("42[\"{}\"]", "x".repeat(300_000));
+    // As many as it takes for some two to be in different processes.
+    for round in 0..6 {
+        let waits = Poller::connected(gate).await;
+        let other = Poller::connected(gate).await;
+        let ahead = request("GET", &waits.target, "", "")
+            + &request("POST", &other.target, "Connection: close\r\n", &large);
+        let mut stream = TcpStream::connect(gate).await.unwrap();
+        stream.write_all(ahead.as_bytes()).await.unwrap();
+        soon("all is read", async {
+            while metric(gate, "gatekeeper_buffered_bytes").await < large.len() as f64 {}
+        })
+        .await;
+        waits.post("42[1]").await.check(200, "ok", "the poll ends");
+        let answers = rest(&mut stream).await;
+        assert!(answers.contains("42[1]"), "round {round}: {answers}");
+        assert!(answers.ends_with("\r\n\r\nok"), "round {round}: {answers}");
+        other.get().await.check(200, &large, "all of it");
+    }
 }
