@@ -3,6 +3,7 @@
 use std::{
     io, process,
     task::{Context, Waker},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{
@@ -63,6 +64,24 @@ pub fn start_log(format: LogFormat) {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),
     };
+}
+
+/// How long one line of log stands for what comes in floods.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// When a fault that comes in floods was logged last.
+#[derive(Debug, Default)]
+pub struct Rarely(Option<Instant>);
+
+impl Rarely {
+    /// Is another line due? It counts as written then.
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|at| at.elapsed() >= LOG_EVERY);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 /// Asks the kernel to end this process with the thread that started it.

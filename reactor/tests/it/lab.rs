@@ -1,6 +1,6 @@
 //! A shard under observation: it tells all that its service is told, and does what a test asks of it.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -108,6 +108,20 @@ impl Lab {
             waker,
             thread: Some(thread),
         }
+    }
+
+    /// A client whose first byte was read, and whose second is there and is not.
+    pub fn unread_client(&self) -> TcpStream {
+        let mut client = self.client();
+        client.write_all(b"1").unwrap();
+        assert_eq!(self.next(), Seen::Accepted);
+        assert_eq!(self.next(), Seen::Received(b"1".to_vec()));
+
+        // The byte is there before the turn that answers, so only the pause keeps it from being read.
+        client.write_all(b"2").unwrap();
+        self.ask(|_| ());
+        assert!(self.seen.try_recv().is_err(), "read in spite of the pause");
+        client
     }
 
     /// Has the shard do something in its turn, and waits for the answer.

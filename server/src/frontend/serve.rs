@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -18,12 +18,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::{FrontendConfig, Limits, asked_only, router_within};
+use crate::process::Rarely;
 
 /// What keeps a connection from being accepted, such as too few descriptors, is not over at once.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-
-/// One line of log stands for what fails within this time.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// hyper reads heads into buffers of at least this size and refuses to be asked for less.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
@@ -43,13 +41,12 @@ pub async fn serve(
 /// [`serve`] with limits of one's own.
 pub async fn serve_within(
     listener: TcpListener,
-    config: FrontendConfig,
+    mut config: FrontendConfig,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     // Fails here and not at the first connection if the listener is none.
     listener.local_addr()?;
-    let mut config = config;
     let asked_at = config.asked_at.take();
     let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
     let door = Door {
@@ -96,11 +93,11 @@ impl Door {
     /// Serves what comes until it is `stopped`, which is when the sender is dropped.
     async fn open(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
         let mut connections = JoinSet::new();
-        let mut told_at = None;
+        let mut failures = Rarely::default();
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
-                (stream, place) = accept(&listener, &self.places, &mut told_at) => {
+                (stream, place) = accept(&listener, &self.places, &mut failures) => {
                     let (door, stopped) = (self.clone(), stopped.clone());
                     connections.spawn(async move {
                         door.serve(stream, stopped).await;
@@ -138,12 +135,11 @@ fn http(limits: &Limits) -> http1::Builder {
     http
 }
 
-/// The next connection and its place among all; never fails, as the next one may well succeed. `told_at`: when a failure
-/// was logged last.
+/// The next connection and its place among all; never fails, as the next one may well succeed.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-    told_at: &mut Option<Instant>,
+    failures: &mut Rarely,
 ) -> (TcpStream, Option<OwnedSemaphorePermit>) {
     // Never closed, so the error that would be `None` here does not come.
     let place = places.clone().acquire_owned().await.ok();
@@ -151,8 +147,7 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, _)) => return (stream, place),
             Err(error) => {
-                if told_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-                    *told_at = Some(Instant::now());
+                if failures.is_due() {
                     tracing::warn!(%error, "connections cannot be accepted");
                 }
                 tokio::time::sleep(ACCEPT_RETRY).await;

@@ -27,6 +27,7 @@ use crate::{
     frontend::{SESSION_COOKIE, SESSION_PATH},
     keys::{JwksUrl, deepest},
     metrics::Unanswered,
+    process::Rarely,
     session_key::SessionKey,
 };
 
@@ -47,9 +48,6 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// The longest answer: a name and what is around it.
 const ANSWER_BYTES_MAX: usize = 4096;
-
-/// Failures come in floods; one line of log stands for this long.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Where a gate asks, and by what right.
 #[derive(Clone, Debug)]
@@ -154,7 +152,7 @@ struct Asker {
     client: Client,
     url: reqwest::Url,
     authorization: HeaderValue,
-    logged_at: Lock<Option<Instant>>,
+    failures: Lock<Rarely>,
 }
 
 /// Why there is no answer. It is the frontend's fault, or that of the way to it.
@@ -205,7 +203,7 @@ impl Asker {
             client,
             url: url.url().clone(),
             authorization,
-            logged_at: Lock::default(),
+            failures: Lock::default(),
         })
     }
 
@@ -256,12 +254,8 @@ impl Asker {
     }
 
     fn log(&self, error: &LookupError) {
-        let mut logged_at = self
-            .logged_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            *logged_at = Some(Instant::now());
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.is_due() {
             let url = self.url.origin().ascii_serialization();
             tracing::warn!(%error, url, "the frontend does not say whose sessions are");
         }

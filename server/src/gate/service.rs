@@ -25,14 +25,12 @@ use super::{
 };
 use crate::{
     metrics::Outcome,
+    process::Rarely,
     session::{End, Host, Reply, half_open::HalfOpen, polling},
 };
 
 /// While draining, how often a shard looks whether its last socket is gone when no event tells it.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
-
-/// Failures of `accept` come in floods; one line of log stands for this long.
-const ACCEPT_FAILURE_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The wall clock may be set at any time: no reading of it counts for longer.
 const WALL_NS_MAX: u64 = 100_000_000;
@@ -73,7 +71,7 @@ pub(super) struct ShardState {
     pub(super) drain_until_ns: Option<u64>,
     /// Connections between two requests were told that nobody polls any more.
     idlers_left: bool,
-    accept_failure_logged: Option<std::time::Instant>,
+    accept_failures: Rarely,
     /// Connections under TLS whose session is in another process.
     pub(super) relays: Relays,
 }
@@ -124,10 +122,8 @@ impl Service for GateService {
 
     fn accept_failed(&mut self, error: &io::Error) {
         self.host.metrics.accept_failures.add(1);
-        let logged = self.state.accept_failure_logged;
-        if logged.is_none_or(|at| at.elapsed() >= ACCEPT_FAILURE_LOG_EVERY) {
+        if self.state.accept_failures.is_due() {
             tracing::warn!(%error, "cannot accept connections: raise the limit on descriptors?");
-            self.state.accept_failure_logged = Some(std::time::Instant::now());
         }
     }
 

@@ -200,10 +200,9 @@ impl Polls {
             return Some(Polled::Overlap);
         }
         if !session.outbox.is_empty() {
-            self.held_bytes -= session.outbox.bytes();
-            let items = session.outbox.take_answer();
-            self.held_bytes += session.outbox.bytes();
-            return Some(Polled::Packets(session.packets(items)));
+            let (packets, bytes) = session.answer();
+            self.held_bytes -= bytes;
+            return Some(Polled::Packets(packets));
         }
         session.poll = Some(waiting);
         if session.is_probed {
@@ -260,11 +259,8 @@ impl Polls {
                 && let Some(to) = session.poll.take()
             {
                 session.noop_ns = u64::MAX;
-                let before_bytes = session.outbox.bytes();
-                let items = session.outbox.take_answer();
-                let packets = session.packets(items);
-                let taken_bytes = before_bytes - session.outbox.bytes();
-                self.held_bytes -= taken_bytes;
+                let (packets, bytes) = session.answer();
+                self.held_bytes -= bytes;
                 self.deliveries.push(Delivery { to, packets });
             }
         }
@@ -308,6 +304,13 @@ impl Polls {
 }
 
 impl Polling {
+    /// What one poll is answered with, and how many bytes wait no more.
+    fn answer(&mut self) -> (Packets, usize) {
+        let before_bytes = self.outbox.bytes();
+        let items = self.outbox.take_answer();
+        (self.packets(items), before_bytes - self.outbox.bytes())
+    }
+
     fn packets(&self, items: Vec<Item<'static>>) -> Packets {
         Packets {
             items,
