@@ -36,7 +36,7 @@ impl Interrupt {
             live::give_back();
             // The children end with this process, as they were started to.
             let told = "gatecrash: stopped by a second signal: no result was written";
-            let _ = writeln!(std::io::stderr(), "{told}");
+            let _ = writeln!(io::stderr(), "{told}");
             std::process::exit(i32::from(verdict::STOPPED));
         });
         Ok(Self { came, keys })
