@@ -20,9 +20,7 @@ fn verify(criterion: &mut Criterion) {
         let mut verifier = verifier(algorithm);
         group.bench_function("gatekeeper", |bencher| {
             bencher.iter(|| {
-                let verified = verifier
-                    .verify(black_box(token.as_bytes()), black_box(NOW_S))
-                    .expect("a good token");
+                let verified = verifier.verify(black_box(token.as_bytes()), black_box(NOW_S)).expect("a good token");
                 black_box(verified.user.map(str::len))
             });
         });
@@ -31,8 +29,7 @@ fn verify(criterion: &mut Criterion) {
             group.bench_function("jsonwebtoken", |bencher| {
                 bencher.iter(|| {
                     let decoded =
-                        jsonwebtoken::decode::<Claims>(black_box(&token), &key, &validation)
-                            .expect("a good token");
+                        jsonwebtoken::decode::<Claims>(black_box(&token), &key, &validation).expect("a good token");
                     black_box(decoded.claims.username().len())
                 });
             });

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::measure::Candidate;
 use super::{
-    CLAIMS, NOW_S, Primitive, SECRET, SECRET_OLD, Signer, refusals, rival_key, sign, token,
-    verifier, verifier_of_secrets,
+    CLAIMS, NOW_S, Primitive, SECRET, SECRET_OLD, Signer, refusals, rival_key, sign, token, verifier,
+    verifier_of_secrets,
 };
 
 /// The algorithms that are timed, by the name of their rows.
@@ -59,11 +59,7 @@ pub fn all(algorithm: Algorithm, name: &str) -> Vec<Candidate> {
     let row = |what: &str| format!("verify/{name}/{what}");
     let good = token(algorithm);
 
-    let mut candidates = vec![accepted(
-        &row("gatekeeper"),
-        verifier(algorithm),
-        good.clone(),
-    )];
+    let mut candidates = vec![accepted(&row("gatekeeper"), verifier(algorithm), good.clone())];
     if !name.starts_with("hs") {
         candidates.extend(cached(algorithm, &row, &good));
     }
@@ -173,9 +169,7 @@ fn many_tokens(algorithm: Algorithm) -> Vec<String> {
                     let signer = Signer::new(algorithm);
                     let users = worker * share..MANY.min((worker + 1) * share);
                     let claims = |user| CLAIMS.replace("gonzalo", &format!("user{user:06}"));
-                    users
-                        .map(|user| signer.token(&claims(user)))
-                        .collect::<Vec<_>>()
+                    users.map(|user| signer.token(&claims(user))).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -184,11 +178,7 @@ fn many_tokens(algorithm: Algorithm) -> Vec<String> {
     })
 }
 
-fn rivals(
-    algorithm: Algorithm,
-    row: &dyn Fn(&str) -> String,
-    good: &str,
-) -> impl Iterator<Item = Candidate> {
+fn rivals(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) -> impl Iterator<Item = Candidate> {
     let prepared = rival_key(algorithm).map(|(key, validation)| {
         let token = good.to_owned();
         Candidate::new(row("jsonwebtoken"), move || {
@@ -228,9 +218,7 @@ fn primitives(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) ->
         rows.pop();
     }
     let timed = rows.into_iter().zip(primitives);
-    timed
-        .map(|(what, primitive)| bare(&row(what), primitive, good))
-        .collect()
+    timed.map(|(what, primitive)| bare(&row(what), primitive, good)).collect()
 }
 
 fn bare(row: &str, primitive: Primitive, token: &str) -> Candidate {
@@ -286,8 +274,5 @@ fn nameless(row: &dyn Fn(&str) -> String) -> [Candidate; 2] {
         let verdict = verifier.verify(token, black_box(NOW_S));
         assert!(black_box(verdict).is_ok());
     };
-    [
-        Candidate::new(row("nameless-forged"), refuse),
-        Candidate::new(row("nameless-forged-accepted"), accept),
-    ]
+    [Candidate::new(row("nameless-forged"), refuse), Candidate::new(row("nameless-forged-accepted"), accept)]
 }

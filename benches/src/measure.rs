@@ -49,10 +49,7 @@ impl Candidate {
 
 /// Times all `candidates` in turn, `rounds` times; each slice takes about `slice`, or one operation.
 pub fn interleaved(candidates: &mut [Candidate], rounds: u32, slice: Duration) -> Vec<Cost> {
-    let times: Vec<u64> = candidates
-        .iter_mut()
-        .map(|candidate| times_within(candidate, slice))
-        .collect();
+    let times: Vec<u64> = candidates.iter_mut().map(|candidate| times_within(candidate, slice)).collect();
     let mut least_ns = vec![f64::INFINITY; candidates.len()];
     for round in 0..rounds {
         for ((candidate, times), least_ns) in candidates.iter_mut().zip(&times).zip(&mut least_ns) {
@@ -64,12 +61,7 @@ pub fn interleaved(candidates: &mut [Candidate], rounds: u32, slice: Duration) -
         }
     }
     let named = candidates.iter().zip(least_ns);
-    named
-        .map(|(candidate, ns)| Cost {
-            name: candidate.name.clone(),
-            ns,
-        })
-        .collect()
+    named.map(|(candidate, ns)| Cost { name: candidate.name.clone(), ns }).collect()
 }
 
 /// Depths of the stack at which slices run: enough for each place that a variable can have in a line of the processor's
@@ -131,11 +123,7 @@ mod tests {
         let costs = interleaved(&mut candidates, 3, Duration::from_micros(20));
         let names: Vec<_> = costs.iter().map(|cost| cost.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
-        assert!(
-            costs
-                .iter()
-                .all(|cost| cost.ns > 0.0 && cost.ns.is_finite())
-        );
+        assert!(costs.iter().all(|cost| cost.ns > 0.0 && cost.ns.is_finite()));
         assert!(runs.get() > 6, "each at least once per round");
     }
 }

@@ -26,11 +26,7 @@ pub fn all() -> Vec<Refused> {
     let mut all = Vec::new();
     let mut add = |what: &str, token: String, refusal| {
         let what = what.to_owned();
-        all.push(Refused {
-            what,
-            token,
-            refusal,
-        });
+        all.push(Refused { what, token, refusal });
     };
 
     let good = signer.token(CLAIMS);
@@ -43,11 +39,7 @@ pub fn all() -> Vec<Refused> {
     add("garbage-8k", garbage(TOKEN_BYTES_MAX), Refusal::Malformed);
     // Fours of characters are always base64url.
     let half = garbage(TOKEN_BYTES_MAX / 2 - 4);
-    add(
-        "garbage-segments-8k",
-        format!("{half}.{half}.gate"),
-        Refusal::HeaderMalformed,
-    );
+    add("garbage-segments-8k", format!("{half}.{half}.gate"), Refusal::HeaderMalformed);
     for (what, header, refusal) in headers() {
         let token = signer.token_with(&header, CLAIMS);
         match refusal {
@@ -64,11 +56,7 @@ pub fn all() -> Vec<Refused> {
         add(what, signer.token(&claims), refusal);
     }
     let large = with_claims_of(1024);
-    add(
-        "claims-1k-forged",
-        forged(&large),
-        Refusal::SignatureInvalid,
-    );
+    add("claims-1k-forged", forged(&large), Refusal::SignatureInvalid);
     all
 }
 
@@ -96,21 +84,14 @@ pub fn accepted(bytes: usize) -> String {
     let around = signer.token("").len();
     let claims_bytes = (bytes.checked_sub(around).expect("room for claims")) * 3 / 4;
     let token = signer.token(&claims_of(claims_bytes));
-    assert!(
-        (bytes - 1..=bytes).contains(&token.len()),
-        "{}",
-        token.len()
-    );
+    assert!((bytes - 1..=bytes).contains(&token.len()), "{}", token.len());
     token
 }
 
 /// Claims as identity providers fill them, of so many bytes: roles upon roles.
 fn claims_of(bytes: usize) -> String {
     if bytes < CLAIMS.len() {
-        return format!(
-            r#"{{"sub":"{}"}}"#,
-            "g".repeat(bytes - r#"{"sub":""}"#.len())
-        );
+        return format!(r#"{{"sub":"{}"}}"#, "g".repeat(bytes - r#"{"sub":""}"#.len()));
     }
     let end = |claims: &str| claims.len() + "]}".len();
     let mut claims = CLAIMS.trim_end_matches("}").to_owned();
@@ -138,11 +119,7 @@ pub fn forged(token: &str) -> String {
     let mut forged = token.to_owned();
     let first = token.find('.').expect("a token");
     let middle = (first + token.rfind('.').expect("a token")) / 2;
-    let other = if token[middle..].starts_with('A') {
-        "B"
-    } else {
-        "A"
-    };
+    let other = if token[middle..].starts_with('A') { "B" } else { "A" };
     forged.replace_range(middle..=middle, other);
     forged
 }
@@ -151,12 +128,8 @@ pub fn forged(token: &str) -> String {
 fn headers() -> Vec<(&'static str, String, Refusal)> {
     let with = |more: &str| format!(r#"{{"typ":"JWT","alg":"HS256"{more}}}"#);
     // Names that differ at their ends alone, with an escape so that each has to be resolved.
-    let names: String = (10..24)
-        .map(|i| format!(r#","\u0061{}{i}":0"#, "a".repeat(386)))
-        .collect();
-    let members: String = (10..24)
-        .map(|i| format!(r#","{}{i}":[{{}},1.5,true]"#, "a".repeat(376)))
-        .collect();
+    let names: String = (10..24).map(|i| format!(r#","\u0061{}{i}":0"#, "a".repeat(386))).collect();
+    let members: String = (10..24).map(|i| format!(r#","{}{i}":[{{}},1.5,true]"#, "a".repeat(376))).collect();
     let value = |unit: &str| format!(r#","x":"{}""#, unit.repeat(HEADER_BYTES / unit.len()));
     let nested = "[".repeat(60) + &"]".repeat(60);
     let nested = iter::repeat_n(nested, HEADER_BYTES / 121).collect::<Vec<_>>();
@@ -164,73 +137,25 @@ fn headers() -> Vec<(&'static str, String, Refusal)> {
     let kid = |unit: &str| format!(r#","kid":"{}""#, unit.repeat(HEADER_BYTES / unit.len()));
     use Refusal::*;
     vec![
-        (
-            "forged-header",
-            r#"{"alg":"HS256"}"#.into(),
-            SignatureInvalid,
-        ),
-        (
-            "alg-none",
-            r#"{"typ":"JWT","alg":"none"}"#.into(),
-            NoneAlgorithm,
-        ),
-        (
-            "alg-other",
-            r#"{"typ":"JWT","alg":"HS257"}"#.into(),
-            UnknownAlgorithm,
-        ),
-        (
-            "alg-rs256",
-            r#"{"typ":"JWT","alg":"RS256"}"#.into(),
-            AlgorithmMismatch,
-        ),
+        ("forged-header", r#"{"alg":"HS256"}"#.into(), SignatureInvalid),
+        ("alg-none", r#"{"typ":"JWT","alg":"none"}"#.into(), NoneAlgorithm),
+        ("alg-other", r#"{"typ":"JWT","alg":"HS257"}"#.into(), UnknownAlgorithm),
+        ("alg-rs256", r#"{"typ":"JWT","alg":"RS256"}"#.into(), AlgorithmMismatch),
         ("unknown-kid", with(r#","kid":"2024-01""#), UnknownKey),
-        (
-            "wrong-typ",
-            r#"{"typ":"JWE","alg":"HS256"}"#.into(),
-            WrongType,
-        ),
+        ("wrong-typ", r#"{"typ":"JWE","alg":"HS256"}"#.into(), WrongType),
         ("crit", with(r#","crit":["exp"]"#), CriticalHeader),
-        (
-            "jwk",
-            with(r#","jwk":{"kty":"oct","k":"AAAA"}"#),
-            EmbeddedKey,
-        ),
+        ("jwk", with(r#","jwk":{"kty":"oct","k":"AAAA"}"#), EmbeddedKey),
         ("header-twice", with(r#","alg":"HS256""#), DuplicateMember),
-        (
-            "header-cut",
-            r#"{"typ":"JWT","alg":"HS256""#.into(),
-            HeaderMalformed,
-        ),
+        ("header-cut", r#"{"typ":"JWT","alg":"HS256""#.into(), HeaderMalformed),
         ("header-8k-members", with(&members), SignatureInvalid),
         ("header-8k-names", with(&names), SignatureInvalid),
         ("header-8k-text", with(&value("a")), SignatureInvalid),
         ("header-8k-escapes", with(&value(r"\n")), SignatureInvalid),
-        (
-            "header-8k-unicode",
-            with(&value(r"\u00e4")),
-            SignatureInvalid,
-        ),
-        (
-            "header-8k-numbers",
-            with(&format!(r#","x":[{numbers}]"#)),
-            SignatureInvalid,
-        ),
-        (
-            "header-8k-nested",
-            with(&format!(r#","x":[{}]"#, nested.join(","))),
-            SignatureInvalid,
-        ),
-        (
-            "header-8k-space",
-            with(&" ".repeat(HEADER_BYTES)),
-            SignatureInvalid,
-        ),
-        (
-            "header-8k-deep",
-            with(&format!(r#","x":{}"#, "[".repeat(HEADER_BYTES))),
-            NestedTooDeep,
-        ),
+        ("header-8k-unicode", with(&value(r"\u00e4")), SignatureInvalid),
+        ("header-8k-numbers", with(&format!(r#","x":[{numbers}]"#)), SignatureInvalid),
+        ("header-8k-nested", with(&format!(r#","x":[{}]"#, nested.join(","))), SignatureInvalid),
+        ("header-8k-space", with(&" ".repeat(HEADER_BYTES)), SignatureInvalid),
+        ("header-8k-deep", with(&format!(r#","x":{}"#, "[".repeat(HEADER_BYTES))), NestedTooDeep),
         ("kid-8k", with(&kid("a")), UnknownKey),
         ("kid-8k-escapes", with(&kid(r"\n")), UnknownKey),
     ]
@@ -262,51 +187,19 @@ fn claims() -> Vec<(&'static str, String, Refusal)> {
     vec![
         ("expired", with(r#""exp":1699999999"#), Expired),
         ("not-yet-valid", with(r#""nbf":1700000001"#), NotYetValid),
-        (
-            "issued-in-future",
-            with(r#""iat":1700009999"#),
-            IssuedInFuture,
-        ),
+        ("issued-in-future", with(r#""iat":1700009999"#), IssuedInFuture),
         ("exp-text", with(r#""exp":"1699999999""#), TimeInvalid),
         ("exp-fraction", with(r#""exp":1699999998.5"#), Expired),
         ("exp-huge", with(r#""exp":1e300"#), TimeInvalid),
         ("sub-number", with(r#""sub":1234567"#), ClaimsMalformed),
         ("claim-twice", with(r#""iat":1,"iat":2"#), DuplicateMember),
-        (
-            "claims-cut",
-            user.to_owned() + r#","iat":1"#,
-            ClaimsMalformed,
-        ),
-        (
-            "claims-list",
-            r#"["user","username","gonzalo"]"#.into(),
-            ClaimsMalformed,
-        ),
-        (
-            "claims-spaced",
-            r#"{ "user": { "username": "gonzalo" }, "exp": 1 }"#.into(),
-            Expired,
-        ),
-        (
-            "claims-escaped",
-            r#"{"user":{"username":"gonz\u0061lo"},"exp":1}"#.into(),
-            Expired,
-        ),
-        (
-            "claims-1k-expired",
-            format!(r#"{large},"exp":1699999999}}"#),
-            Expired,
-        ),
-        (
-            "claims-1k-twice",
-            format!(r#"{large},"iat":1}}"#),
-            DuplicateMember,
-        ),
-        (
-            "claims-1k-escaped",
-            format!(r#"{large},"x":"\n","exp":1}}"#),
-            Expired,
-        ),
+        ("claims-cut", user.to_owned() + r#","iat":1"#, ClaimsMalformed),
+        ("claims-list", r#"["user","username","gonzalo"]"#.into(), ClaimsMalformed),
+        ("claims-spaced", r#"{ "user": { "username": "gonzalo" }, "exp": 1 }"#.into(), Expired),
+        ("claims-escaped", r#"{"user":{"username":"gonz\u0061lo"},"exp":1}"#.into(), Expired),
+        ("claims-1k-expired", format!(r#"{large},"exp":1699999999}}"#), Expired),
+        ("claims-1k-twice", format!(r#"{large},"iat":1}}"#), DuplicateMember),
+        ("claims-1k-escaped", format!(r#"{large},"x":"\n","exp":1}}"#), Expired),
         ("claims-1k-cut", large.into(), ClaimsMalformed),
         ("claims-8k-members", expired(&names("")), Expired),
         ("claims-8k-names", expired(&names(r"\n")), Expired),
@@ -314,25 +207,9 @@ fn claims() -> Vec<(&'static str, String, Refusal)> {
         ("claims-8k-escapes", expired(&value(r"\n")), Expired),
         ("claims-8k-unicode", expired(&value(r"\u00e4")), Expired),
         ("claims-8k-no-ascii", expired(&value("ä")), Expired),
-        (
-            "claims-8k-numbers",
-            expired(&format!(r#""x":[{numbers}]"#)),
-            Expired,
-        ),
-        (
-            "claims-8k-nested",
-            expired(&format!(r#""x":[{}]"#, nested.join(","))),
-            Expired,
-        ),
-        (
-            "claims-8k-objects",
-            expired(&format!(r#""x":[{pairs}]"#)),
-            Expired,
-        ),
-        (
-            "claims-8k-space",
-            expired(&format!(r#"{}"x":0"#, " ".repeat(CLAIMS_BYTES))),
-            Expired,
-        ),
+        ("claims-8k-numbers", expired(&format!(r#""x":[{numbers}]"#)), Expired),
+        ("claims-8k-nested", expired(&format!(r#""x":[{}]"#, nested.join(","))), Expired),
+        ("claims-8k-objects", expired(&format!(r#""x":[{pairs}]"#)), Expired),
+        ("claims-8k-space", expired(&format!(r#"{}"x":0"#, " ".repeat(CLAIMS_BYTES))), Expired),
     ]
 }

@@ -1,9 +1,7 @@
 //! Signs tokens by the thousand: each key is parsed once.
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RsaEncoding, RsaKeyPair,
-};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RsaEncoding, RsaKeyPair};
 use aws_lc_rs::{hmac, rsa};
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use gatekeeper::keys::Algorithm;
@@ -53,10 +51,7 @@ impl Signer {
     /// The signer of HS256 tokens by that secret.
     pub fn of_secret(secret: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Self {
-            algorithm: Algorithm::HS256,
-            key: Key::Secret(Box::new(key)),
-        }
+        Self { algorithm: Algorithm::HS256, key: Key::Secret(Box::new(key)) }
     }
 
     /// A token with the usual header and these claims.
@@ -88,8 +83,7 @@ impl Signer {
             }
             Key::Rsa(pair, padding) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(*padding, &random, message, &mut signature)
-                    .expect("a key that signs");
+                pair.sign(*padding, &random, message, &mut signature).expect("a key that signs");
                 signature
             }
         }

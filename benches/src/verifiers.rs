@@ -60,9 +60,7 @@ pub fn rival_key(algorithm: Algorithm) -> Option<(DecodingKey, Validation)> {
     // It has no P-521.
     let rival = algorithm.as_str().parse().ok()?;
     let key = match algorithm {
-        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-            Ok(DecodingKey::from_secret(SECRET))
-        }
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Ok(DecodingKey::from_secret(SECRET)),
         Algorithm::ES256 => DecodingKey::from_ec_pem(P256.as_bytes()),
         Algorithm::ES384 => DecodingKey::from_ec_pem(P384.as_bytes()),
         Algorithm::EdDSA => DecodingKey::from_ed_pem(ED25519.as_bytes()),
@@ -129,10 +127,7 @@ impl Primitive {
                 let der = der(ED25519);
                 let point = der.last_chunk().expect("32 bytes");
                 let key = VerifyingKey::from_bytes(point).expect("a public key");
-                vec![
-                    Self::Dalek(Box::new(key)),
-                    aws(&signature::ED25519, ED25519),
-                ]
+                vec![Self::Dalek(Box::new(key)), aws(&signature::ED25519, ED25519)]
             }
         }
     }

@@ -30,11 +30,7 @@ pub fn reference() -> String {
     let properties = members(&schema, "properties");
     for heading in HEADINGS {
         let keys = keys_under(heading);
-        let keys: Vec<&str> = keys
-            .iter()
-            .map(String::as_str)
-            .filter(|key| properties.contains_key(*key))
-            .collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).filter(|key| properties.contains_key(*key)).collect();
         let _infallible = write!(page, "\n## {heading}\n\n");
         page += &table(&properties, &keys);
     }
@@ -43,11 +39,7 @@ pub fn reference() -> String {
         let properties = members(&definitions[name], "properties");
         let keys: Vec<&str> = properties.keys().map(String::as_str).collect();
         let _infallible = write!(page, "\n## {title}\n\n");
-        page += &if keys.is_empty() {
-            choices(&definitions[name])
-        } else {
-            table(&properties, &keys)
-        };
+        page += &if keys.is_empty() { choices(&definitions[name]) } else { table(&properties, &keys) };
     }
     page
 }
@@ -71,11 +63,7 @@ is known to the steps after it; `{{env:NAME}}` comes from the environment and is
 const HEADINGS: [&str; 6] = ["Target", "Load", "Sockets", "Users", "Tokens", "Result"];
 
 /// Keys that no flag has, and where they belong.
-const FILE_ALONE: [(&str, &str); 3] = [
-    ("targets", "Target"),
-    ("login", "Users"),
-    ("token", "Tokens"),
-];
+const FILE_ALONE: [(&str, &str); 3] = [("targets", "Target"), ("login", "Users"), ("token", "Tokens")];
 
 /// Tables within a scenario.
 const TABLES: [(&str, &str); 4] = [
@@ -93,9 +81,7 @@ fn keys_under(heading: &str) -> Vec<String> {
         .filter(|flag| flag.get_help_heading() == Some(heading))
         .map(|flag| flag.get_id().as_str().replace('_', "-"));
     let alone = FILE_ALONE.iter().filter(|(_, under)| *under == heading);
-    of_flags
-        .chain(alone.map(|(key, _)| (*key).to_owned()))
-        .collect()
+    of_flags.chain(alone.map(|(key, _)| (*key).to_owned())).collect()
 }
 
 fn members(schema: &Value, name: &str) -> Map<String, Value> {

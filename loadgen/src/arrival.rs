@@ -82,27 +82,14 @@ pub struct Arrival {
 
 impl Schedule {
     /// The schedule of a load; `None` in the closed model, where completions decide.
-    pub fn new(
-        load: &Load,
-        connections: Option<u64>,
-        duration: Option<Duration>,
-        seed: u64,
-    ) -> Option<Self> {
+    pub fn new(load: &Load, connections: Option<u64>, duration: Option<Duration>, seed: u64) -> Option<Self> {
         let shape = match load {
-            Load::Open {
-                rate_per_s,
-                arrivals,
-            } => Shape::Steady(*rate_per_s, *arrivals),
+            Load::Open { rate_per_s, arrivals } => Shape::Steady(*rate_per_s, *arrivals),
             Load::Staged { profile, arrivals } => Shape::Staged(profile.clone(), *arrivals),
             Load::Listed(instants) => Shape::Listed(instants.clone()),
             Load::Closed { .. } => return None,
         };
-        Some(Self {
-            shape,
-            count_max: connections.unwrap_or(u64::MAX),
-            end_ns: duration.map_or(u64::MAX, ns),
-            seed,
-        })
+        Some(Self { shape, count_max: connections.unwrap_or(u64::MAX), end_ns: duration.map_or(u64::MAX, ns), seed })
     }
 
     /// How many arrivals there are, where that is known without drawing them.
@@ -110,12 +97,8 @@ impl Schedule {
         let endless = self.end_ns == u64::MAX;
         let count = match &self.shape {
             Shape::Steady(..) if endless => self.count_max,
-            Shape::Steady(rate_per_s, Arrivals::Uniform) => {
-                uniform_before(self.end_ns, *rate_per_s)
-            }
-            Shape::Staged(profile, Arrivals::Uniform) if endless => {
-                profile.arrivals().ceil() as u64
-            }
+            Shape::Steady(rate_per_s, Arrivals::Uniform) => uniform_before(self.end_ns, *rate_per_s),
+            Shape::Staged(profile, Arrivals::Uniform) if endless => profile.arrivals().ceil() as u64,
             Shape::Listed(instants) => instants.partition_point(|due| *due < self.end_ns) as u64,
             Shape::Steady(..) | Shape::Staged(..) => return None,
         };
@@ -125,9 +108,7 @@ impl Schedule {
     /// When the last arrival is due after T0, or will be on average where chance decides.
     pub fn end_hint(&self) -> Duration {
         let last_ns = match &self.shape {
-            Shape::Steady(rate_per_s, _) => {
-                uniform_offset_ns(self.count_max.saturating_sub(1), *rate_per_s)
-            }
+            Shape::Steady(rate_per_s, _) => uniform_offset_ns(self.count_max.saturating_sub(1), *rate_per_s),
             Shape::Staged(profile, _) => {
                 let counted = profile.offset_ns(self.count_max.saturating_sub(1) as f64);
                 counted.unwrap_or_else(|| ns(profile.time()))
@@ -215,9 +196,7 @@ impl ShardSchedule {
     fn due_ns(&mut self, number: u64) -> Option<u64> {
         match (&self.schedule.shape, &mut self.clock) {
             (Shape::Steady(rate_per_s, _), None) => Some(uniform_offset_ns(number, *rate_per_s)),
-            (Shape::Steady(rate_per_s, _), Some(clock)) => {
-                Some(clock.offset_ns(number, 1e9 / rate_per_s))
-            }
+            (Shape::Steady(rate_per_s, _), Some(clock)) => Some(clock.offset_ns(number, 1e9 / rate_per_s)),
             (Shape::Staged(profile, _), None) => profile.offset_ns(number as f64),
             (Shape::Staged(profile, _), Some(clock)) => {
                 // At one arrival a second the clock counts arrivals.
@@ -242,12 +221,7 @@ struct PoissonClock {
 
 impl PoissonClock {
     fn new(seed: u64) -> Self {
-        Self {
-            random: ChaCha8Rng::seed_from_u64(seed),
-            drawn: 0,
-            whole_ns: 0,
-            rest_ns: 0.0,
-        }
+        Self { random: ChaCha8Rng::seed_from_u64(seed), drawn: 0, whole_ns: 0, rest_ns: 0.0 }
     }
 
     /// When `number` is due; numbers must be asked for in rising order.

@@ -12,10 +12,9 @@ use url::Url;
 use crate::arrival::Stage;
 use crate::expression::Expression;
 use crate::scenario::{
-    AnsweredBy, ArrivalsText, Claims, Close, EngineIo, Expectation, HeaderText, Hold, LoginMethod,
-    MetricNames, PerSecond, Period, Pin, ProtocolName, Refresh, SecretSource, SourceIps, StepTable,
-    TargetTable, TlsResumption, TokenIn, TokenPer, TokenSourceName, Transport, UserText, Weights,
-    from_text, many_from_text,
+    AnsweredBy, ArrivalsText, Claims, Close, EngineIo, Expectation, HeaderText, Hold, LoginMethod, MetricNames,
+    PerSecond, Period, Pin, ProtocolName, Refresh, SecretSource, SourceIps, StepTable, TargetTable, TlsResumption,
+    TokenIn, TokenPer, TokenSourceName, Transport, UserText, Weights, from_text, many_from_text,
 };
 
 /// Load tests for services that let sockets in by JSON Web Token.
@@ -81,13 +80,7 @@ pub struct RunArgs {
     #[serde(deserialize_with = "many_from_text")]
     pub header: Vec<HeaderText>,
     /// Does not check certificates
-    #[arg(
-        short = 'k',
-        long,
-        num_args = 0,
-        default_missing_value = "true",
-        help_heading = "Target"
-    )]
+    #[arg(short = 'k', long, num_args = 0, default_missing_value = "true", help_heading = "Target")]
     pub insecure: Option<bool>,
     /// Certificate authorities to trust beside this machine's own, a PEM file; at logins as well
     #[arg(long, value_name = "FILE.pem", help_heading = "Target")]
@@ -105,12 +98,7 @@ pub struct RunArgs {
     pub server_pid: Option<u32>,
     /// A page of Prometheus' metrics from which the server's processor time, memory and open sockets are read, before,
     /// during and at the end of the load
-    #[arg(
-        long,
-        value_name = "URL",
-        help_heading = "Target",
-        conflicts_with = "server_pid"
-    )]
+    #[arg(long, value_name = "URL", help_heading = "Target", conflicts_with = "server_pid")]
     #[serde(deserialize_with = "from_text")]
     #[schemars(with = "Option<String>")]
     pub server_metrics: Option<Url>,
@@ -125,13 +113,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "N", help_heading = "Load")]
     pub connections: Option<u64>,
     /// Open model: arrivals per second, whatever the target does [default: 500/s]
-    #[arg(
-        short,
-        long,
-        value_name = "R/s",
-        help_heading = "Load",
-        conflicts_with = "concurrency"
-    )]
+    #[arg(short, long, value_name = "R/s", help_heading = "Load", conflicts_with = "concurrency")]
     #[serde(deserialize_with = "from_text")]
     pub rate: Option<PerSecond>,
     /// Open model: a rate that changes, as TIME:RATE for a step or TIME:FROM..TO for a ramp; several stages follow each
@@ -214,12 +196,7 @@ pub struct RunArgs {
     pub auth_grace: Option<Period>,
 
     /// A user; the password also as env:NAME or file:PATH; repeatable [default: 100 on the embedded server]
-    #[arg(
-        long,
-        value_name = "NAME:PASSWORD",
-        help_heading = "Users",
-        conflicts_with = "users"
-    )]
+    #[arg(long, value_name = "NAME:PASSWORD", help_heading = "Users", conflicts_with = "users")]
     #[serde(deserialize_with = "many_from_text")]
     pub user: Vec<UserText>,
     /// Users from a CSV file of name,password; further columns, which a first line of name,password,... names, become
@@ -257,12 +234,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "POINTER", help_heading = "Tokens")]
     pub token_json_pointer: Option<String>,
     /// mint, and bad tokens of --mix: the shared secret, as TEXT, env:NAME or file:PATH; never stored, never printed
-    #[arg(
-        long,
-        value_name = "SECRET",
-        help_heading = "Tokens",
-        conflicts_with = "key"
-    )]
+    #[arg(long, value_name = "SECRET", help_heading = "Tokens", conflicts_with = "key")]
     #[serde(deserialize_with = "from_text")]
     pub secret: Option<SecretSource>,
     /// mint, and bad tokens of --mix: the private key, a PEM file; for alg-confused the public one is enough
@@ -301,12 +273,7 @@ pub struct RunArgs {
     pub mix: Option<Weights>,
     /// What the target should do with a kind, KIND=accept or KIND=refuse; repeatable [default: accept valid and replayed
     /// tokens, refuse all others]
-    #[arg(
-        long,
-        value_name = "KIND=accept|refuse",
-        value_delimiter = ',',
-        help_heading = "Tokens"
-    )]
+    #[arg(long, value_name = "KIND=accept|refuse", value_delimiter = ',', help_heading = "Tokens")]
     #[serde(deserialize_with = "many_from_text")]
     pub expect: Vec<Expectation>,
     /// Where the token travels: query:NAME, header, subprotocol, cookie:NAME or auth:NAME [default: query:token]
@@ -322,21 +289,10 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "DIR", help_heading = "Result")]
     pub out: Option<PathBuf>,
     /// Says nothing while it runs
-    #[arg(
-        short,
-        long,
-        num_args = 0,
-        default_missing_value = "true",
-        help_heading = "Result"
-    )]
+    #[arg(short, long, num_args = 0, default_missing_value = "true", help_heading = "Result")]
     pub quiet: Option<bool>,
     /// Plain lines in place of the live view
-    #[arg(
-        long,
-        num_args = 0,
-        default_missing_value = "true",
-        help_heading = "Result"
-    )]
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Result")]
     pub no_tui: Option<bool>,
     /// Serves the figures of the live view to Prometheus, at http://IP:PORT/metrics; port 0: any that is free
     #[arg(long, value_name = "IP:PORT", help_heading = "Result")]
@@ -351,30 +307,16 @@ impl RunArgs {
     pub fn over(self, file: Self) -> Self {
         let by_flags = self.login_url.is_some() || self.token_url.is_some();
         let file = Self {
-            targets: if self.target.is_some() {
-                Vec::new()
-            } else {
-                file.targets
-            },
+            targets: if self.target.is_some() { Vec::new() } else { file.targets },
             login: if by_flags { Vec::new() } else { file.login },
             token: if by_flags { Vec::new() } else { file.token },
-            rate: file
-                .rate
-                .filter(|_| self.concurrency.is_none() && self.stage.is_empty()),
-            stage: if self.rate.is_some() || self.concurrency.is_some() {
-                Vec::new()
-            } else {
-                file.stage
-            },
+            rate: file.rate.filter(|_| self.concurrency.is_none() && self.stage.is_empty()),
+            stage: if self.rate.is_some() || self.concurrency.is_some() { Vec::new() } else { file.stage },
             arrivals: file.arrivals.filter(|_| self.concurrency.is_none()),
-            concurrency: file.concurrency.filter(|_| {
-                self.rate.is_none() && self.arrivals.is_none() && self.stage.is_empty()
-            }),
-            user: if self.users.is_some() {
-                Vec::new()
-            } else {
-                file.user
-            },
+            concurrency: file
+                .concurrency
+                .filter(|_| self.rate.is_none() && self.arrivals.is_none() && self.stage.is_empty()),
+            user: if self.users.is_some() { Vec::new() } else { file.user },
             users: file.users.filter(|_| self.user.is_empty()),
             secret: file.secret.filter(|_| self.key.is_none()),
             key: file.key.filter(|_| self.secret.is_none()),
@@ -419,23 +361,14 @@ mod tests {
     #[test]
     fn wrong_flags_say_what_is_allowed() {
         for (line, part) in [
-            (
-                "gatecrash run -r 500 --concurrency 5",
-                "cannot be used with",
-            ),
+            ("gatecrash run -r 500 --concurrency 5", "cannot be used with"),
             ("gatecrash run --eio 5", "Socket.IO 3 and 4"),
             ("gatecrash run --duration 10", "such as 500ms, 10s"),
             ("gatecrash run --token-in body", "subprotocol"),
-            (
-                "gatecrash run --threshold handshake.p98<1s",
-                "p99.9, p99, p95",
-            ),
+            ("gatecrash run --threshold handshake.p98<1s", "p99.9, p99, p95"),
             ("gatecrash run --conections 5", "--connections"),
             ("gatecrash run --user gonzalo", "NAME:PASSWORD"),
-            (
-                "gatecrash run --user a:b --users u.csv",
-                "cannot be used with",
-            ),
+            ("gatecrash run --user a:b --users u.csv", "cannot be used with"),
             ("gatecrash run --target not-a-url", "relative URL"),
             ("gatecrash run --claims 5", "JSON object"),
         ] {
@@ -456,21 +389,9 @@ mod tests {
         };
         for (line, connections, rate, concurrency, why) in [
             ("gatecrash run", 10, Some(100.0), None, "the file's own"),
-            (
-                "gatecrash run -c 20",
-                20,
-                Some(100.0),
-                None,
-                "one flag, one change",
-            ),
+            ("gatecrash run -c 20", 20, Some(100.0), None, "one flag, one change"),
             ("gatecrash run -r 5/s", 10, Some(5.0), None, "another rate"),
-            (
-                "gatecrash run --concurrency 4",
-                10,
-                None,
-                Some(4),
-                "another model",
-            ),
+            ("gatecrash run --concurrency 4", 10, None, Some(4), "another model"),
         ] {
             let args = parse(line).unwrap().over(file.clone());
             assert_eq!(args.connections, Some(connections), "{why}");

@@ -83,8 +83,7 @@ impl Collector {
     /// Adds one shard's second and closes what is complete.
     pub fn deliver(&mut self, interval: &Interval) {
         if interval.recorders.len() > 1 {
-            self.targets
-                .resize_with(interval.recorders.len(), Recorder::new);
+            self.targets.resize_with(interval.recorders.len(), Recorder::new);
             for (target, recorder) in self.targets.iter_mut().zip(&interval.recorders) {
                 target.merge(recorder);
             }
@@ -145,12 +144,7 @@ impl Collector {
             std::thread::yield_now();
             let held = second.recorder.latency(metric, Outcome::Established);
             self.log
-                .interval(
-                    Duration::from_secs(number),
-                    Duration::from_secs(1),
-                    metric.tag(),
-                    &held,
-                )
+                .interval(Duration::from_secs(number), Duration::from_secs(1), metric.tag(), &held)
                 .expect("the tags of metrics hold neither commas nor spaces");
         }
         self.rows.push(row(number, second, self.part));
@@ -175,10 +169,7 @@ fn row(number: u64, second: &Second, part: Part) -> schema::Interval {
         started: recorder.counters.started,
         established: recorder.count(Outcome::Established),
         refused_expected: recorder.count(Outcome::RefusedExpected),
-        failed: other_ends
-            .into_iter()
-            .map(|outcome| recorder.count(outcome))
-            .sum(),
+        failed: other_ends.into_iter().map(|outcome| recorder.count(outcome)).sum(),
         held: second.held,
         echoes: recorder.counters.echoes_answered,
         handshake_p50_us: quantile_us(&handshake, 0.5),
@@ -205,20 +196,9 @@ mod tests {
         let mut recorder = Recorder::new();
         for _ in 0..established {
             recorder.outcome(Outcome::Established);
-            recorder.handshake(
-                Outcome::Established,
-                TokenKind::Valid,
-                1_000_000,
-                Some(1_000),
-            );
+            recorder.handshake(Outcome::Established, TokenKind::Valid, 1_000_000, Some(1_000));
         }
-        Interval {
-            shard,
-            second,
-            recorders: vec![recorder],
-            held,
-            in_flight: 0,
-        }
+        Interval { shard, second, recorders: vec![recorder], held, in_flight: 0 }
     }
 
     /// `(shard, second, established, held)` each.
@@ -237,18 +217,8 @@ mod tests {
             (1, vec![(a, 0, 1, 1)], 1, "one shard, one second"),
             (2, vec![(a, 0, 1, 1)], 0, "the other shard is missing"),
             (2, vec![(a, 0, 1, 1), (b, 0, 2, 2)], 1, "both are there"),
-            (
-                2,
-                vec![(a, 0, 1, 1), (a, 1, 1, 2), (b, 1, 1, 2)],
-                0,
-                "0 is not closed",
-            ),
-            (
-                2,
-                vec![(b, 1, 1, 2), (a, 0, 1, 1), (a, 1, 1, 2), (b, 0, 1, 1)],
-                2,
-                "both close at once",
-            ),
+            (2, vec![(a, 0, 1, 1), (a, 1, 1, 2), (b, 1, 1, 2)], 0, "0 is not closed"),
+            (2, vec![(b, 1, 1, 2), (a, 0, 1, 1), (a, 1, 1, 2), (b, 0, 1, 1)], 2, "both close at once"),
         ] {
             assert_eq!(collect(shards, &intervals).rows().len(), rows, "{why}");
         }
@@ -257,11 +227,7 @@ mod tests {
     #[test]
     fn rows_add_up_and_have_no_gaps() {
         let collected = collect(1, &[(0, 0, 3, 3), (0, 3, 2, 5)]).finish();
-        let rows: Vec<_> = collected
-            .rows
-            .iter()
-            .map(|row| (row.second, row.established, row.held))
-            .collect();
+        let rows: Vec<_> = collected.rows.iter().map(|row| (row.second, row.established, row.held)).collect();
         assert_eq!(rows, [(0, 3, 3), (1, 0, 3), (2, 0, 3), (3, 2, 5)]);
         assert_eq!(collected.total.count(Outcome::Established), 5);
         assert_eq!(collected.rows[1].handshake_p50_us, None, "nothing measured");
@@ -271,11 +237,7 @@ mod tests {
     #[test]
     fn shards_are_told_apart() {
         let collected = collect(2, &[(0, 0, 3, 3), (1, 0, 2, 2), (0, 1, 1, 4)]).finish();
-        let established: Vec<_> = collected
-            .shards
-            .iter()
-            .map(|shard| shard.established)
-            .collect();
+        let established: Vec<_> = collected.shards.iter().map(|shard| shard.established).collect();
         assert_eq!(established, [4, 2]);
         assert_eq!(collected.shards[0].lag.count(), 4);
     }

@@ -155,13 +155,7 @@ pub enum Event {
 impl Tools {
     /// For the shard with this randomness.
     pub fn new(profile: Profile, random: Random) -> Self {
-        Self {
-            profile,
-            random,
-            reason: String::new(),
-            opened: None,
-            scratch: Vec::new(),
-        }
+        Self { profile, random, reason: String::new(), opened: None, scratch: Vec::new() }
     }
 }
 
@@ -215,13 +209,7 @@ impl Connection {
     }
 
     /// A probe's transport is up: asks for the session's upgrade.
-    pub fn start_probe(
-        &mut self,
-        tools: &Tools,
-        credentials: &Credentials,
-        sid: &str,
-        out: &mut Vec<u8>,
-    ) {
+    pub fn start_probe(&mut self, tools: &Tools, credentials: &Credentials, sid: &str, out: &mut Vec<u8>) {
         let key = &credentials.key;
         let token = credentials.token.as_deref();
         tools.profile.write_ask(out, Ask::Move { sid, key }, token);
@@ -360,13 +348,7 @@ impl Connection {
 fn write_connection_packet(tools: &mut Tools, kind: socketio::Kind) {
     tools.scratch.clear();
     engineio::Packet::Message("").encode(&mut tools.scratch);
-    let packet = socketio::Packet {
-        kind,
-        attachments: 0,
-        namespace: &tools.profile.namespace,
-        id: None,
-        data: "",
-    };
+    let packet = socketio::Packet { kind, attachments: 0, namespace: &tools.profile.namespace, id: None, data: "" };
     packet.encode(&mut tools.scratch);
 }
 

@@ -45,9 +45,7 @@ pub enum EmbeddedError {
     #[error("cannot write the embedded server's users: {0}")]
     Users(#[from] std::io::Error),
     /// A user's name cannot be put into a users file.
-    #[error(
-        "the user {0:?} cannot be one of the embedded server's: a name may hold no comma, quote or line end"
-    )]
+    #[error("the user {0:?} cannot be one of the embedded server's: a name may hold no comma, quote or line end")]
     Name(String),
 }
 
@@ -75,11 +73,7 @@ impl Embedded {
         scenario: &Scenario,
         share: &CoreShare,
     ) -> Result<Self, EmbeddedError> {
-        let users = if scenario.users.is_empty() {
-            users::made(MADE_USERS)
-        } else {
-            scenario.users.clone()
-        };
+        let users = if scenario.users.is_empty() { users::made(MADE_USERS) } else { scenario.users.clone() };
         let serve = |role: &str| {
             let mut command = Command::new(program);
             let secret = OsString::from_vec(plan.secret.expose().to_vec());
@@ -87,14 +81,7 @@ impl Embedded {
             if std::env::var_os(LOG_VARIABLE).is_none() {
                 command.env(LOG_VARIABLE, "warn");
             }
-            command.args([
-                "serve",
-                "--role",
-                role,
-                "--die-with-parent",
-                "--drain",
-                DRAIN,
-            ]);
+            command.args(["serve", "--role", role, "--die-with-parent", "--drain", DRAIN]);
             command.args(["--secret", &format!("env:{SECRET_VARIABLE}")]);
             if share.pinned {
                 command.args(["--pin", &cpu_list(&share.server)]);
@@ -115,12 +102,7 @@ impl Embedded {
 
         let file = UsersFile::write(&users)?;
         let mut command = serve("frontend");
-        command.args([
-            "--frontend-listen",
-            "127.0.0.1:0",
-            "--gate-url",
-            gate_url.as_str(),
-        ]);
+        command.args(["--frontend-listen", "127.0.0.1:0", "--gate-url", gate_url.as_str()]);
         command.arg("--users").arg(file.path());
         if let Some(ttl) = plan.token_ttl {
             command.args(["--token-ttl", &milliseconds(ttl)]);
@@ -128,13 +110,7 @@ impl Embedded {
         let (frontend, frontend_url) = Child::start("frontend", command).await?;
         // It has read its users: nothing of them needs to stay on the disk.
         drop(file);
-        Ok(Self {
-            gate,
-            frontend,
-            gate_url,
-            frontend_url,
-            users,
-        })
+        Ok(Self { gate, frontend, gate_url, frontend_url, users })
     }
 
     /// Fills in what a scenario could not know before: users, where they log in, and the origin of its cookies.
@@ -156,14 +132,9 @@ impl Embedded {
             });
         }
         let by_cookie = matches!(scenario.token_in, TokenIn::Cookie(_));
-        let has_origin = scenario
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("origin"));
+        let has_origin = scenario.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("origin"));
         if by_cookie && !has_origin {
-            scenario
-                .headers
-                .push(("Origin".to_owned(), ORIGIN.to_owned()));
+            scenario.headers.push(("Origin".to_owned(), ORIGIN.to_owned()));
         }
     }
 

@@ -132,19 +132,7 @@ struct Heard {
 impl Engine {
     /// The engine of a shard's plan. `answers` is where its tokens come in, if it asks for any.
     pub(crate) fn new(plan: ShardPlan, answers: Receiver<Answer>) -> Self {
-        let ShardPlan {
-            index,
-            of,
-            scenario,
-            targets,
-            arrivals,
-            supply,
-            bad,
-            control,
-            report,
-            clock,
-            ..
-        } = plan;
+        let ShardPlan { index, of, scenario, targets, arrivals, supply, bad, control, report, clock, .. } = plan;
         let close_at_exp = scenario.tokens.close_at_exp;
         let mut asides = Aside::all(&scenario, targets).into_iter();
         // A plan has at least one target.
@@ -187,10 +175,7 @@ impl Engine {
 
     /// Whether every arrival of this shard has its outcome and none can follow.
     fn is_decided(&self, offset_ns: u64) -> bool {
-        self.begins_no_more(offset_ns)
-            && self.waiting.is_empty()
-            && self.flights.is_empty()
-            && self.retries.is_empty()
+        self.begins_no_more(offset_ns) && self.waiting.is_empty() && self.flights.is_empty() && self.retries.is_empty()
     }
 
     fn begins_no_more(&self, offset_ns: u64) -> bool {
@@ -240,9 +225,7 @@ impl Engine {
             .flatten()
             .fold(at(self.reporter.due_ns()), u64::min);
         match exact_ns {
-            Some(exact_ns) if exact_ns < coarse_ns.saturating_add(REPORT_SLACK_NS) => {
-                Next::AtExactly(exact_ns)
-            }
+            Some(exact_ns) if exact_ns < coarse_ns.saturating_add(REPORT_SLACK_NS) => Next::AtExactly(exact_ns),
             _ => Next::At(coarse_ns),
         }
     }
@@ -287,9 +270,7 @@ impl Service for Engine {
         if now_ns >= socket.until_ns {
             match socket.life {
                 Life::Posting | Life::Probing => self.helper_late(io, socket),
-                Life::Connecting | Life::Handshaking | Life::Moving => {
-                    self.time_out(io, socket, now_ns)
-                }
+                Life::Connecting | Life::Handshaking | Life::Moving => self.time_out(io, socket, now_ns),
                 Life::Grace => self.grace_over(io, socket, now_ns),
                 Life::Held | Life::Overdue => self.hold_over(io, socket, now_ns),
                 Life::Leaving => io.close(),
@@ -348,8 +329,7 @@ impl Service for Engine {
         if offset_ns >= self.reporter.due_ns() {
             self.record_spin(sockets.spun_ns());
             let recorded = self.take_recorded();
-            self.reporter
-                .interval(offset_ns, recorded, self.held, self.in_flight);
+            self.reporter.interval(offset_ns, recorded, self.held, self.in_flight);
         }
         if decided && (self.heard.stop || self.heard.close) && sockets.is_empty() {
             self.record_spin(sockets.spun_ns());
@@ -366,16 +346,10 @@ impl Engine {
     fn heard(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         let mut used = 0;
         while used < input.len() {
-            let credentials = self
-                .flights
-                .get(socket.flight)
-                .map(|flight| &flight.credentials);
+            let credentials = self.flights.get(socket.flight).map(|flight| &flight.credentials);
             let awaited = socket.awaited();
             let rest = &mut input[used..];
-            let step =
-                socket
-                    .connection
-                    .receive(&mut self.tools, credentials, awaited, rest, io.out());
+            let step = socket.connection.receive(&mut self.tools, credentials, awaited, rest, io.out());
             used += step.used;
             match step.event {
                 Some(event) => self.happened(io, socket, event),
@@ -429,13 +403,7 @@ fn closed_model(scenario: &Scenario, index: usize, of: usize) -> ClosedModel {
         _ => 0,
     };
     let end = scenario.connections.unwrap_or(u64::MAX);
-    ClosedModel::new(
-        index,
-        of,
-        concurrency,
-        end,
-        scenario.duration.map_or(u64::MAX, ns),
-    )
+    ClosedModel::new(index, of, concurrency, end, scenario.duration.map_or(u64::MAX, ns))
 }
 
 fn ns(duration: std::time::Duration) -> u64 {

@@ -11,29 +11,18 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::scenario::Pin;
 
-pub use limits::{
-    TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, gate_processes, sockets_of,
-};
+pub use limits::{TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, gate_processes, sockets_of};
 pub use memory::{Ends, TooLittleMemory, check_memory};
 
 /// What this machine is, for the result. What cannot be read is left empty: a container may hide it.
 pub fn read() -> schema::Environment {
-    let kernel_file =
-        |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
-    let kernel = format!(
-        "{} {}",
-        kernel_file("ostype").trim(),
-        kernel_file("osrelease").trim()
-    );
+    let kernel_file = |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+    let kernel = format!("{} {}", kernel_file("ostype").trim(), kernel_file("osrelease").trim());
     schema::Environment {
         cpu_model: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
         cores: u32::try_from(allowed_cpus().len()).unwrap_or(u32::MAX),
         kernel,
-        memory_bytes: meminfo_bytes(
-            &fs::read_to_string("/proc/meminfo").unwrap_or_default(),
-            "MemTotal",
-        )
-        .unwrap_or(0),
+        memory_bytes: meminfo_bytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal").unwrap_or(0),
         fd_limit: descriptor_limit(),
     }
 }
@@ -43,9 +32,7 @@ pub fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else {
         return vec![0];
     };
-    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU)
-        .filter(|cpu| set.is_set(*cpu))
-        .collect();
+    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect();
     if cpus.is_empty() { vec![0] } else { cpus }
 }
 
@@ -65,16 +52,8 @@ impl CoreShare {
     /// them to both where nothing is shared out: one processor, no embedded server, or `--pin none`.
     pub fn new(cpus: &[usize], embedded: bool, pin: Pin) -> Self {
         let pinned = embedded && pin == Pin::Auto && cpus.len() > 1;
-        let (lower, upper) = if pinned {
-            cpus.split_at(cpus.len() / 2)
-        } else {
-            (cpus, cpus)
-        };
-        Self {
-            generator: lower.to_vec(),
-            server: upper.to_vec(),
-            pinned,
-        }
+        let (lower, upper) = if pinned { cpus.split_at(cpus.len() / 2) } else { (cpus, cpus) };
+        Self { generator: lower.to_vec(), server: upper.to_vec(), pinned }
     }
 
     /// Keeps this thread, and all that it starts from now on, to the generator's processors.
@@ -97,20 +76,13 @@ impl CoreShare {
 }
 
 fn cpu_model(cpuinfo: &str) -> String {
-    let model = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"));
-    model
-        .map_or("", |model| model.trim_start_matches([' ', '\t', ':']))
-        .trim()
-        .to_owned()
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    model.map_or("", |model| model.trim_start_matches([' ', '\t', ':'])).trim().to_owned()
 }
 
 /// A field of `/proc/meminfo`, which counts in units of 1,024 bytes.
 pub(crate) fn meminfo_bytes(meminfo: &str, field: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -123,46 +95,14 @@ mod tests {
     fn processors_are_shared_out_by_halves() {
         for (cpus, embedded, pin, generator, server, why) in [
             (&[0, 1][..], true, Pin::Auto, &[0][..], &[1][..], "one each"),
-            (
-                &[0, 1, 2],
-                true,
-                Pin::Auto,
-                &[0],
-                &[1, 2],
-                "the odd one to the server",
-            ),
-            (
-                &[4, 5, 6, 7],
-                true,
-                Pin::Auto,
-                &[4, 5],
-                &[6, 7],
-                "of those that are allowed",
-            ),
+            (&[0, 1, 2], true, Pin::Auto, &[0], &[1, 2], "the odd one to the server"),
+            (&[4, 5, 6, 7], true, Pin::Auto, &[4, 5], &[6, 7], "of those that are allowed"),
             (&[0], true, Pin::Auto, &[0], &[0], "nothing to share out"),
-            (
-                &[0, 1],
-                true,
-                Pin::None,
-                &[0, 1],
-                &[0, 1],
-                "as the kernel likes",
-            ),
-            (
-                &[0, 1],
-                false,
-                Pin::Auto,
-                &[0, 1],
-                &[0, 1],
-                "no server of our own",
-            ),
+            (&[0, 1], true, Pin::None, &[0, 1], &[0, 1], "as the kernel likes"),
+            (&[0, 1], false, Pin::Auto, &[0, 1], &[0, 1], "no server of our own"),
         ] {
             let share = CoreShare::new(cpus, embedded, pin);
-            assert_eq!(
-                (&share.generator[..], &share.server[..]),
-                (generator, server),
-                "{why}"
-            );
+            assert_eq!((&share.generator[..], &share.server[..]), (generator, server), "{why}");
             let own = share.pinned.then_some(generator[0]);
             assert_eq!(share.shard_cpu(generator.len()), own, "{why}");
         }
@@ -171,10 +111,7 @@ mod tests {
     #[test]
     fn this_machine_is_described() {
         let environment = read();
-        assert!(
-            environment.cores >= 1 && environment.memory_bytes > 0,
-            "{environment:?}"
-        );
+        assert!(environment.cores >= 1 && environment.memory_bytes > 0, "{environment:?}");
         assert!(environment.kernel.starts_with("Linux "), "{environment:?}");
     }
 

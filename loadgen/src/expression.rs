@@ -93,19 +93,13 @@ impl Expression {
 
     /// Asks each condition of the facts, in the order of writing.
     pub fn evaluate(&self, facts: &dyn Facts) -> Vec<Checked> {
-        self.conditions
-            .iter()
-            .map(|condition| condition.check(facts))
-            .collect()
+        self.conditions.iter().map(|condition| condition.check(facts)).collect()
     }
 
     /// The tightest upper limit that it sets to the response of the handshake, in nanoseconds: the objective by which
     /// the generator's own lag is judged.
     pub fn handshake_limit_ns(&self) -> Option<f64> {
-        self.conditions
-            .iter()
-            .filter_map(Condition::handshake_limit_ns)
-            .min_by(f64::total_cmp)
+        self.conditions.iter().filter_map(Condition::handshake_limit_ns).min_by(f64::total_cmp)
     }
 }
 
@@ -167,13 +161,8 @@ enum Operator {
 }
 
 /// The outcomes that `errors` sums up.
-const ERRORS: [Outcome; 5] = [
-    Outcome::FalseAccept,
-    Outcome::FalseReject,
-    Outcome::Timeout,
-    Outcome::Failed,
-    Outcome::NotSent,
-];
+const ERRORS: [Outcome; 5] =
+    [Outcome::FalseAccept, Outcome::FalseReject, Outcome::Timeout, Outcome::Failed, Outcome::NotSent];
 
 impl Condition {
     fn check(&self, facts: &dyn Facts) -> Checked {
@@ -189,10 +178,7 @@ impl Condition {
     fn handshake_limit_ns(&self) -> Option<f64> {
         match (self.quantity, self.operator) {
             (
-                Quantity::Latency {
-                    metric: Metric::Handshake(Part::Response),
-                    ..
-                },
+                Quantity::Latency { metric: Metric::Handshake(Part::Response), .. },
                 Operator::Below | Operator::AtMost,
             ) => Some(self.limit),
             _ => None,
@@ -203,11 +189,7 @@ impl Condition {
 impl Quantity {
     fn observe(self, facts: &dyn Facts) -> (Option<f64>, Unit) {
         match self {
-            Self::Latency {
-                metric,
-                named,
-                stat,
-            } => {
+            Self::Latency { metric, named, stat } => {
                 let metric = match metric {
                     Metric::Handshake(Part::Response) if !facts.open_model() => {
                         (!named).then_some(Metric::Handshake(Part::Service))
@@ -295,9 +277,7 @@ mod tests {
     }
 
     fn check(text: &str, open_model: bool, expected: &[bool], why: &str) {
-        let checked = Expression::parse(text)
-            .unwrap()
-            .evaluate(&Sample { open_model });
+        let checked = Expression::parse(text).unwrap().evaluate(&Sample { open_model });
         let passes: Vec<bool> = checked.iter().map(|condition| condition.pass).collect();
         assert_eq!(passes, expected, "{text}: {why}: {checked:?}");
     }
@@ -308,35 +288,19 @@ mod tests {
             ("handshake.p50<5.1ms", &[true][..], "response is meant"),
             ("handshake.p50<5ms", &[false], "below is below"),
             ("handshake.p50<=5ms", &[true], "at most"),
-            (
-                "handshake.p99<10s",
-                &[false],
-                "two in a hundred failed, which is infinitely slow",
-            ),
+            ("handshake.p99<10s", &[false], "two in a hundred failed, which is infinitely slow"),
             ("p(95)<10", &[true], "k6's way, in milliseconds"),
             ("handshake.service.p99<3ms", &[true], "another part"),
-            (
-                "login.p50<1s",
-                &[false],
-                "what was not measured holds nothing",
-            ),
+            ("login.p50<1s", &[false], "what was not measured holds nothing"),
             ("login.p50>0s", &[false], "whichever way it is asked"),
             ("errors<2.1%", &[true], "20 in 1,000"),
             ("errors<2%", &[false], "not fewer than 20"),
             ("errors==20", &[true], "a count"),
             ("timeout<=0.5%", &[true], "a share of one outcome"),
-            (
-                "false_accept==0,established>979",
-                &[true, true],
-                "a comma means and",
-            ),
+            ("false_accept==0,established>979", &[true, true], "a comma means and"),
             ("established>0,failed==0", &[true, false], "each for itself"),
             ("rate(established)>1000/s", &[false], "980"),
-            (
-                "rate(established) >= 980",
-                &[true],
-                "spaces, and a rate without its unit",
-            ),
+            ("rate(established) >= 980", &[true], "spaces, and a rate without its unit"),
         ] {
             check(text, true, expected, why);
         }
@@ -344,18 +308,8 @@ mod tests {
 
     #[test]
     fn the_closed_model_has_no_response() {
-        check(
-            "handshake.p99<3ms",
-            false,
-            &[true],
-            "service takes its place",
-        );
-        check(
-            "handshake.response.p99<3s",
-            false,
-            &[false],
-            "unless it was named",
-        );
+        check("handshake.p99<3ms", false, &[true], "service takes its place");
+        check("handshake.response.p99<3s", false, &[false], "unless it was named");
     }
 
     #[test]
@@ -368,11 +322,7 @@ mod tests {
             ("handshake.service.p99<50ms", None),
             ("errors<1%", None),
         ] {
-            assert_eq!(
-                Expression::parse(text).unwrap().handshake_limit_ns(),
-                limit_ns,
-                "{text}"
-            );
+            assert_eq!(Expression::parse(text).unwrap().handshake_limit_ns(), limit_ns, "{text}");
         }
     }
 }

@@ -72,10 +72,7 @@ impl LoginService {
         let https = all.find(|step| step.redirects > 0 || !step.shown_url.starts_with("http:"));
         let host = https.map_or("", |step| step.shown_url.as_str());
         // Without https no certificate is ever seen, and the machine's authorities need not be read.
-        let unseen = TlsPlan {
-            insecure: true,
-            ..TlsPlan::default()
-        };
+        let unseen = TlsPlan { insecure: true, ..TlsPlan::default() };
         let tls = client_config(if https.is_some() { tls } else { &unseen }, host)?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -86,11 +83,7 @@ impl LoginService {
             .user_agent(concat!("gatecrash/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let tally = steps.named.then(|| Arc::new(Tally::new(&steps)));
-        Ok(Self {
-            client,
-            steps: Arc::new(steps),
-            tally,
-        })
+        Ok(Self { client, steps: Arc::new(steps), tally })
     }
 
     /// What becomes of each step's requests, where the steps have names.
@@ -101,11 +94,7 @@ impl LoginService {
     /// Logs a user in, and how long that took. Without a step there is nothing to do: the credentials go with each
     /// token request.
     pub async fn login(&self, user: &User) -> Result<(Session, Option<Duration>), LoginError> {
-        let mut session = Session {
-            user: user.clone(),
-            cookies: Jar::default(),
-            variables: Variables::default(),
-        };
+        let mut session = Session { user: user.clone(), cookies: Jar::default(), variables: Variables::default() };
         let mut variables = user.variables();
         let begun = Instant::now();
         self.take(Phase::Login, &session, &mut variables).await?;
@@ -127,12 +116,7 @@ impl LoginService {
     }
 
     /// Takes steps one after the other, and says at which one it ended if it did.
-    async fn take(
-        &self,
-        phase: Phase,
-        session: &Session,
-        variables: &mut Variables,
-    ) -> Result<(), LoginError> {
+    async fn take(&self, phase: Phase, session: &Session, variables: &mut Variables) -> Result<(), LoginError> {
         let steps = match phase {
             Phase::Login => &self.steps.login,
             _ => &self.steps.token,

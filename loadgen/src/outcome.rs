@@ -85,16 +85,8 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of an arrival's way.
-    pub const ALL: [Self; 8] = [
-        Self::Login,
-        Self::Token,
-        Self::Connect,
-        Self::Tls,
-        Self::Upgrade,
-        Self::Open,
-        Self::Poll,
-        Self::Auth,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Login, Self::Token, Self::Connect, Self::Tls, Self::Upgrade, Self::Open, Self::Poll, Self::Auth];
 
     /// Its name in a result.
     pub fn as_str(self) -> &'static str {
@@ -321,10 +313,7 @@ mod tests {
         let expected: Vec<_> = totals.outcomes().iter().map(|(name, _)| *name).collect();
         assert_eq!(outcomes, expected);
         for phase in Phase::ALL {
-            assert!(
-                reports::schema::PHASES.contains(&phase.as_str()),
-                "{phase:?}"
-            );
+            assert!(reports::schema::PHASES.contains(&phase.as_str()), "{phase:?}");
         }
     }
 
@@ -339,28 +328,14 @@ mod tests {
     fn malformed_requests_may_be_refused_as_such() {
         for (kind, status, refused, why) in [
             (TokenKind::Valid, 401, true, "unauthorized"),
-            (
-                TokenKind::Valid,
-                400,
-                false,
-                "a valid token is no bad request",
-            ),
+            (TokenKind::Valid, 400, false, "a valid token is no bad request"),
             (TokenKind::Missing, 400, true, "there was something to miss"),
             (TokenKind::Oversized, 431, true, "too long (RFC 6585)"),
             (TokenKind::Oversized, 500, false, "the server broke"),
-            (
-                TokenKind::Garbage,
-                429,
-                false,
-                "about load, never about the token",
-            ),
+            (TokenKind::Garbage, 429, false, "about load, never about the token"),
             (TokenKind::Expired, 400, false, "well formed"),
         ] {
-            assert_eq!(
-                kind.is_refused_by(status),
-                refused,
-                "{kind:?} {status}: {why}"
-            );
+            assert_eq!(kind.is_refused_by(status), refused, "{kind:?} {status}: {why}");
         }
     }
 
@@ -369,10 +344,7 @@ mod tests {
         for (kind, name) in [
             (FailureKind::Http(429), "http-429"),
             (FailureKind::Closed(4401), "closed-4401"),
-            (
-                FailureKind::Certificate(CertificateFault::UnknownIssuer),
-                "certificate-unknown-issuer",
-            ),
+            (FailureKind::Certificate(CertificateFault::UnknownIssuer), "certificate-unknown-issuer"),
             (FailureKind::Reset, "reset"),
             (FailureKind::Limit, "limit"),
         ] {

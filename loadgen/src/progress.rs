@@ -26,20 +26,11 @@ enum Shown {
 
 impl Progress {
     /// As a scenario wants it: `quiet` says nothing, without `tui` nothing is redrawn. Keys are heard through `pressed`.
-    pub fn new(
-        quiet: bool,
-        tui: bool,
-        page: Option<Page>,
-        pressed: impl Fn(Key) + Send + 'static,
-    ) -> Self {
+    pub fn new(quiet: bool, tui: bool, page: Option<Page>, pressed: impl Fn(Key) + Send + 'static) -> Self {
         if let Some(page) = page.as_ref().filter(|_| !quiet) {
             say(&format!("metrics at http://{}/metrics", page.address()));
         }
-        let view = if quiet || !tui {
-            None
-        } else {
-            View::take(pressed)
-        };
+        let view = if quiet || !tui { None } else { View::take(pressed) };
         let shown = match view {
             Some(view) => Shown::View(view),
             None if quiet => Shown::Nothing,
@@ -85,18 +76,12 @@ impl Progress {
 }
 
 fn line(now: &Now) -> String {
-    let of = now.planned.map_or(String::new(), |planned| {
-        format!("/{}", units::count(planned))
-    });
+    let of = now.planned.map_or(String::new(), |planned| format!("/{}", units::count(planned)));
     let failed = match now.failed() {
         0 => String::new(),
         failed => format!(", {} failed", units::count(failed)),
     };
-    let doubts = if now.generator.doubts.is_empty() {
-        ""
-    } else {
-        ", invalid so far"
-    };
+    let doubts = if now.generator.doubts.is_empty() { "" } else { ", invalid so far" };
     format!(
         "{}s  {}{of} decided, {} established{failed}, {} in flight, {} held, {}{doubts}",
         now.elapsed_s,
@@ -126,21 +111,11 @@ mod tests {
             planned: Some(5000),
             in_flight: 3,
             held: 2499,
-            last: LastSecond {
-                established: 500,
-                ..LastSecond::default()
-            },
+            last: LastSecond { established: 500, ..LastSecond::default() },
             ..Now::default()
         };
-        assert_eq!(
-            line(&now),
-            "5s  2,500/5,000 decided, 2,499 established, 3 in flight, 2,499 held, 500/s"
-        );
-        let mut troubled = Now {
-            planned: None,
-            outcomes: [2499, 0, 0, 0, 0, 1, 0, 0],
-            ..now
-        };
+        assert_eq!(line(&now), "5s  2,500/5,000 decided, 2,499 established, 3 in flight, 2,499 held, 500/s");
+        let mut troubled = Now { planned: None, outcomes: [2499, 0, 0, 0, 0, 1, 0, 0], ..now };
         troubled.generator.doubts = vec!["late".to_owned()];
         assert_eq!(
             line(&troubled),

@@ -93,19 +93,12 @@ impl Recorder {
 
     /// Counts a phase that took `duration_ns`, of an arrival that ended in `outcome`.
     pub fn phase(&mut self, phase: Phase, outcome: Outcome, kind: TokenKind, duration_ns: u64) {
-        self.cell(Metric::Phase(phase), outcome, kind)
-            .record(duration_ns);
+        self.cell(Metric::Phase(phase), outcome, kind).record(duration_ns);
     }
 
     /// Counts a whole handshake. `lag_ns`: how late it began after its planned instant, `None` in the closed model,
     /// which plans none; with it goes the response, `service_ns + lag_ns`.
-    pub fn handshake(
-        &mut self,
-        outcome: Outcome,
-        kind: TokenKind,
-        service_ns: u64,
-        lag_ns: Option<u64>,
-    ) {
+    pub fn handshake(&mut self, outcome: Outcome, kind: TokenKind, service_ns: u64, lag_ns: Option<u64>) {
         self.composite(Metric::Handshake, outcome, kind, service_ns, lag_ns);
     }
 
@@ -118,8 +111,7 @@ impl Recorder {
     /// Counts a socket that the target closed so long after its token's `exp`.
     pub fn close_at_exp(&mut self, kind: TokenKind, lateness_ns: u64) {
         self.counters.closed_at_exp += 1;
-        self.cell(Metric::CloseAtExp, Outcome::Established, kind)
-            .record(lateness_ns);
+        self.cell(Metric::CloseAtExp, Outcome::Established, kind).record(lateness_ns);
     }
 
     /// Counts an arrival's end, once for each.
@@ -181,13 +173,11 @@ impl Recorder {
         service_ns: u64,
         lag_ns: Option<u64>,
     ) {
-        self.cell(metric(Part::Service), outcome, kind)
-            .record(service_ns);
+        self.cell(metric(Part::Service), outcome, kind).record(service_ns);
         if let Some(lag_ns) = lag_ns {
             self.cell(metric(Part::Lag), outcome, kind).record(lag_ns);
             let response_ns = service_ns.saturating_add(lag_ns);
-            self.cell(metric(Part::Response), outcome, kind)
-                .record(response_ns);
+            self.cell(metric(Part::Response), outcome, kind).record(response_ns);
         }
     }
 
@@ -200,11 +190,7 @@ impl Recorder {
 
     fn refusals(&mut self, kind: TokenKind, reason: &str, count: u64) {
         // Looked up by parts first: a known reason, which nearly all are, must not cost a String.
-        if let Some((_, known)) = self
-            .refusals
-            .iter_mut()
-            .find(|((k, known), _)| *k == kind && known == reason)
-        {
+        if let Some((_, known)) = self.refusals.iter_mut().find(|((k, known), _)| *k == kind && known == reason) {
             *known += count;
             return;
         }
@@ -242,18 +228,9 @@ mod tests {
         recorder.echo(TokenKind::Valid, 50, None);
         let count = |metric| recorder.latency(metric, Outcome::Established).count();
         assert_eq!(count(Metric::Handshake(Part::Response)), 1);
-        assert_eq!(
-            recorder
-                .latency(Metric::Handshake(Part::Response), Outcome::Established)
-                .max_ns(),
-            1000
-        );
+        assert_eq!(recorder.latency(Metric::Handshake(Part::Response), Outcome::Established).max_ns(), 1000);
         assert_eq!(count(Metric::Echo(Part::Service)), 1);
-        assert_eq!(
-            count(Metric::Echo(Part::Response)),
-            0,
-            "no plan, no response"
-        );
+        assert_eq!(count(Metric::Echo(Part::Response)), 0, "no plan, no response");
         assert_eq!(count(Metric::Echo(Part::Lag)), 0, "no plan, no lag");
     }
 
@@ -265,42 +242,22 @@ mod tests {
             let mut part = Recorder::new();
             for recorder in [&mut part, &mut whole] {
                 recorder.outcome(Outcome::Failed);
-                recorder.failure(Failure {
-                    phase: Phase::Upgrade,
-                    kind: FailureKind::Http(404),
-                });
+                recorder.failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(404) });
                 recorder.refusal(TokenKind::Valid, "not valid token");
                 recorder.dropped(FailureKind::Closed(1001));
-                recorder.phase(
-                    Phase::Connect,
-                    Outcome::Failed,
-                    TokenKind::Valid,
-                    1000 * round,
-                );
+                recorder.phase(Phase::Connect, Outcome::Failed, TokenKind::Valid, 1000 * round);
                 recorder.counters.sent_bytes += round;
             }
             sum.merge(&part.take());
             assert_eq!(part.count(Outcome::Failed), 0, "taken is empty");
         }
         assert_eq!(sum.count(Outcome::Failed), 3);
-        assert_eq!(
-            sum.failures().collect::<Vec<_>>(),
-            whole.failures().collect::<Vec<_>>()
-        );
-        assert_eq!(
-            sum.refusal_reasons().collect::<Vec<_>>(),
-            [(TokenKind::Valid, "not valid token", 3)]
-        );
-        assert_eq!(
-            sum.drop_reasons().collect::<Vec<_>>(),
-            [(FailureKind::Closed(1001), 3)]
-        );
+        assert_eq!(sum.failures().collect::<Vec<_>>(), whole.failures().collect::<Vec<_>>());
+        assert_eq!(sum.refusal_reasons().collect::<Vec<_>>(), [(TokenKind::Valid, "not valid token", 3)]);
+        assert_eq!(sum.drop_reasons().collect::<Vec<_>>(), [(FailureKind::Closed(1001), 3)]);
         assert_eq!(sum.counters, whole.counters);
         let connect = Metric::Phase(Phase::Connect);
-        assert_eq!(
-            sum.latency(connect, Outcome::Failed),
-            whole.latency(connect, Outcome::Failed)
-        );
+        assert_eq!(sum.latency(connect, Outcome::Failed), whole.latency(connect, Outcome::Failed));
     }
 
     #[test]
@@ -312,15 +269,7 @@ mod tests {
         let reasons: Vec<_> = recorder.refusal_reasons().collect();
         assert_eq!(reasons.len(), REASONS_MAX + 1);
         assert_eq!(reasons.iter().map(|(_, _, count)| count).sum::<u64>(), 1000);
-        assert!(
-            reasons
-                .iter()
-                .all(|(_, reason, _)| reason.len() <= REASON_BYTES_MAX)
-        );
-        assert!(
-            reasons
-                .iter()
-                .any(|(_, reason, _)| *reason == OTHER_REASONS)
-        );
+        assert!(reasons.iter().all(|(_, reason, _)| reason.len() <= REASON_BYTES_MAX));
+        assert!(reasons.iter().any(|(_, reason, _)| *reason == OTHER_REASONS));
     }
 }

@@ -32,10 +32,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// From T0 to the end of the last handshake: what rates and processor time are taken over.
     pub fn measured(&self) -> Duration {
-        let ends = self
-            .shards
-            .iter()
-            .filter_map(|(shard, _)| shard.last_handshake_end_ns);
+        let ends = self.shards.iter().filter_map(|(shard, _)| shard.last_handshake_end_ns);
         Duration::from_nanos(ends.max().unwrap_or(0))
     }
 
@@ -45,9 +42,7 @@ impl Run<'_> {
         schema::RunResult {
             schema: schema::SCHEMA.to_owned(),
             kind: schema::Kind::Run,
-            tool: schema::Tool {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            tool: schema::Tool { version: env!("CARGO_PKG_VERSION").to_owned() },
             started_at: units::rfc3339(self.started_at),
             duration_s: self.duration.as_secs_f64(),
             totals: totals(recorder),
@@ -103,11 +98,7 @@ impl Run<'_> {
 
     fn per_s(&self, count: u64) -> f64 {
         let seconds = self.measured().as_secs_f64();
-        if seconds > 0.0 {
-            count as f64 / seconds
-        } else {
-            0.0
-        }
+        if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
     }
 
     fn shard_rows(&self) -> Vec<schema::Shard> {
@@ -231,11 +222,8 @@ pub fn at_exp(recorder: &Recorder, grace: Duration) -> (schema::AtExp, schema::T
         unit: schema::Unit::Count,
         pass: looked_at && open_after == 0,
     };
-    let at_exp = schema::AtExp {
-        closed,
-        open_after,
-        lateness: (!lateness.is_empty()).then(|| lateness.distribution()),
-    };
+    let at_exp =
+        schema::AtExp { closed, open_after, lateness: (!lateness.is_empty()).then(|| lateness.distribution()) };
     (at_exp, threshold)
 }
 
@@ -251,13 +239,8 @@ fn sockets(recorder: &Recorder) -> schema::Sockets {
 }
 
 fn drops(recorder: &Recorder) -> Vec<schema::Drop> {
-    let mut drops: Vec<_> = recorder
-        .drop_reasons()
-        .map(|(why, count)| schema::Drop {
-            kind: why.to_string(),
-            count,
-        })
-        .collect();
+    let mut drops: Vec<_> =
+        recorder.drop_reasons().map(|(why, count)| schema::Drop { kind: why.to_string(), count }).collect();
     drops.sort_by_key(|drop| std::cmp::Reverse(drop.count));
     drops
 }
@@ -305,22 +288,12 @@ fn rows() -> impl Iterator<Item = Row> {
     };
     crate::outcome::Phase::ALL
         .into_iter()
-        .map(|phase| Row {
-            name: phase.as_str(),
-            service: Metric::Phase(phase),
-            response: None,
-            lag: None,
-        })
-        .chain([
-            composite("handshake", Metric::Handshake),
-            composite("echo", Metric::Echo),
-        ])
+        .map(|phase| Row { name: phase.as_str(), service: Metric::Phase(phase), response: None, lag: None })
+        .chain([composite("handshake", Metric::Handshake), composite("echo", Metric::Echo)])
 }
 
 fn phases(recorder: &Recorder) -> BTreeMap<String, schema::Phase> {
-    rows()
-        .filter_map(|row| Some((row.name.to_owned(), phase(recorder, &row)?)))
-        .collect()
+    rows().filter_map(|row| Some((row.name.to_owned(), phase(recorder, &row)?))).collect()
 }
 
 /// `None`: it never happened.
@@ -331,15 +304,10 @@ fn phase(recorder: &Recorder, row: &Row) -> Option<schema::Phase> {
         .into_iter()
         .filter_map(|outcome| Some((outcome.as_str().to_owned(), of_outcome(outcome)?)))
         .collect();
-    let by_token_kind = TokenKind::ALL
-        .into_iter()
-        .filter_map(|kind| Some((kind.as_str().to_owned(), of_kind(kind)?)))
-        .collect();
+    let by_token_kind =
+        TokenKind::ALL.into_iter().filter_map(|kind| Some((kind.as_str().to_owned(), of_kind(kind)?))).collect();
     (!by_outcome.is_empty()).then(|| schema::Phase {
-        established: by_outcome
-            .get(Outcome::Established.as_str())
-            .cloned()
-            .unwrap_or_default(),
+        established: by_outcome.get(Outcome::Established.as_str()).cloned().unwrap_or_default(),
         by_outcome,
         by_token_kind,
     })
@@ -378,17 +346,8 @@ mod tests {
                 recorder.handshake(Outcome::Established, kind, 400_000, Some(1_000));
             }
             recorder.outcome([Outcome::Failed, Outcome::NotSent][second as usize]);
-            recorder.failure(Failure {
-                phase: Phase::Upgrade,
-                kind: FailureKind::Http(503),
-            });
-            collector.deliver(&Interval {
-                shard: 0,
-                second,
-                recorders: vec![recorder],
-                held: 4,
-                in_flight: 0,
-            });
+            recorder.failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(503) });
+            collector.deliver(&Interval { shard: 0, second, recorders: vec![recorder], held: 4, in_flight: 0 });
         }
         collector.finish()
     }
@@ -408,24 +367,16 @@ mod tests {
             started_at: SystemTime::UNIX_EPOCH,
             duration: Duration::from_secs(3),
         };
-        let asked = ["handshake.p50<1ms", "handshake.p99<1ms", "errors<=10%"]
-            .map(|text| Expression::parse(text).unwrap());
+        let asked =
+            ["handshake.p50<1ms", "handshake.p99<1ms", "errors<=10%"].map(|text| Expression::parse(text).unwrap());
         (run.result(), run.thresholds(&asked, true))
     }
 
     #[test]
     fn totals_add_up_and_rates_run_to_the_last_handshake() {
         let (result, _) = run(&collected());
-        let sum: u64 = result
-            .totals
-            .outcomes()
-            .iter()
-            .map(|(_, count)| count)
-            .sum();
-        assert_eq!(
-            (result.totals.planned, sum, result.totals.started),
-            (10, 10, 9)
-        );
+        let sum: u64 = result.totals.outcomes().iter().map(|(_, count)| count).sum();
+        assert_eq!((result.totals.planned, sum, result.totals.started), (10, 10, 9));
         assert_eq!(result.rates.planned_per_s, 5.0);
         assert_eq!(result.rates.established_per_s, 4.0);
         assert_eq!(result.intervals.len(), 2);
@@ -446,10 +397,7 @@ mod tests {
     #[test]
     fn thresholds_begin_with_the_one_that_is_always_asked() {
         let (_, thresholds) = run(&collected());
-        let seen: Vec<_> = thresholds
-            .iter()
-            .map(|threshold| (threshold.text.as_str(), threshold.pass))
-            .collect();
+        let seen: Vec<_> = thresholds.iter().map(|threshold| (threshold.text.as_str(), threshold.pass)).collect();
         assert_eq!(
             seen,
             [

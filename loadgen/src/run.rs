@@ -21,9 +21,7 @@ use url::Url;
 
 use crate::cli::RunArgs;
 use crate::engine::Control;
-use crate::environment::{
-    self, CoreShare, Ends, allowed_cpus, check_descriptors, check_memory, check_ports,
-};
+use crate::environment::{self, CoreShare, Ends, allowed_cpus, check_descriptors, check_memory, check_ports};
 use crate::live::Page;
 use crate::progress::Progress;
 use crate::scenario::{Machine, Scenario, TargetChoice};
@@ -43,16 +41,10 @@ use server::Server;
 /// What keeps a run from being begun, or its result from being written.
 pub fn run(args: RunArgs) -> Result<u8, RunError> {
     let cpus = allowed_cpus();
-    let machine = Machine {
-        cpus: cpus.clone(),
-        now: SystemTime::now(),
-    };
+    let machine = Machine { cpus: cpus.clone(), now: SystemTime::now() };
     let scenario = Scenario::resolve(args, &machine)?;
     let descriptors = raise_descriptor_limit();
-    for load in [Some(&scenario), scenario.of_warmup().as_ref()]
-        .into_iter()
-        .flatten()
-    {
+    for load in [Some(&scenario), scenario.of_warmup().as_ref()].into_iter().flatten() {
         check_descriptors(load, descriptors)?;
     }
     let directory = ResultDir::create(&scenario.out)?;
@@ -67,20 +59,8 @@ pub fn run(args: RunArgs) -> Result<u8, RunError> {
     let interrupt = Interrupt::listen(&runtime, control.clone()).map_err(RunError::Start)?;
     let page = scenario.prometheus;
     let page = page.map(|address| Page::serve(&runtime, address));
-    let progress = Progress::new(
-        scenario.quiet,
-        scenario.tui,
-        page.transpose()?,
-        interrupt.keys(),
-    );
-    let rig = Rig {
-        interrupt,
-        progress,
-        runtime,
-        control,
-        environment,
-        share,
-    };
+    let progress = Progress::new(scenario.quiet, scenario.tui, page.transpose()?, interrupt.keys());
+    let rig = Rig { interrupt, progress, runtime, control, environment, share };
     let (result, log) = rig.measure(scenario)?;
     let written = directory.write_all(&result, &log);
     // Told first: where the disk is full, the terminal is all there is.
@@ -109,17 +89,10 @@ impl Rig {
         measured
     }
 
-    fn measure_against(
-        &self,
-        server: &Server,
-        scenario: Scenario,
-    ) -> Result<(RunResult, Vec<u8>), RunError> {
+    fn measure_against(&self, server: &Server, scenario: Scenario) -> Result<(RunResult, Vec<u8>), RunError> {
         let targets = server.urls().iter().map(|url| reach(url, &scenario));
         let targets: Vec<Arc<Target>> = targets.collect::<Result<_, RunError>>()?;
-        for load in [Some(&scenario), scenario.of_warmup().as_ref()]
-            .into_iter()
-            .flatten()
-        {
+        for load in [Some(&scenario), scenario.of_warmup().as_ref()].into_iter().flatten() {
             for (target, share) in targets.iter().zip(scenario.shares()) {
                 check_ports(load, share, target.routes())?;
             }
@@ -129,13 +102,7 @@ impl Rig {
         let before_logins = server.observer().snapshot();
         self.progress.step(&preparing(&scenario));
         let prepared = self.interruptible(async { Ok(prepare(&scenario).await?) })?;
-        let plan = LoadPlan {
-            scenario: Arc::new(scenario),
-            targets,
-            prepared,
-            server,
-            warming_up: false,
-        };
+        let plan = LoadPlan { scenario: Arc::new(scenario), targets, prepared, server, warming_up: false };
         self.warm_up(&plan)?;
         let loaded = load::run(self, &plan)?;
         Ok(figures::result(self, &plan, &loaded, &before_logins))
@@ -162,10 +129,7 @@ impl Rig {
     }
 
     /// Waits for a step before T0, unless a signal comes first: then nothing was measured.
-    fn interruptible<T>(
-        &self,
-        step: impl Future<Output = Result<T, RunError>>,
-    ) -> Result<T, RunError> {
+    fn interruptible<T>(&self, step: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
         self.runtime.block_on(async {
             tokio::select! {
                 done = step => done,
@@ -187,12 +151,10 @@ fn reach(url: &Url, scenario: &Scenario) -> Result<Arc<Target>, RunError> {
 fn preparing(scenario: &Scenario) -> String {
     use crate::scenario::TokenSource;
     match &scenario.tokens.source {
-        TokenSource::Login(_) | TokenSource::Steps(_) | TokenSource::EmbeddedLogin => {
-            match scenario.users.len() {
-                1 => "logging one user in".to_owned(),
-                users => format!("logging {users} users in"),
-            }
-        }
+        TokenSource::Login(_) | TokenSource::Steps(_) | TokenSource::EmbeddedLogin => match scenario.users.len() {
+            1 => "logging one user in".to_owned(),
+            users => format!("logging {users} users in"),
+        },
         TokenSource::Mint(_) => "making tokens".to_owned(),
         TokenSource::File(path) => format!("reading tokens from {}", path.display()),
         TokenSource::Given => "taking tokens".to_owned(),
@@ -202,11 +164,7 @@ fn preparing(scenario: &Scenario) -> String {
 /// The runtime of logins, token requests, signals and child processes. One thread is enough for them, and it keeps to
 /// the generator's processors.
 fn runtime() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("logins")
-        .enable_all()
-        .build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("logins").enable_all().build()
 }
 
 /// The summary on standard output, as wide and colourful as it takes; it says where the files are, if they are.

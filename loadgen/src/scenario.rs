@@ -55,8 +55,8 @@ pub use shares::Shares;
 pub use signing::{MintPlan, SigningError};
 pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
 pub use steps::{
-    BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable,
-    Steps, StepsError, Success, TOKEN, TOKEN_ANSWER_BYTES_MAX, read_steps,
+    BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable, Steps, StepsError,
+    Success, TOKEN, TOKEN_ANSWER_BYTES_MAX, read_steps,
 };
 pub use target_key::TargetKey;
 pub(crate) use target_key::pem;
@@ -65,10 +65,7 @@ pub use template::{Template, TemplateError, Variables};
 pub use text::{from_text, many_from_text, required_from_text};
 pub use tls::{CacertError, TlsPlan, TlsResumption};
 pub use users::{USERNAME, User, UserText, UsersError};
-pub use values::{
-    ArrivalsText, EngineIo, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName,
-    ValueError,
-};
+pub use values::{ArrivalsText, EngineIo, LoginMethod, PerSecond, Period, ProtocolName, TokenSourceName, ValueError};
 
 /// A run, wholly resolved: no field needs a second look.
 #[derive(Clone, Debug)]
@@ -161,9 +158,7 @@ impl Scenario {
             TargetChoice::Several(targets) => targets.list().get(place),
             TargetChoice::Embedded(_) | TargetChoice::Url(_) => None,
         };
-        of_several.map_or((&self.path, &self.headers), |target| {
-            (&target.path, &target.headers)
-        })
+        of_several.map_or((&self.path, &self.headers), |target| (&target.path, &target.headers))
     }
 
     /// Each target's part of the arrivals, 0 to 1, in the scenario's order.
@@ -184,10 +179,9 @@ impl Scenario {
             return None;
         }
         let load = match &self.load {
-            Load::Staged { profile, arrivals } => Load::Open {
-                rate_per_s: profile.rate_per_s_first(),
-                arrivals: *arrivals,
-            },
+            Load::Staged { profile, arrivals } => {
+                Load::Open { rate_per_s: profile.rate_per_s_first(), arrivals: *arrivals }
+            }
             load => load.clone(),
         };
         Some(Self {
@@ -234,15 +228,7 @@ pub enum Protocol {
 
 /// How Engine.IO's packets travel.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    clap::ValueEnum,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
@@ -337,9 +323,7 @@ pub enum TokenSource {
 }
 
 /// How often a token is made.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenPer {
     /// One for each arrival.
@@ -377,9 +361,7 @@ pub enum TokenIn {
 }
 
 /// Whether generator and server keep to processors of their own.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Pin {
     /// They do, where there are two or more.

@@ -20,8 +20,8 @@ use crate::target::Target;
 use crate::tokens::{BadTokens, Supply};
 
 pub use record::{
-    FailureRecord, IntervalRecord, LatencyRecord, RECORD_VERSION, RecordError, RecorderRecord,
-    RefusalRecord, ReportRecord, ShardRecord,
+    FailureRecord, IntervalRecord, LatencyRecord, RECORD_VERSION, RecordError, RecorderRecord, RefusalRecord,
+    ReportRecord, ShardRecord,
 };
 
 /// What one shard is to do. All shards of a run share the scenario, the targets, the clock, the control and the report's
@@ -88,9 +88,7 @@ impl FromShard {
     pub fn shard(&self) -> usize {
         match self {
             Self::Interval(interval) => interval.shard,
-            Self::ArrivalsDone { shard }
-            | Self::Done { shard, .. }
-            | Self::Broken { shard, .. } => *shard,
+            Self::ArrivalsDone { shard } | Self::Done { shard, .. } | Self::Broken { shard, .. } => *shard,
             Self::Lost { .. } => usize::MAX,
         }
     }
@@ -143,9 +141,7 @@ pub struct ShardHandle {
 /// Fails when the thread or its epoll set cannot be made: descriptors, memory or processes have run out.
 pub fn spawn(plan: ShardPlan) -> io::Result<ShardHandle> {
     let (ready, is_ready) = mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name(format!("shard-{}", plan.index))
-        .spawn(move || run(plan, &ready))?;
+    let thread = std::thread::Builder::new().name(format!("shard-{}", plan.index)).spawn(move || run(plan, &ready))?;
     match is_ready.recv() {
         Ok(Ok(())) => Ok(ShardHandle { thread }),
         Ok(Err(error)) => Err(error),
@@ -187,10 +183,7 @@ pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
     }
     let _ = ready.send(Ok(()));
     if let Err(error) = shard.run() {
-        let _ = report.send(FromShard::Broken {
-            shard: index,
-            error,
-        });
+        let _ = report.send(FromShard::Broken { shard: index, error });
     }
 }
 

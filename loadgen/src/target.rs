@@ -93,18 +93,10 @@ impl Target {
     pub fn resolve(url: &Url, tls: &TlsPlan) -> Result<Self, TargetError> {
         let name = url.host_str().unwrap_or_default().to_owned();
         let encrypted = matches!(url.scheme(), "https" | "wss");
-        let port = url
-            .port_or_known_default()
-            .unwrap_or(if encrypted { 443 } else { 80 });
+        let port = url.port_or_known_default().unwrap_or(if encrypted { 443 } else { 80 });
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let unresolved = |error| TargetError::Unresolved {
-            host: name.clone(),
-            error,
-        };
-        let addrs: Vec<SocketAddr> = (bare, port)
-            .to_socket_addrs()
-            .map_err(unresolved)?
-            .collect();
+        let unresolved = |error| TargetError::Unresolved { host: name.clone(), error };
+        let addrs: Vec<SocketAddr> = (bare, port).to_socket_addrs().map_err(unresolved)?.collect();
         if addrs.is_empty() {
             return Err(unresolved(io::Error::other("it has no address")));
         }
@@ -112,52 +104,33 @@ impl Target {
     }
 
     /// The target of a URL whose addresses are known.
-    pub fn known(
-        url: &Url,
-        addrs: Vec<SocketAddr>,
-        tls: &TlsPlan,
-        sources: SourceIps,
-    ) -> Result<Self, TargetError> {
+    pub fn known(url: &Url, addrs: Vec<SocketAddr>, tls: &TlsPlan, sources: SourceIps) -> Result<Self, TargetError> {
         let name = url.host_str().unwrap_or_default();
         let tls = if matches!(url.scheme(), "https" | "wss") {
             let config = client_config(tls, name)?;
             let bare = name.trim_start_matches('[').trim_end_matches(']');
-            let server =
-                ServerName::try_from(bare.to_owned()).map_err(|error| TargetError::Tls {
-                    host: name.to_owned(),
-                    problem: error.to_string(),
-                })?;
-            Some(ClientTls {
-                config: Arc::new(config),
-                name: server,
-            })
+            let server = ServerName::try_from(bare.to_owned())
+                .map_err(|error| TargetError::Tls { host: name.to_owned(), problem: error.to_string() })?;
+            Some(ClientTls { config: Arc::new(config), name: server })
         } else {
             None
         };
         // `Url::port` is none where the port is the scheme's own.
-        let host = url
-            .port()
-            .map_or(name.to_owned(), |port| format!("{name}:{port}"));
-        Ok(Self {
-            addrs,
-            host,
-            tls,
-            sources,
-        })
+        let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
+        Ok(Self { addrs, host, tls, sources })
     }
 
     /// Keeps the addresses that take a TCP connection, each tried once for at most `timeout`. `localhost` has two,
     /// of which a server often has but one.
     pub fn reachable(mut self, timeout: Duration) -> Result<Self, TargetError> {
         let mut first_error = None;
-        self.addrs
-            .retain(|addr| match TcpStream::connect_timeout(addr, timeout) {
-                Ok(_probe) => true,
-                Err(error) => {
-                    first_error.get_or_insert((*addr, error));
-                    false
-                }
-            });
+        self.addrs.retain(|addr| match TcpStream::connect_timeout(addr, timeout) {
+            Ok(_probe) => true,
+            Err(error) => {
+                first_error.get_or_insert((*addr, error));
+                false
+            }
+        });
         match first_error {
             Some((addr, error)) if self.addrs.is_empty() => Err(match error.kind() {
                 io::ErrorKind::ConnectionRefused => TargetError::Refused { addr },
@@ -172,18 +145,12 @@ impl Target {
 fn certificate_advice(fault: CertificateFault, words: &str) -> String {
     let (what, advice) = match fault {
         CertificateFault::Expired => ("it has expired", "renew it, check this machine's clock"),
-        CertificateFault::NotYetValid => (
-            "its time has not begun",
-            "check this machine's clock and the server's",
-        ),
+        CertificateFault::NotYetValid => ("its time has not begun", "check this machine's clock and the server's"),
         CertificateFault::UnknownIssuer => (
             "nobody who is trusted here vouches for it",
             "name the authority that does with --cacert FILE.pem, have the server send its whole chain",
         ),
-        CertificateFault::WrongName => (
-            "it is made out to another name",
-            "say in --target a name that stands in it",
-        ),
+        CertificateFault::WrongName => ("it is made out to another name", "say in --target a name that stands in it"),
         CertificateFault::Invalid => ("it is not valid", "mend it on the server"),
     };
     format!("{what} ({words}); {advice}, or do without the check with --insecure")
@@ -191,11 +158,7 @@ fn certificate_advice(fault: CertificateFault, words: &str) -> String {
 
 /// What the failures of a run say about its target when nothing was let in and nothing refused for its token: that it
 /// is no server of this protocol, as a sentence. `None` where they say no such thing.
-pub fn diagnose(
-    protocol: Protocol,
-    url: &str,
-    failures: impl IntoIterator<Item = (Failure, u64)>,
-) -> Option<String> {
+pub fn diagnose(protocol: Protocol, url: &str, failures: impl IntoIterator<Item = (Failure, u64)>) -> Option<String> {
     let failures: Vec<(Failure, u64)> = failures.into_iter().collect();
     let (most, _) = failures.iter().max_by_key(|(_, count)| *count)?;
     let speaks_otherwise = |failure: &Failure| {
@@ -206,18 +169,12 @@ pub fn diagnose(
                 _ => false,
             }
     };
-    if !failures
-        .iter()
-        .all(|(failure, _)| speaks_otherwise(failure))
-    {
+    if !failures.iter().all(|(failure, _)| speaks_otherwise(failure)) {
         return None;
     }
     let (server, advice) = match protocol {
         Protocol::WebSocket => ("WebSocket server", "check --target, --path and --protocol"),
-        Protocol::SocketIo(_) => (
-            "Socket.IO server",
-            "check --target, --path, --protocol and --eio",
-        ),
+        Protocol::SocketIo(_) => ("Socket.IO server", "check --target, --path, --protocol and --eio"),
     };
     let answer = match most.kind {
         FailureKind::Http(status) => format!("it answers the handshake with HTTP {status}"),
@@ -239,10 +196,7 @@ mod tests {
 
     #[test]
     fn the_host_header_names_a_port_that_is_not_the_schemes_own() {
-        let unchecked = TlsPlan {
-            insecure: true,
-            ..TlsPlan::default()
-        };
+        let unchecked = TlsPlan { insecure: true, ..TlsPlan::default() };
         for (text, host, port, encrypted) in [
             ("http://127.0.0.1:3000", "127.0.0.1:3000", 3000, false),
             ("http://127.0.0.1", "127.0.0.1", 80, false),
@@ -259,39 +213,23 @@ mod tests {
 
     #[test]
     fn an_unknown_host_is_named() {
-        let error =
-            Target::resolve(&url("http://no-such-host.invalid"), &TlsPlan::default()).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot resolve host no-such-host.invalid"),
-            "{error}"
-        );
+        let error = Target::resolve(&url("http://no-such-host.invalid"), &TlsPlan::default()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot resolve host no-such-host.invalid"), "{error}");
     }
 
     #[test]
     fn only_addresses_that_answer_are_kept() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let target = |addrs| Target {
-            addrs,
-            host: String::new(),
-            tls: None,
-            sources: SourceIps::default(),
-        };
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let target = |addrs| Target { addrs, host: String::new(), tls: None, sources: SourceIps::default() };
         let second = Duration::from_secs(1);
         let kept = target(vec![closed, open]).reachable(second).unwrap();
         assert_eq!(kept.addrs, [open]);
         let error = target(vec![closed]).reachable(second).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "nothing listens on {closed}: connection refused; start the server or check --target"
-            )
+            format!("nothing listens on {closed}: connection refused; start the server or check --target")
         );
     }
 
@@ -310,16 +248,8 @@ mod tests {
                 Some("breaks the protocol"),
                 "something else altogether",
             ),
-            (
-                vec![(failure(Phase::Upgrade, FailureKind::Http(503)), 5)],
-                None,
-                "overloaded",
-            ),
-            (
-                vec![(failure(Phase::Connect, FailureKind::Reset), 5)],
-                None,
-                "it fell over",
-            ),
+            (vec![(failure(Phase::Upgrade, FailureKind::Http(503)), 5)], None, "overloaded"),
+            (vec![(failure(Phase::Connect, FailureKind::Reset), 5)], None, "it fell over"),
             (
                 vec![
                     (failure(Phase::Upgrade, FailureKind::Http(404)), 5),

@@ -60,10 +60,7 @@ pub fn judge(measured: &Measured) -> Validity {
     .into_iter()
     .flatten()
     .collect();
-    Validity {
-        valid: reasons.is_empty(),
-        reasons,
-    }
+    Validity { valid: reasons.is_empty(), reasons }
 }
 
 fn server_died(measured: &Measured) -> Option<String> {
@@ -90,9 +87,7 @@ fn limits(measured: &Measured) -> Option<String> {
 }
 
 fn starts(measured: &Measured) -> Option<String> {
-    let Measured {
-        planned, started, ..
-    } = *measured;
+    let Measured { planned, started, .. } = *measured;
     let share = started as f64 / planned.max(1) as f64;
     (planned > 0 && share < STARTED_SHARE_MIN).then(|| {
         format!(
@@ -109,11 +104,7 @@ fn lag(measured: &Measured) -> Option<String> {
     if let Some(objective_ns) = measured.objective_ns {
         let limit_ns = objective_ns * LAG_SHARE_OF_OBJECTIVE_MAX;
         return (lag_ns > limit_ns).then(|| {
-            format!(
-                "{late}, and a tenth of the {} that is asked for is {}",
-                duration(objective_ns),
-                duration(limit_ns)
-            )
+            format!("{late}, and a tenth of the {} that is asked for is {}", duration(objective_ns), duration(limit_ns))
         });
     }
     if lag_ns > LAG_NS_NEVER {
@@ -175,16 +166,8 @@ mod tests {
         type Change = fn(&mut Measured);
         let rows: [(Change, Option<&str>, &str); 17] = [
             (|_| (), None, "a healthy run"),
-            (
-                |m| m.lag_p99_ns = Some(0.9 * MS),
-                None,
-                "below a millisecond",
-            ),
-            (
-                |m| m.lag_p99_ns = Some(1.1 * MS),
-                Some("lag"),
-                "over 1 ms, over a quarter of 2 ms",
-            ),
+            (|m| m.lag_p99_ns = Some(0.9 * MS), None, "below a millisecond"),
+            (|m| m.lag_p99_ns = Some(1.1 * MS), Some("lag"), "over 1 ms, over a quarter of 2 ms"),
             (
                 |m| {
                     m.lag_p99_ns = Some(1.1 * MS);
@@ -209,16 +192,8 @@ mod tests {
                 Some("no schedule"),
                 "late by far, and so slow in reading that the response hides it",
             ),
-            (
-                |m| m.objective_ns = Some(1.0 * MS),
-                None,
-                "exactly a tenth of the objective",
-            ),
-            (
-                |m| m.objective_ns = Some(0.9 * MS),
-                Some("lag"),
-                "over a tenth of the objective",
-            ),
+            (|m| m.objective_ns = Some(1.0 * MS), None, "exactly a tenth of the objective"),
+            (|m| m.objective_ns = Some(0.9 * MS), Some("lag"), "over a tenth of the objective"),
             (
                 |m| {
                     m.lag_p99_ns = Some(4.0 * MS);
@@ -240,43 +215,18 @@ mod tests {
             (|m| m.started = 994, Some("994 of 1000"), "99.4 % began"),
             (|m| m.working_share = Some(0.8), None, "80 %"),
             (|m| m.working_share = Some(0.81), Some("81.0 %"), "81 %"),
-            (
-                |m| m.lost_to_limits = 1,
-                Some("descriptors"),
-                "one arrival found no descriptor",
-            ),
-            (
-                |m| m.server_died = Some("killed".into()),
-                Some("died"),
-                "the server is gone",
-            ),
-            (
-                |m| m.broken_shards = vec!["EBADF".into()],
-                Some("EBADF"),
-                "a shard is gone",
-            ),
+            (|m| m.lost_to_limits = 1, Some("descriptors"), "one arrival found no descriptor"),
+            (|m| m.server_died = Some("killed".into()), Some("died"), "the server is gone"),
+            (|m| m.broken_shards = vec!["EBADF".into()], Some("EBADF"), "a shard is gone"),
         ];
         for (change, reason, why) in rows {
             let mut measured = healthy();
             change(&mut measured);
             let validity = judge(&measured);
-            assert_eq!(
-                validity.valid,
-                reason.is_none(),
-                "{why}: {:?}",
-                validity.reasons
-            );
-            assert_eq!(
-                validity.reasons.len(),
-                usize::from(reason.is_some()),
-                "{why}"
-            );
+            assert_eq!(validity.valid, reason.is_none(), "{why}: {:?}", validity.reasons);
+            assert_eq!(validity.reasons.len(), usize::from(reason.is_some()), "{why}");
             if let Some(reason) = reason {
-                assert!(
-                    validity.reasons[0].contains(reason),
-                    "{why}: {:?}",
-                    validity.reasons
-                );
+                assert!(validity.reasons[0].contains(reason), "{why}: {:?}", validity.reasons);
             }
         }
     }
@@ -292,10 +242,7 @@ mod tests {
         };
         let reasons = judge(&measured).reasons;
         assert_eq!(reasons.len(), 4);
-        assert!(
-            reasons[0].contains("signal 9") && reasons[3].contains("95.0 %"),
-            "{reasons:?}"
-        );
+        assert!(reasons[0].contains("signal 9") && reasons[3].contains("95.0 %"), "{reasons:?}");
     }
 
     #[test]

@@ -45,18 +45,10 @@ pub struct Ended<'a> {
 
 /// The verdict on a run that has ended.
 pub fn decide(ended: Ended<'_>) -> Verdict {
-    let verdict = |code, name: &str, sentence| Verdict {
-        code,
-        name: name.to_owned(),
-        sentence,
-    };
+    let verdict = |code, name: &str, sentence| Verdict { code, name: name.to_owned(), sentence };
     let totals = ended.totals;
-    let failed: Vec<&str> = ended
-        .thresholds
-        .iter()
-        .filter(|threshold| !threshold.pass)
-        .map(|threshold| threshold.text.as_str())
-        .collect();
+    let failed: Vec<&str> =
+        ended.thresholds.iter().filter(|threshold| !threshold.pass).map(|threshold| threshold.text.as_str()).collect();
     if totals.false_accept > 0 {
         let sentence = false_accept_sentence(totals.false_accept, ended.false_accepts);
         return verdict(FALSE_ACCEPT, "false_accept", sentence);
@@ -84,10 +76,8 @@ pub fn decide(ended: Ended<'_>) -> Verdict {
 }
 
 fn false_accept_sentence(count: u64, kinds: &[(TokenKind, u64)]) -> String {
-    let kinds: Vec<String> = kinds
-        .iter()
-        .map(|(kind, count)| format!("{} {}", units::count(*count), kind.as_str()))
-        .collect();
+    let kinds: Vec<String> =
+        kinds.iter().map(|(kind, count)| format!("{} {}", units::count(*count), kind.as_str())).collect();
     let (count, kinds) = (units::count(count), kinds.join(", "));
     format!("Tokens were let in that should have been refused: {count} in all ({kinds}).")
 }
@@ -117,74 +107,20 @@ mod tests {
 
     #[test]
     fn the_gravest_code_wins() {
-        let good = Totals {
-            planned: 10,
-            started: 10,
-            established: 10,
-            ..Totals::default()
-        };
-        let hole = Totals {
-            established: 9,
-            false_accept: 1,
-            ..good
-        };
-        let valid = Validity {
-            valid: true,
-            reasons: Vec::new(),
-        };
-        let invalid = Validity {
-            valid: false,
-            reasons: vec!["late".into()],
-        };
-        let holds = [Threshold {
-            text: "established>0".into(),
-            pass: true,
-            ..Threshold::default()
-        }];
-        let breaks = [Threshold {
-            text: "errors<1%".into(),
-            ..Threshold::default()
-        }];
+        let good = Totals { planned: 10, started: 10, established: 10, ..Totals::default() };
+        let hole = Totals { established: 9, false_accept: 1, ..good };
+        let valid = Validity { valid: true, reasons: Vec::new() };
+        let invalid = Validity { valid: false, reasons: vec!["late".into()] };
+        let holds = [Threshold { text: "established>0".into(), pass: true, ..Threshold::default() }];
+        let breaks = [Threshold { text: "errors<1%".into(), ..Threshold::default() }];
         let no_server = Some("it is a teapot");
         for (totals, stopped, no_server, validity, thresholds, code, why) in [
             (&good, false, None, &valid, &holds, PASS, "all is well"),
             (&good, false, None, &valid, &breaks, THRESHOLD, "one breaks"),
-            (
-                &good,
-                false,
-                None,
-                &invalid,
-                &breaks,
-                INVALID,
-                "no figure counts",
-            ),
-            (
-                &good,
-                false,
-                no_server,
-                &invalid,
-                &breaks,
-                CONFIGURATION,
-                "no server",
-            ),
-            (
-                &good,
-                true,
-                no_server,
-                &invalid,
-                &breaks,
-                STOPPED,
-                "not ended",
-            ),
-            (
-                &hole,
-                true,
-                no_server,
-                &invalid,
-                &breaks,
-                FALSE_ACCEPT,
-                "a hole",
-            ),
+            (&good, false, None, &invalid, &breaks, INVALID, "no figure counts"),
+            (&good, false, no_server, &invalid, &breaks, CONFIGURATION, "no server"),
+            (&good, true, no_server, &invalid, &breaks, STOPPED, "not ended"),
+            (&hole, true, no_server, &invalid, &breaks, FALSE_ACCEPT, "a hole"),
         ] {
             let verdict = decide(Ended {
                 totals,
@@ -210,26 +146,14 @@ mod tests {
 
     #[test]
     fn refusals_that_should_be_are_a_pass() {
-        let totals = Totals {
-            planned: 10,
-            started: 10,
-            established: 9,
-            refused_expected: 1,
-            ..Totals::default()
-        };
+        let totals = Totals { planned: 10, started: 10, established: 9, refused_expected: 1, ..Totals::default() };
         let sentence = pass_sentence(&totals);
         assert!(sentence.contains("9 established, 1 refused"), "{sentence}");
     }
 
     #[test]
     fn a_pass_does_not_hide_failures() {
-        let totals = Totals {
-            planned: 10,
-            started: 10,
-            established: 9,
-            failed: 1,
-            ..Totals::default()
-        };
+        let totals = Totals { planned: 10, started: 10, established: 9, failed: 1, ..Totals::default() };
         let sentence = pass_sentence(&totals);
         assert!(sentence.starts_with("9 of 10"), "{sentence}");
     }

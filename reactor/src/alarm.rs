@@ -10,9 +10,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
 use crate::pacing::NS_PER_S;
 
@@ -31,10 +29,7 @@ impl Alarm {
         // Edge-triggered, so that nobody need read it once it has rung: setting it anew forgets that it has.
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(epoll, &timerfd, EventData::new_u64(data), flags)?;
-        Ok(Self {
-            timerfd,
-            rings_at_ns: None,
-        })
+        Ok(Self { timerfd, rings_at_ns: None })
     }
 
     /// Makes sure that it rings at `at_ns` or before; `now_ns`, the clock's last reading, lies before that.

@@ -21,10 +21,7 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// `read_bytes` is how much one read takes at most.
     pub(crate) fn new(read_bytes: usize) -> Self {
-        Self {
-            wire: vec![0; read_bytes.max(1)],
-            plain: Vec::new(),
-        }
+        Self { wire: vec![0; read_bytes.max(1)], plain: Vec::new() }
     }
 }
 
@@ -62,15 +59,7 @@ pub(crate) fn receive<S: Service>(
         deliver(service, driver, id, entry, wire);
         return took_all;
     };
-    let outcome = receive_tls(
-        service,
-        driver,
-        id,
-        entry,
-        &mut tls,
-        wire,
-        &mut buffers.plain,
-    );
+    let outcome = receive_tls(service, driver, id, entry, &mut tls, wire, &mut buffers.plain);
     entry.link.put_tls(tls);
     match outcome {
         Ok(()) => {}
@@ -127,9 +116,7 @@ fn deliver<S: Service>(
         held.extend_from_slice(bytes);
         return link.keep_input(held);
     }
-    offer(driver, id, link, bytes, |io, input| {
-        service.received(io, socket, input)
-    });
+    offer(driver, id, link, bytes, |io, input| service.received(io, socket, input));
 }
 
 /// Has `act` use bytes behind those left over from before, and keeps what it leaves over now.

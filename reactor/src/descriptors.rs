@@ -23,10 +23,7 @@ pub fn descriptor_limit() -> u64 {
 /// 257th, 513th, 1,025th... descriptor stood still for 5 to 30 ms: most of what a load generator's arrivals were late by.
 pub fn raise_descriptor_limit() -> u64 {
     let hard = getrlimit(Resource::Nofile).maximum;
-    let raised = Rlimit {
-        current: hard,
-        maximum: hard,
-    };
+    let raised = Rlimit { current: hard, maximum: hard };
     // Refused only by a sandbox; then the limit stays as it was, and is judged as it is.
     let _kept_if_refused = setrlimit(Resource::Nofile, raised);
     let limit = descriptor_limit();
@@ -50,10 +47,7 @@ mod tests {
     fn the_table_is_as_large_as_the_limit_before_it_is_used() {
         let limit = raise_descriptor_limit();
         assert_eq!(limit, descriptor_limit());
-        assert_eq!(
-            getrlimit(Resource::Nofile).current,
-            getrlimit(Resource::Nofile).maximum
-        );
+        assert_eq!(getrlimit(Resource::Nofile).current, getrlimit(Resource::Nofile).maximum);
         // proc_pid_status(5): "FDSize: Number of file descriptor slots currently allocated."
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let slots = status

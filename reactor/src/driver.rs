@@ -174,11 +174,7 @@ impl Driver {
         }
         let data = EventData::new_u64(id.to_bits());
         // Who reads is told of the peer's FIN with the bytes before it.
-        let flags = if wanted.contains(EventFlags::IN) {
-            wanted | EventFlags::RDHUP
-        } else {
-            wanted
-        };
+        let flags = if wanted.contains(EventFlags::IN) { wanted | EventFlags::RDHUP } else { wanted };
         match link.watched() {
             Some(_) => epoll::modify(&self.epoll, &link.fd, data, flags)?,
             None => epoll::add(&self.epoll, &link.fd, data, flags)?,
@@ -219,8 +215,7 @@ impl Driver {
         if matches!(link.closing, Closing::Close | Closing::Finish) {
             self.leave(id, link)?;
         }
-        self.watch(id, link)
-            .map_err(|error| Closed::Failed(error.kind()))
+        self.watch(id, link).map_err(|error| Closed::Failed(error.kind()))
     }
 
     /// Goes on with closing, as far as everything has been sent.

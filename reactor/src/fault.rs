@@ -29,19 +29,13 @@ pub enum CertificateFault {
 impl TlsError {
     /// One that is not of rustls's own making, such as its I/O.
     pub(crate) fn other(error: impl std::fmt::Display) -> Self {
-        Self {
-            certificate: None,
-            words: error.to_string(),
-        }
+        Self { certificate: None, words: error.to_string() }
     }
 }
 
 impl From<rustls::Error> for TlsError {
     fn from(error: rustls::Error) -> Self {
-        Self {
-            certificate: CertificateFault::of(&error),
-            words: error.to_string(),
-        }
+        Self { certificate: CertificateFault::of(&error), words: error.to_string() }
     }
 }
 
@@ -49,19 +43,14 @@ impl CertificateFault {
     /// What an error says about the certificate, if it is about that.
     pub fn of(error: &rustls::Error) -> Option<Self> {
         let rustls::Error::InvalidCertificate(fault) = error else {
-            return matches!(error, rustls::Error::NoCertificatesPresented)
-                .then_some(Self::Invalid);
+            return matches!(error, rustls::Error::NoCertificatesPresented).then_some(Self::Invalid);
         };
         Some(match fault {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Self::NotYetValid
-            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             // Signed by somebody who only has the name of one who is trusted.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Self::WrongName
-            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::WrongName,
             _ => Self::Invalid,
         })
     }
@@ -86,41 +75,13 @@ mod tests {
     fn faults_of_certificates_are_told_apart_from_others() {
         let of = |fault| CertificateFault::of(&rustls::Error::InvalidCertificate(fault));
         for (seen, expected, why) in [
-            (
-                of(CertificateError::Expired),
-                Some(CertificateFault::Expired),
-                "its time is over",
-            ),
-            (
-                of(CertificateError::NotValidYet),
-                Some(CertificateFault::NotYetValid),
-                "its time is to come",
-            ),
-            (
-                of(CertificateError::UnknownIssuer),
-                Some(CertificateFault::UnknownIssuer),
-                "self-signed",
-            ),
-            (
-                of(CertificateError::NotValidForName),
-                Some(CertificateFault::WrongName),
-                "another host's",
-            ),
-            (
-                of(CertificateError::BadSignature),
-                Some(CertificateFault::UnknownIssuer),
-                "by another of the same name",
-            ),
-            (
-                of(CertificateError::BadEncoding),
-                Some(CertificateFault::Invalid),
-                "no certificate",
-            ),
-            (
-                CertificateFault::of(&rustls::Error::HandshakeNotComplete),
-                None,
-                "not about a certificate",
-            ),
+            (of(CertificateError::Expired), Some(CertificateFault::Expired), "its time is over"),
+            (of(CertificateError::NotValidYet), Some(CertificateFault::NotYetValid), "its time is to come"),
+            (of(CertificateError::UnknownIssuer), Some(CertificateFault::UnknownIssuer), "self-signed"),
+            (of(CertificateError::NotValidForName), Some(CertificateFault::WrongName), "another host's"),
+            (of(CertificateError::BadSignature), Some(CertificateFault::UnknownIssuer), "by another of the same name"),
+            (of(CertificateError::BadEncoding), Some(CertificateFault::Invalid), "no certificate"),
+            (CertificateFault::of(&rustls::Error::HandshakeNotComplete), None, "not about a certificate"),
         ] {
             assert_eq!(seen, expected, "{why}");
         }

@@ -102,12 +102,7 @@ impl Link {
     /// A socket that an accept or a connect has just made.
     pub(crate) fn new(fd: OwnedFd, id: SocketId, stage: Stage, tls: Option<Tls>) -> Self {
         let is_tls = tls.is_some();
-        let extra = tls.map(|tls| {
-            Box::new(Extra {
-                tls: Some(Box::new(tls)),
-                ..Extra::default()
-            })
-        });
+        let extra = tls.map(|tls| Box::new(Extra { tls: Some(Box::new(tls)), ..Extra::default() }));
         Self {
             fd,
             generation: id.generation,
@@ -214,8 +209,7 @@ impl Link {
 
     /// What the epoll set watches it for, if it is in the set.
     pub(crate) fn watched(&self) -> Option<EventFlags> {
-        self.watched
-            .map(|bits| EventFlags::from_bits_retain(u32::from(bits)))
+        self.watched.map(|bits| EventFlags::from_bits_retain(u32::from(bits)))
     }
 
     pub(crate) fn set_watched(&mut self, flags: EventFlags) {
@@ -223,15 +217,11 @@ impl Link {
     }
 
     pub(crate) fn unsent_bytes(&self) -> usize {
-        self.extra
-            .as_ref()
-            .map_or(0, |extra| extra.output.len() - extra.output_sent)
+        self.extra.as_ref().map_or(0, |extra| extra.output.len() - extra.output_sent)
     }
 
     pub(crate) fn unsent(&self) -> &[u8] {
-        self.extra
-            .as_ref()
-            .map_or(&[], |extra| &extra.output[extra.output_sent..])
+        self.extra.as_ref().map_or(&[], |extra| &extra.output[extra.output_sent..])
     }
 
     pub(crate) fn keep_unsent(&mut self, bytes: &[u8]) {
@@ -260,10 +250,7 @@ impl Link {
 
     /// Takes the input that the service has not used yet.
     pub(crate) fn take_input(&mut self) -> Vec<u8> {
-        self.extra
-            .as_mut()
-            .map(|extra| std::mem::take(&mut extra.input))
-            .unwrap_or_default()
+        self.extra.as_mut().map(|extra| std::mem::take(&mut extra.input)).unwrap_or_default()
     }
 
     pub(crate) fn keep_input(&mut self, input: Vec<u8>) {
@@ -344,37 +331,13 @@ mod tests {
         let none = EventFlags::empty();
         let both = EventFlags::IN | EventFlags::OUT;
         for (stage, closing, unsent, wanted, why) in [
-            (
-                Stage::Connecting,
-                Closing::No,
-                0,
-                EventFlags::OUT,
-                "writable: connected",
-            ),
+            (Stage::Connecting, Closing::No, 0, EventFlags::OUT, "writable: connected"),
             (Stage::Open, Closing::No, 0, EventFlags::IN, "parked"),
             (Stage::Open, Closing::No, 2, both, "a little is unsent"),
-            (
-                Stage::Open,
-                Closing::No,
-                3,
-                EventFlags::OUT,
-                "the peer does not read: pause",
-            ),
-            (
-                Stage::Open,
-                Closing::Close,
-                3,
-                EventFlags::OUT,
-                "the rest, then close",
-            ),
+            (Stage::Open, Closing::No, 3, EventFlags::OUT, "the peer does not read: pause"),
+            (Stage::Open, Closing::Close, 3, EventFlags::OUT, "the rest, then close"),
             (Stage::Open, Closing::Finish, 0, none, "about to send FIN"),
-            (
-                Stage::Open,
-                Closing::Discard,
-                0,
-                EventFlags::IN,
-                "until the peer's FIN",
-            ),
+            (Stage::Open, Closing::Discard, 0, EventFlags::IN, "until the peer's FIN"),
         ] {
             let mut link = link();
             link.stage = stage;
@@ -390,19 +353,9 @@ mod tests {
         let none = EventFlags::empty();
         for (reading, closing, wanted, why) in [
             (Reading::Answered, Closing::No, none, "too much waits"),
-            (
-                Reading::Always,
-                Closing::No,
-                EventFlags::IN,
-                "in spite of it",
-            ),
+            (Reading::Always, Closing::No, EventFlags::IN, "in spite of it"),
             (Reading::Paused, Closing::No, none, "not even without"),
-            (
-                Reading::Paused,
-                Closing::Discard,
-                EventFlags::IN,
-                "its end is waited for all the same",
-            ),
+            (Reading::Paused, Closing::Discard, EventFlags::IN, "its end is waited for all the same"),
         ] {
             let mut link = link();
             link.reading = reading;

@@ -108,10 +108,7 @@ impl Listeners {
         };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match rustix::net::accept_with(&listener.fd, flags) {
-            Ok(fd) => Ok(Some(Accepted {
-                fd,
-                tls: listener.tls.clone(),
-            })),
+            Ok(fd) => Ok(Some(Accepted { fd, tls: listener.tls.clone() })),
             Err(errno) if is_of_one_connection(errno) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -134,10 +131,7 @@ impl Listeners {
 
     /// Ends the rest when its time has come.
     pub(crate) fn resume(&mut self, epoll: &OwnedFd, now_ns: u64) -> io::Result<()> {
-        if self
-            .resting_until_ns
-            .is_some_and(|until_ns| until_ns <= now_ns)
-        {
+        if self.resting_until_ns.is_some_and(|until_ns| until_ns <= now_ns) {
             self.resting_until_ns = None;
             for (place, listener) in self.listeners.iter().enumerate() {
                 watch(epoll, place, &listener.fd)?;

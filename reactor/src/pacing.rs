@@ -35,9 +35,7 @@ pub struct Clock {
 impl Clock {
     /// A clock whose epoch is now.
     pub fn start() -> Self {
-        Self {
-            epoch: Instant::now(),
-        }
+        Self { epoch: Instant::now() }
     }
 
     /// Nanoseconds since the epoch. It never goes back, and lasts 584 years.
@@ -63,9 +61,7 @@ pub(crate) fn wait(
         poll(epoll, events, None)?;
         return Ok(0);
     };
-    let sleep_ns = exact_ns
-        .saturating_sub(SPIN_NS)
-        .saturating_sub(clock.now_ns());
+    let sleep_ns = exact_ns.saturating_sub(SPIN_NS).saturating_sub(clock.now_ns());
     poll(epoll, events, Some(sleep_ns))?;
     let mut spun_ns = 0;
     if events.is_empty() {
@@ -87,21 +83,11 @@ pub(crate) fn become_punctual() {
     let _ = ask_for_short_slices();
 }
 
-fn poll(
-    epoll: &OwnedFd,
-    events: &mut Vec<epoll::Event>,
-    timeout_ns: Option<u64>,
-) -> io::Result<()> {
-    let timeout = timeout_ns.map(|ns| Timespec {
-        tv_sec: i64::try_from(ns / NS_PER_S).unwrap_or(i64::MAX),
-        tv_nsec: (ns % NS_PER_S) as _,
-    });
+fn poll(epoll: &OwnedFd, events: &mut Vec<epoll::Event>, timeout_ns: Option<u64>) -> io::Result<()> {
+    let timeout = timeout_ns
+        .map(|ns| Timespec { tv_sec: i64::try_from(ns / NS_PER_S).unwrap_or(i64::MAX), tv_nsec: (ns % NS_PER_S) as _ });
     events.clear();
-    match epoll::wait(
-        epoll,
-        rustix::buffer::spare_capacity(events),
-        timeout.as_ref(),
-    ) {
+    match epoll::wait(epoll, rustix::buffer::spare_capacity(events), timeout.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
@@ -116,11 +102,7 @@ mod tests {
         let clock = Clock::start();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         let mut events = Vec::with_capacity(EVENTS_MAX);
-        for (ahead_ns, why) in [
-            (0, "now"),
-            (500, "within the spin"),
-            (3_000_000, "asleep, then the spin"),
-        ] {
+        for (ahead_ns, why) in [(0, "now"), (500, "within the spin"), (3_000_000, "asleep, then the spin")] {
             let at_ns = clock.now_ns() + ahead_ns;
             wait(Some(at_ns), &clock, &epoll, &mut events).unwrap();
             assert!(clock.now_ns() >= at_ns, "{why}");

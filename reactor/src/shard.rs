@@ -138,19 +138,11 @@ impl<S: Service> Shard<S> {
     }
 
     /// The same, with TLS from the first byte on.
-    pub fn listen_tls(
-        &mut self,
-        listener: TcpListener,
-        config: Arc<rustls::ServerConfig>,
-    ) -> io::Result<()> {
+    pub fn listen_tls(&mut self, listener: TcpListener, config: Arc<rustls::ServerConfig>) -> io::Result<()> {
         self.add_listener(listener, Some(config))
     }
 
-    fn add_listener(
-        &mut self,
-        listener: TcpListener,
-        tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> io::Result<()> {
+    fn add_listener(&mut self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<()> {
         self.listeners.add(&self.driver.epoll, listener, tls)?;
         match self.driver.options.defer_accept_s {
             // Whoever had it before may have set it.
@@ -186,8 +178,7 @@ impl<S: Service> Shard<S> {
             }
             self.accepted_last_turn = std::mem::take(&mut self.accepted_this_turn);
             self.call_deadlines();
-            self.listeners
-                .resume(&self.driver.epoll, self.driver.now_ns)?;
+            self.listeners.resume(&self.driver.epoll, self.driver.now_ns)?;
         }
         self.close_all();
         Ok(self.service)
@@ -210,15 +201,8 @@ impl<S: Service> Shard<S> {
             }
             Next::Stop => return None,
         };
-        let coarse_ns = [
-            at_ns,
-            self.driver.next_due_ns(),
-            self.listeners.resting_until_ns(),
-        ];
-        Some(Until {
-            coarse_ns: coarse_ns.into_iter().flatten().min(),
-            exact_ns,
-        })
+        let coarse_ns = [at_ns, self.driver.next_due_ns(), self.listeners.resting_until_ns()];
+        Some(Until { coarse_ns: coarse_ns.into_iter().flatten().min(), exact_ns })
     }
 
     fn serve(&mut self, event: Event) -> io::Result<()> {
@@ -286,13 +270,7 @@ impl<S: Service> Shard<S> {
         };
         let entry = self.table.insert(link, socket);
         if entry.link.is_live() {
-            receive(
-                &mut self.service,
-                &mut self.driver,
-                &mut self.buffers,
-                id,
-                entry,
-            );
+            receive(&mut self.service, &mut self.driver, &mut self.buffers, id, entry);
         }
         self.driver.settle(id, &mut entry.link);
         self.bury();
@@ -325,16 +303,8 @@ impl<S: Service> Shard<S> {
             if flags.contains(EventFlags::OUT) {
                 drain(&mut self.service, &mut self.driver, id, entry);
             }
-            if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP)
-                && !entry.link.doomed
-            {
-                let took_all = receive(
-                    &mut self.service,
-                    &mut self.driver,
-                    &mut self.buffers,
-                    id,
-                    entry,
-                );
+            if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) && !entry.link.doomed {
+                let took_all = receive(&mut self.service, &mut self.driver, &mut self.buffers, id, entry);
                 ended = took_all
                     && flags.contains(EventFlags::RDHUP)
                     && !flags.intersects(EventFlags::ERR | EventFlags::HUP);
@@ -384,14 +354,12 @@ impl<S: Service> Shard<S> {
                 if entry.link.closing == Closing::Release && why == Closed::Local {
                     self.driver.forget(&entry.link);
                     let loose = Loose::new(entry.link);
-                    self.service
-                        .released(self.driver.now_ns, id, loose, entry.socket);
+                    self.service.released(self.driver.now_ns, id, loose, entry.socket);
                     continue;
                 }
                 // close(2) also takes the descriptor out of the epoll set.
                 drop(entry.link);
-                self.service
-                    .closed(self.driver.now_ns, id, entry.socket, why);
+                self.service.closed(self.driver.now_ns, id, entry.socket, why);
             }
         }
     }
@@ -426,12 +394,7 @@ impl<S: Service> Shard<S> {
 }
 
 /// Sends what waits, and tells the service once all is sent.
-fn drain<S: Service>(
-    service: &mut S,
-    driver: &mut Driver,
-    id: SocketId,
-    entry: &mut Entry<S::Socket>,
-) {
+fn drain<S: Service>(service: &mut S, driver: &mut Driver, id: SocketId, entry: &mut Entry<S::Socket>) {
     let Entry { link, socket } = entry;
     if driver.drain(id, link) && link.is_live() {
         service.drained(&mut Io::new(driver, link, id), socket);
@@ -442,14 +405,11 @@ fn drain<S: Service>(
 /// reads on: an answer may lie in front of the reset, as when a server refuses and closes with our bytes unread. So does
 /// a socket whose reading is paused: it was only to wait, and no more can come than the kernel has.
 fn ends_unread(link: &Link) -> bool {
-    link.inbound
-        || link.closing != Closing::No
-        || !(link.reading == Reading::Paused || is_read(link))
+    link.inbound || link.closing != Closing::No || !(link.reading == Reading::Paused || is_read(link))
 }
 
 fn is_read(link: &Link) -> bool {
-    link.watched()
-        .is_some_and(|flags| flags.contains(EventFlags::IN))
+    link.watched().is_some_and(|flags| flags.contains(EventFlags::IN))
 }
 
 /// Why a socket that is not read any more has failed or hung up. One that was accepted has, nearly always, been reset: to

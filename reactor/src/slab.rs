@@ -22,10 +22,7 @@ impl SocketId {
 
     /// The name behind such a number. One that never was a name is the name of no socket.
     pub fn from_bits(bits: u64) -> Self {
-        Self {
-            index: bits as u32,
-            generation: (bits >> 32) as u32,
-        }
+        Self { index: bits as u32, generation: (bits >> 32) as u32 }
     }
 }
 
@@ -43,10 +40,7 @@ pub(crate) struct Entry<T> {
 
 impl<T> Table<T> {
     pub(crate) fn new() -> Self {
-        Self {
-            entries: Slab::new(),
-            generation_next: 0,
-        }
+        Self { entries: Slab::new(), generation_next: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -58,10 +52,7 @@ impl<T> Table<T> {
     pub(crate) fn next_id(&mut self) -> SocketId {
         let generation = self.generation_next;
         self.generation_next = generation.wrapping_add(1);
-        SocketId {
-            index: self.entries.vacant_key() as u32,
-            generation,
-        }
+        SocketId { index: self.entries.vacant_key() as u32, generation }
     }
 
     /// Puts a socket into the place that `next_id` named.
@@ -70,9 +61,7 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Entry<T>> {
-        self.entries
-            .get_mut(id.index as usize)
-            .filter(|entry| entry.link.generation == id.generation)
+        self.entries.get_mut(id.index as usize).filter(|entry| entry.link.generation == id.generation)
     }
 
     /// The socket at a place, whatever its generation.
@@ -87,18 +76,13 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SocketId, &mut Entry<T>)> {
-        self.entries
-            .iter_mut()
-            .map(|(index, entry)| (entry.id(index as u32), entry))
+        self.entries.iter_mut().map(|(index, entry)| (entry.id(index as u32), entry))
     }
 }
 
 impl<T> Entry<T> {
     fn id(&self, index: u32) -> SocketId {
-        SocketId {
-            index,
-            generation: self.link.generation,
-        }
+        SocketId { index, generation: self.link.generation }
     }
 }
 

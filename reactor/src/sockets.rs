@@ -46,11 +46,7 @@ impl Loose {
         if self.link.tls_mut().is_some() {
             return Err(self);
         }
-        Ok(Parts {
-            input: self.link.take_input(),
-            output: self.link.unsent().to_vec(),
-            fd: self.link.fd,
-        })
+        Ok(Parts { input: self.link.take_input(), output: self.link.unsent().to_vec(), fd: self.link.fd })
     }
 
     /// Puts a socket together that a peer had opened to another process.
@@ -72,16 +68,8 @@ impl Loose {
 }
 
 impl<'a, T> Sockets<'a, T> {
-    pub(crate) fn new(
-        table: &'a mut Table<T>,
-        driver: &'a mut Driver,
-        listeners: &'a mut Listeners,
-    ) -> Self {
-        Self {
-            table,
-            driver,
-            listeners,
-        }
+    pub(crate) fn new(table: &'a mut Table<T>, driver: &'a mut Driver, listeners: &'a mut Listeners) -> Self {
+        Self { table, driver, listeners }
     }
 }
 
@@ -124,12 +112,7 @@ impl<T> Sockets<'_, T> {
     ///
     /// Fails, giving the state back, for local reasons: no descriptor, port or memory is left, no such local address, an
     /// unusable TLS configuration.
-    pub fn connect(
-        &mut self,
-        to: Connect,
-        socket: T,
-        deadline_ns: Option<u64>,
-    ) -> Result<SocketId, (io::Error, T)> {
+    pub fn connect(&mut self, to: Connect, socket: T, deadline_ns: Option<u64>) -> Result<SocketId, (io::Error, T)> {
         self.connect_saying(to, &[], socket, deadline_ns, |_, _| ())
     }
 
@@ -205,11 +188,7 @@ impl<T> Sockets<'_, T> {
 
     /// Acts on one socket and the input that it has not used yet, like [`Service::received`](crate::Service::received):
     /// the answer is how many bytes of it were used. `false`: it is gone, or about to be, and nothing was done.
-    pub fn with_input(
-        &mut self,
-        id: SocketId,
-        act: impl FnOnce(&mut Io<'_>, &mut T, &mut [u8]) -> usize,
-    ) -> bool {
+    pub fn with_input(&mut self, id: SocketId, act: impl FnOnce(&mut Io<'_>, &mut T, &mut [u8]) -> usize) -> bool {
         let Some(entry) = self.table.get_mut(id) else {
             return false;
         };
@@ -218,9 +197,7 @@ impl<T> Sockets<'_, T> {
             return false;
         }
         self.driver.stamp();
-        offer(self.driver, id, link, &mut [], |io, input| {
-            act(io, socket, input)
-        });
+        offer(self.driver, id, link, &mut [], |io, input| act(io, socket, input));
         self.driver.settle(id, link);
         true
     }
@@ -234,10 +211,7 @@ impl<T> Sockets<'_, T> {
             return false;
         }
         self.driver.stamp();
-        act(
-            &mut Io::new(self.driver, &mut entry.link, id),
-            &mut entry.socket,
-        );
+        act(&mut Io::new(self.driver, &mut entry.link, id), &mut entry.socket);
         self.driver.settle(id, &mut entry.link);
         true
     }
@@ -247,10 +221,7 @@ impl<T> Sockets<'_, T> {
         self.driver.stamp();
         for (id, entry) in self.table.iter_mut() {
             if entry.link.is_live() {
-                act(
-                    &mut Io::new(self.driver, &mut entry.link, id),
-                    &mut entry.socket,
-                );
+                act(&mut Io::new(self.driver, &mut entry.link, id), &mut entry.socket);
                 self.driver.settle(id, &mut entry.link);
             }
         }

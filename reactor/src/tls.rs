@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus,
-};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus};
 use rustls::{HandshakeKind, ServerConfig};
 
 use crate::connect::ClientTls;
@@ -63,10 +61,7 @@ impl Tls {
     }
 
     /// A server that waits for its client.
-    pub(crate) fn server(
-        config: Arc<ServerConfig>,
-        held_bytes_max: usize,
-    ) -> Result<Self, rustls::Error> {
+    pub(crate) fn server(config: Arc<ServerConfig>, held_bytes_max: usize) -> Result<Self, rustls::Error> {
         let connection = UnbufferedServerConnection::new(config)?;
         Ok(Self::new(Side::Server(connection), held_bytes_max))
     }
@@ -89,8 +84,7 @@ impl Tls {
     pub(crate) fn read(&mut self, wire: &mut [u8], plain: &mut Vec<u8>) -> Result<(), Closed> {
         if self.wire.is_empty() {
             let (used, end) = self.side.open(wire, plain, &mut self.records);
-            self.wire
-                .extend_from_slice(wire.get(used..).unwrap_or_default());
+            self.wire.extend_from_slice(wire.get(used..).unwrap_or_default());
             end?;
         } else {
             self.wire.extend_from_slice(wire);
@@ -125,9 +119,7 @@ impl Tls {
     pub(crate) fn seal(&mut self, plain: &[u8], records: &mut Vec<u8>) -> Result<(), Closed> {
         if self.side.is_handshaking() {
             // A client has its hello to say. What is held of the peer is not whole, so nothing of it is used.
-            let (_, end) = self
-                .side
-                .open(&mut self.wire, &mut Vec::new(), &mut self.records);
+            let (_, end) = self.side.open(&mut self.wire, &mut Vec::new(), &mut self.records);
             end?;
         }
         records.append(&mut self.records);
@@ -207,12 +199,7 @@ impl Side {
     }
 
     /// Goes through `wire`, as far as it is whole. Answers how many bytes of it are used, and whether it is over.
-    fn open(
-        &mut self,
-        wire: &mut [u8],
-        plain: &mut Vec<u8>,
-        records: &mut Vec<u8>,
-    ) -> (usize, Result<(), Closed>) {
+    fn open(&mut self, wire: &mut [u8], plain: &mut Vec<u8>, records: &mut Vec<u8>) -> (usize, Result<(), Closed>) {
         on_either!(self, it => open(it, |it, wire| it.process_tls_records(wire), wire, plain, records))
     }
 
@@ -252,10 +239,7 @@ impl Side {
 /// [`Side::open`] for one of them.
 fn open<Data>(
     connection: &mut UnbufferedConnectionCommon<Data>,
-    process: for<'c, 'w> fn(
-        &'c mut UnbufferedConnectionCommon<Data>,
-        &'w mut [u8],
-    ) -> UnbufferedStatus<'c, 'w, Data>,
+    process: for<'c, 'w> fn(&'c mut UnbufferedConnectionCommon<Data>, &'w mut [u8]) -> UnbufferedStatus<'c, 'w, Data>,
     wire: &mut [u8],
     plain: &mut Vec<u8>,
     records: &mut Vec<u8>,
@@ -303,15 +287,10 @@ fn write<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     usual: usize,
     records: &mut Vec<u8>,
-    mut write: impl FnMut(
-        &mut rustls::unbuffered::WriteTraffic<'_, Data>,
-        &mut [u8],
-    ) -> Result<usize, EncryptError>,
+    mut write: impl FnMut(&mut rustls::unbuffered::WriteTraffic<'_, Data>, &mut [u8]) -> Result<usize, EncryptError>,
 ) -> Result<(), Closed> {
     match status.state {
-        Ok(ConnectionState::WriteTraffic(mut state)) => {
-            append(records, usual, |room| write(&mut state, room))
-        }
+        Ok(ConnectionState::WriteTraffic(mut state)) => append(records, usual, |room| write(&mut state, room)),
         Ok(_) => Ok(()),
         Err(error) => Err(Closed::Tls(error.into())),
     }

@@ -15,9 +15,7 @@ pub struct Waker {
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
-        Ok(Self {
-            eventfd: Arc::new(eventfd(0, flags)?),
-        })
+        Ok(Self { eventfd: Arc::new(eventfd(0, flags)?) })
     }
 
     /// Wakes the shard. After its end this does nothing.

@@ -40,16 +40,8 @@ struct Node {
 impl Wheel {
     /// An empty wheel at millisecond zero.
     pub(crate) fn new() -> Self {
-        let head = |place| Node {
-            previous: place as u32,
-            next: place as u32,
-            due_ms: 0,
-        };
-        Self {
-            nodes: (0..HEADS).map(head).collect(),
-            occupied: [0; LEVELS],
-            elapsed_ms: 0,
-        }
+        let head = |place| Node { previous: place as u32, next: place as u32, due_ms: 0 };
+        Self { nodes: (0..HEADS).map(head).collect(), occupied: [0; LEVELS], elapsed_ms: 0 }
     }
 
     /// Sets or moves the deadline of `key`, in milliseconds. One that is already past is due at the next millisecond.
@@ -66,11 +58,7 @@ impl Wheel {
     /// Clears the deadline of `key`, if it has one.
     pub(crate) fn cancel(&mut self, key: u32) {
         let place = HEADS + key as usize;
-        if self
-            .nodes
-            .get(place)
-            .is_some_and(|node| node.next != UNLINKED)
-        {
+        if self.nodes.get(place).is_some_and(|node| node.next != UNLINKED) {
             self.unlink(place);
         }
     }
@@ -129,8 +117,7 @@ impl Wheel {
                     continue;
                 }
                 let level_span_ms = (SLOTS as u64) << shift;
-                let mut starts_ms =
-                    (self.elapsed_ms & !(level_span_ms - 1)) + ((slot as u64) << shift);
+                let mut starts_ms = (self.elapsed_ms & !(level_span_ms - 1)) + ((slot as u64) << shift);
                 // Only the top level wraps: its slots behind the current one belong to the next round.
                 if level == LEVELS - 1 && starts_ms <= self.elapsed_ms {
                     starts_ms += level_span_ms;
@@ -170,11 +157,7 @@ impl Wheel {
     fn place_of(&mut self, key: u32) -> usize {
         let place = HEADS + key as usize;
         if place >= self.nodes.len() {
-            let unlinked = Node {
-                previous: UNLINKED,
-                next: UNLINKED,
-                due_ms: 0,
-            };
+            let unlinked = Node { previous: UNLINKED, next: UNLINKED, due_ms: 0 };
             self.nodes.resize(place + 1, unlinked);
         }
         place
@@ -226,11 +209,7 @@ mod tests {
         let mut wheel = Wheel::new();
         assert_eq!(wheel.pop_due(100), None);
         wheel.schedule(1, 50);
-        assert_eq!(
-            wheel.pop_due(100),
-            None,
-            "past deadlines wait for the next tick"
-        );
+        assert_eq!(wheel.pop_due(100), None, "past deadlines wait for the next tick");
         assert_eq!(wheel.pop_due(101), Some(1));
         wheel.schedule(1, 50);
         assert_eq!(wheel.pop_due(101), None);

@@ -42,11 +42,7 @@ const fn octave_of(latency_ns: u64) -> usize {
 impl LatencyHistogram {
     /// An empty histogram.
     pub fn new() -> Self {
-        Self {
-            octaves: [const { None }; OCTAVES],
-            count: 0,
-            over_max: 0,
-        }
+        Self { octaves: [const { None }; OCTAVES], count: 0, over_max: 0 }
     }
 
     /// Counts one duration. Only the first of an octave allocates.
@@ -138,9 +134,7 @@ impl LatencyHistogram {
 
     /// The longest duration, 0 when there is none.
     pub fn max_ns(&self) -> u64 {
-        self.recorded()
-            .last()
-            .map_or(0, |(_, highest_ns, _)| highest_ns)
+        self.recorded().last().map_or(0, |(_, highest_ns, _)| highest_ns)
     }
 
     /// The arithmetic mean, 0 when there is none.
@@ -234,9 +228,7 @@ impl LatencyHistogram {
         let mut counts = Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
             .expect("constant bounds with 1 < max and 3 digits are always valid");
         for (latency_ns, _, count) in self.recorded() {
-            counts
-                .record_n(latency_ns, count)
-                .expect("no octave is above the range");
+            counts.record_n(latency_ns, count).expect("no octave is above the range");
         }
         counts
     }
@@ -272,12 +264,7 @@ mod tests {
             (0.0, 0, Some(1), "the first"),
             (0.99, 1, Some(100), "rank ceil(0.99 * 101) = 100"),
             (0.99, 2, None, "rank 101 of 102 is a failure"),
-            (
-                0.5,
-                100,
-                Some(100),
-                "half failed: the median is the slowest success",
-            ),
+            (0.5, 100, Some(100), "half failed: the median is the slowest success"),
             (0.5, 101, None, "more than half failed"),
         ] {
             let got = of(&hundred).quantile_ns_among(quantile, slower);

@@ -36,10 +36,7 @@ impl HlogWriter {
             .begin_log_with(&mut log, &mut V2DeflateSerializer::new())
             .expect("writing to memory cannot fail");
         log.extend_from_slice(LEGEND);
-        Self {
-            log,
-            serializer: V2DeflateSerializer::new(),
-        }
+        Self { log, serializer: V2DeflateSerializer::new() }
     }
 
     /// Adds what `tag` (`connect`, `handshake.response`, ...) recorded from `start_offset` after T0, `length` long.
@@ -54,9 +51,7 @@ impl HlogWriter {
     ) -> Result<(), TagRefused> {
         let known = Tag::new(tag).filter(|tag| !tag.is_empty());
         let Some(known) = known else {
-            return Err(TagRefused {
-                tag: tag.to_owned(),
-            });
+            return Err(TagRefused { tag: tag.to_owned() });
         };
         if histogram.count() == 0 {
             return Ok(());
@@ -76,8 +71,7 @@ impl HlogWriter {
 }
 
 /// The column heads that HdrHistogram's log processor writes, and that spreadsheets look for.
-const LEGEND: &[u8] =
-    b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
+const LEGEND: &[u8] = b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
 
 #[cfg(test)]
 mod tests {
@@ -94,15 +88,9 @@ mod tests {
         }
         let mut writer = HlogWriter::new(start);
         let second = Duration::from_secs(1);
-        writer
-            .interval(Duration::ZERO, second, "connect", &histogram)
-            .unwrap();
-        writer
-            .interval(second, second, "connect", &LatencyHistogram::new())
-            .unwrap();
-        writer
-            .interval(second, second / 2, "handshake.response", &histogram)
-            .unwrap();
+        writer.interval(Duration::ZERO, second, "connect", &histogram).unwrap();
+        writer.interval(second, second, "connect", &LatencyHistogram::new()).unwrap();
+        writer.interval(second, second / 2, "handshake.response", &histogram).unwrap();
         let log = writer.finish();
 
         assert!(log.starts_with(b"#[Histogram log format version 1.3]\n"));
@@ -117,10 +105,7 @@ mod tests {
         }
         assert_eq!(
             seen,
-            [
-                ("connect".to_owned(), Duration::ZERO, second),
-                ("handshake.response".to_owned(), second, second / 2),
-            ],
+            [("connect".to_owned(), Duration::ZERO, second), ("handshake.response".to_owned(), second, second / 2),],
             "the empty interval is left out"
         );
     }
@@ -129,12 +114,7 @@ mod tests {
     fn tags_keep_to_the_grammar() {
         let mut writer = HlogWriter::new(SystemTime::UNIX_EPOCH);
         for tag in ["", "a b", "a,b", "a\nb"] {
-            let refused = writer.interval(
-                Duration::ZERO,
-                Duration::ZERO,
-                tag,
-                &LatencyHistogram::new(),
-            );
+            let refused = writer.interval(Duration::ZERO, Duration::ZERO, tag, &LatencyHistogram::new());
             assert!(refused.is_err(), "{tag:?}");
         }
     }

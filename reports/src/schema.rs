@@ -30,18 +30,8 @@ pub use verdict::{Threshold, Unit, Validity, Verdict};
 pub const SCHEMA: &str = "gatecrash.result/1";
 
 /// The names of the phases, in the order in which an arrival meets them.
-pub const PHASES: [&str; 10] = [
-    "login",
-    "token",
-    "connect",
-    "tls",
-    "upgrade",
-    "open",
-    "poll",
-    "auth",
-    "handshake",
-    "echo",
-];
+pub const PHASES: [&str; 10] =
+    ["login", "token", "connect", "tls", "upgrade", "open", "poll", "auth", "handshake", "echo"];
 
 /// Everything that one run measured, and what it means.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

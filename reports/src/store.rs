@@ -45,8 +45,7 @@ impl ResultDir {
     /// Files of an earlier result in it are kept until they are replaced.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let dir = Self { path: path.into() };
-        fs::create_dir_all(&dir.path)
-            .map_err(|source| dir.error("create the output folder", &dir.path, source))?;
+        fs::create_dir_all(&dir.path).map_err(|source| dir.error("create the output folder", &dir.path, source))?;
         let probe = dir.temporary("probe");
         File::create(&probe)
             .and_then(|_| fs::remove_file(&probe))
@@ -87,16 +86,11 @@ impl ResultDir {
 
     /// In the same folder, because a rename is atomic within one file system alone.
     fn temporary(&self, name: &str) -> PathBuf {
-        self.path
-            .join(format!(".{name}.{}.tmp", std::process::id()))
+        self.path.join(format!(".{name}.{}.tmp", std::process::id()))
     }
 
     fn error(&self, action: &'static str, path: &Path, source: io::Error) -> StoreError {
-        StoreError {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        StoreError { action, path: path.to_owned(), source }
     }
 }
 
@@ -126,19 +120,10 @@ mod tests {
         dir.write(RESULT_JSON, b"older").unwrap();
         dir.write_all(&result, b"#log\n").unwrap();
 
-        let mut names: Vec<_> = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
-        let expected = [
-            INTERVALS_CSV,
-            JUNIT_XML,
-            REPORT_HTML,
-            RESULT_JSON,
-            RUN_HLOG,
-            SUMMARY_MD,
-        ];
+        let expected = [INTERVALS_CSV, JUNIT_XML, REPORT_HTML, RESULT_JSON, RUN_HLOG, SUMMARY_MD];
         assert_eq!(names, expected, "six files, and nothing temporary");
         let json = fs::read_to_string(dir.path().join(RESULT_JSON)).unwrap();
         assert_eq!(serde_json::from_str::<RunResult>(&json).unwrap(), result);
@@ -155,10 +140,7 @@ mod tests {
             (file.clone(), "a file is in its place"),
             (file.join("below"), "a file is above it"),
             (dangling, "a link to nowhere"),
-            (
-                PathBuf::from("/proc/self"),
-                "a file system without new files",
-            ),
+            (PathBuf::from("/proc/self"), "a file system without new files"),
         ] {
             let error = ResultDir::create(&path).unwrap_err();
             let text = error.to_string();

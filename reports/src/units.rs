@@ -99,9 +99,7 @@ pub fn number(value: f64) -> String {
 ///
 /// An instant before 1970 is shown as 1970's first.
 pub fn rfc3339(instant: SystemTime) -> String {
-    let since_epoch = instant
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
+    let since_epoch = instant.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let seconds = since_epoch.as_secs();
     let (year, month, day) = civil_date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
@@ -156,16 +154,11 @@ fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     let days = days_since_1970 + DAYS_FROM_0000_03_01;
     let era = days / ERA_DAYS;
     let day_of_era = days % ERA_DAYS;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
@@ -231,17 +224,9 @@ mod tests {
     fn instants_follow_the_calendar() {
         for (seconds, shown, why) in [
             (0, "1970-01-01T00:00:00.000Z", "the epoch"),
-            (
-                951_782_400,
-                "2000-02-29T00:00:00.000Z",
-                "a leap day of a century",
-            ),
+            (951_782_400, "2000-02-29T00:00:00.000Z", "a leap day of a century"),
             (1_777_888_999, "2026-05-04T10:03:19.000Z", "an ordinary day"),
-            (
-                4_107_542_400,
-                "2100-03-01T00:00:00.000Z",
-                "2100 has no leap day",
-            ),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z", "2100 has no leap day"),
         ] {
             let instant = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
             assert_eq!(rfc3339(instant), shown, "{why}");

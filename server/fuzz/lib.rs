@@ -45,11 +45,7 @@ pub fn token(input: &[u8]) {
     let mut remembering = verifier(&Policy::default()).remembering_tokens(CACHE_BYTES);
     let first = judge(&mut forgetful, input);
     for _ in 0..3 {
-        assert_eq!(
-            first,
-            judge(&mut remembering, input),
-            "what was remembered changes no verdict"
-        );
+        assert_eq!(first, judge(&mut remembering, input), "what was remembered changes no verdict");
     }
     if first.is_ok() {
         let mut changed = input.to_vec();
@@ -67,11 +63,7 @@ pub fn header(header: &[u8]) {
     let token = sign(header, br#"{"sub":"ann"}"#);
     let mut verifier = verifier(&Policy::default());
     let first = judge(&mut verifier, &token);
-    assert_eq!(
-        first,
-        judge(&mut verifier, &token),
-        "a header that is known is judged alike"
-    );
+    assert_eq!(first, judge(&mut verifier, &token), "a header that is known is judged alike");
     if first.is_err() {
         return;
     }
@@ -117,11 +109,7 @@ pub fn claims(claims: &[u8]) {
 
 /// What good claims say, by another reader; their times and names must be good by the policy.
 fn expected(claims: &Value, policy: &Policy) -> String {
-    let time_s = |name| {
-        claims
-            .get(name)
-            .map(|it: &Value| it.as_f64().expect("a number").ceil())
-    };
+    let time_s = |name| claims.get(name).map(|it: &Value| it.as_f64().expect("a number").ceil());
     let (now_s, leeway_s) = (NOW_S as f64, policy.leeway_s as f64);
     assert!(time_s("exp").is_none_or(|exp_s| now_s < exp_s + leeway_s));
     assert!(time_s("nbf").is_none_or(|nbf_s| now_s + leeway_s >= nbf_s));
@@ -130,15 +118,11 @@ fn expected(claims: &Value, policy: &Policy) -> String {
         assert_eq!(claims["iss"], **issuer);
     }
     if let Some(audience) = &policy.audience {
-        let many = claims["aud"]
-            .as_array()
-            .is_some_and(|many| many.iter().any(|it| it == audience));
+        let many = claims["aud"].as_array().is_some_and(|many| many.iter().any(|it| it == audience));
         assert!(many || claims["aud"] == **audience);
     }
     let user = policy.user_claim.iter().find_map(|path| {
-        let end = path
-            .split('.')
-            .try_fold(claims, |value, step| value.get(step));
+        let end = path.split('.').try_fold(claims, |value, step| value.get(step));
         end?.as_str()
     });
     said(user, time_s("exp").map(|exp_s| exp_s as u64))

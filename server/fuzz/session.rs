@@ -109,11 +109,7 @@ impl Connection {
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
         };
-        let mut host = Host::new(
-            Arc::new(settings),
-            verifier(&Policy::default()),
-            Arc::default(),
-        );
+        let mut host = Host::new(Arc::new(settings), verifier(&Policy::default()), Arc::default());
         host.unix_ns = NOW_S * 1_000_000_000;
         host.polls = Polls::new(0, 4, 4, usize::MAX);
         Self {
@@ -131,11 +127,7 @@ impl Connection {
         self.receive(b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\n\r\n");
         let sent = std::mem::take(&mut self.sent);
         let start = find(&sent, SID_MEMBER).expect("an open packet") + SID_MEMBER.len();
-        sent[start..]
-            .split(|byte| *byte == b'"')
-            .next()
-            .unwrap_or_default()
-            .to_vec()
+        sent[start..].split(|byte| *byte == b'"').next().unwrap_or_default().to_vec()
     }
 
     /// Takes what came from the peer.
@@ -148,17 +140,13 @@ impl Connection {
             let before = self.held.len();
             self.act();
             self.answer_polls();
-            if self.held.is_empty()
-                || self.held.len() == before
-                || matches!(self.stage, Stage::Over)
-            {
+            if self.held.is_empty() || self.held.len() == before || matches!(self.stage, Stage::Over) {
                 break;
             }
         }
         let limit = HEAD_BYTES_MAX + MESSAGE_BYTES_MAX as usize + INPUT_SLACK_BYTES;
         assert!(
-            matches!(self.stage, Stage::Waiting(_) | Stage::Over)
-                || self.held.len() <= limit + bytes.len(),
+            matches!(self.stage, Stage::Waiting(_) | Stage::Over) || self.held.len() <= limit + bytes.len(),
             "a peer makes the gate hold {} bytes",
             self.held.len()
         );
@@ -202,9 +190,7 @@ impl Connection {
                 used = taken;
                 match probed {
                     Probed::More => Stage::Probing(probe),
-                    Probed::Upgraded(session) => {
-                        Stage::Session(Session::EngineIo(Box::new(session)))
-                    }
+                    Probed::Upgraded(session) => Stage::Session(Session::EngineIo(Box::new(session))),
                 }
             }
             Stage::Session(mut session) => {
@@ -222,26 +208,11 @@ impl Connection {
     }
 
     fn request(&mut self, seen_bytes: usize) {
-        let connection = handshake::Connection {
-            number: NUMBER,
-            seen_bytes,
-            connect_by_ns: u64::MAX,
-        };
+        let connection = handshake::Connection { number: NUMBER, seen_bytes, connect_by_ns: u64::MAX };
         let mut reply = Reply::new(&mut self.sent, 0);
-        let step = handshake::take(
-            &self.held,
-            connection,
-            &self.site,
-            &mut self.host,
-            &mut reply,
-        );
+        let step = handshake::take(&self.held, connection, &self.site, &mut self.host, &mut reply);
         let (used, stage) = match step {
-            Step::More => (
-                0,
-                Stage::Handshake {
-                    seen_bytes: self.held.len(),
-                },
-            ),
+            Step::More => (0, Stage::Handshake { seen_bytes: self.held.len() }),
             Step::Asks { .. } => unreachable!("tokens let clients in here"),
             Step::Posting(posting) => (0, Stage::Posting(posting)),
             Step::Answered | Step::Elsewhere { .. } => (self.held.len(), Stage::Over),
@@ -287,12 +258,7 @@ fn without_ids(sent: &[u8]) -> String {
     let sent = &replace(sent, b"\\\"", b"\"");
     let mut told = Vec::new();
     let mut rest = match find(sent, b"version=0.0.4") {
-        Some(at) => {
-            &sent[..sent[..at]
-                .iter()
-                .rposition(|byte| *byte == b'H')
-                .unwrap_or(at)]
-        }
+        Some(at) => &sent[..sent[..at].iter().rposition(|byte| *byte == b'H').unwrap_or(at)],
         None => sent,
     };
     while let Some(at) = find(rest, SID_MEMBER) {

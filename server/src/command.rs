@@ -55,18 +55,11 @@ impl VerifyError {
 ///
 /// # Errors
 /// Without a verdict on every token.
-pub fn verify(
-    args: &VerifyArgs,
-    input: impl BufRead,
-    output: impl Write,
-) -> Result<bool, VerifyError> {
+pub fn verify(args: &VerifyArgs, input: impl BufRead, output: impl Write) -> Result<bool, VerifyError> {
     let keys = keys(&args.tokens)?;
     let policy = Arc::new(args.tokens.policy());
-    let mut judge = Judge {
-        verifier: Verifier::new(keys.store, policy),
-        at_s: args.at,
-        signature_only: args.signature_only,
-    };
+    let mut judge =
+        Judge { verifier: Verifier::new(keys.store, policy), at_s: args.at, signature_only: args.signature_only };
     Ok(judge_lines(&mut judge, input, output)?)
 }
 
@@ -75,9 +68,7 @@ fn keys(args: &TokenArgs) -> Result<Keys, VerifyError> {
     let keeper = args.keeper(args.given_secret()?.as_deref())?;
     let keys = keeper.keys().clone();
     if keys.wanted.is_some() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(keeper.watch())?;
         let counts = keys.tally.counts();
         if counts.fetches_failed > 0 || counts.fetches == 0 {
@@ -107,11 +98,7 @@ struct Verdict<'v> {
 /// A longer line is no token: what follows is dropped, and the rest refused for its length.
 const LINE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 1;
 
-fn judge_lines(
-    judge: &mut Judge,
-    mut input: impl BufRead,
-    mut output: impl Write,
-) -> io::Result<bool> {
+fn judge_lines(judge: &mut Judge, mut input: impl BufRead, mut output: impl Write) -> io::Result<bool> {
     let mut all_valid = true;
     let mut line = Vec::new();
     while read_line(&mut input, &mut line)? {
@@ -196,10 +183,7 @@ mod tests {
                 ("a", "a line"),
                 ("", "an empty one"),
                 ("b c", "without its end"),
-                (
-                    &long[..LINE_BYTES_MAX],
-                    "no longer than a token may be, and one more",
-                ),
+                (&long[..LINE_BYTES_MAX], "no longer than a token may be, and one more"),
                 ("last", "without an end"),
             ] {
                 assert!(read_line(&mut input, &mut line).unwrap(), "{why}");
@@ -213,11 +197,7 @@ mod tests {
     fn json_is_shown_in_one_line() {
         for (json, shown, why) in [
             (&b"{\"a\":1.50}"[..], Some("{\"a\":1.50}"), "as it stands"),
-            (
-                b"{\n  \"a\": 1\r\n}",
-                Some("{   \"a\": 1  }"),
-                "but for line ends",
-            ),
+            (b"{\n  \"a\": 1\r\n}", Some("{   \"a\": 1  }"), "but for line ends"),
             (b"7", Some("7"), "any JSON"),
             (b"no JSON", None, "but JSON"),
             (b"\xff", None, "no text"),

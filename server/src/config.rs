@@ -266,24 +266,15 @@ impl ServeArgs {
             (None, given) => Some(Listen::Given(given)),
         };
         let sessions = self.sessions.source(session_key.clone(), has_frontend);
-        let mut gate = gate_listen
-            .map(|listen| self.gate(secret.as_deref(), sessions, listen))
-            .transpose()?;
+        let mut gate = gate_listen.map(|listen| self.gate(secret.as_deref(), sessions, listen)).transpose()?;
         if let Some(gate) = &mut gate {
             gate.config.tls = tls.as_ref().map(Tls::config);
         }
         let frontend = places.frontend.map(|listen| {
             let setup = self.frontend(secret, public, listen, inherited.frontend);
-            setup.map(|setup| FrontendSetup {
-                session_key,
-                ..setup
-            })
+            setup.map(|setup| FrontendSetup { session_key, ..setup })
         });
-        Ok(Config {
-            gate,
-            frontend: frontend.transpose()?,
-            tls,
-        })
+        Ok(Config { gate, frontend: frontend.transpose()?, tls })
     }
 
     /// How the log is to be written.
@@ -334,9 +325,8 @@ impl ServeArgs {
                 return Err(ConfigError::ListensElsewhere { flag, asked, given });
             }
         }
-        let place = |runs: bool, given: Option<SocketAddr>, asked, usual| {
-            runs.then(|| given.or(asked).unwrap_or(usual))
-        };
+        let place =
+            |runs: bool, given: Option<SocketAddr>, asked, usual| runs.then(|| given.or(asked).unwrap_or(usual));
         Ok(Places {
             gate: place(role.gate(), given[0], asked[0], GATE_LISTEN),
             frontend: place(role.frontend(), given[1], asked[1], FRONTEND_LISTEN),
@@ -351,10 +341,9 @@ impl ServeArgs {
             None => return Ok(None),
         };
         match public {
-            Some(listener) if secret.len() < SECRET_BYTES_MIN => Err(ConfigError::ShortSecret {
-                bytes: secret.len(),
-                listener,
-            }),
+            Some(listener) if secret.len() < SECRET_BYTES_MIN => {
+                Err(ConfigError::ShortSecret { bytes: secret.len(), listener })
+            }
             _ => Ok(Some(secret)),
         }
     }
@@ -382,17 +371,11 @@ impl ServeArgs {
                 cpus,
                 connections_max,
                 per_address_max: self.max_connections_per_address,
-                half_open_max: self
-                    .max_half_open
-                    .map_or(connections_max.div_ceil(HALF_OPEN_PART), |max| max as usize),
+                half_open_max: self.max_half_open.map_or(connections_max.div_ceil(HALF_OPEN_PART), |max| max as usize),
                 deadlines: self.deadlines.read(),
                 drain_within: self.drain,
                 origins: self.origin.clone(),
-                socketio_client: self
-                    .socketio_client
-                    .as_deref()
-                    .map(read_client)
-                    .transpose()?,
+                socketio_client: self.socketio_client.as_deref().map(read_client).transpose()?,
                 session: Settings {
                     auth: self.auth,
                     on_expiry: self.on_expiry,
@@ -430,11 +413,7 @@ impl ServeArgs {
         };
         let needed = connections + DESCRIPTORS_RESERVED.min(limit / 2);
         if needed > limit {
-            return Err(ConfigError::Descriptors {
-                connections,
-                needed,
-                limit,
-            });
+            return Err(ConfigError::Descriptors { connections, needed, limit });
         }
         Ok(connections as usize)
     }
@@ -486,10 +465,7 @@ impl Places {
 }
 
 fn read_client(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    fs::read(path).map_err(|error| ConfigError::Client {
-        path: path.to_owned(),
-        error,
-    })
+    fs::read(path).map_err(|error| ConfigError::Client { path: path.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -39,11 +39,7 @@ pub fn send(
 
 /// Receives one message into `bytes`, its descriptors behind those in `descriptors`; answers how many bytes it has, 0 at
 /// the end of the stream. One that is longer is an error.
-pub fn receive(
-    socket: impl AsFd,
-    bytes: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> io::Result<usize> {
+pub fn receive(socket: impl AsFd, bytes: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PER_MESSAGE_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(bytes)];
@@ -58,10 +54,7 @@ pub fn receive(
             descriptors.extend(received);
         }
     }
-    if received
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(received.bytes)
@@ -89,14 +82,10 @@ pub fn send_bundle(
 }
 
 /// Receives what [`send_bundle`] has sent.
-pub fn receive_bundle<M: DeserializeOwned>(
-    mut socket: &UnixStream,
-) -> io::Result<(M, Vec<OwnedFd>)> {
+pub fn receive_bundle<M: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<(M, Vec<OwnedFd>)> {
     let mut number = || {
         let mut bytes = [0; size_of::<u32>()];
-        socket
-            .read_exact(&mut bytes)
-            .map(|()| u32::from_le_bytes(bytes))
+        socket.read_exact(&mut bytes).map(|()| u32::from_le_bytes(bytes))
     };
     let (text_bytes, count) = (number()?, number()? as usize);
     if text_bytes > TEXT_BYTES_MAX {
@@ -150,16 +139,8 @@ mod tests {
     fn what_is_no_bundle_is_an_error() {
         for (bytes, kind, why) in [
             (&b""[..], io::ErrorKind::UnexpectedEof, "nothing"),
-            (
-                b"\xff\xff\xff\xff\0\0\0\0",
-                io::ErrorKind::InvalidData,
-                "a length that nobody holds",
-            ),
-            (
-                b"\x02\0\0\0\x01\0\0\0\"\"",
-                io::ErrorKind::UnexpectedEof,
-                "a descriptor short",
-            ),
+            (b"\xff\xff\xff\xff\0\0\0\0", io::ErrorKind::InvalidData, "a length that nobody holds"),
+            (b"\x02\0\0\0\x01\0\0\0\"\"", io::ErrorKind::UnexpectedEof, "a descriptor short"),
         ] {
             let (mut here, there) = UnixStream::pair().unwrap();
             here.write_all(bytes).unwrap();

@@ -80,10 +80,7 @@ impl Inherited {
         let mut given = ListenFd::from_env();
         let mut inherited = Self::default();
         for place in 0..given.len() {
-            let refused = |error| InheritError::Descriptor {
-                descriptor: FIRST_DESCRIPTOR + place,
-                error,
-            };
+            let refused = |error| InheritError::Descriptor { descriptor: FIRST_DESCRIPTOR + place, error };
             let taken = given.take_tcp_listener(place).map_err(refused)?;
             let listener = taken.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
             if !sockopt::socket_acceptconn(&listener).map_err(|error| refused(error.into()))? {
@@ -101,10 +98,7 @@ impl Inherited {
     /// Takes what the parent of several processes says on standard input.
     pub fn from_parent() -> Result<Self, InheritError> {
         let member = Membership::receive().map_err(InheritError::NoParent)?;
-        Ok(Self {
-            member: Some(member),
-            ..Self::default()
-        })
+        Ok(Self { member: Some(member), ..Self::default() })
     }
 
     /// Takes the listeners of whoever listens at `path`, if somebody does, who is then to be dismissed.
@@ -123,9 +117,7 @@ impl Inherited {
     /// What session tickets are to be made from, if others make them too.
     pub(crate) fn tickets(&mut self) -> Option<Seed> {
         let member = self.member.as_mut();
-        member
-            .and_then(|member| member.seed.take())
-            .or_else(|| self.seed.take())
+        member.and_then(|member| member.seed.take()).or_else(|| self.seed.take())
     }
 
     /// Where the gate's listeners are.

@@ -365,10 +365,7 @@ pub struct Metrics {
 impl Metrics {
     /// Fresh counters for `shards` shards.
     pub fn new(shards: usize) -> Self {
-        Self {
-            shards: (0..shards).map(|_| Arc::default()).collect(),
-            keys: Arc::default(),
-        }
+        Self { shards: (0..shards).map(|_| Arc::default()).collect(), keys: Arc::default() }
     }
 
     /// The same, beside those of the gate's keys.
@@ -412,16 +409,8 @@ mod tests {
             metrics.handshake(Outcome::without_verdict(end, Phase::Head));
         }
         assert!(metrics.refusals.iter().all(|counter| counter.get() == 1));
-        assert!(
-            metrics
-                .sessions_ended
-                .iter()
-                .all(|counter| counter.get() == 1)
-        );
+        assert!(metrics.sessions_ended.iter().all(|counter| counter.get() == 1));
         let handshakes: u64 = metrics.handshakes.iter().map(Counter::get).sum();
-        assert_eq!(
-            handshakes as usize,
-            Outcome::UNREFUSED.len() + End::ALL.len()
-        );
+        assert_eq!(handshakes as usize, Outcome::UNREFUSED.len() + End::ALL.len());
     }
 }

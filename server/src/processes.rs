@@ -103,10 +103,7 @@ impl ProcessFailed {
     /// What the parent is to leave with: what the child left with where it did not start, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotReady { status, .. } => status
-                .code()
-                .and_then(|code| u8::try_from(code).ok())
-                .unwrap_or(1),
+            Self::NotReady { status, .. } => status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             _ => 1,
         }
     }
@@ -202,18 +199,12 @@ impl Processes {
         let (member, mut child, ready) = self.plan.spawn(process)?;
         tracing::info!(process, pid = member.pid, "process of the gate started");
         self.members.put(process, member);
-        self.running
-            .spawn(async move { (process, child.wait().await) });
+        self.running.spawn(async move { (process, child.wait().await) });
         Ok(ready)
     }
 
     /// Plans the next attempt at a process that is down, unless none is left and each has had its attempts.
-    fn retry(
-        &mut self,
-        process: u16,
-        served: Duration,
-        fault: String,
-    ) -> Result<(), ProcessFailed> {
+    fn retry(&mut self, process: u16, served: Duration, fault: String) -> Result<(), ProcessFailed> {
         let wait = self.attempts[usize::from(process)].next_after(served);
         if self.attempts.iter().all(Attempts::are_in_vain) && !self.members.serve() {
             return Err(ProcessFailed::NoneLeft { process, fault });
@@ -228,20 +219,12 @@ impl Processes {
 }
 
 /// What the end of a child is after all were told to drain; only one that `drained` can do so out of order.
-fn ended_in_order(
-    process: u16,
-    status: io::Result<ExitStatus>,
-    drained: bool,
-) -> Result<(), ProcessFailed> {
+fn ended_in_order(process: u16, status: io::Result<ExitStatus>, drained: bool) -> Result<(), ProcessFailed> {
     if !drained || matches!(status, Ok(status) if status.success()) {
         return Ok(());
     }
     let status = told(status);
-    tracing::error!(
-        process,
-        status,
-        "a process of the gate did not drain: the others go on"
-    );
+    tracing::error!(process, status, "a process of the gate did not drain: the others go on");
     Err(ProcessFailed::Ended { process, status })
 }
 

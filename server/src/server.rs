@@ -179,9 +179,7 @@ impl Server {
         let tls = config.tls.as_ref();
         let asks = config.gate.is_some() && tls.is_some();
         let asked_at = match &frontend {
-            Some((_, setup)) if asks && setup.session_key.is_some() => {
-                Some(listen_for_gate().await?)
-            }
+            Some((_, setup)) if asks && setup.session_key.is_some() => Some(listen_for_gate().await?),
             _ => None,
         };
         let frontend_is = frontend.as_ref().map(|((_, addr), _)| Whereabouts {
@@ -203,12 +201,7 @@ impl Server {
             let asked_at = asked_at.map(|(listener, _)| listener);
             run_frontend(listening, asked_at, setup, gate_addr, tls)
         });
-        Ok(Self {
-            gate,
-            frontend,
-            is_tls: tls.is_some(),
-            control,
-        })
+        Ok(Self { gate, frontend, is_tls: tls.is_some(), control })
     }
 
     /// Where the gate is, as `http://HOST:PORT`, or `https` under TLS.
@@ -298,10 +291,7 @@ impl RunningGate {
 }
 
 /// Waits until a part ends by itself, which none does in order.
-async fn first_failure(
-    gate: &mut Option<RunningGate>,
-    frontend: &mut Option<RunningFrontend>,
-) -> ServeError {
+async fn first_failure(gate: &mut Option<RunningGate>, frontend: &mut Option<RunningFrontend>) -> ServeError {
     let gate = async {
         match gate {
             Some(gate) => match gate.ended().await {
@@ -327,8 +317,7 @@ async fn first_failure(
 }
 
 fn ended(end: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), ServeError> {
-    end.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
-        .map_err(ServeError::Frontend)
+    end.unwrap_or_else(|panicked| Err(io::Error::other(panicked))).map_err(ServeError::Frontend)
 }
 
 async fn start_gate(
@@ -336,13 +325,7 @@ async fn start_gate(
     frontend: Option<Whereabouts>,
     tls: Option<&Tls>,
 ) -> Result<(RunningGate, Option<Control>), ServeError> {
-    let GateSetup {
-        listen,
-        processes,
-        shards,
-        keys,
-        config,
-    } = setup;
+    let GateSetup { listen, processes, shards, keys, config } = setup;
     let listeners = match listen {
         Listen::At(addr) => open(addr, shards * usize::from(processes))?,
         Listen::Given(listeners) => listeners,
@@ -354,13 +337,7 @@ async fn start_gate(
         }
     };
     let gate = if processes > 1 {
-        let group = Group {
-            listeners,
-            processes,
-            shards,
-            frontend,
-            tls: tls.cloned(),
-        };
+        let group = Group { listeners, processes, shards, frontend, tls: tls.cloned() };
         RunningGate::Children(Processes::start(group).await?)
     } else {
         let dealt = listener::deal(&listeners, shards).map_err(ServeError::Start)?;
@@ -370,11 +347,7 @@ async fn start_gate(
 }
 
 fn open(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ServeError> {
-    listener::open(addr, count).map_err(|error| ServeError::Listen {
-        addr,
-        flag: "--listen",
-        error,
-    })
+    listener::open(addr, count).map_err(|error| ServeError::Listen { addr, flag: "--listen", error })
 }
 
 async fn start_here(
@@ -385,12 +358,9 @@ async fn start_here(
     frontend: Option<Whereabouts>,
 ) -> Result<RunningGate, ServeError> {
     if config.origins.is_empty() {
-        config.origins =
-            frontend.map_or_else(Vec::new, |it| origins_of(config.tls.is_some(), it.addr));
+        config.origins = frontend.map_or_else(Vec::new, |it| origins_of(config.tls.is_some(), it.addr));
     }
-    config.sessions = config
-        .sessions
-        .map(|source| source.or_at(frontend.map(|it| reachable(it.asked_at))));
+    config.sessions = config.sessions.map(|source| source.or_at(frontend.map(|it| reachable(it.asked_at))));
     let (connections_max, shards) = (config.connections_max, listeners.len());
     let keys = keeper.keys().clone();
     let watch = keeper.watch().await.map_err(ServeError::Start)?;
@@ -407,25 +377,18 @@ fn bind_frontend(setup: &mut FrontendSetup) -> Result<TcpListener, ServeError> {
         Some(given) => Ok(given),
         None => TcpListener::bind(addr),
     };
-    opened.map_err(|error| ServeError::Listen {
-        addr,
-        flag: "--frontend-listen",
-        error,
-    })
+    opened.map_err(|error| ServeError::Listen { addr, flag: "--frontend-listen", error })
 }
 
 /// The same for tokio, and its address.
-fn listen_frontend(
-    setup: &mut FrontendSetup,
-) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+fn listen_frontend(setup: &mut FrontendSetup) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
     let listener = bind_frontend(setup)?;
-    let listening = listener
-        .set_nonblocking(true)
-        .and_then(|()| tokio::net::TcpListener::from_std(listener))
-        .and_then(|listener| {
+    let listening = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)).and_then(
+        |listener| {
             let addr = listener.local_addr()?;
             Ok((listener, addr))
-        });
+        },
+    );
     listening.map_err(ServeError::Start)
 }
 
@@ -446,9 +409,7 @@ fn run_frontend(
     gate: Option<SocketAddr>,
     tls: Option<&Tls>,
 ) -> RunningFrontend {
-    let gate_url = setup
-        .gate_url
-        .or_else(|| gate.map(|gate| url(tls.is_some(), reachable(gate))));
+    let gate_url = setup.gate_url.or_else(|| gate.map(|gate| url(tls.is_some(), reachable(gate))));
     let config = FrontendConfig {
         users: setup.users,
         secret: setup.secret,

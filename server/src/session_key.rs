@@ -48,11 +48,7 @@ mod tests {
         for (shown, accepted, why) in [
             (of(b"my_super_secret_key"), true, "the same secret"),
             (of(b"my_super_secret_kex"), false, "another"),
-            (
-                "Bearer my_super_secret_key".to_owned(),
-                false,
-                "the secret itself",
-            ),
+            ("Bearer my_super_secret_key".to_owned(), false, "the secret itself"),
             ("Bearer ".to_owned(), false, "nothing"),
             (String::new(), false, "no scheme either"),
         ] {

@@ -132,11 +132,7 @@ fn receive(stream: &UnixStream) -> io::Result<Listeners> {
         true => gate.pop(),
         false => None,
     };
-    Ok(Listeners {
-        gate,
-        frontend,
-        seed: offer.tickets,
-    })
+    Ok(Listeners { gate, frontend, seed: offer.tickets })
 }
 
 impl Predecessor {
@@ -165,15 +161,8 @@ pub struct Handover {
 
 impl Handover {
     /// Offers `listeners` at `path`, in place of whoever did before. Needs a tokio runtime.
-    pub fn offer(
-        path: &Path,
-        listeners: Listeners,
-        tls: Option<Tls>,
-    ) -> Result<Self, TakeoverError> {
-        let failed = |error| TakeoverError::Path {
-            path: path.to_owned(),
-            error,
-        };
+    pub fn offer(path: &Path, listeners: Listeners, tls: Option<Tls>) -> Result<Self, TakeoverError> {
+        let failed = |error| TakeoverError::Path { path: path.to_owned(), error };
         // Made beside it and then moved, so that there is a socket at the path at any time.
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}", std::process::id()));
@@ -181,13 +170,7 @@ impl Handover {
         let successors = UnixListener::bind(&beside).map_err(failed)?;
         let inode = fs::metadata(&beside).map_err(failed)?.st_ino();
         fs::rename(&beside, path).map_err(failed)?;
-        Ok(Self {
-            successors,
-            listeners,
-            tls,
-            path: path.to_owned(),
-            inode,
-        })
+        Ok(Self { successors, listeners, tls, path: path.to_owned(), inode })
     }
 
     /// Waits until a successor serves the listeners.

@@ -34,11 +34,7 @@ mod tests {
         ] {
             let mut out = b"x".to_vec();
             write_decimal(&mut out, number);
-            assert_eq!(
-                String::from_utf8(out).unwrap(),
-                format!("x{number}"),
-                "{why}"
-            );
+            assert_eq!(String::from_utf8(out).unwrap(), format!("x{number}"), "{why}");
         }
     }
 }

@@ -18,9 +18,7 @@ mod payload;
 use serde::{Deserialize, Serialize};
 
 pub use crate::error::PacketError;
-pub use payload::{
-    Form, Item, Payload, decode_payload, decode_text, encode_base64, encode_payload, push_text,
-};
+pub use payload::{Form, Item, Payload, decode_payload, decode_text, encode_base64, encode_payload, push_text};
 
 /// The version of the protocol, the value of `EIO` in the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,11 +139,10 @@ pub struct Open {
 impl Open {
     /// Reads the JSON of an open packet; members it does not know are passed over.
     pub fn decode(json: &str) -> Result<Self, PacketError> {
-        let open: OpenJson =
-            serde_json::from_str(json).map_err(|error| match error.classify() {
-                serde_json::error::Category::Data => PacketError::BadData(OPEN_SHAPE),
-                _ => PacketError::NotJson,
-            })?;
+        let open: OpenJson = serde_json::from_str(json).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => PacketError::BadData(OPEN_SHAPE),
+            _ => PacketError::NotJson,
+        })?;
         if open.sid.is_empty() {
             return Err(PacketError::BadData(OPEN_SHAPE));
         }
@@ -182,18 +179,11 @@ impl PreparedOpen {
     /// Prepares `open`, whose own `sid` does not count.
     pub fn new(open: &Open) -> Self {
         let mut before_sid = Vec::new();
-        Open {
-            sid: String::new(),
-            ..open.clone()
-        }
-        .encode(&mut before_sid);
+        Open { sid: String::new(), ..open.clone() }.encode(&mut before_sid);
         // The id comes first.
         let quotes = before_sid.windows(2).position(|two| two == b"\"\"");
         let after_sid = before_sid.split_off(quotes.expect("an empty id is there") + 1);
-        Self {
-            before_sid,
-            after_sid,
-        }
+        Self { before_sid, after_sid }
     }
 
     /// Appends the JSON alone, as [`Open::encode`] does, for the session `sid`, which is to need no escape in JSON.
@@ -285,9 +275,7 @@ impl HttpError {
             code: u8,
         }
         let told: Told = serde_json::from_slice(body).ok()?;
-        Self::ALL
-            .into_iter()
-            .find(|error| error.code() == told.code)
+        Self::ALL.into_iter().find(|error| error.code() == told.code)
     }
 
     /// The whole body, JSON.
@@ -298,9 +286,7 @@ impl HttpError {
             HttpError::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
             HttpError::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
             HttpError::Forbidden => r#"{"code":4,"message":"Forbidden"}"#,
-            HttpError::UnsupportedProtocolVersion => {
-                r#"{"code":5,"message":"Unsupported protocol version"}"#
-            }
+            HttpError::UnsupportedProtocolVersion => r#"{"code":5,"message":"Unsupported protocol version"}"#,
         }
     }
 }
@@ -333,11 +319,7 @@ mod tests {
             ("6x", Ok(Packet::Noop), "data without a meaning"),
             ("", Err(PacketError::Empty), "nothing"),
             ("7", Err(PacketError::UnknownType(b'7')), "no such type"),
-            (
-                "€",
-                Err(PacketError::UnknownType(0xe2)),
-                "no type in several bytes",
-            ),
+            ("€", Err(PacketError::UnknownType(0xe2)), "no type in several bytes"),
         ] {
             assert_eq!(Packet::decode(text), expected, "{why}");
         }
@@ -350,18 +332,8 @@ mod tests {
             (Version::V4, &[], Ok(&[]), "empty and bare"),
             (Version::V3, &[4, 1, 2], Ok(&[1, 2]), "behind the type"),
             (Version::V3, &[4], Ok(&[]), "empty behind the type"),
-            (
-                Version::V3,
-                &[],
-                Err(PacketError::Empty),
-                "the type is missing",
-            ),
-            (
-                Version::V3,
-                b"4",
-                Err(PacketError::UnknownType(b'4')),
-                "a digit is no number",
-            ),
+            (Version::V3, &[], Err(PacketError::Empty), "the type is missing"),
+            (Version::V3, b"4", Err(PacketError::UnknownType(b'4')), "a digit is no number"),
         ] {
             assert_eq!(decode_binary(version, bytes), expected, "{why}");
         }
@@ -376,11 +348,7 @@ mod tests {
             Open::decode(json).unwrap().encode(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), json);
         }
-        assert_eq!(
-            Open::decode(v3).unwrap().max_payload_bytes,
-            None,
-            "version 3 does not say"
-        );
+        assert_eq!(Open::decode(v3).unwrap().max_payload_bytes, None, "version 3 does not say");
         let bad = Err(PacketError::BadData(OPEN_SHAPE));
         for (json, expected, why) in [
             ("{", Err(PacketError::NotJson), "cut"),
@@ -388,11 +356,7 @@ mod tests {
             ("[]", bad.clone(), "no object"),
             (&v4.replace("25000", "-1"), bad.clone(), "no time"),
             (&v4.replace("25000", "\"25000\""), bad.clone(), "no number"),
-            (
-                &v4.replace(r#""a""#, r#""""#),
-                bad.clone(),
-                "an empty sid names no session",
-            ),
+            (&v4.replace(r#""a""#, r#""""#), bad.clone(), "an empty sid names no session"),
             (&v4.replace("sid", "id"), bad, "no sid"),
         ] {
             assert_eq!(Open::decode(json), expected, "{why}");
@@ -401,12 +365,7 @@ mod tests {
 
     #[test]
     fn versions_have_their_numbers() {
-        for (eio, version) in [
-            ("3", Some(Version::V3)),
-            ("4", Some(Version::V4)),
-            ("5", None),
-            ("", None),
-        ] {
+        for (eio, version) in [("3", Some(Version::V3)), ("4", Some(Version::V4)), ("5", None), ("", None)] {
             assert_eq!(Version::from_query(eio), version);
             assert!(version.is_none_or(|version| version.number().to_string() == eio));
         }
@@ -415,16 +374,10 @@ mod tests {
     #[test]
     fn http_errors_say_their_code_and_message() {
         use HttpError::*;
-        for (code, error) in [
-            UnknownTransport,
-            UnknownSid,
-            BadHandshakeMethod,
-            BadRequest,
-            Forbidden,
-            UnsupportedProtocolVersion,
-        ]
-        .into_iter()
-        .enumerate()
+        for (code, error) in
+            [UnknownTransport, UnknownSid, BadHandshakeMethod, BadRequest, Forbidden, UnsupportedProtocolVersion]
+                .into_iter()
+                .enumerate()
         {
             let body = format!(r#"{{"code":{code},"message":"{}"}}"#, error.message());
             assert_eq!(error.body(), body);

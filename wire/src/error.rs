@@ -87,10 +87,7 @@ pub enum ProtocolError {
     #[error("the peer fragmented a control frame")]
     FragmentedControl,
     /// A control frame with more than [`CONTROL_BYTES_MAX`](crate::frame::CONTROL_BYTES_MAX) (section 5.5).
-    #[error(
-        "the peer sent a control frame of more than {} bytes",
-        crate::frame::CONTROL_BYTES_MAX
-    )]
+    #[error("the peer sent a control frame of more than {} bytes", crate::frame::CONTROL_BYTES_MAX)]
     LongControl,
     /// A length written in more bytes than it needs (section 5.2).
     #[error("the peer wrote a frame's length in more bytes than it needs")]
@@ -150,10 +147,7 @@ pub enum PacketError {
     NotBase64,
     /// A binary packet's attachment count is missing, no number, or above
     /// [`ATTACHMENTS_MAX`](crate::socketio::ATTACHMENTS_MAX).
-    #[error(
-        "the peer's attachment count is not a number from 0 to {}",
-        crate::socketio::ATTACHMENTS_MAX
-    )]
+    #[error("the peer's attachment count is not a number from 0 to {}", crate::socketio::ATTACHMENTS_MAX)]
     BadAttachments,
     /// An acknowledgement id above 64 bits, or an acknowledgement without one.
     #[error("the peer's acknowledgement id is missing or above 64 bits")]
@@ -162,10 +156,7 @@ pub enum PacketError {
     #[error("the peer's packet data is not JSON")]
     NotJson,
     /// The data nests deeper than [`NESTING_MAX`](crate::socketio::NESTING_MAX).
-    #[error(
-        "the peer's packet data nests deeper than {}",
-        crate::socketio::NESTING_MAX
-    )]
+    #[error("the peer's packet data nests deeper than {}", crate::socketio::NESTING_MAX)]
     TooDeep,
     /// The data is JSON, or missing, but not what this type of packet carries.
     #[error("the peer's packet data is not {0}")]

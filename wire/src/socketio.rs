@@ -104,21 +104,11 @@ impl<'b> Packet<'b> {
         let digit = *text.as_bytes().first().ok_or(PacketError::Empty)?;
         let kind = Kind::from_digit(digit).ok_or(PacketError::UnknownType(digit))?;
         let rest = text.get(1..).unwrap_or_default();
-        let (attachments, rest) = if kind.is_binary() {
-            split_attachments(rest)?
-        } else {
-            (0, rest)
-        };
+        let (attachments, rest) = if kind.is_binary() { split_attachments(rest)? } else { (0, rest) };
         let (namespace, rest) = split_namespace(rest);
         let (id, data) = split_id(rest)?;
         data::check(kind, id, data)?;
-        Ok(Self {
-            kind,
-            attachments,
-            namespace,
-            id,
-            data,
-        })
+        Ok(Self { kind, attachments, namespace, id, data })
     }
 
     /// Appends the text of the packet. The caller keeps what the fields say of themselves; the root namespace
@@ -163,19 +153,12 @@ fn split_attachments(text: &str) -> Result<(u32, &str), PacketError> {
 
 /// `/name,`, where the comma is missing if nothing follows.
 fn split_namespace(text: &str) -> (&str, &str) {
-    if text.starts_with('/') {
-        text.split_once(',').unwrap_or((text, ""))
-    } else {
-        ("/", text)
-    }
+    if text.starts_with('/') { text.split_once(',').unwrap_or((text, "")) } else { ("/", text) }
 }
 
 /// The digits in front of the JSON. A number that is the JSON cannot be told from an id, and counts as one.
 fn split_id(text: &str) -> Result<(Option<u64>, &str), PacketError> {
-    let end = text
-        .bytes()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     if digits.is_empty() {
         return Ok((None, rest));
@@ -186,11 +169,7 @@ fn split_id(text: &str) -> Result<(Option<u64>, &str), PacketError> {
 
 /// Digits alone, without the sign that `parse` would allow.
 fn parse_digits(digits: &str) -> Option<u64> {
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| digits.parse().ok())
-        .flatten()
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -199,13 +178,7 @@ mod tests {
 
     fn check(text: &str, expected: (Kind, u32, &str, Option<u64>, &str), why: &str) {
         let (kind, attachments, namespace, id, data) = expected;
-        let packet = Packet {
-            kind,
-            attachments,
-            namespace,
-            id,
-            data,
-        };
+        let packet = Packet { kind, attachments, namespace, id, data };
         assert_eq!(Packet::decode(text), Ok(packet), "{why}");
     }
 
@@ -218,14 +191,7 @@ mod tests {
             (r#"0{"a":1}"#, Connect, "/", None, r#"{"a":1}"#, "version 5"),
             ("0/b,{}", Connect, "/b", None, "{}", "a namespace"),
             ("0/b", Connect, "/b", None, "", "without its comma"),
-            (
-                "0/b?x=1,",
-                Connect,
-                "/b?x=1",
-                None,
-                "",
-                "a query, version 4",
-            ),
+            ("0/b?x=1,", Connect, "/b?x=1", None, "", "a query, version 4"),
             ("1/b,", Disconnect, "/b", None, "", "leaves"),
             (r#"2["a",1]"#, Event, "/", None, r#"["a",1]"#, "an event"),
             ("2[1]", Event, "/", None, "[1]", "a number as its name"),
@@ -237,11 +203,7 @@ mod tests {
         ] {
             check(text, (kind, 0, namespace, id, data), why);
         }
-        check(
-            &format!("51-{event}"),
-            (BinaryEvent, 1, "/", None, event),
-            "an attachment",
-        );
+        check(&format!("51-{event}"), (BinaryEvent, 1, "/", None, event), "an attachment");
         check("62-/b,7[]", (BinaryAck, 2, "/b", Some(7), "[]"), "it all");
     }
 
@@ -262,17 +224,8 @@ mod tests {
                     ("599999999999-[1]", "more than a number holds"),
                 ],
             ),
-            (
-                PacketError::BadId,
-                &[
-                    ("299999999999999999999[1]", "above 64 bits"),
-                    ("3[]", "an answer to what?"),
-                ],
-            ),
-            (
-                PacketError::NotJson,
-                &[("2[1", "cut"), ("2[1]x", "more than JSON")],
-            ),
+            (PacketError::BadId, &[("299999999999999999999[1]", "above 64 bits"), ("3[]", "an answer to what?")]),
+            (PacketError::NotJson, &[("2[1", "cut"), ("2[1]x", "more than JSON")]),
             (
                 no_event,
                 &[
@@ -284,14 +237,8 @@ mod tests {
                 ],
             ),
             (PacketError::BadData("an array"), &[("31{}", "an answer")]),
-            (
-                PacketError::BadData("an object, or nothing"),
-                &[("0[]", "no credentials")],
-            ),
-            (
-                PacketError::BadData("empty"),
-                &[("1{}", "nothing is left to say")],
-            ),
+            (PacketError::BadData("an object, or nothing"), &[("0[]", "no credentials")]),
+            (PacketError::BadData("empty"), &[("1{}", "nothing is left to say")]),
         ] {
             for (text, why) in rows {
                 assert_eq!(Packet::decode(text), Err(expected), "{why}: {text}");

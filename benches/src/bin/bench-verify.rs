@@ -19,23 +19,14 @@ const SLICE: Duration = Duration::from_micros(400);
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let names = ALGORITHMS.map(|(_, name)| name);
-    let usage = format!(
-        "usage: scripts/bench verify [--json] [{}]...",
-        names.join(" | ")
-    );
-    if arguments
-        .iter()
-        .any(|asked| asked == "-h" || asked == "--help")
-    {
+    let usage = format!("usage: scripts/bench verify [--json] [{}]...", names.join(" | "));
+    if arguments.iter().any(|asked| asked == "-h" || asked == "--help") {
         println!("{usage}");
         return ExitCode::SUCCESS;
     }
     let json = arguments.iter().any(|argument| argument == "--json");
     arguments.retain(|argument| argument != "--json");
-    if let Some(unknown) = arguments
-        .iter()
-        .find(|asked| !names.contains(&asked.as_str()))
-    {
+    if let Some(unknown) = arguments.iter().find(|asked| !names.contains(&asked.as_str())) {
         eprintln!("{unknown:?} is neither an option nor an algorithm\n{usage}");
         return ExitCode::from(2);
     }
@@ -57,19 +48,16 @@ fn main() -> ExitCode {
 }
 
 fn as_json(costs: &[Cost]) -> serde_json::Value {
-    let rows = costs.iter().map(
-        |cost| json!({"name": cost.name, "value": (cost.ns * 10.0).round() / 10.0, "unit": "ns"}),
-    );
+    let rows =
+        costs.iter().map(|cost| json!({"name": cost.name, "value": (cost.ns * 10.0).round() / 10.0, "unit": "ns"}));
     json!({"rows": rows.collect::<Vec<_>>()})
 }
 
 /// A line per row: its time, and how it compares with the bare primitive and with jsonwebtoken.
 fn as_table(costs: &[Cost]) -> String {
     let by_name: BTreeMap<&str, f64> = costs.iter().map(|it| (it.name.as_str(), it.ns)).collect();
-    let mut table = format!(
-        "{:<40} {:>12} {:>12} {:>14} {:>11}\n",
-        "", "ns", "/ primitive", "/ jsonwebtoken", "/ accepted"
-    );
+    let mut table =
+        format!("{:<40} {:>12} {:>12} {:>14} {:>11}\n", "", "ns", "/ primitive", "/ jsonwebtoken", "/ accepted");
     for cost in costs {
         let (group, what) = cost.name.rsplit_once('/').unwrap_or_default();
         let ratio = |to: &str| match by_name.get(format!("{group}/{to}").as_str()) {

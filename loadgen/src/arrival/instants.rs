@@ -41,16 +41,10 @@ pub fn read_instants(path: &Path) -> Result<Arc<[u64]>, InstantsError> {
         return Err(InstantsError::Unfit(path.to_owned(), problem));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let instants = parse(&text).map_err(|(line, problem)| InstantsError::Line {
-        path: path.to_owned(),
-        line,
-        problem,
-    })?;
+    let instants =
+        parse(&text).map_err(|(line, problem)| InstantsError::Line { path: path.to_owned(), line, problem })?;
     if instants.is_empty() {
-        return Err(InstantsError::Unfit(
-            path.to_owned(),
-            "it lists none".to_owned(),
-        ));
+        return Err(InstantsError::Unfit(path.to_owned(), "it lists none".to_owned()));
     }
     Ok(instants.into())
 }
@@ -64,9 +58,7 @@ fn parse(text: &str) -> Result<Vec<u64>, (usize, String)> {
             continue;
         }
         let fault = |problem: String| (place + 1, problem);
-        let seconds: f64 = number
-            .parse()
-            .map_err(|_| fault(format!("{number:?} is no number of seconds")))?;
+        let seconds: f64 = number.parse().map_err(|_| fault(format!("{number:?} is no number of seconds")))?;
         if !(0.0..=INSTANT_S_MAX).contains(&seconds) {
             return Err(fault(format!("{number} is not from 0 to {INSTANT_S_MAX}")));
         }
@@ -88,16 +80,8 @@ mod tests {
     #[test]
     fn instants_are_read_line_by_line() {
         for (text, expected, why) in [
-            (
-                "0\n0.5\n1e0\n",
-                Ok(&[0, 500_000_000, 1_000_000_000][..]),
-                "seconds",
-            ),
-            (
-                "# a log\n\n 0.1 # first\n0.1",
-                Ok(&[100_000_000; 2]),
-                "comments; two at once",
-            ),
+            ("0\n0.5\n1e0\n", Ok(&[0, 500_000_000, 1_000_000_000][..]), "seconds"),
+            ("# a log\n\n 0.1 # first\n0.1", Ok(&[100_000_000; 2]), "comments; two at once"),
             ("", Ok(&[]), "none"),
             ("1\n0.5", Err(2), "backwards"),
             ("1\nx", Err(2), "no number"),

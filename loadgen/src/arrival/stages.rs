@@ -59,11 +59,7 @@ impl Stage {
     pub fn new(time: Duration, from_per_s: f64, to_per_s: f64) -> Option<Self> {
         let rates = [from_per_s, to_per_s];
         let sound = !time.is_zero() && rates.iter().all(|rate| RATES_PER_S.contains(rate));
-        sound.then_some(Self {
-            time,
-            from_per_s,
-            to_per_s,
-        })
+        sound.then_some(Self { time, from_per_s, to_per_s })
     }
 
     /// What it was made of.
@@ -91,9 +87,7 @@ impl Stage {
             return 0.0;
         }
         let slope = (self.to_per_s - self.from_per_s) / self.seconds();
-        let rate = (self.from_per_s * self.from_per_s + 2.0 * slope * arrivals)
-            .max(0.0)
-            .sqrt();
+        let rate = (self.from_per_s * self.from_per_s + 2.0 * slope * arrivals).max(0.0).sqrt();
         (2.0 * arrivals / (self.from_per_s + rate)).min(self.seconds())
     }
 }
@@ -128,23 +122,14 @@ impl RateProfile {
 
     /// The highest of their rates.
     pub fn rate_per_s_max(&self) -> f64 {
-        let rates = self
-            .stages
-            .iter()
-            .map(|stage| stage.from_per_s.max(stage.to_per_s));
+        let rates = self.stages.iter().map(|stage| stage.from_per_s.max(stage.to_per_s));
         rates.fold(0.0, f64::max)
     }
 
     /// The first rate at which anything arrives.
     pub fn rate_per_s_first(&self) -> f64 {
-        let rates = self
-            .stages
-            .iter()
-            .flat_map(|stage| [stage.from_per_s, stage.to_per_s]);
-        rates
-            .into_iter()
-            .find(|per_s| *per_s > 0.0)
-            .unwrap_or_default()
+        let rates = self.stages.iter().flat_map(|stage| [stage.from_per_s, stage.to_per_s]);
+        rates.into_iter().find(|per_s| *per_s > 0.0).unwrap_or_default()
     }
 
     /// When so many arrivals are to have come, after T0; `None`: so many never come.
@@ -179,23 +164,14 @@ mod tests {
     use super::*;
 
     fn profile(text: &str) -> RateProfile {
-        RateProfile::new(
-            text.split(',')
-                .map(|stage| stage.parse().unwrap())
-                .collect(),
-        )
-        .unwrap()
+        RateProfile::new(text.split(',').map(|stage| stage.parse().unwrap()).collect()).unwrap()
     }
 
     #[test]
     fn stages_are_read_as_people_write_them() {
         for (text, shown, why) in [
             ("10s:500/s", Some("10s:500/s"), "a step"),
-            (
-                "500ms:2.5",
-                Some("500ms:2.5/s"),
-                "the unit goes without saying",
-            ),
+            ("500ms:2.5", Some("500ms:2.5/s"), "the unit goes without saying"),
             ("30s:100..500/s", Some("30s:100..500/s"), "a ramp"),
             ("30s:0..500", Some("30s:0..500/s"), "from nothing"),
             ("5s:0", Some("5s:0/s"), "a pause"),
@@ -209,11 +185,7 @@ mod tests {
             let read = text.parse::<Stage>().ok().map(|stage| stage.to_string());
             assert_eq!(read.as_deref(), shown, "{text}: {why}");
         }
-        assert_eq!(
-            RateProfile::new(vec!["5s:0".parse().unwrap()]),
-            None,
-            "nothing arrives"
-        );
+        assert_eq!(RateProfile::new(vec!["5s:0".parse().unwrap()]), None, "nothing arrives");
     }
 
     #[test]
@@ -222,32 +194,12 @@ mod tests {
         for (stages, arrivals, due_ms, why) in [
             ("10s:100/s", 0.0, Some(0), "the first at T0"),
             ("10s:100/s", 50.0, Some(500), "every 10 ms"),
-            (
-                "10s:100/s",
-                1000.0,
-                None,
-                "the one due at the end is outside",
-            ),
+            ("10s:100/s", 1000.0, None, "the one due at the end is outside"),
             ("1s:100/s,1s:200/s", 100.0, Some(1000), "the step begins"),
             ("1s:100/s,1s:200/s", 200.0, Some(1500), "twice as dense"),
-            (
-                "2s:0..100/s",
-                25.0,
-                Some(1000),
-                "a quarter of a triangle at half its time",
-            ),
-            (
-                "2s:100..0/s",
-                75.0,
-                Some(1000),
-                "and three quarters of it, falling",
-            ),
-            (
-                "1s:10/s,1s:0/s,1s:10/s",
-                10.0,
-                Some(2000),
-                "nothing in a pause",
-            ),
+            ("2s:0..100/s", 25.0, Some(1000), "a quarter of a triangle at half its time"),
+            ("2s:100..0/s", 75.0, Some(1000), "and three quarters of it, falling"),
+            ("1s:10/s,1s:0/s,1s:10/s", 10.0, Some(2000), "nothing in a pause"),
             ("1s:10/s,100ms:1000/s,1s:10/s", 60.0, Some(1050), "a spike"),
         ] {
             let due = profile(stages).offset_ns(arrivals);
@@ -255,10 +207,7 @@ mod tests {
         }
         let spike = profile("1s:10/s,100ms:1000/s");
         assert_eq!(spike.arrivals(), 110.0);
-        assert_eq!(
-            (spike.rate_per_s_first(), spike.rate_per_s_max()),
-            (10.0, 1000.0)
-        );
+        assert_eq!((spike.rate_per_s_first(), spike.rate_per_s_max()), (10.0, 1000.0));
         assert_eq!(spike.time(), Duration::from_millis(1100));
     }
 }

@@ -13,17 +13,8 @@ fn schedule(
     duration_ms: Option<u64>,
     seed: u64,
 ) -> Schedule {
-    let load = Load::Open {
-        rate_per_s,
-        arrivals,
-    };
-    Schedule::new(
-        &load,
-        connections,
-        duration_ms.map(Duration::from_millis),
-        seed,
-    )
-    .unwrap()
+    let load = Load::Open { rate_per_s, arrivals };
+    Schedule::new(&load, connections, duration_ms.map(Duration::from_millis), seed).unwrap()
 }
 
 fn whole(schedule: &Schedule) -> Vec<Arrival> {
@@ -36,12 +27,7 @@ fn uniform_arrivals_keep_their_distance() {
         (500.0, 0, 0, "the first is due at T0"),
         (500.0, 1, 2_000_000, "then every two milliseconds"),
         (3.0, 1, 333_333_333, "rounded"),
-        (
-            3.0,
-            3_000_000,
-            1_000_000 * SECOND_NS,
-            "rounding never adds up",
-        ),
+        (3.0, 3_000_000, 1_000_000 * SECOND_NS, "rounding never adds up"),
         (0.5, 1, 2 * SECOND_NS, "fewer than one a second"),
     ] {
         assert_eq!(uniform_offset_ns(number, rate_per_s), due_ns, "{why}");
@@ -52,13 +38,7 @@ fn uniform_arrivals_keep_their_distance() {
 fn arrivals_end_by_count_or_time_whichever_is_first() {
     for (rate_per_s, connections, duration_ms, count, why) in [
         (100.0, Some(7), None, 7, "by count"),
-        (
-            100.0,
-            None,
-            Some(1000),
-            100,
-            "by time; the one due at its end is outside",
-        ),
+        (100.0, None, Some(1000), 100, "by time; the one due at its end is outside"),
         (100.0, Some(7), Some(1000), 7, "count first"),
         (100.0, Some(700), Some(1000), 100, "time first"),
         (3.0, None, Some(1000), 3, "0, 333 and 667 ms"),
@@ -116,10 +96,9 @@ fn poisson_gaps_are_exponential() {
         let distance = exponential_distance(&of(Arrivals::Poisson, seed), 1e3);
         assert!(distance < 1.0, "seed {seed}: {distance}");
     }
-    for (arrivals, rate_per_s, why) in [
-        (Arrivals::Poisson, 1050.0, "a rate that is off by 5 %"),
-        (Arrivals::Uniform, 1e3, "even gaps"),
-    ] {
+    for (arrivals, rate_per_s, why) in
+        [(Arrivals::Poisson, 1050.0, "a rate that is off by 5 %"), (Arrivals::Uniform, 1e3, "even gaps")]
+    {
         let distance = exponential_distance(&of(arrivals, 0), rate_per_s);
         assert!(distance > 1.0, "the test would let pass: {why}: {distance}");
     }
@@ -142,50 +121,16 @@ fn a_long_poisson_schedule_does_not_drift() {
 #[test]
 fn stages_and_lists_end_with_their_last_arrival() {
     let profile = |text: &str| {
-        let stages = text
-            .split(',')
-            .map(|stage| stage.parse().unwrap())
-            .collect();
+        let stages = text.split(',').map(|stage| stage.parse().unwrap()).collect();
         Arc::new(RateProfile::new(stages).unwrap())
     };
-    let staged = |text: &str, arrivals| Load::Staged {
-        profile: profile(text),
-        arrivals,
-    };
+    let staged = |text: &str, arrivals| Load::Staged { profile: profile(text), arrivals };
     let listed = Load::Listed(Arc::from([0, 5, 5, 9 * SECOND_NS]));
     for (load, connections, duration_s, count, known, why) in [
-        (
-            staged("2s:10/s", Arrivals::Uniform),
-            None,
-            None,
-            20,
-            true,
-            "a step",
-        ),
-        (
-            staged("1s:0..10/s,1s:10/s", Arrivals::Uniform),
-            None,
-            None,
-            15,
-            true,
-            "a ramp",
-        ),
-        (
-            staged("2s:10/s", Arrivals::Uniform),
-            Some(7),
-            None,
-            7,
-            true,
-            "by count",
-        ),
-        (
-            staged("2s:10/s", Arrivals::Uniform),
-            None,
-            Some(1),
-            10,
-            false,
-            "by time",
-        ),
+        (staged("2s:10/s", Arrivals::Uniform), None, None, 20, true, "a step"),
+        (staged("1s:0..10/s,1s:10/s", Arrivals::Uniform), None, None, 15, true, "a ramp"),
+        (staged("2s:10/s", Arrivals::Uniform), Some(7), None, 7, true, "by count"),
+        (staged("2s:10/s", Arrivals::Uniform), None, Some(1), 10, false, "by time"),
         (listed.clone(), None, None, 4, true, "a list"),
         (listed.clone(), None, Some(9), 3, true, "cut short"),
         (listed, Some(2), None, 2, true, "by count"),
@@ -202,11 +147,7 @@ fn stages_and_lists_end_with_their_last_arrival() {
     let first = instants.partition_point(|arrival| arrival.offset_ns < 10 * SECOND_NS);
     // Five standard deviations of a Poisson count.
     assert!(first.abs_diff(10_000) < 500, "{first}");
-    assert!(
-        (instants.len() - first).abs_diff(1_000) < 160,
-        "{}",
-        instants.len()
-    );
+    assert!((instants.len() - first).abs_diff(1_000) < 160, "{}", instants.len());
 }
 
 proptest! {

@@ -17,9 +17,7 @@ pub fn write_payload(out: &mut Vec<u8>, sequence: u64, bytes: usize) {
 /// Whether `answer` is exactly what [`write_payload`] wrote.
 pub fn is_payload(answer: &[u8], sequence: u64, bytes: usize) -> bool {
     answer.len() == bytes.max(MESSAGE_BYTES_MIN)
-        && answer
-            .strip_prefix(&digits(sequence))
-            .is_some_and(|rest| rest.iter().all(|byte| *byte == PADDING))
+        && answer.strip_prefix(&digits(sequence)).is_some_and(|rest| rest.iter().all(|byte| *byte == PADDING))
 }
 
 fn digits(sequence: u64) -> [u8; MESSAGE_BYTES_MIN] {

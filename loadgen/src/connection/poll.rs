@@ -40,20 +40,13 @@ pub fn answer<'b>(tools: &mut Tools, input: &'b [u8]) -> Result<Option<Answer<'b
     };
     let rest = &input[head.bytes..];
     if matches!(head.status, 100..=199) {
-        return Ok(Some(Answer {
-            used: head.bytes,
-            keep_alive: true,
-            content: Content::Interim,
-        }));
+        return Ok(Some(Answer { used: head.bytes, keep_alive: true, content: Content::Interim }));
     }
     let body = match head.body(rest) {
         Ok(Some(body)) => body,
         Ok(None) => return Ok(None),
         // A refusal by something in between is told by its status alone.
-        Err(_) if head.status != 200 => wire::http::Body {
-            bytes: rest.len(),
-            content: Cow::Borrowed(rest),
-        },
+        Err(_) if head.status != 200 => wire::http::Body { bytes: rest.len(), content: Cow::Borrowed(rest) },
         Err(error) => return Err(protocol(error)),
     };
     let content = match head.status {
@@ -65,11 +58,7 @@ pub fn answer<'b>(tools: &mut Tools, input: &'b [u8]) -> Result<Option<Answer<'b
         300..=399 if head.status != 304 => Content::Failed(FailureKind::Redirect),
         status => Content::Failed(failure(status, &body.content)),
     };
-    Ok(Some(Answer {
-        used: head.bytes + body.bytes,
-        keep_alive: head.keeps_alive(),
-        content,
-    }))
+    Ok(Some(Answer { used: head.bytes + body.bytes, keep_alive: head.keeps_alive(), content }))
 }
 
 /// What a status means that neither grants nor refuses: by Engine.IO's own name where the body gives it.
@@ -79,9 +68,7 @@ pub(super) fn failure(status: u16, body: &[u8]) -> FailureKind {
 
 /// Version 3 sends packets as bytes where one of them is binary.
 fn form(head: &ResponseHead<'_>) -> Form {
-    let is_bytes = head
-        .header("content-type")
-        .is_some_and(|kind| kind.starts_with("application/octet-stream"));
+    let is_bytes = head.header("content-type").is_some_and(|kind| kind.starts_with("application/octet-stream"));
     if is_bytes { Form::Binary } else { Form::Text }
 }
 
@@ -117,11 +104,7 @@ mod tests {
                 Content::Body(Form::Binary, b""[..].into()),
                 "version 3's bytes",
             ),
-            (
-                "HTTP/1.1 100 Continue\r\n\r\n",
-                Content::Interim,
-                "the answer is still to come",
-            ),
+            ("HTTP/1.1 100 Continue\r\n\r\n", Content::Interim, "the answer is still to come"),
             (
                 "HTTP/1.1 400 Bad Request\r\nContent-Length: 41\r\n\r\n{\"code\":1,\"message\":\"Session ID unknown\"}",
                 Content::Failed(FailureKind::EngineIo(unknown_sid)),
@@ -132,21 +115,13 @@ mod tests {
                 Content::Failed(FailureKind::Http(400)),
                 "not Engine.IO's own words",
             ),
-            (
-                "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
-                Content::Refused,
-                "the token",
-            ),
+            ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Content::Refused, "the token"),
             (
                 "HTTP/1.1 502 Bad Gateway\r\n\r\nbroken",
                 Content::Failed(FailureKind::Http(502)),
                 "a proxy that says no length",
             ),
-            (
-                "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n",
-                Content::Failed(FailureKind::Redirect),
-                "elsewhere",
-            ),
+            ("HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", Content::Failed(FailureKind::Redirect), "elsewhere"),
         ] {
             let seen = answer(&mut tools, response.as_bytes()).unwrap();
             let seen = seen.map(|answer| (answer.used, answer.content));

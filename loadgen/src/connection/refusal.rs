@@ -72,10 +72,7 @@ pub fn of_connect_error(reason: &mut String, data: &str) {
 
 /// The words in a connect error's `data`.
 fn detail(data: &Value) -> Option<&str> {
-    ["reason", "message", "code"]
-        .iter()
-        .find_map(|name| data.get(name)?.as_str())
-        .or(data.as_str())
+    ["reason", "message", "code"].iter().find_map(|name| data.get(name)?.as_str()).or(data.as_str())
 }
 
 fn error_description(challenge: &str) -> Option<&str> {
@@ -85,9 +82,7 @@ fn error_description(challenge: &str) -> Option<&str> {
 }
 
 fn plain_text<'b>(head: &ResponseHead<'_>, body: &'b [u8]) -> Option<&'b str> {
-    let is_text = head
-        .header("content-type")
-        .is_some_and(|kind| kind.starts_with("text/plain"));
+    let is_text = head.header("content-type").is_some_and(|kind| kind.starts_with("text/plain"));
     let bytes: usize = head.header("content-length")?.parse().ok()?;
     if !is_text || bytes > BODY_BYTES_MAX {
         return None;
@@ -110,11 +105,7 @@ mod tests {
     #[test]
     fn an_upgrade_is_refused_in_the_servers_own_words() {
         for (response, reason, why) in [
-            (
-                "HTTP/1.1 401 Unauthorized\r\n\r\n",
-                "401 Unauthorized",
-                "nothing but a status line",
-            ),
+            ("HTTP/1.1 401 Unauthorized\r\n\r\n", "401 Unauthorized", "nothing but a status line"),
             ("HTTP/1.1 403 \r\n\r\n", "403", "not even a phrase"),
             (
                 "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=\"invalid_token\", \
@@ -145,27 +136,11 @@ mod tests {
     #[test]
     fn a_namespace_is_refused_in_the_servers_own_words() {
         for (data, reason, why) in [
-            (
-                r#""not valid token""#,
-                "not valid token",
-                "version 4: a string",
-            ),
+            (r#""not valid token""#, "not valid token", "version 4: a string"),
             (r#"{"message":"no"}"#, "no", "version 5: an error's message"),
-            (
-                r#"{"message":"no","data":"expired"}"#,
-                "no: expired",
-                "data as a string",
-            ),
-            (
-                r#"{"message":"no","data":{"reason":"expired"}}"#,
-                "no: expired",
-                "data as an object",
-            ),
-            (
-                r#"{"message":"no","data":{"n":[1]}}"#,
-                "no",
-                "data without words",
-            ),
+            (r#"{"message":"no","data":"expired"}"#, "no: expired", "data as a string"),
+            (r#"{"message":"no","data":{"reason":"expired"}}"#, "no: expired", "data as an object"),
+            (r#"{"message":"no","data":{"n":[1]}}"#, "no", "data without words"),
             (r#"{"data":7}"#, "connect error", "no message at all"),
             ("[1]", "connect error", "no error at all"),
             ("", "connect error", "nothing"),

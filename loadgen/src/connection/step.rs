@@ -8,9 +8,9 @@ use wire::socketio::{self, Kind};
 
 use super::payload::is_payload;
 use super::{
-    Connection, Credentials, Event, HEARTBEAT_MS_MIN, NO_CODE, PROTOCOL_ERROR, Profile,
-    SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX, Stage, Step, Tools, Way, acknowledgement, poll, refusal,
-    send_close, send_packet, send_scratch, write_connection_packet,
+    Connection, Credentials, Event, HEARTBEAT_MS_MIN, NO_CODE, PROTOCOL_ERROR, Profile, SUBPROTOCOL,
+    SUBPROTOCOL_TOKEN_PREFIX, Stage, Step, Tools, Way, acknowledgement, poll, refusal, send_close, send_packet,
+    send_scratch, write_connection_packet,
 };
 use crate::outcome::FailureKind;
 use crate::scenario::{AnsweredBy, TokenIn};
@@ -26,10 +26,7 @@ pub(super) fn receive(
 ) -> Step {
     match connection.stage {
         Stage::Upgrading => upgrade(connection, tools, credentials, input),
-        Stage::Fresh | Stage::Ended => Step {
-            used: input.len(),
-            event: None,
-        },
+        Stage::Fresh | Stage::Ended => Step { used: input.len(), event: None },
         _ => frame(connection, tools, credentials, awaited, input, out),
     }
 }
@@ -53,29 +50,18 @@ pub(super) fn receive_packet(
 }
 
 /// The answer to the upgrade request (RFC 6455 section 4.1).
-fn upgrade(
-    connection: &mut Connection,
-    tools: &mut Tools,
-    credentials: Option<&Credentials>,
-    input: &[u8],
-) -> Step {
+fn upgrade(connection: &mut Connection, tools: &mut Tools, credentials: Option<&Credentials>, input: &[u8]) -> Step {
     connection.answer_begun = !input.is_empty();
     let head = match ResponseHead::parse(input) {
         Ok(Some(head)) => head,
         Ok(None) => {
-            return Step {
-                used: 0,
-                event: None,
-            };
+            return Step { used: 0, event: None };
         }
         Err(_) => return end(connection, input.len(), FailureKind::Protocol),
     };
     if matches!(head.status, 100 | 102..=199) {
         // An interim answer (RFC 9110 section 15.2); the one that counts comes after it.
-        return Step {
-            used: head.bytes,
-            event: None,
-        };
+        return Step { used: head.bytes, event: None };
     }
     match check(&head, tools, credentials) {
         Ok(()) => {
@@ -86,18 +72,12 @@ fn upgrade(
                 _ => (Stage::Opening, Event::Upgraded),
             };
             connection.stage = stage;
-            Step {
-                used: head.bytes,
-                event: Some(event),
-            }
+            Step { used: head.bytes, event: Some(event) }
         }
         Err(UpgradeRefused::Status(status)) if refusal::is_refusing_status(status) => {
             refusal::of_response(&mut tools.reason, &head, &input[head.bytes..]);
             connection.stage = Stage::Ended;
-            Step {
-                used: input.len(),
-                event: Some(Event::Refused),
-            }
+            Step { used: input.len(), event: Some(Event::Refused) }
         }
         Err(UpgradeRefused::Status(status @ 300..=399)) if status != 304 => {
             end(connection, input.len(), FailureKind::Redirect)
@@ -114,11 +94,7 @@ fn upgrade(
 }
 
 /// Whether the 101 belongs to our request, with a subprotocol that was offered.
-fn check(
-    head: &ResponseHead<'_>,
-    tools: &Tools,
-    credentials: Option<&Credentials>,
-) -> Result<(), UpgradeRefused> {
+fn check(head: &ResponseHead<'_>, tools: &Tools, credentials: Option<&Credentials>) -> Result<(), UpgradeRefused> {
     let Some(Credentials { token, key }) = credentials else {
         return Err(UpgradeRefused::BadAccept);
     };
@@ -150,28 +126,18 @@ fn frame(
     let (used, message) = match connection.decoder.next(input) {
         Ok(Some(step)) => (step.used, step.message),
         Ok(None) => {
-            return Step {
-                used: 0,
-                event: None,
-            };
+            return Step { used: 0, event: None };
         }
         Err(error) => {
             let event = break_off(connection, tools, error.close_code(), out);
-            return Step {
-                used: input_bytes,
-                event: Some(event),
-            };
+            return Step { used: input_bytes, event: Some(event) };
         }
     };
     let closing = connection.stage == Stage::Closing;
     let event = match message {
-        Some(Message::Close { code, reason }) => Some(peer_closed(
-            connection,
-            tools,
-            code.unwrap_or(NO_CODE),
-            reason,
-            out,
-        )),
+        Some(Message::Close { code, reason }) => {
+            Some(peer_closed(connection, tools, code.unwrap_or(NO_CODE), reason, out))
+        }
         _ if closing => None,
         Some(Message::Ping(payload)) => {
             write_frame(out, OpCode::Pong, payload, Some(tools.random.mask()));
@@ -192,17 +158,10 @@ fn frame(
 }
 
 /// A message of a raw WebSocket. Servers that treat text as bytes answer it in a binary frame.
-fn raw_message(
-    connection: &mut Connection,
-    tools: &Tools,
-    awaited: Option<u64>,
-    bytes: &[u8],
-) -> Event {
+fn raw_message(connection: &mut Connection, tools: &Tools, awaited: Option<u64>, bytes: &[u8]) -> Event {
     connection.settle();
     let length = tools.profile.echo.bytes;
-    Event::Message {
-        answers: awaited.is_some_and(|sequence| is_payload(bytes, sequence, length)),
-    }
+    Event::Message { answers: awaited.is_some_and(|sequence| is_payload(bytes, sequence, length)) }
 }
 
 /// One Engine.IO packet.
@@ -243,29 +202,20 @@ fn packet(
         engineio::Packet::Message(_) if connection.stage == Stage::Opening => {
             Some(break_off(connection, tools, PROTOCOL_ERROR, out))
         }
-        engineio::Packet::Message(text) if connection.stage == Stage::Joining => {
-            joining(connection, tools, text, out)
-        }
+        engineio::Packet::Message(text) if connection.stage == Stage::Joining => joining(connection, tools, text, out),
         engineio::Packet::Message(text) => joined(connection, tools, awaited, text, out),
         _ => None,
     }
 }
 
 /// A Socket.IO packet while the answer to ours is due.
-fn joining(
-    connection: &mut Connection,
-    tools: &mut Tools,
-    text: &str,
-    out: &mut Vec<u8>,
-) -> Option<Event> {
+fn joining(connection: &mut Connection, tools: &mut Tools, text: &str, out: &mut Vec<u8>) -> Option<Event> {
     let Ok(packet) = socketio::Packet::decode(text) else {
         return Some(break_off(connection, tools, PROTOCOL_ERROR, out));
     };
     match packet.kind {
         // Version 3 joins the root by itself, and is then asked for another.
-        Kind::Connect
-            if packet.namespace == "/" && packet.namespace != &*tools.profile.namespace =>
-        {
+        Kind::Connect if packet.namespace == "/" && packet.namespace != &*tools.profile.namespace => {
             write_connection_packet(tools, Kind::Connect);
             send_scratch(connection.way, tools, out);
             None
@@ -309,9 +259,9 @@ fn joined(
     match packet.kind {
         _ if packet.namespace != &*tools.profile.namespace => None,
         Kind::Disconnect => Some(peer_closed(connection, tools, NO_CODE, "", out)),
-        Kind::Event | Kind::Ack => Some(Event::Message {
-            answers: awaited.is_some_and(|sequence| answers(&tools.profile, &packet, sequence)),
-        }),
+        Kind::Event | Kind::Ack => {
+            Some(Event::Message { answers: awaited.is_some_and(|sequence| answers(&tools.profile, &packet, sequence)) })
+        }
         _ => None,
     }
 }
@@ -342,13 +292,7 @@ fn answers(profile: &Profile, packet: &socketio::Packet<'_>, sequence: u64) -> b
 }
 
 /// The peer closes: answers, and judges what that means for a handshake under way.
-fn peer_closed(
-    connection: &mut Connection,
-    tools: &mut Tools,
-    code: u16,
-    words: &str,
-    out: &mut Vec<u8>,
-) -> Event {
+fn peer_closed(connection: &mut Connection, tools: &mut Tools, code: u16, words: &str, out: &mut Vec<u8>) -> Event {
     let stage = std::mem::replace(&mut connection.stage, Stage::Ended);
     if stage != Stage::Closing && !connection.polls() {
         // A close frame without a code is answered in kind by 1000; 1005 must not be sent (section 7.4.1).
@@ -356,26 +300,17 @@ fn peer_closed(
         write_close(out, answer, "", Some(tools.random.mask()));
     }
     match stage {
-        Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining
-            if refusal::is_refusing_close(code) =>
-        {
+        Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining if refusal::is_refusing_close(code) => {
             refusal::of_close(&mut tools.reason, code, words);
             Event::Refused
         }
-        Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining => {
-            Event::Failed(FailureKind::Closed(code))
-        }
+        Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining => Event::Failed(FailureKind::Closed(code)),
         _ => Event::Closed(code),
     }
 }
 
 /// The peer broke the rules: closes with `code`.
-fn break_off(
-    connection: &mut Connection,
-    tools: &mut Tools,
-    code: u16,
-    out: &mut Vec<u8>,
-) -> Event {
+fn break_off(connection: &mut Connection, tools: &mut Tools, code: u16, out: &mut Vec<u8>) -> Event {
     let stage = std::mem::replace(&mut connection.stage, Stage::Ended);
     if stage != Stage::Closing {
         send_close(connection.way, tools, code, out);
@@ -388,8 +323,5 @@ fn break_off(
 
 fn end(connection: &mut Connection, used: usize, kind: FailureKind) -> Step {
     connection.stage = Stage::Ended;
-    Step {
-        used,
-        event: Some(Event::Failed(kind)),
-    }
+    Step { used, event: Some(Event::Failed(kind)) }
 }

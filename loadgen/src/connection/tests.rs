@@ -15,8 +15,7 @@ const RAW: Protocol = Protocol::WebSocket;
 const V3: Protocol = Protocol::SocketIo(Version::V3);
 const V4: Protocol = Protocol::SocketIo(Version::V4);
 const KEY: &[u8; 24] = b"dGhlIHNhbXBsZSBub25jZQ==";
-const OPEN: &str =
-    r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+const OPEN: &str = r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 
 /// One connection with a server that is written down.
 struct Dialogue {
@@ -31,32 +30,17 @@ struct Dialogue {
 impl Dialogue {
     /// The upgrade is asked for.
     fn begin(protocol: Protocol, token_in: TokenIn) -> Self {
-        let echo = Echo {
-            count: 1,
-            rate_per_s: None,
-            bytes: 20,
-            event: "echo".into(),
-            answered_by: AnsweredBy::Any,
-        };
+        let echo = Echo { count: 1, rate_per_s: None, bytes: 20, event: "echo".into(), answered_by: AnsweredBy::Any };
         let profile = Profile::new(protocol, "localhost", "/", token_in, &[], echo);
         let mut dialogue = Self {
             connection: Connection::new(),
             tools: Tools::new(profile, Random::of_shard(0, 0)),
-            credentials: Credentials {
-                token: Some("a.b.c".into()),
-                key: *KEY,
-            },
+            credentials: Credentials { token: Some("a.b.c".into()), key: *KEY },
             awaited: None,
             events: Vec::new(),
             out: Vec::new(),
         };
-        let Self {
-            connection,
-            tools,
-            credentials,
-            out,
-            ..
-        } = &mut dialogue;
+        let Self { connection, tools, credentials, out, .. } = &mut dialogue;
         connection.start(tools, credentials, out);
         assert!(out.starts_with(b"GET /"));
         out.clear();
@@ -71,13 +55,7 @@ impl Dialogue {
             let credentials = Some(&self.credentials);
             let rest = &mut held[used..];
             let length = rest.len();
-            let step = self.connection.receive(
-                &mut self.tools,
-                credentials,
-                self.awaited,
-                rest,
-                &mut self.out,
-            );
+            let step = self.connection.receive(&mut self.tools, credentials, self.awaited, rest, &mut self.out);
             assert!(step.used <= length, "no more than there is");
             used += step.used;
             match step.event {
@@ -143,14 +121,7 @@ fn close(code: u16, reason: &str) -> Vec<u8> {
 
 /// Says `server` at once and byte by byte: both must tell `events` and send `sent`.
 #[track_caller]
-fn check(
-    protocol: Protocol,
-    token_in: TokenIn,
-    server: &[u8],
-    events: &[Event],
-    sent: &[&str],
-    why: &str,
-) {
+fn check(protocol: Protocol, token_in: TokenIn, server: &[u8], events: &[Event], sent: &[&str], why: &str) {
     for chunk_bytes in [server.len().max(1), 1] {
         let mut dialogue = Dialogue::begin(protocol, token_in.clone());
         let mut held = Vec::new();

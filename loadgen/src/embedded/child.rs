@@ -65,10 +65,7 @@ pub enum ChildError {
 
 impl Child {
     /// Starts a command and waits for its line of JSON on standard output, whose member `name` is the URL it serves.
-    pub(super) async fn start(
-        name: &'static str,
-        mut command: Command,
-    ) -> Result<(Self, Url), ChildError> {
+    pub(super) async fn start(name: &'static str, mut command: Command) -> Result<(Self, Url), ChildError> {
         Self::start_within(READY_WITHIN, name, &mut command).await
     }
 
@@ -90,12 +87,7 @@ impl Child {
         let pid = process.id().ok_or_else(missing)?;
         let stdout = process.stdout.take().ok_or_else(missing)?;
         let stderr = Tail::follow(process.stderr.take().ok_or_else(missing)?);
-        let mut child = Self {
-            name,
-            process,
-            pids: vec![pid],
-            stderr,
-        };
+        let mut child = Self { name, process, pids: vec![pid], stderr };
         match timeout(deadline, ready_line(stdout)).await {
             Ok(Some(line)) => match ready_of(name, &line) {
                 Some((url, pids)) => {
@@ -106,11 +98,9 @@ impl Child {
             },
             // Its standard output is closed: it has ended, or is about to.
             Ok(None) => match timeout(STOPPED_WITHIN, child.process.wait()).await {
-                Ok(status) => Err(ChildError::Ended {
-                    name,
-                    status: shown(status),
-                    stderr: child.stderr.whole().await,
-                }),
+                Ok(status) => {
+                    Err(ChildError::Ended { name, status: shown(status), stderr: child.stderr.whole().await })
+                }
                 Err(_) => Err(child.not_ready().await),
             },
             Err(_) => Err(child.not_ready().await),
@@ -126,10 +116,7 @@ impl Child {
     pub(super) async fn ended(&mut self) -> String {
         let status = shown(self.process.wait().await);
         let stderr = self.stderr.whole().await;
-        format!(
-            "the embedded {} (process {}) ended in mid-run ({status}){stderr}",
-            self.name, self.pids[0]
-        )
+        format!("the embedded {} (process {}) ended in mid-run ({status}){stderr}", self.name, self.pids[0])
     }
 
     /// Asks it to end, waits, and kills it where it does not.
@@ -152,18 +139,13 @@ impl Child {
 
     async fn not_ready(mut self) -> ChildError {
         let _ended_already = self.process.kill().await;
-        ChildError::NotReady {
-            name: self.name,
-            stderr: self.stderr.whole().await,
-        }
+        ChildError::NotReady { name: self.name, stderr: self.stderr.whole().await }
     }
 }
 
 async fn ready_line(stdout: ChildStdout) -> Option<String> {
     let mut line = String::new();
-    let read = BufReader::new(stdout.take(READY_LINE_BYTES_MAX))
-        .read_line(&mut line)
-        .await;
+    let read = BufReader::new(stdout.take(READY_LINE_BYTES_MAX)).read_line(&mut line).await;
     (read.is_ok() && line.ends_with('\n')).then_some(line)
 }
 
@@ -171,9 +153,7 @@ async fn ready_line(stdout: ChildStdout) -> Option<String> {
 fn ready_of(name: &str, line: &str) -> Option<(Url, Vec<u32>)> {
     let ready: serde_json::Value = serde_json::from_str(line).ok()?;
     let url = ready.get(name)?.as_str()?.parse().ok()?;
-    let pids = ready
-        .get(format!("{name}_pids"))
-        .and_then(serde_json::Value::as_array);
+    let pids = ready.get(format!("{name}_pids")).and_then(serde_json::Value::as_array);
     let pids = pids.into_iter().flatten().filter_map(|pid| pid.as_u64());
     Some((url, pids.filter_map(|pid| pid.try_into().ok()).collect()))
 }
@@ -241,30 +221,10 @@ mod tests {
                 "the embedded gate did not start (exit status: 104): no secret",
                 "its own words",
             ),
-            (
-                "exit 1",
-                LONG,
-                "the embedded gate did not start (exit status: 1)",
-                "it said nothing",
-            ),
-            (
-                "sleep 60",
-                SHORT,
-                "the embedded gate was not ready within 15s",
-                "it hangs",
-            ),
-            (
-                "echo hello; sleep 60",
-                LONG,
-                "the embedded gate was not ready",
-                "another program",
-            ),
-            (
-                "echo '{\"frontend\":\"x\"}'; sleep 60",
-                LONG,
-                "not ready",
-                "the wrong role",
-            ),
+            ("exit 1", LONG, "the embedded gate did not start (exit status: 1)", "it said nothing"),
+            ("sleep 60", SHORT, "the embedded gate was not ready within 15s", "it hangs"),
+            ("echo hello; sleep 60", LONG, "the embedded gate was not ready", "another program"),
+            ("echo '{\"frontend\":\"x\"}'; sleep 60", LONG, "not ready", "the wrong role"),
         ] {
             let error = start(script, deadline).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{why}: {error}");
@@ -277,10 +237,7 @@ mod tests {
         let (mut child, url) = start(&script, LONG).await.unwrap();
         assert_eq!(url.as_str(), "http://127.0.0.1:5/");
         let said = child.ended().await;
-        assert!(
-            said.contains("ended in mid-run (signal: 9 (SIGKILL)): broken"),
-            "{said}"
-        );
+        assert!(said.contains("ended in mid-run (signal: 9 (SIGKILL)): broken"), "{said}");
     }
 
     #[tokio::test]

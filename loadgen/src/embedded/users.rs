@@ -16,10 +16,8 @@ const PASSWORD_BYTES: usize = 16;
 /// So many users with random passwords.
 pub(super) fn made(count: usize) -> Vec<User> {
     let user = |number: usize| {
-        let password: String = rand::random::<[u8; PASSWORD_BYTES]>()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let password: String =
+            rand::random::<[u8; PASSWORD_BYTES]>().iter().map(|byte| format!("{byte:02x}")).collect();
         User {
             name: format!("user-{number}"),
             password: Secret::new(password.into_bytes()),
@@ -38,22 +36,11 @@ pub(super) struct UsersFile {
 
 impl UsersFile {
     pub(super) fn write(users: &[User]) -> Result<Self, EmbeddedError> {
-        let name = format!(
-            "gatecrash-{}-{:016x}",
-            std::process::id(),
-            rand::random::<u64>()
-        );
+        let name = format!("gatecrash-{}-{:016x}", std::process::id(), rand::random::<u64>());
         let folder = std::env::temp_dir().join(name);
         DirBuilder::new().mode(0o700).create(&folder)?;
-        let file = Self {
-            path: folder.join("users"),
-            folder,
-        };
-        let mut out = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&file.path)?;
+        let file = Self { path: folder.join("users"), folder };
+        let mut out = File::options().write(true).create_new(true).mode(0o600).open(&file.path)?;
         let mut text = String::new();
         for user in users {
             if user.name.contains([',', '"', '\n', '\r']) {
@@ -61,11 +48,7 @@ impl UsersFile {
             }
             let password = user.password.expose_text().unwrap_or_default();
             // The cheap cost is for users that live as long as the run: logging in is not what is measured.
-            text.push_str(&format!(
-                "{},{}\n",
-                user.name,
-                hash(password, Cost::Embedded)
-            ));
+            text.push_str(&format!("{},{}\n", user.name, hash(password, Cost::Embedded)));
         }
         out.write_all(text.as_bytes())?;
         Ok(file)
@@ -95,33 +78,19 @@ mod tests {
         let file = UsersFile::write(&users).unwrap();
         let known = Users::load(file.path()).unwrap();
         for user in &users {
-            assert!(
-                known.verify(&user.name, user.password.expose_text().unwrap()),
-                "{}",
-                user.name
-            );
+            assert!(known.verify(&user.name, user.password.expose_text().unwrap()), "{}", user.name);
         }
         let text = std::fs::read_to_string(file.path()).unwrap();
-        assert!(
-            !text.contains(users[0].password.expose_text().unwrap()),
-            "hashed at rest"
-        );
+        assert!(!text.contains(users[0].password.expose_text().unwrap()), "hashed at rest");
         let path = file.path().to_owned();
         drop(file);
-        assert!(
-            !path.exists() && !path.parent().unwrap().exists(),
-            "nothing is left behind"
-        );
+        assert!(!path.exists() && !path.parent().unwrap().exists(), "nothing is left behind");
     }
 
     #[test]
     fn a_name_that_breaks_the_file_is_refused() {
         for name in ["a,b", "a\nb", "\"a"] {
-            let user = User {
-                name: name.to_owned(),
-                password: Secret::new(*b"x"),
-                columns: Default::default(),
-            };
+            let user = User { name: name.to_owned(), password: Secret::new(*b"x"), columns: Default::default() };
             assert!(UsersFile::write(&[user]).is_err(), "{name:?}");
         }
     }

@@ -48,22 +48,11 @@ impl Engine {
             let Some(begun) = begun else {
                 continue;
             };
-            let Answer {
-                result, token_ns, ..
-            } = answer;
+            let Answer { result, token_ns, .. } = answer;
             match result {
                 Ok(token) => {
                     let now_ns = sockets.now_ns();
-                    self.connect(
-                        sockets,
-                        Ready {
-                            begun,
-                            token: Some(token),
-                            token_ns,
-                        },
-                        now_ns,
-                        t0_ns,
-                    );
+                    self.connect(sockets, Ready { begun, token: Some(token), token_ns }, now_ns, t0_ns);
                 }
                 Err(failure) => {
                     let now_ns = sockets.now_ns();
@@ -77,10 +66,7 @@ impl Engine {
     pub(super) fn give_up_waiting(&mut self, now_ns: u64) {
         while let Some(begun) = self.waiting.take_late(now_ns) {
             self.turn_to_arrival(begun.number);
-            let late = Failure {
-                phase: Phase::Token,
-                kind: FailureKind::Timeout,
-            };
+            let late = Failure { phase: Phase::Token, kind: FailureKind::Timeout };
             self.lost_token(begun, late, None, now_ns);
         }
     }
@@ -108,9 +94,7 @@ impl Engine {
         let begun = Begun {
             number: start.number,
             kind: self.kind_of(start.number),
-            planned_ns: start
-                .planned_ns
-                .map(|offset_ns| t0_ns.saturating_add(offset_ns)),
+            planned_ns: start.planned_ns.map(|offset_ns| t0_ns.saturating_add(offset_ns)),
             started_ns: now_ns,
             retries: false,
             spent_ns: 0,
@@ -141,11 +125,7 @@ impl Engine {
         if token.is_none() && begun.kind != TokenKind::Missing {
             return self.not_sent(Phase::Token, now_ns, t0_ns);
         }
-        let ready = Ready {
-            begun,
-            token,
-            token_ns: None,
-        };
+        let ready = Ready { begun, token, token_ns: None };
         self.connect(sockets, ready, now_ns, t0_ns);
     }
 
@@ -159,19 +139,8 @@ impl Engine {
     }
 
     /// Asks for an arrival's token, in place of the one that was `refused`.
-    pub(super) fn ask(
-        &mut self,
-        requests: &Requests,
-        begun: Begun,
-        refused: Option<Token>,
-        now_ns: u64,
-        t0_ns: u64,
-    ) {
-        let ticket = Ticket {
-            shard: self.shard,
-            number: begun.number,
-            refused,
-        };
+    pub(super) fn ask(&mut self, requests: &Requests, begun: Begun, refused: Option<Token>, now_ns: u64, t0_ns: u64) {
+        let ticket = Ticket { shard: self.shard, number: begun.number, refused };
         let deadline_ns = now_ns.saturating_add(self.limits.handshake_ns);
         let waits = self.waiting.insert(begun, deadline_ns);
         if waits && requests.ask(ticket).is_ok() {
@@ -192,71 +161,32 @@ impl Engine {
     }
 
     /// Opens the connection of an arrival that has its token.
-    fn connect(
-        &mut self,
-        sockets: &mut Sockets<'_, Socket>,
-        ready: Ready,
-        now_ns: u64,
-        t0_ns: u64,
-    ) {
-        let Ready {
-            begun,
-            token,
-            token_ns,
-        } = ready;
-        let credentials = Credentials {
-            token,
-            key: self.tools.random.key(),
-        };
-        let mut flight = Flight::new(
-            begun,
-            credentials,
-            token_ns,
-            now_ns,
-            self.limits.handshake_ns,
-        );
-        let deadline_ns = flight
-            .deadline_ns
-            .min(now_ns.saturating_add(self.limits.connect_ns));
+    fn connect(&mut self, sockets: &mut Sockets<'_, Socket>, ready: Ready, now_ns: u64, t0_ns: u64) {
+        let Ready { begun, token, token_ns } = ready;
+        let credentials = Credentials { token, key: self.tools.random.key() };
+        let mut flight = Flight::new(begun, credentials, token_ns, now_ns, self.limits.handshake_ns);
+        let deadline_ns = flight.deadline_ns.min(now_ns.saturating_add(self.limits.connect_ns));
         let polls = self.scenario.transport.polls();
         flight.polls = polls;
         let route = self.target.route(begun.number);
-        let mut socket = Socket::new(
-            begun.number,
-            begun.kind,
-            self.facing,
-            FlightId::NONE,
-            deadline_ns,
-        );
+        let mut socket = Socket::new(begun.number, begun.kind, self.facing, FlightId::NONE, deadline_ns);
         self.first.clear();
         if polls {
             socket.connection = Connection::polling();
         } else if route.is_some_and(|(to, _)| to.ip().is_loopback()) {
             // The connection will be up at once, so the request can go out with it.
-            socket
-                .connection
-                .start(&self.tools, &flight.credentials, &mut self.first);
+            socket.connection.start(&self.tools, &flight.credentials, &mut self.first);
         }
         let id = self.flights.insert(flight);
         socket.flight = id;
         let connecting = match route {
             Some((to, from)) => {
-                let to = Connect {
-                    to,
-                    from,
-                    tls: self.tls.clone(),
-                };
+                let to = Connect { to, from, tls: self.tls.clone() };
                 let (flights, counters) = (&mut self.flights, &mut self.recorder.counters);
-                sockets.connect_saying(
-                    to,
-                    &self.first,
-                    socket,
-                    Some(deadline_ns),
-                    |socket, up_ns| {
-                        counters.sent_bytes += self.first.len() as u64;
-                        socket.up(flights, up_ns);
-                    },
-                )
+                sockets.connect_saying(to, &self.first, socket, Some(deadline_ns), |socket, up_ns| {
+                    counters.sent_bytes += self.first.len() as u64;
+                    socket.up(flights, up_ns);
+                })
             }
             None => Err((ErrorKind::HostUnreachable.into(), socket)),
         };
@@ -286,8 +216,7 @@ impl Engine {
         self.count_started(&begun);
         self.recorder.failure(failure);
         if let Some(token_ns) = token_ns {
-            self.recorder
-                .phase(failure.phase, outcome, begun.kind, token_ns);
+            self.recorder.phase(failure.phase, outcome, begun.kind, token_ns);
         }
         self.recorder.outcome(outcome);
         self.reporter.handshake(begun.started_ns, now_ns);
@@ -301,36 +230,23 @@ impl Engine {
     /// Something ran out on this side: the arrival was never begun.
     fn not_sent(&mut self, phase: Phase, now_ns: u64, t0_ns: u64) {
         self.in_flight -= 1;
-        self.recorder.failure(Failure {
-            phase,
-            kind: FailureKind::Limit,
-        });
+        self.recorder.failure(Failure { phase, kind: FailureKind::Limit });
         self.recorder.outcome(Outcome::NotSent);
         let offset_ns = now_ns.saturating_sub(t0_ns);
-        self.starts
-            .rest_until(offset_ns.saturating_add(LIMIT_REST_NS));
+        self.starts.rest_until(offset_ns.saturating_add(LIMIT_REST_NS));
     }
 }
 
 /// What a socket call's error means: [`FailureKind::Limit`] where this machine has run out of something.
 pub(super) fn kind_of(error: &io::Error) -> FailureKind {
-    let of_this_machine = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-        Errno::NOSPC,
-        Errno::ADDRNOTAVAIL,
-        Errno::AGAIN,
-    ];
+    let of_this_machine =
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::NOSPC, Errno::ADDRNOTAVAIL, Errno::AGAIN];
     if Errno::from_io_error(error).is_some_and(|errno| of_this_machine.contains(&errno)) {
         return FailureKind::Limit;
     }
     match error.kind() {
         ErrorKind::ConnectionRefused => FailureKind::Refused,
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
-            FailureKind::Reset
-        }
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => FailureKind::Reset,
         ErrorKind::TimedOut => FailureKind::Timeout,
         ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => FailureKind::Limit,
         // An unusable TLS configuration.

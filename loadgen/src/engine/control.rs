@@ -103,11 +103,7 @@ impl Control {
     }
 
     fn words(&self) -> Words {
-        Words {
-            t0_ns: self.t0_ns(),
-            stop: self.is_stopped(),
-            close: self.is_closing(),
-        }
+        Words { t0_ns: self.t0_ns(), stop: self.is_stopped(), close: self.is_closing() }
     }
 
     fn wake(&self) {
@@ -119,8 +115,6 @@ impl Control {
     }
 
     fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<Listener>> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,10 +20,7 @@ impl Expiry {
     /// Sockets are to be closed within this of their token's end. Clocks differ: one that is closed as much before has
     /// been closed for it.
     pub fn within(grace_ns: u64) -> Self {
-        Self {
-            grace_ns,
-            ends_ns: HashMap::new(),
-        }
+        Self { grace_ns, ends_ns: HashMap::new() }
     }
 }
 
@@ -58,10 +55,7 @@ impl Engine {
         self.expects_no_close(socket);
         if socket.is_held() {
             self.recorder.counters.open_after_exp += 1;
-            self.recorder.failure(Failure {
-                phase: Phase::Auth,
-                kind: FailureKind::OpenAfterExp,
-            });
+            self.recorder.failure(Failure { phase: Phase::Auth, kind: FailureKind::OpenAfterExp });
         }
     }
 

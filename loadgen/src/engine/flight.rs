@@ -75,13 +75,7 @@ impl Begun {
 
 impl Flight {
     /// One that begins to connect now.
-    pub fn new(
-        begun: Begun,
-        credentials: Credentials,
-        token_ns: Option<u64>,
-        now_ns: u64,
-        timeout_ns: u64,
-    ) -> Self {
+    pub fn new(begun: Begun, credentials: Credentials, token_ns: Option<u64>, now_ns: u64, timeout_ns: u64) -> Self {
         Self {
             begun,
             credentials,
@@ -117,9 +111,7 @@ impl Flight {
             Phase::Connect
         } else if tls && self.secured_ns.is_none() {
             Phase::Tls
-        } else if self.polls && self.authenticated_ns.is_some()
-            || !self.polls && self.upgraded_ns.is_none()
-        {
+        } else if self.polls && self.authenticated_ns.is_some() || !self.polls && self.upgraded_ns.is_none() {
             Phase::Upgrade
         } else if socketio && self.opened_ns.is_none() {
             Phase::Open
@@ -150,10 +142,7 @@ impl Flight {
         let phases = [
             (Phase::Token, self.begun.token_ns_before),
             (Phase::Token, self.token_ns),
-            (
-                Phase::Connect,
-                between(Some(self.connecting_ns), self.connected_ns),
-            ),
+            (Phase::Connect, between(Some(self.connecting_ns), self.connected_ns)),
             (Phase::Tls, between(self.connected_ns, self.secured_ns)),
             (Phase::Upgrade, between(upgrade_ns, self.upgraded_ns)),
             (Phase::Open, between(open_ns, self.opened_ns)),
@@ -237,10 +226,7 @@ mod tests {
             spent_ns: 0,
             token_ns_before: None,
         };
-        let credentials = Credentials {
-            token: Some("a.b.c".into()),
-            key: [b'A'; 24],
-        };
+        let credentials = Credentials { token: Some("a.b.c".into()), key: [b'A'; 24] };
         Flight::new(begun, credentials, Some(350), 500, 10_000)
     }
 
@@ -256,26 +242,14 @@ mod tests {
         flight.record(&mut recorder, Outcome::Established, 810);
         for (metric, duration_ns, why) in [
             (Metric::Phase(Phase::Token), 350, "the HTTP request alone"),
-            (
-                Metric::Phase(Phase::Connect),
-                10,
-                "from the connection's begin",
-            ),
+            (Metric::Phase(Phase::Connect), 10, "from the connection's begin"),
             (Metric::Phase(Phase::Tls), 20, "from TCP"),
             (Metric::Phase(Phase::Upgrade), 40, "from TLS"),
             (Metric::Phase(Phase::Open), 80, "from the 101"),
             (Metric::Phase(Phase::Auth), 160, "from the open packet"),
             (Metric::Handshake(Part::Lag), 30, "130 - 100"),
-            (
-                Metric::Handshake(Part::Service),
-                310,
-                "810 - 130, less the 370 that the token took",
-            ),
-            (
-                Metric::Handshake(Part::Response),
-                340,
-                "810 - 100, less the 370 that the token took",
-            ),
+            (Metric::Handshake(Part::Service), 310, "810 - 130, less the 370 that the token took"),
+            (Metric::Handshake(Part::Response), 340, "810 - 100, less the 370 that the token took"),
         ] {
             let held = recorder.latency(metric, Outcome::Established);
             assert_eq!((held.count(), held.max_ns()), (1, duration_ns), "{why}");
@@ -288,23 +262,12 @@ mod tests {
         flight(None).record(&mut recorder, Outcome::Timeout, 1_500);
         let metrics: Vec<_> = recorder.latencies().map(|(metric, ..)| metric).collect();
         let service = Metric::Handshake(Part::Service);
-        assert_eq!(
-            metrics,
-            [Metric::Phase(Phase::Token), service],
-            "no lag in a closed model"
-        );
-        assert_eq!(
-            recorder.latency(service, Outcome::Timeout).quantile_ns(1.0),
-            1_000
-        );
+        assert_eq!(metrics, [Metric::Phase(Phase::Token), service], "no lag in a closed model");
+        assert_eq!(recorder.latency(service, Outcome::Timeout).quantile_ns(1.0), 1_000);
 
         let mut recorder = Recorder::new();
         flight(Some(100)).record(&mut recorder, Outcome::Interrupted, 600);
-        assert!(
-            recorder
-                .latencies()
-                .all(|(metric, ..)| metric == Metric::Phase(Phase::Token))
-        );
+        assert!(recorder.latencies().all(|(metric, ..)| metric == Metric::Phase(Phase::Token)));
     }
 
     #[test]
@@ -318,11 +281,7 @@ mod tests {
         assert_eq!(flight.phase(true, true), Phase::Upgrade);
         flight.upgraded_ns = Some(3);
         assert_eq!(flight.phase(true, true), Phase::Open);
-        assert_eq!(
-            flight.phase(true, false),
-            Phase::Auth,
-            "a raw WebSocket has no open packet"
-        );
+        assert_eq!(flight.phase(true, false), Phase::Auth, "a raw WebSocket has no open packet");
         flight.opened_ns = Some(4);
         assert_eq!(flight.phase(true, true), Phase::Auth);
     }

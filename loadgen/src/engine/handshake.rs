@@ -115,13 +115,7 @@ impl Engine {
     }
 
     /// The handshake broke over something that the peer said.
-    pub(super) fn failed(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        now_ns: u64,
-        kind: FailureKind,
-    ) {
+    pub(super) fn failed(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64, kind: FailureKind) {
         let status = match kind {
             FailureKind::Http(status) => Some(status),
             FailureKind::EngineIo(error) => Some(error.status()),
@@ -135,9 +129,7 @@ impl Engine {
             let _ = write!(self.tools.reason, "{status}");
             return self.refused(io, socket, now_ns);
         }
-        self.turned_away(io, socket, now_ns, |engine, socket| {
-            engine.fail(socket, now_ns, kind)
-        });
+        self.turned_away(io, socket, now_ns, |engine, socket| engine.fail(socket, now_ns, kind));
     }
 
     /// The handshake took too long.
@@ -197,9 +189,7 @@ impl Engine {
     /// The verdict: accepted. From the authenticated instant on it is held.
     fn establish(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         let flight = self.flights.get(socket.flight);
-        let since_ns = flight
-            .and_then(|flight| flight.authenticated_ns)
-            .unwrap_or(now_ns);
+        let since_ns = flight.and_then(|flight| flight.authenticated_ns).unwrap_or(now_ns);
         self.watch_expiry(socket);
         let retried = flight_retries(self.flights.get(socket.flight));
         self.recorder.counters.let_in_on_retry += u64::from(retried);
@@ -219,10 +209,7 @@ impl Engine {
         now_ns: u64,
         decide: impl FnOnce(&mut Self, &mut Socket),
     ) {
-        let upgraded = self
-            .flights
-            .get(socket.flight)
-            .is_some_and(|flight| flight.upgraded_ns.is_some());
+        let upgraded = self.flights.get(socket.flight).is_some_and(|flight| flight.upgraded_ns.is_some());
         decide(self, socket);
         if socket.is_held() {
             self.held -= 1;
@@ -260,9 +247,7 @@ fn flight_retries(flight: Option<&Flight>) -> bool {
 /// When the next heartbeat is due, if this side sends any.
 pub(super) fn beat_after(socket: &Socket, now_ns: u64) -> u64 {
     let interval_ms = socket.connection.heartbeat_ms();
-    interval_ms.map_or(NEVER_NS, |ms| {
-        now_ns.saturating_add(u64::from(ms) * 1_000_000)
-    })
+    interval_ms.map_or(NEVER_NS, |ms| now_ns.saturating_add(u64::from(ms) * 1_000_000))
 }
 
 /// How an established socket ends whose peer hangs up without a word (RFC 6455 section 7.1.5).
@@ -274,13 +259,9 @@ pub(super) fn kind_of_closed(why: &Closed, ended: FailureKind) -> FailureKind {
         Closed::Peer => ended,
         Closed::Refused => FailureKind::Refused,
         Closed::Failed(error) => kind_of(&(*error).into()),
-        Closed::Tls(error) => error
-            .certificate
-            .map_or(FailureKind::Tls, FailureKind::Certificate),
+        Closed::Tls(error) => error.certificate.map_or(FailureKind::Tls, FailureKind::Certificate),
         Closed::InputTooLong => FailureKind::Protocol,
-        Closed::Reset | Closed::PeerTooSlow | Closed::Greediest | Closed::Local => {
-            FailureKind::Reset
-        }
+        Closed::Reset | Closed::PeerTooSlow | Closed::Greediest | Closed::Local => FailureKind::Reset,
     }
 }
 

@@ -14,13 +14,7 @@ const GRAIN_NS: u64 = 1_000_000;
 
 impl Engine {
     /// Begins to hold a socket that was let in at `since_ns` and is established now.
-    pub(super) fn hold(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        since_ns: u64,
-        now_ns: u64,
-    ) {
+    pub(super) fn hold(&mut self, io: &mut Io<'_>, socket: &mut Socket, since_ns: u64, now_ns: u64) {
         socket.life = Life::Held;
         socket.until_ns = match self.scenario.hold {
             Hold::For(time) => since_ns.saturating_add(ns(time)),
@@ -53,13 +47,7 @@ impl Engine {
     }
 
     /// A message came in.
-    pub(super) fn message(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        now_ns: u64,
-        answers: bool,
-    ) {
+    pub(super) fn message(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64, answers: bool) {
         if answers {
             self.answered(io, socket, now_ns);
         }
@@ -87,21 +75,13 @@ impl Engine {
 
     pub(super) fn beat_if_due(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64) {
         if now_ns >= socket.beat_ns {
-            self.write(io, socket, |connection, tools, out| {
-                connection.beat(tools, out)
-            });
+            self.write(io, socket, |connection, tools, out| connection.beat(tools, out));
             socket.beat_ns = beat_after(socket, now_ns);
         }
     }
 
     /// The peer has closed: of its own accord, or in answer to us. It hangs up next.
-    pub(super) fn peer_closed(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        now_ns: u64,
-        code: u16,
-    ) {
+    pub(super) fn peer_closed(&mut self, io: &mut Io<'_>, socket: &mut Socket, now_ns: u64, code: u16) {
         if socket.life != Life::Leaving {
             self.drop_held(socket, now_ns, FailureKind::Closed(code));
         }
@@ -177,9 +157,7 @@ impl Engine {
             return;
         }
         let sequence = socket.next_sequence();
-        self.write(io, socket, |connection, tools, out| {
-            connection.say(tools, sequence, out)
-        });
+        self.write(io, socket, |connection, tools, out| connection.say(tools, sequence, out));
         self.recorder.counters.messages_sent += 1;
         let talk = &mut socket.talk;
         talk.sent_ns = now_ns;
@@ -194,9 +172,7 @@ impl Engine {
     /// When the message after the last one is due: by the rate, or at once.
     fn planned_after(&self, talk: &Talk, now_ns: u64) -> u64 {
         let gap_ns = self.limits.message_gap_ns;
-        gap_ns.map_or(now_ns, |gap_ns| {
-            planned_ns(talk.began_ns, talk.sent, gap_ns)
-        })
+        gap_ns.map_or(now_ns, |gap_ns| planned_ns(talk.began_ns, talk.sent, gap_ns))
     }
 
     /// Whether another message is to follow. Planned messages end with the hold; those that follow each other at once
@@ -210,9 +186,7 @@ impl Engine {
     fn message_ns(&self, socket: &Socket) -> u64 {
         let talk = &socket.talk;
         match socket.life {
-            Life::Held | Life::Overdue if talk.awaiting => {
-                talk.sent_ns.saturating_add(self.limits.handshake_ns)
-            }
+            Life::Held | Life::Overdue if talk.awaiting => talk.sent_ns.saturating_add(self.limits.handshake_ns),
             Life::Held | Life::Overdue if self.may_speak(socket) => talk.planned_ns,
             _ => NEVER_NS,
         }
@@ -282,11 +256,7 @@ mod tests {
             (0, 300_000, 1_000_000, "no drift after a thousand seconds"),
             (500_000, 3, 11, "10.5 ms"),
         ] {
-            assert_eq!(
-                planned_ns(began_ns, number, GAP_NS),
-                due_ms * GRAIN_NS,
-                "{why}"
-            );
+            assert_eq!(planned_ns(began_ns, number, GAP_NS), due_ms * GRAIN_NS, "{why}");
         }
     }
 }

@@ -99,10 +99,7 @@ enum Errand {
 impl Engine {
     /// An arrival's session begins on this connection.
     pub(super) fn begin_polling(&mut self, main: SocketId, flight: FlightId) {
-        let Some(Flight {
-            begun, credentials, ..
-        }) = self.flights.get(flight)
-        else {
+        let Some(Flight { begun, credentials, .. }) = self.flights.get(flight) else {
             return;
         };
         let polling = Polling {
@@ -136,9 +133,7 @@ impl Engine {
             Life::Posting => self.write_post(io, socket),
             Life::Probing => {
                 if let Some(polling) = self.polls.sessions.get(&socket.number) {
-                    let Polling {
-                        credentials, sid, ..
-                    } = &**polling;
+                    let Polling { credentials, sid, .. } = &**polling;
                     let connection = &mut socket.connection;
                     connection.start_probe(&self.tools, credentials, sid, io.out());
                 }
@@ -163,10 +158,7 @@ impl Engine {
         if self.scenario.transport != Transport::Upgrade {
             return;
         }
-        let offered = open
-            .upgrades
-            .iter()
-            .any(|transport| transport == "websocket");
+        let offered = open.upgrades.iter().any(|transport| transport == "websocket");
         self.polls.errands.push(match offered {
             true => Errand::Probe(number),
             false => Errand::Break(number, Some(Phase::Upgrade), FailureKind::NoUpgrade),
@@ -192,14 +184,9 @@ impl Engine {
 
     /// Lets a session that takes leave go, at once or when its last words are posted.
     pub(super) fn let_go(&mut self, io: &mut Io<'_>, socket: &Socket) {
-        let unsaid = self
-            .polls
-            .sessions
-            .get(&socket.number)
-            .is_some_and(|polling| {
-                !polling.sid.is_empty()
-                    && (polling.posting.is_some() || !polling.payload.is_empty())
-            });
+        let unsaid = self.polls.sessions.get(&socket.number).is_some_and(|polling| {
+            !polling.sid.is_empty() && (polling.posting.is_some() || !polling.payload.is_empty())
+        });
         if unsaid {
             self.polls.errands.push(Errand::Post(socket.number));
         } else {
@@ -216,12 +203,7 @@ impl Engine {
     }
 
     /// A session broke over something that came in by polling.
-    pub(super) fn session_broke(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        kind: FailureKind,
-    ) {
+    pub(super) fn session_broke(&mut self, io: &mut Io<'_>, socket: &mut Socket, kind: FailureKind) {
         let now_ns = io.now_ns();
         if !socket.flight.is_none() {
             return self.failed(io, socket, now_ns, kind);
@@ -318,10 +300,7 @@ impl Engine {
             return;
         };
         let body_bytes = posting.payload.len();
-        let ask = Ask::Post {
-            sid: &polling.sid,
-            body_bytes,
-        };
+        let ask = Ask::Post { sid: &polling.sid, body_bytes };
         let token = polling.credentials.token.as_deref();
         self.tools.profile.write_ask(io.out(), ask, token);
         io.out().extend_from_slice(&posting.payload);

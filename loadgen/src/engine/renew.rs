@@ -61,10 +61,7 @@ impl Engine {
                 token_ns_before: flight.token_ns,
                 ..flight.begun
             };
-            engine.retries.push(Retry {
-                begun,
-                refused: flight.credentials.token,
-            });
+            engine.retries.push(Retry { begun, refused: flight.credentials.token });
             engine.again = true;
         });
     }

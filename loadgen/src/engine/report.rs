@@ -82,13 +82,7 @@ impl Reporter {
 
     /// Sends the interval that was due by `offset_ns`, with what was recorded in it by target. A shard that was late
     /// sends one for all that it missed.
-    pub fn interval(
-        &mut self,
-        offset_ns: u64,
-        recorders: Vec<Recorder>,
-        held: u64,
-        in_flight: u32,
-    ) {
+    pub fn interval(&mut self, offset_ns: u64, recorders: Vec<Recorder>, held: u64, in_flight: u32) {
         let second = self.due_ns / INTERVAL_NS - 1;
         self.due_ns = (offset_ns / INTERVAL_NS + 1) * INTERVAL_NS;
         self.send(second, recorders, held, in_flight);
@@ -109,9 +103,7 @@ impl Reporter {
                 started: self.started,
                 first_start_ns: self.first_start_ns.map(after_t0),
                 last_handshake_end_ns: self.last_end_ns.map(after_t0),
-                cpu_ns: end_ns
-                    .unwrap_or_default()
-                    .saturating_sub(begin_ns.unwrap_or_default()),
+                cpu_ns: end_ns.unwrap_or_default().saturating_sub(begin_ns.unwrap_or_default()),
             },
         });
     }
@@ -122,13 +114,7 @@ impl Reporter {
             self.started += recorder.counters.started;
         }
         let held_max = std::mem::replace(&mut self.held_max, held).max(held);
-        self.tell(FromShard::Interval(Interval {
-            shard: self.shard,
-            second,
-            recorders,
-            held: held_max,
-            in_flight,
-        }));
+        self.tell(FromShard::Interval(Interval { shard: self.shard, second, recorders, held: held_max, in_flight }));
     }
 
     fn tell(&self, message: FromShard) {

@@ -75,13 +75,7 @@ pub struct Talk {
 
 impl Socket {
     /// One that begins to connect.
-    pub fn new(
-        number: u64,
-        kind: TokenKind,
-        target: u8,
-        flight: FlightId,
-        connect_by_ns: u64,
-    ) -> Self {
+    pub fn new(number: u64, kind: TokenKind, target: u8, flight: FlightId, connect_by_ns: u64) -> Self {
         Self {
             connection: Connection::new(),
             number,
@@ -108,10 +102,7 @@ impl Socket {
 
     /// Whether it counts as open: let in, and neither side has taken leave.
     pub fn is_held(&self) -> bool {
-        matches!(
-            self.life,
-            Life::Grace | Life::Moving | Life::Held | Life::Overdue
-        )
+        matches!(self.life, Life::Grace | Life::Moving | Life::Held | Life::Overdue)
     }
 
     /// The number of the next message: its arrival, then its place in the socket's talk, so that no two messages of a
@@ -122,9 +113,7 @@ impl Socket {
 
     /// The number of the message that is on its way.
     pub fn awaited(&self) -> Option<u64> {
-        self.talk
-            .awaiting
-            .then(|| self.sequence(self.talk.sent.wrapping_sub(1)))
+        self.talk.awaiting.then(|| self.sequence(self.talk.sent.wrapping_sub(1)))
     }
 
     /// Sets the reactor's one deadline to the earliest instant that matters; `message_ns` is that of its talk.
@@ -151,11 +140,7 @@ mod tests {
         assert_eq!((socket.next_sequence(), socket.awaited()), (3 << 24, None));
         socket.talk.sent = 2;
         socket.talk.awaiting = true;
-        assert_eq!(
-            socket.awaited(),
-            Some((3 << 24) + 1),
-            "the second was sent last"
-        );
+        assert_eq!(socket.awaited(), Some((3 << 24) + 1), "the second was sent last");
     }
 
     #[test]

@@ -44,15 +44,7 @@ impl Closed {
     pub fn new(index: usize, of: usize, concurrency: u32, end: u64, end_ns: u64) -> Self {
         let (index, of, concurrency) = (index as u64, of.max(1) as u64, u64::from(concurrency));
         let places = concurrency / of + u64::from(index < concurrency % of);
-        Self {
-            next: index,
-            index,
-            of,
-            concurrency,
-            places: u32::try_from(places).unwrap_or(u32::MAX),
-            end,
-            end_ns,
-        }
+        Self { next: index, index, of, concurrency, places: u32::try_from(places).unwrap_or(u32::MAX), end, end_ns }
     }
 
     /// Takes the next number.
@@ -63,9 +55,7 @@ impl Closed {
             number.saturating_add(self.of)
         } else {
             let round = number / self.concurrency + 1;
-            round
-                .saturating_mul(self.concurrency)
-                .saturating_add(self.index)
+            round.saturating_mul(self.concurrency).saturating_add(self.index)
         };
         number
     }
@@ -95,18 +85,12 @@ impl Starts {
     /// The open model.
     pub fn open(mut schedule: ShardSchedule) -> Self {
         let front = schedule.next();
-        Self {
-            model: Model::Open { schedule, front },
-            resting_until_ns: 0,
-        }
+        Self { model: Model::Open { schedule, front }, resting_until_ns: 0 }
     }
 
     /// The closed model.
     pub fn closed(closed: Closed) -> Self {
-        Self {
-            model: Model::Closed(closed),
-            resting_until_ns: 0,
-        }
+        Self { model: Model::Closed(closed), resting_until_ns: 0 }
     }
 
     /// Takes the arrival that is to begin at `offset_ns`, while `in_flight` handshakes of the shard are under way.
@@ -115,20 +99,14 @@ impl Starts {
             Model::Open { schedule, front } => {
                 let due = (*front).filter(|arrival| arrival.offset_ns <= offset_ns)?;
                 *front = schedule.next();
-                Some(Start {
-                    number: due.number,
-                    planned_ns: Some(due.offset_ns),
-                })
+                Some(Start { number: due.number, planned_ns: Some(due.offset_ns) })
             }
             Model::Closed(closed) => {
                 let free = in_flight < closed.places && offset_ns >= self.resting_until_ns;
                 if !free || offset_ns >= closed.end_ns || closed.next >= closed.end {
                     return None;
                 }
-                Some(Start {
-                    number: closed.advance(),
-                    planned_ns: None,
-                })
+                Some(Start { number: closed.advance(), planned_ns: None })
             }
         }
     }
@@ -136,21 +114,12 @@ impl Starts {
     /// What the next start waits for, seen from `offset_ns`.
     pub fn wait(&self, offset_ns: u64, in_flight: u32) -> Wait {
         match &self.model {
-            Model::Open {
-                front: Some(arrival),
-                ..
-            } => Wait::Until(arrival.offset_ns),
+            Model::Open { front: Some(arrival), .. } => Wait::Until(arrival.offset_ns),
             Model::Open { front: None, .. } => Wait::Over,
-            Model::Closed(closed)
-                if closed.places == 0
-                    || closed.next >= closed.end
-                    || offset_ns >= closed.end_ns =>
-            {
+            Model::Closed(closed) if closed.places == 0 || closed.next >= closed.end || offset_ns >= closed.end_ns => {
                 Wait::Over
             }
-            Model::Closed(closed) if in_flight < closed.places => {
-                Wait::Until(self.resting_until_ns.max(offset_ns))
-            }
+            Model::Closed(closed) if in_flight < closed.places => Wait::Until(self.resting_until_ns.max(offset_ns)),
             Model::Closed(closed) => Wait::ForPlace(closed.end_ns),
         }
     }
@@ -191,10 +160,7 @@ mod tests {
 
     /// One arrival a millisecond.
     fn open(connections: u64) -> Starts {
-        let load = Load::Open {
-            rate_per_s: 1000.0,
-            arrivals: Arrivals::Uniform,
-        };
+        let load = Load::Open { rate_per_s: 1000.0, arrivals: Arrivals::Uniform };
         let schedule = Schedule::new(&load, Some(connections), None, 0).unwrap();
         Starts::open(schedule.shard(0, 1))
     }
@@ -204,36 +170,14 @@ mod tests {
         let mut starts = open(3);
         for (offset_ns, in_flight, number, wait, why) in [
             (0, 0, Some(0), Wait::Until(MS), "the first is due at T0"),
-            (
-                MS - 1,
-                1,
-                None,
-                Wait::Until(MS),
-                "a nanosecond early is early",
-            ),
-            (
-                9 * MS,
-                1000,
-                Some(1),
-                Wait::Until(2 * MS),
-                "late, and nothing holds it back",
-            ),
-            (
-                9 * MS,
-                1000,
-                Some(2),
-                Wait::Over,
-                "the next late one with its own planned instant",
-            ),
+            (MS - 1, 1, None, Wait::Until(MS), "a nanosecond early is early"),
+            (9 * MS, 1000, Some(1), Wait::Until(2 * MS), "late, and nothing holds it back"),
+            (9 * MS, 1000, Some(2), Wait::Over, "the next late one with its own planned instant"),
             (99 * MS, 0, None, Wait::Over, "no more"),
         ] {
             let start = starts.take(offset_ns, in_flight);
             assert_eq!(start.map(|start| start.number), number, "{why}");
-            assert_eq!(
-                start.and_then(|start| start.planned_ns),
-                number.map(|n| n * MS),
-                "{why}"
-            );
+            assert_eq!(start.and_then(|start| start.planned_ns), number.map(|n| n * MS), "{why}");
             assert_eq!(starts.wait(offset_ns, in_flight), wait, "{why}");
         }
     }
@@ -249,14 +193,7 @@ mod tests {
             (MS, 0, None, Wait::Over, "none left"),
         ] {
             let start = starts.take(offset_ns, in_flight);
-            assert_eq!(
-                start,
-                number.map(|number| Start {
-                    number,
-                    planned_ns: None
-                }),
-                "{why}"
-            );
+            assert_eq!(start, number.map(|number| Start { number, planned_ns: None }), "{why}");
             assert_eq!(starts.wait(offset_ns, in_flight), wait, "{why}");
         }
     }
@@ -270,11 +207,7 @@ mod tests {
         assert!(starts.take(10 * MS, 0).is_some(), "rested");
         assert_eq!(starts.take(50 * MS, 0), None, "the duration is over");
         assert_eq!(starts.wait(50 * MS, 0), Wait::Over);
-        assert_eq!(
-            Starts::closed(Closed::new(1, 2, 1, 9, MS)).wait(0, 0),
-            Wait::Over,
-            "a shard without a place"
-        );
+        assert_eq!(Starts::closed(Closed::new(1, 2, 1, 9, MS)).wait(0, 0), Wait::Over, "a shard without a place");
     }
 
     #[test]
@@ -301,11 +234,7 @@ mod tests {
                 let mut starts = Starts::closed(Closed::new(index, of, concurrency, 200, MS));
                 while let Some(start) = starts.take(0, 0) {
                     let place = start.number % u64::from(concurrency);
-                    assert_eq!(
-                        place as usize % of,
-                        index,
-                        "{why}: in proportion to its places"
-                    );
+                    assert_eq!(place as usize % of, index, "{why}: in proportion to its places");
                     taken.push(start.number);
                 }
             }

@@ -68,9 +68,7 @@ impl Engine {
     /// Gives away what was recorded, by target in the order of the scenario.
     pub(super) fn take_recorded(&mut self) -> Vec<Recorder> {
         let aside = self.aside.iter_mut();
-        let mut all: Vec<(u8, Recorder)> = aside
-            .map(|other| (other.place, other.recorder.take()))
-            .collect();
+        let mut all: Vec<(u8, Recorder)> = aside.map(|other| (other.place, other.recorder.take())).collect();
         all.push((self.facing, self.recorder.take()));
         all.sort_by_key(|(place, _)| *place);
         all.into_iter().map(|(_, recorder)| recorder).collect()

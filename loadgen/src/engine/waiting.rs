@@ -84,11 +84,7 @@ mod tests {
             assert!(waiting.insert(arrival(number), deadline_ns));
         }
         assert_eq!(waiting.take_late(9), None, "none is late yet");
-        assert_eq!(
-            waiting.take(7).map(|arrival| arrival.number),
-            Some(7),
-            "answered in time"
-        );
+        assert_eq!(waiting.take(7).map(|arrival| arrival.number), Some(7), "answered in time");
         assert_eq!(waiting.take(7), None, "only once");
         assert_eq!(waiting.next_deadline_ns(), Some(20));
         assert_eq!(waiting.take_late(25).map(|arrival| arrival.number), Some(8));

@@ -32,12 +32,7 @@ impl std::error::Error for TooFewDescriptors {}
 
 impl fmt::Display for TooFewDescriptors {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            needed,
-            sockets,
-            available,
-            ..
-        } = self;
+        let Self { needed, sockets, available, .. } = self;
         let each = match self.processes {
             1 => String::new(),
             many => format!(" in each of {many} processes"),
@@ -47,16 +42,10 @@ impl fmt::Display for TooFewDescriptors {
             "{needed} file descriptors are needed{each}, {sockets} of them for sockets that are open at once, but "
         )?;
         match self.enough {
-            Some(enough) => write!(
-                out,
-                "a process may open {available}; say --processes {enough}, "
-            )?,
+            Some(enough) => write!(out, "a process may open {available}; say --processes {enough}, ")?,
             None => write!(out, "this process may open {available}; ")?,
         }
-        write!(
-            out,
-            "raise the hard limit (ulimit -Hn {needed}), ask for fewer --connections, or --hold them shorter"
-        )
+        write!(out, "raise the hard limit (ulimit -Hn {needed}), ask for fewer --connections, or --hold them shorter")
     }
 }
 
@@ -66,11 +55,7 @@ pub fn check_descriptors(scenario: &Scenario, available: u64) -> Result<(), TooF
     enough_descriptors(sockets, scenario.processes as u64, available)
 }
 
-fn enough_descriptors(
-    sockets: u64,
-    processes: u64,
-    available: u64,
-) -> Result<(), TooFewDescriptors> {
+fn enough_descriptors(sockets: u64, processes: u64, available: u64) -> Result<(), TooFewDescriptors> {
     let sockets_each = sockets.div_ceil(processes);
     let needed = sockets_each.saturating_add(DESCRIPTORS_BESIDES);
     if needed <= available {
@@ -103,12 +88,7 @@ fn gate_processes_for(sockets: u64, available: u64) -> u16 {
 
 /// Sockets of this machine that a scenario has open at once.
 pub fn sockets_of(scenario: &Scenario) -> u64 {
-    let arrivals = sockets_at_once(
-        &scenario.load,
-        scenario.connections,
-        scenario.duration,
-        scenario.hold,
-    );
+    let arrivals = sockets_at_once(&scenario.load, scenario.connections, scenario.duration, scenario.hold);
     arrivals.saturating_mul(sockets_each(scenario))
 }
 
@@ -131,30 +111,20 @@ pub fn check_ports(scenario: &Scenario, share: f64, routes: u64) -> Result<(), T
     let sockets = (sockets_of(scenario) as f64 * share).ceil() as u64;
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
     // Where it cannot be read nothing is known, and nothing is refused.
-    let ports = fs::read_to_string(range)
-        .ok()
-        .and_then(|text| ports_of(&text));
+    let ports = fs::read_to_string(range).ok().and_then(|text| ports_of(&text));
     ports.map_or(Ok(()), |ports| enough_ports(sockets, routes, ports))
 }
 
 /// Sockets of one arrival: one that polls to its end has one for its GETs and one for its POSTs.
 fn sockets_each(scenario: &Scenario) -> u64 {
-    if scenario.transport == Transport::Polling {
-        2
-    } else {
-        1
-    }
+    if scenario.transport == Transport::Polling { 2 } else { 1 }
 }
 
 fn enough_ports(sockets: u64, routes: u64, ports: u64) -> Result<(), TooFewPorts> {
     if sockets <= ports.saturating_mul(routes) {
         return Ok(());
     }
-    Err(TooFewPorts {
-        sockets,
-        routes,
-        ports,
-    })
+    Err(TooFewPorts { sockets, routes, ports })
 }
 
 /// How many ports a range such as `32768\t60999` holds, both ends included.
@@ -165,12 +135,7 @@ fn ports_of(range: &str) -> Option<u64> {
 }
 
 /// Sockets that are open at once when every handshake takes up to [`HANDSHAKE_ALLOWED`].
-fn sockets_at_once(
-    load: &Load,
-    connections: Option<u64>,
-    duration: Option<Duration>,
-    hold: Hold,
-) -> u64 {
+fn sockets_at_once(load: &Load, connections: Option<u64>, duration: Option<Duration>, hold: Hold) -> u64 {
     let all = connections.unwrap_or(u64::MAX);
     let at_once = match (load, hold) {
         (Load::Open { rate_per_s, .. }, hold) => {
@@ -237,102 +202,30 @@ mod tests {
 
     #[test]
     fn sockets_that_are_open_at_once_are_counted() {
-        let open = Load::Open {
-            rate_per_s: 500.0,
-            arrivals: Arrivals::Uniform,
-        };
+        let open = Load::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
         let closed = Load::Closed { concurrency: 64 };
         let second = |s: u64| s * 1_000_000_000;
         let listed = Load::Listed([0, 5, 6, 6, 7].map(second).into());
         let stages = ["10s:10/s", "1s:1000/s"].map(|stage| stage.parse().unwrap());
-        let staged = Load::Staged {
-            profile: RateProfile::new(stages.to_vec()).unwrap().into(),
-            arrivals: Arrivals::Uniform,
-        };
+        let staged =
+            Load::Staged { profile: RateProfile::new(stages.to_vec()).unwrap().into(), arrivals: Arrivals::Uniform };
         let seconds = |s| Some(Duration::from_secs(s));
         let held = |s| Hold::For(Duration::from_secs(s));
         for (load, connections, duration, hold, count, why) in [
-            (
-                listed.clone(),
-                None,
-                None,
-                Hold::UntilEnd,
-                5,
-                "all that are listed",
-            ),
+            (listed.clone(), None, None, Hold::UntilEnd, 5, "all that are listed"),
             (listed, None, None, held(1), 3, "those within two seconds"),
-            (
-                staged.clone(),
-                None,
-                None,
-                Hold::UntilEnd,
-                1100,
-                "10 s of 10, then 1 s of 1,000",
-            ),
+            (staged.clone(), None, None, Hold::UntilEnd, 1100, "10 s of 10, then 1 s of 1,000"),
             (staged, None, None, held(0), 1000, "the spike"),
-            (
-                open.clone(),
-                Some(5000),
-                None,
-                Hold::UntilEnd,
-                5000,
-                "all are held",
-            ),
-            (
-                open.clone(),
-                None,
-                seconds(10),
-                Hold::UntilEnd,
-                5000,
-                "as many as time brings",
-            ),
-            (
-                open.clone(),
-                Some(5000),
-                None,
-                held(0),
-                500,
-                "those under way",
-            ),
-            (
-                open.clone(),
-                Some(5000),
-                None,
-                held(3),
-                2000,
-                "and those held",
-            ),
-            (
-                open.clone(),
-                Some(100),
-                None,
-                held(3),
-                100,
-                "never more than all",
-            ),
-            (
-                open.clone(),
-                None,
-                seconds(2),
-                held(60),
-                1000,
-                "the run is shorter than the hold",
-            ),
+            (open.clone(), Some(5000), None, Hold::UntilEnd, 5000, "all are held"),
+            (open.clone(), None, seconds(10), Hold::UntilEnd, 5000, "as many as time brings"),
+            (open.clone(), Some(5000), None, held(0), 500, "those under way"),
+            (open.clone(), Some(5000), None, held(3), 2000, "and those held"),
+            (open.clone(), Some(100), None, held(3), 100, "never more than all"),
+            (open.clone(), None, seconds(2), held(60), 1000, "the run is shorter than the hold"),
             (closed.clone(), Some(5000), None, held(0), 64, "the places"),
-            (
-                closed.clone(),
-                Some(5000),
-                None,
-                held(1),
-                5000,
-                "who knows how fast",
-            ),
+            (closed.clone(), Some(5000), None, held(1), 5000, "who knows how fast"),
         ] {
-            assert_eq!(
-                sockets_at_once(&load, connections, duration, hold),
-                count,
-                "{why}"
-            );
+            assert_eq!(sockets_at_once(&load, connections, duration, hold), count, "{why}");
         }
     }
 
@@ -368,13 +261,7 @@ mod tests {
                 Some("but this process may open 256; raise the hard limit (ulimit -Hn 5400)"),
                 "no number of processes helps",
             ),
-            (
-                u64::MAX,
-                1,
-                20_000,
-                Some("this process may open 20000; raise"),
-                "without end",
-            ),
+            (u64::MAX, 1, 20_000, Some("this process may open 20000; raise"), "without end"),
         ] {
             let error = enough_descriptors(sockets, processes, available).err();
             match (error.map(|error| error.to_string()), fault) {
@@ -401,13 +288,9 @@ mod tests {
 
     #[test]
     fn ports_are_counted_with_both_ends() {
-        for (range, ports) in [
-            ("32768\t60999\n", Some(28_232)),
-            ("1024 1024", Some(1)),
-            ("9 1", Some(0)),
-            ("", None),
-            ("many 1", None),
-        ] {
+        for (range, ports) in
+            [("32768\t60999\n", Some(28_232)), ("1024 1024", Some(1)), ("9 1", Some(0)), ("", None), ("many 1", None)]
+        {
             assert_eq!(ports_of(range), ports, "{range:?}");
         }
         for (sockets, routes, enough, why) in [
@@ -416,11 +299,7 @@ mod tests {
             (100_000, 4, true, "four sources"),
             (u64::MAX, 4, false, "nobody knows how many"),
         ] {
-            assert_eq!(
-                enough_ports(sockets, routes, 28_232).is_ok(),
-                enough,
-                "{why}"
-            );
+            assert_eq!(enough_ports(sockets, routes, 28_232).is_ok(), enough, "{why}");
         }
     }
 }

@@ -61,11 +61,7 @@ impl Ends {
             both |= target.is_on_this_machine();
             tls |= target.tls.is_some();
         }
-        Self {
-            both,
-            embedded,
-            tls,
-        }
+        Self { both, embedded, tls }
     }
 }
 
@@ -76,13 +72,7 @@ pub fn check_memory(scenario: &Scenario, ends: Ends) -> Result<(), TooLittleMemo
     let available = meminfo_bytes(&meminfo, "MemAvailable");
     available.map_or(Ok(()), |available_bytes| {
         let polls = scenario.transport == Transport::Polling;
-        enough_memory(
-            sockets_of(scenario),
-            scenario.processes as u64,
-            polls,
-            ends,
-            available_bytes,
-        )
+        enough_memory(sockets_of(scenario), scenario.processes as u64, polls, ends, available_bytes)
     })
 }
 
@@ -98,20 +88,11 @@ fn enough_memory(
     let gate_bytes = if ends.embedded { GATE_BYTES } else { 0 };
     let tls_bytes = if ends.tls { TLS_BYTES } else { 0 };
     let each_bytes = kernel_bytes + own_bytes + gate_bytes + tls_bytes;
-    let needed_bytes = sockets
-        .saturating_mul(each_bytes)
-        .saturating_add(processes * PROCESS_BYTES);
+    let needed_bytes = sockets.saturating_mul(each_bytes).saturating_add(processes * PROCESS_BYTES);
     if needed_bytes <= available_bytes {
         return Ok(());
     }
-    Err(TooLittleMemory {
-        sockets,
-        each_bytes,
-        kernel_bytes,
-        needed_bytes,
-        available_bytes,
-        ends,
-    })
+    Err(TooLittleMemory { sockets, each_bytes, kernel_bytes, needed_bytes, available_bytes, ends })
 }
 
 #[cfg(test)]
@@ -122,26 +103,12 @@ mod tests {
 
     #[test]
     fn memory_is_counted_for_the_ends_that_are_here() {
-        let here = Ends {
-            both: true,
-            embedded: true,
-            tls: false,
-        };
-        let away = Ends {
-            both: false,
-            embedded: false,
-            tls: false,
-        };
+        let here = Ends { both: true, embedded: true, tls: false };
+        let away = Ends { both: false, embedded: false, tls: false };
         let encrypted = Ends { tls: true, ..away };
         for (sockets, ends, available_bytes, part, why) in [
             (100_000, here, GB, None, "9,550 bytes each"),
-            (
-                110_000,
-                here,
-                GB,
-                Some("110000 sockets that are open at once need about 1.0"),
-                "just too many",
-            ),
+            (110_000, here, GB, Some("110000 sockets that are open at once need about 1.0"), "just too many"),
             (
                 110_000,
                 here,
@@ -149,28 +116,10 @@ mod tests {
                 Some("(9550 bytes each, 9000 of them in the kernel, for both ends)"),
                 "what each takes",
             ),
-            (
-                110_000,
-                here,
-                GB,
-                Some("a target on another machine"),
-                "what helps",
-            ),
+            (110_000, here, GB, Some("a target on another machine"), "what helps"),
             (110_000, away, GB, None, "the other end is elsewhere"),
-            (
-                110_000,
-                encrypted,
-                GB,
-                Some("28800 bytes each"),
-                "TLS keeps buffers",
-            ),
-            (
-                u64::MAX,
-                away,
-                GB,
-                Some("--hold them shorter"),
-                "without end",
-            ),
+            (110_000, encrypted, GB, Some("28800 bytes each"), "TLS keeps buffers"),
+            (u64::MAX, away, GB, Some("--hold them shorter"), "without end"),
         ] {
             let error = enough_memory(sockets, 1, false, ends, available_bytes).err();
             match (error.map(|error| error.to_string()), part) {

@@ -17,18 +17,9 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self
-            .text
-            .get(..self.at)
-            .unwrap_or(&self.text)
-            .chars()
-            .count();
+        let before = self.text.get(..self.at).unwrap_or(&self.text).chars().count();
         // Another line in the text would tear the caret away from it.
-        let shown: String = self
-            .text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let shown: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         writeln!(out, "expected {}", self.expected)?;
         writeln!(out, "  {shown}")?;
         write!(out, "  {:before$}^", "")
@@ -48,11 +39,7 @@ const LATENCIES: [(&str, Metric); 10] = [
     ("auth", Metric::Phase(Phase::Auth)),
 ];
 
-const PARTS: [(&str, Part); 3] = [
-    ("response", Part::Response),
-    ("service", Part::Service),
-    ("lag", Part::Lag),
-];
+const PARTS: [(&str, Part); 3] = [("response", Part::Response), ("service", Part::Service), ("lag", Part::Lag)];
 
 const STATS: [(&str, Stat); 7] = [
     ("p99.9", Stat::Quantile(0.999)),
@@ -102,12 +89,7 @@ impl<'t> Reader<'t> {
         let operator = self.one_of(&OPERATORS, "an operator")?;
         self.spaces();
         let (quantity, limit) = self.value(subject, in_ms)?;
-        Ok(Condition {
-            text: self.text[begin..self.at].to_owned(),
-            quantity,
-            operator,
-            limit,
-        })
+        Ok(Condition { text: self.text[begin..self.at].to_owned(), quantity, operator, limit })
     }
 
     /// What is asked about, and whether its value is in milliseconds without saying so, as k6 has it.
@@ -167,8 +149,7 @@ impl<'t> Reader<'t> {
             Metric::Phase(_) => "a stat",
             _ => "response, service, lag or a stat",
         };
-        self.one_of(&STATS, what)
-            .map(|stat| latency(metric, false, stat))
+        self.one_of(&STATS, what).map(|stat| latency(metric, false, stat))
     }
 
     /// Inside `p(...)`.
@@ -177,9 +158,7 @@ impl<'t> Reader<'t> {
         let number = self.number()?;
         STATS
             .iter()
-            .find(
-                |(_, stat)| matches!(stat, Stat::Quantile(q) if (q * 100.0 - number).abs() < 1e-9),
-            )
+            .find(|(_, stat)| matches!(stat, Stat::Quantile(q) if (q * 100.0 - number).abs() < 1e-9))
             .map(|(_, stat)| *stat)
             .ok_or_else(|| {
                 self.at = begin;
@@ -205,9 +184,7 @@ impl<'t> Reader<'t> {
                 };
                 (subject, number * unit_ns)
             }
-            Quantity::Count(counted) if self.take("%") => {
-                (Quantity::Share(counted), number / 100.0)
-            }
+            Quantity::Count(counted) if self.take("%") => (Quantity::Share(counted), number / 100.0),
             Quantity::Rate(_) => {
                 self.take("/s");
                 (subject, number)
@@ -217,10 +194,7 @@ impl<'t> Reader<'t> {
     }
 
     fn number(&mut self) -> Result<f64, ParseError> {
-        let digits = self
-            .rest()
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(self.rest().len());
+        let digits = self.rest().find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(self.rest().len());
         match self.rest()[..digits].parse::<f64>() {
             Ok(number) if number.is_finite() => {
                 self.at += digits;
@@ -233,9 +207,7 @@ impl<'t> Reader<'t> {
     /// The longest run of letters and underscores, which may be empty.
     fn word(&mut self) -> &'t str {
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| !c.is_ascii_alphabetic() && c != '_')
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_alphabetic() && c != '_').unwrap_or(rest.len());
         self.at += end;
         &rest[..end]
     }
@@ -278,26 +250,16 @@ impl<'t> Reader<'t> {
     }
 
     fn expected(&self, what: &str) -> ParseError {
-        ParseError {
-            text: self.text.to_owned(),
-            at: self.at,
-            expected: what.to_owned(),
-        }
+        ParseError { text: self.text.to_owned(), at: self.at, expected: what.to_owned() }
     }
 }
 
 fn latency(metric: Metric, named: bool, stat: Stat) -> Quantity {
-    Quantity::Latency {
-        metric,
-        named,
-        stat,
-    }
+    Quantity::Latency { metric, named, stat }
 }
 
 fn outcome(word: &str) -> Option<Outcome> {
-    Outcome::ALL
-        .into_iter()
-        .find(|outcome| outcome.as_str() == word)
+    Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
 }
 
 fn outcomes() -> String {
@@ -305,10 +267,7 @@ fn outcomes() -> String {
 }
 
 fn named<T: Copy>(table: &[(&str, T)], word: &str) -> Option<T> {
-    table
-        .iter()
-        .find(|(name, _)| *name == word)
-        .map(|(_, value)| *value)
+    table.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
 }
 
 fn names<T>(table: &[(&str, T)]) -> String {

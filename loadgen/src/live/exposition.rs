@@ -34,11 +34,7 @@ fn run(page: &mut Page, now: &Now) {
         "Seconds since T0, the instant from which arrivals are planned.",
         now.elapsed_s,
     );
-    page.gauge(
-        "gatecrash_warming_up",
-        "1 while the load is thrown away.",
-        u8::from(now.warming_up),
-    );
+    page.gauge("gatecrash_warming_up", "1 while the load is thrown away.", u8::from(now.warming_up));
     if let Some(left) = now.left {
         page.gauge(
             "gatecrash_left_seconds",
@@ -47,22 +43,10 @@ fn run(page: &mut Page, now: &Now) {
         );
     }
     if let Some(planned) = now.planned {
-        page.gauge(
-            "gatecrash_arrivals_planned",
-            "Arrivals of the whole run.",
-            planned,
-        );
+        page.gauge("gatecrash_arrivals_planned", "Arrivals of the whole run.", planned);
     }
-    page.gauge(
-        "gatecrash_handshakes_in_flight",
-        "Handshakes under way.",
-        now.in_flight,
-    );
-    page.gauge(
-        "gatecrash_sockets_held",
-        "The most sockets held at once in the last second.",
-        now.held,
-    );
+    page.gauge("gatecrash_handshakes_in_flight", "Handshakes under way.", now.in_flight);
+    page.gauge("gatecrash_sockets_held", "The most sockets held at once in the last second.", now.held);
 }
 
 fn arrivals(page: &mut Page, now: &Now) {
@@ -71,31 +55,14 @@ fn arrivals(page: &mut Page, now: &Now) {
         "Arrivals whose planned instant has come; in the closed model, that were begun.",
         now.counters.planned,
     );
-    page.counter(
-        "gatecrash_arrivals_started_total",
-        "Arrivals that were begun.",
-        now.counters.started,
-    );
-    page.head(
-        "gatecrash_arrivals_total",
-        "counter",
-        "Arrivals by what became of them.",
-    );
+    page.counter("gatecrash_arrivals_started_total", "Arrivals that were begun.", now.counters.started);
+    page.head("gatecrash_arrivals_total", "counter", "Arrivals by what became of them.");
     for outcome in Outcome::ALL {
-        page.sample(
-            "gatecrash_arrivals_total",
-            &[("outcome", &outcome.as_str())],
-            now.count(outcome),
-        );
+        page.sample("gatecrash_arrivals_total", &[("outcome", &outcome.as_str())], now.count(outcome));
     }
-    page.head(
-        "gatecrash_failures_total",
-        "counter",
-        "What broke, by phase and kind.",
-    );
+    page.head("gatecrash_failures_total", "counter", "What broke, by phase and kind.");
     for (failure, count) in &now.failures {
-        let labels: [(&str, &dyn Display); 2] =
-            [("phase", &failure.phase.as_str()), ("kind", &failure.kind)];
+        let labels: [(&str, &dyn Display); 2] = [("phase", &failure.phase.as_str()), ("kind", &failure.kind)];
         page.sample("gatecrash_failures_total", &labels, count);
     }
     page.head(
@@ -104,8 +71,7 @@ fn arrivals(page: &mut Page, now: &Now) {
         "What the target refused, by kind of token and the reason that it gave.",
     );
     for (kind, reason, count) in &now.refusals {
-        let labels: [(&str, &dyn Display); 2] =
-            [("token_kind", &kind.as_str()), ("reason", reason)];
+        let labels: [(&str, &dyn Display); 2] = [("token_kind", &kind.as_str()), ("reason", reason)];
         page.sample("gatecrash_refusals_total", &labels, count);
     }
     page.head(
@@ -120,11 +86,7 @@ fn arrivals(page: &mut Page, now: &Now) {
 
 fn latencies(page: &mut Page, now: &Now) {
     let name = "gatecrash_phase_seconds";
-    page.head(
-        name,
-        "histogram",
-        "Latencies of established arrivals, by phase as run.hlog names it.",
-    );
+    page.head(name, "histogram", "Latencies of established arrivals, by phase as run.hlog names it.");
     for phase in &now.phases {
         let tag = phase.metric.tag();
         let bucket = format!("{name}_bucket");
@@ -140,16 +102,8 @@ fn latencies(page: &mut Page, now: &Now) {
 
 fn counters(page: &mut Page, counters: &Counters) {
     for (name, help, count) in [
-        (
-            "gatecrash_messages_sent_total",
-            "Messages sent over established sockets.",
-            counters.messages_sent,
-        ),
-        (
-            "gatecrash_messages_answered_total",
-            "Messages that were answered.",
-            counters.echoes_answered,
-        ),
+        ("gatecrash_messages_sent_total", "Messages sent over established sockets.", counters.messages_sent),
+        ("gatecrash_messages_answered_total", "Messages that were answered.", counters.echoes_answered),
         (
             "gatecrash_messages_unanswered_total",
             "Messages that an answer was waited for in vain.",
@@ -160,26 +114,10 @@ fn counters(page: &mut Page, counters: &Counters) {
             "HTTP requests for a token that were answered, or that failed.",
             counters.token_requests,
         ),
-        (
-            "gatecrash_token_request_failures_total",
-            "Those of them that brought none.",
-            counters.token_failures,
-        ),
-        (
-            "gatecrash_tls_handshakes_total",
-            "TLS handshakes that were completed.",
-            counters.tls_handshakes,
-        ),
-        (
-            "gatecrash_sent_bytes_total",
-            "Bytes written to the target's sockets.",
-            counters.sent_bytes,
-        ),
-        (
-            "gatecrash_received_bytes_total",
-            "Bytes read from the target's sockets.",
-            counters.received_bytes,
-        ),
+        ("gatecrash_token_request_failures_total", "Those of them that brought none.", counters.token_failures),
+        ("gatecrash_tls_handshakes_total", "TLS handshakes that were completed.", counters.tls_handshakes),
+        ("gatecrash_sent_bytes_total", "Bytes written to the target's sockets.", counters.sent_bytes),
+        ("gatecrash_received_bytes_total", "Bytes read from the target's sockets.", counters.received_bytes),
     ] {
         page.counter(name, help, count);
     }
@@ -231,14 +169,7 @@ impl Page {
         self.one(name, "counter", help, &[], value);
     }
 
-    fn one(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        labels: &[(&str, &dyn Display)],
-        value: impl Display,
-    ) {
+    fn one(&mut self, name: &str, kind: &str, help: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
         self.head(name, kind, help);
         self.sample(name, labels, value);
     }
@@ -262,9 +193,7 @@ impl Page {
 
 /// A label's value: backslash, quotation mark and line feed have escapes of their own.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -157,17 +157,11 @@ impl Now {
                 .collect(),
             failures: most_first(total.failures().collect(), |one| one.1),
             refusals: most_first(
-                total
-                    .refusal_reasons()
-                    .map(|(kind, reason, count)| (kind, reason.to_owned(), count))
-                    .collect(),
+                total.refusal_reasons().map(|(kind, reason, count)| (kind, reason.to_owned(), count)).collect(),
                 |one| one.2,
             ),
             drops: most_first(total.drop_reasons().collect(), |one| one.1),
-            p99_us: rows[rows.len().saturating_sub(P99_SECONDS_MAX)..]
-                .iter()
-                .map(|row| row.handshake_p99_us)
-                .collect(),
+            p99_us: rows[rows.len().saturating_sub(P99_SECONDS_MAX)..].iter().map(|row| row.handshake_p99_us).collect(),
             counters: total.counters,
             generator: GeneratorNow {
                 lag_p99_us: quantiles_us(&total.handshake_lag(), [0.99]).map(|[p99]| p99),
@@ -200,11 +194,7 @@ impl Now {
 
     /// The view of a composite by which it is judged.
     pub fn judged(&self) -> Part {
-        if self.open_model {
-            Part::Response
-        } else {
-            Part::Service
-        }
+        if self.open_model { Part::Response } else { Part::Service }
     }
 }
 
@@ -224,13 +214,7 @@ fn phase(metric: Metric, held: &LatencyHistogram) -> Option<PhaseNow> {
             *bucket += count;
         }
     }
-    Some(PhaseNow {
-        metric,
-        count: held.count() + held.over_max(),
-        sum_s: sum_ns / 1e9,
-        us,
-        buckets,
-    })
+    Some(PhaseNow { metric, count: held.count() + held.over_max(), sum_s: sum_ns / 1e9, us, buckets })
 }
 
 /// The durations that these parts of the recorded ones do not exceed; `None` where there is none.
@@ -248,35 +232,17 @@ mod tests {
         let mut recorder = Recorder::new();
         for us in 1..=1000_u64 {
             recorder.outcome(Outcome::Established);
-            recorder.handshake(
-                Outcome::Established,
-                TokenKind::Valid,
-                us * 7_919,
-                Some(us * 10),
-            );
+            recorder.handshake(Outcome::Established, TokenKind::Valid, us * 7_919, Some(us * 10));
         }
         recorder.outcome(Outcome::Failed);
-        recorder.failure(Failure {
-            phase: Phase::Connect,
-            kind: FailureKind::Reset,
-        });
+        recorder.failure(Failure { phase: Phase::Connect, kind: FailureKind::Reset });
         recorder.dropped(FailureKind::Reset);
         let now = Now::of(&recorder, &[], true);
         let response = Metric::Handshake(Part::Response);
-        let figures = recorder
-            .latency(response, Outcome::Established)
-            .distribution();
+        let figures = recorder.latency(response, Outcome::Established).distribution();
         let phase = now.phase(response).unwrap();
         assert_eq!(phase.count, 1000);
-        assert_eq!(
-            phase.us,
-            [
-                figures.p50_us,
-                figures.p90_us,
-                figures.p99_us,
-                figures.max_us
-            ]
-        );
+        assert_eq!(phase.us, [figures.p50_us, figures.p90_us, figures.p99_us, figures.max_us]);
         let mean_us = phase.sum_s * 1e6 / 1000.0;
         assert!((mean_us / figures.mean_us - 1.0).abs() < 1e-3, "{mean_us}");
         assert_eq!((now.ended(), now.failed()), (1001, 1));

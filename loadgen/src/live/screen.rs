@@ -35,9 +35,7 @@ pub struct Look {
 impl Look {
     /// In colours, unless `NO_COLOR` is set (no-color.org).
     pub fn of_environment() -> Self {
-        Self {
-            color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        }
+        Self { color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) }
     }
 
     fn bold(self) -> Style {
@@ -61,11 +59,7 @@ impl Look {
     }
 
     fn colored(self, color: Color) -> Style {
-        if self.color {
-            Style::new().fg(color)
-        } else {
-            Style::new()
-        }
+        if self.color { Style::new().fg(color) } else { Style::new() }
     }
 }
 
@@ -107,11 +101,7 @@ pub fn draw(frame: &mut Frame<'_>, shown: &Shown<'_>, look: Look) {
         room = room.saturating_sub(kept + gap);
     }
     let rows = parts::phases_wanted(now).min(room.saturating_sub(1 + gap));
-    let table = if rows > 0 {
-        parts::phases(now, rows, width, look)
-    } else {
-        Vec::new()
-    };
+    let table = if rows > 0 { parts::phases(now, rows, width, look) } else { Vec::new() };
     room = room.saturating_sub(table.len() + gap);
     let curve = room.saturating_sub(gap).min(CURVE_LINES_MAX);
     if curve >= CURVE_LINES_MIN {
@@ -154,22 +144,14 @@ impl Pen<'_, '_> {
     fn curve(&mut self, now: &Now, lines: usize, look: Look) {
         let place = self.place(lines);
         let seen = now.p99_us.len().saturating_sub(usize::from(place.width));
-        let bars = now.p99_us[seen..]
-            .iter()
-            .map(|us| SparklineBar::from(us.map(|us| (us as u64).max(1))));
-        let curve = Sparkline::default()
-            .data(bars.collect::<Vec<_>>())
-            .style(look.accent());
+        let bars = now.p99_us[seen..].iter().map(|us| SparklineBar::from(us.map(|us| (us as u64).max(1))));
+        let curve = Sparkline::default().data(bars.collect::<Vec<_>>()).style(look.accent());
         self.frame.render_widget(curve, place);
     }
 
     fn place(&mut self, lines: usize) -> Rect {
         let area = self.frame.area();
-        let place = Rect {
-            y: self.top.min(area.height),
-            height: lines as u16,
-            ..area
-        };
+        let place = Rect { y: self.top.min(area.height), height: lines as u16, ..area };
         self.top += lines as u16;
         place.intersection(area)
     }

@@ -20,9 +20,7 @@ pub struct Page {
 
 /// The address cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "--prometheus {address}: {error}; name an address of this machine and a port that is free, or port 0 for any"
-)]
+#[error("--prometheus {address}: {error}; name an address of this machine and a port that is free, or port 0 for any")]
 pub struct PageError {
     address: SocketAddr,
     error: io::Error,
@@ -41,20 +39,12 @@ impl Page {
         let shown = now.clone();
         let page = move || {
             let now = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            async move {
-                (
-                    [(CONTENT_TYPE, exposition::CONTENT_TYPE)],
-                    exposition::page(&now),
-                )
-            }
+            async move { ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition::page(&now)) }
         };
         let routes = Router::new().route("/metrics", get(page));
         // It only ends with the runtime; a broken connection is the reader's affair.
         runtime.spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self {
-            now,
-            address: bound,
-        })
+        Ok(Self { now, address: bound })
     }
 
     /// Where it is served.

@@ -13,9 +13,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
-};
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 
 use super::Now;
 use super::screen::{self, Shown};
@@ -70,14 +68,9 @@ impl View {
         let terminal = take_terminal().ok()?;
         let shared = Arc::new(Shared::default());
         let seen = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("view".to_owned())
-            .spawn(move || watch(terminal, &seen, pressed));
+        let thread = std::thread::Builder::new().name("view".to_owned()).spawn(move || watch(terminal, &seen, pressed));
         match thread {
-            Ok(thread) => Some(Self {
-                shared,
-                thread: Mutex::new(Some(thread)),
-            }),
+            Ok(thread) => Some(Self { shared, thread: Mutex::new(Some(thread)) }),
             Err(_) => {
                 give_back();
                 None
@@ -163,8 +156,8 @@ fn take_terminal() -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
     });
     enable_raw_mode()?;
     *lock(&OURS) = true;
-    let taken = execute!(io::stderr(), EnterAlternateScreen)
-        .and_then(|()| Terminal::new(CrosstermBackend::new(io::stderr())));
+    let taken =
+        execute!(io::stderr(), EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(io::stderr())));
     if taken.is_err() {
         give_back();
     }
@@ -213,38 +206,20 @@ fn watch(mut terminal: Terminal<CrosstermBackend<Stderr>>, shared: &Shared, pres
         }
         let (step, now) = (state.step.clone(), state.now.clone());
         drop(state);
-        let shown = Shown {
-            step: &step,
-            now: now.as_deref(),
-            stopping,
-        };
+        let shown = Shown { step: &step, now: now.as_deref(), stopping };
         let ours = lock(&OURS);
-        if !*ours
-            || terminal
-                .draw(|frame| screen::draw(frame, &shown, look))
-                .is_err()
-        {
+        if !*ours || terminal.draw(|frame| screen::draw(frame, &shown, look)).is_err() {
             return;
         }
     }
 }
 
 fn next_event() -> io::Result<Option<Event>> {
-    if event::poll(Duration::ZERO)? {
-        event::read().map(Some)
-    } else {
-        Ok(None)
-    }
+    if event::poll(Duration::ZERO)? { event::read().map(Some) } else { Ok(None) }
 }
 
 fn key(event: &Event) -> Option<Key> {
-    let Event::Key(KeyEvent {
-        code,
-        modifiers,
-        kind: KeyEventKind::Press,
-        ..
-    }) = event
-    else {
+    let Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) = event else {
         return None;
     };
     match code {
@@ -266,18 +241,8 @@ mod tests {
     fn keys_mean_what_the_screen_says() {
         for (code, modifiers, expected, why) in [
             (KeyCode::Char('q'), KeyModifiers::NONE, Some(Key::Quit), "q"),
-            (
-                KeyCode::Char('Q'),
-                KeyModifiers::SHIFT,
-                Some(Key::Quit),
-                "caps lock",
-            ),
-            (
-                KeyCode::Char('c'),
-                KeyModifiers::CONTROL,
-                Some(Key::Interrupt),
-                "what raw mode withholds",
-            ),
+            (KeyCode::Char('Q'), KeyModifiers::SHIFT, Some(Key::Quit), "caps lock"),
+            (KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Key::Interrupt), "what raw mode withholds"),
             (KeyCode::Char('c'), KeyModifiers::NONE, None, "a letter"),
             (KeyCode::Enter, KeyModifiers::NONE, None, "an accident"),
         ] {

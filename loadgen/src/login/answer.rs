@@ -33,15 +33,8 @@ impl Body {
     /// Reads it, unless it is longer than `bytes_max`.
     pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Self, Broken> {
         let content_type = response.headers().get(CONTENT_TYPE);
-        let content_type = content_type
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("no type");
-        let content_type = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or("no type");
+        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if bytes.len() + chunk.len() > bytes_max {
@@ -50,19 +43,12 @@ impl Body {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Self {
-            content_type,
-            shown: shown(&bytes, &[]),
-            bytes,
-        })
+        Ok(Self { content_type, shown: shown(&bytes, &[]), bytes })
     }
 
     /// The same where errors do not show these texts: a service may repeat what it was sent.
     pub(super) fn hiding(self, secrets: &[&str]) -> Self {
-        Self {
-            shown: shown(&self.bytes, secrets),
-            ..self
-        }
+        Self { shown: shown(&self.bytes, secrets), ..self }
     }
 
     /// Its text, with what is no UTF-8 replaced.
@@ -82,24 +68,16 @@ impl Body {
     ) -> Result<String, Broken> {
         let broken = |problem: String| Broken::new(FailureKind::Body, problem);
         let Ok(json) = serde_json::from_slice::<Value>(&self.bytes) else {
-            return Err(broken(format!(
-                "answered {self}, which is no JSON with {wanted}; {advice}"
-            )));
+            return Err(broken(format!("answered {self}, which is no JSON with {wanted}; {advice}")));
         };
         match json.pointer(pointer) {
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) if !texts_alone => {
-                Ok(value.to_string())
-            }
+            Some(value @ (Value::Number(_) | Value::Bool(_))) if !texts_alone => Ok(value.to_string()),
             found => Err(broken(format!(
                 "answered {}, with {} at {}; {where_it_stands}",
                 shape(&json),
                 found.map_or("nothing".to_owned(), shape),
-                if pointer.is_empty() {
-                    "its top".to_owned()
-                } else {
-                    format!("{pointer:?}")
-                },
+                if pointer.is_empty() { "its top".to_owned() } else { format!("{pointer:?}") },
             ))),
         }
     }
@@ -124,13 +102,7 @@ fn shown(bytes: &[u8], secrets: &[&str]) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
-        .map(|word| {
-            if word.chars().count() > SHOWN_WORD_CHARS_MAX {
-                "…"
-            } else {
-                word
-            }
-        })
+        .map(|word| if word.chars().count() > SHOWN_WORD_CHARS_MAX { "…" } else { word })
         .collect();
     words.join(" ").chars().take(SHOWN_CHARS_MAX).collect()
 }
@@ -155,14 +127,7 @@ fn shape(value: &Value) -> String {
                 .filter(|key| key.chars().count() <= SHOWN_WORD_CHARS_MAX)
                 .take(SHOWN_KEYS_MAX)
                 .collect();
-            format!(
-                "an object of {}",
-                if keys.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    keys.join(", ")
-                }
-            )
+            format!("an object of {}", if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") })
         }
     }
 }

@@ -37,23 +37,14 @@ impl Broken {
         self.kind
     }
 
-    pub(super) fn during(
-        self,
-        phase: Phase,
-        step: Option<&str>,
-        user: &User,
-        url: &str,
-    ) -> LoginError {
+    pub(super) fn during(self, phase: Phase, step: Option<&str>, user: &User, url: &str) -> LoginError {
         let phase_name = phase.as_str();
         LoginError {
             what: match step {
                 Some(step) => format!("{phase_name} step {step:?}"),
                 None => phase_name.to_owned(),
             },
-            failure: Failure {
-                phase,
-                kind: self.kind,
-            },
+            failure: Failure { phase, kind: self.kind },
             user: user.name.clone(),
             url: url.to_owned(),
             problem: self.problem,
@@ -106,26 +97,19 @@ fn kind(error: &reqwest::Error) -> FailureKind {
             return FailureKind::Dns;
         }
         // hyper's words for a FIN in place of an answer; it has no type for them.
-        if cause
-            .to_string()
-            .starts_with("connection closed before message completed")
-        {
+        if cause.to_string().starts_with("connection closed before message completed") {
             return FailureKind::Reset;
         }
         next = cause.source();
     }
-    if error.is_body() || error.is_decode() {
-        FailureKind::Body
-    } else {
-        FailureKind::Protocol
-    }
+    if error.is_body() || error.is_decode() { FailureKind::Body } else { FailureKind::Protocol }
 }
 
 /// TLS errors travel inside of I/O errors, sometimes two deep, which do not count them among their sources.
 fn holds_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| {
-        inner.is::<rustls::Error>() || inner.downcast_ref::<io::Error>().is_some_and(holds_tls)
-    })
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>() || inner.downcast_ref::<io::Error>().is_some_and(holds_tls))
 }
 
 fn innermost(error: &reqwest::Error) -> String {

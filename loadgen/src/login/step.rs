@@ -29,12 +29,9 @@ pub(super) async fn take(
 ) -> Result<(), Broken> {
     let told = taken(client, step, named, cookies, variables);
     let told = match step.timeout {
-        Some(time) => tokio::time::timeout(time, told).await.unwrap_or_else(|_| {
-            Err(Broken::new(
-                FailureKind::Timeout,
-                "no answer in time".to_owned(),
-            ))
-        }),
+        Some(time) => tokio::time::timeout(time, told)
+            .await
+            .unwrap_or_else(|_| Err(Broken::new(FailureKind::Timeout, "no answer in time".to_owned()))),
         None => told.await,
     };
     for (extraction, value) in step.extract.iter().zip(told?) {
@@ -54,18 +51,11 @@ async fn taken(
     let answer = ask(client, step, cookies, variables).await?;
     judge(step, named, &answer)?;
     let values = step.extract.iter();
-    values
-        .map(|extraction| value(step, named, extraction, &answer))
-        .collect()
+    values.map(|extraction| value(step, named, extraction, &answer)).collect()
 }
 
 /// Sends the request and follows as many redirects as the step allows.
-async fn ask(
-    client: &Client,
-    step: &Step,
-    jar: &Jar,
-    variables: &Variables,
-) -> Result<Answer, Broken> {
+async fn ask(client: &Client, step: &Step, jar: &Jar, variables: &Variables) -> Result<Answer, Broken> {
     let mut url = url(step, variables)?;
     let origin = url.origin();
     let mut method = step.method.clone();
@@ -87,20 +77,13 @@ async fn ask(
         // Read to its end, so that the connection can be used again.
         let body = Body::read(response, step.answer_bytes_max).await?;
         let Some(next) = next else {
-            return Ok(Answer {
-                status,
-                headers,
-                cookies: set,
-                body: body.hiding(&secrets(step, variables)),
-            });
+            return Ok(Answer { status, headers, cookies: set, body: body.hiding(&secrets(step, variables)) });
         };
         method = method_after(status, method);
         if next.origin() != origin && method != Method::GET && method != Method::HEAD {
             return Err(Broken::new(
                 FailureKind::Redirect,
-                format!(
-                    "answered {status}, which sends what the step says to another host; it is not sent there"
-                ),
+                format!("answered {status}, which sends what the step says to another host; it is not sent there"),
             ));
         }
         url = next;
@@ -111,10 +94,7 @@ async fn ask(
 /// What no error may show: all that is known of the user but the name, and what came from the environment.
 fn secrets<'s>(step: &'s Step, variables: &'s Variables) -> Vec<&'s str> {
     let known = variables.iter().filter(|(name, _)| *name != USERNAME);
-    known
-        .map(|(_, value)| value)
-        .chain(step.secrets())
-        .collect()
+    known.map(|(_, value)| value).chain(step.secrets()).collect()
 }
 
 /// Where a redirect leads, if the answer is one (RFC 9110 section 15.4).
@@ -170,10 +150,9 @@ fn request(
         if !at_home && name.eq_ignore_ascii_case(AUTHORIZATION.as_str()) {
             continue;
         }
-        let (Ok(name), Ok(mut value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_str(&value.text(variables)),
-        ) else {
+        let (Ok(name), Ok(mut value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value.text(variables)))
+        else {
             return Err(Broken::new(
                 FailureKind::Body,
                 format!("the header {name} cannot hold the value that it is filled with"),
@@ -191,9 +170,7 @@ fn request(
     Ok(match &step.body {
         BodyPlan::None => request,
         BodyPlan::Form(fields) => {
-            let filled = fields
-                .iter()
-                .map(|(name, value)| (name, value.text(variables)));
+            let filled = fields.iter().map(|(name, value)| (name, value.text(variables)));
             request.form(&filled.collect::<Vec<_>>())
         }
         BodyPlan::Json(json) => request.json(&json.fill(variables)),
@@ -224,10 +201,9 @@ fn judge(step: &Step, named: bool, answer: &Answer) -> Result<(), Broken> {
             FailureKind::Http(status.as_u16()),
             "it is overloaded or limits its callers: ask for fewer --users, or raise its limits",
         ),
-        300..400 if named && step.redirects > 0 => (
-            FailureKind::Redirect,
-            "it is one redirect more than the step's redirects allow",
-        ),
+        300..400 if named && step.redirects > 0 => {
+            (FailureKind::Redirect, "it is one redirect more than the step's redirects allow")
+        }
         300..400 if named => (
             FailureKind::Redirect,
             "say redirects = 5 to follow it, or status = [302] where it is what a good answer looks like",
@@ -243,18 +219,10 @@ fn judge(step: &Step, named: bool, answer: &Answer) -> Result<(), Broken> {
         ),
         other => (FailureKind::Http(other), step.advice),
     };
-    Err(Broken::new(
-        kind,
-        format!("answered {status} {}; {advice}", answer.body),
-    ))
+    Err(Broken::new(kind, format!("answered {status} {}; {advice}", answer.body)))
 }
 
-fn value(
-    step: &Step,
-    named: bool,
-    extraction: &Extraction,
-    answer: &Answer,
-) -> Result<String, Broken> {
+fn value(step: &Step, named: bool, extraction: &Extraction, answer: &Answer) -> Result<String, Broken> {
     let name = &*extraction.name;
     let missing = |what: String| {
         let problem = format!("answered {} {}, without {what}", answer.status, answer.body);
@@ -263,27 +231,17 @@ fn value(
     let value = match &extraction.from {
         Source::Json(pointer) => {
             let wanted = if named {
-                (
-                    format!("the variable {name}"),
-                    "say with extract where it stands",
-                )
+                (format!("the variable {name}"), "say with extract where it stands")
             } else {
-                (
-                    "a token".to_owned(),
-                    "say with --token-json-pointer where the token stands",
-                )
+                ("a token".to_owned(), "say with --token-json-pointer where the token stands")
             };
             let texts_alone = name == TOKEN;
-            answer
-                .body
-                .at(pointer, texts_alone, &wanted.0, wanted.1, step.advice)?
+            answer.body.at(pointer, texts_alone, &wanted.0, wanted.1, step.advice)?
         }
         Source::Header(header) => {
             let found = answer.headers.get(header.as_str());
             let found = found.and_then(|value| value.to_str().ok());
-            found
-                .ok_or_else(|| missing(format!("the header {header} for {name}")))?
-                .to_owned()
+            found.ok_or_else(|| missing(format!("the header {header} for {name}")))?.to_owned()
         }
         Source::Cookie(cookie) => {
             let last = answer.cookies.iter().rev().find(|(set, _)| set == cookie);
@@ -294,17 +252,13 @@ fn value(
             let text = answer.body.text();
             let found = pattern.captures(&text);
             let found = found.and_then(|found| found.get(1).or(found.get(0)));
-            found
-                .ok_or_else(|| missing(format!("a match of the pattern for {name}")))?
-                .as_str()
-                .to_owned()
+            found.ok_or_else(|| missing(format!("a match of the pattern for {name}")))?.as_str().to_owned()
         }
     };
     if name == TOKEN && !is_sendable(&value) {
         return Err(Broken::new(
             FailureKind::Body,
-            "answered a text that is no token: it is empty, or holds characters that no header can"
-                .to_owned(),
+            "answered a text that is no token: it is empty, or holds characters that no header can".to_owned(),
         ));
     }
     Ok(value)

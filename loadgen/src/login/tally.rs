@@ -37,30 +37,17 @@ impl Tally {
         };
         let login = steps.login.iter().map(|step| &step.name);
         let token = steps.token.iter().map(|step| &step.name);
-        Self {
-            steps: Mutex::new(
-                login
-                    .map(of(Phase::Login))
-                    .chain(token.map(of(Phase::Token)))
-                    .collect(),
-            ),
-        }
+        Self { steps: Mutex::new(login.map(of(Phase::Login)).chain(token.map(of(Phase::Token))).collect()) }
     }
 
     /// Counts a step that took so long and came out so.
     pub fn count(&self, phase: Phase, place: usize, took: Duration, failure: Option<FailureKind>) {
         let mut steps = self.locked();
-        let Some(count) = steps
-            .iter_mut()
-            .filter(|count| count.phase == phase)
-            .nth(place)
-        else {
+        let Some(count) = steps.iter_mut().filter(|count| count.phase == phase).nth(place) else {
             return;
         };
         match failure {
-            None => count
-                .took
-                .record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+            None => count.took.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
             Some(kind) => *count.failures.entry(kind).or_default() += 1,
         }
     }

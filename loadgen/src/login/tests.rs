@@ -34,19 +34,13 @@ async fn service() -> Url {
     }
 
     fn session_of(headers: &HeaderMap) -> String {
-        let cookie = headers
-            .get("cookie")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
+        let cookie = headers.get("cookie").and_then(|value| value.to_str().ok()).unwrap_or("");
         cookie.strip_prefix("id=").unwrap_or("").to_owned()
     }
 
     let basic = |State(sessions): State<Sessions>, headers: HeaderMap| async move {
         // "ann:ann-password" and "bob:bob-password" in base64 (RFC 7617).
-        match headers
-            .get("authorization")
-            .and_then(|value| value.to_str().ok())
-        {
+        match headers.get("authorization").and_then(|value| value.to_str().ok()) {
             Some("Basic YW5uOmFubi1wYXNzd29yZA==") => admit(&sessions, "ann", "ann-password"),
             Some("Basic Ym9iOmJvYi1wYXNzd29yZA==") => admit(&sessions, "bob", "bob-password"),
             _ => admit(&sessions, "", "wrong"),
@@ -70,31 +64,19 @@ async fn service() -> Url {
         .route("/form", post(form))
         .route("/json", post(json))
         .route("/token", get(token))
-        .route(
-            "/nested",
-            get(|| async { Json(serde_json::json!({"data": {"token": JWT}})) }),
-        )
+        .route("/nested", get(|| async { Json(serde_json::json!({"data": {"token": JWT}})) }))
         .route(
             "/direct",
-            post(|Json(json): Json<HashMap<String, String>>| async move {
-                Json(format!("direct-{}", json["username"]))
-            }),
+            post(
+                |Json(json): Json<HashMap<String, String>>| async move { Json(format!("direct-{}", json["username"])) },
+            ),
         )
-        .route(
-            "/html",
-            get(|| async { Html("<!doctype html>\n<title>Sign in</title>".repeat(9)) }),
-        )
+        .route("/html", get(|| async { Html("<!doctype html>\n<title>Sign in</title>".repeat(9)) }))
         .route("/text", get(|| async { JWT }))
         .route("/spaces", get(|| async { Json("no token at all") }))
-        .route(
-            "/large",
-            get(|| async { Json("x".repeat(TOKEN_ANSWER_BYTES_MAX)) }),
-        )
+        .route("/large", get(|| async { Json("x".repeat(TOKEN_ANSWER_BYTES_MAX)) }))
         .route("/loop", get(|| async { Redirect::to("/loop") }))
-        .route(
-            "/busy",
-            get(|| async { (StatusCode::TOO_MANY_REQUESTS, "slow down") }),
-        )
+        .route("/busy", get(|| async { (StatusCode::TOO_MANY_REQUESTS, "slow down") }))
         .route("/slow", get(stuck))
         .with_state(Sessions::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -122,10 +104,7 @@ fn plan(base: &Url, login: Option<&str>, method: LoginMethod, token: &str) -> Lo
 }
 
 fn client(plan: LoginPlan, whole: Duration) -> LoginService {
-    let timeouts = Timeouts {
-        connect: whole,
-        whole,
-    };
+    let timeouts = Timeouts { connect: whole, whole };
     LoginService::new(Steps::from(&plan), timeouts, &TlsPlan::default()).unwrap()
 }
 
@@ -142,41 +121,11 @@ const SHORT: Duration = Duration::from_millis(100);
 async fn tokens_are_had_by_every_method() {
     let base = service().await;
     for (login, method, token, expected, why) in [
-        (
-            Some("basic"),
-            LoginMethod::Basic,
-            "token",
-            "token-of-ann",
-            "as the frontend has it",
-        ),
-        (
-            Some("form"),
-            LoginMethod::Form,
-            "token",
-            "token-of-ann",
-            "a page's form",
-        ),
-        (
-            Some("json"),
-            LoginMethod::Json,
-            "token",
-            "token-of-ann",
-            "an interface",
-        ),
-        (
-            Some("basic"),
-            LoginMethod::Basic,
-            "nested#/data/token",
-            JWT,
-            "by its pointer",
-        ),
-        (
-            None,
-            LoginMethod::Json,
-            "direct",
-            "direct-ann",
-            "credentials for a token, no session",
-        ),
+        (Some("basic"), LoginMethod::Basic, "token", "token-of-ann", "as the frontend has it"),
+        (Some("form"), LoginMethod::Form, "token", "token-of-ann", "a page's form"),
+        (Some("json"), LoginMethod::Json, "token", "token-of-ann", "an interface"),
+        (Some("basic"), LoginMethod::Basic, "nested#/data/token", JWT, "by its pointer"),
+        (None, LoginMethod::Json, "direct", "direct-ann", "credentials for a token, no session"),
     ] {
         let service = client(plan(&base, login, method, token), LONG);
         let token = token_for(&service, &user("ann")).await.unwrap();
@@ -187,17 +136,10 @@ async fn tokens_are_had_by_every_method() {
 #[tokio::test]
 async fn each_user_has_a_session_of_their_own() {
     let base = service().await;
-    let service = client(
-        plan(&base, Some("basic"), LoginMethod::Basic, "token"),
-        LONG,
-    );
+    let service = client(plan(&base, Some("basic"), LoginMethod::Basic, "token"), LONG);
     let (ann, _) = service.login(&user("ann")).await.unwrap();
     let (bob, _) = service.login(&user("bob")).await.unwrap();
-    for (session, expected) in [
-        (&ann, "token-of-ann"),
-        (&bob, "token-of-bob"),
-        (&ann, "token-of-ann"),
-    ] {
+    for (session, expected) in [(&ann, "token-of-ann"), (&bob, "token-of-bob"), (&ann, "token-of-ann")] {
         assert_eq!(&*service.token(session).await.0.unwrap(), expected);
     }
 }
@@ -217,57 +159,13 @@ async fn failures_say_whose_where_and_what() {
             LONG,
             login,
             Http(401),
-            &[
-                "login of user eve at",
-                "401 Unauthorized (text/plain: \"Please sign in. Bearer …\")",
-                "password",
-            ][..],
+            &["login of user eve at", "401 Unauthorized (text/plain: \"Please sign in. Bearer …\")", "password"][..],
         ),
-        (
-            "ann",
-            "busy",
-            "token",
-            LONG,
-            login,
-            Http(429),
-            &["slow down", "overloaded"],
-        ),
-        (
-            "ann",
-            "loop",
-            "token",
-            LONG,
-            login,
-            Redirect,
-            &["303 See Other", "no cookie"],
-        ),
-        (
-            "ann",
-            "nowhere",
-            "token",
-            LONG,
-            login,
-            Http(404),
-            &["404 Not Found", "--login-url"],
-        ),
-        (
-            "ann",
-            "slow",
-            "token",
-            SHORT,
-            login,
-            Timeout,
-            &["no answer in time"],
-        ),
-        (
-            "ann",
-            "html",
-            "token",
-            LONG,
-            login,
-            Body,
-            &["login of user ann at", "it set no cookie"],
-        ),
+        ("ann", "busy", "token", LONG, login, Http(429), &["slow down", "overloaded"]),
+        ("ann", "loop", "token", LONG, login, Redirect, &["303 See Other", "no cookie"]),
+        ("ann", "nowhere", "token", LONG, login, Http(404), &["404 Not Found", "--login-url"]),
+        ("ann", "slow", "token", SHORT, login, Timeout, &["no answer in time"]),
+        ("ann", "html", "token", LONG, login, Body, &["login of user ann at", "it set no cookie"]),
         (
             "ann",
             "basic",
@@ -275,62 +173,17 @@ async fn failures_say_whose_where_and_what() {
             LONG,
             token,
             Body,
-            &[
-                "(text/html: \"<!doctype html> <title>Sign in</title>",
-                "no JSON with a token",
-            ],
+            &["(text/html: \"<!doctype html> <title>Sign in</title>", "no JSON with a token"],
         ),
-        (
-            "ann",
-            "basic",
-            "text",
-            LONG,
-            token,
-            Body,
-            &["(text/plain: \"…\")"],
-        ),
-        (
-            "ann",
-            "basic",
-            "nested",
-            LONG,
-            token,
-            Body,
-            &["an object of data", "--token-json-pointer"],
-        ),
-        (
-            "ann",
-            "basic",
-            "nested#/data/jwt",
-            LONG,
-            token,
-            Body,
-            &["nothing at \"/data/jwt\""],
-        ),
+        ("ann", "basic", "text", LONG, token, Body, &["(text/plain: \"…\")"]),
+        ("ann", "basic", "nested", LONG, token, Body, &["an object of data", "--token-json-pointer"]),
+        ("ann", "basic", "nested#/data/jwt", LONG, token, Body, &["nothing at \"/data/jwt\""]),
         ("ann", "basic", "spaces", LONG, token, Body, &["no token"]),
-        (
-            "ann",
-            "basic",
-            "large",
-            LONG,
-            token,
-            Body,
-            &["more than 65536 bytes"],
-        ),
-        (
-            "ann",
-            "basic",
-            "loop",
-            LONG,
-            token,
-            Redirect,
-            &["redirects are not followed"],
-        ),
+        ("ann", "basic", "large", LONG, token, Body, &["more than 65536 bytes"]),
+        ("ann", "basic", "loop", LONG, token, Redirect, &["redirects are not followed"]),
     ] {
         let plan = plan(&base, Some(login_at), LoginMethod::Basic, token_at);
-        let error = token_for(&client(plan, whole), &user(name))
-            .await
-            .unwrap_err();
+        let error = token_for(&client(plan, whole), &user(name)).await.unwrap_err();
         let said = error.to_string();
         assert_eq!(error.failure, Failure { phase, kind }, "{said}");
         for part in parts {
@@ -358,10 +211,7 @@ async fn connections_that_break_are_told_apart() {
             let _peer_gone = socket.write_all(b"220 mail ready\r\n\r\n").await;
         }
     });
-    let unchecked = TlsPlan {
-        insecure: true,
-        ..TlsPlan::default()
-    };
+    let unchecked = TlsPlan { insecure: true, ..TlsPlan::default() };
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}/", free.local_addr().unwrap());
     drop(free);
@@ -374,10 +224,7 @@ async fn connections_that_break_are_told_apart() {
     ] {
         let base = url.parse().unwrap();
         let service = plan(&base, Some("login"), LoginMethod::Basic, "token");
-        let timeouts = Timeouts {
-            connect: LONG,
-            whole: LONG,
-        };
+        let timeouts = Timeouts { connect: LONG, whole: LONG };
         let service = LoginService::new(Steps::from(&service), timeouts, &unchecked).unwrap();
         let error = service.login(&user("ann")).await.unwrap_err();
         assert_eq!(error.failure.kind, kind, "{url}: {error}");

@@ -13,11 +13,7 @@ pub fn server_cost(
     held_at_peak: u64,
     cpus: usize,
 ) -> Option<schema::Server> {
-    let (before, most, after) = (
-        start.server.as_ref()?,
-        peak.server.as_ref()?,
-        end.server.as_ref()?,
-    );
+    let (before, most, after) = (start.server.as_ref()?, peak.server.as_ref()?, end.server.as_ref()?);
     let cpu_us = cpu_us_between(before, after);
     let seconds = end.at.saturating_duration_since(start.at).as_secs_f64();
     let share = cpu_us / 1e6 / (seconds * cpus as f64);
@@ -73,11 +69,8 @@ fn by_ticks(before: &MachineSample, after: &MachineSample) -> Option<f64> {
 
 /// What generator, server and frontend used; `None` where none of them could be read.
 fn own_ns(start: &Snapshot, end: &Snapshot) -> Option<u64> {
-    let processes = [
-        (&start.generator, &end.generator),
-        (&start.server, &end.server),
-        (&start.frontend, &end.frontend),
-    ];
+    let processes =
+        [(&start.generator, &end.generator), (&start.server, &end.server), (&start.frontend, &end.frontend)];
     let spent = processes.into_iter().filter_map(|(before, after)| {
         let (before, after) = (before.as_ref()?, after.as_ref()?);
         Some(after.cpu_ns().saturating_sub(before.cpu_ns()))
@@ -87,11 +80,7 @@ fn own_ns(start: &Snapshot, end: &Snapshot) -> Option<u64> {
 
 /// What each held socket added to the kernel's memory, both ends together where both are on this machine.
 fn kernel_bytes_per_connection(start: &Snapshot, peak: &Snapshot, held: u64) -> Option<f64> {
-    per_socket(
-        start.machine.as_ref()?.kernel_bytes,
-        peak.machine.as_ref()?.kernel_bytes,
-        held,
-    )
+    per_socket(start.machine.as_ref()?.kernel_bytes, peak.machine.as_ref()?.kernel_bytes, held)
 }
 
 /// Fewer sockets than this add less memory than an idle machine moves by itself.
@@ -134,15 +123,8 @@ mod tests {
     use super::*;
 
     fn snapshot(at: Instant, cpu_ns: [u64; 2], rss_bytes: u64, ticks: (u64, u64)) -> Snapshot {
-        let thread = |id: u32, cpu_ns| ThreadSample {
-            id,
-            name: format!("shard-{id}"),
-            cpu_ns,
-        };
-        let process = ProcessSample {
-            threads: vec![thread(1, cpu_ns[0]), thread(2, cpu_ns[1])],
-            rss_bytes,
-        };
+        let thread = |id: u32, cpu_ns| ThreadSample { id, name: format!("shard-{id}"), cpu_ns };
+        let process = ProcessSample { threads: vec![thread(1, cpu_ns[0]), thread(2, cpu_ns[1])], rss_bytes };
         Snapshot {
             at,
             server: Some(process.clone()),
@@ -162,23 +144,14 @@ mod tests {
     fn costs_lie_between_snapshots() {
         let at = Instant::now();
         let start = snapshot(at, [1_000_000, 0], 1_000_000, (10, 100));
-        let end = snapshot(
-            at + Duration::from_secs(1),
-            [2_000_000, 99_000_000],
-            6_000_000,
-            (60, 200),
-        );
+        let end = snapshot(at + Duration::from_secs(1), [2_000_000, 99_000_000], 6_000_000, (60, 200));
         let server = server_cost("embedded", [&start, &end, &end], 1000, 1000, 2).unwrap();
         assert_eq!(server.cpu_us, Some(100_000.0));
         assert_eq!(server.cpu_us_per_handshake, Some(100.0));
         assert_eq!(server.cpu_share, Some(0.05));
         assert_eq!(server.rss_bytes_per_connection, Some(5000.0));
         assert_eq!(server.kernel_bytes_per_connection, Some(10_000.0));
-        let threads: Vec<_> = server
-            .threads
-            .iter()
-            .map(|t| (t.name.as_str(), t.cpu_us))
-            .collect();
+        let threads: Vec<_> = server.threads.iter().map(|t| (t.name.as_str(), t.cpu_us)).collect();
         assert_eq!(threads, [("shard-2", 99_000.0), ("shard-1", 1000.0)]);
         assert_eq!(machine_cost(&start, &end).unwrap().cpu_share, 0.5);
         assert_eq!(frontend_cost(&start, &end).unwrap().cpu_us, 100_000.0);
@@ -219,19 +192,9 @@ mod tests {
         assert_eq!(server.cpu_us_per_handshake, None, "no handshake");
         assert_eq!(server.cpu_share, None, "no time passed");
         assert_eq!(server.rss_bytes_per_connection, None, "memory shrank");
-        assert_eq!(
-            machine_cost(&start, &end),
-            None,
-            "neither a tick nor time passed"
-        );
-        let gone = Snapshot {
-            server: None,
-            ..end
-        };
-        assert!(
-            server_cost("pid", [&start, &gone, &gone], 5, 5, 2).is_none(),
-            "it is gone"
-        );
+        assert_eq!(machine_cost(&start, &end), None, "neither a tick nor time passed");
+        let gone = Snapshot { server: None, ..end };
+        assert!(server_cost("pid", [&start, &gone, &gone], 5, 5, 2).is_none(), "it is gone");
         assert_eq!(per_socket(0, 1_000_000, 10), None, "too few to tell");
     }
 }

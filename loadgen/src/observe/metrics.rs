@@ -59,20 +59,10 @@ pub struct MetricsError {
 impl Metrics {
     /// For the page of a plan; requests are made on `runtime`.
     pub fn new(plan: MetricsPlan, tls: &TlsPlan, runtime: Handle) -> Result<Self, MetricsError> {
-        let failed = |problem: String| MetricsError {
-            url: plan.shown_url.clone(),
-            problem,
-        };
+        let failed = |problem: String| MetricsError { url: plan.shown_url.clone(), problem };
         // Without https no certificate is ever seen, and the machine's authorities need not be read.
-        let unseen = TlsPlan {
-            insecure: true,
-            ..TlsPlan::default()
-        };
-        let tls = if plan.url.scheme() == "https" {
-            tls
-        } else {
-            &unseen
-        };
+        let unseen = TlsPlan { insecure: true, ..TlsPlan::default() };
+        let tls = if plan.url.scheme() == "https" { tls } else { &unseen };
         let tls = client_config(tls, &plan.shown_url).map_err(|error| failed(error.to_string()))?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -82,19 +72,12 @@ impl Metrics {
             .user_agent(concat!("gatecrash/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Self {
-            client,
-            plan,
-            runtime,
-        })
+        Ok(Self { client, plan, runtime })
     }
 
     /// Reads the page before the run: it must be there, and hold at least one of what is looked for.
     pub async fn check(&self) -> Result<Reading, MetricsError> {
-        let failed = |problem: String| MetricsError {
-            url: self.plan.shown_url.clone(),
-            problem,
-        };
+        let failed = |problem: String| MetricsError { url: self.plan.shown_url.clone(), problem };
         let reading = self.read().await.map_err(failed)?;
         if absent(&reading, &self.plan.names).len() == NAMES {
             return Err(failed(format!(
@@ -108,10 +91,7 @@ impl Metrics {
     /// Reads the page, waiting for it, and goes on once a second until the watch ends. Not to be called from the runtime.
     pub fn watch(&self) -> Result<Watch, MetricsError> {
         let first = self.runtime.block_on(self.check())?;
-        let seen = Arc::new(Mutex::new(Seen {
-            readings: vec![first],
-            ..Seen::default()
-        }));
+        let seen = Arc::new(Mutex::new(Seen { readings: vec![first], ..Seen::default() }));
         let (metrics, into) = (self.clone(), seen.clone());
         let task = self.runtime.spawn(async move {
             let mut ticks = tokio::time::interval_at((Instant::now() + EVERY).into(), EVERY);
@@ -122,12 +102,7 @@ impl Metrics {
                 lock(&into).take(read);
             }
         });
-        Ok(Watch {
-            metrics: self.clone(),
-            seen,
-            task,
-            end: None,
-        })
+        Ok(Watch { metrics: self.clone(), seen, task, end: None })
     }
 
     async fn read(&self) -> Result<Reading, String> {
@@ -159,9 +134,7 @@ impl Metrics {
         let mut page = Vec::new();
         while let Some(part) = answer.chunk().await.map_err(told)? {
             if page.len() + part.len() > PAGE_BYTES_MAX {
-                return Err(format!(
-                    "the page is longer than {PAGE_BYTES_MAX} bytes; name that of one service"
-                ));
+                return Err(format!("the page is longer than {PAGE_BYTES_MAX} bytes; name that of one service"));
             }
             page.extend_from_slice(&part);
         }
@@ -220,13 +193,7 @@ impl Watch {
         let start = all[0];
         let end = self.end.take().unwrap_or_else(|| Err(String::new()));
         all.extend(end.iter().copied());
-        Readings {
-            start,
-            all,
-            end,
-            failed: (seen.failed, seen.problem),
-            names: self.metrics.plan.names.clone(),
-        }
+        Readings { start, all, end, failed: (seen.failed, seen.problem), names: self.metrics.plan.names.clone() }
     }
 }
 
@@ -253,15 +220,9 @@ const NAMES: usize = 3;
 
 /// The names of what a page does not have.
 fn absent<'a>(reading: &Reading, names: &'a MetricNames) -> Vec<&'a str> {
-    let looked_for = [
-        (reading.cpu_s, &names.cpu),
-        (reading.rss_bytes, &names.memory),
-        (reading.open_sockets, &names.sockets),
-    ];
-    let absent = looked_for
-        .into_iter()
-        .filter(|(value, _)| value.is_none())
-        .map(|(_, name)| name.as_str());
+    let looked_for =
+        [(reading.cpu_s, &names.cpu), (reading.rss_bytes, &names.memory), (reading.open_sockets, &names.sockets)];
+    let absent = looked_for.into_iter().filter(|(value, _)| value.is_none()).map(|(_, name)| name.as_str());
     absent.collect()
 }
 

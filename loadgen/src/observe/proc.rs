@@ -55,12 +55,9 @@ impl ProcessSample {
         let mut threads = Vec::new();
         for entry in fs::read_dir(format!("{folder}/task"))? {
             let thread = entry?.path();
-            let id = thread
-                .file_name()
-                .and_then(|name| name.to_str()?.parse().ok());
+            let id = thread.file_name().and_then(|name| name.to_str()?.parse().ok());
             // A thread may end between the listing and the reading.
-            let (Some(id), Ok(schedstat)) = (id, fs::read_to_string(thread.join("schedstat")))
-            else {
+            let (Some(id), Ok(schedstat)) = (id, fs::read_to_string(thread.join("schedstat"))) else {
                 continue;
             };
             let name = fs::read_to_string(thread.join("comm")).unwrap_or_default();
@@ -71,10 +68,7 @@ impl ProcessSample {
             });
         }
         threads.sort_by_key(|thread| thread.id);
-        Ok(Self {
-            threads,
-            rss_bytes: resident_bytes(pid)?,
-        })
+        Ok(Self { threads, rss_bytes: resident_bytes(pid)? })
     }
 
     /// Reads several processes as one; those that are not there any more are left out. `None`: none is there.
@@ -102,8 +96,8 @@ impl MachineSample {
     /// Reads the machine.
     pub fn read() -> io::Result<Self> {
         let stat = fs::read_to_string("/proc/stat")?;
-        let (busy_ticks, total_ticks) = stat_ticks(&stat)
-            .ok_or_else(|| io::Error::other("/proc/stat has no line of all processors"))?;
+        let (busy_ticks, total_ticks) =
+            stat_ticks(&stat).ok_or_else(|| io::Error::other("/proc/stat has no line of all processors"))?;
         let slab_bytes = meminfo_bytes(&fs::read_to_string("/proc/meminfo")?, "Slab").unwrap_or(0);
         // A container may not show it.
         let sockstat = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
@@ -132,11 +126,7 @@ fn statm_resident_pages(statm: &str) -> Option<u64> {
 /// time is part of user time already.
 fn stat_ticks(stat: &str) -> Option<(u64, u64)> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
-    let ticks: Vec<u64> = line
-        .split_ascii_whitespace()
-        .take(8)
-        .map_while(|ticks| ticks.parse().ok())
-        .collect();
+    let ticks: Vec<u64> = line.split_ascii_whitespace().take(8).map_while(|ticks| ticks.parse().ok()).collect();
     let idle = ticks.get(3)? + ticks.get(4).copied().unwrap_or(0);
     let total: u64 = ticks.iter().sum();
     Some((total - idle, total))
@@ -145,15 +135,12 @@ fn stat_ticks(stat: &str) -> Option<(u64, u64)> {
 /// The lines `cpu0`, `cpu1`, ... of `/proc/stat`: processors that are there.
 fn stat_cpus(stat: &str) -> usize {
     let cpus = stat.lines().filter_map(|line| line.strip_prefix("cpu"));
-    cpus.filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        .count()
+    cpus.filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())).count()
 }
 
 /// `mem` of the line `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 3`.
 fn sockstat_tcp_pages(sockstat: &str) -> Option<u64> {
-    let line = sockstat
-        .lines()
-        .find_map(|line| line.strip_prefix("TCP:"))?;
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
     let mut words = line.split_ascii_whitespace();
     words.find(|word| *word == "mem")?;
     words.next()?.parse().ok()
@@ -166,8 +153,7 @@ mod tests {
     #[test]
     fn the_kernels_files_are_taken_apart() {
         let stat = "cpu  10 1 5 80 4 0 1 2 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        let sockstat =
-            "sockets: used 290\nTCP: inuse 5 orphan 0 tw 1 alloc 7 mem 3\nUDP: inuse 1 mem 9\n";
+        let sockstat = "sockets: used 290\nTCP: inuse 5 orphan 0 tw 1 alloc 7 mem 3\nUDP: inuse 1 mem 9\n";
         assert_eq!(stat_ticks(stat), Some((19, 103)));
         assert_eq!(stat_ticks("intr 5\n"), None);
         assert_eq!(stat_cpus(stat), 1);
@@ -183,9 +169,8 @@ mod tests {
         let before = ProcessSample::read(id).unwrap();
         assert!(before.rss_bytes > 0 && !before.threads.is_empty());
         // The kernel brings a running thread's time up to date at its next tick: some thousand readings away at most.
-        let grown = (0..1_000_000)
-            .map_while(|_| ProcessSample::read(id).ok())
-            .any(|after| after.cpu_ns() > before.cpu_ns());
+        let grown =
+            (0..1_000_000).map_while(|_| ProcessSample::read(id).ok()).any(|after| after.cpu_ns() > before.cpu_ns());
         assert!(grown);
         assert!(ProcessSample::read(u32::MAX).is_err());
         let machine = MachineSample::read().unwrap();

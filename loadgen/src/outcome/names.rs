@@ -96,10 +96,7 @@ mod tests {
 
     #[test]
     fn names_lead_back() {
-        for kind in PLAIN
-            .into_iter()
-            .chain([FailureKind::Http(404), FailureKind::Closed(1006)])
-        {
+        for kind in PLAIN.into_iter().chain([FailureKind::Http(404), FailureKind::Closed(1006)]) {
             assert_eq!(FailureKind::named(&kind.to_string()), Some(kind));
         }
         let groups = [

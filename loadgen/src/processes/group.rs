@@ -110,10 +110,7 @@ impl Group {
     /// Starts a process for each job, and waits until all their shards wait for T0. The thread that calls must live as
     /// long as the run: its end is that of the processes.
     pub fn start(jobs: Vec<Job>, setting: Setting<'_>) -> Result<Self, GroupError> {
-        let mut group = Self {
-            members: Vec::new(),
-            watched: None,
-        };
+        let mut group = Self { members: Vec::new(), watched: None };
         let (ready, is_ready) = mpsc::channel();
         let processes = jobs.len();
         for job in jobs {
@@ -138,11 +135,7 @@ impl Group {
                 if t0_ns.is_some() {
                     state.is_running.store(true, Ordering::Release);
                 }
-                let steer = Steer {
-                    t0_monotonic_ns: t0_ns,
-                    stop: words.stop,
-                    close: words.close,
-                };
+                let steer = Steer { t0_monotonic_ns: t0_ns, stop: words.stop, close: words.close };
                 // Where it has ended, its reader says so.
                 let _gone = say.send(Said::word(ToMember::Steer(steer)));
             });
@@ -203,15 +196,9 @@ impl State {
 }
 
 impl Member {
-    fn start(
-        job: Job,
-        setting: &Setting<'_>,
-        ready: &Sender<(usize, Result<(), String>)>,
-    ) -> io::Result<Self> {
+    fn start(job: Job, setting: &Setting<'_>, ready: &Sender<(usize, Result<(), String>)>) -> io::Result<Self> {
         let mut command = Command::new(OWN_PROGRAM);
-        let kept = ENVIRONMENT
-            .iter()
-            .filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command
             .arg(MEMBER_COMMAND)
             .env_clear()
@@ -255,13 +242,7 @@ impl Member {
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let writer = thread("to-member").spawn(move || write(stdin, &said))?;
         let reader = thread("from-member").spawn(move || hearing.hear(process, stdout, &ready))?;
-        Ok(Self {
-            pid,
-            state,
-            say,
-            reader: Some(reader),
-            writer: Some(writer),
-        })
+        Ok(Self { pid, state, say, reader: Some(reader), writer: Some(writer) })
     }
 }
 
@@ -303,12 +284,7 @@ impl Hearing {
     }
 
     /// Hears it to its end.
-    fn hear(
-        mut self,
-        mut process: Child,
-        stdout: ChildStdout,
-        ready: &Sender<(usize, Result<(), String>)>,
-    ) {
+    fn hear(mut self, mut process: Child, stdout: ChildStdout, ready: &Sender<(usize, Result<(), String>)>) {
         let mut from = BufReader::new(stdout);
         let mut done = 0;
         let fault = loop {
@@ -349,20 +325,12 @@ impl Hearing {
         let why = match fault {
             Some(fault) => fault,
             None if self.state.stalled.load(Ordering::Acquire) => {
-                format!(
-                    "it said nothing for {:?} and was killed",
-                    TICK * SILENT_TICKS_MAX
-                )
+                format!("it said nothing for {:?} and was killed", TICK * SILENT_TICKS_MAX)
             }
-            None => status.map_or_else(
-                |error| error.to_string(),
-                |status| format!("it ended ({status})"),
-            ),
+            None => status.map_or_else(|error| error.to_string(), |status| format!("it ended ({status})")),
         };
         let _nobody_waits = ready.send((self.process + 1, Err(why.clone())));
-        self.tell(FromShard::Lost {
-            error: self.lost(&why),
-        });
+        self.tell(FromShard::Lost { error: self.lost(&why) });
     }
 
     fn tell(&self, told: FromShard) {
@@ -373,16 +341,8 @@ impl Hearing {
         let (shard, number) = (ticket.shard, ticket.number);
         let asked = self.requests.as_ref().map(|requests| requests.ask(ticket));
         if !matches!(asked, Some(Ok(()))) {
-            let full = Failure {
-                phase: Phase::Token,
-                kind: FailureKind::Limit,
-            };
-            let answer = Answer {
-                number,
-                result: Err(full),
-                token_ns: None,
-                made: false,
-            };
+            let full = Failure { phase: Phase::Token, kind: FailureKind::Limit };
+            let answer = Answer { number, result: Err(full), token_ns: None, made: false };
             let word = ToMember::Token(TokenWord::new(shard, &answer));
             let _gone = self.say.send(Said::word(word));
         }

@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::outcome::TokenKind;
 use crate::scenario::{
-    AnsweredBy, Close, Echo, Pin, Scenario, SourceIps, TargetChoice, Targets, TlsPlan, TokenPer,
-    TokenPlan, TokenSource, Transport, WeightedTarget,
+    AnsweredBy, Close, Echo, Pin, Scenario, SourceIps, TargetChoice, Targets, TlsPlan, TokenPer, TokenPlan,
+    TokenSource, Transport, WeightedTarget,
 };
 use crate::target::{Target, TargetError};
 use crate::tokens::{BadTokens, Prepared, Supply};
@@ -136,21 +136,14 @@ impl Job {
         let job = |process| Self {
             process,
             processes: of,
-            cpus: (0..scenario.workers)
-                .map(|worker| cpu(shard_index(process, worker, of)))
-                .collect(),
+            cpus: (0..scenario.workers).map(|worker| cpu(shard_index(process, worker, of))).collect(),
             ..Self::of(common)
         };
         (0..of).map(job).collect()
     }
 
     fn of(common: Common<'_>) -> Self {
-        let Common {
-            scenario,
-            urls,
-            targets,
-            prepared,
-        } = common;
+        let Common { scenario, urls, targets, prepared } = common;
         let addressed = urls.iter().zip(targets).enumerate();
         Self {
             process: 0,
@@ -203,11 +196,7 @@ impl Job {
                 Supply::OnDemand(_) => SupplyPart::OnDemand,
                 Supply::Kept(kept, _) => SupplyPart::Kept(texts(&kept.tokens())),
             },
-            bad: prepared
-                .bad
-                .kinds()
-                .map(|(kind, tokens)| (kind.as_str().to_owned(), texts(tokens)))
-                .collect(),
+            bad: prepared.bad.kinds().map(|(kind, tokens)| (kind.as_str().to_owned(), texts(tokens))).collect(),
         }
     }
 
@@ -219,9 +208,7 @@ impl Job {
             text => text.parse().map_err(|_| JobError::Part("source_ips"))?,
         };
         let urls = self.targets.iter().map(|part| part.url.parse());
-        let urls: Vec<Url> = urls
-            .collect::<Result<_, _>>()
-            .map_err(|_| JobError::Part("targets"))?;
+        let urls: Vec<Url> = urls.collect::<Result<_, _>>().map_err(|_| JobError::Part("targets"))?;
         let target = |(part, url): (&TargetPart, &Url)| {
             Target::known(url, part.addrs.clone(), &tls, source_ips.clone()).map(Arc::new)
         };
@@ -241,18 +228,14 @@ impl Job {
         let target = match self.shares {
             None => TargetChoice::Url(first.clone()),
             Some(shares) => {
-                let list = self
-                    .targets
-                    .iter()
-                    .zip(&urls)
-                    .map(|(part, url)| WeightedTarget {
-                        name: part.url.clone(),
-                        url: url.clone(),
-                        // The shares say it.
-                        weight: 1.0,
-                        path: part.path.clone(),
-                        headers: part.headers.clone(),
-                    });
+                let list = self.targets.iter().zip(&urls).map(|(part, url)| WeightedTarget {
+                    name: part.url.clone(),
+                    url: url.clone(),
+                    // The shares say it.
+                    weight: 1.0,
+                    path: part.path.clone(),
+                    headers: part.headers.clone(),
+                });
                 TargetChoice::Several(Targets::of_shares(list.collect(), shares.try_into()?).into())
             }
         };
@@ -279,10 +262,7 @@ impl Job {
             connect_timeout: self.connect_timeout,
             auth_grace: self.auth_grace,
             mix: self.mix.try_into()?,
-            token_in: self
-                .token_in
-                .parse()
-                .map_err(|_| JobError::Part("token_in"))?,
+            token_in: self.token_in.parse().map_err(|_| JobError::Part("token_in"))?,
             source_ips,
             tls,
             seed: self.seed,

@@ -50,9 +50,7 @@ fn member(mut from: BufReader<File>, out: &Out) -> Result<(), String> {
     raise_descriptor_limit();
     let load = Load::start(job, out).map_err(|error| format!("cannot start: {error}"))?;
     let done = Arc::new(AtomicBool::new(false));
-    let listener = load
-        .listen(from, done.clone())
-        .map_err(|error| format!("cannot start: {error}"))?;
+    let listener = load.listen(from, done.clone()).map_err(|error| format!("cannot start: {error}"))?;
     // From here on this thread alone: those of shards, tickets and words have begun.
     let _kept_if_refused = nice(NICE_OF_TELLING);
     out.say(&FromMember::Ready);
@@ -62,9 +60,7 @@ fn member(mut from: BufReader<File>, out: &Out) -> Result<(), String> {
     for (shard, handle) in load.handles {
         if !handle.join() {
             let error = io::Error::other("it panicked");
-            out.say(&FromMember::Told(
-                (&FromShard::Broken { shard, error }).into(),
-            ));
+            out.say(&FromMember::Told((&FromShard::Broken { shard, error }).into()));
         }
     }
     done.store(true, Ordering::Release);
@@ -85,13 +81,8 @@ struct Load {
 impl Load {
     fn start(job: Job, out: &Out) -> Result<Self, String> {
         let (process, cpus) = (job.process, job.cpus.clone());
-        let Understood {
-            scenario,
-            targets,
-            tokens,
-            asks,
-            bad,
-        } = job.understand().map_err(|error| error.to_string())?;
+        let Understood { scenario, targets, tokens, asks, bad } =
+            job.understand().map_err(|error| error.to_string())?;
         let shards = scenario.shards();
         let ahead = match scenario.tokens.refresh {
             Refresh::Ahead(ahead) => Some(ahead),
@@ -100,8 +91,7 @@ impl Load {
         let (supply, relay) = if asks {
             let out = out.clone();
             let kept = (!tokens.is_empty()).then_some((tokens, ahead));
-            let ask =
-                move |ticket| out.say(&FromMember::Ask(super::words::TicketWord::from(ticket)));
+            let ask = move |ticket| out.say(&FromMember::Ask(super::words::TicketWord::from(ticket)));
             let (supply, relay) = relay(shards, kept, ask).map_err(|error| error.to_string())?;
             (supply, Some(relay))
         } else {
@@ -109,12 +99,7 @@ impl Load {
         };
         let clock = Clock::start();
         let control = Arc::new(Control::new());
-        let schedule = Schedule::new(
-            &scenario.load,
-            scenario.connections,
-            scenario.duration,
-            scenario.seed,
-        );
+        let schedule = Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
         let (report, reports) = mpsc::channel();
         let scenario = Arc::new(scenario);
         let mut handles = Vec::new();
@@ -125,9 +110,7 @@ impl Load {
                 of: shards,
                 scenario: scenario.clone(),
                 targets: targets.clone(),
-                arrivals: schedule
-                    .as_ref()
-                    .map(|schedule| schedule.shard(index, shards)),
+                arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, shards)),
                 supply: supply.clone(),
                 bad: bad.clone(),
                 cpu,
@@ -137,43 +120,31 @@ impl Load {
             });
             handles.push((index, handle.map_err(|error| error.to_string())?));
         }
-        Ok(Self {
-            control,
-            monotonic: Monotonic::of(&clock),
-            relay,
-            handles,
-            reports,
-        })
+        Ok(Self { control, monotonic: Monotonic::of(&clock), relay, handles, reports })
     }
 
     /// Hears what the run says, until it says no more: it has let go of this process, or is gone.
-    fn listen(
-        &self,
-        mut from: BufReader<File>,
-        done: Arc<AtomicBool>,
-    ) -> io::Result<std::thread::JoinHandle<()>> {
+    fn listen(&self, mut from: BufReader<File>, done: Arc<AtomicBool>) -> io::Result<std::thread::JoinHandle<()>> {
         let (control, monotonic) = (self.control.clone(), self.monotonic);
         let relay = self.relay.clone();
-        std::thread::Builder::new()
-            .name("words".to_owned())
-            .spawn(move || {
-                while let Ok(Some(word)) = hear(&mut from) {
-                    match word {
-                        ToMember::Steer(steer) => follow(steer, &control, monotonic),
-                        ToMember::Token(word) => {
-                            if let (Some(relay), Some((shard, answer))) = (&relay, word.answer()) {
-                                relay.give(shard, answer);
-                            }
+        std::thread::Builder::new().name("words".to_owned()).spawn(move || {
+            while let Ok(Some(word)) = hear(&mut from) {
+                match word {
+                    ToMember::Steer(steer) => follow(steer, &control, monotonic),
+                    ToMember::Token(word) => {
+                        if let (Some(relay), Some((shard, answer))) = (&relay, word.answer()) {
+                            relay.give(shard, answer);
                         }
-                        // There is one, at the beginning.
-                        ToMember::Job(_) => {}
                     }
+                    // There is one, at the beginning.
+                    ToMember::Job(_) => {}
                 }
-                if !done.load(Ordering::Acquire) {
-                    // Nobody listens, and nobody will say stop.
-                    exit(i32::from(verdict::INTERNAL));
-                }
-            })
+            }
+            if !done.load(Ordering::Acquire) {
+                // Nobody listens, and nobody will say stop.
+                exit(i32::from(verdict::INTERNAL));
+            }
+        })
     }
 }
 

@@ -23,9 +23,7 @@ impl Monotonic {
             (apart_ns, ns.saturating_sub(before_ns + apart_ns / 2))
         };
         let closest = (0..READINGS).map(reading).min();
-        Self {
-            at_zero_ns: closest.map_or(0, |(_, at_zero_ns)| at_zero_ns),
-        }
+        Self { at_zero_ns: closest.map_or(0, |(_, at_zero_ns)| at_zero_ns) }
     }
 
     /// An instant of the run's clock on the machine's.

@@ -77,21 +77,13 @@ pub struct TokenWord {
 
 impl From<Ticket> for TicketWord {
     fn from(ticket: Ticket) -> Self {
-        Self {
-            shard: ticket.shard,
-            number: ticket.number,
-            refused: ticket.refused.map(|token| token.to_string()),
-        }
+        Self { shard: ticket.shard, number: ticket.number, refused: ticket.refused.map(|token| token.to_string()) }
     }
 }
 
 impl From<TicketWord> for Ticket {
     fn from(word: TicketWord) -> Self {
-        Self {
-            shard: word.shard,
-            number: word.number,
-            refused: word.refused.map(Arc::from),
-        }
+        Self { shard: word.shard, number: word.number, refused: word.refused.map(Arc::from) }
     }
 }
 
@@ -106,8 +98,7 @@ impl TokenWord {
             shard,
             number: answer.number,
             token,
-            failure: failure
-                .map(|failure| (failure.phase.as_str().to_owned(), failure.kind.to_string())),
+            failure: failure.map(|failure| (failure.phase.as_str().to_owned(), failure.kind.to_string())),
             token_ns: answer.token_ns,
             made: answer.made,
         }
@@ -117,18 +108,12 @@ impl TokenWord {
     pub fn answer(self) -> Option<(usize, Answer)> {
         let result = match (self.token, self.failure) {
             (Some(token), _) => Ok(Arc::from(token)),
-            (None, Some((phase, kind))) => Err(Failure {
-                phase: Phase::named(&phase)?,
-                kind: FailureKind::named(&kind)?,
-            }),
+            (None, Some((phase, kind))) => {
+                Err(Failure { phase: Phase::named(&phase)?, kind: FailureKind::named(&kind)? })
+            }
             (None, None) => return None,
         };
-        let answer = Answer {
-            number: self.number,
-            result,
-            token_ns: self.token_ns,
-            made: self.made,
-        };
+        let answer = Answer { number: self.number, result, token_ns: self.token_ns, made: self.made };
         Some((self.shard, answer))
     }
 }
@@ -144,9 +129,7 @@ pub fn say(to: &mut impl Write, word: &impl Serialize) -> io::Result<()> {
 /// Waits for the next word; `None`: there are no more.
 pub fn hear<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = Vec::new();
-    from.by_ref()
-        .take(WORD_BYTES_MAX)
-        .read_until(b'\n', &mut line)?;
+    from.by_ref().take(WORD_BYTES_MAX).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(None);
     }
@@ -159,17 +142,9 @@ mod tests {
 
     #[test]
     fn words_arrive_as_they_were_said() {
-        let lost = Failure {
-            phase: Phase::Token,
-            kind: FailureKind::Http(503),
-        };
+        let lost = Failure { phase: Phase::Token, kind: FailureKind::Http(503) };
         for result in [Ok(Arc::from("a.b.c")), Err(lost)] {
-            let answer = Answer {
-                number: 7,
-                result,
-                token_ns: Some(5),
-                made: true,
-            };
+            let answer = Answer { number: 7, result, token_ns: Some(5), made: true };
             let mut line = Vec::new();
             say(&mut line, &ToMember::Token(TokenWord::new(3, &answer))).unwrap();
             let Ok(Some(ToMember::Token(word))) = hear(&mut line.as_slice()) else {
@@ -179,11 +154,7 @@ mod tests {
             assert_eq!((shard, heard.number, heard.token_ns), (3, 7, Some(5)));
             assert_eq!(heard.result, answer.result);
         }
-        let ticket = Ticket {
-            shard: 1,
-            number: u64::MAX,
-            refused: Some("x.y.z".into()),
-        };
+        let ticket = Ticket { shard: 1, number: u64::MAX, refused: Some("x.y.z".into()) };
         assert_eq!(Ticket::from(TicketWord::from(ticket.clone())), ticket);
     }
 

@@ -18,9 +18,7 @@ impl Recorder {
 
     /// What broke, by phase and kind.
     pub fn failures(&self) -> impl Iterator<Item = (Failure, u64)> {
-        self.failures
-            .iter()
-            .map(|(failure, count)| (*failure, *count))
+        self.failures.iter().map(|(failure, count)| (*failure, *count))
     }
 
     /// How sockets ended that the target dropped.
@@ -30,15 +28,11 @@ impl Recorder {
 
     /// What the target refused, by token kind and reason.
     pub fn refusal_reasons(&self) -> impl Iterator<Item = (TokenKind, &str, u64)> {
-        self.refusals
-            .iter()
-            .map(|((kind, reason), count)| (*kind, reason.as_str(), *count))
+        self.refusals.iter().map(|((kind, reason), count)| (*kind, reason.as_str(), *count))
     }
 
     /// Every histogram that holds something, by metric, outcome and token kind.
-    pub fn latencies(
-        &self,
-    ) -> impl Iterator<Item = (Metric, Outcome, TokenKind, &LatencyHistogram)> {
+    pub fn latencies(&self) -> impl Iterator<Item = (Metric, Outcome, TokenKind, &LatencyHistogram)> {
         Metric::ALL.into_iter().flat_map(move |metric| {
             Outcome::ALL.into_iter().flat_map(move |outcome| {
                 TokenKind::ALL.into_iter().filter_map(move |kind| {
@@ -77,23 +71,14 @@ impl Recorder {
     /// infinitely slow: [`f64::INFINITY`] where the rank falls on one of them. `None`: nothing to rank.
     pub fn quantile_ns(&self, metric: Metric, quantile: f64) -> Option<f64> {
         let (held, slower) = self.ranked(metric);
-        rankable(&held, slower).then(|| {
-            held.quantile_ns_among(quantile, slower)
-                .map_or(f64::INFINITY, |ns| ns as f64)
-        })
+        rankable(&held, slower).then(|| held.quantile_ns_among(quantile, slower).map_or(f64::INFINITY, |ns| ns as f64))
     }
 
     /// The mean by the same rule: infinite as soon as one arrival failed. `None`: nothing was measured.
     pub fn mean_ns(&self, metric: Metric) -> Option<f64> {
         let (held, slower) = self.ranked(metric);
         let finite = slower == 0 && held.over_max() == 0;
-        rankable(&held, slower).then(|| {
-            if finite {
-                held.mean_ns()
-            } else {
-                f64::INFINITY
-            }
-        })
+        rankable(&held, slower).then(|| if finite { held.mean_ns() } else { f64::INFINITY })
     }
 
     /// The maximum by the same rule.
@@ -112,20 +97,16 @@ impl Recorder {
             Metric::CloseAtExp => self.counters.open_after_exp,
             Metric::Echo(_) => self.counters.echoes_unanswered,
             Metric::Phase(phase @ (Phase::Login | Phase::Token)) => self.failed_in(phase),
-            Metric::Phase(_) | Metric::Handshake(_) => {
-                [Outcome::FalseReject, Outcome::Timeout, Outcome::Failed]
-                    .into_iter()
-                    .map(|outcome| self.count(outcome))
-                    .sum()
-            }
+            Metric::Phase(_) | Metric::Handshake(_) => [Outcome::FalseReject, Outcome::Timeout, Outcome::Failed]
+                .into_iter()
+                .map(|outcome| self.count(outcome))
+                .sum(),
         };
         (self.latency(metric, Outcome::Established), slower)
     }
 
     fn failed_in(&self, phase: Phase) -> u64 {
-        let of_phase = self
-            .failures()
-            .filter(|(failure, _)| failure.phase == phase);
+        let of_phase = self.failures().filter(|(failure, _)| failure.phase == phase);
         of_phase.map(|(_, count)| count).sum()
     }
 
@@ -142,9 +123,7 @@ impl Recorder {
     }
 
     fn held(&self, metric: Metric, outcome: Outcome, kind: TokenKind) -> Option<&LatencyHistogram> {
-        self.latencies
-            .get(cell_index(metric, outcome, kind))?
-            .as_deref()
+        self.latencies.get(cell_index(metric, outcome, kind))?.as_deref()
     }
 }
 
@@ -180,63 +159,15 @@ mod tests {
     fn failures_rank_as_infinitely_slow() {
         for (established, others, quantile, expected_ms, why) in [
             (100, vec![], 0.99, Some(1.0), "all were established"),
-            (
-                99,
-                vec![(Outcome::Failed, 1)],
-                0.99,
-                Some(1.0),
-                "rank 99 of 100 is finite",
-            ),
-            (
-                98,
-                vec![(Outcome::Failed, 2)],
-                0.99,
-                Some(f64::INFINITY),
-                "rank 99 of 100 failed",
-            ),
-            (
-                98,
-                vec![(Outcome::Timeout, 2)],
-                0.99,
-                Some(f64::INFINITY),
-                "timeouts as well",
-            ),
-            (
-                98,
-                vec![(Outcome::FalseReject, 2)],
-                0.99,
-                Some(f64::INFINITY),
-                "refusals too",
-            ),
-            (
-                98,
-                vec![(Outcome::RefusedExpected, 2)],
-                0.99,
-                Some(1.0),
-                "as expected: no rank",
-            ),
-            (
-                98,
-                vec![(Outcome::Interrupted, 2)],
-                0.99,
-                Some(1.0),
-                "stopped by the user: no rank",
-            ),
-            (
-                0,
-                vec![(Outcome::Failed, 1)],
-                0.5,
-                Some(f64::INFINITY),
-                "nothing got in",
-            ),
+            (99, vec![(Outcome::Failed, 1)], 0.99, Some(1.0), "rank 99 of 100 is finite"),
+            (98, vec![(Outcome::Failed, 2)], 0.99, Some(f64::INFINITY), "rank 99 of 100 failed"),
+            (98, vec![(Outcome::Timeout, 2)], 0.99, Some(f64::INFINITY), "timeouts as well"),
+            (98, vec![(Outcome::FalseReject, 2)], 0.99, Some(f64::INFINITY), "refusals too"),
+            (98, vec![(Outcome::RefusedExpected, 2)], 0.99, Some(1.0), "as expected: no rank"),
+            (98, vec![(Outcome::Interrupted, 2)], 0.99, Some(1.0), "stopped by the user: no rank"),
+            (0, vec![(Outcome::Failed, 1)], 0.5, Some(f64::INFINITY), "nothing got in"),
             (0, vec![], 0.5, None, "nothing was measured"),
-            (
-                999,
-                vec![(Outcome::Failed, 1)],
-                1.0,
-                Some(f64::INFINITY),
-                "the maximum is it",
-            ),
+            (999, vec![(Outcome::Failed, 1)], 1.0, Some(f64::INFINITY), "the maximum is it"),
         ] {
             let seen = recorded(established, &others).quantile_ns(HANDSHAKE, quantile);
             match (seen, expected_ms) {
@@ -261,10 +192,7 @@ mod tests {
         let mut recorder = recorded(0, &[(Outcome::Failed, 5)]);
         recorder.phase(Phase::Token, Outcome::Established, TokenKind::Valid, 1000);
         assert_eq!(recorder.max_ns(TOKEN), Some(1000.0));
-        recorder.failure(Failure {
-            phase: Phase::Token,
-            kind: FailureKind::Http(500),
-        });
+        recorder.failure(Failure { phase: Phase::Token, kind: FailureKind::Http(500) });
         assert_eq!(recorder.max_ns(TOKEN), Some(f64::INFINITY));
     }
 
@@ -277,13 +205,7 @@ mod tests {
             .map(|(_, outcome, kind, held)| (outcome, kind, held.count()))
             .collect();
         let valid = TokenKind::Valid;
-        assert_eq!(
-            listed,
-            [
-                (Outcome::Established, valid, 2),
-                (Outcome::Failed, valid, 3)
-            ]
-        );
+        assert_eq!(listed, [(Outcome::Established, valid, 2), (Outcome::Failed, valid, 3)]);
         assert_eq!(recorder.latency_by_kind(HANDSHAKE, valid).count(), 5);
     }
 }

@@ -27,19 +27,11 @@ impl Recorder {
     }
 
     /// Adds durations of `metric`, of arrivals that showed a token of `kind` and ended in `outcome`.
-    pub fn add_latencies(
-        &mut self,
-        metric: Metric,
-        outcome: Outcome,
-        kind: TokenKind,
-        latencies: &LatencyHistogram,
-    ) {
+    pub fn add_latencies(&mut self, metric: Metric, outcome: Outcome, kind: TokenKind, latencies: &LatencyHistogram) {
         if self.latencies.is_empty() {
             self.latencies.resize_with(CELLS, || None);
         }
-        self.latencies[cell_index(metric, outcome, kind)]
-            .get_or_insert_default()
-            .merge(latencies);
+        self.latencies[cell_index(metric, outcome, kind)].get_or_insert_default().merge(latencies);
     }
 }
 

@@ -13,12 +13,7 @@ use crate::validity::{self, Measured};
 use crate::verdict::{Ended, decide};
 
 /// The result of a run, and the file `run.hlog`. `before_logins` was taken before the first login.
-pub fn result(
-    rig: &Rig,
-    plan: &LoadPlan<'_>,
-    loaded: &Loaded,
-    before_logins: &Snapshot,
-) -> (RunResult, Vec<u8>) {
+pub fn result(rig: &Rig, plan: &LoadPlan<'_>, loaded: &Loaded, before_logins: &Snapshot) -> (RunResult, Vec<u8>) {
     let run = Run {
         collected: &loaded.collected,
         shards: &loaded.shards,
@@ -30,15 +25,8 @@ pub fn result(
     let mut result = run.result();
     result.environment = rig.environment.clone();
     result.scenario = plan.scenario.asked();
-    result
-        .scenario
-        .target
-        .get_or_insert_with(|| plan.server.urls()[0].to_string());
-    result.steps = plan
-        .prepared
-        .steps
-        .as_ref()
-        .map_or_else(Vec::new, |tally| tally.rows());
+    result.scenario.target.get_or_insert_with(|| plan.server.urls()[0].to_string());
+    result.steps = plan.prepared.steps.as_ref().map_or_else(Vec::new, |tally| tally.rows());
     result.targets = run.targets(plan.scenario.asked_of_targets());
     result.machine = machine_cost(&loaded.start, &loaded.end);
     result.server = server(rig, plan, loaded, before_logins);
@@ -83,23 +71,15 @@ fn server(
         *held,
         rig.share.server.len(),
     );
-    cost.map(|cost| reports::schema::Server {
-        frontend: frontend_cost(before_logins, &loaded.end),
-        ..cost
-    })
+    cost.map(|cost| reports::schema::Server { frontend: frontend_cost(before_logins, &loaded.end), ..cost })
 }
 
 /// Handshakes that were let in or refused.
 fn decided(recorder: &Recorder) -> u64 {
-    [
-        Outcome::Established,
-        Outcome::RefusedExpected,
-        Outcome::FalseAccept,
-        Outcome::FalseReject,
-    ]
-    .into_iter()
-    .map(|outcome| recorder.count(outcome))
-    .sum()
+    [Outcome::Established, Outcome::RefusedExpected, Outcome::FalseAccept, Outcome::FalseReject]
+        .into_iter()
+        .map(|outcome| recorder.count(outcome))
+        .sum()
 }
 
 fn generator(loaded: &Loaded, used: Option<Used>) -> Generator {
@@ -129,43 +109,24 @@ impl Used {
     /// So much within `seconds` of `processors`; none where no time has passed.
     pub fn of(cpu_ns: u64, spun_ns: u64, seconds: f64, processors: usize) -> Option<Self> {
         let had_ns = seconds * processors as f64 * 1e9;
-        let used = Self {
-            cpu_share: cpu_ns as f64 / had_ns,
-            spin_share: spun_ns.min(cpu_ns) as f64 / had_ns,
-        };
+        let used = Self { cpu_share: cpu_ns as f64 / had_ns, spin_share: spun_ns.min(cpu_ns) as f64 / had_ns };
         used.cpu_share.is_finite().then_some(used)
     }
 }
 
 fn used(rig: &Rig, loaded: &Loaded) -> Option<Used> {
-    let (start, end) = (
-        loaded.start.generator.as_ref()?,
-        loaded.end.generator.as_ref()?,
-    );
-    let seconds = loaded
-        .end
-        .at
-        .saturating_duration_since(loaded.start.at)
-        .as_secs_f64();
+    let (start, end) = (loaded.start.generator.as_ref()?, loaded.end.generator.as_ref()?);
+    let seconds = loaded.end.at.saturating_duration_since(loaded.start.at).as_secs_f64();
     let cpu_ns = end.cpu_ns().saturating_sub(start.cpu_ns());
     let spun_ns = loaded.collected.total.counters.spun_ns;
     Used::of(cpu_ns, spun_ns, seconds, rig.share.generator.len())
 }
 
 /// What a run is judged by, at its end or before.
-pub fn measured(
-    plan: &LoadPlan<'_>,
-    total: &Recorder,
-    used: Option<Used>,
-    broken: &[String],
-) -> Measured {
+pub fn measured(plan: &LoadPlan<'_>, total: &Recorder, used: Option<Used>, broken: &[String]) -> Measured {
     let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
     let lag = total.handshake_lag();
-    let limits = plan
-        .scenario
-        .thresholds
-        .iter()
-        .filter_map(|threshold| threshold.handshake_limit_ns());
+    let limits = plan.scenario.thresholds.iter().filter_map(|threshold| threshold.handshake_limit_ns());
     Measured {
         open_model: plan.scenario.load.is_planned(),
         lag_p99_ns: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64),
@@ -190,13 +151,6 @@ fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<String> {
         [] => std::slice::from_ref(&loaded.collected.total),
         several => several,
     };
-    let mut silent = plan
-        .server
-        .urls()
-        .iter()
-        .zip(by_target)
-        .filter(|(_, recorder)| decided(recorder) == 0);
-    silent.find_map(|(url, recorder)| {
-        diagnose(plan.scenario.protocol, url.as_str(), recorder.failures())
-    })
+    let mut silent = plan.server.urls().iter().zip(by_target).filter(|(_, recorder)| decided(recorder) == 0);
+    silent.find_map(|(url, recorder)| diagnose(plan.scenario.protocol, url.as_str(), recorder.failures()))
 }

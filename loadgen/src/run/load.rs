@@ -81,35 +81,20 @@ pub struct Loaded {
 /// Runs the load to its end, or to a signal's.
 pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
     let scenario = &plan.scenario;
-    let schedule = Schedule::new(
-        &scenario.load,
-        scenario.connections,
-        scenario.duration,
-        scenario.seed,
-    );
+    let schedule = Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
     let metrics = plan.server.metrics().map(|metrics| metrics.watch());
     let metrics = metrics.transpose()?;
     let clock = Clock::start();
     let (report, reports) = mpsc::channel();
     let shards = Shards::start(rig, plan, &schedule, clock, report)?;
-    let observer = Observer {
-        generator: shards.pids(),
-        ..plan.server.observer()
-    };
+    let observer = Observer { generator: shards.pids(), ..plan.server.observer() };
 
     let start = observer.snapshot();
     let t0_ns = clock.now_ns() + LEAD.as_nanos() as u64;
     let started_at = SystemTime::now() + LEAD;
     rig.control.start(t0_ns);
-    let mut listener = Listener::new(
-        rig,
-        plan,
-        observer,
-        schedule.as_ref(),
-        started_at,
-        start.generator.as_ref(),
-        metrics,
-    );
+    let mut listener =
+        Listener::new(rig, plan, observer, schedule.as_ref(), started_at, start.generator.as_ref(), metrics);
     listener.listen(&reports);
     let duration = Duration::from_nanos(clock.now_ns().saturating_sub(t0_ns));
     listener.broken.extend(shards.end());
@@ -145,11 +130,7 @@ impl<'a> Listener<'a> {
         metrics: Option<Watch>,
     ) -> Self {
         let scenario = &plan.scenario;
-        let part = if scenario.load.is_planned() {
-            Part::Response
-        } else {
-            Part::Service
-        };
+        let part = if scenario.load.is_planned() { Part::Response } else { Part::Service };
         let mut collector = Collector::new(scenario.shards(), started_at, part);
         collector.prepared(&plan.prepared.recorder);
         Self {
@@ -158,9 +139,7 @@ impl<'a> Listener<'a> {
             observer,
             collector,
             seconds: Seconds::begin(plan, schedule, generator),
-            shards: (0..scenario.shards())
-                .map(|index| (ShardReport::default(), rig.share.shard_cpu(index)))
-                .collect(),
+            shards: (0..scenario.shards()).map(|index| (ShardReport::default(), rig.share.shard_cpu(index))).collect(),
             broken: Vec::new(),
             undecided: scenario.shards(),
             now: vec![(0, 0); scenario.shards()],
@@ -199,27 +178,14 @@ impl<'a> Listener<'a> {
     }
 
     fn second_closed(&mut self) {
-        let (held, in_flight) = self
-            .now
-            .iter()
-            .fold((0, 0), |sum, now| (sum.0 + now.0, sum.1 + now.1));
+        let (held, in_flight) = self.now.iter().fold((0, 0), |sum, now| (sum.0 + now.0, sum.1 + now.1));
         if self.peak.as_ref().is_none_or(|(_, most)| held > *most) {
             self.peak = Some((self.snapshot(), held));
         }
         if self.rig.progress.wants_figures() {
             let generator = self.observer.generator();
-            let now = self.seconds.now(
-                self.rig,
-                self.plan,
-                &self.collector,
-                generator.as_ref(),
-                &self.broken,
-            );
-            self.rig.progress.tick(Now {
-                in_flight,
-                held,
-                ..now
-            });
+            let now = self.seconds.now(self.rig, self.plan, &self.collector, generator.as_ref(), &self.broken);
+            self.rig.progress.tick(Now { in_flight, held, ..now });
         }
     }
 
@@ -245,9 +211,7 @@ impl<'a> Listener<'a> {
         let collected = self.collector.finish();
         let total = &collected.total;
         // Held until the end: then the end of the last handshake is when most are, between two seconds.
-        let held_at_end = total
-            .count(Outcome::Established)
-            .saturating_sub(total.counters.dropped);
+        let held_at_end = total.count(Outcome::Established).saturating_sub(total.counters.dropped);
         let at_end = self.plan.scenario.hold == crate::scenario::Hold::UntilEnd;
         let peak = match self.peak {
             Some((snapshot, held)) if !at_end || held > held_at_end => (snapshot, held),

@@ -25,11 +25,7 @@ pub struct Seconds {
 
 impl Seconds {
     /// The load begins now, with the generator as it is; without a schedule it is one of the closed model.
-    pub fn begin(
-        plan: &LoadPlan<'_>,
-        schedule: Option<&Schedule>,
-        generator: Option<&ProcessSample>,
-    ) -> Self {
+    pub fn begin(plan: &LoadPlan<'_>, schedule: Option<&Schedule>, generator: Option<&ProcessSample>) -> Self {
         let scenario = &plan.scenario;
         let last_arrival = match schedule {
             Some(schedule) => Some(schedule.end_hint()),

@@ -53,11 +53,7 @@ impl Server {
 
     /// The schema's word for where the server's figures come from.
     pub fn source(&self) -> &'static str {
-        if self.embedded.is_some() {
-            "embedded"
-        } else {
-            "pid"
-        }
+        if self.embedded.is_some() { "embedded" } else { "pid" }
     }
 
     /// Where it tells its own cost, if it is asked.
@@ -79,11 +75,7 @@ impl Server {
         }
     }
 
-    async fn embedded(
-        rig: &Rig,
-        scenario: &mut Scenario,
-        plan: &EmbeddedPlan,
-    ) -> Result<Self, RunError> {
+    async fn embedded(rig: &Rig, scenario: &mut Scenario, plan: &EmbeddedPlan) -> Result<Self, RunError> {
         rig.progress.step("starting the embedded server");
         let program = std::env::current_exe().map_err(RunError::Start)?;
         let embedded = Embedded::start(&program, plan, scenario, &rig.share).await?;
@@ -96,13 +88,7 @@ impl Server {
         };
         let died = Arc::new(OnceLock::new());
         let keeper = keep(rig, embedded, died.clone());
-        Ok(Self {
-            urls: vec![url],
-            observer,
-            metrics: None,
-            died,
-            embedded: Some(keeper),
-        })
+        Ok(Self { urls: vec![url], observer, metrics: None, died, embedded: Some(keeper) })
     }
 
     async fn named(rig: &Rig, scenario: &Scenario, urls: Vec<Url>) -> Result<Self, RunError> {
@@ -120,11 +106,7 @@ impl Server {
         Ok(Self {
             urls,
             metrics,
-            observer: Observer {
-                server: pid.into_iter().collect(),
-                frontend: None,
-                generator: Vec::new(),
-            },
+            observer: Observer { server: pid.into_iter().collect(), frontend: None, generator: Vec::new() },
             died: Arc::default(),
             embedded: None,
         })

@@ -30,18 +30,10 @@ impl Shards {
     ) -> Result<Self, RunError> {
         let scenario = &plan.scenario;
         if scenario.processes > 1 {
-            let common = Common {
-                scenario,
-                urls: plan.server.urls(),
-                targets: &plan.targets,
-                prepared: &plan.prepared,
-            };
-            let setting = Setting {
-                control: &rig.control,
-                requests: plan.prepared.supply.requests(),
-                clock,
-                report: &report,
-            };
+            let common =
+                Common { scenario, urls: plan.server.urls(), targets: &plan.targets, prepared: &plan.prepared };
+            let setting =
+                Setting { control: &rig.control, requests: plan.prepared.supply.requests(), clock, report: &report };
             let jobs = Job::all(common, |shard| rig.share.shard_cpu(shard));
             return Ok(Self::Processes(Group::start(jobs, setting)?));
         }
@@ -52,9 +44,7 @@ impl Shards {
                 of: scenario.workers,
                 scenario: scenario.clone(),
                 targets: plan.targets.clone(),
-                arrivals: schedule
-                    .as_ref()
-                    .map(|schedule| schedule.shard(index, scenario.workers)),
+                arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, scenario.workers)),
                 supply: plan.prepared.supply.clone(),
                 bad: plan.prepared.bad.clone(),
                 cpu: rig.share.shard_cpu(index),
@@ -81,9 +71,7 @@ impl Shards {
             Self::Threads(handles) => {
                 let ended = handles.into_iter().enumerate();
                 ended
-                    .filter_map(|(index, handle)| {
-                        (!handle.join()).then(|| format!("shard {index} panicked"))
-                    })
+                    .filter_map(|(index, handle)| (!handle.join()).then(|| format!("shard {index} panicked")))
                     .collect()
             }
             Self::Processes(group) => {

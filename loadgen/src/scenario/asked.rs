@@ -14,10 +14,7 @@ impl Scenario {
     /// What was asked, for the result. The target's URL is absent for the embedded server, whose port was not asked.
     pub fn asked(&self) -> schema::Scenario {
         let (rate_per_s, arrivals, concurrency) = match &self.load {
-            Load::Open {
-                rate_per_s,
-                arrivals,
-            } => (Some(*rate_per_s), Some(arrivals.as_str().to_owned()), None),
+            Load::Open { rate_per_s, arrivals } => (Some(*rate_per_s), Some(arrivals.as_str().to_owned()), None),
             Load::Staged { profile, arrivals } => {
                 let mean_per_s = profile.arrivals() / profile.time().as_secs_f64();
                 let shape = format!("{} in stages {profile}", arrivals.as_str());
@@ -43,19 +40,10 @@ impl Scenario {
             },
             targets: self.asked_of_targets(),
             embedded: matches!(self.target, TargetChoice::Embedded(_)),
-            protocol: Some(
-                if socket_io.is_some() {
-                    "socketio"
-                } else {
-                    "websocket"
-                }
-                .to_owned(),
-            ),
+            protocol: Some(if socket_io.is_some() { "socketio" } else { "websocket" }.to_owned()),
             eio: socket_io.map(|version| u32::from(version.number())),
             transport: socket_io.map(|_| self.transport.as_str().to_owned()),
-            namespace: socket_io
-                .map(|_| self.namespace.clone())
-                .filter(|name| name != "/"),
+            namespace: socket_io.map(|_| self.namespace.clone()).filter(|name| name != "/"),
             path: Some(without_query(&self.path)),
             connections: self.connections,
             rate_per_s,
@@ -76,11 +64,7 @@ impl Scenario {
             users: Some(self.users.len() as u64),
             token_in: Some(self.token_in.to_string()),
             mix: named(self.mix.weights().iter().copied()),
-            expect: named(
-                self.mix
-                    .unusual()
-                    .map(|(kind, how)| (kind, how.as_str().to_owned())),
-            ),
+            expect: named(self.mix.unusual().map(|(kind, how)| (kind, how.as_str().to_owned()))),
             source_ip: (!self.source_ips.is_empty()).then(|| self.source_ips.to_string()),
             processes: u32::try_from(self.processes).ok(),
             workers: u32::try_from(self.workers).ok(),
@@ -90,11 +74,7 @@ impl Scenario {
             }),
             seed: Some(self.seed),
             insecure: self.tls.insecure,
-            cacert: self
-                .tls
-                .cacert
-                .as_ref()
-                .map(|path| path.display().to_string()),
+            cacert: self.tls.cacert.as_ref().map(|path| path.display().to_string()),
             tls_resumption: self.is_encrypted().then(|| {
                 let resumption = if self.tls.resumption { "on" } else { "off" };
                 resumption.to_owned()
@@ -184,9 +164,7 @@ fn asked_step(phase: &str, step: &Step) -> schema::AskedStep {
 }
 
 fn named<T>(kinds: impl Iterator<Item = (TokenKind, T)>) -> BTreeMap<String, T> {
-    kinds
-        .map(|(kind, value)| (kind.as_str().to_owned(), value))
-        .collect()
+    kinds.map(|(kind, value)| (kind.as_str().to_owned(), value)).collect()
 }
 
 /// A path whose query, which may be secret, is left out.

@@ -23,18 +23,15 @@ impl FromStr for Claims {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let members: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
-            format!("{text:?} is no JSON object of claims, such as {{\"aud\":\"chat\"}}: {error}")
-        })?;
+        let members: Map<String, Value> = serde_json::from_str(text)
+            .map_err(|error| format!("{text:?} is no JSON object of claims, such as {{\"aud\":\"chat\"}}: {error}"))?;
         Self::read(members).map_err(|error| format!("in the claims {text:?}: {error}"))
     }
 }
 
 impl Claims {
     fn read(members: Map<String, Value>) -> Result<Self, TemplateError> {
-        let members = members
-            .into_iter()
-            .map(|(name, value)| Ok((name, Claim::read(value)?)));
+        let members = members.into_iter().map(|(name, value)| Ok((name, Claim::read(value)?)));
         members.collect::<Result<_, _>>().map(Self)
     }
 
@@ -119,26 +116,14 @@ mod tests {
         user.set("username", "ann");
         user.set("tenant", "north");
         for (asked, expected, why) in [
-            (
-                "{}",
-                json!({"user": {"name": "ann"}, "iat": 1}),
-                "nothing asked",
-            ),
+            ("{}", json!({"user": {"name": "ann"}, "iat": 1}), "nothing asked"),
             (
                 r#"{"aud":"chat","user":{"role":"admin"}}"#,
                 json!({"user": {"name": "ann", "role": "admin"}, "iat": 1, "aud": "chat"}),
                 "more of them, inside as well",
             ),
-            (
-                r#"{"user":null,"iat":null,"sub":"x"}"#,
-                json!({"sub": "x"}),
-                "null removes",
-            ),
-            (
-                r#"{"user":{"name":{"a":1}}}"#,
-                json!({"user": {"name": {"a": 1}}, "iat": 1}),
-                "another shape",
-            ),
+            (r#"{"user":null,"iat":null,"sub":"x"}"#, json!({"sub": "x"}), "null removes"),
+            (r#"{"user":{"name":{"a":1}}}"#, json!({"user": {"name": {"a": 1}}, "iat": 1}), "another shape"),
             (
                 r#"{"user":null,"sub":"{{username}}@{{tenant}}","in":["{{tenant}}",1,{"of":"{{tenant}}"}]}"#,
                 json!({"iat": 1, "sub": "ann@north", "in": ["north", 1, {"of": "north"}]}),
@@ -163,10 +148,7 @@ mod tests {
             ("5", "no JSON object of claims"),
             ("{", "no JSON object of claims"),
             (r#"{"a":["{{tenant"]}"#, "{{ is not closed"),
-            (
-                r#"{"a":"{{env:GATECRASH_TEST_NOT_SET}}"}"#,
-                "GATECRASH_TEST_NOT_SET is not set",
-            ),
+            (r#"{"a":"{{env:GATECRASH_TEST_NOT_SET}}"}"#, "GATECRASH_TEST_NOT_SET is not set"),
         ] {
             let error = text.parse::<Claims>().unwrap_err();
             assert!(error.contains(part), "{error}");

@@ -42,22 +42,10 @@ impl fmt::Display for Excerpt {
         let number = self.line.to_string();
         let margin = number.len();
         let before = self.column - 1;
-        writeln!(
-            out,
-            "{}:{number}:{}: {}",
-            self.path.display(),
-            self.column,
-            self.problem
-        )?;
+        writeln!(out, "{}:{number}:{}: {}", self.path.display(), self.column, self.problem)?;
         writeln!(out, "{:margin$} |", "")?;
         writeln!(out, "{number} | {}", self.text)?;
-        write!(
-            out,
-            "{:margin$} | {:before$}{}",
-            "",
-            "",
-            "^".repeat(self.width)
-        )
+        write!(out, "{:margin$} | {:before$}{}", "", "", "^".repeat(self.width))
     }
 }
 
@@ -82,8 +70,7 @@ fn parse(path: &Path, text: &str) -> Result<RunArgs, Excerpt> {
 /// An expression's error shows its text with a caret of its own: here that becomes the place in the file.
 fn one_caret<'m>(message: &'m str, text: &str, span: Range<usize>) -> (&'m str, Range<usize>) {
     let mut lines = message.lines();
-    let (Some(problem), Some(quoted), Some(caret), None) =
-        (lines.next(), lines.next(), lines.next(), lines.next())
+    let (Some(problem), Some(quoted), Some(caret), None) = (lines.next(), lines.next(), lines.next(), lines.next())
     else {
         return (message, span);
     };
@@ -101,10 +88,7 @@ fn one_caret<'m>(message: &'m str, text: &str, span: Range<usize>) -> (&'m str, 
 }
 
 fn excerpt(path: &Path, text: &str, span: Range<usize>, problem: String) -> Excerpt {
-    let start = (0..=span.start.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
+    let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let line_text = text[line_start..].lines().next().unwrap_or("");
     let column = text[line_start..start].chars().count() + 1;
@@ -124,15 +108,10 @@ fn excerpt(path: &Path, text: &str, span: Range<usize>, problem: String) -> Exce
 fn explain(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.split_first() {
-        Some((unknown, known)) if message.starts_with("unknown field") => {
-            match nearest(unknown, known) {
-                Some(near) => format!("unknown key `{unknown}`; did you mean `{near}`?"),
-                None => format!(
-                    "unknown key `{unknown}`; expected one of {}",
-                    known.join(", ")
-                ),
-            }
-        }
+        Some((unknown, known)) if message.starts_with("unknown field") => match nearest(unknown, known) {
+            Some(near) => format!("unknown key `{unknown}`; did you mean `{near}`?"),
+            None => format!("unknown key `{unknown}`; expected one of {}", known.join(", ")),
+        },
         _ => message.to_owned(),
     }
 }
@@ -172,9 +151,7 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        parse(Path::new("scenario.toml"), text)
-            .unwrap_err()
-            .to_string()
+        parse(Path::new("scenario.toml"), text).unwrap_err().to_string()
     }
 
     #[test]
@@ -197,10 +174,7 @@ mod tests {
         .unwrap();
         assert_eq!(args.target.unwrap().as_str(), "http://127.0.0.1:3000/");
         assert_eq!(args.rate.unwrap().get(), 250.0);
-        assert_eq!(
-            (args.user.len(), args.header.len(), args.threshold.len()),
-            (2, 1, 2)
-        );
+        assert_eq!((args.user.len(), args.header.len(), args.threshold.len()), (2, 1, 2));
         assert_eq!(args.insecure, Some(true));
     }
 
@@ -258,19 +232,14 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = read_file(Path::new("no/such/scenario.toml"))
-            .unwrap_err()
-            .to_string();
+        let error = read_file(Path::new("no/such/scenario.toml")).unwrap_err().to_string();
         assert!(error.contains("no/such/scenario.toml"), "{error}");
     }
 
     #[test]
     fn a_key_from_nowhere_gets_the_list() {
         let error = error("colour = 5");
-        assert!(
-            error.contains("expected one of target, targets, protocol"),
-            "{error}"
-        );
+        assert!(error.contains("expected one of target, targets, protocol"), "{error}");
     }
 
     proptest! {

@@ -31,26 +31,18 @@ impl FromStr for HeaderText {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let error = |allowed| ValueError::new(text, "header", allowed);
-        let (name, value) = text
-            .split_once(':')
-            .ok_or_else(|| error("write `Name: value`"))?;
+        let (name, value) = text.split_once(':').ok_or_else(|| error("write `Name: value`"))?;
         let value = value.trim();
         if name.is_empty() || !name.bytes().all(is_token_byte) {
             return Err(error("its name must be of letters, digits and -"));
         }
-        if !value
-            .bytes()
-            .all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
-        {
+        if !value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b)) {
             return Err(error("its value must be of printable ASCII"));
         }
         if HANDSHAKE_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
             return Err(error("the handshake writes that one itself"));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
 }
 

@@ -124,9 +124,7 @@ fn lifetime(name: &str, values: &str) -> Option<Lifetime> {
             let (min, max) = (time(min)?, time(max)?);
             (min <= max).then_some(Lifetime::Uniform { min, max })
         }
-        "exponential" => Some(Lifetime::Exponential {
-            mean: above_zero(values)?,
-        }),
+        "exponential" => Some(Lifetime::Exponential { mean: above_zero(values)? }),
         "log-normal" => {
             let (median, sigma) = values.split_once(',')?;
             let sigma = sigma.trim().parse::<f64>().ok()?;
@@ -202,16 +200,13 @@ mod tests {
         ];
         for (text, cdf) in table {
             let lifetime = lifetime(text);
-            let mut drawn: Vec<f64> = (0..DRAWS)
-                .map(|number| lifetime.of_arrival(7, number).as_secs_f64())
-                .collect();
+            let mut drawn: Vec<f64> = (0..DRAWS).map(|number| lifetime.of_arrival(7, number).as_secs_f64()).collect();
             drawn.sort_by(f64::total_cmp);
             let n = DRAWS as f64;
             let distance = drawn.iter().enumerate().fold(0.0_f64, |most, (place, s)| {
                 let expected = cdf(*s);
                 let (below, above) = (place as f64 / n, (place + 1) as f64 / n);
-                most.max((expected - below).abs())
-                    .max((above - expected).abs())
+                most.max((expected - below).abs()).max((above - expected).abs())
             });
             assert!(distance < 1.63 / n.sqrt(), "{text}: {distance}");
             let mean_s = drawn.iter().sum::<f64>() / n;
@@ -227,10 +222,7 @@ mod tests {
         assert_eq!(of(1, 5), of(1, 5), "a run repeats");
         assert_ne!(of(1, 5), of(1, 6), "arrivals differ");
         assert_ne!(of(1, 5), of(2, 5), "seeds differ");
-        let longest = Lifetime::LogNormal {
-            median: LIFETIME_MAX,
-            sigma: SIGMA_MAX,
-        };
+        let longest = Lifetime::LogNormal { median: LIFETIME_MAX, sigma: SIGMA_MAX };
         assert!((0..100).all(|number| longest.of_arrival(1, number) <= LIFETIME_MAX));
     }
 
@@ -239,8 +231,6 @@ mod tests {
         let step = 0.01;
         let density = |x: f64| (-x * x / 2.0).exp() / TAU.sqrt();
         let steps = ((z + 8.0) / step).max(0.0) as u64;
-        (0..steps)
-            .map(|k| step * density(-8.0 + (k as f64 + 0.5) * step))
-            .sum()
+        (0..steps).map(|k| step * density(-8.0 + (k as f64 + 0.5) * step)).sum()
     }
 }

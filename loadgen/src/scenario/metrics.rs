@@ -34,11 +34,7 @@ pub struct MetricNames {
 impl MetricsPlan {
     /// For a page and its names, or the usual ones.
     pub fn new(url: Url, names: Option<MetricNames>) -> Self {
-        Self {
-            shown_url: without_secrets(&url),
-            names: names.unwrap_or_default(),
-            url,
-        }
+        Self { shown_url: without_secrets(&url), names: names.unwrap_or_default(), url }
     }
 }
 
@@ -85,11 +81,7 @@ impl FromStr for MetricNames {
 
 impl fmt::Display for MetricNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            cpu,
-            memory,
-            sockets,
-        } = self;
+        let Self { cpu, memory, sockets } = self;
         write!(f, "cpu={cpu},memory={memory},sockets={sockets}")
     }
 }
@@ -110,19 +102,12 @@ mod tests {
         for (text, expected, why) in [
             (
                 "sockets=nodejs_sockets",
-                Some(MetricNames {
-                    sockets: "nodejs_sockets".to_owned(),
-                    ..usual.clone()
-                }),
+                Some(MetricNames { sockets: "nodejs_sockets".to_owned(), ..usual.clone() }),
                 "one of its own, the others as usual",
             ),
             (
                 "memory=m, cpu=c:rate_1,sockets=s",
-                Some(MetricNames {
-                    cpu: "c:rate_1".to_owned(),
-                    memory: "m".to_owned(),
-                    sockets: "s".to_owned(),
-                }),
+                Some(MetricNames { cpu: "c:rate_1".to_owned(), memory: "m".to_owned(), sockets: "s".to_owned() }),
                 "all, in any order",
             ),
             ("cpu", None, "no name"),

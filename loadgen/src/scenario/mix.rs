@@ -58,11 +58,7 @@ impl Mix {
         shares: Shares,
         expected: [Expected; TokenKind::ALL.len()],
     ) -> Self {
-        Self {
-            weights,
-            shares,
-            expected,
-        }
+        Self { weights, shares, expected }
     }
 
     /// How the kinds are shared out.
@@ -77,9 +73,7 @@ impl Mix {
 
     /// Whether any token should be let in: else a run that establishes nothing is as it should be.
     pub fn lets_any_in(&self) -> bool {
-        self.weights
-            .iter()
-            .any(|(kind, _)| self.expected(*kind) == Expected::Accept)
+        self.weights.iter().any(|(kind, _)| self.expected(*kind) == Expected::Accept)
     }
 
     /// What was said to be expected otherwise than usual.
@@ -118,9 +112,8 @@ impl FromStr for Weights {
         let error = |allowed| ValueError::new(text, "mix of tokens", allowed);
         let mut weights: Vec<(TokenKind, f64)> = Vec::new();
         for part in text.split(',') {
-            let (kind, weight) = part
-                .split_once('=')
-                .ok_or_else(|| error("write KIND=WEIGHT, as in valid=95,expired=3,forged=2"))?;
+            let (kind, weight) =
+                part.split_once('=').ok_or_else(|| error("write KIND=WEIGHT, as in valid=95,expired=3,forged=2"))?;
             let kind = TokenKind::named(kind.trim()).ok_or_else(|| error(KINDS))?;
             let weight = weight.trim().parse::<f64>().unwrap_or(f64::NAN);
             if !(0.0..=WEIGHT_MAX).contains(&weight) {
@@ -170,10 +163,7 @@ mod tests {
     use super::*;
 
     fn mix(weights: &str, expectations: &[&str], seed: u64) -> Mix {
-        let expectations: Vec<Expectation> = expectations
-            .iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
+        let expectations: Vec<Expectation> = expectations.iter().map(|text| text.parse().unwrap()).collect();
         Mix::new(&weights.parse().unwrap(), &expectations, seed)
     }
 
@@ -210,11 +200,7 @@ mod tests {
 
     #[test]
     fn expectations_are_the_usual_unless_said_otherwise() {
-        let mix = mix(
-            "expired=1,forged=1",
-            &["expired=accept", "replayed=refuse"],
-            0,
-        );
+        let mix = mix("expired=1,forged=1", &["expired=accept", "replayed=refuse"], 0);
         for (kind, expected) in [
             (TokenKind::Valid, Expected::Accept),
             (TokenKind::Expired, Expected::Accept),

@@ -64,9 +64,6 @@ mod tests {
             let error = text.parse::<Refresh>().unwrap_err().to_string();
             assert!(error.contains("write "), "{text}: {error}");
         }
-        assert_eq!(
-            Refresh::Ahead(Duration::from_secs(5)).to_string(),
-            "ahead:5s"
-        );
+        assert_eq!(Refresh::Ahead(Duration::from_secs(5)).to_string(), "ahead:5s");
     }
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use url::Url;
 
 use super::{
-    AnsweredBy, ArrivalsText, CacertError, Close, Echo, FileError, Hold, Load, MESSAGE_BYTES_MAX,
-    MESSAGE_BYTES_MIN, Mix, Pin, Protocol, Scenario, SecretError, SigningError, StepsError,
-    TargetChoice, TlsPlan, TokenIn, Transport, UsersError, read_file,
+    AnsweredBy, ArrivalsText, CacertError, Close, Echo, FileError, Hold, Load, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN,
+    Mix, Pin, Protocol, Scenario, SecretError, SigningError, StepsError, TargetChoice, TlsPlan, TokenIn, Transport,
+    UsersError, read_file,
 };
 use crate::arrival::{Arrivals, InstantsError, RateProfile, read_instants};
 use crate::cli::RunArgs;
@@ -133,28 +133,14 @@ impl Scenario {
             echo: echo(&args, embedded, protocol)?,
             timeout: timeout("--timeout", args.timeout, 10)?,
             connect_timeout: timeout("--connect-timeout", args.connect_timeout, 5)?,
-            auth_grace: args
-                .auth_grace
-                .map_or(Duration::from_millis(500), |period| period.0),
+            auth_grace: args.auth_grace.map_or(Duration::from_millis(500), |period| period.0),
             tokens: tokens::plan(&args, &target, &users)?,
             users,
-            mix: Mix::new(
-                &args.mix.clone().unwrap_or_default(),
-                &args.expect,
-                args.seed.unwrap_or(SEED),
-            ),
+            mix: Mix::new(&args.mix.clone().unwrap_or_default(), &args.expect, args.seed.unwrap_or(SEED)),
             token_in: tokens::carrier(&args, protocol)?,
-            headers: args
-                .header
-                .into_iter()
-                .map(|header| (header.name, header.value))
-                .collect(),
+            headers: args.header.into_iter().map(|header| (header.name, header.value)).collect(),
             source_ips: args.source_ip.unwrap_or_default(),
-            tls: TlsPlan::new(
-                args.insecure.unwrap_or(false),
-                args.cacert,
-                args.tls_resumption,
-            )?,
+            tls: TlsPlan::new(args.insecure.unwrap_or(false), args.cacert, args.tls_resumption)?,
             thresholds: args.threshold,
             processes,
             workers: in_range("--workers", workers, 1, WORKERS_MAX)?,
@@ -175,10 +161,7 @@ impl Scenario {
 fn transport(args: &RunArgs, protocol: Protocol) -> Result<Transport, ScenarioError> {
     let transport = args.transport.unwrap_or(Transport::WebSocket);
     if args.transport.is_some() && protocol == Protocol::WebSocket {
-        return Err(conflict(
-            "--transport",
-            "a raw WebSocket has no other transport; say --protocol socketio",
-        ));
+        return Err(conflict("--transport", "a raw WebSocket has no other transport; say --protocol socketio"));
     }
     if transport.polls() && args.token_in == Some(TokenIn::Subprotocol) {
         return Err(conflict(
@@ -194,18 +177,14 @@ fn namespace(args: &RunArgs, protocol: Protocol) -> Result<String, ScenarioError
         return Ok("/".to_owned());
     };
     if protocol == Protocol::WebSocket {
-        return Err(conflict(
-            "--namespace",
-            "a raw WebSocket has no namespaces; say --protocol socketio",
-        ));
+        return Err(conflict("--namespace", "a raw WebSocket has no namespaces; say --protocol socketio"));
     }
     let clean = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?');
     if !namespace.starts_with('/') || !namespace.chars().all(clean) {
         return Err(ScenarioError::OutOfRange {
             flag: "--namespace",
             given: namespace,
-            allowed: "it begins with / and holds no space, no comma, no ? and nothing beyond ASCII"
-                .to_owned(),
+            allowed: "it begins with / and holds no space, no comma, no ? and nothing beyond ASCII".to_owned(),
         });
     }
     Ok(namespace)
@@ -217,27 +196,22 @@ fn load(args: &RunArgs) -> Result<Load, ScenarioError> {
             "--rate and --concurrency",
             "arrivals come by a schedule (open model) or as places become free (closed model), not both",
         )),
-        (Some(_), None) if args.arrivals.is_some() => Err(conflict(
-            "--arrivals and --concurrency",
-            "the closed model has no schedule",
-        )),
+        (Some(_), None) if args.arrivals.is_some() => {
+            Err(conflict("--arrivals and --concurrency", "the closed model has no schedule"))
+        }
         (concurrency, rate) if !args.stage.is_empty() => {
             if concurrency.is_some() || rate.is_some() {
-                return Err(conflict(
-                    "--stage",
-                    "stages say the rate, in place of --rate and --concurrency",
-                ));
+                return Err(conflict("--stage", "stages say the rate, in place of --rate and --concurrency"));
             }
             staged(args)
         }
-        (Some(concurrency), None) => Ok(Load::Closed {
-            concurrency: in_range("--concurrency", concurrency, 1, u32::MAX)?,
-        }),
+        (Some(concurrency), None) => {
+            Ok(Load::Closed { concurrency: in_range("--concurrency", concurrency, 1, u32::MAX)? })
+        }
         (None, rate) => match &args.arrivals {
-            Some(ArrivalsText::File(_)) if rate.is_some() => Err(conflict(
-                "--rate and --arrivals FILE",
-                "the file says when each arrival is due",
-            )),
+            Some(ArrivalsText::File(_)) if rate.is_some() => {
+                Err(conflict("--rate and --arrivals FILE", "the file says when each arrival is due"))
+            }
             Some(ArrivalsText::File(path)) => Ok(Load::Listed(read_instants(path)?)),
             _ => Ok(Load::Open {
                 rate_per_s: rate.map_or(500.0, super::PerSecond::get),
@@ -248,20 +222,11 @@ fn load(args: &RunArgs) -> Result<Load, ScenarioError> {
 }
 
 fn staged(args: &RunArgs) -> Result<Load, ScenarioError> {
-    let arrivals = gaps(args).ok_or_else(|| {
-        conflict(
-            "--stage and --arrivals FILE",
-            "the file says when each arrival is due",
-        )
-    })?;
+    let arrivals =
+        gaps(args).ok_or_else(|| conflict("--stage and --arrivals FILE", "the file says when each arrival is due"))?;
     let profile = RateProfile::new(args.stage.clone());
-    let profile = profile.ok_or(ScenarioError::Missing(
-        "no --stage has a rate above 0/s: nothing would arrive",
-    ))?;
-    Ok(Load::Staged {
-        profile: Arc::new(profile),
-        arrivals,
-    })
+    let profile = profile.ok_or(ScenarioError::Missing("no --stage has a rate above 0/s: nothing would arrive"))?;
+    Ok(Load::Staged { profile: Arc::new(profile), arrivals })
 }
 
 /// The gaps that were asked for; `None`: a file lists the instants.
@@ -276,10 +241,7 @@ fn gaps(args: &RunArgs) -> Option<Arrivals> {
 fn warmup(args: &RunArgs, load: &Load) -> Result<Duration, ScenarioError> {
     let warmup = args.warmup.map_or(Duration::ZERO, |period| period.0);
     if !warmup.is_zero() && matches!(load, Load::Listed(_)) {
-        return Err(conflict(
-            "--warmup and --arrivals FILE",
-            "a file of instants has no rate to warm up with",
-        ));
+        return Err(conflict("--warmup and --arrivals FILE", "a file of instants has no rate to warm up with"));
     }
     Ok(warmup)
 }
@@ -289,9 +251,7 @@ fn connections(args: &RunArgs, load: &Load) -> Result<Option<u64>, ScenarioError
     let ends = matches!(load, Load::Staged { .. } | Load::Listed(_));
     match (args.connections, args.duration) {
         (None, None) if ends => Ok(None),
-        (Some(connections), _) => {
-            in_range("--connections", connections, 1, u64::from(u32::MAX)).map(Some)
-        }
+        (Some(connections), _) => in_range("--connections", connections, 1, u64::from(u32::MAX)).map(Some),
         (None, None) => Ok(Some(5000)),
         (None, Some(_)) => Ok(None),
     }
@@ -299,10 +259,9 @@ fn connections(args: &RunArgs, load: &Load) -> Result<Option<u64>, ScenarioError
 
 fn close(args: &RunArgs, protocol: Protocol) -> Result<Close, ScenarioError> {
     match (args.close, protocol) {
-        (Some(Close::Disconnect), Protocol::WebSocket) => Err(conflict(
-            "--close disconnect",
-            "a raw WebSocket has no disconnect packet; say frame, fin or reset",
-        )),
+        (Some(Close::Disconnect), Protocol::WebSocket) => {
+            Err(conflict("--close disconnect", "a raw WebSocket has no disconnect packet; say frame, fin or reset"))
+        }
         (Some(close), _) => Ok(close),
         (None, Protocol::WebSocket) => Ok(Close::Frame),
         (None, Protocol::SocketIo(_)) => Ok(Close::Disconnect),
@@ -312,10 +271,7 @@ fn close(args: &RunArgs, protocol: Protocol) -> Result<Close, ScenarioError> {
 fn answered_by(args: &RunArgs, protocol: Protocol) -> Result<AnsweredBy, ScenarioError> {
     let answered_by = args.answered_by.unwrap_or(AnsweredBy::Any);
     if answered_by == AnsweredBy::Ack && protocol == Protocol::WebSocket {
-        return Err(conflict(
-            "--answered-by ack",
-            "a raw WebSocket has no acknowledgements; say echo or none",
-        ));
+        return Err(conflict("--answered-by ack", "a raw WebSocket has no acknowledgements; say echo or none"));
     }
     if answered_by == AnsweredBy::None && args.message_rate.is_none() {
         return Err(ScenarioError::Missing(
@@ -326,10 +282,7 @@ fn answered_by(args: &RunArgs, protocol: Protocol) -> Result<AnsweredBy, Scenari
 }
 
 fn echo(args: &RunArgs, embedded: bool, protocol: Protocol) -> Result<Echo, ScenarioError> {
-    let event = args
-        .message_event
-        .clone()
-        .unwrap_or_else(|| "message".to_owned());
+    let event = args.message_event.clone().unwrap_or_else(|| "message".to_owned());
     // socket.io keeps these names for itself: a client that sends one is thrown out.
     let reserved = ["connect", "connect_error", "disconnect", "disconnecting"];
     if event.is_empty() || protocol != Protocol::WebSocket && reserved.contains(&event.as_str()) {
@@ -342,22 +295,13 @@ fn echo(args: &RunArgs, embedded: bool, protocol: Protocol) -> Result<Echo, Scen
     Ok(Echo {
         count: args.echo.unwrap_or(u32::from(embedded)),
         rate_per_s: args.message_rate.map(super::PerSecond::get),
-        bytes: in_range(
-            "--message-bytes",
-            args.message_bytes.unwrap_or(32),
-            MESSAGE_BYTES_MIN,
-            MESSAGE_BYTES_MAX,
-        )?,
+        bytes: in_range("--message-bytes", args.message_bytes.unwrap_or(32), MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX)?,
         event,
         answered_by: answered_by(args, protocol)?,
     })
 }
 
-fn timeout(
-    flag: &'static str,
-    asked: Option<super::Period>,
-    default_s: u64,
-) -> Result<Duration, ScenarioError> {
+fn timeout(flag: &'static str, asked: Option<super::Period>, default_s: u64) -> Result<Duration, ScenarioError> {
     let time = asked.map_or(Duration::from_secs(default_s), |period| period.0);
     // Durations are recorded up to an hour.
     let longest = Duration::from_secs(3600);
@@ -374,10 +318,7 @@ fn timeout(
 fn out(now: SystemTime) -> PathBuf {
     let time = reports::units::rfc3339(now);
     let seconds = time.split('.').next().unwrap_or(&time);
-    let stamp: String = seconds
-        .chars()
-        .filter(|c| !matches!(c, '-' | ':'))
-        .collect();
+    let stamp: String = seconds.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     PathBuf::from("gatecrash-out").join(format!("{stamp}Z"))
 }
 
@@ -388,28 +329,16 @@ where
     if given >= min && given <= max {
         return Ok(given);
     }
-    Err(ScenarioError::OutOfRange {
-        flag,
-        given: given.to_string(),
-        allowed: format!("{min} to {max}"),
-    })
+    Err(ScenarioError::OutOfRange { flag, given: given.to_string(), allowed: format!("{min} to {max}") })
 }
 
 fn conflict(asked: &str, why: &'static str) -> ScenarioError {
-    ScenarioError::Conflict {
-        asked: asked.to_owned(),
-        why,
-    }
+    ScenarioError::Conflict { asked: asked.to_owned(), why }
 }
 
 /// A URL without what may be secret in it.
 fn shown(url: &Url) -> String {
-    format!(
-        "{}://{}{}",
-        url.scheme(),
-        url.host_str().unwrap_or(""),
-        url.path()
-    )
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or(""), url.path())
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde_json::Value;
 
 use super::{
-    ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, PerSecond, Period, Refresh,
-    SecretSource, SourceIps, TokenIn, TokenSourceName, UserText, Weights,
+    ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, PerSecond, Period, Refresh, SecretSource, SourceIps,
+    TokenIn, TokenSourceName, UserText, Weights,
 };
 use crate::arrival::Stage;
 use crate::cli::RunArgs;

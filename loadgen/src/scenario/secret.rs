@@ -108,26 +108,10 @@ mod tests {
         let missing = folder.path().join("missing");
         for (text, expected, why) in [
             ("plain".to_owned(), Ok("plain"), "text is taken as it is"),
-            (
-                format!("file:{}", file.display()),
-                Ok("from a file"),
-                "a line end is no part of it",
-            ),
-            (
-                format!("file:{}", missing.display()),
-                Err("cannot read"),
-                "a missing file is named",
-            ),
-            (
-                "env:GATECRASH_TEST_NOT_SET".to_owned(),
-                Err("GATECRASH_TEST_NOT_SET"),
-                "so is a variable",
-            ),
-            (
-                String::new(),
-                Err("is empty"),
-                "an empty secret signs nothing",
-            ),
+            (format!("file:{}", file.display()), Ok("from a file"), "a line end is no part of it"),
+            (format!("file:{}", missing.display()), Err("cannot read"), "a missing file is named"),
+            ("env:GATECRASH_TEST_NOT_SET".to_owned(), Err("GATECRASH_TEST_NOT_SET"), "so is a variable"),
+            (String::new(), Err("is empty"), "an empty secret signs nothing"),
         ] {
             let source: SecretSource = text.parse().unwrap();
             match (source.read("the --secret"), expected) {

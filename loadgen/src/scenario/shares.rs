@@ -38,11 +38,7 @@ impl Shares {
             .collect();
         // The cast saturates, where rounding has made more than the whole of it.
         let end = |sum: &f64| (sum / below * 2.0_f64.powi(64)) as u64;
-        Self {
-            ends: sums.iter().map(end).collect(),
-            start: seed.wrapping_mul(GOLDEN).rotate_left(32),
-            step,
-        }
+        Self { ends: sums.iter().map(end).collect(), start: seed.wrapping_mul(GOLDEN).rotate_left(32), step }
     }
 
     /// Where each part ends, where the sequence starts, and its step: see the fields.
@@ -82,10 +78,7 @@ mod tests {
 
     #[test]
     fn choices_of_different_steps_are_independent() {
-        let (kinds, targets) = (
-            Shares::new([9.0, 1.0], 1, GOLDEN),
-            Shares::new([1.0, 1.0], 1, ROOT_TWO),
-        );
+        let (kinds, targets) = (Shares::new([9.0, 1.0], 1, GOLDEN), Shares::new([1.0, 1.0], 1, ROOT_TWO));
         let both = (0..100_000).filter(|j| kinds.of(*j) == 1 && targets.of(*j) == 0);
         let both = both.count() as i64;
         assert!((both - 5_000).abs() < 100, "{both}");

@@ -47,10 +47,7 @@ impl MintPlan {
     pub fn with_secret(secret: &Secret, alg: Option<Algorithm>) -> Result<Self, SigningError> {
         let alg = alg.unwrap_or(Algorithm::HS256);
         if !matches!(alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
-            return Err(SigningError::WrongKind(
-                alg,
-                "a private key: give --key FILE, not --secret",
-            ));
+            return Err(SigningError::WrongKind(alg, "a private key: give --key FILE, not --secret"));
         }
         Self::fit(EncodingKey::from_secret(secret.expose()), alg)
     }
@@ -58,25 +55,15 @@ impl MintPlan {
     /// Signs with a private key from a PEM file. Without an algorithm, the one that the key has: RS256 for RSA, ES256
     /// or ES384 by its curve, EdDSA.
     pub fn with_key_file(path: &Path, alg: Option<Algorithm>) -> Result<Self, SigningError> {
-        let pem = std::fs::read(path)
-            .map_err(|error| SigningError::Unreadable(path.to_owned(), error))?;
+        let pem = std::fs::read(path).map_err(|error| SigningError::Unreadable(path.to_owned(), error))?;
         if let Some(alg) = alg {
             let key = key_from_pem(&pem, alg)?;
             return Self::fit(key, alg);
         }
-        [
-            Algorithm::RS256,
-            Algorithm::ES256,
-            Algorithm::ES384,
-            Algorithm::EdDSA,
-        ]
-        .into_iter()
-        .find_map(|alg| {
-            key_from_pem(&pem, alg)
-                .and_then(|key| Self::fit(key, alg))
-                .ok()
-        })
-        .ok_or_else(|| SigningError::Unknown(path.to_owned()))
+        [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
+            .into_iter()
+            .find_map(|alg| key_from_pem(&pem, alg).and_then(|key| Self::fit(key, alg)).ok())
+            .ok_or_else(|| SigningError::Unknown(path.to_owned()))
     }
 
     /// Names the key in each token's header.
@@ -124,12 +111,8 @@ impl MintPlan {
 
     /// A key that has signed once with its algorithm signs for the whole run.
     fn fit(key: EncodingKey, alg: Algorithm) -> Result<Self, SigningError> {
-        let plan = Self {
-            key: Arc::new(key),
-            header: Box::new(Header::new(alg)),
-            claims: Claims::default(),
-            ttl: None,
-        };
+        let plan =
+            Self { key: Arc::new(key), header: Box::new(Header::new(alg)), claims: Claims::default(), ttl: None };
         plan.token(&Variables::default(), UNIX_EPOCH)?;
         Ok(plan)
     }
@@ -138,10 +121,7 @@ impl MintPlan {
 fn key_from_pem(pem: &[u8], alg: Algorithm) -> Result<EncodingKey, SigningError> {
     match alg {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-            return Err(SigningError::WrongKind(
-                alg,
-                "a shared secret: give --secret, not --key",
-            ));
+            return Err(SigningError::WrongKind(alg, "a shared secret: give --secret, not --key"));
         }
         Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
@@ -175,27 +155,15 @@ mod tests {
         validation.validate_exp = false;
         validation.validate_aud = false;
         let token = plan.token(&ann(), NOW + Duration::from_secs(100)).unwrap();
-        jsonwebtoken::decode::<Value>(&*token, key, &validation)
-            .unwrap()
-            .claims
+        jsonwebtoken::decode::<Value>(&*token, key, &validation).unwrap().claims
     }
 
     #[test]
     fn claims_are_the_frontends_and_what_was_asked() {
         let ann = json!({"username": "ann"});
         for (asked, ttl_s, expected, why) in [
-            (
-                "{}",
-                None,
-                json!({"user": ann, "iat": 100}),
-                "the frontend's shape",
-            ),
-            (
-                "{}",
-                Some(10),
-                json!({"user": ann, "iat": 100, "exp": 110}),
-                "with an end",
-            ),
+            ("{}", None, json!({"user": ann, "iat": 100}), "the frontend's shape"),
+            ("{}", Some(10), json!({"user": ann, "iat": 100, "exp": 110}), "with an end"),
             (
                 r#"{"user":null,"sub":"{{username}}"}"#,
                 Some(10),
@@ -216,10 +184,7 @@ mod tests {
     fn the_header_names_algorithm_and_key() {
         for alg in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
             let plan = MintPlan::with_secret(&secret(), Some(alg)).unwrap();
-            let token = plan
-                .with_kid(Some("k1".to_owned()))
-                .token(&ann(), NOW)
-                .unwrap();
+            let token = plan.with_kid(Some("k1".to_owned())).token(&ann(), NOW).unwrap();
             let header = jsonwebtoken::decode_header(&*token).unwrap();
             assert_eq!((header.alg, header.kid.as_deref()), (alg, Some("k1")));
         }
@@ -244,11 +209,7 @@ mod tests {
             (&rcgen::PKCS_ECDSA_P384_SHA384, None, Some(Algorithm::ES384)),
             (&rcgen::PKCS_ED25519, None, Some(Algorithm::EdDSA)),
             (&rcgen::PKCS_RSA_SHA256, None, Some(Algorithm::RS256)),
-            (
-                &rcgen::PKCS_RSA_SHA256,
-                Some(Algorithm::PS512),
-                Some(Algorithm::PS512),
-            ),
+            (&rcgen::PKCS_RSA_SHA256, Some(Algorithm::PS512), Some(Algorithm::PS512)),
             (&rcgen::PKCS_ECDSA_P256_SHA256, Some(Algorithm::ES384), None),
             (&rcgen::PKCS_ED25519, Some(Algorithm::RS256), None),
             (&rcgen::PKCS_ED25519, Some(Algorithm::HS256), None),
@@ -264,9 +225,7 @@ mod tests {
             assert_eq!(alg, expected, "{made_for:?} for {asked:?}: {plan:?}");
         }
         std::fs::write(&path, "no key").unwrap();
-        let error = MintPlan::with_key_file(&path, None)
-            .unwrap_err()
-            .to_string();
+        let error = MintPlan::with_key_file(&path, None).unwrap_err().to_string();
         assert!(error.contains("no private key in PEM"), "{error}");
     }
 }

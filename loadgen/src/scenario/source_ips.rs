@@ -53,16 +53,13 @@ impl FromStr for SourceIps {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let error = |allowed| ValueError::new(text, "list of source addresses", allowed);
-        let written =
-            "write addresses, ranges and networks, as in 10.0.0.5,127.0.0.2-127.0.0.17,fd00::/120";
+        let written = "write addresses, ranges and networks, as in 10.0.0.5,127.0.0.2-127.0.0.17,fd00::/120";
         let mut addrs: Vec<IpAddr> = Vec::new();
         for part in text.split(',') {
             let (first, last) = ends(part.trim()).ok_or_else(|| error(written))?;
             let (from, to) = (number(first), number(last));
             if from > to {
-                return Err(error(
-                    "a range goes from its lower address to its higher one",
-                ));
+                return Err(error("a range goes from its lower address to its higher one"));
             }
             if to - from >= SOURCE_IPS_MAX - (addrs.len() as u128).min(SOURCE_IPS_MAX) {
                 return Err(error("there may be at most 65536 of them"));
@@ -70,19 +67,14 @@ impl FromStr for SourceIps {
             addrs.extend((from..=to).map(|number| address(first, number)));
         }
         let (v4, v6): (Vec<_>, Vec<_>) = addrs.into_iter().partition(IpAddr::is_ipv4);
-        Ok(Self {
-            text: text.to_owned(),
-            v4: v4.into(),
-            v6: v6.into(),
-        })
+        Ok(Self { text: text.to_owned(), v4: v4.into(), v6: v6.into() })
     }
 }
 
 /// The first and the last address of a part of the list, both of one family.
 fn ends(part: &str) -> Option<(IpAddr, IpAddr)> {
     if let Some((first, last)) = part.split_once('-') {
-        let (first, last): (IpAddr, IpAddr) =
-            (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        let (first, last): (IpAddr, IpAddr) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         return (first.is_ipv4() == last.is_ipv4()).then_some((first, last));
     }
     let Some((base, prefix)) = part.split_once('/') else {
@@ -124,51 +116,15 @@ mod tests {
     fn addresses_are_listed_as_people_write_them() {
         for (text, count, first, last, why) in [
             ("127.0.0.1", 1, "127.0.0.1", "127.0.0.1", "one"),
-            (
-                "127.0.0.2-127.0.0.17",
-                16,
-                "127.0.0.2",
-                "127.0.0.17",
-                "a range",
-            ),
+            ("127.0.0.2-127.0.0.17", 16, "127.0.0.2", "127.0.0.17", "a range"),
             ("10.0.0.9, 10.0.1.9", 2, "10.0.0.9", "10.0.1.9", "a list"),
-            (
-                "10.0.0.0/28",
-                14,
-                "10.0.0.1",
-                "10.0.0.14",
-                "a network without its two names",
-            ),
-            (
-                "10.0.0.0/31",
-                2,
-                "10.0.0.0",
-                "10.0.0.1",
-                "a link of two (RFC 3021)",
-            ),
+            ("10.0.0.0/28", 14, "10.0.0.1", "10.0.0.14", "a network without its two names"),
+            ("10.0.0.0/31", 2, "10.0.0.0", "10.0.0.1", "a link of two (RFC 3021)"),
             ("10.0.0.7/32", 1, "10.0.0.7", "10.0.0.7", "one"),
             ("::1", 1, "::1", "::1", "IPv6"),
-            (
-                "fd00::/120",
-                256,
-                "fd00::",
-                "fd00::ff",
-                "it has no broadcast",
-            ),
-            (
-                "::1-::3,127.0.0.1",
-                4,
-                "127.0.0.1",
-                "::3",
-                "both families, IPv4 first",
-            ),
-            (
-                "10.0.0.255-10.0.1.1",
-                3,
-                "10.0.0.255",
-                "10.0.1.1",
-                "across a byte",
-            ),
+            ("fd00::/120", 256, "fd00::", "fd00::ff", "it has no broadcast"),
+            ("::1-::3,127.0.0.1", 4, "127.0.0.1", "::3", "both families, IPv4 first"),
+            ("10.0.0.255-10.0.1.1", 3, "10.0.0.255", "10.0.1.1", "across a byte"),
         ] {
             let ips: SourceIps = text.parse().unwrap();
             let all: Vec<String> = ips.iter().map(|ip| ip.to_string()).collect();

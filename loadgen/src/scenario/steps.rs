@@ -62,10 +62,7 @@ pub struct Step {
 impl Step {
     /// What of the environment is in it, which no error may show.
     pub fn secrets(&self) -> Vec<&str> {
-        let basic = self
-            .basic
-            .iter()
-            .flat_map(|(name, password)| [name, password]);
+        let basic = self.basic.iter().flat_map(|(name, password)| [name, password]);
         let headers = self.headers.iter().map(|(_, value)| value);
         let mut templates: Vec<&Template> = basic.chain(headers).chain([&self.url]).collect();
         match &self.body {
@@ -83,10 +80,9 @@ impl JsonPlan {
         match self {
             Self::Text(text) => text.text(variables).into(),
             Self::List(values) => values.iter().map(|value| value.fill(variables)).collect(),
-            Self::Object(members) => members
-                .iter()
-                .map(|(name, value)| (name.clone(), value.fill(variables)))
-                .collect(),
+            Self::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), value.fill(variables))).collect()
+            }
             Self::Other(value) => value.clone(),
         }
     }
@@ -171,21 +167,14 @@ impl From<&LoginPlan> for Steps {
         });
         let token = Step {
             answer_bytes_max: TOKEN_ANSWER_BYTES_MAX,
-            extract: vec![Extraction {
-                name: TOKEN.into(),
-                from: Source::Json(plan.token_json_pointer.clone()),
-            }],
+            extract: vec![Extraction { name: TOKEN.into(), from: Source::Json(plan.token_json_pointer.clone()) }],
             advice: "check --token-url, and that the login gives a session for it",
             ..match login {
                 Some(_) => get("token", &plan.token_url),
                 None => with_credentials("token", &plan.token_url, plan.method),
             }
         };
-        Self {
-            login: login.into_iter().collect(),
-            token: vec![token],
-            named: false,
-        }
+        Self { login: login.into_iter().collect(), token: vec![token], named: false }
     }
 }
 
@@ -214,22 +203,13 @@ fn with_credentials(name: &str, url: &Url, method: LoginMethod) -> Step {
     let fields = [username, password].map(|name| (name.to_owned(), Template::variable(name)));
     let step = get(name, url);
     match method {
-        LoginMethod::Basic => Step {
-            basic: Some((Template::variable(username), Template::variable(password))),
-            ..step
-        },
-        LoginMethod::Form => Step {
-            method: Method::POST,
-            body: BodyPlan::Form(fields.to_vec()),
-            ..step
-        },
+        LoginMethod::Basic => {
+            Step { basic: Some((Template::variable(username), Template::variable(password))), ..step }
+        }
+        LoginMethod::Form => Step { method: Method::POST, body: BodyPlan::Form(fields.to_vec()), ..step },
         LoginMethod::Json => Step {
             method: Method::POST,
-            body: BodyPlan::Json(JsonPlan::Object(
-                fields
-                    .map(|(name, value)| (name, JsonPlan::Text(value)))
-                    .to_vec(),
-            )),
+            body: BodyPlan::Json(JsonPlan::Object(fields.map(|(name, value)| (name, JsonPlan::Text(value))).to_vec())),
             ..step
         },
     }

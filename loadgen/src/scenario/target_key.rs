@@ -6,8 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
 };
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, crypto};
 use rustls::pki_types::PrivateKeyDer;
@@ -26,37 +25,22 @@ pub struct TargetKey {
 impl TargetKey {
     /// A shared secret.
     pub fn from_secret(secret: &Secret) -> Self {
-        Self {
-            signing: Some(Arc::new(EncodingKey::from_secret(secret.expose()))),
-            public_pem: None,
-        }
+        Self { signing: Some(Arc::new(EncodingKey::from_secret(secret.expose()))), public_pem: None }
     }
 
     /// A PEM file: a private key, whose public one follows from it, or a public key alone.
     pub fn from_file(path: &Path) -> Result<Self, SigningError> {
-        let pem = std::fs::read(path)
-            .map_err(|error| SigningError::Unreadable(path.to_owned(), error))?;
-        if pem
-            .trim_ascii_start()
-            .starts_with(b"-----BEGIN PUBLIC KEY-----")
-        {
-            return Ok(Self {
-                signing: None,
-                public_pem: Some(pem.into()),
-            });
+        let pem = std::fs::read(path).map_err(|error| SigningError::Unreadable(path.to_owned(), error))?;
+        if pem.trim_ascii_start().starts_with(b"-----BEGIN PUBLIC KEY-----") {
+            return Ok(Self { signing: None, public_pem: Some(pem.into()) });
         }
-        let signing = [
-            EncodingKey::from_rsa_pem,
-            EncodingKey::from_ec_pem,
-            EncodingKey::from_ed_pem,
-        ]
-        .iter()
-        .find_map(|read| read(&pem).ok());
+        let signing = [EncodingKey::from_rsa_pem, EncodingKey::from_ec_pem, EncodingKey::from_ed_pem]
+            .iter()
+            .find_map(|read| read(&pem).ok());
         match (signing, public_pem(&pem)) {
-            (Some(signing), Some(public)) => Ok(Self {
-                signing: Some(Arc::new(signing)),
-                public_pem: Some(public.into_bytes().into()),
-            }),
+            (Some(signing), Some(public)) => {
+                Ok(Self { signing: Some(Arc::new(signing)), public_pem: Some(public.into_bytes().into()) })
+            }
             _ => Err(SigningError::Unknown(path.to_owned())),
         }
     }
@@ -107,10 +91,7 @@ fn pkcs8_public(der: &[u8]) -> Option<PublicKeyX509Der<'static>> {
     if let Ok(pair) = rsa::KeyPair::from_pkcs8(der) {
         return pair.public_key().as_der().ok();
     }
-    for curve in [
-        &ECDSA_P256_SHA256_ASN1_SIGNING,
-        &ECDSA_P384_SHA384_ASN1_SIGNING,
-    ] {
+    for curve in [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING] {
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(curve, der) {
             return pair.public_key().as_der().ok();
         }
@@ -153,11 +134,7 @@ mod tests {
             std::fs::write(&path, pair.serialize_pem()).unwrap();
             let key = TargetKey::from_file(&path).unwrap();
             let public = String::from_utf8(key.public_pem().unwrap().to_vec()).unwrap();
-            assert_eq!(
-                public.trim(),
-                pair.public_key_pem().replace('\r', "").trim(),
-                "{alg:?}"
-            );
+            assert_eq!(public.trim(), pair.public_key_pem().replace('\r', "").trim(), "{alg:?}");
             let signature = key.sign(MESSAGE, alg).unwrap();
             assert!(key.has_signed(MESSAGE, &signature, alg), "{alg:?}");
             assert!(!key.has_signed(b"other", &signature, alg), "{alg:?}");
@@ -165,10 +142,7 @@ mod tests {
             std::fs::write(&path, pair.public_key_pem()).unwrap();
             let public = TargetKey::from_file(&path).unwrap();
             assert!(!public.is_signing() && public.sign(MESSAGE, alg).is_none());
-            assert!(
-                public.has_signed(MESSAGE, &signature, alg),
-                "the public key is enough"
-            );
+            assert!(public.has_signed(MESSAGE, &signature, alg), "the public key is enough");
         }
         std::fs::write(&path, "no key").unwrap();
         assert!(TargetKey::from_file(&path).is_err());
@@ -182,10 +156,7 @@ mod tests {
         assert!(key.has_signed(MESSAGE, &signature, Algorithm::HS384));
         assert!(!key.has_signed(MESSAGE, &signature, Algorithm::HS256));
         assert!(!other.has_signed(MESSAGE, &signature, Algorithm::HS384));
-        assert!(
-            key.sign(MESSAGE, Algorithm::RS256).is_none(),
-            "another family"
-        );
+        assert!(key.sign(MESSAGE, Algorithm::RS256).is_none(), "another family");
         assert_eq!(key.public_pem(), None);
     }
 }

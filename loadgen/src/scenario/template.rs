@@ -25,9 +25,7 @@ pub enum TemplateError {
     #[error("{{{{ is not closed by }}}}")]
     Open,
     /// Between the braces stands no name.
-    #[error(
-        "between {{{{ and }}}} stands a variable's name, of letters, digits, _ and -, or env:NAME"
-    )]
+    #[error("between {{{{ and }}}} stands a variable's name, of letters, digits, _ and -, or env:NAME")]
     Name,
     /// An environment variable is not set.
     #[error("the environment variable {0} is not set")]
@@ -55,16 +53,12 @@ impl Template {
 
     /// A text without gaps, as it is.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self {
-            pieces: vec![Piece::Text(text.into())],
-        }
+        Self { pieces: vec![Piece::Text(text.into())] }
     }
 
     /// The variable of this name, by itself.
     pub fn variable(name: &str) -> Self {
-        Self {
-            pieces: vec![Piece::Variable(name.to_owned())],
-        }
+        Self { pieces: vec![Piece::Variable(name.to_owned())] }
     }
 
     /// The variables that it needs.
@@ -121,9 +115,7 @@ impl fmt::Debug for Template {
 
 fn gap(name: &str) -> Result<Piece, TemplateError> {
     if let Some(name) = name.strip_prefix("env:") {
-        return std::env::var(name)
-            .map(Piece::Secret)
-            .map_err(|_| TemplateError::NotSet(name.to_owned()));
+        return std::env::var(name).map(Piece::Secret).map_err(|_| TemplateError::NotSet(name.to_owned()));
     }
     if !is_variable_name(name) {
         return Err(TemplateError::Name);
@@ -191,11 +183,7 @@ mod tests {
             ("a {{ user }} b", Ok("a ann b"), "spaces within"),
             ("{{user}}{{user}}", Ok("annann"), "two"),
             ("{{csrf}}", Ok("{{user}}"), "a value is not read again"),
-            (
-                "{ \"a\": {} }",
-                Ok("{ \"a\": {} }"),
-                "single braces are JSON's",
-            ),
+            ("{ \"a\": {} }", Ok("{ \"a\": {} }"), "single braces are JSON's"),
             ("{{user", Err(TemplateError::Open), "not closed"),
             ("{{}}", Err(TemplateError::Name), "no name"),
             ("{{a b}}", Err(TemplateError::Name), "no name either"),

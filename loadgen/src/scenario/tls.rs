@@ -55,18 +55,11 @@ impl TlsPlan {
 }
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, CacertError> {
-    let fault = |problem: &dyn fmt::Display| CacertError {
-        path: path.to_owned(),
-        problem: problem.to_string(),
-    };
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .map_err(|error| fault(&error))?
-        .collect();
+    let fault = |problem: &dyn fmt::Display| CacertError { path: path.to_owned(), problem: problem.to_string() };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| fault(&error))?.collect();
     let found = found.map_err(|error| fault(&error))?;
     if found.is_empty() {
-        return Err(fault(
-            &"it holds no certificate; it must be PEM, as in -----BEGIN CERTIFICATE-----",
-        ));
+        return Err(fault(&"it holds no certificate; it must be PEM, as in -----BEGIN CERTIFICATE-----"));
     }
     Ok(found)
 }

@@ -91,10 +91,7 @@ impl FromStr for UserText {
         match text.split_once(':') {
             Some((name, password)) if !name.is_empty() && !password.is_empty() => {
                 let Ok(password) = password.parse();
-                Ok(Self {
-                    name: name.to_owned(),
-                    password,
-                })
+                Ok(Self { name: name.to_owned(), password })
             }
             // Not quoted: what was given may be a password.
             _ => Err("a user is NAME:PASSWORD, NAME:env:VARIABLE or NAME:file:PATH".to_owned()),
@@ -116,8 +113,7 @@ impl UserText {
 /// Reads a CSV file of `name,password` (RFC 4180; `#` begins a comment). A first line of `name,password` or
 /// `username,password` is a header, which further columns need: they become variables by the names in it.
 pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
-    let file = std::fs::File::open(path)
-        .map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;
+    let file = std::fs::File::open(path).map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;
     let mut users = Vec::new();
     let mut header: Option<Vec<Arc<str>>> = None;
     let mut rows = csv::ReaderBuilder::new()
@@ -147,19 +143,13 @@ pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
         }
     }
     if users.is_empty() || users.len() > USERS_MAX {
-        return Err(UsersError::Count {
-            path: path.to_owned(),
-            count: users.len(),
-        });
+        return Err(UsersError::Count { path: path.to_owned(), count: users.len() });
     }
     Ok(users)
 }
 
 fn is_header(row: &csv::StringRecord) -> bool {
-    matches!(
-        (row.get(0), row.get(1)),
-        (Some("name" | USERNAME), Some(PASSWORD))
-    )
+    matches!((row.get(0), row.get(1)), (Some("name" | USERNAME), Some(PASSWORD)))
 }
 
 /// The names of the columns behind the first two.
@@ -167,9 +157,7 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<Arc<str>>, String> {
     let mut names: Vec<Arc<str>> = Vec::new();
     for name in header.iter().skip(2) {
         if !is_variable_name(name) {
-            return Err(format!(
-                "a column's name is of letters, digits, _ and -, not {name:?}"
-            ));
+            return Err(format!("a column's name is of letters, digits, _ and -, not {name:?}"));
         }
         if [USERNAME, PASSWORD].contains(&name) || names.iter().any(|known| &**known == name) {
             return Err(format!("two columns are called {name:?}"));
@@ -195,11 +183,7 @@ fn user(row: &csv::StringRecord, columns: &[Arc<str>]) -> Result<User, String> {
     for (column, value) in columns.iter().zip(row.iter().skip(2)) {
         further.set(column.clone(), value);
     }
-    Ok(User {
-        name: name.to_owned(),
-        password: Secret::new(password.as_bytes()),
-        columns: further,
-    })
+    Ok(User { name: name.to_owned(), password: Secret::new(password.as_bytes()), columns: further })
 }
 
 #[cfg(test)]
@@ -223,11 +207,7 @@ mod tests {
     #[test]
     fn users_are_read_from_a_flag() {
         for (text, name, why) in [
-            (
-                "gonzalo:password",
-                Some("gonzalo"),
-                "as the original has it",
-            ),
+            ("gonzalo:password", Some("gonzalo"), "as the original has it"),
             ("a:b:c", Some("a"), "a password may hold a colon"),
             ("gonzalo", None, "no password"),
             (":password", None, "no name"),
@@ -244,43 +224,15 @@ mod tests {
         let path = folder.path().join("users.csv");
         for (text, expected, why) in [
             ("ann,one\nbob,two\n", Ok(2), "one a line"),
-            (
-                "# who\n\nann,\"o,ne\"\n",
-                Ok(1),
-                "comments, empty lines and quotes",
-            ),
+            ("# who\n\nann,\"o,ne\"\n", Ok(1), "comments, empty lines and quotes"),
             ("", Err("holds 0 users"), "nobody"),
-            (
-                "ann,one\nbob\n",
-                Err("users.csv:2: 1 fields"),
-                "the line is named",
-            ),
+            ("ann,one\nbob\n", Err("users.csv:2: 1 fields"), "the line is named"),
             ("ann,one,two\n", Err("3 fields"), "nothing names the third"),
-            (
-                "name,password,tenant\nann,one,a\n",
-                Ok(1),
-                "the first line does",
-            ),
-            (
-                "username,password\nann,one\n",
-                Ok(1),
-                "a header without more",
-            ),
-            (
-                "name,password,tenant\nann,one\n",
-                Err("2 fields in place of 3"),
-                "one is missing",
-            ),
-            (
-                "name,password,a b\nann,one,a\n",
-                Err("not \"a b\""),
-                "no variable",
-            ),
-            (
-                "name,password,a,a\nann,1,a,b\n",
-                Err("two columns"),
-                "which of them?",
-            ),
+            ("name,password,tenant\nann,one,a\n", Ok(1), "the first line does"),
+            ("username,password\nann,one\n", Ok(1), "a header without more"),
+            ("name,password,tenant\nann,one\n", Err("2 fields in place of 3"), "one is missing"),
+            ("name,password,a b\nann,one,a\n", Err("not \"a b\""), "no variable"),
+            ("name,password,a,a\nann,1,a,b\n", Err("two columns"), "which of them?"),
             ("a:b,one\n", Err("colon"), "HTTP Basic ends the name there"),
             ("ann,\n", Err("a name and a password"), "no password"),
         ] {

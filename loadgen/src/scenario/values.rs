@@ -19,11 +19,7 @@ pub struct ValueError {
 
 impl ValueError {
     pub(crate) fn new(given: &str, what: &'static str, allowed: &'static str) -> Self {
-        Self {
-            given: given.to_owned(),
-            what,
-            allowed,
-        }
+        Self { given: given.to_owned(), what, allowed }
     }
 }
 
@@ -51,13 +47,9 @@ impl FromStr for Period {
             return Err(error());
         }
         while !rest.is_empty() {
-            let digits = rest
-                .find(|c: char| !c.is_ascii_digit() && c != '.')
-                .ok_or_else(error)?;
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(error)?;
             let (number, after) = rest.split_at(digits);
-            let unit = after
-                .find(|c: char| !c.is_ascii_alphabetic())
-                .unwrap_or(after.len());
+            let unit = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
             let (unit, after) = after.split_at(unit);
             let unit_s = match unit {
                 "us" => 1e-6,
@@ -96,11 +88,7 @@ impl FromStr for PerSecond {
         let number = number.strip_suffix("/s").unwrap_or(number).trim_end();
         match number.parse::<f64>() {
             Ok(per_s) if per_s > 0.0 && per_s <= RATE_PER_S_MAX => Ok(Self(per_s)),
-            _ => Err(ValueError::new(
-                text,
-                "rate",
-                "write a number above 0 and at most 1e9, by itself or as 500/s",
-            )),
+            _ => Err(ValueError::new(text, "rate", "write a number above 0 and at most 1e9, by itself or as 500/s")),
         }
     }
 }
@@ -182,11 +170,7 @@ impl FromStr for TokenSourceName {
             ("login", _) => Ok(Self::Login),
             ("mint", _) => Ok(Self::Mint),
             (_, Some(path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
-            _ => Err(ValueError::new(
-                text,
-                "source of tokens",
-                "write login, mint or file:PATH",
-            )),
+            _ => Err(ValueError::new(text, "source of tokens", "write login, mint or file:PATH")),
         }
     }
 }
@@ -197,9 +181,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// Which protocol was named.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProtocolName {
     /// RFC 6455 alone.
@@ -218,22 +200,14 @@ impl FromStr for EngineIo {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        wire::engineio::Version::from_query(text)
-            .map(Self)
-            .ok_or_else(|| {
-                ValueError::new(
-                    text,
-                    "version of Engine.IO",
-                    "write 4 (Socket.IO 3 and 4) or 3 (Socket.IO 1 and 2)",
-                )
-            })
+        wire::engineio::Version::from_query(text).map(Self).ok_or_else(|| {
+            ValueError::new(text, "version of Engine.IO", "write 4 (Socket.IO 3 and 4) or 3 (Socket.IO 1 and 2)")
+        })
     }
 }
 
 /// How credentials travel at login.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LoginMethod {
     /// GET with `Authorization: Basic` (RFC 7617).
@@ -264,11 +238,7 @@ mod tests {
         T: FromStr<Err: fmt::Display + fmt::Debug> + PartialEq + fmt::Debug,
     {
         for (text, expected, why) in table {
-            assert_eq!(
-                text.parse::<T>().ok().as_ref(),
-                expected.as_ref(),
-                "{text:?}: {why}"
-            );
+            assert_eq!(text.parse::<T>().ok().as_ref(), expected.as_ref(), "{text:?}: {why}");
         }
     }
 
@@ -314,32 +284,12 @@ mod tests {
     #[test]
     fn carriers_are_named() {
         check(&[
-            (
-                "query:token",
-                Some(TokenIn::Query("token".into())),
-                "as the original has it",
-            ),
-            (
-                "query",
-                Some(TokenIn::Query("token".into())),
-                "the usual name",
-            ),
-            (
-                "cookie:jwt",
-                Some(TokenIn::Cookie("jwt".into())),
-                "a cookie",
-            ),
-            (
-                "auth:token",
-                Some(TokenIn::Auth("token".into())),
-                "Socket.IO's payload",
-            ),
+            ("query:token", Some(TokenIn::Query("token".into())), "as the original has it"),
+            ("query", Some(TokenIn::Query("token".into())), "the usual name"),
+            ("cookie:jwt", Some(TokenIn::Cookie("jwt".into())), "a cookie"),
+            ("auth:token", Some(TokenIn::Auth("token".into())), "Socket.IO's payload"),
             ("header", Some(TokenIn::Header), "RFC 6750"),
-            (
-                "subprotocol",
-                Some(TokenIn::Subprotocol),
-                "what browsers can set",
-            ),
+            ("subprotocol", Some(TokenIn::Subprotocol), "what browsers can set"),
             ("header:X-Token", None, "the header is Authorization"),
             ("query:a&b", None, "would end the parameter"),
             ("query:", None, "a parameter has a name"),

@@ -172,13 +172,8 @@ impl From<&FromShard> for ShardRecord {
                 last_handshake_end_ns: report.last_handshake_end_ns,
                 cpu_ns: report.cpu_ns,
             }),
-            FromShard::Broken { shard, error } => Self::Broken {
-                shard: *shard,
-                error: error.to_string(),
-            },
-            FromShard::Lost { error } => Self::Lost {
-                error: error.clone(),
-            },
+            FromShard::Broken { shard, error } => Self::Broken { shard: *shard, error: error.to_string() },
+            FromShard::Lost { error } => Self::Lost { error: error.clone() },
         }
     }
 }
@@ -200,10 +195,7 @@ impl TryFrom<ShardRecord> for FromShard {
                     cpu_ns: report.cpu_ns,
                 },
             },
-            ShardRecord::Broken { shard, error } => Self::Broken {
-                shard,
-                error: io::Error::other(error),
-            },
+            ShardRecord::Broken { shard, error } => Self::Broken { shard, error: io::Error::other(error) },
             ShardRecord::Lost { error } => Self::Lost { error },
         })
     }
@@ -254,26 +246,19 @@ impl From<&Recorder> for RecorderRecord {
             kind: failure.kind.to_string(),
             count,
         });
-        let drops = recorder.drop_reasons().map(|(kind, count)| DropRecord {
-            kind: kind.to_string(),
+        let drops = recorder.drop_reasons().map(|(kind, count)| DropRecord { kind: kind.to_string(), count });
+        let refusals = recorder.refusal_reasons().map(|(kind, reason, count)| RefusalRecord {
+            token_kind: kind.as_str().to_owned(),
+            reason: reason.to_owned(),
             count,
         });
-        let refusals = recorder
-            .refusal_reasons()
-            .map(|(kind, reason, count)| RefusalRecord {
-                token_kind: kind.as_str().to_owned(),
-                reason: reason.to_owned(),
-                count,
-            });
-        let latencies = recorder
-            .latencies()
-            .map(|(metric, outcome, kind, held)| LatencyRecord {
-                metric: metric.tag().to_owned(),
-                outcome: outcome.as_str().to_owned(),
-                token_kind: kind.as_str().to_owned(),
-                over_max: held.over_max(),
-                hdr: held.to_base64(),
-            });
+        let latencies = recorder.latencies().map(|(metric, outcome, kind, held)| LatencyRecord {
+            metric: metric.tag().to_owned(),
+            outcome: outcome.as_str().to_owned(),
+            token_kind: kind.as_str().to_owned(),
+            over_max: held.over_max(),
+            hdr: held.to_base64(),
+        });
         Self {
             outcomes: outcomes.into_iter().filter_map(counted).collect(),
             counters: counters.into_iter().filter_map(counted).collect(),
@@ -324,11 +309,7 @@ impl TryFrom<RecorderRecord> for Recorder {
     }
 }
 
-fn named<T>(
-    name: &str,
-    what: &'static str,
-    find: impl Fn(&str) -> Option<T>,
-) -> Result<T, RecordError> {
+fn named<T>(name: &str, what: &'static str, find: impl Fn(&str) -> Option<T>) -> Result<T, RecordError> {
     find(name).ok_or_else(|| RecordError::Name(name.to_owned(), what))
 }
 

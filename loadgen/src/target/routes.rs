@@ -43,10 +43,7 @@ impl Target {
         let first = self.addrs.first().copied();
         self.addrs.retain(|peer| !sources.towards(peer).is_empty());
         match first {
-            Some(peer) if self.addrs.is_empty() => Err(RouteError::OtherFamily {
-                sources: sources.to_string(),
-                peer,
-            }),
+            Some(peer) if self.addrs.is_empty() => Err(RouteError::OtherFamily { sources: sources.to_string(), peer }),
             _ => {
                 self.sources = sources;
                 Ok(self)
@@ -61,10 +58,7 @@ impl Target {
         let to = *self.addrs.get(number.checked_rem(count)? as usize)?;
         let sources = self.sources.towards(&to);
         let turn = (number / count).checked_rem(sources.len() as u64);
-        Some((
-            to,
-            turn.and_then(|turn| sources.get(turn as usize)).copied(),
-        ))
+        Some((to, turn.and_then(|turn| sources.get(turn as usize)).copied()))
     }
 
     /// Whether one of its addresses is this machine's: only such an address can be bound.
@@ -101,18 +95,8 @@ mod tests {
             (&["127.0.0.1:1"][..], "", 1, "the kernel chooses"),
             (&["127.0.0.1:1", "127.0.0.2:1"], "", 2, "two destinations"),
             (&["127.0.0.1:1"], "127.0.0.1-127.0.0.5", 5, "five sources"),
-            (
-                &["127.0.0.1:1", "127.0.0.2:1"],
-                "127.0.0.1-127.0.0.3",
-                6,
-                "all pairs",
-            ),
-            (
-                &["127.0.0.1:1", "[::1]:1"],
-                "127.0.0.1-127.0.0.3",
-                3,
-                "one family alone",
-            ),
+            (&["127.0.0.1:1", "127.0.0.2:1"], "127.0.0.1-127.0.0.3", 6, "all pairs"),
+            (&["127.0.0.1:1", "[::1]:1"], "127.0.0.1-127.0.0.3", 3, "one family alone"),
         ] {
             let sources = match sources {
                 "" => SourceIps::default(),
@@ -135,10 +119,7 @@ mod tests {
         ] {
             let error = target(&["127.0.0.1:1"]).from_sources(sources.parse().unwrap());
             let error = error.unwrap_err().to_string();
-            assert!(
-                error.contains(part) && error.contains("ip addr"),
-                "{why}: {error}"
-            );
+            assert!(error.contains(part) && error.contains("ip addr"), "{why}: {error}");
         }
         let error = target(&["[::1]:1"]).from_sources("127.0.0.1".parse().unwrap());
         assert!(error.unwrap_err().to_string().contains("other family"));

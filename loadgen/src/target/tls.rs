@@ -10,9 +10,7 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::{Target, TargetError};
 use crate::scenario::TlsPlan;
@@ -26,16 +24,10 @@ pub fn client_config(plan: &TlsPlan, host: &str) -> Result<ClientConfig, TargetE
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| TargetError::Tls {
-            host: host.to_owned(),
-            problem: error.to_string(),
-        })?;
+        .map_err(|error| TargetError::Tls { host: host.to_owned(), problem: error.to_string() })?;
     if plan.insecure {
         let verifier = Arc::new(AnyCertificate(provider));
-        return Ok(builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth());
+        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -59,14 +51,8 @@ impl Target {
         };
         let host = self.host.clone();
         match CertificateFault::of(&error) {
-            Some(fault) => Err(TargetError::Certificate {
-                host,
-                fault,
-                words: error.to_string(),
-            }),
-            None if matches!(error, rustls::Error::InvalidMessage(_)) => {
-                Err(TargetError::NoTls { host })
-            }
+            Some(fault) => Err(TargetError::Certificate { host, fault, words: error.to_string() }),
+            None if matches!(error, rustls::Error::InvalidMessage(_)) => Err(TargetError::NoTls { host }),
             None => Ok(self),
         }
     }
@@ -79,10 +65,7 @@ impl Target {
             true => Resumption::in_memory_sessions(SESSIONS_KEPT),
             false => Resumption::disabled(),
         };
-        Some(ClientTls {
-            config: Arc::new(config),
-            ..tls
-        })
+        Some(ClientTls { config: Arc::new(config), ..tls })
     }
 }
 
@@ -121,12 +104,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -135,12 +113,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

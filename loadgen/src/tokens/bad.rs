@@ -49,33 +49,21 @@ pub struct CannotSpoil {
 
 impl Default for BadTokens {
     fn default() -> Self {
-        Self {
-            by_kind: TokenKind::ALL.map(|_| Arc::from([])),
-        }
+        Self { by_kind: TokenKind::ALL.map(|_| Arc::from([])) }
     }
 }
 
 impl BadTokens {
     /// Spoils real tokens for every kind of the mix; `now` is when.
-    pub fn make(
-        mix: &Mix,
-        real: &[Token],
-        key: &TargetKey,
-        now: SystemTime,
-    ) -> Result<Self, CannotSpoil> {
+    pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, CannotSpoil> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut made = Self::default();
         for &(kind, _) in mix.weights() {
-            let spoil =
-                |token| spoil(kind, token, key, now_s).map_err(|why| CannotSpoil { kind, why });
+            let spoil = |token| spoil(kind, token, key, now_s).map_err(|why| CannotSpoil { kind, why });
             made.by_kind[kind as usize] = match kind {
                 TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed => continue,
                 TokenKind::Garbage => garbage(real),
-                _ => real
-                    .iter()
-                    .take(SPOILT_USERS_MAX)
-                    .map(spoil)
-                    .collect::<Result<_, _>>()?,
+                _ => real.iter().take(SPOILT_USERS_MAX).map(spoil).collect::<Result<_, _>>()?,
             };
         }
         Ok(made)
@@ -93,15 +81,12 @@ impl BadTokens {
     /// All of them, by kind; those that the mix does not show are left out.
     pub fn kinds(&self) -> impl Iterator<Item = (TokenKind, &[Token])> {
         let all = TokenKind::ALL.into_iter().zip(&self.by_kind);
-        all.map(|(kind, tokens)| (kind, &**tokens))
-            .filter(|(_, tokens)| !tokens.is_empty())
+        all.map(|(kind, tokens)| (kind, &**tokens)).filter(|(_, tokens)| !tokens.is_empty())
     }
 
     /// Whether any kind of a mix is made from real tokens.
     pub fn need_real(mix: &Mix) -> bool {
-        mix.weights()
-            .iter()
-            .any(|(kind, _)| !is_made_of_nothing(*kind))
+        mix.weights().iter().any(|(kind, _)| !is_made_of_nothing(*kind))
     }
 
     /// What arrival `number` shows, if there are tokens of this kind.
@@ -113,10 +98,7 @@ impl BadTokens {
 }
 
 fn is_made_of_nothing(kind: TokenKind) -> bool {
-    matches!(
-        kind,
-        TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed | TokenKind::Garbage
-    )
+    matches!(kind, TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed | TokenKind::Garbage)
 }
 
 fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<Token, String> {
@@ -143,20 +125,17 @@ fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<
         TokenKind::NotYetValid => {
             jwt.claims.insert("nbf".to_owned(), in_force_until.into());
             if jwt.claims.contains_key("exp") {
-                jwt.claims
-                    .insert("exp".to_owned(), (in_force_until + AHEAD_S).into());
+                jwt.claims.insert("exp".to_owned(), (in_force_until + AHEAD_S).into());
             }
             by_target(&jwt, token, key)
         }
         TokenKind::Forged => {
-            jwt.claims
-                .insert("gatecrash_forged".to_owned(), true.into());
+            jwt.claims.insert("gatecrash_forged".to_owned(), true.into());
             Ok(jwt.with_signature(&jwt.signature))
         }
         TokenKind::Oversized => {
             let padding = "x".repeat(PADDING_BYTES);
-            jwt.claims
-                .insert("gatecrash_padding".to_owned(), padding.into());
+            jwt.claims.insert("gatecrash_padding".to_owned(), padding.into());
             Ok(jwt.with_signature(&jwt.signature))
         }
         TokenKind::AlgNone => {
@@ -175,9 +154,7 @@ fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<
             jwt.header.insert("kid".to_owned(), kid.into());
             Stranger::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?)
         }
-        TokenKind::Valid | TokenKind::Garbage | TokenKind::Missing | TokenKind::Replayed => {
-            Ok(token.clone())
-        }
+        TokenKind::Valid | TokenKind::Garbage | TokenKind::Missing | TokenKind::Replayed => Ok(token.clone()),
     }
 }
 
@@ -196,12 +173,9 @@ fn by_target(jwt: &Jwt, real: &Token, key: &TargetKey) -> Result<Token, String> 
         return Err(NO_SIGNING_KEY.to_owned());
     }
     let alg = jwt.alg()?;
-    let genuine = real
-        .rsplit_once('.')
-        .is_some_and(|(message, signature)| key.has_signed(message.as_bytes(), signature, alg));
-    let signature = key
-        .sign(jwt.signing_input().as_bytes(), alg)
-        .filter(|_| genuine);
+    let genuine =
+        real.rsplit_once('.').is_some_and(|(message, signature)| key.has_signed(message.as_bytes(), signature, alg));
+    let signature = key.sign(jwt.signing_input().as_bytes(), alg).filter(|_| genuine);
     signature.map(|signature| jwt.with_signature(&signature)).ok_or_else(|| {
         format!(
             "the --secret or --key is not what the target's {alg:?} tokens are signed with, so what it signs would be \
@@ -221,9 +195,7 @@ fn garbage(real: &[Token]) -> Arc<[Token]> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let length = real.first().map_or(GARBAGE_BYTES, |token| token.len());
     let word = |_| {
-        let text: String = (0..length)
-            .map(|_| char::from(LETTERS[usize::from(rand::random::<u8>() % 64)]))
-            .collect();
+        let text: String = (0..length).map(|_| char::from(LETTERS[usize::from(rand::random::<u8>() % 64)])).collect();
         Token::from(text)
     };
     (0..SPOILT_USERS_MAX).map(word).collect()

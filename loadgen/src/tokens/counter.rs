@@ -31,10 +31,7 @@ impl Requests {
     pub(super) fn open(shards: usize) -> (Self, Service) {
         let (queue, tickets) = mpsc::channel(TICKETS_WAITING_MAX);
         let desks: Desks = (0..shards).map(|_| Mutex::default()).collect();
-        let service = Service {
-            tickets,
-            answers: Answers(desks.clone()),
-        };
+        let service = Service { tickets, answers: Answers(desks.clone()) };
         (Self { queue, desks }, service)
     }
 
@@ -90,10 +87,7 @@ pub(super) struct Answers(Desks);
 impl Answers {
     /// To the shard that asked. A shard that has gone does not need it.
     pub(super) fn give(&self, shard: usize, answer: Answer) {
-        let desk = self
-            .0
-            .get(shard)
-            .map(|desk| desk.lock().unwrap_or_else(PoisonError::into_inner));
+        let desk = self.0.get(shard).map(|desk| desk.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(desk) = desk.as_deref().and_then(Option::as_ref) {
             (desk.deliver)(answer);
         }

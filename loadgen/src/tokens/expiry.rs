@@ -9,9 +9,7 @@ pub fn expires_unix_ns(token: &str) -> Option<u64> {
         exp: f64,
     }
     let payload = token.split('.').nth(1)?;
-    let json = base64_simd::URL_SAFE_NO_PAD
-        .decode_to_vec(payload.as_bytes())
-        .ok()?;
+    let json = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(payload.as_bytes()).ok()?;
     let claims: Claims = serde_json::from_slice(&json).ok()?;
     (claims.exp >= 0.0).then_some((claims.exp * 1e9) as u64)
 }
@@ -24,21 +22,13 @@ mod tests {
     fn the_end_of_a_token_is_read_where_there_is_one() {
         for (payload, expected, why) in [
             (r#"{"exp":2}"#, Some(2_000_000_000), "whole seconds"),
-            (
-                r#"{"exp":1.5}"#,
-                Some(1_500_000_000),
-                "NumericDate may have parts",
-            ),
+            (r#"{"exp":1.5}"#, Some(1_500_000_000), "NumericDate may have parts"),
             (r#"{"iat":2}"#, None, "it does not end"),
             (r#"{"exp":"2"}"#, None, "no number"),
             (r#"{"exp":-1}"#, None, "before 1970"),
         ] {
             let payload = base64_simd::URL_SAFE_NO_PAD.encode_to_string(payload);
-            assert_eq!(
-                expires_unix_ns(&format!("e30.{payload}.sig")),
-                expected,
-                "{why}"
-            );
+            assert_eq!(expires_unix_ns(&format!("e30.{payload}.sig")), expected, "{why}");
         }
         for token in ["", "opaque", "a.b.c", "a.!.c"] {
             assert_eq!(expires_unix_ns(token), None, "{token}");

@@ -23,21 +23,13 @@ struct Place {
 impl Kept {
     /// These tokens, one for each user, at least one.
     pub(super) fn new(tokens: Vec<Token>, ahead: Option<Duration>) -> Self {
-        let place = |token| Place {
-            held: Mutex::new(token),
-            renewing: tokio::sync::Mutex::new(()),
-        };
-        Self {
-            places: tokens.into_iter().map(place).collect(),
-            ahead_ns: ahead.map(|ahead| ahead.as_nanos() as u64),
-        }
+        let place = |token| Place { held: Mutex::new(token), renewing: tokio::sync::Mutex::new(()) };
+        Self { places: tokens.into_iter().map(place).collect(), ahead_ns: ahead.map(|ahead| ahead.as_nanos() as u64) }
     }
 
     /// Every user's token, as it is now.
     pub fn tokens(&self) -> Vec<Token> {
-        (0..self.places.len() as u64)
-            .map(|number| self.token(number))
-            .collect()
+        (0..self.places.len() as u64).map(|number| self.token(number)).collect()
     }
 
     /// From now on this is the token of an arrival's user.
@@ -110,21 +102,13 @@ mod tests {
     async fn one_request_serves_all_who_wait() {
         let (old, new) = (token("old", 5), token("new", u32::MAX.into()));
         let kept = Kept::new(vec![old.clone()], Some(Duration::from_secs(2)));
-        assert_eq!(
-            kept.fresh(7, 2_999_999_999),
-            Some(old.clone()),
-            "enough left"
-        );
+        assert_eq!(kept.fresh(7, 2_999_999_999), Some(old.clone()), "enough left");
         assert_eq!(kept.fresh(7, 3_000_000_000), None, "two seconds are left");
         let make = || async { Ok::<_, ()>(new.clone()) };
         assert_eq!(kept.renew(0, None, make()).await, (Ok(new.clone()), true));
         assert_eq!(kept.renew(1, None, make()).await, (Ok(new.clone()), false));
         let refused = kept.renew(0, Some(&old), make()).await;
-        assert_eq!(
-            refused,
-            (Ok(new.clone()), false),
-            "refused was the one before"
-        );
+        assert_eq!(refused, (Ok(new.clone()), false), "refused was the one before");
         let lost = kept.renew(0, Some(&new), async { Err(()) }).await;
         assert_eq!(lost, (Err(()), true), "no new one is to be had");
         assert_eq!(kept.fresh(0, 0), Some(new), "the last one stays");

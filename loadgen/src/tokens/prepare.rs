@@ -8,9 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::counter::{Requests, Service};
-use super::{
-    Answer, BadTokens, Kept, Prepared, SPOILT_USERS_MAX, Supply, Ticket, Token, TokenError,
-};
+use super::{Answer, BadTokens, Kept, Prepared, SPOILT_USERS_MAX, Supply, Ticket, Token, TokenError};
 use crate::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
 use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::recorder::Recorder;
@@ -30,11 +28,7 @@ const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
     let mut recorder = Recorder::new();
     // Real tokens to make the bad ones of, where there are such.
-    let spoilt = if BadTokens::need_real(&scenario.mix) {
-        SPOILT_USERS_MAX
-    } else {
-        0
-    };
+    let spoilt = if BadTokens::need_real(&scenario.mix) { SPOILT_USERS_MAX } else { 0 };
     let mut real: Vec<Token> = Vec::new();
     let mut steps = None;
     let supply = match (&scenario.tokens.source, scenario.tokens.per) {
@@ -53,10 +47,7 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
             for user in scenario.users.iter().take(spoilt) {
                 real.push(plan.token(&user.claims(), SystemTime::now())?);
             }
-            open_counter(
-                scenario.shards(),
-                Maker::Mint(plan.clone(), users(scenario)),
-            )
+            open_counter(scenario.shards(), Maker::Mint(plan.clone(), users(scenario)))
         }
         (TokenSource::Login(plan), _) => {
             let kept = (&mut recorder, &mut real, spoilt);
@@ -77,18 +68,8 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
         }
         Supply::OnDemand(_) => {}
     }
-    let bad = BadTokens::make(
-        &scenario.mix,
-        &real,
-        &scenario.tokens.key,
-        SystemTime::now(),
-    )?;
-    Ok(Prepared {
-        supply,
-        bad,
-        recorder,
-        steps,
-    })
+    let bad = BadTokens::make(&scenario.mix, &real, &scenario.tokens.key, SystemTime::now())?;
+    Ok(Prepared { supply, bad, recorder, steps })
 }
 
 /// Logs all users in and opens what gives their tokens. Of real tokens as many are kept as the last of the three says.
@@ -97,10 +78,7 @@ async fn log_in(
     steps: Steps,
     (recorder, real, spoilt): (&mut Recorder, &mut Vec<Token>, usize),
 ) -> Result<(Supply, Option<Arc<Tally>>), TokenError> {
-    let timeouts = Timeouts {
-        connect: scenario.connect_timeout,
-        whole: scenario.timeout,
-    };
+    let timeouts = Timeouts { connect: scenario.connect_timeout, whole: scenario.timeout };
     let service = Arc::new(LoginService::new(steps, timeouts, &scenario.tls)?);
     let tally = service.tally();
     let sessions = log_in_all(&service, &scenario.users, recorder).await?;
@@ -133,12 +111,7 @@ async fn log_in_all(
     let mut sessions = Vec::with_capacity(users.len());
     for (session, took) in pooled(logins).await? {
         if let Some(took) = took {
-            recorder.phase(
-                Phase::Login,
-                Outcome::Established,
-                TokenKind::Valid,
-                nanoseconds(took),
-            );
+            recorder.phase(Phase::Login, Outcome::Established, TokenKind::Valid, nanoseconds(took));
         }
         sessions.push(Arc::new(session));
     }
@@ -159,12 +132,7 @@ async fn token_of_each(
     });
     let mut tokens = Vec::new();
     for (token, took) in pooled(requests).await? {
-        recorder.phase(
-            Phase::Token,
-            Outcome::Established,
-            TokenKind::Valid,
-            nanoseconds(took),
-        );
+        recorder.phase(Phase::Token, Outcome::Established, TokenKind::Valid, nanoseconds(took));
         recorder.counters.token_requests += 1;
         tokens.push(token);
     }
@@ -263,15 +231,8 @@ async fn renew(kept: &Kept, maker: &Maker, ticket: &Ticket) -> Answer {
         token_ns = answer.token_ns;
         answer.result
     };
-    let (result, made) = kept
-        .renew(ticket.number, ticket.refused.as_ref(), make)
-        .await;
-    Answer {
-        number: ticket.number,
-        result,
-        token_ns,
-        made,
-    }
+    let (result, made) = kept.renew(ticket.number, ticket.refused.as_ref(), make).await;
+    Answer { number: ticket.number, result, token_ns, made }
 }
 
 impl Maker {
@@ -279,30 +240,16 @@ impl Maker {
         let (result, token_ns) = match self {
             Self::Login(service, sessions) => {
                 let (result, took) = service.token(&sessions[turn(number, sessions.len())]).await;
-                (
-                    result.map_err(|error| error.failure),
-                    Some(nanoseconds(took)),
-                )
+                (result.map_err(|error| error.failure), Some(nanoseconds(took)))
             }
             Self::Mint(plan, users) => {
                 let user = &users[turn(number, users.len())];
                 // The plan has signed before, with the same key: this cannot fail but by memory.
-                let unsigned = Failure {
-                    phase: Phase::Token,
-                    kind: FailureKind::Limit,
-                };
-                (
-                    plan.token(user, SystemTime::now()).map_err(|_| unsigned),
-                    None,
-                )
+                let unsigned = Failure { phase: Phase::Token, kind: FailureKind::Limit };
+                (plan.token(user, SystemTime::now()).map_err(|_| unsigned), None)
             }
         };
-        Answer {
-            number,
-            result,
-            token_ns,
-            made: true,
-        }
+        Answer { number, result, token_ns, made: true }
     }
 }
 
@@ -316,13 +263,8 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 fn read_tokens(path: &Path) -> Result<Arc<[Token]>, TokenError> {
-    let fault = |problem: String| TokenError::File {
-        path: path.to_owned(),
-        problem,
-    };
-    let length = std::fs::metadata(path)
-        .map_err(|error| fault(error.to_string()))?
-        .len();
+    let fault = |problem: String| TokenError::File { path: path.to_owned(), problem };
+    let length = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.len();
     if length > FILE_BYTES_MAX {
         return Err(fault(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
@@ -334,10 +276,7 @@ fn read_tokens(path: &Path) -> Result<Arc<[Token]>, TokenError> {
             continue;
         }
         if !is_sendable(token) {
-            let problem = format!(
-                "line {} is no token: write one a line, without spaces",
-                place + 1
-            );
+            let problem = format!("line {} is no token: write one a line, without spaces", place + 1);
             return Err(fault(problem));
         }
         tokens.push(Token::from(token));

@@ -23,17 +23,12 @@ pub fn relay(
 ) -> std::io::Result<(Supply, Relay)> {
     let (requests, mut service) = Requests::open(shards);
     let kept = kept.map(|(tokens, ahead)| Kept::new(tokens, ahead));
-    let relay = Relay {
-        answers: service.answers.clone(),
-        kept: kept.clone(),
-    };
-    std::thread::Builder::new()
-        .name("tickets".to_owned())
-        .spawn(move || {
-            while let Some(ticket) = service.next_blocking() {
-                ask(ticket);
-            }
-        })?;
+    let relay = Relay { answers: service.answers.clone(), kept: kept.clone() };
+    std::thread::Builder::new().name("tickets".to_owned()).spawn(move || {
+        while let Some(ticket) = service.next_blocking() {
+            ask(ticket);
+        }
+    })?;
     let supply = match kept {
         Some(kept) => Supply::Kept(kept, requests),
         None => Supply::OnDemand(requests),

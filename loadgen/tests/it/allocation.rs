@@ -44,8 +44,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
     let plan = ShardPlan {
         index: 0,
         of: 1,
-        arrivals: Schedule::new(&scenario.load, scenario.connections, None, 1)
-            .map(|schedule| schedule.shard(0, 1)),
+        arrivals: Schedule::new(&scenario.load, scenario.connections, None, 1).map(|schedule| schedule.shard(0, 1)),
         scenario: Arc::new(scenario),
         targets: vec![Arc::new(target(addr))],
         supply: supply(),
@@ -79,20 +78,13 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
 fn a_warm_shard_opens_sockets_without_allocating() {
     for (protocol, each, why) in [
         (Protocol::WebSocket, 0, "nothing at all"),
-        (
-            Protocol::SocketIo(Version::V4),
-            1,
-            "the session id of Engine.IO's open packet",
-        ),
+        (Protocol::SocketIo(Version::V4), 1, "the session id of Engine.IO's open packet"),
     ] {
         let (few, many) = (allocations(protocol, 200), allocations(protocol, 2200));
         println!("{protocol:?}: {few} allocations for 200 handshakes, {many} for 2,200");
         assert!(few > 0, "the counter counts");
         // Once a second the recorder is given away and begun anew, which is no matter of handshakes.
         let more = many.saturating_sub(few);
-        assert!(
-            more < 2000 * each + 200,
-            "{protocol:?}: {more} for 2,000: {why}"
-        );
+        assert!(more < 2000 * each + 200, "{protocol:?}: {more} for 2,000: {why}");
     }
 }

@@ -30,28 +30,13 @@ fn the_open_model_waits_for_nobody() {
         }
     });
     let seen = run(scenario(ARRIVALS), addr);
-    seen.assert_outcomes(
-        &[(Outcome::Established, ARRIVALS)],
-        "all were under way at once",
-    );
-    let last_ns = seen
-        .reports
-        .iter()
-        .filter_map(|report| report.last_handshake_end_ns)
-        .max();
-    assert!(
-        last_ns >= Some(39_000_000),
-        "the last one of 40 at 1,000/s is due after 39 ms"
-    );
+    seen.assert_outcomes(&[(Outcome::Established, ARRIVALS)], "all were under way at once");
+    let last_ns = seen.reports.iter().filter_map(|report| report.last_handshake_end_ns).max();
+    assert!(last_ns >= Some(39_000_000), "the last one of 40 at 1,000/s is due after 39 ms");
     let lag = seen.recorder.handshake_lag();
     assert_eq!(lag.count(), ARRIVALS);
-    let response = seen
-        .recorder
-        .latency(Metric::Handshake(Part::Response), Outcome::Established);
-    assert!(
-        response.max_ns() >= 39_000_000,
-        "the first waits for the last"
-    );
+    let response = seen.recorder.latency(Metric::Handshake(Part::Response), Outcome::Established);
+    assert!(response.max_ns() >= 39_000_000, "the first waits for the last");
 }
 
 #[test]
@@ -65,25 +50,12 @@ fn the_closed_model_never_has_more_in_flight_than_its_places() {
             gauge.down();
             let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 404 No\r\n\r\n");
         });
-        let scenario = Scenario {
-            load: Load::Closed { concurrency },
-            workers,
-            ..scenario(100)
-        };
+        let scenario = Scenario { load: Load::Closed { concurrency }, workers, ..scenario(100) };
         let seen = run(scenario, addr);
         seen.assert_outcomes(&[(Outcome::Failed, 100)], why);
-        assert!(
-            asking.most() <= u64::from(concurrency),
-            "{why}: {}",
-            asking.most()
-        );
+        assert!(asking.most() <= u64::from(concurrency), "{why}: {}", asking.most());
         let response = Metric::Handshake(Part::Response);
-        assert!(
-            seen.recorder
-                .latencies()
-                .all(|(metric, ..)| metric != response),
-            "{why}"
-        );
+        assert!(seen.recorder.latencies().all(|(metric, ..)| metric != response), "{why}");
     }
 }
 
@@ -100,17 +72,10 @@ fn a_grace_keeps_no_place_of_the_closed_model() {
             socket.hear_all();
         }
     });
-    let scenario = Scenario {
-        load: Load::Closed { concurrency: 1 },
-        workers: 1,
-        auth_grace: LATE,
-        ..scenario(ARRIVALS)
-    };
+    let scenario =
+        Scenario { load: Load::Closed { concurrency: 1 }, workers: 1, auth_grace: LATE, ..scenario(ARRIVALS) };
     let seen = run(scenario, addr);
-    seen.assert_outcomes(
-        &[(Outcome::Established, ARRIVALS)],
-        "a message ends the grace",
-    );
+    seen.assert_outcomes(&[(Outcome::Established, ARRIVALS)], "a message ends the grace");
 }
 
 #[test]
@@ -122,10 +87,7 @@ fn a_stop_interrupts_what_is_under_way_and_plans_no_more() {
         gauge.up();
         read_head(&mut stream);
     });
-    let poised = Scenario {
-        load: Load::Closed { concurrency: 5 },
-        ..scenario(1000)
-    };
+    let poised = Scenario { load: Load::Closed { concurrency: 5 }, ..scenario(1000) };
     let run = start(poised, target(addr), supply());
     requests.wait_for(5);
     run.control.stop();
@@ -133,11 +95,7 @@ fn a_stop_interrupts_what_is_under_way_and_plans_no_more() {
     seen.assert_outcomes(&[(Outcome::Interrupted, 5)], "in flight");
     assert_eq!(seen.failures(), []);
     let timed = seen.recorder.latencies().map(|(metric, ..)| metric);
-    assert!(
-        timed
-            .into_iter()
-            .all(|metric| matches!(metric, Metric::Phase(_)))
-    );
+    assert!(timed.into_iter().all(|metric| matches!(metric, Metric::Phase(_))));
 }
 
 #[test]
@@ -154,24 +112,14 @@ fn a_stop_closes_what_is_held_and_forgets_what_was_not_due() {
         }
     });
     // One now, the next in a quarter of an hour.
-    let sparse = Scenario {
-        protocol: V4,
-        load: open(0.001),
-        echo: Echo {
-            count: 1,
-            ..scenario(1).echo
-        },
-        ..scenario(1000)
-    };
+    let sparse =
+        Scenario { protocol: V4, load: open(0.001), echo: Echo { count: 1, ..scenario(1).echo }, ..scenario(1000) };
     let run = start(sparse, target(addr), supply());
     held.wait_for(1);
     run.control.stop();
     let seen = run.finish();
     seen.assert_outcomes(&[(Outcome::Established, 1)], "the others were not due");
-    assert_eq!(
-        seen.recorder.counters.echoes_unanswered, 0,
-        "its time was cut short"
-    );
+    assert_eq!(seen.recorder.counters.echoes_unanswered, 0, "its time was cut short");
     let farewell = [Said::Text("41".into()), Said::Close(Some(1000))];
     assert_eq!(heard.recv().unwrap(), farewell);
 }
@@ -184,10 +132,7 @@ fn a_run_can_be_stopped_before_it_starts() {
     let shard = gatecrash::shard::spawn(gatecrash::shard::ShardPlan {
         index: 0,
         of: 1,
-        scenario: Arc::new(Scenario {
-            load: Load::Closed { concurrency: 1 },
-            ..scenario(1)
-        }),
+        scenario: Arc::new(Scenario { load: Load::Closed { concurrency: 1 }, ..scenario(1) }),
         targets: vec![Arc::new(target(answering("")))],
         arrivals: None,
         supply: supply(),

@@ -11,8 +11,8 @@ use gatecrash::engine::Control;
 use gatecrash::outcome::{Failure, Outcome};
 use gatecrash::recorder::Recorder;
 use gatecrash::scenario::{
-    AnsweredBy, Close, Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey,
-    TokenIn, TokenPer, TokenPlan, TokenSource, Transport,
+    AnsweredBy, Close, Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey, TokenIn, TokenPer,
+    TokenPlan, TokenSource, Transport,
 };
 use gatecrash::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::target::Target;
@@ -37,13 +37,7 @@ pub fn scenario(connections: u64) -> Scenario {
         duration: None,
         hold: Hold::UntilEnd,
         close: Close::Disconnect,
-        echo: Echo {
-            count: 0,
-            rate_per_s: None,
-            bytes: 32,
-            event: "echo".into(),
-            answered_by: AnsweredBy::Any,
-        },
+        echo: Echo { count: 0, rate_per_s: None, bytes: 32, event: "echo".into(), answered_by: AnsweredBy::Any },
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
         auth_grace: Duration::from_millis(20),
@@ -75,10 +69,7 @@ pub fn scenario(connections: u64) -> Scenario {
 
 /// The open model with uniform arrivals.
 pub fn open(rate_per_s: f64) -> Load {
-    Load::Open {
-        rate_per_s,
-        arrivals: Arrivals::Uniform,
-    }
+    Load::Open { rate_per_s, arrivals: Arrivals::Uniform }
 }
 
 /// A run under way.
@@ -104,12 +95,7 @@ pub struct Seen {
 
 /// A target at this address, without TLS.
 pub fn target(addr: SocketAddr) -> Target {
-    Target {
-        addrs: vec![addr],
-        host: addr.to_string(),
-        tls: None,
-        sources: Default::default(),
-    }
+    Target { addrs: vec![addr], host: addr.to_string(), tls: None, sources: Default::default() }
 }
 
 /// The same token for every arrival.
@@ -122,12 +108,7 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
     let clock = Clock::start();
     let control = Arc::new(Control::new());
     let (report, told) = channel();
-    let schedule = Schedule::new(
-        &scenario.load,
-        scenario.connections,
-        scenario.duration,
-        scenario.seed,
-    );
+    let schedule = Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
     let of = scenario.workers;
     let (scenario, target) = (Arc::new(scenario), Arc::new(target));
     let shards = (0..of)
@@ -150,12 +131,7 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
         .collect();
     let t0 = Instant::now();
     control.start(clock.now_ns());
-    Run {
-        t0,
-        control,
-        told,
-        shards,
-    }
+    Run { t0, control, told, shards }
 }
 
 /// A whole run with tokens that are there.
@@ -167,11 +143,7 @@ impl Run {
     /// Listens to the end, and closes what is held once every arrival is decided.
     pub fn finish(self) -> Seen {
         let of = self.shards.len();
-        let mut seen = Seen {
-            recorder: Recorder::new(),
-            reports: Vec::new(),
-            held_max: 0,
-        };
+        let mut seen = Seen { recorder: Recorder::new(), reports: Vec::new(), held_max: 0 };
         let mut held = vec![0; of];
         let mut decided = 0;
         while seen.reports.len() < of {
@@ -213,17 +185,9 @@ impl Seen {
         assert_eq!(counts, expected, "{why}: {:?}", self.failures());
         let planned: u64 = self.reports.iter().map(|report| report.planned).sum();
         let started: u64 = self.reports.iter().map(|report| report.started).sum();
-        assert_eq!(
-            planned,
-            self.recorder.ended(),
-            "{why}: planned = the sum of the outcomes"
-        );
+        assert_eq!(planned, self.recorder.ended(), "{why}: planned = the sum of the outcomes");
         let not_sent = self.recorder.count(Outcome::NotSent);
-        assert_eq!(
-            started,
-            planned - not_sent,
-            "{why}: started = all but not_sent"
-        );
+        assert_eq!(started, planned - not_sent, "{why}: started = all but not_sent");
     }
 
     /// What broke, and how often.

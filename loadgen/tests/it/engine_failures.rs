@@ -20,11 +20,7 @@ const V4: Protocol = Protocol::SocketIo(Version::V4);
 const ARRIVALS: u64 = 5;
 
 fn of(protocol: Protocol, load: Load) -> Scenario {
-    Scenario {
-        protocol,
-        load,
-        ..scenario(ARRIVALS)
-    }
+    Scenario { protocol, load, ..scenario(ARRIVALS) }
 }
 
 /// Both models, since a failure must also give its place back.
@@ -38,11 +34,7 @@ fn fails(addr: SocketAddr, protocol: Protocol, phase: Phase, kind: FailureKind, 
     for scenario in both_models(protocol) {
         let seen = run(scenario, addr);
         seen.assert_outcomes(&[(Outcome::Failed, ARRIVALS)], why);
-        assert_eq!(
-            seen.failures(),
-            [(Failure { phase, kind }, ARRIVALS)],
-            "{why}"
-        );
+        assert_eq!(seen.failures(), [(Failure { phase, kind }, ARRIVALS)], "{why}");
     }
 }
 
@@ -61,11 +53,7 @@ fn refuses(addr: SocketAddr, protocol: Protocol, reason: &str, why: &str) {
 fn http_answers_are_told_apart() {
     for (status, kind, why) in [
         ("200 OK", Http(200), "a page"),
-        (
-            "302 Found",
-            FailureKind::Redirect,
-            "a redirect, which is not followed",
-        ),
+        ("302 Found", FailureKind::Redirect, "a redirect, which is not followed"),
         ("404 Not Found", Http(404), "no socket there"),
         ("429 Too Many Requests", Http(429), "load, not the token"),
         ("502 Bad Gateway", Http(502), "a proxy without a server"),
@@ -74,10 +62,7 @@ fn http_answers_are_told_apart() {
         let addr = answering(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
         fails(addr, RAW, Phase::Upgrade, kind, why);
     }
-    for (status, why) in [
-        ("401 Unauthorized", "who are you"),
-        ("403 Forbidden", "not you"),
-    ] {
+    for (status, why) in [("401 Unauthorized", "who are you"), ("403 Forbidden", "not you")] {
         let addr = answering(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
         refuses(addr, RAW, status, why);
         refuses(addr, V4, status, why);
@@ -87,44 +72,18 @@ fn http_answers_are_told_apart() {
 #[test]
 fn servers_that_answer_no_http_are_named() {
     let upgrade = Phase::Upgrade;
-    fails(
-        nowhere(),
-        RAW,
-        Phase::Connect,
-        FailureKind::Refused,
-        "nothing listens",
-    );
-    fails(
-        answering("HTTP/1.1 101 Swi"),
-        RAW,
-        upgrade,
-        Broken,
-        "half an answer",
-    );
+    fails(nowhere(), RAW, Phase::Connect, FailureKind::Refused, "nothing listens");
+    fails(answering("HTTP/1.1 101 Swi"), RAW, upgrade, Broken, "half an answer");
     fails(answering("220 mail\r\n"), RAW, upgrade, Broken, "garbage");
-    fails(
-        answering(""),
-        RAW,
-        upgrade,
-        FailureKind::Reset,
-        "closes without an answer",
-    );
+    fails(answering(""), RAW, upgrade, FailureKind::Reset, "closes without an answer");
     let resets = serve(|mut stream| {
         read_head(&mut stream);
-        SockRef::from(&stream)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     });
     fails(resets, RAW, upgrade, FailureKind::Reset, "resets");
     let foreign = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-    fails(
-        answering(foreign),
-        RAW,
-        upgrade,
-        Broken,
-        "a 101 for another key",
-    );
+    fails(answering(foreign), RAW, upgrade, Broken, "a 101 for another key");
 }
 
 #[test]
@@ -137,33 +96,11 @@ fn a_close_soon_after_the_101_is_a_verdict() {
             }
         })
     };
-    refuses(
-        closing(4401, "expired"),
-        RAW,
-        "closed 4401 expired",
-        "a 401 after the 101",
-    );
+    refuses(closing(4401, "expired"), RAW, "closed 4401 expired", "a 401 after the 101");
     refuses(closing(1008, ""), RAW, "closed 1008", "policy");
-    refuses(
-        closing(4403, "no"),
-        V4,
-        "closed 4403 no",
-        "the same on Socket.IO",
-    );
-    fails(
-        closing(1011, ""),
-        RAW,
-        Phase::Auth,
-        Closed(1011),
-        "the server's own fault",
-    );
-    fails(
-        closing(1013, ""),
-        V4,
-        Phase::Open,
-        Closed(1013),
-        "before the open packet",
-    );
+    refuses(closing(4403, "no"), V4, "closed 4403 no", "the same on Socket.IO");
+    fails(closing(1011, ""), RAW, Phase::Auth, Closed(1011), "the server's own fault");
+    fails(closing(1013, ""), V4, Phase::Open, Closed(1013), "before the open packet");
     let vanishing = serve(|stream| drop(WebSocket::accept(stream)));
     fails(vanishing, RAW, Phase::Auth, Closed(1006), "no close frame");
     fails(vanishing, V4, Phase::Open, Closed(1006), "no open packet");
@@ -179,35 +116,12 @@ fn socketio_breaks_where_it_breaks() {
             }
         })
     };
-    fails(
-        saying(&["hello"]),
-        V4,
-        Phase::Open,
-        Broken,
-        "an echo server",
-    );
-    fails(
-        saying(&[OPEN, "4?"]),
-        V4,
-        Phase::Auth,
-        Broken,
-        "no Socket.IO",
-    );
-    fails(
-        saying(&[OPEN, "41"]),
-        V4,
-        Phase::Auth,
-        Closed(1005),
-        "sent away",
-    );
+    fails(saying(&["hello"]), V4, Phase::Open, Broken, "an echo server");
+    fails(saying(&[OPEN, "4?"]), V4, Phase::Auth, Broken, "no Socket.IO");
+    fails(saying(&[OPEN, "41"]), V4, Phase::Auth, Closed(1005), "sent away");
     let refused = saying(&[OPEN, r#"44{"message":"not valid token","data":"expired"}"#]);
     refuses(refused, V4, "not valid token: expired", "version 4");
-    refuses(
-        saying(&[OPEN, r#"44"not valid token""#]),
-        V3,
-        "not valid token",
-        "version 3",
-    );
+    refuses(saying(&[OPEN, r#"44"not valid token""#]), V3, "not valid token", "version 3");
 }
 
 #[test]
@@ -233,22 +147,13 @@ fn silence_times_out_in_the_phase_it_falls_in() {
     ] {
         for scenario in both_models(protocol) {
             let timeout = Duration::from_millis(150);
-            let seen = run(
-                Scenario {
-                    timeout,
-                    ..scenario
-                },
-                addr,
-            );
+            let seen = run(Scenario { timeout, ..scenario }, addr);
             seen.assert_outcomes(&[(Outcome::Timeout, ARRIVALS)], phase.as_str());
             let kind = FailureKind::Timeout;
             assert_eq!(seen.failures(), [(Failure { phase, kind }, ARRIVALS)]);
             let metric = gatecrash::recorder::Metric::Handshake(gatecrash::recorder::Part::Service);
             let service = seen.recorder.latency(metric, Outcome::Timeout);
-            assert!(
-                service.quantile_ns(0.0) >= 149_000_000,
-                "counts at the timeout's value"
-            );
+            assert!(service.quantile_ns(0.0) >= 149_000_000, "counts at the timeout's value");
         }
     }
 }

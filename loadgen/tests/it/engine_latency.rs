@@ -95,12 +95,7 @@ impl Timetable {
     fn measure(&self, load: Load, count: u64) -> (Seen, Vec<u64>) {
         let (tell, t0) = mpsc::channel();
         let (addr, served) = self.clone().serve(count, t0);
-        let scenario = Scenario {
-            load,
-            workers: 1,
-            auth_grace: Duration::from_millis(1),
-            ..scenario(count)
-        };
+        let scenario = Scenario { load, workers: 1, auth_grace: Duration::from_millis(1), ..scenario(count) };
         let run = start(scenario, target(addr), supply());
         tell.send(run.t0).unwrap();
         let seen = run.finish();
@@ -121,19 +116,15 @@ fn wait_until(t0: Instant, end_ns: u64) {
 
 fn answer(stream: &mut TcpStream) -> Vec<u8> {
     let head = read_head(stream);
-    let key = RequestHead::parse(&head)
-        .ok()
-        .flatten()
-        .and_then(|head| head.header("sec-websocket-key").map(str::to_owned));
+    let key =
+        RequestHead::parse(&head).ok().flatten().and_then(|head| head.header("sec-websocket-key").map(str::to_owned));
     let mut answer = Vec::new();
     write_switching_protocols(&mut answer, &key.unwrap_or_default(), None);
     answer
 }
 
 fn quantile_ns(seen: &Seen, part: Part, quantile: f64) -> u64 {
-    let held = seen
-        .recorder
-        .latency(Metric::Handshake(part), Outcome::Established);
+    let held = seen.recorder.latency(Metric::Handshake(part), Outcome::Established);
     held.quantile_ns(quantile)
 }
 
@@ -154,34 +145,21 @@ const ATTEMPTS: usize = 20;
 /// Holds the measured percentiles against those that follow from the schedule and the server's doings.
 fn check(timetable: &Timetable, load: &Load, count: u64, why: &str) -> Seen {
     let schedule = Schedule::new(load, Some(count), None, 1).unwrap();
-    let due_ns: Vec<u64> = schedule
-        .shard(0, 1)
-        .map(|arrival| arrival.offset_ns)
-        .collect();
+    let due_ns: Vec<u64> = schedule.shard(0, 1).map(|arrival| arrival.offset_ns).collect();
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let (seen, served) = timetable.measure(load.clone(), count);
         for (served_ns, end_ns) in served.iter().zip(timetable.ends(&due_ns)) {
-            assert!(
-                served_ns + GRAIN_NS >= end_ns,
-                "{why}: it cannot be faster than its timetable"
-            );
+            assert!(served_ns + GRAIN_NS >= end_ns, "{why}: it cannot be faster than its timetable");
         }
-        let waited = served
-            .iter()
-            .zip(&due_ns)
-            .map(|(served_ns, due_ns)| served_ns - due_ns);
+        let waited = served.iter().zip(&due_ns).map(|(served_ns, due_ns)| served_ns - due_ns);
         let mut waited: Vec<u64> = waited.collect();
         waited.sort_unstable();
         let close = |quantile: f64| {
             let rank = (quantile * waited.len() as f64).ceil() as usize;
             let true_ns = waited[rank.max(1) - 1];
             let measured_ns = quantile_ns(&seen, Part::Response, quantile);
-            (
-                measured_ns.abs_diff(true_ns) <= allowed_ns(true_ns),
-                measured_ns,
-                true_ns,
-            )
+            (measured_ns.abs_diff(true_ns) <= allowed_ns(true_ns), measured_ns, true_ns)
         };
         let all = QUANTILES.map(close);
         if all.iter().all(|(close, ..)| *close) {
@@ -202,24 +180,12 @@ fn alone() -> MutexGuard<'static, ()> {
 #[test]
 fn responses_are_those_of_the_timetable() {
     let _alone = alone();
-    let one_at_a_time = Timetable {
-        service_ns: MS,
-        stalls: Vec::new(),
-    };
+    let one_at_a_time = Timetable { service_ns: MS, stalls: Vec::new() };
     for (arrivals, why) in [
-        (
-            Arrivals::Uniform,
-            "1 ms each at seven tenths of what it can do: nobody waits",
-        ),
-        (
-            Arrivals::Poisson,
-            "the same, but who comes in a bunch waits for those before",
-        ),
+        (Arrivals::Uniform, "1 ms each at seven tenths of what it can do: nobody waits"),
+        (Arrivals::Poisson, "the same, but who comes in a bunch waits for those before"),
     ] {
-        let load = Load::Open {
-            rate_per_s: 700.0,
-            arrivals,
-        };
+        let load = Load::Open { rate_per_s: 700.0, arrivals };
         check(&one_at_a_time, &load, 700, why);
     }
 }
@@ -228,23 +194,11 @@ fn responses_are_those_of_the_timetable() {
 fn a_stall_is_seen_by_all_who_came_in_it_and_hidden_by_a_closed_model() {
     let _alone = alone();
     // A fifth of the time, as if it stalled 1 s in every 5.
-    let stalling = Timetable {
-        service_ns: MS / 5,
-        stalls: vec![200 * MS..400 * MS, 1200 * MS..1400 * MS],
-    };
-    let load = Load::Open {
-        rate_per_s: 500.0,
-        arrivals: Arrivals::Uniform,
-    };
+    let stalling = Timetable { service_ns: MS / 5, stalls: vec![200 * MS..400 * MS, 1200 * MS..1400 * MS] };
+    let load = Load::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
     let open = check(&stalling, &load, 1000, "stalls");
     let (closed, _) = stalling.measure(Load::Closed { concurrency: 1 }, 1000);
     let p95_ns = |seen: &Seen, part| quantile_ns(seen, part, 0.95);
-    assert!(
-        p95_ns(&open, Part::Response) > 100 * MS,
-        "one in twenty waited as long"
-    );
-    assert!(
-        p95_ns(&closed, Part::Service) < 20 * MS,
-        "it asked nothing while it waited"
-    );
+    assert!(p95_ns(&open, Part::Response) > 100 * MS, "one in twenty waited as long");
+    assert!(p95_ns(&closed, Part::Service) < 20 * MS, "it asked nothing while it waited");
 }

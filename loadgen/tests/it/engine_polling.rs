@@ -62,12 +62,7 @@ fn server(version: Version, manner: Manner) -> SocketAddr {
     serve(move |mut stream| while answer_next(&mut stream, version, manner, &waiting) {})
 }
 
-fn answer_next(
-    stream: &mut TcpStream,
-    version: Version,
-    manner: Manner,
-    waiting: &Waiting,
-) -> bool {
+fn answer_next(stream: &mut TcpStream, version: Version, manner: Manner, waiting: &Waiting) -> bool {
     let bytes = read_head(stream);
     let Ok(Some(head)) = RequestHead::parse(&bytes) else {
         return false;
@@ -118,9 +113,7 @@ fn open(version: Version, manner: Manner, waiting: &Waiting) -> Vec<String> {
     let sid = format!("session-{}", sessions.len());
     sessions.insert(sid.clone(), VecDeque::new());
     let upgrades = manner.upgrades;
-    let open = format!(
-        r#"0{{"sid":"{sid}","upgrades":[{upgrades}],"pingInterval":100,"pingTimeout":20000}}"#
-    );
+    let open = format!(r#"0{{"sid":"{sid}","upgrades":[{upgrades}],"pingInterval":100,"pingTimeout":20000}}"#);
     match version {
         Version::V3 => vec![open, "40".into()],
         Version::V4 => vec![open],
@@ -137,12 +130,7 @@ fn take(version: Version, sid: &str, body: &[u8], waiting: &Waiting) -> Vec<Stri
             "1" => waiting.push(sid, "6".into()),
             "41" => {}
             join if join.starts_with("40") => waiting.push(sid, r#"40{"sid":"x"}"#.into()),
-            event => waiting.push(
-                sid,
-                event
-                    .replacen("42", "43", 1)
-                    .replacen("\"message\",", "", 1),
-            ),
+            event => waiting.push(sid, event.replacen("42", "43", 1).replacen("\"message\",", "", 1)),
         }
     }
     vec!["ok".into()]
@@ -154,11 +142,7 @@ fn polling(version: Version, connections: u64) -> Scenario {
         transport: Transport::Polling,
         load: Load::Closed { concurrency: 4 },
         path: "/socket.io/".into(),
-        echo: Echo {
-            count: 2,
-            event: "message".into(),
-            ..scenario(1).echo
-        },
+        echo: Echo { count: 2, event: "message".into(), ..scenario(1).echo },
         ..scenario(connections)
     }
 }
@@ -167,13 +151,7 @@ fn polling(version: Version, connections: u64) -> Scenario {
 fn sessions_survive_the_connections_that_a_server_ends() {
     for (manner, why) in [
         (Manner::default(), "it keeps them alive"),
-        (
-            Manner {
-                says_close: true,
-                ..Manner::default()
-            },
-            "it closes each and says so",
-        ),
+        (Manner { says_close: true, ..Manner::default() }, "it closes each and says so"),
     ] {
         for version in [Version::V3, Version::V4] {
             let seen = run(polling(version, 20), server(version, manner));
@@ -192,17 +170,11 @@ fn sessions_survive_the_connections_that_a_server_ends() {
                      answered, where the server ends the connection that it lies on",
                 ),
             ] {
-                let held = seen
-                    .recorder
-                    .latency(Metric::Phase(phase), Outcome::Established);
+                let held = seen.recorder.latency(Metric::Phase(phase), Outcome::Established);
                 assert!(held.count() >= least, "{phase:?} {}: {why}", held.count());
             }
             let upgrade = Metric::Phase(Phase::Upgrade);
-            assert!(
-                seen.recorder
-                    .latency(upgrade, Outcome::Established)
-                    .is_empty()
-            );
+            assert!(seen.recorder.latency(upgrade, Outcome::Established).is_empty());
         }
     }
 }
@@ -210,15 +182,10 @@ fn sessions_survive_the_connections_that_a_server_ends() {
 #[test]
 fn version_3_beats_by_post() {
     let server = server(Version::V3, Manner::default());
-    let scenario = Scenario {
-        hold: Hold::For(std::time::Duration::from_millis(450)),
-        ..polling(Version::V3, 2)
-    };
+    let scenario = Scenario { hold: Hold::For(std::time::Duration::from_millis(450)), ..polling(Version::V3, 2) };
     let seen = run(scenario, server);
     seen.assert_outcomes(&[(Outcome::Established, 2)], "held for four beats");
-    let polls = seen
-        .recorder
-        .latency(Metric::Phase(Phase::Poll), Outcome::Established);
+    let polls = seen.recorder.latency(Metric::Phase(Phase::Poll), Outcome::Established);
     // One opens, two bring messages, one takes leave; the rest are beats.
     assert!(polls.count() >= 2 * (4 + 2), "{}", polls.count());
 }
@@ -239,76 +206,40 @@ fn what_breaks_a_session_is_named() {
             failed(Phase::Auth, FailureKind::EngineIo(no_session)),
             "another server's POST: no affinity",
         ),
-        (
-            Transport::Polling,
-            answering("GET ", 503, "full"),
-            failed(Phase::Open, FailureKind::Http(503)),
-            "overloaded",
-        ),
+        (Transport::Polling, answering("GET ", 503, "full"), failed(Phase::Open, FailureKind::Http(503)), "overloaded"),
         (
             Transport::Polling,
             answering("GET ", 400, HttpError::UnknownTransport.body()),
-            failed(
-                Phase::Open,
-                FailureKind::EngineIo(HttpError::UnknownTransport),
-            ),
+            failed(Phase::Open, FailureKind::EngineIo(HttpError::UnknownTransport)),
             "it does not poll",
         ),
-        (
-            Transport::Polling,
-            answering("GET ", 200, "what?"),
-            failed(Phase::Open, FailureKind::Protocol),
-            "no packets",
-        ),
-        (
-            Transport::Polling,
-            answering("GET ", 401, ""),
-            (Outcome::FalseReject, None),
-            "the token",
-        ),
+        (Transport::Polling, answering("GET ", 200, "what?"), failed(Phase::Open, FailureKind::Protocol), "no packets"),
+        (Transport::Polling, answering("GET ", 401, ""), (Outcome::FalseReject, None), "the token"),
         (
             Transport::Polling,
             answering("POST ", 401, ""),
             (Outcome::FalseReject, None),
             "the token, by a proxy that looks at each request",
         ),
+        (Transport::Upgrade, Manner::default(), failed(Phase::Upgrade, FailureKind::NoUpgrade), "it offers none"),
         (
             Transport::Upgrade,
-            Manner::default(),
-            failed(Phase::Upgrade, FailureKind::NoUpgrade),
-            "it offers none",
-        ),
-        (
-            Transport::Upgrade,
-            answering(
-                "GET /socket.io/?EIO=4&transport=websocket",
-                400,
-                HttpError::BadRequest.body(),
-            ),
+            answering("GET /socket.io/?EIO=4&transport=websocket", 400, HttpError::BadRequest.body()),
             failed(Phase::Upgrade, FailureKind::EngineIo(HttpError::BadRequest)),
             "a proxy that passes no upgrade on",
         ),
     ] {
-        let scenario = Scenario {
-            transport,
-            ..polling(Version::V4, 5)
-        };
+        let scenario = Scenario { transport, ..polling(Version::V4, 5) };
         let seen = run(scenario, server(Version::V4, manner));
         seen.assert_outcomes(&[(outcome, 5)], why);
-        let expected: Vec<_> = failure
-            .map(|(phase, kind)| (Failure { phase, kind }, 5))
-            .into_iter()
-            .collect();
+        let expected: Vec<_> = failure.map(|(phase, kind)| (Failure { phase, kind }, 5)).into_iter().collect();
         assert_eq!(seen.failures(), expected, "{why}");
     }
 }
 
 #[test]
 fn a_session_whose_poll_is_dropped_is_dropped() {
-    let manner = Manner {
-        drops: true,
-        ..Manner::default()
-    };
+    let manner = Manner { drops: true, ..Manner::default() };
     let mut scenario = polling(Version::V4, 5);
     scenario.echo.count = 0;
     scenario.hold = Hold::For(Duration::from_secs(60));
@@ -320,10 +251,7 @@ fn a_session_whose_poll_is_dropped_is_dropped() {
 
 #[test]
 fn what_takes_leave_is_timed_by_nobody() {
-    let manner = Manner {
-        leave_takes: Duration::from_secs(1),
-        ..Manner::default()
-    };
+    let manner = Manner { leave_takes: Duration::from_secs(1), ..Manner::default() };
     let seen = run(polling(Version::V4, 5), server(Version::V4, manner));
     seen.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
     let poll = Metric::Phase(Phase::Poll);
@@ -334,10 +262,7 @@ fn what_takes_leave_is_timed_by_nobody() {
 
 #[test]
 fn posts_that_meet_a_closed_connection_are_repeated() {
-    let manner = Manner {
-        hangs_up: true,
-        ..Manner::default()
-    };
+    let manner = Manner { hangs_up: true, ..Manner::default() };
     // What hangs up after a GET without a word ends the session; after a POST it is nobody's fault.
     let addr = server(Version::V4, Manner::default());
     let posts_hang_up = serve(move |mut client| {

@@ -36,10 +36,7 @@ pub fn answering(bytes: impl Into<Vec<u8>>) -> SocketAddr {
 
 /// An address where nothing listens.
 pub fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Reads up to the end of a head; what a client that leaves has sent, else.
@@ -81,18 +78,11 @@ impl<S: Read + Write> WebSocket<S> {
 
     /// Grants the upgrade that `head` asks for.
     pub fn grant(mut stream: S, head: &[u8]) -> Option<Self> {
-        let key = RequestHead::parse(head)
-            .ok()??
-            .header("sec-websocket-key")?
-            .to_owned();
+        let key = RequestHead::parse(head).ok()??.header("sec-websocket-key")?.to_owned();
         let mut answer = Vec::new();
         write_switching_protocols(&mut answer, &key, None);
         stream.write_all(&answer).ok()?;
-        Some(Self {
-            stream,
-            held: Vec::new(),
-            decoder: Decoder::new(Side::Client, 1_000_000),
-        })
+        Some(Self { stream, held: Vec::new(), decoder: Decoder::new(Side::Client, 1_000_000) })
     }
 
     /// Sends a text message.
@@ -112,10 +102,7 @@ impl<S: Read + Write> WebSocket<S> {
     /// Waits for the client's next word; a close is answered.
     pub fn hear(&mut self) -> Said {
         loop {
-            let step = self
-                .decoder
-                .next(&mut self.held)
-                .expect("our client keeps the rules");
+            let step = self.decoder.next(&mut self.held).expect("our client keeps the rules");
             let (used, said) = match step {
                 Some(step) => {
                     let said = match step.message {

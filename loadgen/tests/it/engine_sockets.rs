@@ -21,10 +21,7 @@ const V4: Protocol = Protocol::SocketIo(Version::V4);
 fn tungstenite_echo() -> SocketAddr {
     let (tell, addr) = mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
@@ -47,20 +44,13 @@ fn tungstenite_echo() -> SocketAddr {
 }
 
 fn echo(count: u32, rate_per_s: Option<f64>) -> Echo {
-    Echo {
-        count,
-        rate_per_s,
-        ..scenario(1).echo
-    }
+    Echo { count, rate_per_s, ..scenario(1).echo }
 }
 
 #[test]
 fn an_independent_server_lets_everyone_in_and_echoes() {
     let addr = tungstenite_echo();
-    let scenario = Scenario {
-        echo: echo(3, None),
-        ..scenario(60)
-    };
+    let scenario = Scenario { echo: echo(3, None), ..scenario(60) };
     let seen = run(scenario, addr);
     seen.assert_outcomes(&[(Outcome::Established, 60)], "all were let in");
     assert_eq!(seen.recorder.counters.echoes_answered, 180);
@@ -95,19 +85,11 @@ fn socketio_of_either_version_is_let_in_and_left_politely() {
             socket.say("40");
             Some(socket)
         });
-        let scenario = Scenario {
-            protocol,
-            hold: Hold::For(Duration::ZERO),
-            ..scenario(10)
-        };
+        let scenario = Scenario { protocol, hold: Hold::For(Duration::ZERO), ..scenario(10) };
         let seen = run(scenario, addr);
         seen.assert_outcomes(&[(Outcome::Established, 10)], why);
         for metric in [Phase::Open, Phase::Auth].map(Metric::Phase) {
-            assert_eq!(
-                seen.recorder.latency(metric, Outcome::Established).count(),
-                10,
-                "{why}"
-            );
+            assert_eq!(seen.recorder.latency(metric, Outcome::Established).count(), 10, "{why}");
         }
         let farewell = vec![Said::Text("41".into()), Said::Close(Some(1000))];
         assert_eq!(*heard.lock().unwrap(), vec![farewell; 10], "{why}");
@@ -118,11 +100,7 @@ fn socketio_of_either_version_is_let_in_and_left_politely() {
 fn sockets_are_left_as_asked() {
     let polite = Said::Close(Some(1000));
     for (protocol, close, farewell) in [
-        (
-            V4,
-            Close::Disconnect,
-            vec![Said::Text("41".into()), polite.clone()],
-        ),
+        (V4, Close::Disconnect, vec![Said::Text("41".into()), polite.clone()]),
         (V4, Close::Frame, vec![polite.clone()]),
         (V4, Close::Fin, vec![]),
         (V4, Close::Reset, vec![Said::Reset]),
@@ -135,18 +113,10 @@ fn sockets_are_left_as_asked() {
             Protocol::SocketIo(_) => accept_socketio(stream),
         });
         let told = heard.clone();
-        let scenario = Scenario {
-            protocol,
-            close,
-            hold: Hold::For(Duration::ZERO),
-            ..scenario(5)
-        };
+        let scenario = Scenario { protocol, close, hold: Hold::For(Duration::ZERO), ..scenario(5) };
         let seen = run(scenario, addr);
         seen.assert_outcomes(&[(Outcome::Established, 5)], close.as_str());
-        assert_eq!(
-            seen.recorder.counters.dropped, 0,
-            "{close:?}: our own doing"
-        );
+        assert_eq!(seen.recorder.counters.dropped, 0, "{close:?}: our own doing");
         // The last of the server's threads may still be about to hear of it.
         while told.lock().unwrap().len() < 5 {
             std::thread::yield_now();
@@ -158,19 +128,12 @@ fn sockets_are_left_as_asked() {
 #[test]
 fn sockets_stay_for_as_long_as_was_drawn() {
     let (addr, _heard) = listening(WebSocket::accept);
-    let scenario = Scenario {
-        hold: "uniform:200ms..600ms".parse().unwrap(),
-        ..scenario(200)
-    };
+    let scenario = Scenario { hold: "uniform:200ms..600ms".parse().unwrap(), ..scenario(200) };
     let begun = Instant::now();
     let seen = run(scenario, addr);
     seen.assert_outcomes(&[(Outcome::Established, 200)], "all are let in");
     // 200 arrivals in 200 ms: the first to leave does so when the last has come.
-    assert!(
-        begun.elapsed() >= Duration::from_millis(550),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() >= Duration::from_millis(550), "{:?}", begun.elapsed());
     assert_eq!(seen.recorder.counters.dropped, 0);
 }
 
@@ -201,28 +164,14 @@ fn messages_are_answered_as_asked() {
         (AnsweredBy::None, 0, false, "nothing is waited for"),
     ] {
         let (addr, _heard) = server();
-        let scenario = Scenario {
-            protocol: V4,
-            echo: Echo {
-                answered_by,
-                ..echo(2, Some(100.0))
-            },
-            ..scenario(10)
-        };
+        let scenario = Scenario { protocol: V4, echo: Echo { answered_by, ..echo(2, Some(100.0)) }, ..scenario(10) };
         let seen = run(scenario, addr);
         seen.assert_outcomes(&[(Outcome::Established, 10)], why);
         let counters = seen.recorder.counters;
-        let counted = (
-            counters.messages_sent,
-            counters.echoes_answered,
-            counters.echoes_unanswered,
-        );
+        let counted = (counters.messages_sent, counters.echoes_answered, counters.echoes_unanswered);
         assert_eq!(counted, (20, answered, 0), "{answered_by:?}: {why}");
         let service = Metric::Echo(Part::Service);
-        let p50 = seen
-            .recorder
-            .latency(service, Outcome::Established)
-            .quantile_ns(0.5);
+        let p50 = seen.recorder.latency(service, Outcome::Established).quantile_ns(0.5);
         assert_eq!(p50 >= 30_000_000, slow, "{answered_by:?}: {why}: {p50} ns");
     }
 }
@@ -238,11 +187,7 @@ fn the_connect_packet_carries_the_token() {
         }
         Some(socket)
     });
-    let scenario = Scenario {
-        protocol: V4,
-        token_in: TokenIn::Auth("token".into()),
-        ..scenario(3)
-    };
+    let scenario = Scenario { protocol: V4, token_in: TokenIn::Auth("token".into()), ..scenario(3) };
     run(scenario, addr).assert_outcomes(&[(Outcome::Established, 3)], "the token was there");
     assert_eq!(heard.lock().unwrap().len(), 3);
 }
@@ -264,10 +209,7 @@ fn sockets_are_held_until_the_last_arrival_is_decided() {
             socket.hear_all();
         }
     });
-    let scenario = Scenario {
-        protocol: V4,
-        ..scenario(ARRIVALS)
-    };
+    let scenario = Scenario { protocol: V4, ..scenario(ARRIVALS) };
     run(scenario, addr).assert_outcomes(&[(Outcome::Established, ARRIVALS)], "all");
     assert_eq!(held.most(), ARRIVALS, "none left before the last had come");
 }
@@ -275,22 +217,12 @@ fn sockets_are_held_until_the_last_arrival_is_decided() {
 #[test]
 fn planned_messages_keep_their_own_plan_and_answers_are_counted() {
     let addr = tungstenite_echo();
-    let paced = Scenario {
-        echo: echo(5, Some(200.0)),
-        load: Load::Closed { concurrency: 4 },
-        ..scenario(8)
-    };
+    let paced = Scenario { echo: echo(5, Some(200.0)), load: Load::Closed { concurrency: 4 }, ..scenario(8) };
     let seen = run(paced, addr);
     seen.assert_outcomes(&[(Outcome::Established, 8)], "paced");
     assert_eq!(seen.recorder.counters.echoes_answered, 40);
-    let response = seen
-        .recorder
-        .latency(Metric::Echo(Part::Response), Outcome::Established);
-    assert_eq!(
-        response.count(),
-        40,
-        "a plan of its own, also in the closed model"
-    );
+    let response = seen.recorder.latency(Metric::Echo(Part::Response), Outcome::Established);
+    assert_eq!(response.count(), 40, "a plan of its own, also in the closed model");
 
     let unpaced = Scenario {
         echo: echo(2, None),
@@ -299,36 +231,19 @@ fn planned_messages_keep_their_own_plan_and_answers_are_counted() {
         ..scenario(8)
     };
     let seen = run(unpaced, addr);
-    assert_eq!(
-        seen.recorder.counters.echoes_answered, 16,
-        "finished before the socket leaves"
-    );
+    assert_eq!(seen.recorder.counters.echoes_answered, 16, "finished before the socket leaves");
     let metric = Metric::Echo(Part::Response);
-    assert_eq!(
-        seen.recorder.latency(metric, Outcome::Established).count(),
-        0,
-        "no plan"
-    );
+    assert_eq!(seen.recorder.latency(metric, Outcome::Established).count(), 0, "no plan");
 }
 
 #[test]
 fn an_unanswered_message_changes_no_outcome() {
     let (addr, heard) = listening(WebSocket::accept);
-    let silent = Scenario {
-        echo: echo(3, None),
-        timeout: Duration::from_millis(200),
-        ..scenario(4)
-    };
+    let silent = Scenario { echo: echo(3, None), timeout: Duration::from_millis(200), ..scenario(4) };
     let seen = run(silent, addr);
     seen.assert_outcomes(&[(Outcome::Established, 4)], "let in all the same");
-    assert_eq!(
-        seen.recorder.counters.echoes_unanswered, 4,
-        "one each, then no more are sent"
-    );
-    assert!(
-        heard.lock().unwrap().iter().all(|said| said.len() == 2),
-        "a message and a close"
-    );
+    assert_eq!(seen.recorder.counters.echoes_unanswered, 4, "one each, then no more are sent");
+    assert!(heard.lock().unwrap().iter().all(|said| said.len() == 2), "a message and a close");
 }
 
 #[test]
@@ -346,11 +261,7 @@ fn acknowledgements_answer_as_well_as_events() {
             }
         }
     });
-    let scenario = Scenario {
-        protocol: V4,
-        echo: echo(2, None),
-        ..scenario(5)
-    };
+    let scenario = Scenario { protocol: V4, echo: echo(2, None), ..scenario(5) };
     let seen = run(scenario, addr);
     assert_eq!(seen.recorder.counters.echoes_answered, 10);
 }
@@ -363,11 +274,7 @@ fn sockets_that_the_server_drops_stay_established_and_are_counted() {
             socket.hear_all();
         }
     });
-    let scenario = Scenario {
-        protocol: V4,
-        hold: Hold::For(Duration::from_secs(20)),
-        ..scenario(6)
-    };
+    let scenario = Scenario { protocol: V4, hold: Hold::For(Duration::from_secs(20)), ..scenario(6) };
     let seen = run(scenario, addr);
     seen.assert_outcomes(&[(Outcome::Established, 6)], "they were let in");
     assert_eq!(seen.recorder.counters.dropped, 6);

@@ -60,10 +60,7 @@ fn trusting(addr: SocketAddr, certificates: &[CertificateDer<'static>]) -> Targe
     Target {
         addrs: vec![addr],
         host: "localhost".into(),
-        tls: Some(ClientTls {
-            config: Arc::new(config),
-            name: ServerName::try_from("localhost").unwrap(),
-        }),
+        tls: Some(ClientTls { config: Arc::new(config), name: ServerName::try_from("localhost").unwrap() }),
         sources: Default::default(),
     }
 }
@@ -74,9 +71,7 @@ fn sockets_are_let_in_under_tls() {
     let seen = start(scenario(10), trusting(addr, &[certificate]), supply()).finish();
     seen.assert_outcomes(&[(Outcome::Established, 10)], "trusted");
     for phase in [Phase::Connect, Phase::Tls, Phase::Upgrade] {
-        let held = seen
-            .recorder
-            .latency(Metric::Phase(phase), Outcome::Established);
+        let held = seen.recorder.latency(Metric::Phase(phase), Outcome::Established);
         assert_eq!(held.count(), 10, "{}", phase.as_str());
     }
 }
@@ -91,35 +86,23 @@ fn what_tls_does_not_trust_fails_in_its_phase() {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let stranger = FailureKind::Certificate(CertificateFault::UnknownIssuer);
-    for (addr, kind, why) in [
-        (addr, stranger, "another's certificate"),
-        (plain, FailureKind::Tls, "no TLS"),
-    ] {
+    for (addr, kind, why) in [(addr, stranger, "another's certificate"), (plain, FailureKind::Tls, "no TLS")] {
         let target = trusting(addr, std::slice::from_ref(&another));
         let seen = start(scenario(3), target, supply()).finish();
         seen.assert_outcomes(&[(Outcome::Failed, 3)], why);
-        let failure = Failure {
-            phase: Phase::Tls,
-            kind,
-        };
+        let failure = Failure { phase: Phase::Tls, kind };
         assert_eq!(seen.failures(), [(failure, 3)], "{why}");
     }
 }
 
 #[test]
 fn sessions_are_resumed_where_that_was_asked() {
-    for (resumption, why) in [
-        (false, "each comes for the first time"),
-        (true, "they come back"),
-    ] {
+    for (resumption, why) in [(false, "each comes for the first time"), (true, "they come back")] {
         let (addr, certificate) = tls_server();
         let scenario = Scenario {
             load: Load::Closed { concurrency: 1 },
             workers: 1,
-            tls: TlsPlan {
-                resumption,
-                ..TlsPlan::default()
-            },
+            tls: TlsPlan { resumption, ..TlsPlan::default() },
             ..scenario(10)
         };
         let seen = start(scenario, trusting(addr, &[certificate]), supply()).finish();
@@ -127,11 +110,7 @@ fn sessions_are_resumed_where_that_was_asked() {
         let counters = seen.recorder.counters;
         // The first has nothing to take up; every later one has the tickets of those before it.
         let resumed = if resumption { 9 } else { 0 };
-        assert_eq!(
-            (counters.tls_handshakes, counters.tls_resumed),
-            (10, resumed),
-            "{why}"
-        );
+        assert_eq!((counters.tls_handshakes, counters.tls_resumed), (10, resumed), "{why}");
     }
 }
 
@@ -152,30 +131,10 @@ async fn what_is_wrong_with_a_certificate_is_told_before_the_run() {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     for (names, years, trusted, words) in [
-        (
-            &["127.0.0.1"][..],
-            [2000, 2001],
-            true,
-            &["it has expired", "renew it"][..],
-        ),
-        (
-            &["127.0.0.1"],
-            [4000, 4001],
-            true,
-            &["its time has not begun", "clock"],
-        ),
-        (
-            &["example.com"],
-            [2000, 4000],
-            true,
-            &["made out to another name", "example.com"],
-        ),
-        (
-            &["127.0.0.1"],
-            [2000, 4000],
-            false,
-            &["nobody who is trusted here", "--cacert"],
-        ),
+        (&["127.0.0.1"][..], [2000, 2001], true, &["it has expired", "renew it"][..]),
+        (&["127.0.0.1"], [4000, 4001], true, &["its time has not begun", "clock"]),
+        (&["example.com"], [2000, 4000], true, &["made out to another name", "example.com"]),
+        (&["127.0.0.1"], [2000, 4000], false, &["nobody who is trusted here", "--cacert"]),
         (&[], [2000, 4000], true, &["does not speak TLS", "ws://"]),
     ] {
         let (certificate, key) = certificate(names, years);
@@ -220,9 +179,8 @@ async fn named_authorities_are_trusted_at_logins_as_well() {
     std::fs::write(&path, certificate.pem()).unwrap();
     let sockets = serve_tls(&certificate, &key);
     let tokens = token_service(&certificate, &key);
-    let asked = format!(
-        "--target wss://{sockets}/ --token-url https://{tokens}/ --user ann:secret -c 3 --concurrency 1"
-    );
+    let asked =
+        format!("--target wss://{sockets}/ --token-url https://{tokens}/ --user ann:secret -c 3 --concurrency 1");
     let ended = run(&asked).flag("--cacert", &path).end().await;
     ended.exits_with(0, "one authority for both");
     let result = ended.counts(&[(Outcome::Established, 3)], "trusted");

@@ -9,8 +9,7 @@ use std::time::Duration;
 use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::recorder::{Metric, Part};
 use gatecrash::scenario::{
-    LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TargetKey, TokenPer, TokenPlan,
-    TokenSource, User,
+    LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TargetKey, TokenPer, TokenPlan, TokenSource, User,
 };
 use gatecrash::tokens::{Supply, prepare};
 
@@ -24,11 +23,7 @@ const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConten
 /// A scenario whose tokens are asked for when their arrival is due.
 fn on_demand(connections: u64, source: TokenSource) -> Scenario {
     Scenario {
-        users: vec![User {
-            name: "gonzalo".into(),
-            password: Secret::new(*b"password"),
-            columns: Default::default(),
-        }],
+        users: vec![User { name: "gonzalo".into(), password: Secret::new(*b"password"), columns: Default::default() }],
         tokens: TokenPlan {
             source,
             per: TokenPer::Connection,
@@ -41,11 +36,7 @@ fn on_demand(connections: u64, source: TokenSource) -> Scenario {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 fn token_service(addr: SocketAddr) -> TokenSource {
@@ -67,11 +58,7 @@ fn minted_tokens_come_when_they_are_due() {
     let seen = start(scenario, target(addr), prepared.supply).finish();
     seen.assert_outcomes(&[(Outcome::Established, 25)], "minted");
     let token = Metric::Phase(Phase::Token);
-    assert_eq!(
-        seen.recorder.latency(token, Outcome::Established).count(),
-        0,
-        "no HTTP for it"
-    );
+    assert_eq!(seen.recorder.latency(token, Outcome::Established).count(), 0, "no HTTP for it");
 }
 
 #[test]
@@ -89,16 +76,9 @@ fn the_time_of_a_token_is_its_own_and_not_the_handshakes() {
     let prepared = runtime.block_on(prepare(&scenario)).unwrap();
     let seen = start(scenario, target(addr), prepared.supply).finish();
     seen.assert_outcomes(&[(Outcome::Established, 10)], "late, but in");
-    let least_ns = |metric| {
-        seen.recorder
-            .latency(metric, Outcome::Established)
-            .quantile_ns(0.0)
-    };
+    let least_ns = |metric| seen.recorder.latency(metric, Outcome::Established).quantile_ns(0.0);
     assert!(least_ns(Metric::Phase(Phase::Token)) >= 299_000_000);
-    assert!(
-        least_ns(Metric::Handshake(Part::Response)) < 299_000_000,
-        "less the token's time"
-    );
+    assert!(least_ns(Metric::Handshake(Part::Response)) < 299_000_000, "less the token's time");
 }
 
 #[test]
@@ -118,29 +98,17 @@ fn a_token_that_is_not_to_be_had_fails_its_arrival() {
     let prepared = runtime.block_on(prepare(&scenario)).unwrap();
     let seen = start(scenario, target(addr), prepared.supply).finish();
     seen.assert_outcomes(&[(Outcome::Failed, 10)], "no token");
-    let failure = Failure {
-        phase: Phase::Token,
-        kind: FailureKind::Http(500),
-    };
+    let failure = Failure { phase: Phase::Token, kind: FailureKind::Http(500) };
     assert_eq!(seen.failures(), [(failure, 10)]);
-    assert!(
-        heard.lock().unwrap().is_empty(),
-        "nobody came without a token"
-    );
+    assert!(heard.lock().unwrap().is_empty(), "nobody came without a token");
 }
 
 #[test]
 fn what_cannot_be_sent_says_so() {
-    let scenario = Scenario {
-        load: open(10_000.0),
-        ..scenario(20)
-    };
+    let scenario = Scenario { load: open(10_000.0), ..scenario(20) };
     let none = Supply::Ready(Arc::from([]));
     let seen = start(scenario, target(answering("")), none).finish();
     seen.assert_outcomes(&[(Outcome::NotSent, 20)], "no token, no arrival");
-    let limit = Failure {
-        phase: Phase::Token,
-        kind: FailureKind::Limit,
-    };
+    let limit = Failure { phase: Phase::Token, kind: FailureKind::Limit };
     assert_eq!(seen.failures(), [(limit, 20)]);
 }

@@ -29,10 +29,7 @@ async fn targets_that_are_not_there() {
 
     let program = run(&format!("-q --target ws://no-such-host.invalid/ws {MINT}"));
     let said = refusal(program, 104, &[]).await;
-    let (beginning, end) = (
-        "gatecrash: cannot resolve host no-such-host.invalid: ",
-        "; check --target\n",
-    );
+    let (beginning, end) = ("gatecrash: cannot resolve host no-such-host.invalid: ", "; check --target\n");
     assert!(said.starts_with(beginning) && said.ends_with(end), "{said}");
 }
 
@@ -41,22 +38,13 @@ async fn logins_that_go_wrong() {
     let site = Site::start(&[]).await;
     let (gate, frontend) = (site.gate.to_string(), site.frontend.to_string());
     let nobody = nowhere().to_string();
-    let names = [
-        (gate.as_str(), "GATE"),
-        (&frontend, "SITE"),
-        (&nobody, "NOWHERE"),
-    ];
+    let names = [(gate.as_str(), "GATE"), (&frontend, "SITE"), (&nobody, "NOWHERE")];
     let said = async |login: &str, user: &str, token: &str| {
         let asked = format!("-q --target http://{gate} --user {user}");
-        let program = run(&format!(
-            "{asked} --login-url http://{login} --token-url http://{token}"
-        ));
+        let program = run(&format!("{asked} --login-url http://{login} --token-url http://{token}"));
         refusal(program, 104, &names).await
     };
-    let (login, token) = (
-        format!("{frontend}/login"),
-        format!("{frontend}/getIoConnectionToken"),
-    );
+    let (login, token) = (format!("{frontend}/login"), format!("{frontend}/getIoConnectionToken"));
     assert_snapshot!(said(&login, "gonzalo:wrong", &token).await, @r#"gatecrash: login of user gonzalo at http://SITE/login: answered 401 Unauthorized (text/plain: "Please sign in."); check the user's name and password, --login-url and --login-method"#);
     assert_snapshot!(said(&login, "nobody:password", &token).await, @r#"gatecrash: login of user nobody at http://SITE/login: answered 401 Unauthorized (text/plain: "Please sign in."); check the user's name and password, --login-url and --login-method"#);
     assert_snapshot!(said(&login, "gonzalo:password", &frontend).await, @r#"gatecrash: token of user gonzalo at http://SITE/: answered (text/html: "<!doctype html> <html lang=\"en\"> <head> <meta charset=\"utf-8\"> <meta name=\"viewp"), which is no JSON with a token; check --token-url, and that the login gives a session for it"#);
@@ -71,32 +59,12 @@ async fn targets_that_are_no_socket_servers() {
     let page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/html\r\n\r\nhello";
     let moved = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
     for (addr, sentence, why) in [
-        (
-            answering(page),
-            "it answers the handshake with HTTP 200",
-            "a page",
-        ),
-        (
-            answering(moved),
-            "it answers the handshake with a redirect",
-            "a login",
-        ),
-        (
-            answering("220 mail.example ESMTP\r\n"),
-            "what it answers breaks the protocol",
-            "mail",
-        ),
-        (
-            site.frontend,
-            "it answers the handshake with HTTP 404",
-            "our own frontend",
-        ),
+        (answering(page), "it answers the handshake with HTTP 200", "a page"),
+        (answering(moved), "it answers the handshake with a redirect", "a login"),
+        (answering("220 mail.example ESMTP\r\n"), "what it answers breaks the protocol", "mail"),
+        (site.frontend, "it answers the handshake with HTTP 404", "our own frontend"),
     ] {
-        let ended = run(&format!(
-            "--target http://{addr} -c 10 --concurrency 5 {MINT}"
-        ))
-        .end()
-        .await;
+        let ended = run(&format!("--target http://{addr} -c 10 --concurrency 5 {MINT}")).end().await;
         ended.exits_with(104, why);
         let verdict = ended.result().verdict;
         assert_eq!(
@@ -107,11 +75,7 @@ async fn targets_that_are_no_socket_servers() {
             ),
             "{why}"
         );
-        assert!(
-            ended.stdout.contains(&verdict.sentence[..40]),
-            "{why}: {}",
-            ended.stdout
-        );
+        assert!(ended.stdout.contains(&verdict.sentence[..40]), "{why}: {}", ended.stdout);
     }
 }
 
@@ -154,42 +118,14 @@ async fn scenarios_with_mistakes() {
 #[tokio::test]
 async fn flags_that_contradict_each_other() {
     for (flags, part, why) in [
-        (
-            "-r 500 --concurrency 5",
-            "'--rate <R/s>' cannot be used with '--concurrency <K>'",
-            "two models",
-        ),
-        (
-            "--conections 5",
-            "a similar argument exists: '--connections'",
-            "a typo",
-        ),
-        (
-            "--token-in body",
-            "write query:NAME, header, subprotocol",
-            "no such place",
-        ),
-        (
-            "--protocol websocket --token-in auth:token",
-            "a raw WebSocket has no connect packet",
-            "no packet",
-        ),
-        (
-            "--eio 3 --token-in auth:token",
-            "the connect packet has a payload from Socket.IO 3 on",
-            "too old",
-        ),
-        (
-            "--target ftp://127.0.0.1",
-            "must begin with http://, https://, ws:// or wss://",
-            "no sockets there",
-        ),
+        ("-r 500 --concurrency 5", "'--rate <R/s>' cannot be used with '--concurrency <K>'", "two models"),
+        ("--conections 5", "a similar argument exists: '--connections'", "a typo"),
+        ("--token-in body", "write query:NAME, header, subprotocol", "no such place"),
+        ("--protocol websocket --token-in auth:token", "a raw WebSocket has no connect packet", "no packet"),
+        ("--eio 3 --token-in auth:token", "the connect packet has a payload from Socket.IO 3 on", "too old"),
+        ("--target ftp://127.0.0.1", "must begin with http://, https://, ws:// or wss://", "no sockets there"),
         ("-c 0", "--connections 0 is not allowed", "nothing to do"),
-        (
-            "--threshold handshake.p99=50ms",
-            "handshake.p99=50ms",
-            "no comparison",
-        ),
+        ("--threshold handshake.p99=50ms", "handshake.p99=50ms", "no comparison"),
     ] {
         let said = refusal(run(flags), 2, &[]).await;
         assert!(said.contains(part), "{why}: {said}");

@@ -18,14 +18,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("benches", &["gatekeeper", "gatecrash", "wire"]),
 ];
 
-const HOUSE: [&str; 6] = [
-    "wire",
-    "reactor",
-    "reports",
-    "gatekeeper",
-    "gatecrash",
-    "benches",
-];
+const HOUSE: [&str; 6] = ["wire", "reactor", "reports", "gatekeeper", "gatecrash", "benches"];
 
 #[test]
 fn arrows_between_crates_are_the_ones_drawn() {
@@ -39,22 +32,13 @@ fn arrows_between_crates_are_the_ones_drawn() {
             .filter(|name| HOUSE.contains(name))
             .collect();
         let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
-        assert!(
-            used.is_subset(&allowed),
-            "{member} uses {used:?}, ARCHITECTURE.md allows {allowed:?}"
-        );
+        assert!(used.is_subset(&allowed), "{member} uses {used:?}, ARCHITECTURE.md allows {allowed:?}");
     }
 }
 
 #[test]
 fn the_protocol_knows_no_runtime_and_no_clock() {
-    let forbidden = [
-        "tokio::",
-        "std::time",
-        "Instant::now",
-        "SystemTime",
-        "std::net",
-    ];
+    let forbidden = ["tokio::", "std::time", "Instant::now", "SystemTime", "std::net"];
     for file in sources(&root().join("wire/src")) {
         let text = fs::read_to_string(&file).unwrap();
         for word in forbidden {

@@ -42,17 +42,10 @@ fn the_reference_is_that_of_the_types() {
         "run `cargo run -p gatecrash --example scenario_docs -- reference > loadgen/scenarios/REFERENCE.md`"
     );
     let schema = published();
-    let tables = [
-        &schema,
-        &schema["$defs"]["StepTable"],
-        &schema["$defs"]["TargetTable"],
-    ];
+    let tables = [&schema, &schema["$defs"]["StepTable"], &schema["$defs"]["TargetTable"]];
     for table in tables {
         for key in table["properties"].as_object().unwrap().keys() {
-            assert!(
-                written.contains(&format!("| `{key}` |")),
-                "{key} is not in it"
-            );
+            assert!(written.contains(&format!("| `{key}` |")), "{key} is not in it");
         }
     }
 }
@@ -66,16 +59,10 @@ fn every_example_is_valid_and_told_of() {
     let mut examples = 0;
     for entry in fs::read_dir(folder("scenarios")).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             let name = path.file_stem().unwrap().to_str().unwrap();
             assert!(is_valid(&fs::read_to_string(&path).unwrap()), "{name}");
-            assert!(
-                readme.contains(&format!("({name}.toml)")),
-                "{name} is not in README.md"
-            );
+            assert!(readme.contains(&format!("({name}.toml)")), "{name} is not in README.md");
             assert!(tests.contains(name), "{name} is not run");
             examples += 1;
         }
@@ -99,24 +86,12 @@ fn the_schema_takes_what_is_read_and_nothing_else() {
         ("close = \"fin\"", true, "a way to leave"),
         ("close = \"slam\"", false, "none"),
         ("conections = 5", false, "a slip"),
-        (
-            "[[targets]]\nurl = \"ws://h\"\nweight = 2",
-            true,
-            "a target",
-        ),
+        ("[[targets]]\nurl = \"ws://h\"\nweight = 2", true, "a target"),
         ("[[targets]]\nweight = 2", false, "nowhere"),
         (step, true, "a step"),
-        (
-            &format!("{step}json = [1, {{ a = \"b\" }}, true]"),
-            true,
-            "any JSON",
-        ),
+        (&format!("{step}json = [1, {{ a = \"b\" }}, true]"), true, "any JSON"),
         (&format!("{step}exctract = {{}}"), false, "a slip"),
-        (
-            &format!("{step}extract.a = {{ patern = \"\" }}"),
-            false,
-            "another",
-        ),
+        (&format!("{step}extract.a = {{ patern = \"\" }}"), false, "another"),
     ] {
         assert_eq!(is_valid(text), valid, "{text}: {why}");
         let read = toml::from_str::<gatecrash::cli::RunArgs>(text);

@@ -29,24 +29,14 @@ fn example_at(name: &str, addresses: &[(&str, &str)], flags: &str) -> Program {
 #[tokio::test]
 async fn the_embedded_example_runs() {
     // Its own threshold asks for a machine of its own.
-    let ended = example("embedded", "-c 100")
-        .flag("--threshold", "errors==0%")
-        .end()
-        .await;
+    let ended = example("embedded", "-c 100").flag("--threshold", "errors==0%").end().await;
     ended.passes_or_is_late("embedded.toml");
     let result = ended.counts(&[(Outcome::Established, 100)], "embedded.toml");
     let asked = &result.scenario;
-    assert_eq!(
-        (asked.connections, asked.rate_per_s),
-        (Some(100), Some(500.0))
-    );
+    assert_eq!((asked.connections, asked.rate_per_s), (Some(100), Some(500.0)));
     assert_eq!(asked.arrivals.as_deref(), Some("poisson"));
     let thresholds: Vec<&str> = result.thresholds.iter().map(|t| t.text.as_str()).collect();
-    assert_eq!(
-        thresholds,
-        ["established>0", "errors==0%"],
-        "a flag displaces the whole list"
-    );
+    assert_eq!(thresholds, ["established>0", "errors==0%"], "a flag displaces the whole list");
 }
 
 #[tokio::test]
@@ -58,25 +48,15 @@ async fn a_flag_displaces_the_files_model() {
     let asked = &result.scenario;
     assert_eq!((asked.rate_per_s, asked.arrivals.as_ref()), (None, None));
     assert_eq!((asked.concurrency, asked.echo), (Some(8), Some(0)));
-    assert!(
-        !result.phases.contains_key("echo"),
-        "{:?}",
-        result.phases.keys()
-    );
+    assert!(!result.phases.contains_key("echo"), "{:?}", result.phases.keys());
 }
 
 #[tokio::test]
 async fn the_minting_example_runs_against_node() {
     let Some(peers) = Peers::find() else { return };
     let server = peers.serve("socketio-server.js", &["--version", "4"]).await;
-    let flags = format!(
-        "--target http://{} --secret env:SECRET -c 300 --hold 0s --threshold errors<1%",
-        server.addr
-    );
-    let ended = example("socketio-minted", &flags)
-        .env("SECRET", SECRET)
-        .end()
-        .await;
+    let flags = format!("--target http://{} --secret env:SECRET -c 300 --hold 0s --threshold errors<1%", server.addr);
+    let ended = example("socketio-minted", &flags).env("SECRET", SECRET).end().await;
     ended.exits_with(0, "socketio-minted.toml");
     let result = ended.counts(&[(Outcome::Established, 300)], "socketio-minted.toml");
     assert_eq!(result.scenario.concurrency, Some(64));
@@ -109,23 +89,11 @@ async fn the_example_of_sessions_runs_against_a_site() {
     let origin = format!("Origin: http://{frontend}");
     for (flags, why) in [
         (&[][..], "in the query, as the file has it"),
-        (
-            &[
-                "--token-in",
-                "cookie:gatekeeper_session",
-                "-H",
-                origin.as_str(),
-            ],
-            "in the cookie, as a browser has it",
-        ),
+        (&["--token-in", "cookie:gatekeeper_session", "-H", origin.as_str()], "in the cookie, as a browser has it"),
         (&["--transport", "polling"], "by polling"),
         (&["--eio", "3"], "the older protocol"),
     ] {
-        let mut program = example_at(
-            "session",
-            &at,
-            "--concurrency 8 -c 50 --threshold errors<1%",
-        );
+        let mut program = example_at("session", &at, "--concurrency 8 -c 50 --threshold errors<1%");
         for pair in flags.chunks(2) {
             program = program.flag(pair[0], pair[1]);
         }
@@ -145,32 +113,19 @@ async fn the_example_of_sessions_runs_against_a_site() {
     );
     let ended = run(&flags).end().await;
     let refused = ended.counts(&[(Outcome::FalseReject, 20)], "a session that never was");
-    assert_eq!(
-        refused.refusals[0].reason,
-        "not valid token: unknown_session"
-    );
+    assert_eq!(refused.refusals[0].reason, "not valid token: unknown_session");
 }
 
 #[tokio::test]
 async fn the_example_of_acknowledgements_runs_against_node() {
     let Some(peers) = Peers::find() else { return };
     let server = peers.serve("socketio-server.js", &["--version", "4"]).await;
-    let flags = format!(
-        "--target http://{} --secret env:SECRET -c 32 --hold 300ms --message-rate 50/s",
-        server.addr
-    );
-    let ended = example("acknowledged", &flags)
-        .env("SECRET", SECRET)
-        .end()
-        .await;
+    let flags = format!("--target http://{} --secret env:SECRET -c 32 --hold 300ms --message-rate 50/s", server.addr);
+    let ended = example("acknowledged", &flags).env("SECRET", SECRET).end().await;
     ended.exits_with(0, "acknowledged.toml");
     let result = ended.counts(&[(Outcome::Established, 32)], "acknowledged.toml");
     let messages = result.messages.unwrap();
-    assert_eq!(
-        (messages.sent, messages.answered),
-        (320, 320),
-        "each was acknowledged"
-    );
+    assert_eq!((messages.sent, messages.answered), (320, 320), "each was acknowledged");
     assert_eq!(result.phases["echo"].established.count, 320);
     assert_eq!(server.stats().await["echoed"], 320);
     assert_eq!(result.scenario.answered_by.as_deref(), Some("ack"));
@@ -202,11 +157,8 @@ async fn the_example_of_several_targets_runs() {
     .await;
     ended.exits_with(0, "several-targets.toml");
     let result = ended.counts(&[(Outcome::Established, 200)], "several-targets.toml");
-    let parts: Vec<(&str, u64)> = result
-        .targets
-        .iter()
-        .map(|target| (target.name.as_str(), target.totals.established))
-        .collect();
+    let parts: Vec<(&str, u64)> =
+        result.targets.iter().map(|target| (target.name.as_str(), target.totals.established)).collect();
     let [("old", old), ("new", new)] = parts[..] else {
         panic!("{parts:?}");
     };
@@ -217,19 +169,14 @@ async fn the_example_of_several_targets_runs() {
 async fn the_examples_of_logins_run_against_a_service() {
     let (gate, service) = (Site::start(&[]).await, service().await);
     let (gate, service) = (gate.gate.to_string(), service.to_string());
-    let at = [
-        ("127.0.0.1:3000", gate.as_str()),
-        ("127.0.0.1:8000", &service),
-    ];
+    let at = [("127.0.0.1:3000", gate.as_str()), ("127.0.0.1:8000", &service)];
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users.csv");
     let lines = "name,password,tenant\nann,ann-password,acme\nbob,bob-password,other\n";
     fs::write(&users, lines).unwrap();
-    for (name, has_users, logins) in [
-        ("login-form", true, 2),
-        ("login-json", true, 2),
-        ("oauth-client-credentials", false, 0),
-    ] {
+    for (name, has_users, logins) in
+        [("login-form", true, 2), ("login-json", true, 2), ("oauth-client-credentials", false, 0)]
+    {
         let mut program = example_at(name, &at, "-c 20");
         if has_users {
             program = program.flag("--users", &users);
@@ -238,14 +185,8 @@ async fn the_examples_of_logins_run_against_a_service() {
         let ended = program.end().await;
         ended.exits_with(0, name);
         let result = ended.counts(&[(Outcome::Established, 20)], name);
-        let logged_in = result
-            .phases
-            .get("login")
-            .map_or(0, |phase| phase.established.count);
+        let logged_in = result.phases.get("login").map_or(0, |phase| phase.established.count);
         assert_eq!(logged_in, logins, "{name}");
-        assert!(
-            result.steps.iter().all(|step| step.failures.is_empty()),
-            "{name}"
-        );
+        assert!(result.steps.iter().all(|step| step.failures.is_empty()), "{name}");
     }
 }

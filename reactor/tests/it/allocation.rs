@@ -51,9 +51,8 @@ fn allocations(waves: usize) -> u64 {
     let addr = listener.local_addr().unwrap();
     let peers = std::thread::spawn(move || {
         for _ in 0..waves {
-            let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE)
-                .map(|_| patient(TcpStream::connect(addr).unwrap()))
-                .collect();
+            let mut clients: Vec<_> =
+                (0..SOCKETS_PER_WAVE).map(|_| patient(TcpStream::connect(addr).unwrap())).collect();
             // All are open at once before the first is closed.
             for word in [b"x", b"q"] {
                 for client in &mut clients {
@@ -66,9 +65,7 @@ fn allocations(waves: usize) -> u64 {
             }
         }
     });
-    let service = Counting {
-        left: waves * SOCKETS_PER_WAVE,
-    };
+    let service = Counting { left: waves * SOCKETS_PER_WAVE };
     let mut shard = Shard::new(service, Clock::start(), Options::default()).unwrap();
     shard.listen(listener).unwrap();
     let counted = allocation_counter::measure(|| {

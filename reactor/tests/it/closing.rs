@@ -129,11 +129,7 @@ fn a_client_hears_an_answer_that_lies_in_front_of_a_reset() {
     let to = server.local_addr().unwrap();
     let lab = Lab::start(Options::default(), |_, input| input.len());
     lab.ask(move |sockets| {
-        let to = Connect {
-            to,
-            from: None,
-            tls: None,
-        };
+        let to = Connect { to, from: None, tls: None };
         sockets.connect(to, State::default(), None).unwrap();
     });
     assert_eq!(lab.next(), Seen::Connected);
@@ -172,15 +168,8 @@ fn a_place_that_is_used_again_within_a_batch_is_not_mistaken() {
         reset(new);
         let mut seen: Vec<_> = (0..4).map(|_| lab.next()).collect();
         assert_eq!(seen.pop(), Some(Seen::Closed(Closed::Reset)), "the new one");
-        for expected in [
-            Seen::Accepted,
-            Seen::Received(b"new".to_vec()),
-            Seen::Closed(Closed::Reset),
-        ] {
-            assert!(
-                seen.contains(&expected),
-                "{round}: {expected:?} in {seen:?}"
-            );
+        for expected in [Seen::Accepted, Seen::Received(b"new".to_vec()), Seen::Closed(Closed::Reset)] {
+            assert!(seen.contains(&expected), "{round}: {expected:?} in {seen:?}");
         }
     }
 }

@@ -11,11 +11,7 @@ use rustix::net::{AddressFamily, SocketType};
 use crate::lab::{Lab, Seen, State, echo, patient};
 
 fn plain(to: SocketAddr) -> Connect {
-    Connect {
-        to,
-        from: None,
-        tls: None,
-    }
+    Connect { to, from: None, tls: None }
 }
 
 #[test]
@@ -60,11 +56,7 @@ fn first_words_go_out_with_a_connection_that_is_up_at_once() {
     stream.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"hello");
     stream.write_all(b"again").unwrap();
-    assert_eq!(
-        lab.next(),
-        Seen::Received(b"again".to_vec()),
-        "the connection is not told of a second time"
-    );
+    assert_eq!(lab.next(), Seen::Received(b"again".to_vec()), "the connection is not told of a second time");
 }
 
 #[test]
@@ -137,10 +129,8 @@ fn a_connection_that_does_not_come_about_ends_by_its_deadline() {
 
 #[test]
 fn the_local_address_is_the_one_asked_for() {
-    for (to, from) in [
-        ("127.0.0.1:0", IpAddr::from(Ipv4Addr::new(127, 0, 0, 9))),
-        ("[::1]:0", "::1".parse().unwrap()),
-    ] {
+    for (to, from) in [("127.0.0.1:0", IpAddr::from(Ipv4Addr::new(127, 0, 0, 9))), ("[::1]:0", "::1".parse().unwrap())]
+    {
         let Ok(server) = TcpListener::bind(to) else {
             eprintln!("{to} left out: this machine has no such address");
             continue;
@@ -148,10 +138,7 @@ fn the_local_address_is_the_one_asked_for() {
         let to = server.local_addr().unwrap();
         let lab = Lab::start(Options::default(), echo);
         lab.ask(move |sockets| {
-            let to = Connect {
-                from: Some(from),
-                ..plain(to)
-            };
+            let to = Connect { from: Some(from), ..plain(to) };
             sockets.connect(to, State::default(), None).unwrap();
         });
         assert_eq!(server.accept().unwrap().1.ip(), from);
@@ -162,10 +149,7 @@ fn the_local_address_is_the_one_asked_for() {
 fn what_cannot_even_begin_gives_the_state_back() {
     let lab = Lab::start(Options::default(), echo);
     let state = lab.ask(|sockets| {
-        let to = Connect {
-            from: Some("::1".parse().unwrap()),
-            ..plain(SocketAddr::from(([127, 0, 0, 1], 9)))
-        };
+        let to = Connect { from: Some("::1".parse().unwrap()), ..plain(SocketAddr::from(([127, 0, 0, 1], 9))) };
         let state = State { due_ns: 77 };
         let (_, state) = sockets.connect(to, state, None).unwrap_err();
         assert!(sockets.is_empty());

@@ -8,10 +8,7 @@ const MS_NS: u64 = 1_000_000;
 
 #[test]
 fn deadlines_are_never_early_and_soon_when_idle() {
-    let options = Options {
-        time: TimeSource::PerEvent,
-        ..Options::default()
-    };
+    let options = Options { time: TimeSource::PerEvent, ..Options::default() };
     let lab = Lab::start(options, echo);
     let mut clients = Vec::new();
     let mut lates_ns = Vec::new();
@@ -105,11 +102,7 @@ impl Service for Paced {
 #[test]
 fn instants_are_met_and_exact_ones_exactly() {
     for exactly in [false, true] {
-        let service = Paced {
-            exactly,
-            at_ns: 0,
-            lates_ns: Vec::new(),
-        };
+        let service = Paced { exactly, at_ns: 0, lates_ns: Vec::new() };
         let shard = Shard::new(service, Clock::start(), Options::default()).unwrap();
         let mut lates_ns = shard.run().unwrap().lates_ns;
         lates_ns.sort_unstable();

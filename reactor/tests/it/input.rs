@@ -8,10 +8,7 @@ use crate::lab::{Lab, Seen, echo};
 
 /// Uses whole lines only.
 fn lines(io: &mut Io<'_>, input: &mut [u8]) -> usize {
-    let used = input
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |end| end + 1);
+    let used = input.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     io.write(&input[..used]);
     used
 }
@@ -54,11 +51,7 @@ fn unused_input_is_offered_again_under_every_cut() {
 
 #[test]
 fn input_that_nobody_uses_has_a_limit() {
-    let options = Options {
-        input_bytes_max: 1000,
-        read_buffer_bytes: 600,
-        ..Options::default()
-    };
+    let options = Options { input_bytes_max: 1000, read_buffer_bytes: 600, ..Options::default() };
     for (bytes, why) in [(1000, Closed::Peer), (1001, Closed::InputTooLong)] {
         let lab = Lab::start(options.clone(), |_, _| 0);
         let mut client = lab.client();

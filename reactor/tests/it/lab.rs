@@ -7,9 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use reactor::{
-    Clock, Closed, Io, Loose, Next, Options, Service, Shard, SocketId, Sockets, Waker, bind,
-};
+use reactor::{Clock, Closed, Io, Loose, Next, Options, Service, Shard, SocketId, Sockets, Waker, bind};
 
 /// How long a test waits for what must happen before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,11 +60,7 @@ impl Lab {
     }
 
     /// The same under TLS.
-    pub fn with_tls(
-        options: Options,
-        on_input: OnInput,
-        tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> Self {
+    pub fn with_tls(options: Options, on_input: OnInput, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
         Self::on(listener, options, on_input, tls)
     }
@@ -82,13 +76,7 @@ impl Lab {
         let (let_go, loose) = channel();
         let (commands, asked) = channel::<Command>();
         let (stop, stopped) = channel();
-        let service = Observed {
-            on_input,
-            tell,
-            let_go,
-            asked,
-            stopped,
-        };
+        let service = Observed { on_input, tell, let_go, asked, stopped };
         let addr = listener.local_addr().unwrap();
         let mut shard = Shard::new(service, Clock::start(), options).unwrap();
         match tls {
@@ -99,15 +87,7 @@ impl Lab {
         let thread = std::thread::spawn(move || {
             shard.run().unwrap();
         });
-        Self {
-            addr,
-            seen,
-            loose,
-            commands,
-            stop,
-            waker,
-            thread: Some(thread),
-        }
+        Self { addr, seen, loose, commands, stop, waker, thread: Some(thread) }
     }
 
     /// A client whose first byte was read, and whose second is there and is not.
@@ -125,10 +105,7 @@ impl Lab {
     }
 
     /// Has the shard do something in its turn, and waits for the answer.
-    pub fn ask<R: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut Sockets<'_, State>) -> R + Send + 'static,
-    ) -> R {
+    pub fn ask<R: Send + 'static>(&self, act: impl FnOnce(&mut Sockets<'_, State>) -> R + Send + 'static) -> R {
         let answer = self.begin(act);
         answer.recv_timeout(PATIENCE).expect("the shard answers")
     }

@@ -81,11 +81,7 @@ fn two_shards_share_an_address() {
     let mut wakers = Vec::new();
     let mut threads = Vec::new();
     for (listener, number) in [(first, 0), (second, 1)] {
-        let service = Numbered {
-            number,
-            accepted: 0,
-            stop: stop.clone(),
-        };
+        let service = Numbered { number, accepted: 0, stop: stop.clone() };
         let mut shard = Shard::new(service, clock, Options::default()).unwrap();
         shard.listen(listener).unwrap();
         wakers.push(shard.waker());
@@ -109,10 +105,7 @@ fn two_shards_share_an_address() {
     }
     stop.store(true, Ordering::Release);
     wakers.iter().for_each(Waker::wake);
-    let accepted: Vec<_> = threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect();
+    let accepted: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(heard[0] > 0 && heard[1] > 0, "{heard:?}");
     assert_eq!(accepted[0] + accepted[1], 100);
     assert_eq!(turned_away, accepted[0] / 2 + accepted[1] / 2);
@@ -120,11 +113,7 @@ fn two_shards_share_an_address() {
 
 #[test]
 fn connections_are_served_in_a_rush_and_after_it() {
-    let options = Options {
-        accepts_per_turn: 16,
-        defer_accept_s: Some(1),
-        ..Options::default()
-    };
+    let options = Options { accepts_per_turn: 16, defer_accept_s: Some(1), ..Options::default() };
     let lab = Lab::start(options, echo);
     let begun = Instant::now();
     let mut rounds = 0;
@@ -176,10 +165,7 @@ fn one_that_has_stopped_listening_leaves_the_listener_to_others() {
 
 #[test]
 fn a_shard_cannot_be_pinned_to_a_processor_that_is_not_there() {
-    let options = Options {
-        cpu: Some(1 << 20),
-        ..Options::default()
-    };
+    let options = Options { cpu: Some(1 << 20), ..Options::default() };
     let shard = Shard::new(Numbered::default(), Clock::start(), options).unwrap();
     assert!(shard.run().is_err());
 }
@@ -198,10 +184,7 @@ fn a_shortage_of_descriptors_rests_the_listener_and_passes() {
         .output()
         .unwrap();
     assert!(child.status.success(), "{child:?}");
-    assert!(
-        String::from_utf8_lossy(&child.stdout).contains("1 passed"),
-        "{child:?}"
-    );
+    assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"), "{child:?}");
 }
 
 fn run_short_of_descriptors() {
@@ -211,10 +194,7 @@ fn run_short_of_descriptors() {
     let mut client = lab.client();
     assert_eq!(lab.next(), Seen::Accepted);
     let in_use = std::os::fd::AsRawFd::as_raw_fd(&client) as u64 + 2;
-    let limit = |current| Rlimit {
-        current: Some(current),
-        maximum,
-    };
+    let limit = |current| Rlimit { current: Some(current), maximum };
     // One more: the second client's own end. None is left for the shard's.
     setrlimit(Resource::Nofile, limit(in_use + 1)).unwrap();
     let begun = Instant::now();
@@ -234,10 +214,7 @@ fn run_short_of_descriptors() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(
-        begun.elapsed() >= Duration::from_millis(100),
-        "50 ms of rest between failures"
-    );
+    assert!(begun.elapsed() >= Duration::from_millis(100), "50 ms of rest between failures");
     setrlimit(Resource::Nofile, limit(in_use + 64)).unwrap();
     waiting.read_exact(&mut [0]).unwrap();
 }

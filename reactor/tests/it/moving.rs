@@ -35,10 +35,7 @@ fn check(first: &Lab, mut stream: impl Read + Write, pass: fn(Loose) -> Loose, w
 
     stream.write_all(b"d").unwrap();
     stream.read_exact(&mut answer[..1]).unwrap();
-    assert_eq!(
-        answer[0], b'd',
-        "{why}: what comes later comes to the other shard"
-    );
+    assert_eq!(answer[0], b'd', "{why}: what comes later comes to the other shard");
     drop(stream);
     assert_eq!(second.next(), Seen::Received(b"d".to_vec()), "{why}");
     assert_eq!(second.next_closed(), Closed::Peer, "{why}");
@@ -90,11 +87,7 @@ fn what_a_unix_socket_sent_before_its_end_is_read() {
     there.set_nonblocking(true).unwrap();
     here.write_all(b"last words").unwrap();
     drop(here);
-    let parts = Parts {
-        fd: OwnedFd::from(there),
-        input: Vec::new(),
-        output: Vec::new(),
-    };
+    let parts = Parts { fd: OwnedFd::from(there), input: Vec::new(), output: Vec::new() };
     let adopted = lab.ask(|sockets| {
         let loose = Loose::from_parts(parts).read_to_the_end();
         sockets.adopt(loose, State::default()).is_ok()

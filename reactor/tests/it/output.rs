@@ -25,10 +25,7 @@ fn answer_much_and_close(io: &mut Io<'_>, input: &mut [u8]) -> usize {
 }
 
 fn roomy() -> Options {
-    Options {
-        output_bytes_max: 64 * MIB,
-        ..Options::default()
-    }
+    Options { output_bytes_max: 64 * MIB, ..Options::default() }
 }
 
 #[test]
@@ -66,10 +63,7 @@ fn a_peer_that_does_not_read_is_not_read_either() {
 
 #[test]
 fn output_that_nobody_reads_has_a_limit() {
-    let options = Options {
-        output_bytes_max: MIB,
-        ..Options::default()
-    };
+    let options = Options { output_bytes_max: MIB, ..Options::default() };
     let lab = Lab::start(options, answer_much);
     let mut client = lab.client();
     client.write_all(b"x").unwrap();
@@ -82,10 +76,7 @@ fn output_that_nobody_reads_has_a_limit() {
 fn those_that_hold_the_most_give_way_and_nobody_else() {
     const HELD_BYTES_MAX: usize = 256 * 1024;
     const SMALL_BYTES: usize = 1000;
-    let options = Options {
-        held_bytes_max: HELD_BYTES_MAX,
-        ..roomy()
-    };
+    let options = Options { held_bytes_max: HELD_BYTES_MAX, ..roomy() };
     // A letter that is answered with much, or the beginning of a message that never gets whole.
     let lab = Lab::start(options, |io, input| match input[0] {
         b'm' => {
@@ -105,11 +96,7 @@ fn those_that_hold_the_most_give_way_and_nobody_else() {
     ] {
         let mut greedy = lab.client();
         // It may be closed before all is sent.
-        let mut talk = || {
-            greedy
-                .write_all(&sent)
-                .and_then(|()| greedy.read_to_end(&mut Vec::new()))
-        };
+        let mut talk = || greedy.write_all(&sent).and_then(|()| greedy.read_to_end(&mut Vec::new()));
         let error = talk().unwrap_err().kind();
         let is_reset = matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
         assert!(is_reset, "{why}: {error}");

@@ -30,10 +30,7 @@ fn a_socket_that_is_paused_is_read_once_it_is_resumed() {
 
 #[test]
 fn a_service_is_told_when_all_that_waited_is_sent() {
-    let options = Options {
-        output_bytes_max: 2 * MUCH_BYTES,
-        ..Options::default()
-    };
+    let options = Options { output_bytes_max: 2 * MUCH_BYTES, ..Options::default() };
     let lab = Lab::start(options, |io, input| {
         match &*input {
             b"much" => io.out().resize(MUCH_BYTES, 0),
@@ -41,10 +38,9 @@ fn a_service_is_told_when_all_that_waited_is_sent() {
         }
         input.len()
     });
-    for (asked, answer_bytes, told, why) in [
-        (&b"much"[..], MUCH_BYTES, true, "it had to wait"),
-        (b"a", 1, false, "it was sent at once"),
-    ] {
+    for (asked, answer_bytes, told, why) in
+        [(&b"much"[..], MUCH_BYTES, true, "it had to wait"), (b"a", 1, false, "it was sent at once")]
+    {
         let mut client = lab.client();
         assert_eq!(lab.next(), Seen::Accepted);
         client.write_all(asked).unwrap();
@@ -65,11 +61,7 @@ fn what_a_unix_socket_sent_before_its_end_is_read_though_it_is_paused() {
     let lab = Lab::start(Options::default(), pause);
     let (mut here, there) = UnixStream::pair().unwrap();
     there.set_nonblocking(true).unwrap();
-    let parts = Parts {
-        fd: OwnedFd::from(there),
-        input: Vec::new(),
-        output: Vec::new(),
-    };
+    let parts = Parts { fd: OwnedFd::from(there), input: Vec::new(), output: Vec::new() };
     lab.ask(|sockets| {
         let loose = Loose::from_parts(parts).read_to_the_end();
         let adopted = sockets.adopt(loose, State::default());

@@ -10,10 +10,7 @@ use rustls::StreamOwned;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
-    SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use crate::lab::{Lab, Seen, State, echo, patient};
 
@@ -28,9 +25,7 @@ pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     configs_of(&[&TLS13, &TLS12])
 }
 
-fn configs_of(
-    versions: &[&'static SupportedProtocolVersion],
-) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+fn configs_of(versions: &[&'static SupportedProtocolVersion]) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = CertificateDer::from(made.cert);
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -49,10 +44,7 @@ fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
     client_config_of(&[&TLS13, &TLS12], roots)
 }
 
-fn client_config_of(
-    versions: &[&'static SupportedProtocolVersion],
-    roots: RootCertStore,
-) -> Arc<ClientConfig> {
+fn client_config_of(versions: &[&'static SupportedProtocolVersion], roots: RootCertStore) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
@@ -85,14 +77,7 @@ fn echo_server(config: Arc<ServerConfig>) -> (SocketAddr, JoinHandle<std::io::Re
 
 fn connect(lab: &Lab, to: SocketAddr, config: Arc<ClientConfig>) {
     lab.ask(move |sockets| {
-        let to = Connect {
-            to,
-            from: None,
-            tls: Some(ClientTls {
-                config,
-                name: localhost(),
-            }),
-        };
+        let to = Connect { to, from: None, tls: Some(ClientTls { config, name: localhost() }) };
         let id = sockets.connect(to, State::default(), None).unwrap();
         // It goes out once the handshake is complete.
         assert!(sockets.with(id, |io, _| io.write(b"hello")));
@@ -143,9 +128,7 @@ fn bytes_that_are_no_tls_are_told_as_such() {
     let lab = Lab::start(Options::default(), echo);
     connect(&lab, listener.local_addr().unwrap(), client);
     let (mut stream, _) = listener.accept().unwrap();
-    stream
-        .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        .unwrap();
+    stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     assert_eq!(lab.next(), Seen::Connected);
     match lab.next() {
         Seen::Closed(Closed::Tls(error)) => assert_eq!(error.certificate, None, "{error:?}"),
@@ -172,16 +155,10 @@ fn a_session_is_taken_up_again_where_both_sides_kept_it() {
 
 #[test]
 fn a_server_speaks_tls_however_the_bytes_are_cut() {
-    let options = Options {
-        read_buffer_bytes: 7,
-        ..Options::default()
-    };
-    for (options, version) in [
-        (options.clone(), &TLS13),
-        (options, &TLS12),
-        (Options::default(), &TLS13),
-        (Options::default(), &TLS12),
-    ] {
+    let options = Options { read_buffer_bytes: 7, ..Options::default() };
+    for (options, version) in
+        [(options.clone(), &TLS13), (options, &TLS12), (Options::default(), &TLS13), (Options::default(), &TLS12)]
+    {
         let (server, client) = configs_of(&[version]);
         let lab = Lab::with_tls(options, echo, Some(server.clone()));
         let connection = ClientConnection::new(client.clone(), localhost()).unwrap();
@@ -255,11 +232,7 @@ fn an_idle_socket_holds_no_buffer() {
     let connection = ClientConnection::new(client, localhost()).unwrap();
     let mut tls = StreamOwned::new(connection, lab.client());
     assert_eq!(lab.next(), Seen::Accepted);
-    assert_eq!(
-        lab.ask(|sockets| sockets.buffered()),
-        1,
-        "a handshake is under way"
-    );
+    assert_eq!(lab.ask(|sockets| sockets.buffered()), 1, "a handshake is under way");
     for _ in 0..2 {
         tls.write_all(b"x").unwrap();
         tls.read_exact(&mut [0]).unwrap();
@@ -306,10 +279,7 @@ fn a_client_may_leave_a_record_unfinished_and_no_more() {
 
 #[test]
 fn what_tls_holds_counts_among_what_all_sockets_hold() {
-    let options = Options {
-        held_bytes_max: 64 * 1024,
-        ..Options::default()
-    };
+    let options = Options { held_bytes_max: 64 * 1024, ..Options::default() };
     let (server, client) = configs();
     let lab = Lab::with_tls(options, echo, Some(server));
     let connection = ClientConnection::new(client, localhost()).unwrap();
@@ -343,11 +313,9 @@ fn keys_are_changed_in_the_middle() {
 #[test]
 fn a_server_tells_by_an_alert_what_is_no_tls() {
     let long = [HANDSHAKE, 3, 1, 0xff, 0xff];
-    for (bytes, why) in [
-        (&b"GET / HTTP/1.1\r\n\r\n"[..], "plain HTTP"),
-        (&[0; 16], "zeros"),
-        (&long, "a record above the largest"),
-    ] {
+    for (bytes, why) in
+        [(&b"GET / HTTP/1.1\r\n\r\n"[..], "plain HTTP"), (&[0; 16], "zeros"), (&long, "a record above the largest")]
+    {
         let (server, _) = configs();
         let lab = Lab::with_tls(Options::default(), echo, Some(server));
         let mut stream = lab.client();
@@ -390,10 +358,7 @@ fn a_handshake_that_is_broken_off_by_this_side_ends_with_close_notify() {
     let mut hello = Vec::new();
     let mut connection = ClientConnection::new(client, localhost()).unwrap();
     connection.write_tls(&mut hello).unwrap();
-    for (bytes, why) in [
-        (&[][..], "before a word of it"),
-        (&hello[..hello.len() / 2], "half of its hello"),
-    ] {
+    for (bytes, why) in [(&[][..], "before a word of it"), (&hello[..hello.len() / 2], "half of its hello")] {
         let lab = Lab::with_tls(Options::default(), echo, Some(server.clone()));
         let mut stream = lab.client();
         stream.write_all(bytes).unwrap();

@@ -48,14 +48,10 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
     if text.len() > BASE64_BYTES_MAX {
         return Err(HistogramError::TooLong);
     }
-    let packed = base64_simd::STANDARD
-        .decode_to_vec(text)
-        .map_err(|_| HistogramError::NotBase64)?;
+    let packed = base64_simd::STANDARD.decode_to_vec(text).map_err(|_| HistogramError::NotBase64)?;
     let unpacked = inflate(&packed)?;
     check_v2(&unpacked)?;
-    Deserializer::new()
-        .deserialize(&mut unpacked.as_slice())
-        .map_err(|_| HistogramError::NotV2Deflate)
+    Deserializer::new().deserialize(&mut unpacked.as_slice()).map_err(|_| HistogramError::NotV2Deflate)
 }
 
 /// Takes off the compressed encoding's head (cookie, length) and unpacks the rest, within [`UNPACKED_BYTES_MAX`].
@@ -84,9 +80,7 @@ fn check_v2(unpacked: &[u8]) -> Result<(), HistogramError> {
     // Eight bytes of a variable-length number already hold 2^56, more than anyone records.
     const NUMBER_BYTES_MAX: usize = 8;
 
-    let payload = unpacked
-        .get(HEAD_BYTES..)
-        .ok_or(HistogramError::NotV2Deflate)?;
+    let payload = unpacked.get(HEAD_BYTES..).ok_or(HistogramError::NotV2Deflate)?;
     if big_endian(unpacked, 4).map(|length| length as usize) != Some(payload.len()) {
         return Err(HistogramError::NotV2Deflate);
     }
@@ -96,9 +90,7 @@ fn check_v2(unpacked: &[u8]) -> Result<(), HistogramError> {
         return Err(HistogramError::OtherUnits);
     }
     let continues = |byte: &u8| byte & 0x80 != 0;
-    let oversized = payload
-        .split(|byte| !continues(byte))
-        .any(|run| run.len() >= NUMBER_BYTES_MAX);
+    let oversized = payload.split(|byte| !continues(byte)).any(|run| run.len() >= NUMBER_BYTES_MAX);
     if oversized {
         return Err(HistogramError::NotV2Deflate);
     }
@@ -126,18 +118,12 @@ mod tests {
             ("?".to_owned(), "is not base64", "not of the alphabet"),
             (String::new(), "V2 compressed", "nothing"),
             ("HISTFAAA".to_owned(), "V2 compressed", "a head and no more"),
-            (
-                good[..good.len() / 8 * 4].to_owned(),
-                "V2 compressed",
-                "cut off",
-            ),
+            (good[..good.len() / 8 * 4].to_owned(), "V2 compressed", "cut off"),
             ("A".repeat(BASE64_BYTES_MAX + 4), "longer than", "no end"),
             (bomb(), "longer than", "unpacks to more than it may"),
             (digits_2(), "3 significant digits", "someone else's units"),
         ] {
-            let got = LatencyHistogram::from_base64(&text)
-                .unwrap_err()
-                .to_string();
+            let got = LatencyHistogram::from_base64(&text).unwrap_err().to_string();
             assert!(got.contains(error), "{why}: {got}");
         }
     }
@@ -160,9 +146,7 @@ mod tests {
     fn digits_2() -> String {
         let other = Histogram::<u64>::new_with_bounds(1, 1_000, 2).unwrap();
         let mut bytes = Vec::new();
-        V2DeflateSerializer::new()
-            .serialize(&other, &mut bytes)
-            .unwrap();
+        V2DeflateSerializer::new().serialize(&other, &mut bytes).unwrap();
         base64_simd::STANDARD.encode_to_string(bytes)
     }
 

@@ -44,10 +44,7 @@ pub fn outcomes(result: &RunResult) -> String {
 /// the median to the 99th percentile, a dot at the median.
 pub fn spread(row: &LatencyRow, rows: &[LatencyRow]) -> String {
     let figures = rows.iter().map(|row| row.distribution);
-    let low_us = figures
-        .clone()
-        .map(|one| one.min_us)
-        .fold(f64::INFINITY, f64::min);
+    let low_us = figures.clone().map(|one| one.min_us).fold(f64::INFINITY, f64::min);
     let high_us = figures.map(|one| one.max_us).fold(0.0, f64::max);
     let scale = Scale::logarithmic(low_us.max(0.1), high_us);
     let at = |us: f64| percent(scale.at(us));
@@ -67,14 +64,8 @@ pub fn spread(row: &LatencyRow, rows: &[LatencyRow]) -> String {
 
 /// Linear from zero where the latencies are of one size, logarithmic where they are not.
 fn latency_axis(series: &[Series]) -> Axis {
-    let values = || {
-        series
-            .iter()
-            .flat_map(|one| one.points.iter().flatten().map(|point| point.1))
-    };
-    let low = values()
-        .filter(|us| *us > 0.0)
-        .fold(f64::INFINITY, f64::min);
+    let values = || series.iter().flat_map(|one| one.points.iter().flatten().map(|point| point.1));
+    let low = values().filter(|us| *us > 0.0).fold(f64::INFINITY, f64::min);
     let high = values().fold(0.0, f64::max);
     let scale = if low.is_finite() && high / low > LINEAR_FACTOR_MAX {
         Scale::logarithmic(low, high)
@@ -82,16 +73,9 @@ fn latency_axis(series: &[Series]) -> Axis {
         Scale::from_zero(high)
     };
     let ticks = scale.ticks().into_iter().map(|us| (us, units::tick_us(us)));
-    Axis {
-        scale,
-        ticks: ticks.collect(),
-    }
+    Axis { scale, ticks: ticks.collect() }
 }
 
 fn figure(title: &str, caption: &str, picture: &str) -> String {
-    format!(
-        "<figure>\n<figcaption><b>{}</b> {}</figcaption>\n{picture}</figure>\n",
-        escape(title),
-        escape(caption)
-    )
+    format!("<figure>\n<figcaption><b>{}</b> {}</figcaption>\n{picture}</figure>\n", escape(title), escape(caption))
 }

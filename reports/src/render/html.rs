@@ -28,11 +28,7 @@ pub fn html(result: &RunResult) -> String {
     page += &latencies(result);
     page += &kinds(result);
     page += &targets(result);
-    page += &section(
-        "Over time",
-        "Seconds after the first planned arrival.",
-        charts::over_time(result),
-    );
+    page += &section("Over time", "Seconds after the first planned arrival.", charts::over_time(result));
     page += &section(
         "Distribution",
         "Handshakes and echoes that succeeded: slow is up, rare is right.",
@@ -46,27 +42,15 @@ pub fn html(result: &RunResult) -> String {
     page += &troubles(result);
     page += &costs(result);
     page += &section("Method", "What the figures mean.", method(result));
-    page += &section(
-        "Scenario",
-        "What was asked.",
-        facts(&tables::scenario_facts(&result.scenario)),
-    );
-    page += &section(
-        "Environment",
-        "Where it was measured.",
-        facts(&tables::environment_facts(result)),
-    );
+    page += &section("Scenario", "What was asked.", facts(&tables::scenario_facts(&result.scenario)));
+    page += &section("Environment", "Where it was measured.", facts(&tables::environment_facts(result)));
     page += "</main>\n</body>\n</html>\n";
     page
 }
 
 fn masthead(result: &RunResult) -> String {
     let target = result.scenario.target.as_deref().unwrap_or("no target");
-    let embedded = if result.scenario.embedded {
-        "embedded server at "
-    } else {
-        ""
-    };
+    let embedded = if result.scenario.embedded { "embedded server at " } else { "" };
     format!(
         "<header class=\"masthead\"><span class=\"brand\">Gatecrash</span>\
          <span>{embedded}<code>{}</code></span><time datetime=\"{}\">{}</time></header>\n",
@@ -92,17 +76,10 @@ fn verdict(result: &RunResult) -> String {
     html += &format!(
         "<p class=\"code\">exit code {}{}</p>\n<dl class=\"headline\">\n",
         result.verdict.code,
-        if result.validity.valid {
-            ", measurement valid"
-        } else {
-            ", measurement not valid"
-        }
+        if result.validity.valid { ", measurement valid" } else { ", measurement not valid" }
     );
     for Fact { label, value, note } in tables::headline(result) {
-        html += &format!(
-            "<div><dt>{label}</dt><dd>{value}<small>{}</small></dd></div>\n",
-            escape(&note)
-        );
+        html += &format!("<div><dt>{label}</dt><dd>{value}<small>{}</small></dd></div>\n", escape(&note));
     }
     html + "</dl>\n" + &charts::outcomes(result) + "</section>\n"
 }
@@ -111,24 +88,13 @@ fn reasons(result: &RunResult) -> String {
     if result.validity.reasons.is_empty() {
         return String::new();
     }
-    let items = result
-        .validity
-        .reasons
-        .iter()
-        .map(|reason| format!("<li>{}</li>\n", escape(reason)));
-    format!(
-        "<ul class=\"reasons\">\n{}</ul>\n",
-        items.collect::<String>()
-    )
+    let items = result.validity.reasons.iter().map(|reason| format!("<li>{}</li>\n", escape(reason)));
+    format!("<ul class=\"reasons\">\n{}</ul>\n", items.collect::<String>())
 }
 
 fn thresholds(result: &RunResult) -> String {
     let rows = result.thresholds.iter().map(|threshold| {
-        let (class, came_out) = if threshold.pass {
-            ("good", "pass")
-        } else {
-            ("bad", "fail")
-        };
+        let (class, came_out) = if threshold.pass { ("good", "pass") } else { ("bad", "fail") };
         vec![
             format!("<code>{}</code>", escape(&threshold.text)),
             escape(&tables::observed(threshold)),
@@ -138,11 +104,7 @@ fn thresholds(result: &RunResult) -> String {
     section(
         "Thresholds",
         "Failures and timeouts rank as infinitely slow.",
-        table(
-            "Thresholds and what was observed",
-            &["Asked", "Observed", "Result"],
-            rows.collect(),
-        ),
+        table("Thresholds and what was observed", &["Asked", "Observed", "Result"], rows.collect()),
     )
 }
 
@@ -155,19 +117,13 @@ fn latencies(result: &RunResult) -> String {
     let mut html = String::from(
         "<table class=\"latency\">\n<caption>Latency by phase</caption>\n<thead><tr><th scope=\"col\">Phase</th>",
     );
-    html += &heads
-        .map(|head| format!("<th scope=\"col\">{head}</th>"))
-        .concat();
+    html += &heads.map(|head| format!("<th scope=\"col\">{head}</th>")).concat();
     html += "<th scope=\"col\" class=\"wide\">Spread, log scale</th></tr></thead>\n";
     let mut group = "";
     for row in &rows {
         let own = phase_group(row.phase);
         if own != group {
-            html += if group.is_empty() {
-                "<tbody>\n"
-            } else {
-                "</tbody>\n<tbody>\n"
-            };
+            html += if group.is_empty() { "<tbody>\n" } else { "</tbody>\n<tbody>\n" };
             group = own;
         }
         html += &latency_row(row, &rows);
@@ -188,15 +144,9 @@ fn latency_row(row: &LatencyRow, rows: &[LatencyRow]) -> String {
     let class = if judged { " class=\"composite\"" } else { "" };
     let name = row.name();
     let mut html = format!("<tr{class}><th scope=\"row\">{name}</th>");
-    html += &figures
-        .shown_us()
-        .map(|us| format!("<td>{}</td>", units::duration_us(us)))
-        .concat();
+    html += &figures.shown_us().map(|us| format!("<td>{}</td>", units::duration_us(us))).concat();
     html += &format!("<td>{}</td>", units::count(figures.count));
-    html + &format!(
-        "<td class=\"wide\">{}</td></tr>\n",
-        charts::spread(row, rows)
-    )
+    html + &format!("<td class=\"wide\">{}</td></tr>\n", charts::spread(row, rows))
 }
 
 /// Rows of one group stand together.
@@ -239,46 +189,26 @@ fn targets(result: &RunResult) -> String {
     section(
         "Targets",
         "The parts that the figures above are the sum of.",
-        table(
-            "Arrivals and handshakes by target",
-            &tables::TARGET_HEADS,
-            rows.collect(),
-        ),
+        table("Arrivals and handshakes by target", &tables::TARGET_HEADS, rows.collect()),
     )
 }
 
 fn troubles(result: &RunResult) -> String {
-    let failures = result.failures.iter().map(|failure| {
-        vec![
-            escape(&failure.phase),
-            escape(&failure.kind),
-            units::count(failure.count),
-        ]
-    });
-    let refusals = result.refusals.iter().map(|refusal| {
-        vec![
-            escape(&refusal.token_kind),
-            escape(&refusal.reason),
-            units::count(refusal.count),
-        ]
-    });
-    let failures = table(
-        "Failures",
-        &["Phase", "Kind", "Arrivals"],
-        failures.collect(),
-    );
-    let refusals = table(
-        "Refusals",
-        &["Token", "Reason", "Arrivals"],
-        refusals.collect(),
-    );
+    let failures = result
+        .failures
+        .iter()
+        .map(|failure| vec![escape(&failure.phase), escape(&failure.kind), units::count(failure.count)]);
+    let refusals = result
+        .refusals
+        .iter()
+        .map(|refusal| vec![escape(&refusal.token_kind), escape(&refusal.reason), units::count(refusal.count)]);
+    let failures = table("Failures", &["Phase", "Kind", "Arrivals"], failures.collect());
+    let refusals = table("Refusals", &["Token", "Reason", "Arrivals"], refusals.collect());
     let drops = result.sockets.drops.iter();
     let drops = table(
         "Sockets dropped by the target",
         &["Ended by", "Sockets"],
-        drops
-            .map(|drop| vec![escape(&drop.kind), units::count(drop.count)])
-            .collect(),
+        drops.map(|drop| vec![escape(&drop.kind), units::count(drop.count)]).collect(),
     );
     let none = if failures.is_empty() && refusals.is_empty() {
         "<p>No arrival failed and none was refused.</p>\n"
@@ -286,11 +216,7 @@ fn troubles(result: &RunResult) -> String {
         ""
     };
     let messages = tables::message_facts(result);
-    let messages = if messages.is_empty() {
-        String::new()
-    } else {
-        facts(&messages)
-    };
+    let messages = if messages.is_empty() { String::new() } else { facts(&messages) };
     section(
         "Failures and refusals",
         "By phase and kind; by token and reason; sockets and messages that were lost later.",
@@ -302,17 +228,13 @@ fn costs(result: &RunResult) -> String {
     let server = tables::server_facts(result);
     let mut html = String::from("<div class=\"columns\">\n<div>\n<h3>Server</h3>\n");
     html += &if server.is_empty() {
-        "<p>Out of sight: give its process id or its metrics to see what it spends.</p>\n"
-            .to_owned()
+        "<p>Out of sight: give its process id or its metrics to see what it spends.</p>\n".to_owned()
     } else {
         facts(&server)
     };
     html += "</div>\n<div>\n<h3>Generator and machine</h3>\n";
     html += &facts(&tables::generator_facts(result));
-    for (heading, rows) in [
-        ("Tokens", tables::token_facts(result)),
-        ("Sockets", tables::socket_facts(result)),
-    ] {
+    for (heading, rows) in [("Tokens", tables::token_facts(result)), ("Sockets", tables::socket_facts(result))] {
         if !rows.is_empty() {
             html += &format!("<h3>{heading}</h3>\n{}", facts(&rows));
         }
@@ -337,27 +259,14 @@ fn costs(result: &RunResult) -> String {
     });
     html += &table(
         "Shards of the generator",
-        &[
-            "Shard",
-            "Planned",
-            "Started",
-            "Established",
-            "Lag p99",
-            "CPU",
-        ],
+        &["Shard", "Planned", "Started", "Established", "Lag p99", "CPU"],
         shards.collect(),
     );
-    section(
-        "Cost",
-        "From the first planned arrival to the end of the last handshake.",
-        html,
-    )
+    section("Cost", "From the first planned arrival to the end of the last handshake.", html)
 }
 
 fn threads(threads: &[Thread]) -> String {
-    let rows = threads
-        .iter()
-        .map(|thread| vec![escape(&thread.name), units::duration_us(thread.cpu_us)]);
+    let rows = threads.iter().map(|thread| vec![escape(&thread.name), units::duration_us(thread.cpu_us)]);
     table("Threads of the server", &["Thread", "CPU"], rows.collect())
 }
 
@@ -395,11 +304,6 @@ fn method(result: &RunResult) -> String {
         "On one machine the kernel does part of the receiver's network work in the sender's time: read the CPU of \
          either process beside that of the whole machine.",
     );
-    let html = paragraphs
-        .into_iter()
-        .map(|text| format!("<p>{text}</p>\n"));
-    format!(
-        "<div class=\"prose\">\n{}</div>\n",
-        html.collect::<String>()
-    )
+    let html = paragraphs.into_iter().map(|text| format!("<p>{text}</p>\n"));
+    format!("<div class=\"prose\">\n{}</div>\n", html.collect::<String>())
 }

@@ -27,17 +27,12 @@ pub fn junit(result: &RunResult) -> String {
     }));
 
     let failures = cases.iter().filter(|case| case.failure.is_some()).count();
-    let counts = format!(
-        "tests=\"{}\" failures=\"{failures}\" errors=\"0\"",
-        cases.len()
-    );
+    let counts = format!("tests=\"{}\" failures=\"{failures}\" errors=\"0\"", cases.len());
     let time = format!("time=\"{:.3}\"", result.duration_s);
     let timestamp = escape(&result.started_at);
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     xml += &format!("<testsuites name=\"gatecrash\" {counts} {time}>\n");
-    xml += &format!(
-        "  <testsuite name=\"gatecrash run\" {counts} skipped=\"0\" {time} timestamp=\"{timestamp}\">\n"
-    );
+    xml += &format!("  <testsuite name=\"gatecrash run\" {counts} skipped=\"0\" {time} timestamp=\"{timestamp}\">\n");
     xml += &properties(result);
     for case in &cases {
         xml += &case.xml();
@@ -61,9 +56,7 @@ impl Case {
             Some(why) => {
                 let why = escape(why);
                 let message = why.replace('\n', " ");
-                format!(
-                    "{head}>\n      <failure message=\"{message}\">{why}</failure>\n    </testcase>\n"
-                )
+                format!("{head}>\n      <failure message=\"{message}\">{why}</failure>\n    </testcase>\n")
             }
         }
     }

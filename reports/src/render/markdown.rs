@@ -52,22 +52,14 @@ fn headline(result: &RunResult) -> String {
 fn thresholds(result: &RunResult) -> String {
     let rows = result.thresholds.iter().map(|threshold| {
         let came_out = if threshold.pass { "pass" } else { "**fail**" };
-        vec![
-            code(&threshold.text),
-            tables::observed(threshold),
-            came_out.to_owned(),
-        ]
+        vec![code(&threshold.text), tables::observed(threshold), came_out.to_owned()]
     });
     table(&["Threshold", "Observed", "Result"], rows.collect())
 }
 
 fn latencies(result: &RunResult) -> String {
     let rows = tables::latency_rows(result).into_iter();
-    latency_table(
-        "Phase",
-        rows.map(|row| figures(row.name(), row.distribution))
-            .collect(),
-    )
+    latency_table("Phase", rows.map(|row| figures(row.name(), row.distribution)).collect())
 }
 
 fn kinds(result: &RunResult) -> String {
@@ -77,8 +69,7 @@ fn kinds(result: &RunResult) -> String {
     let rows = rows.iter();
     latency_table(
         &format!("Token, handshake {view}"),
-        rows.map(|row| figures(plain(row.kind), row.distribution))
-            .collect(),
+        rows.map(|row| figures(plain(row.kind), row.distribution)).collect(),
     )
 }
 
@@ -103,20 +94,14 @@ fn targets(result: &RunResult) -> String {
 }
 
 fn troubles(result: &RunResult) -> String {
-    let failures = result.failures.iter().map(|failure| {
-        vec![
-            plain(&failure.phase),
-            plain(&failure.kind),
-            units::count(failure.count),
-        ]
-    });
-    let refusals = result.refusals.iter().map(|refusal| {
-        vec![
-            plain(&refusal.token_kind),
-            plain(&refusal.reason),
-            units::count(refusal.count),
-        ]
-    });
+    let failures = result
+        .failures
+        .iter()
+        .map(|failure| vec![plain(&failure.phase), plain(&failure.kind), units::count(failure.count)]);
+    let refusals = result
+        .refusals
+        .iter()
+        .map(|refusal| vec![plain(&refusal.token_kind), plain(&refusal.reason), units::count(refusal.count)]);
     let drops = result.sockets.drops.iter();
     let drops = drops.map(|drop| vec![plain(&drop.kind), units::count(drop.count)]);
     table(&["Failed in", "Kind", "Count"], failures.collect())
@@ -125,9 +110,7 @@ fn troubles(result: &RunResult) -> String {
 }
 
 fn facts(heading: &str, unit: &str, facts: &[Fact]) -> String {
-    let rows = facts
-        .iter()
-        .map(|fact| vec![fact.label.to_owned(), fact.value.clone()]);
+    let rows = facts.iter().map(|fact| vec![fact.label.to_owned(), fact.value.clone()]);
     table(&[heading, unit], rows.collect())
 }
 
@@ -136,11 +119,7 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut text = format!(
-        "| {} |\n|---|{}\n",
-        heads.join(" | "),
-        "---:|".repeat(heads.len() - 1)
-    );
+    let mut text = format!("| {} |\n|---|{}\n", heads.join(" | "), "---:|".repeat(heads.len() - 1));
     for row in rows {
         text += &format!("| {} |\n", row.join(" | "));
     }
@@ -168,9 +147,6 @@ fn plain(text: &str) -> String {
 
 /// `text` as code in a table's cell, where the bar alone needs an escape.
 fn code(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .filter(|c| !c.is_control() && *c != '`')
-        .collect();
+    let text: String = text.chars().filter(|c| !c.is_control() && *c != '`').collect();
     format!("`{}`", text.replace('|', "\\|"))
 }

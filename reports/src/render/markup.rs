@@ -37,21 +37,16 @@ pub fn table(caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let heads = heads
-        .iter()
-        .map(|head| format!("<th scope=\"col\">{head}</th>"));
+    let heads = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>"));
     let mut html = format!(
         "<table>\n<caption>{caption}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
         heads.collect::<String>()
     );
     for row in rows {
-        let cells = row
-            .into_iter()
-            .enumerate()
-            .map(|(column, cell)| match column {
-                0 => format!("<th scope=\"row\">{cell}</th>"),
-                _ => format!("<td>{cell}</td>"),
-            });
+        let cells = row.into_iter().enumerate().map(|(column, cell)| match column {
+            0 => format!("<th scope=\"row\">{cell}</th>"),
+            _ => format!("<td>{cell}</td>"),
+        });
         html += &format!("<tr>{}</tr>\n", cells.collect::<String>());
     }
     scrolling(caption, &(html + "</tbody>\n</table>\n"))
@@ -59,19 +54,11 @@ pub fn table(caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> String {
 
 /// What may be wider than a narrow screen scrolls in a frame of its own, which the keyboard reaches too.
 pub fn scrolling(name: &str, html: &str) -> String {
-    format!(
-        "<div class=\"scroll\" role=\"region\" aria-label=\"{name}\" tabindex=\"0\">\n{html}</div>\n"
-    )
+    format!("<div class=\"scroll\" role=\"region\" aria-label=\"{name}\" tabindex=\"0\">\n{html}</div>\n")
 }
 
 pub fn facts(facts: &[Fact]) -> String {
-    let rows = facts.iter().map(|fact| {
-        format!(
-            "<div><dt>{}</dt><dd>{}</dd></div>\n",
-            fact.label,
-            escape(&fact.value)
-        )
-    });
+    let rows = facts.iter().map(|fact| format!("<div><dt>{}</dt><dd>{}</dd></div>\n", fact.label, escape(&fact.value)));
     format!("<dl class=\"facts\">\n{}</dl>\n", rows.collect::<String>())
 }
 
@@ -84,11 +71,7 @@ mod tests {
         for (text, escaped, why) in [
             ("<b>&\"'", "&lt;b&gt;&amp;&quot;&#39;", "markup"),
             ("a\nb\tc", "a\nb\tc", "white space stays"),
-            (
-                "\u{0}\u{1b}[31m\u{ffff}",
-                "\u{fffd}\u{fffd}[31m\u{fffd}",
-                "forbidden in XML",
-            ),
+            ("\u{0}\u{1b}[31m\u{ffff}", "\u{fffd}\u{fffd}[31m\u{fffd}", "forbidden in XML"),
             ("naïve 日本", "naïve 日本", "letters stay"),
         ] {
             assert_eq!(super::escape(text), escaped, "{why}");

@@ -19,11 +19,7 @@ impl Scale {
     /// Even steps from `low` to `high`; an empty range is widened.
     pub fn linear(low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
-        Self {
-            low,
-            high,
-            logarithmic: false,
-        }
+        Self { low, high, logarithmic: false }
     }
 
     /// Even steps from 0 to the first round number at or above `high`.
@@ -37,11 +33,7 @@ impl Scale {
     pub fn logarithmic(low: f64, high: f64) -> Self {
         let low = low.max(1e-6);
         let high = if high > low { high } else { low * 10.0 };
-        Self {
-            low,
-            high,
-            logarithmic: true,
-        }
+        Self { low, high, logarithmic: true }
     }
 
     /// The part of the axis below `value`, 0 to 1: values beyond the ends are drawn at them.
@@ -74,11 +66,7 @@ impl Scale {
             _ => &[1.0],
         };
         (first..=last)
-            .flat_map(|power| {
-                factors
-                    .iter()
-                    .map(move |factor| factor * 10_f64.powi(power))
-            })
+            .flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)))
             .filter(|tick| (self.low * (1.0 - 1e-9)..=self.high * (1.0 + 1e-9)).contains(tick))
             .collect()
     }
@@ -88,9 +76,7 @@ impl Scale {
 fn round_step(wanted: f64) -> f64 {
     let power = 10_f64.powf(wanted.log10().floor());
     let factors = [1.0, 2.0, 5.0, 10.0];
-    let fits = factors
-        .into_iter()
-        .find(|factor| factor * power >= wanted * (1.0 - 1e-9));
+    let fits = factors.into_iter().find(|factor| factor * power >= wanted * (1.0 - 1e-9));
     fits.unwrap_or(10.0) * power
 }
 
@@ -210,10 +196,7 @@ impl Plot {
         let height = self.height_px;
         let (mut line, mut area) = (String::new(), String::new());
         for run in thinned(&series.points).split(Option::is_none) {
-            let mut run = run
-                .iter()
-                .flatten()
-                .map(|&(x, y)| (self.x.scale.at(x) * PATH_WIDTH, self.y_px(y)));
+            let mut run = run.iter().flatten().map(|&(x, y)| (self.x.scale.at(x) * PATH_WIDTH, self.y_px(y)));
             let Some((first_x, first_y)) = run.next() else {
                 continue;
             };
@@ -309,44 +292,17 @@ mod tests {
     #[test]
     fn ticks_are_round() {
         for (scale, ticks, why) in [
-            (
-                Scale::from_zero(1_100.0),
-                vec![0.0, 500.0, 1_000.0, 1_500.0],
-                "the top is rounded up",
-            ),
-            (
-                Scale::from_zero(10.0),
-                vec![0.0, 2.0, 4.0, 6.0, 8.0, 10.0],
-                "a step fits",
-            ),
-            (
-                Scale::from_zero(0.0),
-                vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
-                "nothing to show still has an axis",
-            ),
-            (
-                Scale::linear(3.0, 10.0),
-                vec![4.0, 6.0, 8.0, 10.0],
-                "within the ends",
-            ),
-            (
-                Scale::logarithmic(80.0, 900.0),
-                vec![100.0, 200.0, 500.0],
-                "two decades: 1, 2, 5",
-            ),
-            (
-                Scale::logarithmic(5.0, 2e5),
-                vec![10.0, 1e2, 1e3, 1e4, 1e5],
-                "more: tens",
-            ),
+            (Scale::from_zero(1_100.0), vec![0.0, 500.0, 1_000.0, 1_500.0], "the top is rounded up"),
+            (Scale::from_zero(10.0), vec![0.0, 2.0, 4.0, 6.0, 8.0, 10.0], "a step fits"),
+            (Scale::from_zero(0.0), vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0], "nothing to show still has an axis"),
+            (Scale::linear(3.0, 10.0), vec![4.0, 6.0, 8.0, 10.0], "within the ends"),
+            (Scale::logarithmic(80.0, 900.0), vec![100.0, 200.0, 500.0], "two decades: 1, 2, 5"),
+            (Scale::logarithmic(5.0, 2e5), vec![10.0, 1e2, 1e3, 1e4, 1e5], "more: tens"),
         ] {
             let got = scale.ticks();
             assert_eq!(got.len(), ticks.len(), "{why}: {got:?}");
             for (got, expected) in got.iter().zip(&ticks) {
-                assert!(
-                    (got - expected).abs() < 1e-6,
-                    "{why}: {got} is not {expected}"
-                );
+                assert!((got - expected).abs() < 1e-6, "{why}: {got} is not {expected}");
             }
         }
     }
@@ -357,18 +313,8 @@ mod tests {
             (Scale::linear(0.0, 10.0), 5.0, 0.5, "the middle"),
             (Scale::linear(0.0, 10.0), -5.0, 0.0, "below"),
             (Scale::linear(0.0, 10.0), 50.0, 1.0, "above"),
-            (
-                Scale::logarithmic(1.0, 100.0),
-                10.0,
-                0.5,
-                "the middle of two decades",
-            ),
-            (
-                Scale::logarithmic(1.0, 100.0),
-                0.0,
-                0.0,
-                "zero has no logarithm",
-            ),
+            (Scale::logarithmic(1.0, 100.0), 10.0, 0.5, "the middle of two decades"),
+            (Scale::logarithmic(1.0, 100.0), 0.0, 0.0, "zero has no logarithm"),
             (Scale::linear(4.0, 4.0), 4.0, 0.0, "an empty range"),
         ] {
             assert!((scale.at(value) - at).abs() < 1e-9, "{why}");
@@ -382,10 +328,7 @@ mod tests {
         points[70_000..80_000].fill(None);
         let kept = thinned(&points);
         assert!(kept.len() <= POINTS_MAX, "{}", kept.len());
-        assert!(
-            kept.contains(&Some((54_321.0, 99.0))),
-            "the one spike is drawn"
-        );
+        assert!(kept.contains(&Some((54_321.0, 99.0))), "the one spike is drawn");
         assert!(kept.contains(&None), "and the long gap");
         assert!(kept.iter().flatten().is_sorted_by(|a, b| a.0 <= b.0));
     }

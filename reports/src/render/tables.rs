@@ -37,11 +37,7 @@ impl LatencyRow<'_> {
 
     /// `handshake response`, but `connect` alone: a part has one view.
     pub fn name(&self) -> String {
-        if self.composite() {
-            format!("{} {}", self.phase, self.view)
-        } else {
-            self.phase.to_owned()
-        }
+        if self.composite() { format!("{} {}", self.phase, self.view) } else { self.phase.to_owned() }
     }
 }
 
@@ -84,31 +80,17 @@ pub fn headline(result: &RunResult) -> Vec<Fact> {
             value: units::duration_us(handshake.distribution.p50_us),
             note: note.clone(),
         });
-        facts.push(Fact {
-            label: "99th percentile",
-            value: units::duration_us(handshake.distribution.p99_us),
-            note,
-        });
+        facts.push(Fact { label: "99th percentile", value: units::duration_us(handshake.distribution.p99_us), note });
     }
-    if let Some(cpu_us) = result
-        .server
-        .as_ref()
-        .and_then(|server| server.cpu_us_per_handshake)
-    {
-        facts.push(Fact {
-            label: "Server CPU",
-            value: units::duration_us(cpu_us),
-            note: "per handshake".to_owned(),
-        });
+    if let Some(cpu_us) = result.server.as_ref().and_then(|server| server.cpu_us_per_handshake) {
+        facts.push(Fact { label: "Server CPU", value: units::duration_us(cpu_us), note: "per handshake".to_owned() });
     }
     facts
 }
 
 /// The row of a composite by which it is judged: its response, or in the closed model its service.
 pub fn main_row<'a>(result: &'a RunResult, phase: &str) -> Option<LatencyRow<'a>> {
-    latency_rows(result)
-        .into_iter()
-        .find(|row| row.phase == phase)
+    latency_rows(result).into_iter().find(|row| row.phase == phase)
 }
 
 /// The latencies of established arrivals, a row for each phase and point of view, in the order of an arrival.
@@ -129,11 +111,7 @@ fn rows_of(phases: &BTreeMap<String, Phase>) -> Vec<LatencyRow<'_>> {
         ];
         for (view, distribution) in views {
             if let Some(distribution) = distribution.as_ref().filter(|figures| figures.count > 0) {
-                rows.push(LatencyRow {
-                    phase,
-                    view,
-                    distribution,
-                });
+                rows.push(LatencyRow { phase, view, distribution });
             }
         }
     }
@@ -141,25 +119,14 @@ fn rows_of(phases: &BTreeMap<String, Phase>) -> Vec<LatencyRow<'_>> {
 }
 
 /// The heads of the columns of [`target_row`].
-pub const TARGET_HEADS: [&str; 7] = [
-    "Target",
-    "Planned",
-    "Established",
-    "Timed out",
-    "Failed",
-    "p50",
-    "p99",
-];
+pub const TARGET_HEADS: [&str; 7] = ["Target", "Planned", "Established", "Timed out", "Failed", "p50", "p99"];
 
 /// One of several targets: its name, how its arrivals ended, and its handshake as the run's is judged.
 pub fn target_row(target: &Target) -> [String; 7] {
     let handshake = rows_of(&target.phases);
     let handshake = handshake.iter().find(|row| row.phase == "handshake");
-    let figure = |of: fn(&Distribution) -> f64| {
-        handshake.map_or(String::new(), |row| {
-            units::duration_us(of(row.distribution))
-        })
-    };
+    let figure =
+        |of: fn(&Distribution) -> f64| handshake.map_or(String::new(), |row| units::duration_us(of(row.distribution)));
     [
         target.name.clone(),
         units::count(target.totals.planned),
@@ -184,11 +151,7 @@ pub fn message_facts(result: &RunResult) -> Vec<Fact> {
 
 /// When the run began, to the second: `2026-05-04 10:00:00 UTC`.
 pub fn started(result: &RunResult) -> String {
-    let whole_seconds = result
-        .started_at
-        .split(['.', 'Z'])
-        .next()
-        .unwrap_or_default();
+    let whole_seconds = result.started_at.split(['.', 'Z']).next().unwrap_or_default();
     match whole_seconds.split_once('T') {
         Some((date, time)) => format!("{date} {time} UTC"),
         None => result.started_at.clone(),
@@ -227,32 +190,17 @@ pub fn server_facts(result: &RunResult) -> Vec<Fact> {
         return Vec::new();
     };
     let mut facts = Facts::default();
-    facts.add(
-        "CPU per handshake",
-        server.cpu_us_per_handshake.map(units::duration_us),
-    );
+    facts.add("CPU per handshake", server.cpu_us_per_handshake.map(units::duration_us));
     facts.add("CPU in all", server.cpu_us.map(units::duration_us));
-    facts.add(
-        "Share of its processors",
-        server.cpu_share.map(units::share),
-    );
+    facts.add("Share of its processors", server.cpu_share.map(units::share));
     let memory = |value: f64| units::bytes(value);
-    facts.add(
-        "Memory per socket",
-        server.rss_bytes_per_connection.map(memory),
-    );
-    facts.add(
-        "Kernel memory per socket",
-        server.kernel_bytes_per_connection.map(memory),
-    );
+    facts.add("Memory per socket", server.rss_bytes_per_connection.map(memory));
+    facts.add("Kernel memory per socket", server.kernel_bytes_per_connection.map(memory));
     let whole = |value: u64| units::bytes(value as f64);
     facts.add("Memory when idle", server.rss_bytes_idle.map(whole));
     facts.add("Memory at its peak", server.rss_bytes_peak.map(whole));
     facts.add("Open when idle", server.open_sockets_idle.map(units::count));
-    facts.add(
-        "Open at its peak",
-        server.open_sockets_peak.map(units::count),
-    );
+    facts.add("Open at its peak", server.open_sockets_peak.map(units::count));
     for sentence in &server.missing {
         facts.add("Missing", Some(sentence.clone()));
     }
@@ -270,10 +218,7 @@ pub fn socket_facts(result: &RunResult) -> Vec<Fact> {
     let dropped = Some(sockets.dropped).filter(|dropped| *dropped > 0);
     facts.add("Dropped by the target", dropped.map(units::count));
     facts.add("TLS handshakes", sockets.tls_handshakes.map(units::count));
-    facts.add(
-        "TLS sessions resumed",
-        sockets.tls_resumed.map(units::count),
-    );
+    facts.add("TLS sessions resumed", sockets.tls_resumed.map(units::count));
     facts.0
 }
 
@@ -292,14 +237,8 @@ pub fn token_facts(result: &RunResult) -> Vec<Fact> {
         facts.add("Closed at exp", Some(units::count(at_exp.closed)));
         facts.add("Open after exp", Some(units::count(at_exp.open_after)));
         let lateness = at_exp.lateness.as_ref();
-        facts.add(
-            "Close after exp, median",
-            lateness.map(|lateness| units::duration_us(lateness.p50_us)),
-        );
-        facts.add(
-            "Close after exp, latest",
-            lateness.map(|lateness| units::duration_us(lateness.max_us)),
-        );
+        facts.add("Close after exp, median", lateness.map(|lateness| units::duration_us(lateness.p50_us)));
+        facts.add("Close after exp, latest", lateness.map(|lateness| units::duration_us(lateness.max_us)));
     }
     facts.0
 }
@@ -308,29 +247,14 @@ pub fn token_facts(result: &RunResult) -> Vec<Fact> {
 pub fn generator_facts(result: &RunResult) -> Vec<Fact> {
     let generator = &result.generator;
     let mut facts = Facts::default();
-    facts.add(
-        "CPU per handshake",
-        generator.cpu_us_per_handshake.map(units::duration_us),
-    );
-    facts.add(
-        "Share of its processors",
-        generator.cpu_share.map(units::share),
-    );
-    facts.add(
-        "Of it spent waiting",
-        generator.spin_share.map(units::share),
-    );
-    facts.add(
-        "Late at the 99th percentile",
-        generator.lag_p99_us.map(units::duration_us),
-    );
+    facts.add("CPU per handshake", generator.cpu_us_per_handshake.map(units::duration_us));
+    facts.add("Share of its processors", generator.cpu_share.map(units::share));
+    facts.add("Of it spent waiting", generator.spin_share.map(units::share));
+    facts.add("Late at the 99th percentile", generator.lag_p99_us.map(units::duration_us));
     let whole = |value: u64| units::bytes(value as f64);
     facts.add("Memory at its peak", generator.rss_bytes_peak.map(whole));
     let machine = result.machine.as_ref();
-    facts.add(
-        "Whole machine busy",
-        machine.map(|machine| units::share(machine.cpu_share)),
-    );
+    facts.add("Whole machine busy", machine.map(|machine| units::share(machine.cpu_share)));
     facts.0
 }
 
@@ -363,22 +287,13 @@ pub fn scenario_facts(scenario: &Scenario) -> Vec<Fact> {
     facts.add("Close at exp within", seconds(scenario.close_at_exp_s));
     facts.add("Token kinds", mix(scenario));
     facts.add("Source addresses", text(&scenario.source_ip));
-    facts.add(
-        "Processes",
-        scenario.processes.map(|many| units::count(many.into())),
-    );
-    facts.add(
-        "Shards",
-        scenario.workers.map(|many| units::count(many.into())),
-    );
+    facts.add("Processes", scenario.processes.map(|many| units::count(many.into())));
+    facts.add("Shards", scenario.workers.map(|many| units::count(many.into())));
     facts.add("Pinning", text(&scenario.pin));
     facts.add("Seed", scenario.seed.map(|seed| seed.to_string()));
     facts.add("Authorities", text(&scenario.cacert));
     facts.add("TLS resumption", text(&scenario.tls_resumption));
-    facts.add(
-        "Certificate",
-        scenario.insecure.then(|| "not checked".to_owned()),
-    );
+    facts.add("Certificate", scenario.insecure.then(|| "not checked".to_owned()));
     facts.0
 }
 
@@ -388,10 +303,7 @@ pub fn environment_facts(result: &RunResult) -> Vec<Fact> {
     let mut facts = Facts::default();
     facts.add("Processor", Some(environment.cpu_model.clone()));
     facts.add("Cores", Some(environment.cores.to_string()));
-    facts.add(
-        "Memory",
-        Some(units::bytes(environment.memory_bytes as f64)),
-    );
+    facts.add("Memory", Some(units::bytes(environment.memory_bytes as f64)));
     facts.add("Kernel", Some(environment.kernel.clone()));
     facts.add("Descriptors", Some(units::count(environment.fd_limit)));
     facts.add("Gatecrash", Some(result.tool.version.clone()));
@@ -415,11 +327,7 @@ impl Facts {
 
 fn target(scenario: &Scenario) -> Option<String> {
     let target = scenario.target.clone()?;
-    Some(if scenario.embedded {
-        format!("{target} (embedded)")
-    } else {
-        target
-    })
+    Some(if scenario.embedded { format!("{target} (embedded)") } else { target })
 }
 
 fn protocol(scenario: &Scenario) -> Option<String> {
@@ -436,10 +344,7 @@ fn protocol(scenario: &Scenario) -> Option<String> {
 
 fn arrivals(scenario: &Scenario) -> Option<String> {
     if let Some(concurrency) = scenario.concurrency {
-        return Some(format!(
-            "closed model, {} in flight",
-            units::count(concurrency)
-        ));
+        return Some(format!("closed model, {} in flight", units::count(concurrency)));
     }
     let rate = units::rate(scenario.rate_per_s?);
     let shape = scenario.arrivals.as_deref().unwrap_or("uniform");

@@ -25,9 +25,7 @@ const PROSE_COLUMNS_MAX: usize = 96;
 
 /// The verdict first, then the totals, the latencies, what went wrong, what it cost, and where the files are.
 pub fn text(result: &RunResult, options: &TextOptions) -> String {
-    let paint = Paint {
-        color: options.color,
-    };
+    let paint = Paint { color: options.color };
     let columns = options.columns.max(COLUMNS_MIN);
     let mut page = verdict(result, columns, paint);
     page += &totals(result, paint);
@@ -40,12 +38,7 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
     page += &costs("Tokens", &tables::token_facts(result), columns, paint);
     page += &costs("Sockets", &tables::socket_facts(result), columns, paint);
     page += &costs("Server", &tables::server_facts(result), columns, paint);
-    page += &costs(
-        "Generator",
-        &tables::generator_facts(result),
-        columns,
-        paint,
-    );
+    page += &costs("Generator", &tables::generator_facts(result), columns, paint);
     if let Some(directory) = options.directory {
         let report = clean(&directory.join(store::REPORT_HTML).display().to_string());
         page += &format!("\n{}  {report}\n", paint.bold("Report"));
@@ -59,11 +52,7 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
 
 fn verdict(result: &RunResult, columns: usize, paint: Paint) -> String {
     let title = tables::verdict_title(result).to_uppercase();
-    let title = if result.verdict.passed() {
-        paint.good(&title)
-    } else {
-        paint.bad(&title)
-    };
+    let title = if result.verdict.passed() { paint.good(&title) } else { paint.bad(&title) };
     let mut text = format!("{title}\n");
     for line in wrapped(&clean(&result.verdict.sentence), columns) {
         text += &format!("{line}\n");
@@ -81,24 +70,13 @@ fn verdict(result: &RunResult, columns: usize, paint: Paint) -> String {
 
 fn totals(result: &RunResult, paint: Paint) -> String {
     let totals = &result.totals;
-    let mut rows = vec![vec![
-        "planned".to_owned(),
-        units::count(totals.planned),
-        units::rate(result.rates.planned_per_s),
-    ]];
+    let mut rows =
+        vec![vec!["planned".to_owned(), units::count(totals.planned), units::rate(result.rates.planned_per_s)]];
     for (name, count) in totals.outcomes() {
         let always = matches!(name, "established" | "failed");
         if always || count > 0 {
-            let rate = if name == "established" {
-                units::rate(result.rates.established_per_s)
-            } else {
-                String::new()
-            };
-            rows.push(vec![
-                tables::outcome_label(name).to_owned(),
-                units::count(count),
-                rate,
-            ]);
+            let rate = if name == "established" { units::rate(result.rates.established_per_s) } else { String::new() };
+            rows.push(vec![tables::outcome_label(name).to_owned(), units::count(count), rate]);
         }
     }
     format!("\n{}\n{}", paint.bold("Arrivals"), aligned(&rows))
@@ -113,11 +91,7 @@ fn thresholds(result: &RunResult, paint: Paint) -> String {
         .iter()
         .map(|threshold| {
             let came_out = if threshold.pass { "pass" } else { "FAIL" };
-            vec![
-                clean(&threshold.text),
-                tables::observed(threshold),
-                came_out.to_owned(),
-            ]
+            vec![clean(&threshold.text), tables::observed(threshold), came_out.to_owned()]
         })
         .collect();
     format!("\n{}\n{}", paint.bold("Thresholds"), aligned(&rows))
@@ -140,10 +114,7 @@ const DROPPED: [&str; 4] = ["count", "p90", "p99.9", "max"];
 
 fn latencies(result: &RunResult, columns: usize, paint: Paint) -> String {
     let rows = tables::latency_rows(result);
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| (row.name(), row.distribution))
-        .collect();
+    let rows: Vec<_> = rows.iter().map(|row| (row.name(), row.distribution)).collect();
     latency_section("Latency of what was established", &rows, columns, paint)
 }
 
@@ -151,28 +122,18 @@ fn kinds(result: &RunResult, columns: usize, paint: Paint) -> String {
     let Some((view, rows)) = tables::kind_rows(result) else {
         return String::new();
     };
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| (clean(row.kind), row.distribution))
-        .collect();
+    let rows: Vec<_> = rows.iter().map(|row| (clean(row.kind), row.distribution)).collect();
     let heading = format!("Handshake {view} by token kind, however it ended");
     latency_section(&heading, &rows, columns, paint)
 }
 
 /// A table of distributions with as many figures as there is room for; nothing where it has no rows.
-fn latency_section(
-    heading: &str,
-    rows: &[(String, &Distribution)],
-    columns: usize,
-    paint: Paint,
-) -> String {
+fn latency_section(heading: &str, rows: &[(String, &Distribution)], columns: usize, paint: Paint) -> String {
     if rows.is_empty() {
         return String::new();
     }
     for dropped in 0..=DROPPED.len() {
-        let figures = FIGURES
-            .iter()
-            .filter(|(name, _)| !DROPPED[..dropped].contains(name));
+        let figures = FIGURES.iter().filter(|(name, _)| !DROPPED[..dropped].contains(name));
         let table = latency_table(rows, figures.collect());
         let fits = table.lines().all(|line| line.chars().count() <= columns);
         if fits || dropped == DROPPED.len() {
@@ -210,31 +171,19 @@ fn troubles(result: &RunResult, paint: Paint) -> String {
     let failures: Vec<Vec<String>> = result
         .failures
         .iter()
-        .map(|one| {
-            vec![
-                format!("{} {}", clean(&one.phase), clean(&one.kind)),
-                units::count(one.count),
-            ]
-        })
+        .map(|one| vec![format!("{} {}", clean(&one.phase), clean(&one.kind)), units::count(one.count)])
         .collect();
     let refusals: Vec<Vec<String>> = result
         .refusals
         .iter()
-        .map(|one| {
-            vec![
-                format!("{} {}", clean(&one.token_kind), clean(&one.reason)),
-                units::count(one.count),
-            ]
-        })
+        .map(|one| vec![format!("{} {}", clean(&one.token_kind), clean(&one.reason)), units::count(one.count)])
         .collect();
     let drops = result.sockets.drops.iter();
     let drops = drops.map(|one| vec![clean(&one.kind), units::count(one.count)]);
     let mut text = String::new();
-    for (heading, rows) in [
-        ("Failures", failures),
-        ("Refusals", refusals),
-        ("Sockets dropped by the target", drops.collect()),
-    ] {
+    for (heading, rows) in
+        [("Failures", failures), ("Refusals", refusals), ("Sockets dropped by the target", drops.collect())]
+    {
         if !rows.is_empty() {
             text += &format!("\n{}\n{}", paint.bold(heading), aligned(&rows));
         }
@@ -246,10 +195,7 @@ fn costs(heading: &str, facts: &[Fact], columns: usize, paint: Paint) -> String 
     if facts.is_empty() {
         return String::new();
     }
-    let mut shown: Vec<String> = facts
-        .iter()
-        .map(|fact| format!("{} {},", fact.label, fact.value))
-        .collect();
+    let mut shown: Vec<String> = facts.iter().map(|fact| format!("{} {},", fact.label, fact.value)).collect();
     if let Some(last) = shown.last_mut() {
         last.pop();
     }
@@ -272,11 +218,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
     for row in rows {
         let mut line = String::from(" ");
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let cell = if column == 0 {
-                format!(" {cell:<width$}")
-            } else {
-                format!("  {cell:>width$}")
-            };
+            let cell = if column == 0 { format!(" {cell:<width$}") } else { format!("  {cell:>width$}") };
             line += &cell;
         }
         text += line.trim_end();
@@ -310,9 +252,7 @@ fn packed<'a>(pieces: impl Iterator<Item = &'a str>, columns: usize) -> Vec<Stri
 
 /// `text` without what a terminal would obey.
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -338,10 +278,6 @@ impl Paint {
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.color {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }

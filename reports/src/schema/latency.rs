@@ -69,13 +69,7 @@ pub struct Distribution {
 impl Distribution {
     /// What every table shows of it, from the median to the longest.
     pub fn shown_us(&self) -> [f64; 5] {
-        [
-            self.p50_us,
-            self.p90_us,
-            self.p99_us,
-            self.p999_us,
-            self.max_us,
-        ]
+        [self.p50_us, self.p90_us, self.p99_us, self.p999_us, self.max_us]
     }
 }
 

@@ -40,33 +40,19 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
     let result = RunResult {
         schema: SCHEMA.to_owned(),
         kind: Kind::Run,
-        tool: Tool {
-            version: "0.1.0".to_owned(),
-        },
+        tool: Tool { version: "0.1.0".to_owned() },
         environment: environment(),
         scenario: scenario(),
         started_at: "2026-05-04T10:00:00.250Z".to_owned(),
         duration_s: 10.41,
-        totals: Totals {
-            planned: 5_000,
-            started: 5_000,
-            established: 5_000,
-            ..Totals::default()
-        },
-        rates: Rates {
-            planned_per_s: 500.0,
-            established_per_s: 499.93,
-        },
+        totals: Totals { planned: 5_000, started: 5_000, established: 5_000, ..Totals::default() },
+        rates: Rates { planned_per_s: 500.0, established_per_s: 499.93 },
         phases: whole.phases(),
         failures: Vec::new(),
         refusals: Vec::new(),
         sockets: Sockets::default(),
         tokens: Tokens::default(),
-        messages: Some(Messages {
-            sent: 5_000,
-            answered: 5_000,
-            unanswered: 0,
-        }),
+        messages: Some(Messages { sent: 5_000, answered: 5_000, unanswered: 0 }),
         steps: Vec::new(),
         targets: Vec::new(),
         server: Some(server()),
@@ -78,37 +64,21 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
             lag_p99_us,
             rss_bytes_peak: Some(38_273_024),
         },
-        validity: Validity {
-            valid: true,
-            reasons: Vec::new(),
-        },
+        validity: Validity { valid: true, reasons: Vec::new() },
         thresholds: vec![
-            Threshold {
-                text: "established>0".to_owned(),
-                observed: Some(5_000.0),
-                unit: Unit::Count,
-                pass: true,
-            },
+            Threshold { text: "established>0".to_owned(), observed: Some(5_000.0), unit: Unit::Count, pass: true },
             Threshold {
                 text: "handshake.p99<50ms".to_owned(),
-                observed: whole
-                    .distribution("handshake.response")
-                    .map(|figures| figures.p99_us),
+                observed: whole.distribution("handshake.response").map(|figures| figures.p99_us),
                 unit: Unit::Us,
                 pass: true,
             },
-            Threshold {
-                text: "errors<0.1%".to_owned(),
-                observed: Some(0.0),
-                unit: Unit::Share,
-                pass: true,
-            },
+            Threshold { text: "errors<0.1%".to_owned(), observed: Some(0.0), unit: Unit::Share, pass: true },
         ],
         verdict: Verdict {
             code: 0,
             name: "pass".to_owned(),
-            sentence: "All 5,000 sockets were established on schedule, and every threshold holds."
-                .to_owned(),
+            sentence: "All 5,000 sockets were established on schedule, and every threshold holds.".to_owned(),
         },
         shards: (0..2)
             .map(|index| Shard {
@@ -142,27 +112,12 @@ pub fn troubled() -> RunResult {
         interrupted: 0,
         not_sent: 10,
     };
-    let failure = |phase: &str, kind: &str, count| Failure {
-        phase: phase.to_owned(),
-        kind: kind.to_owned(),
-        count,
-    };
-    result.failures = vec![
-        failure("connect", "reset", 90),
-        failure("auth", "timeout", 40),
-        failure("upgrade", HOSTILE, 7),
-    ];
-    result.refusals = vec![Refusal {
-        token_kind: "expired".to_owned(),
-        reason: HOSTILE.to_owned(),
-        count: 150,
-    }];
-    result.sockets.drops = [("closed-1001", 30), (HOSTILE, 2)]
-        .map(|(kind, count)| Drop {
-            kind: kind.to_owned(),
-            count,
-        })
-        .to_vec();
+    let failure = |phase: &str, kind: &str, count| Failure { phase: phase.to_owned(), kind: kind.to_owned(), count };
+    result.failures =
+        vec![failure("connect", "reset", 90), failure("auth", "timeout", 40), failure("upgrade", HOSTILE, 7)];
+    result.refusals = vec![Refusal { token_kind: "expired".to_owned(), reason: HOSTILE.to_owned(), count: 150 }];
+    result.sockets.drops =
+        [("closed-1001", 30), (HOSTILE, 2)].map(|(kind, count)| Drop { kind: kind.to_owned(), count }).to_vec();
     result.sockets.dropped = 32;
     if let Some(handshake) = result.phases.get_mut("handshake") {
         for kind in ["expired", HOSTILE] {
@@ -170,11 +125,7 @@ pub fn troubled() -> RunResult {
             handshake.by_token_kind.insert(kind.to_owned(), latencies);
         }
     }
-    result.messages = Some(Messages {
-        sent: 5_000,
-        answered: 4_988,
-        unanswered: 12,
-    });
+    result.messages = Some(Messages { sent: 5_000, answered: 4_988, unanswered: 12 });
     result.targets = [("a", 3.0, 3_750), (HOSTILE, 1.0, 1_250)]
         .map(|(name, weight, planned)| Target {
             name: name.to_owned(),
@@ -195,7 +146,8 @@ pub fn troubled() -> RunResult {
     result.validity = Validity {
         valid: false,
         reasons: vec![
-            "The p99 lag of 7.20 ms exceeds a tenth of the latency objective (5 ms): the generator was late.".to_owned(),
+            "The p99 lag of 7.20 ms exceeds a tenth of the latency objective (5 ms): the generator was late."
+                .to_owned(),
             "10 of 5,000 planned arrivals were not sent.".to_owned(),
         ],
     };
@@ -266,10 +218,7 @@ fn scenario() -> Scenario {
 }
 
 fn server() -> Server {
-    let thread = |name: &str, cpu_us| Thread {
-        name: name.to_owned(),
-        cpu_us,
-    };
+    let thread = |name: &str, cpu_us| Thread { name: name.to_owned(), cpu_us };
     Server {
         source: "embedded".to_owned(),
         cpu_us: Some(206_000.0),
@@ -280,10 +229,7 @@ fn server() -> Server {
         rss_bytes_per_connection: Some(589.8),
         kernel_bytes_per_connection: Some(4_403.2),
         threads: vec![thread("gate-0", 104_000.0), thread("gate-1", 102_000.0)],
-        frontend: Some(Frontend {
-            cpu_us: 1_210_000.0,
-            rss_bytes_peak: Some(22_118_400),
-        }),
+        frontend: Some(Frontend { cpu_us: 1_210_000.0, rss_bytes_peak: Some(22_118_400) }),
         ..Server::default()
     }
 }
@@ -370,11 +316,7 @@ impl Recorder {
                 lag: view("lag"),
             };
             let by = |name: &str| BTreeMap::from([(name.to_owned(), established.clone())]);
-            let phase_of = Phase {
-                by_outcome: by("established"),
-                by_token_kind: by("valid"),
-                established,
-            };
+            let phase_of = Phase { by_outcome: by("established"), by_token_kind: by("valid"), established };
             phases.insert(phase.to_owned(), phase_of);
         }
         phases

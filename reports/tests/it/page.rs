@@ -44,25 +44,14 @@ fn the_page_is_well_formed_and_loads_nothing() {
     for (result, why) in results() {
         let page = html(&result);
         check_well_formed(&page, why);
-        let tags: String = page
-            .split('<')
-            .filter_map(|piece| piece.split('>').next())
-            .collect();
-        for loading in [
-            "script", "link ", "img ", "iframe", " src=", "href=", "url(", "@import", " onload",
-        ] {
+        let tags: String = page.split('<').filter_map(|piece| piece.split('>').next()).collect();
+        for loading in ["script", "link ", "img ", "iframe", " src=", "href=", "url(", "@import", " onload"] {
             assert!(!tags.contains(loading), "{why}: {loading}");
         }
         let style = page.split("</style>").next().unwrap();
-        assert!(
-            !style.contains("url(") && !style.contains("@import"),
-            "{why}"
-        );
+        assert!(!style.contains("url(") && !style.contains("@import"), "{why}");
         assert!(page.contains("default-src 'none'"), "{why}");
-        assert!(
-            !page.contains("NaN") && !page.contains("inf%"),
-            "{why}: a picture without a number"
-        );
+        assert!(!page.contains("NaN") && !page.contains("inf%"), "{why}: a picture without a number");
     }
 }
 
@@ -72,10 +61,7 @@ fn the_verdict_comes_before_every_table_and_picture() {
         let page = html(&result);
         let verdict = page.find("<h1>").expect(why);
         for later in ["<table", "<figure", "<h2>"] {
-            assert!(
-                page.find(later).is_none_or(|at| verdict < at),
-                "{why}: {later}"
-            );
+            assert!(page.find(later).is_none_or(|at| verdict < at), "{why}: {later}");
         }
         assert_eq!(page.matches("<h1>").count(), 1, "{why}");
     }
@@ -85,16 +71,8 @@ fn the_verdict_comes_before_every_table_and_picture() {
 fn pictures_and_tables_are_named() {
     for (result, why) in results() {
         let page = html(&result);
-        assert_eq!(
-            page.matches("<table").count(),
-            page.matches("<caption>").count(),
-            "{why}"
-        );
-        assert_eq!(
-            page.matches("<figure>").count(),
-            page.matches("<figcaption>").count(),
-            "{why}"
-        );
+        assert_eq!(page.matches("<table").count(), page.matches("<caption>").count(), "{why}");
+        assert_eq!(page.matches("<figure>").count(), page.matches("<figcaption>").count(), "{why}");
         assert_eq!(
             page.matches("role=\"img\"").count(),
             page.matches("<desc id=").count(),
@@ -106,23 +84,14 @@ fn pictures_and_tables_are_named() {
 #[test]
 fn a_good_run_has_every_picture() {
     let page = html(&fixture().0);
-    for id in [
-        "rates",
-        "latency-over-time",
-        "held",
-        "by-percentile",
-        "phases",
-    ] {
+    for id in ["rates", "latency-over-time", "held", "by-percentile", "phases"] {
         assert_eq!(page.matches(&format!("id=\"{id}-t\"")).count(), 1, "{id}");
     }
 }
 
 #[test]
 fn a_long_run_does_not_make_a_heavy_page() {
-    let (result, _) = results()
-        .into_iter()
-        .find(|(_, why)| *why == "a whole day")
-        .unwrap();
+    let (result, _) = results().into_iter().find(|(_, why)| *why == "a whole day").unwrap();
     let bytes = html(&result).len();
     assert!(bytes < 500_000, "{bytes} bytes for 86,400 seconds");
 }
@@ -131,10 +100,7 @@ fn a_long_run_does_not_make_a_heavy_page() {
 fn every_class_and_colour_is_in_the_style_sheet() {
     let page = html(&fixture().0);
     let (style, body) = page.split_once("</style>").unwrap();
-    assert!(
-        !body.contains("style=") && !body.contains("fill=\""),
-        "colours come by class"
-    );
+    assert!(!body.contains("style=") && !body.contains("fill=\""), "colours come by class");
     for variable in style.split("var(--").skip(1) {
         let name = variable.split(')').next().unwrap();
         assert!(style.contains(&format!("--{name}:")), "--{name} is defined");
@@ -146,9 +112,7 @@ fn check_well_formed(page: &str, why: &str) {
     const VOID: [&str; 1] = ["meta"];
     let mut open = Vec::new();
     for piece in page.split('<').skip(1) {
-        let (tag, text) = piece
-            .split_once('>')
-            .unwrap_or_else(|| panic!("{why}: <{piece}"));
+        let (tag, text) = piece.split_once('>').unwrap_or_else(|| panic!("{why}: <{piece}"));
         let name = tag.split([' ', '\n', '/']).next().unwrap_or_default();
         if let Some(closed) = tag.strip_prefix('/') {
             assert_eq!(open.pop(), Some(closed), "{why}: </{closed}>");
@@ -158,10 +122,7 @@ fn check_well_formed(page: &str, why: &str) {
         if open.last() != Some(&"style") {
             for entity in text.split('&').skip(1) {
                 let known = ["amp;", "lt;", "gt;", "quot;", "#39;"];
-                assert!(
-                    known.iter().any(|known| entity.starts_with(known)),
-                    "{why}: &{entity}"
-                );
+                assert!(known.iter().any(|known| entity.starts_with(known)), "{why}: &{entity}");
             }
         }
     }

@@ -7,18 +7,11 @@ use reports::render::{self, TextOptions};
 
 use crate::fixture::{HOSTILE, fixture, troubled};
 
-const PLAIN: TextOptions = TextOptions {
-    columns: 100,
-    color: false,
-    directory: None,
-};
+const PLAIN: TextOptions = TextOptions { columns: 100, color: false, directory: None };
 
 #[test]
 fn a_good_run_on_a_terminal() {
-    let options = TextOptions {
-        directory: Some(Path::new("gatecrash-out/1")),
-        ..PLAIN
-    };
+    let options = TextOptions { directory: Some(Path::new("gatecrash-out/1")), ..PLAIN };
     assert_snapshot!(render::text(&fixture().0, &options), @r###"
 PASS
 All 5,000 sockets were established on schedule, and every threshold holds.
@@ -147,10 +140,7 @@ fn a_narrow_terminal_drops_columns_before_it_wraps() {
         (0, "p50 p99", "taken as forty"),
     ] {
         let text = render::text(&fixture().0, &TextOptions { columns, ..PLAIN });
-        let heads = text
-            .lines()
-            .find(|line| line.trim_start().contains("p50"))
-            .unwrap();
+        let heads = text.lines().find(|line| line.trim_start().contains("p50")).unwrap();
         let heads: Vec<&str> = heads.split_whitespace().collect();
         assert_eq!(heads.join(" "), figures, "{why}");
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
@@ -160,17 +150,11 @@ fn a_narrow_terminal_drops_columns_before_it_wraps() {
 
 #[test]
 fn colours_are_asked_for() {
-    let options = TextOptions {
-        color: true,
-        ..PLAIN
-    };
+    let options = TextOptions { color: true, ..PLAIN };
     assert!(!render::text(&fixture().0, &PLAIN).contains('\x1b'));
     assert!(render::text(&fixture().0, &options).starts_with("\x1b[1;32mPASS\x1b[0m"));
     assert!(render::text(&troubled(), &options).starts_with("\x1b[1;31mINVALID RUN\x1b[0m"));
-    assert!(
-        !render::text(&troubled(), &PLAIN).contains('\x1b'),
-        "nor does a target ask for them"
-    );
+    assert!(!render::text(&troubled(), &PLAIN).contains('\x1b'), "nor does a target ask for them");
 }
 
 #[test]
@@ -306,20 +290,15 @@ second,planned,started,established,refused_expected,failed,held,echoes,handshake
 1,500,500,500,0,0,1000,500,364.287,761.855,1213.439,39.039,100.031,252.415,312500,181000
 "###);
     let columns: Vec<usize> = csv.lines().map(|row| row.split(',').count()).collect();
-    assert_eq!(
-        columns, [16; 11],
-        "a header and ten seconds, all of one width"
-    );
+    assert_eq!(columns, [16; 11], "a header and ten seconds, all of one width");
 }
 
 #[test]
 fn no_rendering_repeats_hostile_text_as_it_came() {
     let result = troubled();
-    for (text, why) in [
-        (render::junit(&result), "XML"),
-        (render::markdown(&result), "Markdown"),
-        (render::html(&result), "HTML"),
-    ] {
+    for (text, why) in
+        [(render::junit(&result), "XML"), (render::markdown(&result), "Markdown"), (render::html(&result), "HTML")]
+    {
         assert!(!text.contains(HOSTILE), "{why}");
         assert!(!text.contains("<script"), "{why}");
         assert!(!text.contains('\x1b'), "{why}");

@@ -29,17 +29,13 @@ pub enum ConfigError {
     )]
     DemoUser(SocketAddr),
     /// Everybody would be let in.
-    #[error(
-        "--auth none lets everybody in: it is accepted only while every listener is on loopback, and {0} is not"
-    )]
+    #[error("--auth none lets everybody in: it is accepted only while every listener is on loopback, and {0} is not")]
     OpenGate(SocketAddr),
     /// The frontend has nothing to sign with.
     #[error("the frontend signs tokens with --secret, and there is none: give one, or --role gate")]
     NothingToSignWith,
     /// The gate has nothing to ask the frontend by.
-    #[error(
-        "--auth session asks the frontend by a key made of --secret, and there is none: give both the same"
-    )]
+    #[error("--auth session asks the frontend by a key made of --secret, and there is none: give both the same")]
     NothingToAskBy,
     /// No session is ever looked up.
     #[error("--session-url names who is asked about sessions, and nobody asks: add --auth session")]
@@ -80,9 +76,7 @@ pub enum ConfigError {
     #[error("{0} workers in each of {1} processes are more than 65,535: ask for fewer")]
     Shards(usize, u16),
     /// A flag asks for another address than the listener has that was handed over.
-    #[error(
-        "{flag} {asked}: the listener that was handed over is at {given}; give the same, or leave the flag out"
-    )]
+    #[error("{flag} {asked}: the listener that was handed over is at {given}; give the same, or leave the flag out")]
     ListensElsewhere {
         /// The flag.
         flag: &'static str,

@@ -18,11 +18,7 @@ const URL_DEFAULT: &str = "http://127.0.0.1:8000/getSessionUser";
 
 impl SessionArgs {
     /// The key by which the frontend of this server is asked, where `auth` lets sessions in.
-    pub fn key(
-        &self,
-        auth: Auth,
-        secret: Option<&[u8]>,
-    ) -> Result<Option<SessionKey>, ConfigError> {
+    pub fn key(&self, auth: Auth, secret: Option<&[u8]>) -> Result<Option<SessionKey>, ConfigError> {
         match (auth, secret) {
             (Auth::Session, None) => Err(ConfigError::NothingToAskBy),
             (Auth::Session, Some(secret)) => Ok(Some(SessionKey::of_secret(secret))),
@@ -34,9 +30,6 @@ impl SessionArgs {
     /// Where the gate asks by that key; `has_frontend`: it has one of its own, whose address is not known yet.
     pub fn source(&self, key: Option<SessionKey>, has_frontend: bool) -> Option<SessionSource> {
         let usual = || URL_DEFAULT.parse().ok().filter(|_| !has_frontend);
-        Some(SessionSource {
-            url: self.session_url.clone().or_else(usual),
-            key: key?,
-        })
+        Some(SessionSource { url: self.session_url.clone().or_else(usual), key: key? })
     }
 }

@@ -55,12 +55,8 @@ impl TokenArgs {
 
     /// The keys of all sources, with `secret` for HS256.
     pub(crate) fn keeper(&self, secret: Option<&[u8]>) -> Result<Keeper, ConfigError> {
-        let secret = secret
-            .map(|secret| keys::load::secret(secret, Algorithm::HS256))
-            .transpose();
-        secret
-            .and_then(|secret| Keeper::new(secret, &self.keys, self.jwks.clone()))
-            .map_err(ConfigError::Keys)
+        let secret = secret.map(|secret| keys::load::secret(secret, Algorithm::HS256)).transpose();
+        secret.and_then(|secret| Keeper::new(secret, &self.keys, self.jwks.clone())).map_err(ConfigError::Keys)
     }
 
     /// What tokens must satisfy.

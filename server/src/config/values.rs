@@ -69,14 +69,9 @@ impl Secret {
     pub fn read(&self) -> Result<Vec<u8>, SecretError> {
         let bytes = match self {
             Secret::Text(text) => text.clone().into_bytes(),
-            Secret::Env(name) => env::var(name)
-                .map_err(|_| SecretError::NoVariable(name.clone()))?
-                .into_bytes(),
+            Secret::Env(name) => env::var(name).map_err(|_| SecretError::NoVariable(name.clone()))?.into_bytes(),
             Secret::File(path) => {
-                without_line_end(fs::read(path).map_err(|error| SecretError::File {
-                    path: path.clone(),
-                    error,
-                })?)
+                without_line_end(fs::read(path).map_err(|error| SecretError::File { path: path.clone(), error })?)
             }
         };
         if bytes.is_empty() {
@@ -121,9 +116,7 @@ impl fmt::Debug for Secret {
 /// # Errors
 /// What was written and what is allowed.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let number_bytes = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let number_bytes = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_bytes);
     let unit_s = match unit {
         "ms" => 1e-3,
@@ -132,9 +125,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("`{unit}` is no unit of time: ms, s, m or h")),
     };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is no time such as 250ms, 10s or 2h"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no time such as 250ms, 10s or 2h"))?;
     Duration::try_from_secs_f64(number * unit_s).map_err(|_| format!("`{text}` is too long"))
 }
 
@@ -154,16 +145,12 @@ impl FromStr for CpuList {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let number = |number: &str| match number.trim().parse::<usize>() {
                 Ok(cpu) if cpu < CPUS_MAX => Ok(cpu),
-                _ => Err(format!(
-                    "`{part}` names no cpu: write numbers below {CPUS_MAX}, as in 0,2-3"
-                )),
+                _ => Err(format!("`{part}` names no cpu: write numbers below {CPUS_MAX}, as in 0,2-3")),
             };
             cpus.extend(number(first)?..=number(last)?);
         }
         if cpus.is_empty() {
-            return Err(format!(
-                "`{text}` is no cpu: a range goes upwards, as in 2-3"
-            ));
+            return Err(format!("`{text}` is no cpu: a range goes upwards, as in 2-3"));
         }
         cpus.sort_unstable();
         cpus.dedup();
@@ -173,11 +160,7 @@ impl FromStr for CpuList {
 
 /// An origin as browsers write it in `Origin` (RFC 6454 section 6.2), which is compared with theirs to the letter.
 pub fn origin(text: &str) -> Result<String, String> {
-    let wrong = || {
-        format!(
-            "`{text}` is no origin: write scheme, host and port, as in https://app.example:8443"
-        )
-    };
+    let wrong = || format!("`{text}` is no origin: write scheme, host and port, as in https://app.example:8443");
     let url = reqwest::Url::parse(text).map_err(|_| wrong())?;
     let origin = url.origin();
     if !origin.is_tuple() || url.path() != "/" || url.query().is_some() {
@@ -251,11 +234,7 @@ mod tests {
             ("s3cret".to_owned(), Some(&b"s3cret"[..]), "the text itself"),
             (at(&path), Some(b"s3cret"), "a file, without its line's end"),
             (at(&folder.path().join("none")), None, "no such file"),
-            (
-                "env:GATEKEEPER_NO_SUCH_VARIABLE".to_owned(),
-                None,
-                "no such variable",
-            ),
+            ("env:GATEKEEPER_NO_SUCH_VARIABLE".to_owned(), None, "no such variable"),
             (String::new(), None, "an empty secret signs nothing"),
         ] {
             let secret: Secret = text.parse().unwrap();

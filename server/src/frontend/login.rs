@@ -23,11 +23,7 @@ const USER_KEY: &str = "user";
 ///
 /// The session's id is a new one, so that nobody can lay out an id beforehand and share the session
 /// (session fixation). Answers 302, 401, or 503 where too many wait or no session is to be had.
-pub(super) async fn login(
-    State(frontend): State<Arc<Frontend>>,
-    session: Session,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn login(State(frontend): State<Arc<Frontend>>, session: Session, headers: HeaderMap) -> Response {
     let Some(credentials) = Credentials::from_headers(&headers) else {
         return please_sign_in();
     };
@@ -94,9 +90,7 @@ impl Doorman {
     /// `waiting_max` logins wait for their turn.
     pub(super) fn new(users: Users, waiting_max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let places = waiting_max
-            .saturating_add(cores)
-            .min(Semaphore::MAX_PERMITS);
+        let places = waiting_max.saturating_add(cores).min(Semaphore::MAX_PERMITS);
         Self {
             users: Arc::new(users),
             turns: Arc::new(Semaphore::new(cores)),
@@ -143,10 +137,7 @@ impl Credentials {
         let text = String::from_utf8(decoded).ok()?;
         // A password may hold colons, a name may not.
         let (name, password) = text.split_once(':')?;
-        Some(Self {
-            name: name.to_owned(),
-            password: password.to_owned(),
-        })
+        Some(Self { name: name.to_owned(), password: password.to_owned() })
     }
 }
 
@@ -158,10 +149,7 @@ async fn start(session: &Session, name: &str) -> Result<(), tower_sessions::sess
 }
 
 fn please_sign_in() -> Response {
-    let headers = [
-        (header::WWW_AUTHENTICATE, CHALLENGE),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(header::WWW_AUTHENTICATE, CHALLENGE), (header::CACHE_CONTROL, "no-store")];
     let mut response = (StatusCode::UNAUTHORIZED, headers, PLEASE_SIGN_IN).into_response();
     let reason = ReasonPhrase::from_static(PLEASE_SIGN_IN.as_bytes());
     response.extensions_mut().insert(reason);
@@ -176,9 +164,7 @@ mod tests {
 
     fn check(authorization: &str, expected: Option<(&str, &str)>, why: &str) {
         let read = Credentials::parse(authorization);
-        let read = read
-            .as_ref()
-            .map(|c| (c.name.as_str(), c.password.as_str()));
+        let read = read.as_ref().map(|c| (c.name.as_str(), c.password.as_str()));
         assert_eq!(read, expected, "{why}");
     }
 
@@ -186,41 +172,17 @@ mod tests {
     fn credentials_are_read_as_rfc_7617_has_them() {
         let aladdin = Some(("Aladdin", "open sesame"));
         for (authorization, expected, why) in [
-            (
-                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
-                aladdin,
-                "the RFC's example",
-            ),
-            (
-                "bAsIc  QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
-                aladdin,
-                "schemes have no case, 1*SP",
-            ),
-            (
-                "Basic dGVzdDoxMjPCow==",
-                Some(("test", "123£")),
-                "the RFC's example in UTF-8",
-            ),
-            (
-                "Basic YTpiOmM=",
-                Some(("a", "b:c")),
-                "only the first colon separates",
-            ),
+            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", aladdin, "the RFC's example"),
+            ("bAsIc  QWxhZGRpbjpvcGVuIHNlc2FtZQ==", aladdin, "schemes have no case, 1*SP"),
+            ("Basic dGVzdDoxMjPCow==", Some(("test", "123£")), "the RFC's example in UTF-8"),
+            ("Basic YTpiOmM=", Some(("a", "b:c")), "only the first colon separates"),
             ("Basic Og==", Some(("", "")), "both may be empty"),
             ("Basic YWI=", None, "no colon"),
             ("Basic dGVzdDoxMjOj", None, "ISO 8859-1 is not UTF-8"),
-            (
-                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ",
-                None,
-                "base64 without its padding",
-            ),
+            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ", None, "base64 without its padding"),
             ("Basic !!!!", None, "no base64"),
             ("Basic", None, "nothing after the scheme"),
-            (
-                "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
-                None,
-                "another scheme",
-            ),
+            ("Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==", None, "another scheme"),
             ("", None, "nothing at all"),
         ] {
             check(authorization, expected, why);
@@ -242,37 +204,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_login_beyond_the_queue_is_turned_away() {
-        let demo = || Credentials {
-            name: DEMO_NAME.to_owned(),
-            password: DEMO_PASSWORD.to_owned(),
-        };
+        let demo = || Credentials { name: DEMO_NAME.to_owned(), password: DEMO_PASSWORD.to_owned() };
         let doorman = Doorman::new(Users::demo(), 1);
         let cores = u32::try_from(doorman.turns.available_permits()).unwrap();
         // Every turn is taken, as by verifications that run, and so are their places.
-        let turns = doorman
-            .turns
-            .clone()
-            .acquire_many_owned(cores)
-            .await
-            .unwrap();
-        let places = doorman
-            .places
-            .clone()
-            .acquire_many_owned(cores)
-            .await
-            .unwrap();
+        let turns = doorman.turns.clone().acquire_many_owned(cores).await.unwrap();
+        let places = doorman.places.clone().acquire_many_owned(cores).await.unwrap();
         let mut waiting = std::pin::pin!(doorman.check(demo()));
-        assert!(
-            poll_once(waiting.as_mut()).await.is_none(),
-            "the one place to wait in"
-        );
+        assert!(poll_once(waiting.as_mut()).await.is_none(), "the one place to wait in");
         assert!(doorman.check(demo()).await.is_err(), "no place left");
         drop((turns, places));
         assert!(waiting.await.unwrap(), "whoever waited has his turn");
-        assert!(
-            doorman.check(demo()).await.unwrap(),
-            "and places are free again"
-        );
+        assert!(doorman.check(demo()).await.unwrap(), "and places are free again");
     }
 
     #[tokio::test]

@@ -134,17 +134,8 @@ pub fn router(config: FrontendConfig) -> Router {
 pub fn router_within(config: FrontendConfig, limits: &Limits) -> Router {
     let frontend = Arc::new(Frontend {
         doorman: Doorman::new(config.users, limits.logins_waiting_max),
-        minter: Minter::new(
-            &config.secret,
-            config.token_ttl,
-            config.issuer,
-            config.audience,
-        ),
-        pages: Pages::new(
-            &config.gate_url,
-            config.socketio_client,
-            config.session_key.is_some(),
-        ),
+        minter: Minter::new(&config.secret, config.token_ttl, config.issuer, config.audience),
+        pages: Pages::new(&config.gate_url, config.socketio_client, config.session_key.is_some()),
         session_key: config.session_key,
     });
     let asks = match frontend.session_key {
@@ -177,12 +168,10 @@ pub fn router_within(config: FrontendConfig, limits: &Limits) -> Router {
 
 /// Of `router`'s routes the one by which the gate asks.
 fn asked_only(router: Router) -> Router {
-    router.layer(middleware::from_fn(
-        async |request: Request, next: Next| match request.uri().path() {
-            SESSION_PATH => next.run(request).await,
-            _ => StatusCode::NOT_FOUND.into_response(),
-        },
-    ))
+    router.layer(middleware::from_fn(async |request: Request, next: Next| match request.uri().path() {
+        SESSION_PATH => next.run(request).await,
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }))
 }
 
 /// What the routes share.
@@ -216,10 +205,7 @@ async fn guarded(mut response: Response) -> Response {
 
 /// The server's fault, and over soon.
 fn busy() -> Response {
-    let headers = [
-        (header::RETRY_AFTER, "1"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(header::RETRY_AFTER, "1"), (header::CACHE_CONTROL, "no-store")];
     let status = StatusCode::SERVICE_UNAVAILABLE;
     (status, headers, "Too busy, please try again.").into_response()
 }

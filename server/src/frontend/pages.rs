@@ -15,15 +15,9 @@ use super::{Frontend, login};
 
 const STYLE: &str = include_str!("assets/page.css");
 /// Opens the socket by speaking the protocol itself.
-const SCRIPT_OWN: &str = concat!(
-    include_str!("assets/engineio.js"),
-    include_str!("assets/page.js")
-);
+const SCRIPT_OWN: &str = concat!(include_str!("assets/engineio.js"), include_str!("assets/page.js"));
 /// Opens the socket with the Socket.IO client that the gate serves.
-const SCRIPT_CLIENT: &str = concat!(
-    include_str!("assets/socketio.js"),
-    include_str!("assets/page.js")
-);
+const SCRIPT_CLIENT: &str = concat!(include_str!("assets/socketio.js"), include_str!("assets/page.js"));
 
 /// The home page, the same for everybody.
 pub(super) async fn home(State(frontend): State<Arc<Frontend>>) -> Response {
@@ -59,10 +53,7 @@ impl Pages {
     pub(super) fn new(gate_url: &str, socketio_client: bool, by_session: bool) -> Self {
         let gate = Origin::parse(gate_url);
         if gate.is_none() {
-            tracing::warn!(
-                gate_url,
-                "no origin of http or https: the page cannot open its socket"
-            );
+            tracing::warn!(gate_url, "no origin of http or https: the page cannot open its socket");
         }
         let home_policy = policy(&format!("style-src {}", hash_source(STYLE)));
         let private_policy = policy(&private_rules(gate.as_ref(), socketio_client));
@@ -86,14 +77,8 @@ impl Pages {
     fn private(&self, name: &str) -> String {
         let gate = escape(&self.gate_url);
         let (auth, how) = match self.by_session {
-            true => (
-                "session",
-                "This page opens a socket with the cookie of your session.",
-            ),
-            false => (
-                "token",
-                "This page asked for a token and opens a socket with it.",
-            ),
+            true => ("session", "This page opens a socket with the cookie of your session."),
+            false => ("token", "This page asked for a token and opens a socket with it."),
         };
         let head = match self.socketio_client && !gate.is_empty() {
             true => format!("<script src=\"{gate}/socket.io/socket.io.js\"></script>\n"),
@@ -110,8 +95,7 @@ impl Pages {
             <button class=\"quiet\">Log out</button></form></div>\n",
             name = escape(name),
         );
-        let attributes =
-            format!(" data-state=\"connecting\" data-auth=\"{auth}\" data-gate=\"{gate}\"");
+        let attributes = format!(" data-state=\"connecting\" data-auth=\"{auth}\" data-gate=\"{gate}\"");
         let script = format!("<script>{}</script>\n", script(self.socketio_client));
         document("Your socket", &head, &attributes, &(body + &script))
     }
@@ -166,9 +150,7 @@ fn private_rules(gate: Option<&Origin<'_>>, socketio_client: bool) -> String {
 
 /// A policy that forbids what its rules do not name, frames included.
 fn policy(rules: &str) -> HeaderValue {
-    let policy = format!(
-        "default-src 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'; {rules}"
-    );
+    let policy = format!("default-src 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'; {rules}");
     // Made of constants, hashes and an origin's plain characters, it is always a header; if it were
     // not, nothing would be allowed.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
@@ -241,42 +223,20 @@ mod tests {
                 " https://gate.example wss://gate.example",
                 "TLS for both",
             ),
-            (
-                "http://[::1]:3000",
-                true,
-                " http:",
-                " http: ws:",
-                "policies have no IPv6",
-            ),
-            (
-                "http://a; script-src *",
-                true,
-                "",
-                "",
-                "no origin, no source",
-            ),
+            ("http://[::1]:3000", true, " http:", " http: ws:", "policies have no IPv6"),
+            ("http://a; script-src *", true, "", "", "no origin, no source"),
             ("ftp://gate.example", false, "", "", "no scheme of a gate"),
             ("http://", false, "", "", "no host"),
         ] {
             let pages = Pages::new(gate_url, client, false);
             let policy = pages.private_policy.to_str().unwrap();
             let rule = |name: &str| {
-                let rules = policy
-                    .split("; ")
-                    .filter_map(|rule| rule.strip_prefix(name));
+                let rules = policy.split("; ").filter_map(|rule| rule.strip_prefix(name));
                 rules.collect::<Vec<_>>().join("|")
             };
             let hash = hash_source(script(client));
-            assert_eq!(
-                rule("script-src "),
-                format!("{hash}{scripts_from}"),
-                "{why}"
-            );
-            assert_eq!(
-                rule("connect-src "),
-                format!("'self'{connects_to}"),
-                "{why}"
-            );
+            assert_eq!(rule("script-src "), format!("{hash}{scripts_from}"), "{why}");
+            assert_eq!(rule("connect-src "), format!("'self'{connects_to}"), "{why}");
             assert_eq!(rule("default-src "), "'none'", "{why}");
         }
     }
@@ -291,10 +251,7 @@ mod tests {
         ] {
             let page = Pages::new(gate_url, client, false).private("gonzalo");
             assert_eq!(page.contains(tag), loads, "{gate_url} {client}");
-            assert!(
-                page.contains("data-gate=\"http://127.0.0.1:3000\""),
-                "{gate_url}"
-            );
+            assert!(page.contains("data-gate=\"http://127.0.0.1:3000\""), "{gate_url}");
         }
         let page = Pages::new("\"><script>", true, false).private("gonzalo");
         assert!(page.contains("data-gate=\"\"") && !page.contains("<script src"));

@@ -59,11 +59,7 @@ pub async fn serve_within(
     };
     let (stop, stopped) = watch::channel(());
     let asked = asked_at.map(|listener| {
-        let door = Door {
-            tls: None,
-            router: asked_only(door.router.clone()),
-            ..door.clone()
-        };
+        let door = Door { tls: None, router: asked_only(door.router.clone()), ..door.clone() };
         door.open(listener, stopped.clone())
     });
     let stops = async {

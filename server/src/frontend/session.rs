@@ -19,11 +19,7 @@ struct User {
 
 /// Answers the gate with the user of the session whose cookie it passes on, or with `null` where that is nobody's; anybody
 /// else with 403 `Access Denied`.
-pub(super) async fn user(
-    State(frontend): State<Arc<Frontend>>,
-    headers: HeaderMap,
-    session: Session,
-) -> Response {
+pub(super) async fn user(State(frontend): State<Arc<Frontend>>, headers: HeaderMap, session: Session) -> Response {
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     let shown = headers.get(header::AUTHORIZATION);
     let is_gate = |shown: &header::HeaderValue| {

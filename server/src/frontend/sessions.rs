@@ -39,9 +39,7 @@ struct Held {
 impl Sessions {
     /// At most `held_max` sessions, each until it was not used for `idle_max`.
     pub(super) fn new(held_max: usize, idle_max: Duration) -> Self {
-        Self {
-            table: Arc::new(Mutex::new(Table::new(held_max, idle_max))),
-        }
+        Self { table: Arc::new(Mutex::new(Table::new(held_max, idle_max))) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -53,12 +51,7 @@ impl Sessions {
 
 impl Table {
     fn new(held_max: usize, idle_max: Duration) -> Self {
-        Self {
-            held: HashMap::new(),
-            held_max,
-            idle_max,
-            swept_at: None,
-        }
+        Self { held: HashMap::new(), held_max, idle_max, swept_at: None }
     }
 
     /// Holds a new session, under another id if this one is taken.
@@ -67,18 +60,12 @@ impl Table {
             self.sweep(now);
         }
         if self.held.len() >= self.held_max {
-            return Err(Error::Backend(format!(
-                "{} sessions, no more",
-                self.held_max
-            )));
+            return Err(Error::Backend(format!("{} sessions, no more", self.held_max)));
         }
         while self.held.contains_key(&record.id) {
             record.id = Id::default();
         }
-        let held = Held {
-            record: record.clone(),
-            used_at: now,
-        };
+        let held = Held { record: record.clone(), used_at: now };
         self.held.insert(record.id, held);
         Ok(())
     }
@@ -170,9 +157,7 @@ impl SessionStore for Sessions {
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.table().held.len();
-        f.debug_struct("Sessions")
-            .field("held", &held)
-            .finish_non_exhaustive()
+        f.debug_struct("Sessions").field("held", &held).finish_non_exhaustive()
     }
 }
 
@@ -208,10 +193,7 @@ mod tests {
         assert!(table.load(&first, t0 + Duration::from_secs(9)).is_some());
         let later = t0 + Duration::from_secs(11);
         create(&mut table, later).expect("the second was idle and makes room");
-        assert!(
-            create(&mut table, later).is_err(),
-            "the first is still in use"
-        );
+        assert!(create(&mut table, later).is_err(), "the first is still in use");
     }
 
     #[test]
@@ -253,10 +235,6 @@ mod tests {
     }
 
     fn record() -> Record {
-        Record {
-            id: Id::default(),
-            data: HashMap::default(),
-            expiry_date: OffsetDateTime::UNIX_EPOCH,
-        }
+        Record { id: Id::default(), data: HashMap::default(), expiry_date: OffsetDateTime::UNIX_EPOCH }
     }
 }

@@ -58,19 +58,8 @@ struct User<'a> {
 }
 
 impl Minter {
-    pub(super) fn new(
-        secret: &[u8],
-        ttl: Option<Duration>,
-        issuer: Option<String>,
-        audience: Option<String>,
-    ) -> Self {
-        Self {
-            key: EncodingKey::from_secret(secret),
-            header: Header::default(),
-            ttl,
-            issuer,
-            audience,
-        }
+    pub(super) fn new(secret: &[u8], ttl: Option<Duration>, issuer: Option<String>, audience: Option<String>) -> Self {
+        Self { key: EncodingKey::from_secret(secret), header: Header::default(), ttl, issuer, audience }
     }
 
     /// A token for this user, issued at `now_s` seconds after 1970.
@@ -78,10 +67,7 @@ impl Minter {
     /// `exp` is `iat` and the lifetime, which is rounded up to whole seconds: an `exp` at `iat` would
     /// be no lifetime at all.
     fn mint(&self, name: &str, now_s: u64) -> Result<String, jsonwebtoken::errors::Error> {
-        let ttl_s = self.ttl.map(|ttl| {
-            ttl.as_secs()
-                .saturating_add((ttl.subsec_nanos() > 0).into())
-        });
+        let ttl_s = self.ttl.map(|ttl| ttl.as_secs().saturating_add((ttl.subsec_nanos() > 0).into()));
         let claims = Claims {
             user: User { username: name },
             iat: now_s,
@@ -95,9 +81,7 @@ impl Minter {
 
 fn now_s() -> u64 {
     // A clock before 1970 makes tokens of 1970, which expire: the safe side.
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -139,11 +123,7 @@ mod tests {
                 "who it is from and for, where configured",
             ),
         ] {
-            assert_eq!(
-                claims(&minter.mint("gonzalo", 1000).unwrap()),
-                expected,
-                "{why}"
-            );
+            assert_eq!(claims(&minter.mint("gonzalo", 1000).unwrap()), expected, "{why}");
         }
     }
 
@@ -162,8 +142,6 @@ mod tests {
         rules.validate_aud = false;
         rules.required_spec_claims.clear();
         let key = jsonwebtoken::DecodingKey::from_secret(SECRET);
-        jsonwebtoken::decode::<Value>(token, &key, &rules)
-            .unwrap()
-            .claims
+        jsonwebtoken::decode::<Value>(token, &key, &rules).unwrap().claims
     }
 }

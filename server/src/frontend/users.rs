@@ -76,22 +76,16 @@ pub enum LineFault {
     #[error("expected `name,hash`, found no comma")]
     NoComma,
     /// A name that HTTP Basic cannot carry, or that would not fit into a token.
-    #[error(
-        "a name has 1 to {NAME_BYTES_MAX} bytes, no colon (RFC 7617) and no control characters"
-    )]
+    #[error("a name has 1 to {NAME_BYTES_MAX} bytes, no colon (RFC 7617) and no control characters")]
     Name,
     /// The same name on an earlier line.
     #[error("the name `{0}` stands on an earlier line too")]
     Duplicate(String),
     /// No PHC string of an Argon2 hash.
-    #[error(
-        "expected an Argon2 hash as a PHC string, such as `$argon2id$v=19$m=19456,t=2,p=1$...`"
-    )]
+    #[error("expected an Argon2 hash as a PHC string, such as `$argon2id$v=19$m=19456,t=2,p=1$...`")]
     Hash,
     /// A hash that would take too much to verify.
-    #[error(
-        "the hash costs too much: at most m={HASH_MEMORY_KIB_MAX} (KiB) and t={HASH_PASSES_MAX}"
-    )]
+    #[error("the hash costs too much: at most m={HASH_MEMORY_KIB_MAX} (KiB) and t={HASH_PASSES_MAX}")]
     Cost,
 }
 
@@ -113,15 +107,8 @@ impl Users {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, UsersError> {
         let path = path.as_ref();
         let owned = || path.to_path_buf();
-        let text = fs::read_to_string(path).map_err(|source| UsersError::Read {
-            path: owned(),
-            source,
-        })?;
-        let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line {
-            path: owned(),
-            line,
-            fault,
-        })?;
+        let text = fs::read_to_string(path).map_err(|source| UsersError::Read { path: owned(), source })?;
+        let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line { path: owned(), line, fault })?;
         match users.is_empty() {
             true => Err(UsersError::Empty { path: owned() }),
             false => Ok(users),
@@ -170,10 +157,7 @@ impl Users {
                 return Err((index + 1, LineFault::Duplicate(name.to_owned())));
             }
         }
-        Ok(Self {
-            by_name,
-            costliest: costliest.map(|(_, hash)| hash),
-        })
+        Ok(Self { by_name, costliest: costliest.map(|(_, hash)| hash) })
     }
 }
 
@@ -252,10 +236,7 @@ mod tests {
             let users = Users::parse(&format!("first,{}\nsecond,{}", order[0], order[1])).unwrap();
             let costliest = users.costliest.as_ref().map(ToString::to_string);
             assert_eq!(costliest.as_ref(), Some(&dear));
-            assert!(
-                !users.verify("third", "b"),
-                "though the password is that hash's own"
-            );
+            assert!(!users.verify("third", "b"), "though the password is that hash's own");
         }
         assert!(!Users::parse("").unwrap().verify("anybody", "a"));
     }
@@ -266,11 +247,7 @@ mod tests {
         for (text, name, why) in [
             (format!("ana,{h}"), "ana", "no line end"),
             (format!("# who\n\nana,{h}\r\n"), "ana", "comment, gap, CRLF"),
-            (
-                format!("ana,\"{h}\""),
-                "ana",
-                "quoted, as the hash holds commas",
-            ),
+            (format!("ana,\"{h}\""), "ana", "quoted, as the hash holds commas"),
             (format!("  ana , {h} "), "ana", "spaces around the fields"),
             (format!("ana maría,{h}"), "ana maría", "names are UTF-8"),
         ] {
@@ -287,60 +264,15 @@ mod tests {
         for (text, line, fault, why) in [
             ("ana".into(), 1, LineFault::NoComma, "a name alone"),
             (format!("ok,{h}\n,{h}"), 2, LineFault::Name, "no name"),
-            (
-                format!("a:b,{h}"),
-                1,
-                LineFault::Name,
-                "Basic ends the name at a colon",
-            ),
-            (
-                format!("{},{h}", "n".repeat(129)),
-                1,
-                LineFault::Name,
-                "too long a name",
-            ),
-            (
-                "# c\nana,secret".into(),
-                2,
-                LineFault::Hash,
-                "the password itself",
-            ),
-            (
-                "ana,$2b$10$abcdefghijklmnopqrstuv".into(),
-                1,
-                LineFault::Hash,
-                "bcrypt",
-            ),
-            (
-                "ana,$argon2id$v=19$m=64,t=1,p=1".into(),
-                1,
-                LineFault::Hash,
-                "neither salt nor hash",
-            ),
-            (
-                h.replace("$argon2id", "ana,$scrypt"),
-                1,
-                LineFault::Hash,
-                "not Argon2",
-            ),
-            (
-                format!("ana,$argon2id$v=19$m=64,t=99{rest}"),
-                1,
-                LineFault::Cost,
-                "too many passes",
-            ),
-            (
-                format!("ana,$argon2id$v=19$m=999999,t=1{rest}"),
-                1,
-                LineFault::Cost,
-                "too much memory",
-            ),
-            (
-                format!("ana,{h}\nana,{h}"),
-                2,
-                LineFault::Duplicate("ana".into()),
-                "which of the two would it be?",
-            ),
+            (format!("a:b,{h}"), 1, LineFault::Name, "Basic ends the name at a colon"),
+            (format!("{},{h}", "n".repeat(129)), 1, LineFault::Name, "too long a name"),
+            ("# c\nana,secret".into(), 2, LineFault::Hash, "the password itself"),
+            ("ana,$2b$10$abcdefghijklmnopqrstuv".into(), 1, LineFault::Hash, "bcrypt"),
+            ("ana,$argon2id$v=19$m=64,t=1,p=1".into(), 1, LineFault::Hash, "neither salt nor hash"),
+            (h.replace("$argon2id", "ana,$scrypt"), 1, LineFault::Hash, "not Argon2"),
+            (format!("ana,$argon2id$v=19$m=64,t=99{rest}"), 1, LineFault::Cost, "too many passes"),
+            (format!("ana,$argon2id$v=19$m=999999,t=1{rest}"), 1, LineFault::Cost, "too much memory"),
+            (format!("ana,{h}\nana,{h}"), 2, LineFault::Duplicate("ana".into()), "which of the two would it be?"),
         ] {
             assert_eq!(Users::parse(&text).err(), Some((line, fault)), "{why}");
         }
@@ -350,18 +282,10 @@ mod tests {
     fn errors_name_the_file_and_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.csv");
-        let message = || {
-            Users::load(&path)
-                .err()
-                .map(|e| e.to_string())
-                .unwrap_or_default()
-        };
+        let message = || Users::load(&path).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(message().contains("users.csv: "), "an absent file is named");
         fs::write(&path, "# nobody\n").unwrap();
-        assert!(
-            message().contains("no users"),
-            "a file without users is an error"
-        );
+        assert!(message().contains("no users"), "a file without users is an error");
         fs::write(&path, "# one\nana;oops\n").unwrap();
         assert!(message().ends_with("users.csv, line 2: expected `name,hash`, found no comma"));
         fs::write(&path, format!("ana,{}\n", hash("secret", Cost::Embedded))).unwrap();

@@ -51,16 +51,8 @@ impl Admission {
     /// A gate with `connections_max` places, none of them taken, and `per_address_max` for one address if there is a
     /// limit. Without one no address is looked at.
     pub fn new(connections_max: usize, per_address_max: Option<u32>) -> Self {
-        let addresses = per_address_max.map(|each_max| Addresses {
-            each_max,
-            open: Mutex::default(),
-        });
-        Self {
-            addresses,
-            connections_max,
-            open: AtomicUsize::new(0),
-            turned_away: AtomicUsize::new(0),
-        }
+        let addresses = per_address_max.map(|each_max| Addresses { each_max, open: Mutex::default() });
+        Self { addresses, connections_max, open: AtomicUsize::new(0), turned_away: AtomicUsize::new(0) }
     }
 
     /// Takes a place for a new connection.
@@ -77,10 +69,7 @@ impl Admission {
     /// Takes a place of `address`, a client's, if there is a limit and one is left. The answer is to be given back by
     /// [`Admission::leave_address`]; `Err`: none is left. Addresses of IPv6 count by their first 64 bits, which are one
     /// client's (RFC 6177).
-    pub fn enter_address(
-        &self,
-        address: impl FnOnce() -> Option<IpAddr>,
-    ) -> Result<Option<IpAddr>, AddressFull> {
+    pub fn enter_address(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<IpAddr>, AddressFull> {
         let Some(addresses) = &self.addresses else {
             return Ok(None);
         };
@@ -91,10 +80,7 @@ impl Admission {
             IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
             v4 => v4,
         };
-        let mut open = addresses
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut open = addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= addresses.each_max {
             return Err(AddressFull);
@@ -106,10 +92,7 @@ impl Admission {
     /// Takes a place for a connection from `address`, which is only asked for where that is limited, and one of the
     /// address, which comes back for [`Admission::leave_address`]. Where there is none, the limit says of what. A client
     /// that is gone already has no address, and none of its places.
-    pub fn enter_from(
-        &self,
-        address: impl FnOnce() -> Option<IpAddr>,
-    ) -> (Place, Limit, Option<IpAddr>) {
+    pub fn enter_from(&self, address: impl FnOnce() -> Option<IpAddr>) -> (Place, Limit, Option<IpAddr>) {
         match self.enter() {
             Place::Admitted => match self.enter_address(address) {
                 Ok(address) => (Place::Admitted, Limit::Address, address),
@@ -124,10 +107,7 @@ impl Admission {
         let Some(addresses) = &self.addresses else {
             return;
         };
-        let mut open = addresses
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut open = addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&address) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -139,11 +119,7 @@ impl Admission {
     /// Tells a connection that has a place that it is turned away for another reason.
     pub fn turn_away(&self) -> Place {
         self.leave(Place::Admitted);
-        if take(&self.turned_away, TURNED_AWAY_AT_ONCE_MAX) {
-            Place::TurnedAway
-        } else {
-            Place::Dropped
-        }
+        if take(&self.turned_away, TURNED_AWAY_AT_ONCE_MAX) { Place::TurnedAway } else { Place::Dropped }
     }
 
     /// Gives a place back.
@@ -200,11 +176,7 @@ mod tests {
             let other = enter(second);
             assert_eq!(other.is_err(), shared, "{why}");
             admission.leave_address(held);
-            other
-                .ok()
-                .flatten()
-                .into_iter()
-                .for_each(|other| admission.leave_address(other));
+            other.ok().flatten().into_iter().for_each(|other| admission.leave_address(other));
             let again = enter(first).expect(why).unwrap();
             admission.leave_address(again);
         }

@@ -48,10 +48,7 @@ fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
 fn allocations(waves: usize) -> u64 {
     let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
     let gate = listener.local_addr().unwrap();
-    let drain = Arc::new(Drain {
-        ordered: AtomicBool::new(false),
-        within: Duration::ZERO,
-    });
+    let drain = Arc::new(Drain { ordered: AtomicBool::new(false), within: Duration::ZERO });
     let service = GateService {
         host: host(App::Echo),
         site: Arc::new(Site::new(Vec::new(), None, 1)),
@@ -61,11 +58,7 @@ fn allocations(waves: usize) -> u64 {
         unconnected: HalfOpen::new(SOCKETS_PER_WAVE),
         mailboxes: Arc::new(Mailboxes::new(0, 1, None)),
         desk: None,
-        deadlines: Deadlines {
-            head: PATIENCE,
-            upgrade: PATIENCE,
-            connect: PATIENCE,
-        },
+        deadlines: Deadlines { head: PATIENCE, upgrade: PATIENCE, connect: PATIENCE },
         drain: Arc::clone(&drain),
         state: ShardState::default(),
     };
@@ -82,9 +75,7 @@ fn allocations(waves: usize) -> u64 {
         // The name of a user is kept while somebody has it.
         let _held = enter(gate, request.as_bytes());
         for wave in 1..=waves {
-            let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE)
-                .map(|_| enter(gate, request.as_bytes()))
-                .collect();
+            let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE).map(|_| enter(gate, request.as_bytes())).collect();
             for client in &mut clients {
                 client.write_all(b"\x81\x81\0\0\0\0x").unwrap();
                 client.read_exact(&mut [0; 3]).unwrap();

@@ -20,9 +20,7 @@ impl Answers {
     /// Writes the answers.
     pub fn prepare() -> Self {
         let prepare = |&refusal| (refusal, refusal_answer(refusal));
-        Self {
-            refusals: Refusal::ALL.iter().map(prepare).collect(),
-        }
+        Self { refusals: Refusal::ALL.iter().map(prepare).collect() }
     }
 
     /// Refuses a token on a raw WebSocket: 401 with a challenge and the reason, or 431 for one above the limit.
@@ -43,20 +41,10 @@ fn refusal_answer(refusal: Refusal) -> Vec<u8> {
     // RFC 6750 section 3.1: a request without a token gets no error code.
     let challenge = match refusal {
         Refusal::Missing => format!("Bearer realm=\"{REALM}\""),
-        _ => format!(
-            "Bearer realm=\"{REALM}\", error=\"invalid_token\", error_description=\"{}\"",
-            refusal.as_str()
-        ),
+        _ => format!("Bearer realm=\"{REALM}\", error=\"invalid_token\", error_description=\"{}\"", refusal.as_str()),
     };
     let headers = [("WWW-Authenticate", challenge.as_str()), TEXT];
-    write_response(
-        &mut out,
-        401,
-        "Unauthorized",
-        &headers,
-        refusal.as_str().as_bytes(),
-        false,
-    );
+    write_response(&mut out, 401, "Unauthorized", &headers, refusal.as_str().as_bytes(), false);
     out
 }
 
@@ -102,11 +90,7 @@ pub fn bad_method(out: &mut Vec<u8>, allowed: &str) {
 
 /// 426: this path speaks WebSocket, version 13 (RFC 6455 section 4.2.2).
 pub fn upgrade_required(out: &mut Vec<u8>) {
-    let headers = [
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        TEXT,
-    ];
+    let headers = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), TEXT];
     let body = b"this is a WebSocket";
     write_response(out, 426, "Upgrade Required", &headers, body, false);
 }
@@ -151,20 +135,13 @@ pub fn cors(origin: Option<&str>) -> Vec<(&str, &str)> {
     let Some(origin) = origin else {
         return Vec::new();
     };
-    vec![
-        ("Access-Control-Allow-Origin", origin),
-        ("Access-Control-Allow-Credentials", "true"),
-        ("Vary", "Origin"),
-    ]
+    vec![("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true"), ("Vary", "Origin")]
 }
 
 /// 200 with a body.
 pub fn ok(out: &mut Vec<u8>, content_type: &str, body: &[u8]) {
-    let headers = [
-        ("Content-Type", content_type),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Cache-Control", "no-cache"),
-    ];
+    let headers =
+        [("Content-Type", content_type), ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-cache")];
     write_response(out, 200, "OK", &headers, body, false);
 }
 
@@ -187,12 +164,7 @@ mod tests {
     use super::*;
     use wire::http::ResponseHead;
 
-    fn check(
-        write: impl FnOnce(&mut Vec<u8>),
-        status: u16,
-        header: (&str, Option<&str>),
-        body: &str,
-    ) {
+    fn check(write: impl FnOnce(&mut Vec<u8>), status: u16, header: (&str, Option<&str>), body: &str) {
         let mut out = Vec::new();
         write(&mut out);
         let head = ResponseHead::parse(&out).unwrap().unwrap();
@@ -209,12 +181,7 @@ mod tests {
              error_description=\"expired\"";
         for (refusal, status, challenge, body) in [
             (Refusal::Expired, 401, Some(expired), "expired"),
-            (
-                Refusal::Missing,
-                401,
-                Some("Bearer realm=\"gatekeeper\""),
-                "missing",
-            ),
+            (Refusal::Missing, 401, Some("Bearer realm=\"gatekeeper\""), "missing"),
             (Refusal::TooLong, 431, None, "too_long"),
         ] {
             let challenge = ("www-authenticate", challenge);
@@ -227,20 +194,10 @@ mod tests {
         check(full, 503, ("retry-after", Some("1")), "full");
         let body = "sessions cannot be looked up";
         check(unanswered, 503, ("retry-after", Some("1")), body);
-        check(
-            upgrade_required,
-            426,
-            ("sec-websocket-version", Some("13")),
-            "this is a WebSocket",
-        );
+        check(upgrade_required, 426, ("sec-websocket-version", Some("13")), "this is a WebSocket");
         let unknown = r#"{"code":0,"message":"Transport unknown"}"#;
         let json = ("content-type", Some("application/json"));
-        check(
-            |out| engineio(out, HttpError::UnknownTransport, None),
-            400,
-            json,
-            unknown,
-        );
+        check(|out| engineio(out, HttpError::UnknownTransport, None), 400, json, unknown);
         let head = |out: &mut Vec<u8>| {
             ok(out, "text/plain", b"ok");
             cut_body(out, 0);

@@ -36,12 +36,7 @@ impl GateService {
     /// Goes on with the connections about which there are answers.
     pub(super) fn take_answers(&mut self, sockets: &mut Sockets<'_, Socket>) {
         let answers = self.desk.as_ref().map(|desk| desk.answers());
-        for Answer {
-            connection,
-            whose,
-            took,
-        } in answers.into_iter().flatten()
-        {
+        for Answer { connection, whose, took } in answers.into_iter().flatten() {
             self.host.metrics.session_lookup_time.observe(took);
             let id = SocketId::from_bits(connection);
             let mut told = None;
@@ -52,11 +47,7 @@ impl GateService {
                 };
                 match whose {
                     Ok(user) => {
-                        *socket = Socket::Handshake {
-                            until_ns,
-                            seen_bytes: 0,
-                            served,
-                        };
+                        *socket = Socket::Handshake { until_ns, seen_bytes: 0, served };
                         told = Some(user);
                     }
                     Err(why) => self.leave_unanswered(io, socket, why),
@@ -71,15 +62,8 @@ impl GateService {
     }
 
     /// Ends a connection that asks, because nobody says whose session it is: 503, to come again.
-    pub(super) fn leave_unanswered(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        why: Unanswered,
-    ) {
-        answer(&mut self.host, io, |_, reply| {
-            answers::unanswered(reply.out)
-        });
+    pub(super) fn leave_unanswered(&mut self, io: &mut Io<'_>, socket: &mut Socket, why: Unanswered) {
+        answer(&mut self.host, io, |_, reply| answers::unanswered(reply.out));
         if let Socket::Asking { served: false, .. } = std::mem::replace(socket, Socket::Ended) {
             self.half_open.done();
         }

@@ -81,11 +81,7 @@ impl Posting {
             Length::Bytes(bytes) => Body::Known(bytes as usize),
             Length::Chunks => Body::Chunked(Chunked::new(body_bytes_max as usize)),
         };
-        Self {
-            key,
-            head_bytes,
-            body,
-        }
+        Self { key, head_bytes, body }
     }
 
     /// Whose POST it is.
@@ -100,10 +96,7 @@ impl Posting {
 
     /// The body, and the bytes of head and body together; `Ok(None)` while more of it is to come.
     #[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
-    pub(super) fn body<'i>(
-        &mut self,
-        input: &'i [u8],
-    ) -> Result<Option<(Cow<'i, [u8]>, usize)>, ChunkError> {
+    pub(super) fn body<'i>(&mut self, input: &'i [u8]) -> Result<Option<(Cow<'i, [u8]>, usize)>, ChunkError> {
         let Some(end) = self.end(input)? else {
             return Ok(None);
         };
@@ -138,46 +131,19 @@ mod tests {
             ("Transfer-Encoding: Chunked", Ok(Length::Chunks), "chunks"),
             ("Content-Length: +1", Err(LengthError::Bad), "a sign"),
             ("Content-Length: ", Err(LengthError::Bad), "an empty one"),
-            (
-                "Content-Length: 99999999999999999999",
-                Err(LengthError::Bad),
-                "too many digits",
-            ),
+            ("Content-Length: 99999999999999999999", Err(LengthError::Bad), "too many digits"),
             ("Content-Length: 1, 1", Err(LengthError::Bad), "a list"),
-            (
-                "Content-Length: 1\r\nContent-Length: 1",
-                Err(LengthError::Bad),
-                "two",
-            ),
-            (
-                "Content-Length: 1\r\nTransfer-Encoding: chunked",
-                Err(LengthError::Bad),
-                "both",
-            ),
-            (
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-                Err(LengthError::Bad),
-                "chunks of chunks",
-            ),
+            ("Content-Length: 1\r\nContent-Length: 1", Err(LengthError::Bad), "two"),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked", Err(LengthError::Bad), "both"),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Err(LengthError::Bad), "chunks of chunks"),
             ("Content-Length: 3~", Err(LengthError::Bad), "no UTF-8"),
-            (
-                "Transfer-Encoding: chunked~",
-                Err(LengthError::UnknownCoding),
-                "no UTF-8 either",
-            ),
-            (
-                "Transfer-Encoding: gzip, chunked",
-                Err(LengthError::UnknownCoding),
-                "another coding",
-            ),
+            ("Transfer-Encoding: chunked~", Err(LengthError::UnknownCoding), "no UTF-8 either"),
+            ("Transfer-Encoding: gzip, chunked", Err(LengthError::UnknownCoding), "another coding"),
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n");
             let head = head.replace("\r\n\r\n\r\n", "\r\n\r\n");
             // A byte beyond ASCII that is no UTF-8.
-            let head: Vec<u8> = head
-                .bytes()
-                .map(|byte| if byte == b'~' { 0x80 } else { byte })
-                .collect();
+            let head: Vec<u8> = head.bytes().map(|byte| if byte == b'~' { 0x80 } else { byte }).collect();
             let head = RequestHead::parse(&head).unwrap().unwrap();
             assert_eq!(length(&head), expected, "{why}");
         }

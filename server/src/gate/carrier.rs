@@ -72,10 +72,7 @@ pub fn token<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Cow<'b, s
 
 /// The id of the session that `head` carries, or `None` where no carrier is there: the query's `session`, then the
 /// frontend's cookie, which counts as [`token`]'s does. What cannot be an id is refused without asking.
-pub fn session<'b>(
-    head: &RequestHead<'b>,
-    origins: &[String],
-) -> Option<Result<Cow<'b, str>, Refusal>> {
+pub fn session<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Result<Cow<'b, str>, Refusal>> {
     let id = match head.query_value(SESSION_NAME) {
         Some(raw) => percent_decode(raw).unwrap_or(Cow::Borrowed(raw)),
         None => Cow::Borrowed(from_cookie(head, origins, SESSION_COOKIE)?),
@@ -97,9 +94,7 @@ fn is_of_session(byte: u8) -> bool {
 /// The credentials of the scheme `Bearer`, whose name has no case (RFC 9110 section 11.1).
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, credentials) = authorization.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| credentials.trim_start_matches(' '))
+    scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim_start_matches(' '))
 }
 
 fn from_subprotocol<'b>(head: &RequestHead<'b>) -> Option<&'b str> {
@@ -108,9 +103,7 @@ fn from_subprotocol<'b>(head: &RequestHead<'b>) -> Option<&'b str> {
 
 /// The subprotocols that a client offers, over all its headers of that name (RFC 6455 section 11.3.4).
 pub fn offered<'b>(head: &RequestHead<'b>) -> impl Iterator<Item = &'b str> {
-    head.header_values("Sec-WebSocket-Protocol")
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
+    head.header_values("Sec-WebSocket-Protocol").flat_map(|list| list.split(',')).map(str::trim)
 }
 
 fn from_cookie<'b>(head: &RequestHead<'b>, origins: &[String], name: &str) -> Option<&'b str> {
@@ -126,10 +119,7 @@ mod tests {
     use super::*;
 
     fn check(target: &str, headers: &[&str], expected: Option<&str>, why: &str) {
-        let head = format!(
-            "GET {target} HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n",
-            headers.join("\r\n")
-        );
+        let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", headers.join("\r\n"));
         let head = head.replace("\r\n\r\n\r\n", "\r\n\r\n");
         let head = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
         let origins = ["http://front".to_owned()];
@@ -144,55 +134,15 @@ mod tests {
         const ORIGIN: &str = "Origin: http://front";
         for (target, headers, expected, why) in [
             ("/ws", &[][..], None, "none at all"),
-            (
-                "/ws?token=q.q.q",
-                &[AUTHORIZATION, PROTOCOL, COOKIE, ORIGIN],
-                Some("q.q.q"),
-                "query first",
-            ),
-            (
-                "/ws?token=",
-                &[AUTHORIZATION],
-                Some(""),
-                "an empty one is there too",
-            ),
+            ("/ws?token=q.q.q", &[AUTHORIZATION, PROTOCOL, COOKIE, ORIGIN], Some("q.q.q"), "query first"),
+            ("/ws?token=", &[AUTHORIZATION], Some(""), "an empty one is there too"),
             ("/ws?token=a%2Eb", &[], Some("a.b"), "percent-encoded"),
-            (
-                "/ws?token=a%zz",
-                &[],
-                Some("a%zz"),
-                "badly so: it stays what it is",
-            ),
-            (
-                "/ws",
-                &[PROTOCOL, AUTHORIZATION],
-                Some("a.a.a"),
-                "then the header",
-            ),
-            (
-                "/ws",
-                &["Authorization: bEARER  a.a.a"],
-                Some("a.a.a"),
-                "the scheme has no case",
-            ),
-            (
-                "/ws",
-                &["Authorization: Basic YTpi", PROTOCOL],
-                Some("p.p.p"),
-                "no bearer, no token",
-            ),
-            (
-                "/ws",
-                &[COOKIE, ORIGIN, PROTOCOL],
-                Some("p.p.p"),
-                "then the subprotocol",
-            ),
-            (
-                "/ws",
-                &["Sec-WebSocket-Protocol: a", PROTOCOL],
-                Some("p.p.p"),
-                "in any such header",
-            ),
+            ("/ws?token=a%zz", &[], Some("a%zz"), "badly so: it stays what it is"),
+            ("/ws", &[PROTOCOL, AUTHORIZATION], Some("a.a.a"), "then the header"),
+            ("/ws", &["Authorization: bEARER  a.a.a"], Some("a.a.a"), "the scheme has no case"),
+            ("/ws", &["Authorization: Basic YTpi", PROTOCOL], Some("p.p.p"), "no bearer, no token"),
+            ("/ws", &[COOKIE, ORIGIN, PROTOCOL], Some("p.p.p"), "then the subprotocol"),
+            ("/ws", &["Sec-WebSocket-Protocol: a", PROTOCOL], Some("p.p.p"), "in any such header"),
             ("/ws", &[COOKIE, ORIGIN], Some("c.c.c"), "then the cookie"),
             ("/ws", &[COOKIE], None, "which needs an Origin"),
             ("/ws", &[COOKIE, "Origin: http://evil"], None, "on the list"),
@@ -218,45 +168,18 @@ mod tests {
                 Some(Ok("q")),
                 "the query first",
             ),
-            (
-                "/ws",
-                &format!("{COOKIE}\r\n{ORIGIN}\r\n"),
-                Some(Ok("c-1")),
-                "the cookie",
-            ),
-            (
-                "/ws",
-                &format!("{COOKIE}\r\n"),
-                None,
-                "which needs an Origin",
-            ),
-            (
-                "/ws",
-                &format!("{COOKIE}\r\nOrigin: http://evil\r\n"),
-                None,
-                "on the list",
-            ),
+            ("/ws", &format!("{COOKIE}\r\n{ORIGIN}\r\n"), Some(Ok("c-1")), "the cookie"),
+            ("/ws", &format!("{COOKIE}\r\n"), None, "which needs an Origin"),
+            ("/ws", &format!("{COOKIE}\r\nOrigin: http://evil\r\n"), None, "on the list"),
             ("/ws?session=", "", Some(Err(Refusal::Malformed)), "empty"),
-            (
-                "/ws?session=a%3B+b%0d",
-                "",
-                Some(Err(Refusal::Malformed)),
-                "it would be more than a cookie's value",
-            ),
-            (
-                &long,
-                "",
-                Some(Ok(&long["/ws?session=".len()..])),
-                "the longest",
-            ),
+            ("/ws?session=a%3B+b%0d", "", Some(Err(Refusal::Malformed)), "it would be more than a cookie's value"),
+            (&long, "", Some(Ok(&long["/ws?session=".len()..])), "the longest"),
             (&longer, "", Some(Err(Refusal::TooLong)), "longer"),
         ] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
             let head = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
             let found = session(&head, &["http://front".to_owned()]);
-            let found = found
-                .as_ref()
-                .map(|id| id.as_deref().map_err(|refusal| *refusal));
+            let found = found.as_ref().map(|id| id.as_deref().map_err(|refusal| *refusal));
             assert_eq!(found, expected, "{why}");
         }
     }

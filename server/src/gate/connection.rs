@@ -92,24 +92,13 @@ impl GateService {
         let now_ns = io.now_ns();
         let fresh_ns = after(now_ns, self.deadlines.head);
         let (by_ns, seen, served) = match *socket {
-            Socket::Posting {
-                until_ns,
-                ref mut posting,
-            } => match posting.is_coming(input) {
+            Socket::Posting { until_ns, ref mut posting } => match posting.is_coming(input) {
                 true => return 0,
                 false => (until_ns, 0, true),
             },
             // The next request of a connection that was waiting for one has its own time.
-            Socket::Handshake {
-                seen_bytes: 0,
-                served: true,
-                ..
-            } => (fresh_ns, 0, true),
-            Socket::Handshake {
-                until_ns,
-                seen_bytes,
-                served,
-            } => (until_ns, seen_bytes as usize, served),
+            Socket::Handshake { seen_bytes: 0, served: true, .. } => (fresh_ns, 0, true),
+            Socket::Handshake { until_ns, seen_bytes, served } => (until_ns, seen_bytes as usize, served),
             _ => return 0,
         };
         let connection = Connection {
@@ -118,9 +107,7 @@ impl GateService {
             connect_by_ns: after(now_ns, self.deadlines.connect),
         };
         let site = &self.site;
-        let take = |host: &mut Host, reply: &mut Reply<'_>| {
-            handshake::take(input, connection, site, host, reply)
-        };
+        let take = |host: &mut Host, reply: &mut Reply<'_>| handshake::take(input, connection, site, host, reply);
         let verdicts = self.host.verdicts();
         let started = self.host.times_next_verdict().then(Instant::now);
         let step = answer(&mut self.host, io, take).0;
@@ -147,10 +134,7 @@ impl GateService {
             }
             Step::Posting(posting) => {
                 io.set_deadline_ns(by_ns);
-                *socket = Socket::Posting {
-                    until_ns: by_ns,
-                    posting,
-                };
+                *socket = Socket::Posting { until_ns: by_ns, posting };
                 0
             }
             Step::Asks { session } => match self.ask(io, socket, session, by_ns, served) {
@@ -173,11 +157,7 @@ impl GateService {
                 used
             }
             Step::Elsewhere { shard } => {
-                *socket = Socket::Leaving {
-                    shard,
-                    until_ns: by_ns,
-                    served,
-                };
+                *socket = Socket::Leaving { shard, until_ns: by_ns, served };
                 self.leave_for(io, shard, input.len());
                 0
             }
@@ -203,11 +183,7 @@ impl GateService {
         let idle = settings.ping_interval + settings.ping_timeout;
         let until_ns = after(io.now_ns(), idle);
         io.set_deadline_ns(until_ns);
-        *socket = Socket::Handshake {
-            until_ns,
-            seen_bytes: 0,
-            served: true,
-        };
+        *socket = Socket::Handshake { until_ns, seen_bytes: 0, served: true };
         if self.goes_down() {
             self.see_off(io, socket);
         }
@@ -215,12 +191,7 @@ impl GateService {
 
     /// Takes the frames of a probe; answers how many bytes they were. The session it was for may stand in `socket`
     /// afterwards.
-    pub(super) fn probe(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        input: &mut [u8],
-    ) -> usize {
+    pub(super) fn probe(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         let Socket::Probing(probe) = socket else {
             return 0;
         };
@@ -242,11 +213,7 @@ impl GateService {
     pub(super) fn overdue(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         let end = match socket {
             // Between two requests there is nobody to tell.
-            Socket::Handshake {
-                seen_bytes: 0,
-                served: true,
-                ..
-            } => Some(End::HandshakeTimeout),
+            Socket::Handshake { seen_bytes: 0, served: true, .. } => Some(End::HandshakeTimeout),
             Socket::Handshake { .. } | Socket::Posting { .. } => {
                 answer(&mut self.host, io, |_, reply| answers::too_slow(reply.out));
                 Some(End::HandshakeTimeout)
@@ -278,11 +245,9 @@ impl GateService {
                 let (_, end) = answer(&mut self.host, io, shut_down);
                 self.end(io, socket, end);
             }
-            Socket::Handshake {
-                served: true,
-                seen_bytes: 0,
-                ..
-            } if self.host.polls.is_idle() => self.end(io, socket, Some(End::Shutdown)),
+            Socket::Handshake { served: true, seen_bytes: 0, .. } if self.host.polls.is_idle() => {
+                self.end(io, socket, Some(End::Shutdown))
+            }
             _ => {}
         }
     }
@@ -327,28 +292,12 @@ impl GateService {
     }
 
     /// Brings a connection that leaves to the shard it is for.
-    pub(super) fn send_on(
-        &mut self,
-        now_ns: u64,
-        id: SocketId,
-        loose: reactor::Loose,
-        socket: Socket,
-    ) {
-        if let Socket::Leaving {
-            shard,
-            until_ns,
-            served,
-        } = socket
-        {
+    pub(super) fn send_on(&mut self, now_ns: u64, id: SocketId, loose: reactor::Loose, socket: Socket) {
+        if let Socket::Leaving { shard, until_ns, served } = socket {
             let address = self.addresses.remove(&id.to_bits());
             if self.mailboxes.has(shard) {
                 let way = Way::Within(address);
-                let moved = Moved {
-                    loose,
-                    until_ns,
-                    served,
-                    way,
-                };
+                let moved = Moved { loose, until_ns, served, way };
                 return self.mailboxes.send(shard, moved);
             }
             let metrics = &self.host.metrics;
@@ -362,13 +311,7 @@ impl GateService {
                 metrics.handshake(Outcome::Abandoned);
                 return metrics.connections_closed.add(1);
             };
-            self.send_abroad(Parcel {
-                shard,
-                served,
-                left_ns: until_ns.saturating_sub(now_ns),
-                from: None,
-                parts,
-            });
+            self.send_abroad(Parcel { shard, served, left_ns: until_ns.saturating_sub(now_ns), from: None, parts });
         }
     }
 

@@ -41,13 +41,9 @@ pub(super) fn fits(bytes: usize) -> bool {
 }
 
 /// How long a full inbox is waited for. Its reader does nothing else, so it is stuck or has gone.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 1,
-    tv_nsec: 0,
-};
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-const HEAD_BYTES: usize =
-    size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + ADDRESS_BYTES + size_of::<u32>();
+const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + ADDRESS_BYTES + size_of::<u32>();
 
 /// An address of IPv6.
 const ADDRESS_BYTES: usize = 16;
@@ -87,8 +83,7 @@ impl Parcel {
             return from;
         }
         let peer = getpeername(&self.parts.fd).ok().flatten();
-        peer.and_then(|peer| SocketAddr::try_from(peer).ok())
-            .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
+        peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
     }
 }
 
@@ -158,24 +153,21 @@ impl Courier {
         metrics: Arc<ShardMetrics>,
     ) -> io::Result<Self> {
         let (parcels, received) = mpsc::channel::<Parcel>();
-        thread::Builder::new()
-            .name("gate-courier".into())
-            .spawn(move || {
-                for parcel in received {
-                    let place = usize::from(parcel.shard) / shards;
-                    let outbox = match parcel.shard {
-                        PARENT => Some(&parent),
-                        _ => outboxes.get(place),
-                    };
-                    let sent = outbox
-                        .ok_or_else(|| io::ErrorKind::NotFound.into())
-                        .and_then(|outbox| send(outbox, &parcel));
-                    if let Err(error) = sent {
-                        tracing::warn!(%error, "a connection was lost between two processes");
-                        metrics.handshake(Outcome::Abandoned);
-                    }
+        thread::Builder::new().name("gate-courier".into()).spawn(move || {
+            for parcel in received {
+                let place = usize::from(parcel.shard) / shards;
+                let outbox = match parcel.shard {
+                    PARENT => Some(&parent),
+                    _ => outboxes.get(place),
+                };
+                let sent =
+                    outbox.ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|outbox| send(outbox, &parcel));
+                if let Err(error) = sent {
+                    tracing::warn!(%error, "a connection was lost between two processes");
+                    metrics.handshake(Outcome::Abandoned);
                 }
-            })?;
+            }
+        })?;
         Ok(Self { parcels })
     }
 
@@ -251,11 +243,7 @@ fn decode(message: &[u8], descriptor: Option<OwnedFd>) -> Option<Parcel> {
         served: served != 0,
         left_ns: u64::from_le_bytes(*left_ns),
         from: relay::from_bytes(*from),
-        parts: Parts {
-            fd: descriptor?,
-            input: input.to_vec(),
-            output: output.to_vec(),
-        },
+        parts: Parts { fd: descriptor?, input: input.to_vec(), output: output.to_vec() },
     })
 }
 
@@ -297,10 +285,7 @@ mod tests {
             assert_eq!(received.parts.input, input, "{why}");
             assert_eq!(received.parts.output, output, "{why}");
         }
-        assert!(
-            send(&outbox, &parcel(&long, b"x")).is_err(),
-            "a byte too many"
-        );
+        assert!(send(&outbox, &parcel(&long, b"x")).is_err(), "a byte too many");
         drop(outbox);
         assert!(inbox.next(&mut buffer).unwrap().is_none());
     }

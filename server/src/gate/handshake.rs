@@ -127,24 +127,12 @@ pub enum Step {
 }
 
 /// Takes the request at the front of the `input` of `connection`.
-pub fn take(
-    input: &[u8],
-    connection: Connection,
-    site: &Site,
-    host: &mut Host,
-    reply: &mut Reply<'_>,
-) -> Step {
+pub fn take(input: &[u8], connection: Connection, site: &Site, host: &mut Host, reply: &mut Reply<'_>) -> Step {
     let seen_bytes = connection.seen_bytes;
     if seen_bytes > 0 && input.len() < HEAD_BYTES_MAX && !ends_head(input, seen_bytes) {
         return Step::More;
     }
-    let mut request = Request {
-        input,
-        connection,
-        site,
-        host,
-        reply,
-    };
+    let mut request = Request { input, connection, site, host, reply };
     match RequestHead::parse(&input[..input.len().min(HEAD_BYTES_MAX)]) {
         Ok(Some(head)) => {
             let start = request.reply.out.len();
@@ -158,9 +146,7 @@ pub fn take(
         Ok(None) | Err(HeadError::TooManyHeaders) => request.answer(Outcome::HeadTooLarge, |out| {
             answers::head_too_large(out, "the head is too large");
         }),
-        Err(HeadError::Malformed(what)) => {
-            request.answer(Outcome::Malformed, |out| answers::bad_request(out, what))
-        }
+        Err(HeadError::Malformed(what)) => request.answer(Outcome::Malformed, |out| answers::bad_request(out, what)),
     }
 }
 
@@ -187,9 +173,7 @@ impl Request<'_, '_> {
         match head.path() {
             WEBSOCKET_PATH => self.websocket(head),
             ENGINEIO_PATH => self.engineio(head, true),
-            ENGINEIO_ECHO_PATH if self.host.settings.app == App::Conformance => {
-                self.engineio(head, false)
-            }
+            ENGINEIO_ECHO_PATH if self.host.settings.app == App::Conformance => self.engineio(head, false),
             path => self.page(head, path),
         }
     }
@@ -209,10 +193,7 @@ impl Request<'_, '_> {
                 self.switch_protocols(head, &upgrade);
                 self.host.metrics.handshake(Outcome::Established);
                 let session = WebSocket::open(user, self.host, self.reply);
-                Step::Opened {
-                    used: head.bytes,
-                    session: Session::WebSocket(session),
-                }
+                Step::Opened { used: head.bytes, session: Session::WebSocket(session) }
             }
             Err(refusal) => self.refuse(refusal),
         }
@@ -272,10 +253,7 @@ impl Request<'_, '_> {
         self.switch_protocols(head, &upgrade);
         let by_ns = self.connection.connect_by_ns;
         let session = EngineIo::open(version, opening, by_ns, self.host, self.reply).reading(form);
-        Step::Opened {
-            used: head.bytes,
-            session: Session::EngineIo(Box::new(session)),
-        }
+        Step::Opened { used: head.bytes, session: Session::EngineIo(Box::new(session)) }
     }
 
     /// The verdict on what the request brings to be let in by, `None` where it brings nothing. `Err`: somebody is to be
@@ -288,10 +266,7 @@ impl Request<'_, '_> {
         Ok(token.map(|token| self.host.admit(token.as_bytes())))
     }
 
-    fn verdict_on_session(
-        &mut self,
-        head: &RequestHead<'_>,
-    ) -> Result<Option<Result<Guest, Refusal>>, Step> {
+    fn verdict_on_session(&mut self, head: &RequestHead<'_>) -> Result<Option<Result<Guest, Refusal>>, Step> {
         let session = match carrier::session(head, &self.site.origins) {
             None => return Ok(None),
             Some(Err(refusal)) => return Ok(Some(Err(refusal))),
@@ -299,9 +274,7 @@ impl Request<'_, '_> {
         };
         match self.host.told.take() {
             Some(user) => Ok(Some(self.host.admit_user(user.as_deref()))),
-            None => Err(Step::Asks {
-                session: session.into_owned(),
-            }),
+            None => Err(Step::Asks { session: session.into_owned() }),
         }
     }
 
@@ -332,29 +305,20 @@ impl Request<'_, '_> {
         })
     }
 
-    pub(super) fn switch_protocols(
-        &mut self,
-        head: &RequestHead<'_>,
-        upgrade: &UpgradeRequest<'_>,
-    ) {
-        let protocol = carrier::offered(head)
-            .any(|protocol| protocol == carrier::SUBPROTOCOL)
-            .then_some(carrier::SUBPROTOCOL);
+    pub(super) fn switch_protocols(&mut self, head: &RequestHead<'_>, upgrade: &UpgradeRequest<'_>) {
+        let protocol =
+            carrier::offered(head).any(|protocol| protocol == carrier::SUBPROTOCOL).then_some(carrier::SUBPROTOCOL);
         write_switching_protocols(self.reply.out, upgrade.key, protocol);
     }
 
     fn refuse(&mut self, refusal: Refusal) -> Step {
         let site = self.site;
-        self.answer(Outcome::Refused(refusal), |out| {
-            site.answers.refuse(out, refusal)
-        })
+        self.answer(Outcome::Refused(refusal), |out| site.answers.refuse(out, refusal))
     }
 
     fn no_upgrade(&mut self, error: UpgradeError) -> Step {
         match error {
-            UpgradeError::NotGet => {
-                self.answer(Outcome::Answered, |out| answers::bad_method(out, "GET"))
-            }
+            UpgradeError::NotGet => self.answer(Outcome::Answered, |out| answers::bad_method(out, "GET")),
             UpgradeError::NoUpgrade | UpgradeError::BadVersion => {
                 self.answer(Outcome::Answered, answers::upgrade_required)
             }

@@ -25,9 +25,7 @@ pub(super) fn script(j: u32, payload: &[u8]) -> Vec<u8> {
     let payload = String::from_utf8_lossy(payload);
     let literal = serde_json::Value::from(payload).to_string();
     // JSON may hold them as they are, a script of before 2019 may not.
-    let literal = literal
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029");
+    let literal = literal.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     format!("___eio[{j}]({literal});").into_bytes()
 }
 
@@ -92,17 +90,9 @@ mod tests {
         for (payload, script_text, why) in [
             ("2:40", r#"___eio[7]("2:40");"#, "a payload"),
             ("\"\\\n", r#"___eio[7]("\"\\\n");"#, "what must be escaped"),
-            (
-                "\u{2028}\u{2029}",
-                r#"___eio[7]("\u2028\u2029");"#,
-                "line ends of scripts",
-            ),
+            ("\u{2028}\u{2029}", r#"___eio[7]("\u2028\u2029");"#, "line ends of scripts"),
         ] {
-            assert_eq!(
-                script(7, payload.as_bytes()),
-                script_text.as_bytes(),
-                "{why}"
-            );
+            assert_eq!(script(7, payload.as_bytes()), script_text.as_bytes(), "{why}");
         }
     }
 

@@ -43,11 +43,7 @@ mod tests {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let open_ones = open(any, 2).unwrap();
         let addr = open_ones[0].local_addr().unwrap();
-        assert_eq!(
-            open_ones[1].local_addr().unwrap(),
-            addr,
-            "one address for all"
-        );
+        assert_eq!(open_ones[1].local_addr().unwrap(), addr, "one address for all");
         assert_eq!(open(addr, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(open_ones);
         open(addr, 1).unwrap();
@@ -61,9 +57,7 @@ mod tests {
             (2, 3, &[1, 1, 1], "some of them shared"),
             (5, 2, &[3, 2], "several"),
         ] {
-            let open: Vec<_> = (0..listeners)
-                .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-                .collect();
+            let open: Vec<_> = (0..listeners).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
             let dealt = deal(&open, shards).unwrap();
             let counts: Vec<_> = dealt.iter().map(Vec::len).collect();
             assert_eq!(counts, each, "{why}");

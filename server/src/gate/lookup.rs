@@ -63,10 +63,7 @@ impl SessionSource {
     #[must_use]
     pub fn or_at(self, frontend: Option<std::net::SocketAddr>) -> Self {
         let own = || JwksUrl::of_own(frontend?, SESSION_PATH);
-        Self {
-            url: self.url.or_else(own),
-            key: self.key,
-        }
+        Self { url: self.url.or_else(own), key: self.key }
     }
 }
 
@@ -113,10 +110,7 @@ impl Desk {
                 }
             });
         }
-        let desk = |_| Self {
-            questions: questions.clone(),
-            answers: Arc::default(),
-        };
+        let desk = |_| Self { questions: questions.clone(), answers: Arc::default() };
         Ok((0..shards).map(desk).collect())
     }
 
@@ -127,12 +121,7 @@ impl Desk {
 
     /// Asks whose `session` is, for a connection.
     pub(super) fn ask(&self, connection: u64, session: String) -> Result<(), TooManyWait> {
-        let question = Question {
-            connection,
-            session,
-            asked_at: Instant::now(),
-            answers: Arc::clone(&self.answers),
-        };
+        let question = Question { connection, session, asked_at: Instant::now(), answers: Arc::clone(&self.answers) };
         self.questions.try_send(question).map_err(|_| TooManyWait)
     }
 
@@ -181,11 +170,11 @@ struct User {
 impl Asker {
     fn new(source: SessionSource) -> Result<Self, LookupError> {
         let no_client = |error: String| LookupError::NoClient(error);
-        let url = source.url.ok_or_else(|| {
-            no_client("there is no frontend to ask: name one with --session-url".to_owned())
-        })?;
-        let mut authorization = HeaderValue::from_str(&source.key.authorization())
-            .map_err(|error| no_client(error.to_string()))?;
+        let url = source
+            .url
+            .ok_or_else(|| no_client("there is no frontend to ask: name one with --session-url".to_owned()))?;
+        let mut authorization =
+            HeaderValue::from_str(&source.key.authorization()).map_err(|error| no_client(error.to_string()))?;
         authorization.set_sensitive(true);
         let client = url
             .client()
@@ -199,21 +188,11 @@ impl Asker {
             .user_agent(concat!("gatekeeper/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| no_client(deepest(&error)))?;
-        Ok(Self {
-            client,
-            url: url.url().clone(),
-            authorization,
-            failures: Lock::default(),
-        })
+        Ok(Self { client, url: url.url().clone(), authorization, failures: Lock::default() })
     }
 
     async fn see_to(&self, question: Question) {
-        let Question {
-            connection,
-            session,
-            asked_at,
-            answers,
-        } = question;
+        let Question { connection, session, asked_at, answers } = question;
         let left = ANSWER_WITHIN.saturating_sub(asked_at.elapsed());
         let whose = match tokio::time::timeout(left, self.ask(&session)).await {
             Ok(Ok(user)) => Ok(user),
@@ -226,22 +205,15 @@ impl Asker {
                 Err(Unanswered::Time)
             }
         };
-        answers.put(Answer {
-            connection,
-            whose,
-            took: asked_at.elapsed(),
-        });
+        answers.put(Answer { connection, whose, took: asked_at.elapsed() });
     }
 
     async fn ask(&self, session: &str) -> Result<Option<String>, LookupError> {
-        let mut cookie = HeaderValue::from_str(&format!("{SESSION_COOKIE}={session}"))
-            .map_err(|_| LookupError::Strange)?;
+        let mut cookie =
+            HeaderValue::from_str(&format!("{SESSION_COOKIE}={session}")).map_err(|_| LookupError::Strange)?;
         cookie.set_sensitive(true);
-        let request = self
-            .client
-            .get(self.url.clone())
-            .header(COOKIE, cookie)
-            .header(AUTHORIZATION, self.authorization.clone());
+        let request =
+            self.client.get(self.url.clone()).header(COOKIE, cookie).header(AUTHORIZATION, self.authorization.clone());
         let answer = request.send().await.map_err(failed)?;
         match answer.status() {
             StatusCode::OK => {}

@@ -53,11 +53,7 @@ pub(super) struct Mailbox<T> {
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        Self {
-            has_mail: AtomicBool::new(false),
-            mail: Mutex::default(),
-            waker: OnceLock::new(),
-        }
+        Self { has_mail: AtomicBool::new(false), mail: Mutex::default(), waker: OnceLock::new() }
     }
 }
 
@@ -93,11 +89,7 @@ impl<T> Mailbox<T> {
 impl Mailboxes {
     /// Empty ones for `shards` shards, numbered from `first`; others are reached by `courier`.
     pub(super) fn new(first: u16, shards: usize, courier: Option<Courier>) -> Self {
-        Self {
-            first,
-            boxes: (0..shards).map(|_| Mailbox::default()).collect(),
-            courier,
-        }
+        Self { first, boxes: (0..shards).map(|_| Mailbox::default()).collect(), courier }
     }
 
     /// Says how shard `shard` is woken.

@@ -157,13 +157,9 @@ impl Gate {
         links: Option<Links>,
     ) -> io::Result<Self> {
         let first_listener = shards.first().and_then(|listeners| listeners.first());
-        let addr = first_listener
-            .ok_or(io::ErrorKind::InvalidInput)?
-            .local_addr()?;
+        let addr = first_listener.ok_or(io::ErrorKind::InvalidInput)?.local_addr()?;
         let count = shards.len();
-        let (process, processes) = links
-            .as_ref()
-            .map_or((0, 1), |links| (links.process, links.outboxes.len()));
+        let (process, processes) = links.as_ref().map_or((0, 1), |links| (links.process, links.outboxes.len()));
         // The flags allow no more shards in all than a u16 counts.
         let first = process * count as u16;
         // The courier counts what it loses.
@@ -180,14 +176,8 @@ impl Gate {
         let half_open_max = config.half_open_max.div_ceil(count);
         let token_cache_bytes = config.token_cache_bytes / count;
         let polls_max = config.connections_max.div_ceil(count);
-        let drain = Arc::new(Drain {
-            ordered: AtomicBool::new(false),
-            within: config.drain_within,
-        });
-        let admission = Arc::new(Admission::new(
-            config.connections_max,
-            config.per_address_max,
-        ));
+        let drain = Arc::new(Drain { ordered: AtomicBool::new(false), within: config.drain_within });
+        let admission = Arc::new(Admission::new(config.connections_max, config.per_address_max));
         let settings = Arc::new(config.session);
         let policy = Arc::new(config.policy);
         let input_bytes_max = HEAD_BYTES_MAX.max(settings.message_bytes_max as usize);
@@ -208,8 +198,8 @@ impl Gate {
         let mut ready = Vec::new();
         for (index, listeners) in shards.into_iter().enumerate() {
             let number = first + index as u16;
-            let mut verifier = Verifier::new(Arc::clone(&keys.store), Arc::clone(&policy))
-                .remembering_tokens(token_cache_bytes);
+            let mut verifier =
+                Verifier::new(Arc::clone(&keys.store), Arc::clone(&policy)).remembering_tokens(token_cache_bytes);
             if let Some(wanted) = &keys.wanted {
                 verifier = verifier.asking_for_keys(wanted.clone());
             }
@@ -288,16 +278,13 @@ impl Gate {
     fn spawn(&mut self, index: usize, shard: Shard<GateService>) -> io::Result<()> {
         self.wakers.push(shard.waker());
         let (told, end) = oneshot::channel();
-        thread::Builder::new()
-            .name(format!("gate-{index}"))
-            .spawn(move || {
-                let end = shard.run();
-                // Nobody waits any more when the process is on its way out.
-                let _ = told.send(end.map(drop).map_err(ShardFailed::Io));
-            })?;
+        thread::Builder::new().name(format!("gate-{index}")).spawn(move || {
+            let end = shard.run();
+            // Nobody waits any more when the process is on its way out.
+            let _ = told.send(end.map(drop).map_err(ShardFailed::Io));
+        })?;
         // A panic drops the sender unused.
-        self.running
-            .spawn(async { end.await.unwrap_or(Err(ShardFailed::Panicked)) });
+        self.running.spawn(async { end.await.unwrap_or(Err(ShardFailed::Panicked)) });
         Ok(())
     }
 }
@@ -320,12 +307,7 @@ fn mailboxes(
     courier::receive(links.inbox, move |parcel| {
         let until_ns = clock.now_ns().saturating_add(parcel.left_ns);
         let way = Way::Between(parcel.peer());
-        let moved = Moved {
-            loose: Loose::from_parts(parcel.parts),
-            until_ns,
-            served: parcel.served,
-            way,
-        };
+        let moved = Moved { loose: Loose::from_parts(parcel.parts), until_ns, served: parcel.served, way };
         into.send(parcel.shard, moved);
     })?;
     Ok(mailboxes)

@@ -67,30 +67,16 @@ pub(super) fn open(
     host.metrics.polling_sessions.add(1);
     let by_ns = request.connection.connect_by_ns;
     let packets = polling::open(version, opening, form, by_ns, host, request.reply.now_ns);
-    write_packets(
-        request.reply.out,
-        &packets,
-        &waiting(request, head),
-        request.site,
-    );
+    write_packets(request.reply.out, &packets, &waiting(request, head), request.site);
     served(request, head, head.bytes)
 }
 
 /// A request to the session `sid`, by polling or by a WebSocket.
-pub(super) fn of_session(
-    request: &mut Request<'_, '_>,
-    head: &RequestHead<'_>,
-    sid: &str,
-    polls: bool,
-) -> Step {
+pub(super) fn of_session(request: &mut Request<'_, '_>, head: &RequestHead<'_>, sid: &str, polls: bool) -> Step {
     let upgrade = UpgradeRequest::from_head(head);
     match (request.host.polls.find(sid), upgrade) {
-        (Found::Elsewhere(shard), _) if usize::from(shard) < request.site.shards => {
-            Step::Elsewhere { shard }
-        }
-        (Found::Elsewhere(_) | Found::Unknown, _) => {
-            request.engineio_error(head, HttpError::UnknownSid)
-        }
+        (Found::Elsewhere(shard), _) if usize::from(shard) < request.site.shards => Step::Elsewhere { shard },
+        (Found::Elsewhere(_) | Found::Unknown, _) => request.engineio_error(head, HttpError::UnknownSid),
         (Found::Polling(key), _) if polls => match head.method {
             "GET" => get(request, head, key),
             "POST" => post(request, head, key),
@@ -102,10 +88,7 @@ pub(super) fn of_session(
             if !request.host.polls.probe(key, number) {
                 return superfluous(request);
             }
-            Step::Probing {
-                used: head.bytes,
-                probe: Box::new(Probe::new(key, number, request.host)),
-            }
+            Step::Probing { used: head.bytes, probe: Box::new(Probe::new(key, number, request.host)) }
         }
         (Found::Upgraded, Ok(upgrade)) if !polls => {
             request.switch_protocols(head, &upgrade);
@@ -127,14 +110,7 @@ pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -
         ]);
     }
     let keep_alive = head.keeps_alive();
-    write_response(
-        request.reply.out,
-        204,
-        "No Content",
-        &headers,
-        b"",
-        keep_alive,
-    );
+    write_response(request.reply.out, 204, "No Content", &headers, b"", keep_alive);
     served(request, head, head.bytes)
 }
 
@@ -169,10 +145,7 @@ fn get(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step 
     match request.host.polls.poll(key, waiting, request.reply.now_ns) {
         Some(Polled::Waits) => {
             polling::see_off(key, request.host);
-            Step::Waits {
-                used: head.bytes,
-                key,
-            }
+            Step::Waits { used: head.bytes, key }
         }
         Some(Polled::Packets(packets)) => {
             write_packets(request.reply.out, &packets, &waiting, request.site);
@@ -228,13 +201,7 @@ fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step
 }
 
 /// A POST is here, `body` and all, in the first `used` bytes of the input.
-fn posted(
-    request: &mut Request<'_, '_>,
-    head: &RequestHead<'_>,
-    key: Key,
-    body: &[u8],
-    used: usize,
-) -> Step {
+fn posted(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key, body: &[u8], used: usize) -> Step {
     let waiting = waiting(request, head);
     let form = match head.header("content-type") {
         Some(kind) if kind.starts_with("application/octet-stream") => Form::Binary,
@@ -266,11 +233,7 @@ fn superfluous(request: &mut Request<'_, '_>) -> Step {
 }
 
 fn served(request: &mut Request<'_, '_>, head: &RequestHead<'_>, used: usize) -> Step {
-    if head.keeps_alive() {
-        Step::Served { used }
-    } else {
-        request.answer(Outcome::Polled, |_| {})
-    }
+    if head.keeps_alive() { Step::Served { used } } else { request.answer(Outcome::Polled, |_| {}) }
 }
 
 fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> Waiting {
@@ -284,9 +247,7 @@ fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> Waiting {
 }
 
 fn write_ok(out: &mut Vec<u8>, content_type: &str, body: &[u8], to: &Waiting, site: &Site) {
-    let origin = to
-        .origin
-        .and_then(|place| site.origins.get(usize::from(place)));
+    let origin = to.origin.and_then(|place| site.origins.get(usize::from(place)));
     let mut headers = answers::cors(origin.map(String::as_str));
     headers.extend([
         ("Content-Type", content_type),

@@ -104,12 +104,7 @@ impl GateService {
         let mut input = Vec::new();
         let mut leaving = None;
         sockets.with_input(id, |_, socket, bytes| {
-            if let Socket::Leaving {
-                shard,
-                until_ns,
-                served,
-            } = *socket
-            {
+            if let Socket::Leaving { shard, until_ns, served } = *socket {
                 leaving = Some((shard, until_ns, served));
                 input.extend_from_slice(bytes);
             }
@@ -129,13 +124,7 @@ impl GateService {
                     io.set_reading(Reading::Always);
                     *socket = Socket::Relay(inner.to_bits());
                 });
-                self.send_abroad(Parcel {
-                    shard,
-                    served,
-                    left_ns,
-                    from,
-                    parts,
-                });
+                self.send_abroad(Parcel { shard, served, left_ns, from, parts });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be relayed to another process");
@@ -167,9 +156,7 @@ impl GateService {
 
     fn refuse_relay(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId) {
         sockets.with(id, |io, socket| {
-            self.host
-                .metrics
-                .handshake(Outcome::Full(Limit::Connections));
+            self.host.metrics.handshake(Outcome::Full(Limit::Connections));
             answer(&mut self.host, io, |_, reply| answers::full(reply.out));
             // Its fate is counted.
             *socket = Socket::Ended;
@@ -189,27 +176,15 @@ impl GateService {
     }
 }
 
-fn open_pair(
-    sockets: &mut Sockets<'_, Socket>,
-    id: SocketId,
-    mut input: Vec<u8>,
-) -> io::Result<(SocketId, Parts)> {
+fn open_pair(sockets: &mut Sockets<'_, Socket>, id: SocketId, mut input: Vec<u8>) -> io::Result<(SocketId, Parts)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // A message between processes has room for a head.
     let behind = input.split_off(input.len().min(HEAD_BYTES_MAX));
-    let loose = Loose::from_parts(Parts {
-        fd: ours,
-        input: Vec::new(),
-        output: behind,
-    });
+    let loose = Loose::from_parts(Parts { fd: ours, input: Vec::new(), output: behind });
     let adopted = sockets.adopt(loose.read_to_the_end(), Socket::Relay(id.to_bits()));
     let inner = adopted.map_err(|(error, _)| error)?;
-    let parts = Parts {
-        fd: theirs,
-        input,
-        output: Vec::new(),
-    };
+    let parts = Parts { fd: theirs, input, output: Vec::new() };
     Ok((inner, parts))
 }
 

@@ -91,11 +91,7 @@ impl Service for GateService {
             self.half_open.add(connection);
             let until_ns = after(io.now_ns(), self.deadlines.head);
             io.set_deadline_ns(until_ns);
-            return Some(Socket::Handshake {
-                until_ns,
-                seen_bytes: 0,
-                served: false,
-            });
+            return Some(Socket::Handshake { until_ns, seen_bytes: 0, served: false });
         }
         self.host.metrics.handshake(Outcome::Full(limit));
         if place == Place::Dropped {
@@ -144,8 +140,7 @@ impl Service for GateService {
         {
             let rest = &mut input[used..];
             let was_settled = session.is_settled();
-            let received =
-                |host: &mut Host, reply: &mut Reply<'_>| session.received(rest, host, reply);
+            let received = |host: &mut Host, reply: &mut Reply<'_>| session.received(rest, host, reply);
             let (taken, end) = answer(&mut self.host, io, received);
             used += taken;
             io.set_kept_bytes(session.kept_bytes());
@@ -263,9 +258,7 @@ impl WallClock {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             read_at_ns: now_ns,
-            unix_ns: since_1970.map_or(0, |since| {
-                u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-            }),
+            unix_ns: since_1970.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),
         }
     }
 }

@@ -38,12 +38,7 @@ impl GateService {
         }
     }
 
-    fn take_in(
-        &mut self,
-        sockets: &mut Sockets<'_, Socket>,
-        moved: Moved,
-        address: Option<IpAddr>,
-    ) {
+    fn take_in(&mut self, sockets: &mut Sockets<'_, Socket>, moved: Moved, address: Option<IpAddr>) {
         let until_ns = moved.until_ns;
         let socket = Socket::Handshake {
             until_ns,
@@ -66,13 +61,7 @@ impl GateService {
     }
 
     /// Tells a connection of another process, if `place` allows, that this one is full.
-    fn turn_away(
-        &mut self,
-        sockets: &mut Sockets<'_, Socket>,
-        moved: Moved,
-        place: Place,
-        limit: Limit,
-    ) {
+    fn turn_away(&mut self, sockets: &mut Sockets<'_, Socket>, moved: Moved, place: Place, limit: Limit) {
         self.host.metrics.handshake(Outcome::Full(limit));
         let adopted = match place {
             Place::TurnedAway => sockets.adopt(moved.loose, Socket::TurnedAway).ok(),
@@ -106,8 +95,7 @@ impl GateService {
                 }
             });
         }
-        self.half_open
-            .prune(|&connection| is_such(sockets, connection, is_half_open));
+        self.half_open.prune(|&connection| is_such(sockets, connection, is_half_open));
         while let Some(connection) = self.unconnected.pop_surplus() {
             sockets.with(SocketId::from_bits(connection), |io, socket| {
                 if is_unconnected(socket) {
@@ -119,8 +107,7 @@ impl GateService {
                 }
             });
         }
-        self.unconnected
-            .prune(|&connection| is_such(sockets, connection, is_unconnected));
+        self.unconnected.prune(|&connection| is_such(sockets, connection, is_unconnected));
     }
 
     /// Calls the sessions that poll and are due, and answers the polls of those with something to say.
@@ -199,10 +186,7 @@ impl GateService {
 
 /// Is its first request still coming, or being asked about?
 fn is_half_open(socket: &Socket) -> bool {
-    matches!(
-        socket,
-        Socket::Handshake { served: false, .. } | Socket::Asking { served: false, .. }
-    )
+    matches!(socket, Socket::Handshake { served: false, .. } | Socket::Asking { served: false, .. })
 }
 
 /// Is it a WebSocket of a session that is not connected yet, or that is still to move there?
@@ -214,11 +198,7 @@ pub(super) fn is_unconnected(socket: &Socket) -> bool {
     }
 }
 
-fn is_such(
-    sockets: &mut Sockets<'_, Socket>,
-    connection: u64,
-    is_such: fn(&Socket) -> bool,
-) -> bool {
+fn is_such(sockets: &mut Sockets<'_, Socket>, connection: u64, is_such: fn(&Socket) -> bool) -> bool {
     let mut answer = false;
     sockets.with(SocketId::from_bits(connection), |_, socket| {
         answer = is_such(socket);

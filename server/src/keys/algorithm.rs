@@ -101,9 +101,7 @@ impl FromStr for Algorithm {
         Algorithm::ALL
             .into_iter()
             .find(|algorithm| algorithm.as_str() == name)
-            .ok_or_else(|| UnknownAlgorithm {
-                asked: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownAlgorithm { asked: name.to_owned() })
     }
 }
 

@@ -32,11 +32,7 @@ impl KeyFile {
     /// # Errors
     /// [`KeyError::File`].
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Key>), KeyError> {
-        let mut file = Self {
-            path: path.to_owned(),
-            stamp: None,
-            content: String::new(),
-        };
+        let mut file = Self { path: path.to_owned(), stamp: None, content: String::new() };
         let keys = file.read()?;
         Ok((file, keys.unwrap_or_default()))
     }
@@ -59,10 +55,7 @@ impl KeyFile {
     fn read(&mut self) -> Result<Option<Vec<Key>>, KeyError> {
         // Before the content: should it be written to in between, the next look finds another stamp.
         self.stamp = stamp(&self.path);
-        let named = |source| KeyError::File {
-            path: self.path.clone(),
-            source: Box::new(source),
-        };
+        let named = |source| KeyError::File { path: self.path.clone(), source: Box::new(source) };
         let content = load::read(&self.path).map_err(named)?;
         if content == self.content {
             return Ok(None);
@@ -96,10 +89,7 @@ mod tests {
     fn a_change_is_seen_once_and_a_bad_one_told_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.pem");
-        assert!(
-            KeyFile::open(&path).is_err(),
-            "there must be one to begin with"
-        );
+        assert!(KeyFile::open(&path).is_err(), "there must be one to begin with");
         fs::write(&path, ONE).unwrap();
         let (mut file, keys) = KeyFile::open(&path).unwrap();
         assert_eq!(keys.len(), 1);
@@ -115,28 +105,13 @@ mod tests {
         let steps: [Step<'_>; 9] = [
             (&nothing, false, Ok(None), "untouched"),
             (&nothing, true, Ok(None), "read anyway, and the same"),
-            (
-                &|| replace(ONE),
-                false,
-                Ok(None),
-                "another file of the same content",
-            ),
-            (
-                &|| replace(&[ONE, OTHER].concat()),
-                false,
-                Ok(Some(2)),
-                "replaced",
-            ),
+            (&|| replace(ONE), false, Ok(None), "another file of the same content"),
+            (&|| replace(&[ONE, OTHER].concat()), false, Ok(Some(2)), "replaced"),
             (&|| write("half a k"), false, Err(()), "half written"),
             (&nothing, false, Ok(None), "told already"),
             (&|| write(OTHER), false, Ok(Some(1)), "whole again"),
             (&|| fs::remove_file(&path).unwrap(), false, Err(()), "gone"),
-            (
-                &|| write(OTHER),
-                false,
-                Ok(None),
-                "back, with the keys in use",
-            ),
+            (&|| write(OTHER), false, Ok(None), "back, with the keys in use"),
         ];
         for (act, anyway, expected, why) in steps {
             act();

@@ -49,13 +49,9 @@ pub(super) fn remote_keys(text: &str) -> Result<Vec<Key>, KeyError> {
     for (i, key) in keys.iter().enumerate() {
         let earlier = keys.iter().take(i);
         if let Some(kid) = key.kid()
-            && earlier
-                .into_iter()
-                .any(|earlier| earlier.kid() == Some(kid))
+            && earlier.into_iter().any(|earlier| earlier.kid() == Some(kid))
         {
-            return Err(KeyError::KidDuplicate {
-                kid: kid.to_owned(),
-            });
+            return Err(KeyError::KidDuplicate { kid: kid.to_owned() });
         }
     }
     some(keys)
@@ -158,11 +154,7 @@ impl Jwk {
     fn key(&self) -> Result<Key, KeyError> {
         let key = match self.kty.as_str() {
             "oct" => self.secret(),
-            "RSA" => Key::rsa(
-                &self.bytes("n", &self.n)?,
-                &self.bytes("e", &self.e)?,
-                self.pinned(Algorithm::RS256),
-            ),
+            "RSA" => Key::rsa(&self.bytes("n", &self.n)?, &self.bytes("e", &self.e)?, self.pinned(Algorithm::RS256)),
             "EC" => self.elliptic(),
             "OKP" => self.edwards(),
             _ => return Err(self.error("kty", "none of RSA, EC, OKP and oct")),
@@ -186,11 +178,9 @@ impl Jwk {
         let (bytes, algorithm) = (self.bytes("k", &self.k)?, self.pinned(Algorithm::HS256));
         let key = Key::secret(&bytes, algorithm)?;
         match algorithm.secret_bytes_min() {
-            Some(bytes_min) if bytes.len() < bytes_min => Err(KeyError::SecretShort {
-                bytes: bytes.len(),
-                algorithm,
-                bytes_min,
-            }),
+            Some(bytes_min) if bytes.len() < bytes_min => {
+                Err(KeyError::SecretShort { bytes: bytes.len(), algorithm, bytes_min })
+            }
             _ => Ok(key),
         }
     }
@@ -234,27 +224,18 @@ impl Jwk {
 
     /// The key's own `alg`, else `usual`.
     fn pinned(&self, usual: Algorithm) -> Algorithm {
-        self.alg
-            .as_ref()
-            .and_then(|name| name.parse().ok())
-            .unwrap_or(usual)
+        self.alg.as_ref().and_then(|name| name.parse().ok()).unwrap_or(usual)
     }
 
     fn bytes(&self, member: &'static str, value: &Option<String>) -> Result<Vec<u8>, KeyError> {
         let Some(text) = value else {
             return Err(self.error(member, "missing"));
         };
-        URL_SAFE_NO_PAD
-            .decode_to_vec(text)
-            .map_err(|_| self.error(member, "not base64url without padding"))
+        URL_SAFE_NO_PAD.decode_to_vec(text).map_err(|_| self.error(member, "not base64url without padding"))
     }
 
     fn error(&self, member: &'static str, problem: &'static str) -> KeyError {
-        KeyError::JwkMember {
-            kid: self.kid.clone().unwrap_or_default(),
-            member,
-            problem,
-        }
+        KeyError::JwkMember { kid: self.kid.clone().unwrap_or_default(), member, problem }
     }
 }
 
@@ -271,10 +252,7 @@ mod tests {
     #[test]
     fn every_kind_of_key_is_read_with_its_usual_algorithm() {
         let keys = keys(SET).unwrap();
-        let found: Vec<_> = keys
-            .iter()
-            .map(|key| (key.kid().unwrap(), key.algorithm().as_str()))
-            .collect();
+        let found: Vec<_> = keys.iter().map(|key| (key.kid().unwrap(), key.algorithm().as_str())).collect();
         assert_eq!(
             found,
             [
@@ -293,11 +271,7 @@ mod tests {
         let secret = URL_SAFE_NO_PAD.encode_to_string([7; 64]);
         let hs256 = format!(r#"{{"kty":"oct","k":"{secret}"}}"#);
         let hs512 = format!(r#"{{"kty":"oct","k":"{secret}","alg":"HS512"}}"#);
-        for (jwk, algorithm) in [
-            (hs512.as_str(), "HS512"),
-            (&hs256, "HS256"),
-            (ED25519, "EdDSA"),
-        ] {
+        for (jwk, algorithm) in [(hs512.as_str(), "HS512"), (&hs256, "HS256"), (ED25519, "EdDSA")] {
             assert_eq!(keys(jwk).unwrap()[0].algorithm().as_str(), algorithm);
         }
     }
@@ -310,10 +284,7 @@ mod tests {
             (r#"{"kty":"oct","k":"AAAA","key_ops":["sign"]}"#, "signs"),
             (r#"{"kty":"oct","k":"AAAA","alg":"A128KW"}"#, "wraps keys"),
             (r#"{"kty":"EC","crv":"secp256k1"}"#, "an unknown curve"),
-            (
-                r#"{"kty":"OKP","crv":"X25519","x":"AAAA"}"#,
-                "key agreement",
-            ),
+            (r#"{"kty":"OKP","crv":"X25519","x":"AAAA"}"#, "key agreement"),
         ] {
             let set = format!(r#"{{"keys":[{other},{ED25519}]}}"#);
             assert_eq!(keys(&set).unwrap().len(), 1, "{why}");
@@ -329,34 +300,14 @@ mod tests {
             (r#"{"kty":"oct"}"#, r#""k" is missing"#, "no secret"),
             (r#"{"kty":"oct","k":""}"#, "secret is empty", "no bytes"),
             (r#"{"kty":"oct","k":"AA=="}"#, "base64url", "padded"),
-            (
-                r#"{"kty":"oct","k":"c2VjcmV0"}"#,
-                "6 bytes",
-                "a short secret",
-            ),
-            (
-                r#"{"kty":"oct","k":"c2VjcmV0","alg":"RS256"}"#,
-                "RS256",
-                "mixed",
-            ),
+            (r#"{"kty":"oct","k":"c2VjcmV0"}"#, "6 bytes", "a short secret"),
+            (r#"{"kty":"oct","k":"c2VjcmV0","alg":"RS256"}"#, "RS256", "mixed"),
             (r#"{"kty":"RSA","n":"AQAB"}"#, r#""e" is missing"#, "half"),
             (r#"{"kty":"RSA","n":"4Q","e":"AQAB"}"#, "RSA", "8 bits"),
             (r#"{"kty":"EC","x":"AA","y":"AA"}"#, r#""crv""#, "no curve"),
-            (
-                r#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#,
-                r#""x""#,
-                "short",
-            ),
-            (
-                r#"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#,
-                "32 bytes",
-                "short",
-            ),
-            (
-                r#"{"kty":"oct","kty":"oct","k":"AA"}"#,
-                "duplicate",
-                "twice",
-            ),
+            (r#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#, r#""x""#, "short"),
+            (r#"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#, "32 bytes", "short"),
+            (r#"{"kty":"oct","kty":"oct","k":"AA"}"#, "duplicate", "twice"),
             (r#"{"kty":"oct","k":1}"#, "line 1", "a number"),
             (r#"{"k":"AA"}"#, "kty", "no kind"),
             (r#"{"keys":{}}"#, "sequence", "no list"),
@@ -370,10 +321,7 @@ mod tests {
     #[test]
     fn published_keys_are_judged_one_by_one() {
         let rsa_small = r#"{"kty":"RSA","n":"4Q","e":"AQAB","kid":"small"}"#;
-        let secret = format!(
-            r#"{{"kty":"oct","k":"{}"}}"#,
-            URL_SAFE_NO_PAD.encode_to_string([7; 64])
-        );
+        let secret = format!(r#"{{"kty":"oct","k":"{}"}}"#, URL_SAFE_NO_PAD.encode_to_string([7; 64]));
         let powerless = {
             let modulus = URL_SAFE_NO_PAD.encode_to_string([0xff; 256]);
             format!(r#"{{"kty":"RSA","n":"{modulus}","e":"AQ"}}"#)
@@ -381,22 +329,10 @@ mod tests {
         let named = ED25519.replace("}", r#","kid":"a"}"#);
         for (members, expected, why) in [
             (vec![ED25519], Ok(1), "a sound one"),
-            (
-                vec![ED25519, rsa_small],
-                Ok(1),
-                "beside one that is too small",
-            ),
+            (vec![ED25519, rsa_small], Ok(1), "beside one that is too small"),
             (vec![ED25519, &secret], Ok(1), "beside a secret"),
-            (
-                vec![r#"{"kty":"RSA","n":7}"#, ED25519, "{}", "null"],
-                Ok(1),
-                "beside what is no key",
-            ),
-            (
-                vec![r#"{"kty":"RSA","kty":"RSA"}"#, ED25519],
-                Ok(1),
-                "beside one of two kinds",
-            ),
+            (vec![r#"{"kty":"RSA","n":7}"#, ED25519, "{}", "null"], Ok(1), "beside what is no key"),
+            (vec![r#"{"kty":"RSA","kty":"RSA"}"#, ED25519], Ok(1), "beside one of two kinds"),
             (vec![ED25519, ED25519], Ok(2), "two without a name"),
             (vec![&named, &named], Err("kid \"a\""), "two of one name"),
             (vec![&secret], Err("no key"), "a secret alone"),

@@ -30,9 +30,7 @@ pub struct Wanted {
 
 impl Wanted {
     pub(crate) fn new(sources: impl IntoIterator<Item = Arc<Notify>>) -> Self {
-        Self {
-            sources: sources.into_iter().collect(),
-        }
+        Self { sources: sources.into_iter().collect() }
     }
 
     /// A token named a key that is not on the ring.
@@ -67,11 +65,7 @@ pub(super) struct Source {
 
 /// Fetches the set of `source` for ever, at the pace of its schedule, and tells what came of it. `first` is told when
 /// the first attempt is over.
-pub(super) async fn follow(
-    source: Source,
-    news: mpsc::Sender<(usize, News)>,
-    first: oneshot::Sender<()>,
-) {
+pub(super) async fn follow(source: Source, news: mpsc::Sender<(usize, News)>, first: oneshot::Sender<()>) {
     let mut first = Some(first);
     let mut schedule = Schedule::new(source.pace, Instant::now());
     let mut known = String::new();

@@ -66,11 +66,7 @@ impl Keeper {
     ///
     /// # Errors
     /// What is wrong with a file, or two keys of one name.
-    pub fn new(
-        secret: Option<Key>,
-        files: &[PathBuf],
-        remotes: Vec<JwksUrl>,
-    ) -> Result<Self, KeyError> {
+    pub fn new(secret: Option<Key>, files: &[PathBuf], remotes: Vec<JwksUrl>) -> Result<Self, KeyError> {
         let mut parts = vec![secret.into_iter().map(Arc::new).collect()];
         let mut opened = Vec::with_capacity(files.len());
         for path in files {
@@ -84,20 +80,12 @@ impl Keeper {
         for key in ring.keys() {
             tracing::info!(alg = %key.algorithm(), kid = key.kid(), "key loaded");
         }
-        let remotes: Vec<_> = remotes
-            .into_iter()
-            .map(|url| (url, Arc::new(Notify::new())))
-            .collect();
+        let remotes: Vec<_> = remotes.into_iter().map(|url| (url, Arc::new(Notify::new()))).collect();
         let tally = Arc::new(KeyTally::default());
         tally.starts_with(ring.len());
-        let wanted = (!remotes.is_empty())
-            .then(|| Wanted::new(remotes.iter().map(|(_, notify)| Arc::clone(notify))));
+        let wanted = (!remotes.is_empty()).then(|| Wanted::new(remotes.iter().map(|(_, notify)| Arc::clone(notify))));
         Ok(Self {
-            keys: Keys {
-                store: Arc::new(ArcSwap::from_pointee(ring)),
-                wanted,
-                tally,
-            },
+            keys: Keys { store: Arc::new(ArcSwap::from_pointee(ring)), wanted, tally },
             parts,
             waiting: BTreeMap::new(),
             files: opened,
@@ -132,12 +120,8 @@ impl Keeper {
         for (i, (url, wanted)) in self.remotes.iter().enumerate() {
             let (first, over) = oneshot::channel();
             firsts.push(over);
-            let source = Source {
-                url: url.clone(),
-                pace: self.pace,
-                wanted: Arc::clone(wanted),
-                place: first_place + i,
-            };
+            let source =
+                Source { url: url.clone(), pace: self.pace, wanted: Arc::clone(wanted), place: first_place + i };
             tasks.spawn(jwks::follow(source, sender.clone(), first));
         }
         // The keeper takes the news over one by one; behind the first of each source the gate may start.

@@ -95,8 +95,7 @@ impl Key {
             }
             Prepared::Edwards(key) => {
                 let (signature, prepared) = prepare()?;
-                let verdict = Signature::from_slice(signature)
-                    .and_then(|signature| key.verify(message, &signature));
+                let verdict = Signature::from_slice(signature).and_then(|signature| key.verify(message, &signature));
                 Ok((verdict.is_ok(), prepared))
             }
         }
@@ -108,10 +107,7 @@ impl Key {
             return Err(KeyError::SecretEmpty);
         }
         let mac = Mac::new(bytes, algorithm).ok_or_else(|| unfit("a secret", algorithm))?;
-        let prepared = Prepared::Secret {
-            mac: Box::new(mac),
-            secret_bytes: bytes.len(),
-        };
+        let prepared = Prepared::Secret { mac: Box::new(mac), secret_bytes: bytes.len() };
         Ok(Self::of(algorithm, prepared))
     }
 
@@ -120,8 +116,7 @@ impl Key {
         let parameters = rsa_parameters(algorithm)?;
         let material = "an RSA public key";
         let parsed = RsaPublicKey::from_der(der).map_err(|_| malformed(material))?;
-        let bits =
-            RsaParameters::public_modulus_len(parsed.as_ref()).map_err(|_| malformed(material))?;
+        let bits = RsaParameters::public_modulus_len(parsed.as_ref()).map_err(|_| malformed(material))?;
         let accepted = parameters.min_modulus_len()..=parameters.max_modulus_len();
         if !accepted.contains(&bits) {
             return Err(KeyError::RsaSize { bits });
@@ -131,13 +126,9 @@ impl Key {
 
     /// An RSA public key as modulus and exponent, both big-endian.
     pub(super) fn rsa(n: &[u8], e: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
-        let components = signature::RsaPublicKeyComponents {
-            n: without_leading_zeros(n),
-            e: without_leading_zeros(e),
-        };
-        let parsed = components
-            .to_parsed_public_key(rsa_parameters(algorithm)?)
-            .map_err(|_| malformed("an RSA public key"))?;
+        let components = signature::RsaPublicKeyComponents { n: without_leading_zeros(n), e: without_leading_zeros(e) };
+        let parsed =
+            components.to_parsed_public_key(rsa_parameters(algorithm)?).map_err(|_| malformed("an RSA public key"))?;
         // By way of DER, so that size and shape are judged in one place.
         Self::rsa_der(parsed.as_ref(), algorithm)
     }
@@ -176,26 +167,17 @@ impl Key {
     }
 
     fn of(algorithm: Algorithm, prepared: Prepared) -> Self {
-        Self {
-            kid: None,
-            algorithm,
-            prepared,
-        }
+        Self { kid: None, algorithm, prepared }
     }
 }
 
 /// What precedes the 32 bytes in SubjectPublicKeyInfo: two sequences, the object identifier 1.3.101.112, a bit
 /// string (RFC 8410 section 4).
-const ED25519_DER_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const ED25519_DER_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 impl fmt::Debug for Key {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Key")
-            .field("kid", &self.kid)
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
+        out.debug_struct("Key").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
 
@@ -218,10 +200,7 @@ fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
 }
 
 fn unfit(material: &'static str, algorithm: Algorithm) -> KeyError {
-    KeyError::AlgorithmUnfit {
-        material,
-        algorithm,
-    }
+    KeyError::AlgorithmUnfit { material, algorithm }
 }
 
 fn malformed(material: &'static str) -> KeyError {
@@ -240,10 +219,7 @@ mod tests {
             assert_eq!(key.is_ok(), is_hmac, "{algorithm}");
         }
         assert!(
-            matches!(
-                Key::secret(b"", Algorithm::HS256),
-                Err(KeyError::SecretEmpty)
-            ),
+            matches!(Key::secret(b"", Algorithm::HS256), Err(KeyError::SecretEmpty)),
             "anybody knows the empty secret"
         );
     }

@@ -28,10 +28,7 @@ pub fn secret(bytes: &[u8], algorithm: Algorithm) -> Result<Key, KeyError> {
 pub fn file(path: &Path) -> Result<Vec<Key>, KeyError> {
     read(path)
         .and_then(|content| text(&content))
-        .map_err(|source| KeyError::File {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })
+        .map_err(|source| KeyError::File { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// The keys in `text`, of which there is at least one.
@@ -58,13 +55,9 @@ pub fn text(text: &str) -> Result<Vec<Key>, KeyError> {
 /// The text of a file, of which there is a limited amount.
 pub(super) fn read(path: &Path) -> Result<String, KeyError> {
     let mut content = String::new();
-    File::open(path)?
-        .take(KEY_FILE_BYTES_MAX + 1)
-        .read_to_string(&mut content)?;
+    File::open(path)?.take(KEY_FILE_BYTES_MAX + 1).read_to_string(&mut content)?;
     if content.len() as u64 > KEY_FILE_BYTES_MAX {
-        return Err(KeyError::FileTooLong {
-            bytes_max: KEY_FILE_BYTES_MAX,
-        });
+        return Err(KeyError::FileTooLong { bytes_max: KEY_FILE_BYTES_MAX });
     }
     Ok(content)
 }
@@ -75,16 +68,10 @@ fn public_key(block: &pem::Block<'_>) -> Result<Key, KeyError> {
         "RSA PUBLIC KEY" => return Key::rsa_der(&block.der, Algorithm::RS256),
         "PUBLIC KEY" => return any_public_key(block),
         "CERTIFICATE" => "give its public key (openssl x509 -pubkey -noout)",
-        label if label.ends_with("PRIVATE KEY") => {
-            "the gate needs its public half alone (openssl pkey -pubout)"
-        }
+        label if label.ends_with("PRIVATE KEY") => "the gate needs its public half alone (openssl pkey -pubout)",
         _ => "a public key was expected",
     };
-    Err(KeyError::PemUnfit {
-        line: block.line,
-        label: block.label.to_owned(),
-        advice,
-    })
+    Err(KeyError::PemUnfit { line: block.line, label: block.label.to_owned(), advice })
 }
 
 /// SubjectPublicKeyInfo names its own kind, and each parser takes its own kind alone.
@@ -149,11 +136,7 @@ mod tests {
             (RSA_SMALL, "1024 bits", "too small a key"),
             (RSA_PRIVATE, "public half", "a private key"),
             (broken.as_str(), "no public key on", "DER of nothing known"),
-            (
-                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                "x509 -pubkey",
-                "a certificate",
-            ),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "x509 -pubkey", "a certificate"),
         ] {
             let error = text(content).unwrap_err().to_string();
             assert!(error.contains(message), "{why}: {error}");

@@ -36,14 +36,9 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, KeyError> {
                 if *label != end {
                     return Err(malformed(*began, "its end has another label"));
                 }
-                let der = STANDARD
-                    .decode_to_vec(&*content)
-                    .map_err(|_| malformed(*began, "its content is not base64"))?;
-                blocks.push(Block {
-                    line: *began,
-                    label,
-                    der,
-                });
+                let der =
+                    STANDARD.decode_to_vec(&*content).map_err(|_| malformed(*began, "its content is not base64"))?;
+                blocks.push(Block { line: *began, label, der });
                 open = None;
             }
             (Some((began, ..)), Some(_), None) => {
@@ -87,24 +82,12 @@ mod tests {
     fn broken_blocks_are_refused_by_line() {
         for (text, problem) in [
             ("\n-----BEGIN A-----\nAQID\n", "it has no end"),
-            (
-                "\n-----BEGIN A-----\nAQID\n-----END B-----\n",
-                "its end has another label",
-            ),
-            (
-                "\n-----BEGIN A-----\nA!ID\n-----END A-----\n",
-                "its content is not base64",
-            ),
-            (
-                "\n-----BEGIN A-----\n-----BEGIN A-----\n-----END A-----\n",
-                "another begins inside it",
-            ),
+            ("\n-----BEGIN A-----\nAQID\n-----END B-----\n", "its end has another label"),
+            ("\n-----BEGIN A-----\nA!ID\n-----END A-----\n", "its content is not base64"),
+            ("\n-----BEGIN A-----\n-----BEGIN A-----\n-----END A-----\n", "another begins inside it"),
         ] {
             match blocks(text) {
-                Err(KeyError::PemMalformed {
-                    line: 2,
-                    problem: found,
-                }) => assert_eq!(found, problem),
+                Err(KeyError::PemMalformed { line: 2, problem: found }) => assert_eq!(found, problem),
                 _ => panic!("accepted, or another error: {problem}"),
             }
         }

@@ -41,16 +41,10 @@ impl Ring {
         for (place, key) in keys.iter().enumerate() {
             let Some(kid) = key.kid() else { continue };
             if by_kid.insert(kid.to_owned(), place).is_some() {
-                return Err(KeyError::KidDuplicate {
-                    kid: kid.to_owned(),
-                });
+                return Err(KeyError::KidDuplicate { kid: kid.to_owned() });
             }
         }
-        Ok(Self {
-            keys,
-            by_kid,
-            generation: GENERATION_NEXT.fetch_add(1, Relaxed),
-        })
+        Ok(Self { keys, by_kid, generation: GENERATION_NEXT.fetch_add(1, Relaxed) })
     }
 
     /// A number that no other ring of this process has, and never 0: whoever remembers a verdict remembers
@@ -81,20 +75,14 @@ impl Ring {
 
     /// The keys pinned to `algorithm`, in order.
     pub fn pinned_to(&self, algorithm: Algorithm) -> impl Iterator<Item = &Arc<Key>> {
-        self.keys
-            .iter()
-            .filter(move |key| key.algorithm() == algorithm)
+        self.keys.iter().filter(move |key| key.algorithm() == algorithm)
     }
 }
 
 impl Default for Ring {
     /// A ring without keys.
     fn default() -> Self {
-        Self {
-            keys: Vec::new(),
-            by_kid: HashMap::new(),
-            generation: GENERATION_NEXT.fetch_add(1, Relaxed),
-        }
+        Self { keys: Vec::new(), by_kid: HashMap::new(), generation: GENERATION_NEXT.fetch_add(1, Relaxed) }
     }
 }
 
@@ -112,17 +100,11 @@ mod tests {
 
     #[test]
     fn a_key_is_found_by_name_and_by_algorithm() {
-        let ring = Ring::new(vec![
-            key(Some("a"), Algorithm::HS256),
-            key(None, Algorithm::HS512),
-            key(None, Algorithm::HS256),
-        ])
-        .unwrap();
+        let ring =
+            Ring::new(vec![key(Some("a"), Algorithm::HS256), key(None, Algorithm::HS512), key(None, Algorithm::HS256)])
+                .unwrap();
         assert_eq!(ring.len(), 3);
-        assert_eq!(
-            ring.named("a").map(|key| key.algorithm()),
-            Some(Algorithm::HS256)
-        );
+        assert_eq!(ring.named("a").map(|key| key.algorithm()), Some(Algorithm::HS256));
         assert!(ring.named("b").is_none(), "no key has that name");
         assert!(ring.named("").is_none(), "no name is not the empty name");
         assert_eq!(ring.pinned_to(Algorithm::HS256).count(), 2);
@@ -138,10 +120,7 @@ mod tests {
 
     #[test]
     fn a_name_belongs_to_one_key() {
-        let twins = vec![
-            key(Some("a"), Algorithm::HS256),
-            key(Some("a"), Algorithm::HS512),
-        ];
+        let twins = vec![key(Some("a"), Algorithm::HS256), key(Some("a"), Algorithm::HS512)];
         assert!(matches!(
             Ring::new(twins),
             Err(KeyError::KidDuplicate { kid }) if kid == "a"

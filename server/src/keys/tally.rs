@@ -53,20 +53,12 @@ impl KeyTally {
     }
 
     pub(super) fn file(&self, is_good: bool) {
-        let counter = if is_good {
-            &self.files_read
-        } else {
-            &self.files_failed
-        };
+        let counter = if is_good { &self.files_read } else { &self.files_failed };
         counter.fetch_add(1, Relaxed);
     }
 
     pub(super) fn fetch(&self, is_good: bool) {
-        let counter = if is_good {
-            &self.fetches
-        } else {
-            &self.fetches_failed
-        };
+        let counter = if is_good { &self.fetches } else { &self.fetches_failed };
         counter.fetch_add(1, Relaxed);
     }
 }

@@ -37,10 +37,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            buckets: std::array::from_fn(|_| Counter::default()),
-            sum_ns: Counter::default(),
-        }
+        Self { buckets: std::array::from_fn(|_| Counter::default()), sum_ns: Counter::default() }
     }
 }
 
@@ -79,11 +76,7 @@ mod tests {
             histogram.observe(Duration::from_nanos(took_ns));
             let (mut counts, mut sum_ns) = ([0; BOUNDS_NS.len() + 1], 0);
             histogram.add_to(&mut counts, &mut sum_ns);
-            assert_eq!(
-                counts.iter().position(|&count| count == 1),
-                Some(bucket),
-                "{why}"
-            );
+            assert_eq!(counts.iter().position(|&count| count == 1), Some(bucket), "{why}");
             assert_eq!(sum_ns, took_ns, "{why}");
         }
     }

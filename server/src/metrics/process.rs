@@ -49,9 +49,6 @@ mod tests {
         let process = read();
         assert!(process.cpu_s > 0.0);
         assert!(process.resident_bytes.unwrap() > 100_000);
-        assert!(
-            process.open_fds.unwrap() >= 3,
-            "the standard streams at least"
-        );
+        assert!(process.open_fds.unwrap() >= 3, "the standard streams at least");
     }
 }

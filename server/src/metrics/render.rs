@@ -2,26 +2,18 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::{
-    Counter, Histogram, Outcome, ShardMetrics, TIMED_EVERY, histogram::BOUNDS_NS, process::Process,
-};
+use super::{Counter, Histogram, Outcome, ShardMetrics, TIMED_EVERY, histogram::BOUNDS_NS, process::Process};
 use crate::{keys::KeyCounts, session::End, verify::Refusal};
 
 /// The sums over all `shards`, then the keys and the process.
 pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> String {
     let mut page = Page::default();
-    let sum = |of: &dyn Fn(&ShardMetrics) -> &Counter| -> u64 {
-        shards.iter().map(|shard| of(shard).get()).sum()
-    };
+    let sum = |of: &dyn Fn(&ShardMetrics) -> &Counter| -> u64 { shards.iter().map(|shard| of(shard).get()).sum() };
 
     let accepted = sum(&|shard| &shard.connections_accepted);
     let taken_in = sum(&|shard| &shard.connections_taken_in);
     let gone = sum(&|shard| &shard.connections_closed) + sum(&|shard| &shard.connections_sent_on);
-    page.counter(
-        "gatekeeper_connections_accepted_total",
-        "Connections accepted.",
-        accepted,
-    );
+    page.counter("gatekeeper_connections_accepted_total", "Connections accepted.", accepted);
     page.gauge(
         "gatekeeper_connections_open",
         "Connections open now, authenticated or not.",
@@ -54,11 +46,7 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
             "Memory for requests and messages that are not whole, and for what peers do not read.",
             sum(&|shard| &shard.buffered_bytes),
         ),
-        (
-            "gatekeeper_unpolled_bytes",
-            "Bytes that wait for clients to poll.",
-            sum(&|shard| &shard.unpolled_bytes),
-        ),
+        ("gatekeeper_unpolled_bytes", "Bytes that wait for clients to poll.", sum(&|shard| &shard.unpolled_bytes)),
     ] {
         page.gauge(name, help, value as f64);
     }
@@ -67,15 +55,8 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
         "TLS handshakes that were complete, by whether they took up an earlier session.",
         "counter",
     );
-    for (resumed, value) in [
-        ("false", sum(&|shard| &shard.tls_full)),
-        ("true", sum(&|shard| &shard.tls_resumed)),
-    ] {
-        page.sample(
-            "gatekeeper_tls_handshakes_total",
-            &[("resumed", resumed)],
-            value,
-        );
+    for (resumed, value) in [("false", sum(&|shard| &shard.tls_full)), ("true", sum(&|shard| &shard.tls_resumed))] {
+        page.sample("gatekeeper_tls_handshakes_total", &[("resumed", resumed)], value);
     }
     page.counter(
         "gatekeeper_accept_failures_total",
@@ -112,11 +93,9 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
             "What the verification of a token takes",
             (|shard| &shard.verify_time) as fn(&ShardMetrics) -> &Histogram,
         ),
-        (
-            "gatekeeper_gate_seconds",
-            "What a handshake takes from its whole head to its written answer",
-            |shard| &shard.gate_time,
-        ),
+        ("gatekeeper_gate_seconds", "What a handshake takes from its whole head to its written answer", |shard| {
+            &shard.gate_time
+        }),
     ] {
         let help = format!("{what}; one in {TIMED_EVERY} is timed.");
         page.histogram(name, &help, shards.iter().map(|shard| of(shard)));
@@ -129,26 +108,12 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
     );
 
     let established = sum(&|shard| &shard.handshakes[0]);
-    let ended: u64 = (0..End::ALL.len())
-        .map(|i| sum(&|shard| &shard.sessions_ended[i]))
-        .sum();
-    page.gauge(
-        "gatekeeper_sessions_open",
-        "Authenticated sessions now.",
-        established.saturating_sub(ended) as f64,
-    );
-    page.head(
-        "gatekeeper_sessions_ended_total",
-        "Authenticated sessions by why they ended.",
-        "counter",
-    );
+    let ended: u64 = (0..End::ALL.len()).map(|i| sum(&|shard| &shard.sessions_ended[i])).sum();
+    page.gauge("gatekeeper_sessions_open", "Authenticated sessions now.", established.saturating_sub(ended) as f64);
+    page.head("gatekeeper_sessions_ended_total", "Authenticated sessions by why they ended.", "counter");
     for (i, end) in End::ALL.into_iter().enumerate() {
         let labels = [("reason", end.as_str())];
-        page.sample(
-            "gatekeeper_sessions_ended_total",
-            &labels,
-            sum(&|s| &s.sessions_ended[i]),
-        );
+        page.sample("gatekeeper_sessions_ended_total", &labels, sum(&|s| &s.sessions_ended[i]));
     }
 
     for (name, help, value) in [
@@ -162,16 +127,8 @@ pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> 
             "Messages, events and acknowledgements sent by the application.",
             sum(&|shard| &shard.messages_sent),
         ),
-        (
-            "gatekeeper_received_bytes_total",
-            "Bytes that peers sent.",
-            sum(&|shard| &shard.bytes_received),
-        ),
-        (
-            "gatekeeper_sent_bytes_total",
-            "Bytes written to peers.",
-            sum(&|shard| &shard.bytes_sent),
-        ),
+        ("gatekeeper_received_bytes_total", "Bytes that peers sent.", sum(&|shard| &shard.bytes_received)),
+        ("gatekeeper_sent_bytes_total", "Bytes written to peers.", sum(&|shard| &shard.bytes_sent)),
     ] {
         page.counter(name, help, value);
     }
@@ -223,18 +180,10 @@ struct Page(String);
 
 impl Page {
     fn process(&mut self, process: Process) {
-        self.head(
-            "process_cpu_seconds_total",
-            "Processor time, user and system.",
-            "counter",
-        );
+        self.head("process_cpu_seconds_total", "Processor time, user and system.", "counter");
         self.sample("process_cpu_seconds_total", &[], process.cpu_s);
         if let Some(bytes) = process.resident_bytes {
-            self.gauge(
-                "process_resident_memory_bytes",
-                "Resident memory.",
-                bytes as f64,
-            );
+            self.gauge("process_resident_memory_bytes", "Resident memory.", bytes as f64);
         }
         if let Some(fds) = process.open_fds {
             self.gauge("process_open_fds", "Open descriptors.", fds as f64);
@@ -243,21 +192,14 @@ impl Page {
 
     fn handshakes(&mut self, outcome: Outcome, count: u64) {
         let outcome_label = ("outcome", outcome.as_str());
-        let labels = [
-            Some(outcome_label),
-            outcome.reason().map(|it| ("reason", it)),
-        ];
+        let labels = [Some(outcome_label), outcome.reason().map(|it| ("reason", it))];
         let labels: Vec<_> = labels.into_iter().flatten().collect();
         self.sample("gatekeeper_handshakes_total", &labels, count);
     }
 
     fn keys(&mut self, keys: KeyCounts) {
         self.gauge("gatekeeper_keys", "Keys in use.", keys.keys as f64);
-        self.counter(
-            "gatekeeper_key_ring_swaps_total",
-            "Changes of the keys in use.",
-            keys.swaps,
-        );
+        self.counter("gatekeeper_key_ring_swaps_total", "Changes of the keys in use.", keys.swaps);
         for (name, help, good, failed) in [
             (
                 "gatekeeper_key_file_changes_total",
@@ -279,12 +221,7 @@ impl Page {
     }
 
     /// The buckets of Prometheus' histograms include those below them.
-    fn histogram<'h>(
-        &mut self,
-        name: &str,
-        help: &str,
-        shards: impl Iterator<Item = &'h Histogram>,
-    ) {
+    fn histogram<'h>(&mut self, name: &str, help: &str, shards: impl Iterator<Item = &'h Histogram>) {
         let (mut counts, mut sum_ns) = ([0; BOUNDS_NS.len() + 1], 0);
         for shard in shards {
             shard.add_to(&mut counts, &mut sum_ns);
@@ -293,10 +230,7 @@ impl Page {
         let bucket = format!("{name}_bucket");
         let mut below = 0;
         let ends = BOUNDS_NS.map(|end_ns| seconds(end_ns).to_string());
-        for (count, end) in counts
-            .iter()
-            .zip(ends.iter().map(String::as_str).chain(["+Inf"]))
-        {
+        for (count, end) in counts.iter().zip(ends.iter().map(String::as_str).chain(["+Inf"])) {
             below += count;
             self.sample(&bucket, &[("le", end)], below);
         }
@@ -352,23 +286,11 @@ mod tests {
         for (line, why) in [
             ("gatekeeper_connections_accepted_total 6", "the sum of both"),
             ("gatekeeper_connections_open 4", "accepted less closed"),
-            (
-                r#"gatekeeper_handshakes_total{outcome="established"} 4"#,
-                "by outcome",
-            ),
-            (
-                r#"gatekeeper_handshakes_total{outcome="refused",reason="expired"} 2"#,
-                "a refusal by its reason",
-            ),
+            (r#"gatekeeper_handshakes_total{outcome="established"} 4"#, "by outcome"),
+            (r#"gatekeeper_handshakes_total{outcome="refused",reason="expired"} 2"#, "a refusal by its reason"),
             ("gatekeeper_sessions_open 2", "established less ended"),
-            (
-                r#"gatekeeper_sessions_ended_total{reason="client"} 2"#,
-                "by reason",
-            ),
-            (
-                "# TYPE process_cpu_seconds_total counter",
-                "every family has its type",
-            ),
+            (r#"gatekeeper_sessions_ended_total{reason="client"} 2"#, "by reason"),
+            ("# TYPE process_cpu_seconds_total counter", "every family has its type"),
         ] {
             assert!(page.lines().any(|l| l == line), "{why}: {line}\nin\n{page}");
         }

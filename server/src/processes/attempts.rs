@@ -29,9 +29,7 @@ impl Attempts {
         let doublings = self.planned.checked_sub(1);
         self.planned = self.planned.saturating_add(1);
         let factor = doublings.map(|doublings| 2_u32.saturating_pow(doublings));
-        factor.map_or(Duration::ZERO, |factor| {
-            WAIT.saturating_mul(factor).min(WAIT_MAX)
-        })
+        factor.map_or(Duration::ZERO, |factor| WAIT.saturating_mul(factor).min(WAIT_MAX))
     }
 
     /// Were as many in vain as may be, beside the one that is planned?

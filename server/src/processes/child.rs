@@ -162,12 +162,7 @@ impl Plan {
         let (inbox, parent) = Inbox::new()?;
         scrape::start(inbox, members.clone())?;
         let inboxes = (0..group.processes).map(|_| Inbox::new());
-        Ok(Self {
-            addr: first.local_addr()?,
-            inboxes: inboxes.collect::<io::Result<_>>()?,
-            parent,
-            group,
-        })
+        Ok(Self { addr: first.local_addr()?, inboxes: inboxes.collect::<io::Result<_>>()?, parent, group })
     }
 
     /// Starts a child; the last of what comes back is told once it is ready.
@@ -190,10 +185,7 @@ impl Plan {
         let pid = child.id().ok_or_else(gone)?;
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pidfd = pidfd_open(raw.ok_or_else(gone)?, PidfdFlags::empty())?;
-        let ear = Arc::new(Ear {
-            pidfd,
-            heard: Mutex::default(),
-        });
+        let ear = Arc::new(Ear { pidfd, heard: Mutex::default() });
         let (ready, is_ready) = oneshot::channel();
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let conversation = Conversation::new(ours, asked)?;
@@ -209,12 +201,7 @@ impl Plan {
 
     /// Gives a child its listeners, its inbox, and the ways to all others'.
     fn hand_over(&self, process: u16, to: &UnixStream) -> io::Result<()> {
-        let Group {
-            listeners,
-            shards,
-            processes,
-            ..
-        } = &self.group;
+        let Group { listeners, shards, processes, .. } = &self.group;
         let in_all = shards * usize::from(*processes);
         let dealt = listener::deal(listeners, in_all)?;
         let first = shards * usize::from(process);

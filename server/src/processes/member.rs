@@ -27,9 +27,7 @@ use tokio::{
 };
 
 use super::scrape::Ask;
-use crate::{
-    descriptors, frontend::Whereabouts, gate::courier::Links, metrics::Metrics, tls::Seed,
-};
+use crate::{descriptors, frontend::Whereabouts, gate::courier::Links, metrics::Metrics, tls::Seed};
 
 const READY: &str = "ready";
 const METRICS: &str = "metrics";
@@ -85,12 +83,7 @@ impl Membership {
         let outboxes = outboxes.collect::<io::Result<Vec<OwnedFd>>>()?;
         Ok(Self {
             shards,
-            links: Links {
-                process: setup.process,
-                inbox,
-                outboxes,
-                parent: next()?,
-            },
+            links: Links { process: setup.process, inbox, outboxes, parent: next()? },
             frontend: setup.frontend,
             seed: setup.seed,
             control,
@@ -144,11 +137,7 @@ pub(super) struct Conversation {
 impl Conversation {
     pub(super) fn new(stream: UnixStream, asks: mpsc::Receiver<Ask>) -> io::Result<Self> {
         let (lines, asking) = halves(stream)?;
-        Ok(Self {
-            lines,
-            asking,
-            asks,
-        })
+        Ok(Self { lines, asking, asks })
     }
 
     /// Tells when the child is ready, and passes questions on until it is gone.

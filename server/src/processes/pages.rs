@@ -10,14 +10,8 @@ const SAME_FOR_ALL: [&str; 1] = ["gatekeeper_keys"];
 
 /// Gauges that tell how evenly the kernel deals, and the name that each process's own goes by.
 const OF_EACH: [(&str, &str); 2] = [
-    (
-        "gatekeeper_connections_open",
-        "gatekeeper_process_connections_open",
-    ),
-    (
-        "gatekeeper_sessions_open",
-        "gatekeeper_process_sessions_open",
-    ),
+    ("gatekeeper_connections_open", "gatekeeper_process_connections_open"),
+    ("gatekeeper_sessions_open", "gatekeeper_process_sessions_open"),
 ];
 
 /// A metric with all its samples, in the order in which they first came.
@@ -61,10 +55,7 @@ pub(super) fn merge(pages: &[(String, String)]) -> String {
 
 fn family(families: &mut Vec<Family>, places: &mut HashMap<String, usize>, name: &str) -> usize {
     *places.entry(name.to_owned()).or_insert_with(|| {
-        families.push(Family {
-            name: name.to_owned(),
-            ..Family::default()
-        });
+        families.push(Family { name: name.to_owned(), ..Family::default() });
         families.len() - 1
     })
 }
@@ -98,16 +89,12 @@ impl Family {
 
 /// Adds a family with each process's own value of `sum`.
 fn of_each(pages: &[(String, String)], sum: &str, each: &str, families: &mut Vec<Family>) {
-    let mut family = Family {
-        head: format!("# HELP {each} The same by process.\n# TYPE {each} gauge\n"),
-        ..Family::default()
-    };
+    let mut family =
+        Family { head: format!("# HELP {each} The same by process.\n# TYPE {each} gauge\n"), ..Family::default() };
     for (process, page) in pages {
         let line = page.lines().find_map(|line| line.strip_prefix(sum));
         let value = line.and_then(|rest| rest.strip_prefix(' ')?.parse().ok());
-        family
-            .samples
-            .extend(value.map(|value| (labelled(each, process), value)));
+        family.samples.extend(value.map(|value| (labelled(each, process), value)));
     }
     families.push(family);
 }

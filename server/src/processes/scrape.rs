@@ -87,9 +87,7 @@ async fn page(members: &Members) -> String {
     };
     let mut told: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
     told.sort_unstable_by_key(|(process, _)| *process);
-    let named = told
-        .into_iter()
-        .map(|(process, page)| (process.to_string(), page));
+    let named = told.into_iter().map(|(process, page)| (process.to_string(), page));
     let parent = ("parent".to_owned(), metrics::of_parent(restarts));
     pages::merge(&named.chain([parent]).collect::<Vec<_>>())
 }

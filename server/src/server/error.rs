@@ -3,8 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use crate::{
-    config::ConfigError, gate::ShardFailed, inherited::InheritError, processes::ProcessFailed,
-    takeover::TakeoverError,
+    config::ConfigError, gate::ShardFailed, inherited::InheritError, processes::ProcessFailed, takeover::TakeoverError,
 };
 
 /// Why a server did not start, or ended.
@@ -14,10 +13,7 @@ pub enum ServeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// An address could not be listened on.
-    #[error(
-        "listen on {addr}: {}; choose another with {flag}",
-        listen_fault(error)
-    )]
+    #[error("listen on {addr}: {}; choose another with {flag}", listen_fault(error))]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -53,11 +49,7 @@ impl ServeError {
     /// What the process is to leave with: 104 for a bad configuration, 1 for an internal error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_)
-            | Self::Listen { .. }
-            | Self::Pin(_)
-            | Self::Inherit(_)
-            | Self::Takeover(_) => 104,
+            Self::Config(_) | Self::Listen { .. } | Self::Pin(_) | Self::Inherit(_) | Self::Takeover(_) => 104,
             Self::Process(failed) => failed.exit_code(),
             Self::Start(_) | Self::Shard(_) | Self::Frontend(_) => 1,
         }

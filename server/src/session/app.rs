@@ -57,23 +57,13 @@ impl App {
     ///
     /// An event with an acknowledgement id is answered by that acknowledgement alone. `data` is scratch
     /// that the answer may borrow from.
-    pub fn answer<'a>(
-        self,
-        event: &Packet<'a>,
-        user: Option<&str>,
-        data: &'a mut String,
-    ) -> Option<Packet<'a>> {
+    pub fn answer<'a>(self, event: &Packet<'a>, user: Option<&str>, data: &'a mut String) -> Option<Packet<'a>> {
         data.clear();
         if event.id.is_some() && event.event_name().as_deref() == Some(WHOAMI_EVENT) {
             data.push('[');
             push_json_string_or_null(data, user);
             data.push(']');
-            return Some(Packet {
-                kind: Kind::Ack,
-                attachments: 0,
-                data,
-                ..*event
-            });
+            return Some(Packet { kind: Kind::Ack, attachments: 0, data, ..*event });
         }
         let name = event.event_name();
         let has_id = event.id.is_some();
@@ -119,11 +109,7 @@ fn message_back<'a>(event: &Packet<'a>, data: &'a mut String) -> Packet<'a> {
         data.push_str(arguments);
     }
     data.push(']');
-    Packet {
-        id: None,
-        data,
-        ..*event
-    }
+    Packet { id: None, data, ..*event }
 }
 
 fn push_json_string_or_null(out: &mut String, text: Option<&str>) {
@@ -172,31 +158,11 @@ mod tests {
     fn events_are_answered() {
         let whoami = Some(r#"31["go \"n\" zalo"]"#);
         for (app, event, answer, why) in [
-            (
-                App::Echo,
-                r#"2["a",1]"#,
-                Some(r#"2["a",1]"#),
-                "an event comes back",
-            ),
-            (
-                App::Echo,
-                r#"27["a",1,[2]]"#,
-                Some("37[1,[2]]"),
-                "its acknowledgement has the arguments",
-            ),
+            (App::Echo, r#"2["a",1]"#, Some(r#"2["a",1]"#), "an event comes back"),
+            (App::Echo, r#"27["a",1,[2]]"#, Some("37[1,[2]]"), "its acknowledgement has the arguments"),
             (App::Echo, r#"27["a"]"#, Some("37[]"), "no arguments"),
-            (
-                App::Echo,
-                r#"27["a,\",",1]"#,
-                Some("37[1]"),
-                "a comma and a quote within the name",
-            ),
-            (
-                App::Echo,
-                r#"27[ "a" , 1 ]"#,
-                Some("37[ 1 ]"),
-                "white space is JSON too",
-            ),
+            (App::Echo, r#"27["a,\",",1]"#, Some("37[1]"), "a comma and a quote within the name"),
+            (App::Echo, r#"27[ "a" , 1 ]"#, Some("37[ 1 ]"), "white space is JSON too"),
             (
                 App::Echo,
                 r#"51-7["a",{"_placeholder":true,"num":0}]"#,
@@ -205,24 +171,14 @@ mod tests {
             ),
             (App::Echo, r#"21["whoami"]"#, whoami, "the user's name"),
             (App::Idle, r#"21["whoami"]"#, whoami, "in every application"),
-            (
-                App::Echo,
-                r#"2["whoami"]"#,
-                Some(r#"2["whoami"]"#),
-                "nowhere to answer: an event",
-            ),
+            (App::Echo, r#"2["whoami"]"#, Some(r#"2["whoami"]"#), "nowhere to answer: an event"),
             (
                 App::Conformance,
                 r#"2/custom,["message",1,"2",{"3":[true]}]"#,
                 Some(r#"2/custom,["message-back",1,"2",{"3":[true]}]"#),
                 "the suite's message",
             ),
-            (
-                App::Conformance,
-                r#"2["message"]"#,
-                Some(r#"2["message-back"]"#),
-                "without arguments",
-            ),
+            (App::Conformance, r#"2["message"]"#, Some(r#"2["message-back"]"#), "without arguments"),
             (
                 App::Conformance,
                 r#"51-["message",{"_placeholder":true,"num":0}]"#,
@@ -235,12 +191,7 @@ mod tests {
                 Some(r#"3456[1,"2"]"#),
                 "the suite's acknowledgement",
             ),
-            (
-                App::Conformance,
-                r#"27["other",1]"#,
-                None,
-                "it knows no other event",
-            ),
+            (App::Conformance, r#"27["other",1]"#, None, "it knows no other event"),
             (App::Idle, r#"2["a",1]"#, None, "idle says nothing"),
             (App::Idle, r#"27["a",1]"#, None, "nor acknowledges"),
         ] {

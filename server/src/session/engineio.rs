@@ -73,10 +73,7 @@ impl Engine {
             }
             Opening::Messages(guest) => {
                 host.metrics.handshake(Outcome::Established);
-                Carried::Messages {
-                    user: guest.user,
-                    ends_ns: host.instant_ns(guest.until, reply.now_ns),
-                }
+                Carried::Messages { user: guest.user, ends_ns: host.instant_ns(guest.until, reply.now_ns) }
             }
         };
         let mut session = Self {
@@ -233,11 +230,7 @@ impl Engine {
 
 /// Closes on a packet that breaks the protocol; nothing of it is repeated to the peer but its fault.
 pub(super) fn broken(error: &dyn std::fmt::Display, reply: &mut Reply<'_>) {
-    reply.close(
-        close_code::PROTOCOL_ERROR,
-        &error.to_string(),
-        End::Protocol,
-    );
+    reply.close(close_code::PROTOCOL_ERROR, &error.to_string(), End::Protocol);
 }
 
 #[cfg(test)]
@@ -292,11 +285,7 @@ mod tests {
             ended = reply.end;
             let deadline_ns = reply.deadline_ns.filter(|_| ended.is_none());
             assert_eq!(told(out), *answers, "{why}, event {i}");
-            assert_eq!(
-                deadline_ns.map(|ns| ns / S),
-                *deadline_s,
-                "{why}, event {i}"
-            );
+            assert_eq!(deadline_ns.map(|ns| ns / S), *deadline_s, "{why}, event {i}");
         }
         assert_eq!(ended, end, "{why}");
     }

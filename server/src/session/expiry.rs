@@ -26,10 +26,7 @@ pub struct Until(u32);
 
 impl Guest {
     /// Somebody without a name and without an end.
-    pub const NOBODY: Self = Self {
-        user: UserId::NOBODY,
-        until: Until::NEVER,
-    };
+    pub const NOBODY: Self = Self { user: UserId::NOBODY, until: Until::NEVER };
 }
 
 impl Until {

@@ -36,11 +36,7 @@ impl<T: Copy> Default for HalfOpen<T> {
 impl<T: Copy> HalfOpen<T> {
     /// None yet, of `max` at most.
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            max: max.max(1),
-            count: 0,
-            order: VecDeque::new(),
-        }
+        Self { max: max.max(1), count: 0, order: VecDeque::new() }
     }
 
     /// How many there are.
@@ -61,11 +57,7 @@ impl<T: Copy> HalfOpen<T> {
 
     /// While there are too many: the oldest, to be ended if it is half-open still.
     pub(crate) fn pop_surplus(&mut self) -> Option<T> {
-        if self.count > self.max {
-            self.order.pop_front()
-        } else {
-            None
-        }
+        if self.count > self.max { self.order.pop_front() } else { None }
     }
 
     /// Forgets those that are not half-open any more, once they are the larger part, so that each is looked at about

@@ -51,9 +51,8 @@ const SID_RANDOM_BYTES: usize = 15;
 impl Host {
     /// The host of one shard's sessions.
     pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>) -> Self {
-        let open_packets = [Version::V3, Version::V4].map(|version| {
-            [false, true].map(|polls| prepare_open_packet(&settings, version, polls))
-        });
+        let open_packets = [Version::V3, Version::V4]
+            .map(|version| [false, true].map(|polls| prepare_open_packet(&settings, version, polls)));
         Self {
             settings,
             users: Users::default(),
@@ -81,25 +80,18 @@ impl Host {
         if let Some(started) = started {
             self.metrics.verify_time.observe(started.elapsed());
         }
-        let verdict =
-            verdict.map(|verified| (self.users.attach(verified.user), verified.expires_at_s));
+        let verdict = verdict.map(|verified| (self.users.attach(verified.user), verified.expires_at_s));
         self.metrics.token_cache(self.verifier.cache_tally());
         let (user, expires_at_s) = verdict?;
         let expires_at_s = expires_at_s.filter(|_| self.settings.on_expiry == OnExpiry::Close);
         let leeway_s = self.verifier.leeway_s();
-        Ok(Guest {
-            user,
-            until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))),
-        })
+        Ok(Guest { user, until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))) })
     }
 
     /// Judges a session by what is known of it: the name of its user, if it is anybody's. A good one attaches its user.
     pub fn admit_user(&mut self, name: Option<&str>) -> Result<Guest, Refusal> {
         let name = name.ok_or(Refusal::UnknownSession)?;
-        Ok(Guest {
-            user: self.users.attach(Some(name)),
-            until: Until::NEVER,
-        })
+        Ok(Guest { user: self.users.attach(Some(name)), until: Until::NEVER })
     }
 
     /// How many tokens were judged.
@@ -125,9 +117,7 @@ impl Host {
         let Some(until_s) = until.unix_s() else {
             return u64::MAX;
         };
-        let left_ns = until_s
-            .saturating_mul(NS_PER_S)
-            .saturating_sub(self.unix_ns);
+        let left_ns = until_s.saturating_mul(NS_PER_S).saturating_sub(self.unix_ns);
         now_ns.saturating_add(left_ns)
     }
 

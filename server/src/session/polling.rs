@@ -14,8 +14,7 @@ use wire::engineio::{Form, Item, Version};
 
 use super::{Outbox, engineio::Engine, half_open::HalfOpen};
 pub use acts::{
-    begin_post, break_off_post, due, end, end_all, lost, open, post, probed, see_all_off, see_off,
-    upgrade,
+    begin_post, break_off_post, due, end, end_all, lost, open, post, probed, see_all_off, see_off, upgrade,
 };
 pub use name::{Key, SessionName};
 
@@ -137,19 +136,8 @@ pub enum Polled {
 impl Polls {
     /// The sessions of shard `shard`, at most `sessions_max` of them polling, and at most `unconnected_max` of those
     /// not connected yet; `held_bytes_max` may wait for all of them together.
-    pub fn new(
-        shard: u16,
-        sessions_max: usize,
-        unconnected_max: usize,
-        held_bytes_max: usize,
-    ) -> Self {
-        Self {
-            shard,
-            sessions_max,
-            held_bytes_max,
-            unconnected: HalfOpen::new(unconnected_max),
-            ..Self::default()
-        }
+    pub fn new(shard: u16, sessions_max: usize, unconnected_max: usize, held_bytes_max: usize) -> Self {
+        Self { shard, sessions_max, held_bytes_max, unconnected: HalfOpen::new(unconnected_max), ..Self::default() }
     }
 
     /// This shard's number.
@@ -237,11 +225,7 @@ impl Polls {
 
     /// The WebSocket that a session had moved to is gone.
     pub fn forget(&mut self, key: Key) {
-        if self
-            .sessions
-            .get(&key)
-            .is_some_and(|slot| slot.session.is_none())
-        {
+        if self.sessions.get(&key).is_some_and(|slot| slot.session.is_none()) {
             self.sessions.remove(&key);
         }
     }
@@ -312,11 +296,7 @@ impl Polling {
     }
 
     fn packets(&self, items: Vec<Item<'static>>) -> Packets {
-        Packets {
-            items,
-            version: self.engine.version(),
-            form: self.engine.form(),
-        }
+        Packets { items, version: self.engine.version(), form: self.engine.form() }
     }
 }
 

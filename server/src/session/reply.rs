@@ -24,11 +24,7 @@ pub struct Outbox {
 impl Outbox {
     /// Room for `bytes_max` to wait for a poll.
     pub fn new(bytes_max: usize) -> Self {
-        Self {
-            items: Vec::new(),
-            bytes: 0,
-            bytes_max,
-        }
+        Self { items: Vec::new(), bytes: 0, bytes_max }
     }
 
     /// Is there nothing for the next poll?
@@ -107,23 +103,12 @@ pub struct Reply<'a> {
 impl<'a> Reply<'a> {
     /// An answer that says nothing yet.
     pub fn new(out: &'a mut Vec<u8>, now_ns: u64) -> Self {
-        Self {
-            out,
-            now_ns,
-            deadline_ns: None,
-            end: None,
-            is_farewell: false,
-            form: Form::Binary,
-            outbox: None,
-        }
+        Self { out, now_ns, deadline_ns: None, end: None, is_farewell: false, form: Form::Binary, outbox: None }
     }
 
     /// The same to a client that polls: packets are collected in `outbox`.
     pub fn polling(out: &'a mut Vec<u8>, outbox: &'a mut Outbox, now_ns: u64) -> Self {
-        Self {
-            outbox: Some(outbox),
-            ..Self::new(out, now_ns)
-        }
+        Self { outbox: Some(outbox), ..Self::new(out, now_ns) }
     }
 
     /// The instant `after` this event.
@@ -185,10 +170,7 @@ mod tests {
         let mut outbox = Outbox::new(4000);
         let mut reply = Reply::polling(&mut out, &mut outbox, 0);
         let packet = vec![b'4'; 1000];
-        for (sent, end, why) in [
-            (4, None, "as much as may wait"),
-            (1, Some(End::TooSlow), "one more"),
-        ] {
+        for (sent, end, why) in [(4, None, "as much as may wait"), (1, Some(End::TooSlow), "one more")] {
             (0..sent).for_each(|_| reply.text(&packet));
             assert_eq!(reply.end, end, "{why}");
         }

@@ -11,9 +11,7 @@ use wire::{
     socketio::{Kind, Packet},
 };
 
-use super::{
-    Auth, End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId,
-};
+use super::{Auth, End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
 use crate::{
     metrics::{Outcome, Phase},
     verify::Refusal,
@@ -109,10 +107,7 @@ impl Client {
             Err(error) => return broken(&error, reply),
         };
         if self.attachments_left > 0 {
-            return broken(
-                &"a packet came before the attachments that were announced",
-                reply,
-            );
+            return broken(&"a packet came before the attachments that were announced", reply);
         }
         if let Stage::Leaving(_) = self.stage {
             return;
@@ -151,13 +146,7 @@ impl Client {
     }
 
     /// Takes one binary message: an attachment of the event before.
-    pub fn attachment(
-        &mut self,
-        payload: &[u8],
-        version: Version,
-        host: &mut Host,
-        reply: &mut Reply<'_>,
-    ) {
+    pub fn attachment(&mut self, payload: &[u8], version: Version, host: &mut Host, reply: &mut Reply<'_>) {
         if let Stage::Leaving(_) = self.stage {
             return;
         }
@@ -177,8 +166,7 @@ impl Client {
                 if let Some(Ok(guest)) = verdict {
                     host.users.release(guest.user);
                 }
-                host.metrics
-                    .handshake(Outcome::without_verdict(end, Phase::Connect));
+                host.metrics.handshake(Outcome::without_verdict(end, Phase::Connect));
             }
             Stage::Connected(user) => {
                 host.users.release(user);
@@ -229,13 +217,7 @@ impl Client {
         host.metrics.handshake(Outcome::Refused(refusal));
         let parts: &[&str] = match version {
             Version::V3 => &["\"", REFUSED_MESSAGE, "\""],
-            Version::V4 => &[
-                r#"{"message":""#,
-                REFUSED_MESSAGE,
-                r#"","data":{"reason":""#,
-                refusal.as_str(),
-                r#""}}"#,
-            ],
+            Version::V4 => &[r#"{"message":""#, REFUSED_MESSAGE, r#"","data":{"reason":""#, refusal.as_str(), r#""}}"#],
         };
         host.data.clear();
         host.data.extend(parts.iter().copied());
@@ -244,14 +226,7 @@ impl Client {
     }
 
     /// Takes the client, which is let in, into the namespace at `place`.
-    fn join(
-        &mut self,
-        connect: &Packet<'_>,
-        place: u8,
-        version: Version,
-        host: &mut Host,
-        reply: &mut Reply<'_>,
-    ) {
+    fn join(&mut self, connect: &Packet<'_>, place: u8, version: Version, host: &mut Host, reply: &mut Reply<'_>) {
         self.joined |= 1 << place;
         host.data.clear();
         if version == Version::V4 {
@@ -295,22 +270,11 @@ impl Client {
 }
 
 /// What a client of Socket.IO 2 need not send, because its server says it for it.
-const ROOT: Packet<'static> = Packet {
-    kind: Kind::Connect,
-    attachments: 0,
-    namespace: "/",
-    id: None,
-    data: "",
-};
+const ROOT: Packet<'static> = Packet { kind: Kind::Connect, attachments: 0, namespace: "/", id: None, data: "" };
 
 /// A packet to the namespace that `connect` names, without the query that its name may carry.
 fn answer_to<'a>(connect: &Packet<'a>, kind: Kind, data: &'a str) -> Packet<'a> {
-    Packet {
-        kind,
-        namespace: connect.namespace.split('?').next().unwrap_or("/"),
-        data,
-        ..ROOT
-    }
+    Packet { kind, namespace: connect.namespace.split('?').next().unwrap_or("/"), data, ..ROOT }
 }
 
 fn judge_payload(data: &str, host: &mut Host) -> Result<Guest, Refusal> {

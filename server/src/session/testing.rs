@@ -14,9 +14,7 @@ pub const NOW_S: u64 = 1_700_000_000;
 
 pub fn host(app: App) -> Host {
     let key = keys::load::secret(SECRET, Algorithm::HS256).unwrap();
-    let store = keys::Store::new(arc_swap::ArcSwap::from_pointee(
-        Ring::new(vec![key]).unwrap(),
-    ));
+    let store = keys::Store::new(arc_swap::ArcSwap::from_pointee(Ring::new(vec![key]).unwrap()));
     let verifier = Verifier::new(store, Arc::new(Policy::default()));
     let settings = Settings {
         auth: Auth::Token,

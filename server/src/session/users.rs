@@ -41,10 +41,7 @@ impl Users {
             self.slots[id as usize].sessions += 1;
             return UserId(id);
         }
-        let slot = Slot {
-            name: name.into(),
-            sessions: 1,
-        };
+        let slot = Slot { name: name.into(), sessions: 1 };
         let name = Arc::clone(&slot.name);
         let id = match self.free.pop() {
             Some(id) => {
@@ -102,11 +99,7 @@ mod tests {
         assert_ne!(first, other);
 
         users.release(first);
-        assert_eq!(
-            users.name(second),
-            Some("ann"),
-            "one session still holds it"
-        );
+        assert_eq!(users.name(second), Some("ann"), "one session still holds it");
         users.release(second);
         assert_eq!(users.len(), 1, "ann is gone, bob stays");
 

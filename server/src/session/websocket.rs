@@ -173,59 +173,17 @@ mod tests {
         let long = frame(OpCode::Binary, &[0; 1001]);
         let (client, broken) = (Some(End::Client), Some(End::Protocol));
         for (app, input, answers, end, why) in [
-            (
-                App::Echo,
-                &text[..],
-                &["T:gr\u{fc}n"][..],
-                None,
-                "text comes back",
-            ),
-            (
-                App::Echo,
-                &binary,
-                &["B:\x01\x02"],
-                None,
-                "binary comes back",
-            ),
+            (App::Echo, &text[..], &["T:gr\u{fc}n"][..], None, "text comes back"),
+            (App::Echo, &binary, &["B:\x01\x02"], None, "binary comes back"),
             (App::Idle, &text, &[], None, "idle says nothing"),
-            (
-                App::Idle,
-                &ping,
-                &["Q:hi"],
-                None,
-                "a ping is answered by every application",
-            ),
+            (App::Idle, &ping, &["Q:hi"], None, "a ping is answered by every application"),
             (App::Echo, &pong, &[], None, "a pong is not"),
-            (
-                App::Echo,
-                &close,
-                &["C:1001"],
-                client,
-                "a close is answered with its code",
-            ),
+            (App::Echo, &close, &["C:1001"], client, "a close is answered with its code"),
             (App::Echo, &bare_close, &["C:0"], client, "or without one"),
-            (
-                App::Echo,
-                &after_close,
-                &["C:1001"],
-                client,
-                "nothing counts after a close",
-            ),
-            (
-                App::Echo,
-                unmasked,
-                &["C:1002"],
-                broken,
-                "clients mask (section 5.1)",
-            ),
+            (App::Echo, &after_close, &["C:1001"], client, "nothing counts after a close"),
+            (App::Echo, unmasked, &["C:1002"], broken, "clients mask (section 5.1)"),
             (App::Echo, &not_utf8, &["C:1007"], broken, "text is UTF-8"),
-            (
-                App::Echo,
-                &long,
-                &["C:1009"],
-                Some(End::TooLong),
-                "above the limit",
-            ),
+            (App::Echo, &long, &["C:1009"], Some(End::TooLong), "above the limit"),
         ] {
             check(app, input, answers, end, why);
         }
@@ -241,22 +199,8 @@ mod tests {
         let mut session = WebSocket::open(guest.unwrap(), &mut host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(125 * S), "the ping comes before");
         for (at_s, clock_s, answers, deadline_s, end, why) in [
-            (
-                125,
-                25,
-                &["P:"][..],
-                Some(130),
-                None,
-                "then the end, before the pong",
-            ),
-            (
-                130,
-                29,
-                &[],
-                Some(131),
-                None,
-                "unless the clock was set back",
-            ),
+            (125, 25, &["P:"][..], Some(130), None, "then the end, before the pong"),
+            (130, 29, &[], Some(131), None, "unless the clock was set back"),
             (131, 30, &["C:4401"], None, Some(End::Expired), "expired"),
         ] {
             let mut out = Vec::new();
@@ -265,11 +209,7 @@ mod tests {
             session.deadline(&mut host, &mut reply);
             let (deadline_ns, ended) = (reply.deadline_ns, reply.end);
             assert_eq!(told(out), answers, "{why}");
-            assert_eq!(
-                (deadline_ns.map(|ns| ns / S), ended),
-                (deadline_s, end),
-                "{why}"
-            );
+            assert_eq!((deadline_ns.map(|ns| ns / S), ended), (deadline_s, end), "{why}");
         }
     }
 
@@ -297,41 +237,13 @@ mod tests {
         let pong = || Some(frame(OpCode::Pong, b""));
         let text = || Some(frame(OpCode::Text, b"a"));
         for (now_s, input, answers, deadline_s, end, why) in [
-            (
-                10,
-                text(),
-                &[][..],
-                None,
-                None,
-                "the deadline stays where it is",
-            ),
-            (
-                25,
-                None,
-                &[],
-                Some(35),
-                None,
-                "heard at 10: not silent for long enough",
-            ),
-            (
-                35,
-                None,
-                &["P:"],
-                Some(55),
-                None,
-                "a ping, and the time for its pong",
-            ),
+            (10, text(), &[][..], None, None, "the deadline stays where it is"),
+            (25, None, &[], Some(35), None, "heard at 10: not silent for long enough"),
+            (35, None, &["P:"], Some(55), None, "a ping, and the time for its pong"),
             (36, pong(), &[], None, None, "heard again"),
             (55, None, &[], Some(61), None, "so no timeout"),
             (61, None, &["P:"], Some(81), None, "the next ping"),
-            (
-                81,
-                None,
-                &["C:1000"],
-                None,
-                Some(End::PingTimeout),
-                "given up",
-            ),
+            (81, None, &["C:1000"], None, Some(End::PingTimeout), "given up"),
         ] {
             let (told, deadline, ended) = at(now_s * S, input);
             assert_eq!(told, answers, "{why}");

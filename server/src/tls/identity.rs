@@ -69,11 +69,7 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`].
     pub fn load(cert: &Path, key: &Path) -> Result<Self, IdentityError> {
-        Ok(Self {
-            current: ArcSwap::from_pointee(read(cert, key)?),
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-        })
+        Ok(Self { current: ArcSwap::from_pointee(read(cert, key)?), cert: cert.to_owned(), key: key.to_owned() })
     }
 
     /// Reads both files again; handshakes from now on get what they hold.
@@ -101,14 +97,8 @@ impl fmt::Debug for Identity {
 
 fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, IdentityError> {
     let chain = read_chain(cert)?;
-    let content = |flag, path: &Path, fault: String| IdentityError::Content {
-        flag,
-        path: path.to_owned(),
-        fault,
-    };
-    let leaf = chain
-        .first()
-        .ok_or_else(|| content(CERT, cert, "there is no certificate in it".into()))?;
+    let content = |flag, path: &Path, fault: String| IdentityError::Content { flag, path: path.to_owned(), fault };
+    let leaf = chain.first().ok_or_else(|| content(CERT, cert, "there is no certificate in it".into()))?;
     let parsed = ParsedCertificate::try_from(leaf)
         .map_err(|error| content(CERT, cert, format!("its first certificate: {error}")))?;
     warn_of_time(&parsed, cert);
@@ -119,25 +109,18 @@ fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, IdentityError> {
     let certified = CertifiedKey::new(chain.clone(), signing);
     match certified.keys_match() {
         // A key that does not tell its public half is tried by the first client.
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Ok(certified)
-        }
-        Err(_) => Err(IdentityError::Mismatch {
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-        }),
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
+        Err(_) => Err(IdentityError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }),
     }
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let text = read_file(CERT, path)?;
-    CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| IdentityError::Content {
-            flag: CERT,
-            path: path.to_owned(),
-            fault: format!("that is no PEM: {error}"),
-        })
+    CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| IdentityError::Content {
+        flag: CERT,
+        path: path.to_owned(),
+        fault: format!("that is no PEM: {error}"),
+    })
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
@@ -147,8 +130,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
         path: path.to_owned(),
         fault: match error {
             pem::Error::NoItemsFound if is_encrypted(&text) => {
-                "the key is encrypted, and nobody can be asked for its password: decrypt it first"
-                    .into()
+                "the key is encrypted, and nobody can be asked for its password: decrypt it first".into()
             }
             pem::Error::NoItemsFound => "there is no private key in it".into(),
             // Of other errors only the kind is told: their text may quote a line of the file.
@@ -158,11 +140,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
 }
 
 fn read_file(flag: &'static str, path: &Path) -> Result<Vec<u8>, IdentityError> {
-    fs::read(path).map_err(|error| IdentityError::File {
-        flag,
-        path: path.to_owned(),
-        error,
-    })
+    fs::read(path).map_err(|error| IdentityError::File { flag, path: path.to_owned(), error })
 }
 
 fn is_encrypted(text: &[u8]) -> bool {
@@ -176,17 +154,9 @@ fn warn_of_time(leaf: &ParsedCertificate<'_>, path: &Path) {
     // Nobody is trusted here, but the time is looked at first.
     let nobody = RootCertStore::empty();
     let algorithms = default_provider().signature_verification_algorithms;
-    let judged = verify_server_cert_signed_by_trust_anchor(
-        leaf,
-        &nobody,
-        &[],
-        UnixTime::now(),
-        algorithms.all,
-    );
+    let judged = verify_server_cert_signed_by_trust_anchor(leaf, &nobody, &[], UnixTime::now(), algorithms.all);
     let Err(error) = judged else { return };
-    if let Some(CertificateFault::Expired | CertificateFault::NotYetValid) =
-        CertificateFault::of(&error)
-    {
+    if let Some(CertificateFault::Expired | CertificateFault::NotYetValid) = CertificateFault::of(&error) {
         tracing::warn!(path = %path.display(), %error, "clients will refuse the certificate");
     }
 }

@@ -57,11 +57,7 @@ impl Tls {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // A request in early data could be replayed, token and all (RFC 8446 section 8).
         config.max_early_data_size = 0;
-        Ok(Self {
-            config: Arc::new(config),
-            identity,
-            tickets,
-        })
+        Ok(Self { config: Arc::new(config), identity, tickets })
     }
 
     /// The configuration for rustls. A certificate that is read again is used by all who hold it.

@@ -64,10 +64,7 @@ struct Key {
 impl Seed {
     /// A fresh one, which nobody else has.
     pub fn random() -> Self {
-        Self {
-            period: period_now().saturating_sub(1),
-            secret: rand::random(),
-        }
+        Self { period: period_now().saturating_sub(1), secret: rand::random() }
     }
 
     fn derive(&self, label: &str) -> [u8; 32] {
@@ -79,19 +76,13 @@ impl Seed {
     }
 
     fn next(&self) -> Self {
-        Self {
-            period: self.period + 1,
-            secret: self.derive("next"),
-        }
+        Self { period: self.period + 1, secret: self.derive("next") }
     }
 
     fn key(&self) -> Result<Key, Unspecified> {
         let mut name = [0; NAME_BYTES];
         name.copy_from_slice(&self.derive("name")[..NAME_BYTES]);
-        Ok(Key {
-            name,
-            aead: RandomizedNonceKey::new(&AES_256_GCM, &self.derive("key"))?,
-        })
+        Ok(Key { name, aead: RandomizedNonceKey::new(&AES_256_GCM, &self.derive("key"))? })
     }
 }
 
@@ -103,11 +94,7 @@ impl fmt::Debug for Seed {
 
 impl Keys {
     fn new(seed: Seed) -> Result<Self, Unspecified> {
-        Ok(Self {
-            previous: seed.key()?,
-            current: seed.next().key()?,
-            seed,
-        })
+        Ok(Self { previous: seed.key()?, current: seed.next().key()?, seed })
     }
 }
 
@@ -117,9 +104,7 @@ impl Tickets {
     /// # Errors
     /// When the crypto library takes no keys any more.
     pub fn new(seed: Seed) -> Result<Self, Unspecified> {
-        Ok(Self {
-            keys: ArcSwap::from_pointee(Keys::new(seed)?),
-        })
+        Ok(Self { keys: ArcSwap::from_pointee(Keys::new(seed)?) })
     }
 
     /// What another process makes the same tickets from, now.
@@ -163,9 +148,7 @@ impl Tickets {
         }
         let keys = self.keys_at(period);
         // A name is no secret.
-        let key = [&keys.current, &keys.previous]
-            .into_iter()
-            .find(|key| key.name == *name)?;
+        let key = [&keys.current, &keys.previous].into_iter().find(|key| key.name == *name)?;
         let mut session = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = key.aead.open_in_place(nonce, Aad::from(name), &mut session);
@@ -210,11 +193,7 @@ mod tests {
     use super::*;
 
     fn tickets() -> Tickets {
-        Tickets::new(Seed {
-            period: 99,
-            secret: [7; 32],
-        })
-        .unwrap()
+        Tickets::new(Seed { period: 99, secret: [7; 32] }).unwrap()
     }
 
     #[test]
@@ -226,12 +205,7 @@ mod tests {
             (105, 105, true, "after steps"),
             (105, 100, true, "a clock that goes back"),
             (100 + STEPS_MAX, 100 + STEPS_MAX, true, "years later"),
-            (
-                u64::MAX,
-                100,
-                true,
-                "a clock that is off by ages is not followed",
-            ),
+            (u64::MAX, 100, true, "a clock that is off by ages is not followed"),
         ] {
             let one = tickets();
             let other = tickets();
@@ -272,14 +246,8 @@ mod tests {
         for place in 0..good.len() {
             let mut changed = good.clone();
             changed[place] ^= 1;
-            assert!(
-                tickets.open(100, &changed).is_none(),
-                "byte {place} changed"
-            );
-            assert!(
-                tickets.open(100, &good[..place]).is_none(),
-                "cut to {place}"
-            );
+            assert!(tickets.open(100, &changed).is_none(), "byte {place} changed");
+            assert!(tickets.open(100, &good[..place]).is_none(), "cut to {place}");
         }
         let twice = tickets.seal(100, b"a session").unwrap();
         assert_ne!(good, twice, "a nonce of its own");

@@ -82,10 +82,7 @@ impl Claims<'_> {
     fn check_time(&self, leeway_s: u64, now_s: u64) -> Result<(), Refusal> {
         let latest_s = now_s.saturating_add(leeway_s);
         let latest_issue_s = latest_s.saturating_add(ISSUED_AHEAD_S_MAX);
-        if self
-            .expires_at_s
-            .is_some_and(|exp_s| now_s >= exp_s.saturating_add(leeway_s))
-        {
+        if self.expires_at_s.is_some_and(|exp_s| now_s >= exp_s.saturating_add(leeway_s)) {
             return Err(Refusal::Expired);
         }
         if self.not_before_s.is_some_and(|nbf_s| latest_s < nbf_s) {

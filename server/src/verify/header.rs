@@ -83,9 +83,7 @@ fn text(value: Value<'_>) -> Result<Text<'_>, Refusal> {
 /// The algorithm of that name. `none` gets a reason of its own in every spelling, for it is the oldest
 /// attack on tokens and worth an alarm.
 fn named(name: Text<'_>) -> Result<Algorithm, Refusal> {
-    let known = Algorithm::ALL
-        .into_iter()
-        .find(|algorithm| name.is(algorithm.as_str()));
+    let known = Algorithm::ALL.into_iter().find(|algorithm| name.is(algorithm.as_str()));
     match known {
         Some(algorithm) => Ok(algorithm),
         None if name.is_ignoring_case("none") => Err(Refusal::NoneAlgorithm),
@@ -96,9 +94,7 @@ fn named(name: Text<'_>) -> Result<Algorithm, Refusal> {
 /// A JSON Web Token (RFC 7519 section 5.1) or an access token (RFC 9068 section 4), with or without
 /// `application/` (RFC 7515 section 4.1.9); media types ignore case.
 fn is_token_type(name: Text<'_>) -> bool {
-    ["JWT", "at+jwt", "application/jwt", "application/at+jwt"]
-        .iter()
-        .any(|known| name.is_ignoring_case(known))
+    ["JWT", "at+jwt", "application/jwt", "application/at+jwt"].iter().any(|known| name.is_ignoring_case(known))
 }
 
 fn refusal(error: JsonError) -> Refusal {
@@ -115,159 +111,45 @@ mod tests {
 
     #[test]
     fn a_header_names_its_key_or_is_refused() {
-        let bomb = format!(
-            r#"{{"alg":"HS256","x":{}1{}}}"#,
-            "[".repeat(70),
-            "]".repeat(70)
-        );
-        let crowd: Vec<_> = (0..=HEADER_MEMBERS_MAX)
-            .map(|i| format!(r#""m{i}":0"#))
-            .collect();
+        let bomb = format!(r#"{{"alg":"HS256","x":{}1{}}}"#, "[".repeat(70), "]".repeat(70));
+        let crowd: Vec<_> = (0..=HEADER_MEMBERS_MAX).map(|i| format!(r#""m{i}":0"#)).collect();
         let crowd = format!("{{{}}}", crowd.join(","));
         for (json, verdict, why) in [
-            (
-                r#"{"alg":"HS256","typ":"JWT"}"#,
-                Ok("HS256"),
-                "the usual one",
-            ),
+            (r#"{"alg":"HS256","typ":"JWT"}"#, Ok("HS256"), "the usual one"),
             (r#"{"alg":"EdDSA"}"#, Ok("EdDSA"), "typ is optional"),
-            (
-                r#"{"alg":"RS256","typ":"jwt"}"#,
-                Ok("RS256"),
-                "case is free",
-            ),
+            (r#"{"alg":"RS256","typ":"jwt"}"#, Ok("RS256"), "case is free"),
             (r#"{"alg":"RS256","typ":"at+JWT"}"#, Ok("RS256"), "RFC 9068"),
-            (
-                r#"{"alg":"RS256","typ":"application/at+jwt"}"#,
-                Ok("RS256"),
-                "in full",
-            ),
-            (
-                r#"{"alg":"HS256","kid":"a","x5t":"b","y":[{}]}"#,
-                Ok("HS256"),
-                "ignored",
-            ),
-            (
-                r#"{"\u0061lg":"HS\u003256"}"#,
-                Ok("HS256"),
-                "escapes are allowed",
-            ),
-            (
-                r#"{"alg":"HS256","b64":true}"#,
-                Ok("HS256"),
-                "the default, said aloud",
-            ),
+            (r#"{"alg":"RS256","typ":"application/at+jwt"}"#, Ok("RS256"), "in full"),
+            (r#"{"alg":"HS256","kid":"a","x5t":"b","y":[{}]}"#, Ok("HS256"), "ignored"),
+            (r#"{"\u0061lg":"HS\u003256"}"#, Ok("HS256"), "escapes are allowed"),
+            (r#"{"alg":"HS256","b64":true}"#, Ok("HS256"), "the default, said aloud"),
             ("", Err(Refusal::HeaderMalformed), "nothing"),
             ("[]", Err(Refusal::HeaderMalformed), "no object"),
             ("{}", Err(Refusal::HeaderMalformed), "no alg"),
-            (
-                r#"{"alg":null}"#,
-                Err(Refusal::HeaderMalformed),
-                "alg is no string",
-            ),
-            (
-                r#"{"alg":"HS256","kid":1}"#,
-                Err(Refusal::HeaderMalformed),
-                "kid is no string",
-            ),
-            (
-                r#"{"alg":"HS256","typ":1}"#,
-                Err(Refusal::HeaderMalformed),
-                "typ is no string",
-            ),
-            (
-                crowd.as_str(),
-                Err(Refusal::HeaderMalformed),
-                "too many members",
-            ),
-            (
-                r#"{"alg":"HS256","alg":"none"}"#,
-                Err(Refusal::DuplicateMember),
-                "two",
-            ),
-            (
-                r#"{"x":1,"alg":"HS256","x":2}"#,
-                Err(Refusal::DuplicateMember),
-                "two others",
-            ),
+            (r#"{"alg":null}"#, Err(Refusal::HeaderMalformed), "alg is no string"),
+            (r#"{"alg":"HS256","kid":1}"#, Err(Refusal::HeaderMalformed), "kid is no string"),
+            (r#"{"alg":"HS256","typ":1}"#, Err(Refusal::HeaderMalformed), "typ is no string"),
+            (crowd.as_str(), Err(Refusal::HeaderMalformed), "too many members"),
+            (r#"{"alg":"HS256","alg":"none"}"#, Err(Refusal::DuplicateMember), "two"),
+            (r#"{"x":1,"alg":"HS256","x":2}"#, Err(Refusal::DuplicateMember), "two others"),
             (bomb.as_str(), Err(Refusal::NestedTooDeep), "a bomb"),
             (r#"{"alg":"none"}"#, Err(Refusal::NoneAlgorithm), "unsigned"),
-            (
-                r#"{"alg":"nOnE"}"#,
-                Err(Refusal::NoneAlgorithm),
-                "disguised",
-            ),
-            (
-                r#"{"alg":"n\u006fne"}"#,
-                Err(Refusal::NoneAlgorithm),
-                "disguised",
-            ),
-            (
-                r#"{"alg":" none "}"#,
-                Err(Refusal::UnknownAlgorithm),
-                "nothing is trimmed",
-            ),
-            (
-                r#"{"alg":"none","crit":[]}"#,
-                Err(Refusal::NoneAlgorithm),
-                "alg goes first",
-            ),
-            (
-                r#"{"alg":"hs256"}"#,
-                Err(Refusal::UnknownAlgorithm),
-                "case matters",
-            ),
+            (r#"{"alg":"nOnE"}"#, Err(Refusal::NoneAlgorithm), "disguised"),
+            (r#"{"alg":"n\u006fne"}"#, Err(Refusal::NoneAlgorithm), "disguised"),
+            (r#"{"alg":" none "}"#, Err(Refusal::UnknownAlgorithm), "nothing is trimmed"),
+            (r#"{"alg":"none","crit":[]}"#, Err(Refusal::NoneAlgorithm), "alg goes first"),
+            (r#"{"alg":"hs256"}"#, Err(Refusal::UnknownAlgorithm), "case matters"),
             (r#"{"alg":""}"#, Err(Refusal::UnknownAlgorithm), "no name"),
-            (
-                r#"{"alg":"A128KW"}"#,
-                Err(Refusal::UnknownAlgorithm),
-                "no signature",
-            ),
-            (
-                r#"{"alg":"HS256","crit":["exp"]}"#,
-                Err(Refusal::CriticalHeader),
-                "crit",
-            ),
-            (
-                r#"{"alg":"HS256","crit":[]}"#,
-                Err(Refusal::CriticalHeader),
-                "even empty",
-            ),
-            (
-                r#"{"alg":"HS256","b64":false}"#,
-                Err(Refusal::CriticalHeader),
-                "RFC 7797",
-            ),
-            (
-                r#"{"alg":"RS256","jwk":{}}"#,
-                Err(Refusal::EmbeddedKey),
-                "its own key",
-            ),
-            (
-                r#"{"alg":"RS256","jku":"http://a"}"#,
-                Err(Refusal::EmbeddedKey),
-                "its own set",
-            ),
-            (
-                r#"{"alg":"RS256","x5c":[]}"#,
-                Err(Refusal::EmbeddedKey),
-                "its own chain",
-            ),
-            (
-                r#"{"alg":"RS256","x5u":"http://a"}"#,
-                Err(Refusal::EmbeddedKey),
-                "the same",
-            ),
-            (
-                r#"{"alg":"HS256","typ":"JWE"}"#,
-                Err(Refusal::WrongType),
-                "another type",
-            ),
-            (
-                r#"{"alg":"HS256","typ":"logout+jwt"}"#,
-                Err(Refusal::WrongType),
-                "another use",
-            ),
+            (r#"{"alg":"A128KW"}"#, Err(Refusal::UnknownAlgorithm), "no signature"),
+            (r#"{"alg":"HS256","crit":["exp"]}"#, Err(Refusal::CriticalHeader), "crit"),
+            (r#"{"alg":"HS256","crit":[]}"#, Err(Refusal::CriticalHeader), "even empty"),
+            (r#"{"alg":"HS256","b64":false}"#, Err(Refusal::CriticalHeader), "RFC 7797"),
+            (r#"{"alg":"RS256","jwk":{}}"#, Err(Refusal::EmbeddedKey), "its own key"),
+            (r#"{"alg":"RS256","jku":"http://a"}"#, Err(Refusal::EmbeddedKey), "its own set"),
+            (r#"{"alg":"RS256","x5c":[]}"#, Err(Refusal::EmbeddedKey), "its own chain"),
+            (r#"{"alg":"RS256","x5u":"http://a"}"#, Err(Refusal::EmbeddedKey), "the same"),
+            (r#"{"alg":"HS256","typ":"JWE"}"#, Err(Refusal::WrongType), "another type"),
+            (r#"{"alg":"HS256","typ":"logout+jwt"}"#, Err(Refusal::WrongType), "another use"),
         ] {
             let mut seen = Seen::new();
             let found = read(json.as_bytes(), &mut seen).map(|header| header.algorithm.as_str());

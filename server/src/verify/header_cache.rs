@@ -39,12 +39,7 @@ pub(super) struct Known {
 
 impl HeaderCache {
     pub(super) fn new() -> Self {
-        Self {
-            known: Vec::with_capacity(HEADERS_MAX),
-            generation: 0,
-            last: 0,
-            oldest: 0,
-        }
+        Self { known: Vec::with_capacity(HEADERS_MAX), generation: 0, last: 0, oldest: 0 }
     }
 
     /// The place of the header with which `token` begins, if it is known under `ring`.
@@ -72,13 +67,7 @@ impl HeaderCache {
     }
 
     /// Remembers that `key` of `ring` verified the signature of a token.
-    pub(super) fn learn(
-        &mut self,
-        segments: &Segments<'_>,
-        ring: &Ring,
-        key: &Arc<Key>,
-        only: bool,
-    ) {
+    pub(super) fn learn(&mut self, segments: &Segments<'_>, ring: &Ring, key: &Arc<Key>, only: bool) {
         let header = segments.header;
         if self.generation != ring.generation() {
             self.known.clear();
@@ -89,13 +78,8 @@ impl HeaderCache {
             return;
         };
         place.copy_from_slice(header);
-        let known = Known {
-            bytes,
-            len: header.len(),
-            signature_bytes: segments.signature.len(),
-            key: Arc::clone(key),
-            only,
-        };
+        let known =
+            Known { bytes, len: header.len(), signature_bytes: segments.signature.len(), key: Arc::clone(key), only };
         let same = self.known.iter_mut().find(|known| known.header() == header);
         if let Some(same) = same {
             *same = known;
@@ -123,10 +107,7 @@ impl Known {
     /// What a token with this header looks like.
     #[inline]
     pub(super) fn shape(&self) -> Shape {
-        Shape {
-            header_bytes: self.len,
-            signature_bytes: self.signature_bytes,
-        }
+        Shape { header_bytes: self.len, signature_bytes: self.signature_bytes }
     }
 
     /// Does `token` begin with this header and a dot?
@@ -187,10 +168,7 @@ mod tests {
         assert!(cache.find(token(0).as_bytes(), &ring).is_none());
 
         let long = [&[b'a'; HEADER_BYTES_MAX + 1][..], b"."].concat();
-        for (token, kept, why) in [
-            (&long[..], false, "too long to be kept"),
-            (&long[1..], true, "just short enough"),
-        ] {
+        for (token, kept, why) in [(&long[..], false, "too long to be kept"), (&long[1..], true, "just short enough")] {
             learn(&mut cache, &token[..token.len() - 1], &ring);
             assert_eq!(cache.find(token, &ring).is_some(), kept, "{why}");
         }

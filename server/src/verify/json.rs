@@ -65,19 +65,11 @@ impl<'t> Members<'t> {
     pub(super) fn of(text: &'t str, members_max: usize, seen: &Seen) -> Result<Self, JsonError> {
         let mut cursor = Cursor::new(text, 0);
         cursor.expect(b'{')?;
-        Ok(Self {
-            cursor,
-            base: seen.base(),
-            members_max: members_max.min(MEMBERS_MAX),
-            state: State::First,
-        })
+        Ok(Self { cursor, base: seen.base(), members_max: members_max.min(MEMBERS_MAX), state: State::First })
     }
 
     /// The next member, or none once the object and the text have ended. After an error there is no next.
-    pub(super) fn next(
-        &mut self,
-        seen: &mut Seen,
-    ) -> Result<Option<(Name<'t>, Value<'t>)>, JsonError> {
+    pub(super) fn next(&mut self, seen: &mut Seen) -> Result<Option<(Name<'t>, Value<'t>)>, JsonError> {
         if self.state == State::Done {
             return Ok(None);
         }

@@ -100,11 +100,7 @@ impl Verifier {
     pub fn new(keys: Store, policy: Arc<Policy>) -> Self {
         Self {
             keys: Cache::new(keys),
-            user_claim: policy
-                .user_claim
-                .iter()
-                .map(|path| ClaimPath::new(path))
-                .collect(),
+            user_claim: policy.user_claim.iter().map(|path| ClaimPath::new(path)).collect(),
             headers: HeaderCache::new(),
             tokens: None,
             scratch: Scratch::new(policy.token_bytes_max),
@@ -134,9 +130,7 @@ impl Verifier {
 
     /// What became of the tokens that were remembered; nothing where none are.
     pub fn cache_tally(&self) -> CacheTally {
-        self.tokens
-            .as_ref()
-            .map_or_else(CacheTally::default, TokenCache::tally)
+        self.tokens.as_ref().map_or_else(CacheTally::default, TokenCache::tally)
     }
 
     /// Is `token` good at `now_s` (seconds since 1970), and what does it say?
@@ -147,12 +141,9 @@ impl Verifier {
     /// The first rule that it breaks; see the table of the [module](self).
     pub fn verify(&mut self, token: &[u8], now_s: u64) -> Result<Verified<'_>, Refusal> {
         let known = self.headers.find(token, self.keys.load());
-        let shape = known
-            .and_then(|place| self.headers.at(place))
-            .map(Known::shape);
+        let shape = known.and_then(|place| self.headers.at(place)).map(Known::shape);
         let segments = token::cut(token, shape, self.policy.token_bytes_max)?;
-        self.judge(&segments, known, now_s)
-            .map_err(|refusal| segments.blame(refusal))
+        self.judge(&segments, known, now_s).map_err(|refusal| segments.blame(refusal))
     }
 
     /// What `token` holds behind its header, if the signature is good: bytes that need not be claims.
@@ -161,40 +152,19 @@ impl Verifier {
     /// The first rule about anything but claims that it breaks; see the table of the [module](self).
     pub fn verify_signature(&mut self, token: &[u8]) -> Result<&[u8], Refusal> {
         let segments = token::cut(token, None, self.policy.token_bytes_max)?;
-        let Self {
-            keys,
-            headers,
-            scratch,
-            ..
-        } = self;
+        let Self { keys, headers, scratch, .. } = self;
         let blame = |refusal| segments.blame(refusal);
-        let signature = scratch
-            .signature
-            .decode(segments.signature)
-            .map_err(blame)?;
+        let signature = scratch.signature.decode(segments.signature).map_err(blame)?;
         let payload = scratch.claims.decode(segments.claims).map_err(blame)?;
         let header = &mut scratch.header;
-        check_signature(keys.load(), headers, &segments, signature, header, None, 0)
-            .map_err(blame)?;
+        check_signature(keys.load(), headers, &segments, signature, header, None, 0).map_err(blame)?;
         Ok(payload)
     }
 
     /// The verdict on a token whose header has the place `known` among those that are known.
     #[inline(always)]
-    fn judge(
-        &mut self,
-        segments: &Segments<'_>,
-        known: Option<usize>,
-        now_s: u64,
-    ) -> Result<Verified<'_>, Refusal> {
-        let Self {
-            keys,
-            policy,
-            user_claim,
-            headers,
-            tokens,
-            scratch,
-        } = self;
+    fn judge(&mut self, segments: &Segments<'_>, known: Option<usize>, now_s: u64) -> Result<Verified<'_>, Refusal> {
+        let Self { keys, policy, user_claim, headers, tokens, scratch } = self;
         let known = known.and_then(|place| headers.at(place));
         let buffers = (&mut scratch.signature, &mut scratch.claims);
         let decode = move || {
@@ -211,9 +181,7 @@ impl Verifier {
                 (Some(is_good), decoded)
             }
             known => {
-                place = tokens
-                    .as_ref()
-                    .and_then(|tokens| tokens.locate(segments.signature));
+                place = tokens.as_ref().and_then(|tokens| tokens.locate(segments.signature));
                 let (_, decoded) = decode()?;
                 let found = match (tokens.as_mut(), &place, known) {
                     (Some(tokens), Some(place), Some(_)) => {
@@ -237,15 +205,7 @@ impl Verifier {
             (_, known) => {
                 let tried = known.map(|known| Arc::clone(&known.key));
                 let header = &mut scratch.header;
-                check_signature(
-                    keys.load(),
-                    headers,
-                    segments,
-                    signature,
-                    header,
-                    tried,
-                    now_s,
-                )?
+                check_signature(keys.load(), headers, segments, signature, header, tried, now_s)?
             }
         };
 
@@ -259,11 +219,7 @@ impl Verifier {
             claims: json,
         };
         if let (Some(tokens), Some(place), true) = (tokens, &place, is_public) {
-            let entry = Entry {
-                generation: headers.generation(),
-                good_from_s: claims.good_from_s(policy),
-                verified,
-            };
+            let entry = Entry { generation: headers.generation(), good_from_s: claims.good_from_s(policy), verified };
             let whole = whole(segments, (signature, json.as_bytes()));
             tokens.insert(place, whole, &entry);
         }
@@ -274,11 +230,7 @@ impl Verifier {
 impl Scratch {
     fn new(token_bytes_max: usize) -> Self {
         Self {
-            header: HeaderScratch {
-                bytes: Buffer::new(token_bytes_max),
-                seen: Seen::new(),
-                unknown: None,
-            },
+            header: HeaderScratch { bytes: Buffer::new(token_bytes_max), seen: Seen::new(), unknown: None },
             claims: Buffer::new(token_bytes_max),
             signature: Buffer::new(token_bytes_max),
             seen: Seen::new(),
@@ -290,30 +242,18 @@ impl Scratch {
 /// A token as the cache of tokens knows it: its header as it came, its signature and its claims decoded.
 #[inline]
 fn whole<'t>(segments: &Segments<'t>, (signature, claims): (&'t [u8], &'t [u8])) -> Whole<'t> {
-    Whole {
-        header: segments.header,
-        claims,
-        signature,
-    }
+    Whole { header: segments.header, claims, signature }
 }
 
 /// A token that was judged before, and is good still.
-fn remembered<'v>(
-    tokens: Option<&'v TokenCache>,
-    hit: &Hit,
-    claims: &'v [u8],
-) -> Result<Verified<'v>, Refusal> {
+fn remembered<'v>(tokens: Option<&'v TokenCache>, hit: &Hit, claims: &'v [u8]) -> Result<Verified<'v>, Refusal> {
     // They were text before.
     let claims = str::from_utf8(claims).map_err(|_| Refusal::ClaimsMalformed)?;
     let user = hit.user.as_ref().and_then(|user| match user {
         User::Within(place) => claims.get(place.clone()),
         User::Apart(place) => tokens.map(|tokens| tokens.text(place)),
     });
-    Ok(Verified {
-        user,
-        expires_at_s: hit.expires_at_s,
-        claims,
-    })
+    Ok(Verified { user, expires_at_s: hit.expires_at_s, claims })
 }
 
 /// Checks the signature by what the header says, which is remembered if a key answers for it; was that a public key?
@@ -360,10 +300,7 @@ fn candidates<'r>(
             let key = match kid.is_escaped() {
                 false => ring.named(kid.raw()),
                 // As it stands, for what it means could be long: only a name that is alike is read to its end.
-                true => ring
-                    .keys()
-                    .iter()
-                    .find(|key| key.kid().is_some_and(|name| kid.is(name))),
+                true => ring.keys().iter().find(|key| key.kid().is_some_and(|name| kid.is(name))),
             };
             let key = key.ok_or(Refusal::UnknownKey)?;
             if key.algorithm() != algorithm {

@@ -44,10 +44,7 @@ pub(super) struct ClaimPath {
 
 impl ClaimPath {
     pub(super) fn new(path: &str) -> Self {
-        Self {
-            whole: Label::new(path),
-            steps: path.split('.').map(Label::new).collect(),
-        }
+        Self { whole: Label::new(path), steps: path.split('.').map(Label::new).collect() }
     }
 
     /// May the member `name` of the claims be where this path leads, or where it begins?
@@ -83,17 +80,12 @@ mod tests {
 
     #[test]
     fn a_path_is_split_at_its_dots() {
-        for (path, first, rest) in [
-            ("sub", "sub", &[][..]),
-            ("user.username", "user", &["username"]),
-            ("a.b.c", "a", &["b", "c"]),
-        ] {
+        for (path, first, rest) in
+            [("sub", "sub", &[][..]), ("user.username", "user", &["username"]), ("a.b.c", "a", &["b", "c"])]
+        {
             let parsed = ClaimPath::new(path);
             let (found, follow) = parsed.steps().unwrap();
-            assert_eq!(
-                (found.text.as_str(), parsed.whole.text.as_str()),
-                (first, path)
-            );
+            assert_eq!((found.text.as_str(), parsed.whole.text.as_str()), (first, path));
             let follow: Vec<_> = follow.iter().map(|step| step.text.as_str()).collect();
             assert_eq!(follow, rest);
         }

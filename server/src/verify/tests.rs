@@ -50,9 +50,7 @@ fn secret() -> Key {
 
 /// The verdict on `token` by a verifier with [`secret`] alone, without what it says.
 fn verdict(token: &str) -> Result<(), Refusal> {
-    verifier(vec![secret()])
-        .verify(token.as_bytes(), NOW_S)
-        .map(|_| ())
+    verifier(vec![secret()]).verify(token.as_bytes(), NOW_S).map(|_| ())
 }
 
 /// The public half of the test key for `algorithm`, pinned to it, without a `kid`.
@@ -67,8 +65,7 @@ fn public_key(algorithm: Algorithm) -> Key {
         Algorithm::EdDSA => "ed25519",
         _ => "rsa2048",
     };
-    let set: serde_json::Value =
-        serde_json::from_str(include_str!("../../tests/keys/jwks.json")).unwrap();
+    let set: serde_json::Value = serde_json::from_str(include_str!("../../tests/keys/jwks.json")).unwrap();
     let keys = set["keys"].as_array().unwrap();
     let mut jwk = keys.iter().find(|jwk| jwk["kid"] == kid).unwrap().clone();
     jwk["alg"] = algorithm.as_str().into();
@@ -101,12 +98,8 @@ fn signature(algorithm: Algorithm, message: &[u8]) -> String {
         Algorithm::ES384 => ec(include_str!("../../tests/keys/p384.private.pem")),
         // jsonwebtoken has no P-521.
         Algorithm::ES512 => return signature_es512(message),
-        Algorithm::EdDSA => {
-            EncodingKey::from_ed_pem(include_bytes!("../../tests/keys/ed25519.private.pem"))
-                .unwrap()
-        }
-        _ => EncodingKey::from_rsa_pem(include_bytes!("../../tests/keys/rsa2048.private.pem"))
-            .unwrap(),
+        Algorithm::EdDSA => EncodingKey::from_ed_pem(include_bytes!("../../tests/keys/ed25519.private.pem")).unwrap(),
+        _ => EncodingKey::from_rsa_pem(include_bytes!("../../tests/keys/rsa2048.private.pem")).unwrap(),
     };
     let algorithm = algorithm.as_str().parse().unwrap();
     jsonwebtoken::crypto::sign(message, &key, algorithm).unwrap()

@@ -35,11 +35,7 @@ pub(super) struct Shape {
 /// # Errors
 /// [`Refusal::Missing`], [`Refusal::TooLong`] or [`Refusal::Malformed`].
 #[inline]
-pub(super) fn cut(
-    token: &[u8],
-    shape: Option<Shape>,
-    bytes_max: usize,
-) -> Result<Segments<'_>, Refusal> {
+pub(super) fn cut(token: &[u8], shape: Option<Shape>, bytes_max: usize) -> Result<Segments<'_>, Refusal> {
     if token.is_empty() {
         return Err(Refusal::Missing);
     }
@@ -100,9 +96,7 @@ impl Buffer {
     /// Room for any segment of `segment_bytes_max` characters.
     pub(super) fn new(segment_bytes_max: usize) -> Self {
         let bytes = URL_SAFE_NO_PAD.estimated_decoded_length(segment_bytes_max);
-        Self {
-            bytes: vec![0; bytes].into(),
-        }
+        Self { bytes: vec![0; bytes].into() }
     }
 
     /// The bytes that `segment` means: base64url without padding, in the one canonical form (RFC 7515
@@ -131,11 +125,7 @@ mod tests {
     fn a_token_is_three_segments() {
         for (token, verdict, why) in [
             ("a.b.c", Ok(("a", "b", "c", "a.b")), "three"),
-            (
-                "..",
-                Ok(("", "", "", ".")),
-                "empty ones are for others to judge",
-            ),
+            ("..", Ok(("", "", "", ".")), "empty ones are for others to judge"),
             ("", Err(Refusal::Missing), "nothing"),
             ("abc", Err(Refusal::Malformed), "one segment"),
             ("a.b", Err(Refusal::Malformed), "two segments"),
@@ -151,12 +141,7 @@ mod tests {
             });
             let found = cut.map(|segments| {
                 let text = |bytes| str::from_utf8(bytes).unwrap();
-                (
-                    text(segments.header),
-                    text(segments.claims),
-                    text(segments.signature),
-                    text(segments.signed),
-                )
+                (text(segments.header), text(segments.claims), text(segments.signature), text(segments.signed))
             });
             assert_eq!(found, verdict, "{why}");
         }

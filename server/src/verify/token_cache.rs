@@ -127,11 +127,7 @@ impl TokenCache {
             alike |= u32::from(tag(*slot) == tag(hash)) << i;
         }
         let first = slots.get(alike.trailing_zeros() as usize);
-        Some(Place {
-            hash,
-            alike,
-            first: first.and_then(|slot| Head::read(self.entry(*slot)?)),
-        })
+        Some(Place { hash, alike, first: first.and_then(|slot| Head::read(self.entry(*slot)?)) })
     }
 
     /// The verdict on `token`, which may be at `place`, at `now_s` with `leeway_s` for its `exp`, if it is known under
@@ -160,12 +156,7 @@ impl TokenCache {
         Some(Ok(Hit { user, expires_at_s }))
     }
 
-    fn look(
-        &self,
-        place: &Place,
-        token: Whole<'_>,
-        generation: u64,
-    ) -> Option<(Head, Option<User>)> {
+    fn look(&self, place: &Place, token: Whole<'_>, generation: u64) -> Option<(Head, Option<User>)> {
         let slots = self.slots(place.hash)?;
         let mut head = place.first;
         let mut alike = place.alike;
@@ -231,8 +222,7 @@ impl TokenCache {
     pub(super) fn tally(&self) -> CacheTally {
         let log_bytes = self.log.len() as u64;
         CacheTally {
-            bytes: (self.written - log_bytes).min(log_bytes)
-                + size_of_val::<[Bucket]>(&self.buckets) as u64,
+            bytes: (self.written - log_bytes).min(log_bytes) + size_of_val::<[Bucket]>(&self.buckets) as u64,
             ..self.tally
         }
     }
@@ -265,9 +255,7 @@ impl TokenCache {
     }
 
     fn slots(&self, hash: u64) -> Option<&[u64; SLOTS]> {
-        self.buckets
-            .get(self.bucket(hash))
-            .map(|Bucket(slots)| slots)
+        self.buckets.get(self.bucket(hash)).map(|Bucket(slots)| slots)
     }
 
     fn bucket(&self, hash: u64) -> usize {
@@ -339,11 +327,7 @@ const HEAD_BYTES: usize = 40;
 impl Head {
     /// None for a token that is too long to be kept.
     fn of(token: Whole<'_>, entry: &Entry<'_>) -> Option<Self> {
-        let Verified {
-            user,
-            expires_at_s,
-            claims,
-        } = entry.verified;
+        let Verified { user, expires_at_s, claims } = entry.verified;
         Some(Self {
             generation: entry.generation,
             good_from_s: entry.good_from_s,
@@ -360,9 +344,7 @@ impl Head {
     }
 
     fn token_bytes(&self) -> usize {
-        usize::from(self.header_bytes)
-            + self.claims_bytes as usize
-            + usize::from(self.signature_bytes)
+        usize::from(self.header_bytes) + self.claims_bytes as usize + usize::from(self.signature_bytes)
     }
 
     /// May it be that of `token`, as far as lengths tell? Where one part ends and the next begins belongs to it.
@@ -388,13 +370,7 @@ impl Head {
             | (u64::from(self.signature_bytes) << 32)
             | u64::from(self.claims_bytes);
         let user = (u64::from(self.user_start) << 32) | u64::from(self.user_bytes);
-        let words = [
-            self.generation,
-            self.good_from_s,
-            self.expires_at_s,
-            sizes,
-            user,
-        ];
+        let words = [self.generation, self.good_from_s, self.expires_at_s, sizes, user];
         for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
@@ -423,9 +399,7 @@ fn place_within(whole: &str, part: &str) -> Option<u32> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let fits = whole.get(start..start.checked_add(part.len())?).is_some();
     // The last two numbers mean something else.
-    u32::try_from(start)
-        .ok()
-        .filter(|start| fits && *start < APART)
+    u32::try_from(start).ok().filter(|start| fits && *start < APART)
 }
 
 #[cfg(test)]

@@ -31,11 +31,7 @@ struct Met {
 
 impl UnknownKids {
     pub(super) fn new(wanted: Wanted) -> Self {
-        Self {
-            wanted,
-            hasher: RandomState::new(),
-            met: vec![Met::default(); KIDS_MAX],
-        }
+        Self { wanted, hasher: RandomState::new(), met: vec![Met::default(); KIDS_MAX] }
     }
 
     /// A token at `now_s` names a key that is not there, or has no key to name; asks for it unless that was done just

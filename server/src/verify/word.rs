@@ -30,10 +30,7 @@ pub(super) struct Name<'t> {
 
 impl Label {
     pub(super) fn new(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            word: Word::of(text),
-        }
+        Self { text: text.to_owned(), word: Word::of(text) }
     }
 
     /// Is this the name that was read?
@@ -214,12 +211,7 @@ mod tests {
 
     #[test]
     fn a_zero_is_not_the_end() {
-        for (one, other) in [
-            ("a", "a\0"),
-            ("", "\0"),
-            ("a\0", "a\0\0"),
-            ("abcdefg", "abcdefg\0"),
-        ] {
+        for (one, other) in [("a", "a\0"), ("", "\0"), ("a\0", "a\0\0"), ("abcdefg", "abcdefg\0")] {
             assert_ne!(Word::of(one), of_chars(other), "{one:?}, {other:?}");
         }
     }

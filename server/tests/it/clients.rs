@@ -38,17 +38,8 @@ impl Carrier {
         match self {
             Self::Query => (format!("token={token}"), Vec::new()),
             Self::Header => header("authorization", format!("Bearer {token}")),
-            Self::Subprotocol => header(
-                "sec-websocket-protocol",
-                format!("gatecrash, bearer.{token}"),
-            ),
-            Self::Cookie => (
-                String::new(),
-                vec![
-                    ("cookie", format!("token={token}")),
-                    ("origin", origin.to_owned()),
-                ],
-            ),
+            Self::Subprotocol => header("sec-websocket-protocol", format!("gatecrash, bearer.{token}")),
+            Self::Cookie => (String::new(), vec![("cookie", format!("token={token}")), ("origin", origin.to_owned())]),
         }
     }
 }
@@ -69,17 +60,11 @@ pub struct Refused {
 
 impl Client {
     /// Opens `path` (with its query) at `addr`, with `headers`.
-    pub async fn open(
-        addr: SocketAddr,
-        path: &str,
-        headers: &[(&'static str, String)],
-    ) -> Result<Self, Refused> {
+    pub async fn open(addr: SocketAddr, path: &str, headers: &[(&'static str, String)]) -> Result<Self, Refused> {
         let mut request = format!("ws://{addr}{path}").into_client_request().unwrap();
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).unwrap();
-            request
-                .headers_mut()
-                .append(HeaderName::from_static(name), value);
+            request.headers_mut().append(HeaderName::from_static(name), value);
         }
         match soon(path, tokio_tungstenite::connect_async(request)).await {
             Ok((socket, upgrade)) => Ok(Self { socket, upgrade }),
@@ -87,11 +72,7 @@ impl Client {
                 let header = |name| response.headers().get(name);
                 let challenge = header("www-authenticate").map(|v| v.to_str().unwrap().to_owned());
                 let body = response.body().clone().unwrap_or_default();
-                Err(Refused {
-                    status: response.status().as_u16(),
-                    challenge,
-                    body: String::from_utf8(body).unwrap(),
-                })
+                Err(Refused { status: response.status().as_u16(), challenge, body: String::from_utf8(body).unwrap() })
             }
             Err(error) => panic!("{path}: {error}"),
         }
@@ -114,9 +95,7 @@ impl Client {
     }
 
     pub async fn send(&mut self, message: impl Into<Message>) {
-        soon("a send", self.socket.send(message.into()))
-            .await
-            .unwrap();
+        soon("a send", self.socket.send(message.into())).await.unwrap();
     }
 
     /// The next message; `None` at the end of the stream, however it came.
@@ -158,9 +137,7 @@ pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> String {
 /// Everything until the end of the stream.
 pub async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    soon("an answer", stream.read_to_end(&mut answer))
-        .await
-        .unwrap();
+    soon("an answer", stream.read_to_end(&mut answer)).await.unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }
 

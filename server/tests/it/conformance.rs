@@ -40,55 +40,22 @@ async fn check(path: &str, play: &[(&str, &[&str])], closes: bool, why: &str) {
 async fn socketio_namespaces_connect_and_greet() {
     const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
     let root = ("40", &[r#"40{"sid":"SID"}"#, r#"42["auth",{}]"#][..]);
-    let custom = (
-        "40/custom,",
-        &[r#"40/custom,{"sid":"SID"}"#, r#"42/custom,["auth",{}]"#][..],
-    );
-    let with_payload = (
-        r#"40/custom,{"token":"abc"}"#,
-        &[
-            r#"40/custom,{"sid":"SID"}"#,
-            r#"42/custom,["auth",{"token":"abc"}]"#,
-        ][..],
-    );
-    let unknown = (
-        "40/random",
-        &[r#"44/random,{"message":"Invalid namespace"}"#][..],
-    );
-    let message = (
-        r#"42["message",1,"2",{"3":[true]}]"#,
-        &[r#"42["message-back",1,"2",{"3":[true]}]"#][..],
-    );
-    let acknowledged = (
-        r#"42456["message-with-ack",1,{"3":[false]}]"#,
-        &[r#"43456[1,{"3":[false]}]"#][..],
-    );
+    let custom = ("40/custom,", &[r#"40/custom,{"sid":"SID"}"#, r#"42/custom,["auth",{}]"#][..]);
+    let with_payload =
+        (r#"40/custom,{"token":"abc"}"#, &[r#"40/custom,{"sid":"SID"}"#, r#"42/custom,["auth",{"token":"abc"}]"#][..]);
+    let unknown = ("40/random", &[r#"44/random,{"message":"Invalid namespace"}"#][..]);
+    let message = (r#"42["message",1,"2",{"3":[true]}]"#, &[r#"42["message-back",1,"2",{"3":[true]}]"#][..]);
+    let acknowledged = (r#"42456["message-with-ack",1,{"3":[false]}]"#, &[r#"43456[1,{"3":[false]}]"#][..]);
     let leave: (&str, &[&str]) = ("41/custom", &[]);
     for (play, closes, why) in [
         (vec![root, message, acknowledged], false, "the root"),
         (vec![with_payload], false, "a namespace of its own, alone"),
-        (
-            vec![unknown, root],
-            false,
-            "one that is not, then one that is",
-        ),
-        (
-            vec![root, custom, leave, message],
-            false,
-            "the root outlives the other",
-        ),
+        (vec![unknown, root], false, "one that is not, then one that is"),
+        (vec![root, custom, leave, message], false, "the root outlives the other"),
         (vec![root, ("41", &[])], true, "the last namespace is left"),
         (vec![root, ("40", &[])], true, "twice the same"),
-        (
-            vec![root, (r#"42/custom,["message"]"#, &[])],
-            true,
-            "a namespace not joined",
-        ),
-        (
-            vec![(r#"42["message"]"#, &[])],
-            true,
-            "nothing before the connect",
-        ),
+        (vec![root, (r#"42/custom,["message"]"#, &[])], true, "a namespace not joined"),
+        (vec![(r#"42["message"]"#, &[])], true, "nothing before the connect"),
         (vec![("4abc", &[])], true, "no packet"),
         (vec![root, ("45", &[])], true, "no attachments"),
         (vec![root, ("42{}", &[])], true, "no event"),
@@ -121,14 +88,8 @@ async fn attachments_go_back_with_their_message() {
     client.text().await;
     let places = r#"{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}"#;
     for (sent, answer) in [
-        (
-            format!(r#"452-["message",{places}]"#),
-            format!(r#"452-["message-back",{places}]"#),
-        ),
-        (
-            format!(r#"452-789["message-with-ack",{places}]"#),
-            format!("462-789[{places}]"),
-        ),
+        (format!(r#"452-["message",{places}]"#), format!(r#"452-["message-back",{places}]"#)),
+        (format!(r#"452-789["message-with-ack",{places}]"#), format!("462-789[{places}]")),
     ] {
         client.send(sent).await;
         for attachment in [vec![1, 2, 3], vec![4]] {
@@ -156,13 +117,7 @@ async fn engineio_messages_go_back() {
         // A client of version 3 that reads no binary payloads says so.
         let target = format!("/engine.io/?EIO={eio}&transport=polling&b64=1");
         let opened = get(server.gate, &target).await;
-        let sid = opened
-            .split(r#""sid":""#)
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
+        let sid = opened.split(r#""sid":""#).nth(1).unwrap().split('"').next().unwrap();
         let target = format!("{target}&sid={sid}");
         let post = format!(
             "POST {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{sent}",
@@ -216,18 +171,8 @@ async fn clients_without_bytes_are_answered_in_base64() {
     let server = TestServer::start(&OPEN).await;
     for (query, sent, back, why) in [
         ("EIO=4&b64=1", "bAQID", Message::text("bAQID"), "version 4"),
-        (
-            "EIO=3&b64=1",
-            "b4AQID",
-            Message::text("b4AQID"),
-            "version 3",
-        ),
-        (
-            "EIO=4",
-            "bAQID",
-            Message::binary(vec![1, 2, 3]),
-            "it did not say that it reads no bytes",
-        ),
+        ("EIO=3&b64=1", "b4AQID", Message::text("b4AQID"), "version 3"),
+        ("EIO=4", "bAQID", Message::binary(vec![1, 2, 3]), "it did not say that it reads no bytes"),
     ] {
         let path = format!("/engine.io/?{query}&transport=websocket");
         let mut client = open(&server, &path).await;

@@ -8,9 +8,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    process::{
-        Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process, pidfd_open, prlimit,
-    },
+    process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process, pidfd_open, prlimit},
 };
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,10 +44,7 @@ async fn one_that_dies_is_started_anew_and_no_connection_refused() {
     }
     metric_becomes(gate, "gatekeeper_process_restarts_total", 1.0).await;
     let open = r#"gatekeeper_process_sessions_open{process="1"}"#;
-    soon("a page of the new one", async {
-        while value(&get(gate, "/metrics").await, open).is_none() {}
-    })
-    .await;
+    soon("a page of the new one", async { while value(&get(gate, "/metrics").await, open).is_none() {} }).await;
     process.signal(Signal::TERM);
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(0), "{log}");
@@ -64,10 +59,7 @@ async fn one_that_cannot_start_is_tried_until_it_can_beside_those_that_serve() {
     let mend: Act = |_, file| fs::write(file.path(), KEY).unwrap();
     let starve: Act = |process, _| limit_descriptors(process, Some(3));
     let feed: Act = |process, _| limit_descriptors(process, getrlimit(Resource::Nofile).current);
-    for (cause, cure, why) in [
-        (spoil, mend, "a file that it reads"),
-        (starve, feed, "descriptors of its parent"),
-    ] {
+    for (cause, cure, why) in [(spoil, mend, "a file that it reads"), (starve, feed, "descriptors of its parent")] {
         let keys = NamedTempFile::new().unwrap();
         write(&keys, KEY);
         let flag = format!("--keys={}", keys.path().display());
@@ -88,10 +80,7 @@ async fn one_that_cannot_start_is_tried_until_it_can_beside_those_that_serve() {
             assert!(line.contains(&format!("again_in={wait}")), "{why}: {line}");
         }
         cure(&process, &keys);
-        soon("a page of the new one", async {
-            while value(&get(gate, "/metrics").await, of_first).is_none() {}
-        })
-        .await;
+        soon("a page of the new one", async { while value(&get(gate, "/metrics").await, of_first).is_none() {} }).await;
         let open = metric(gate, "gatekeeper_sessions_open").await;
         assert_eq!(open, left, "{why}: others keep what they have");
         process.signal(Signal::TERM);
@@ -101,10 +90,7 @@ async fn one_that_cannot_start_is_tried_until_it_can_beside_those_that_serve() {
 }
 
 fn limit_descriptors(process: &TestProcess, most: Option<u64>) {
-    let limit = Rlimit {
-        current: most,
-        maximum: getrlimit(Resource::Nofile).maximum,
-    };
+    let limit = Rlimit { current: most, maximum: getrlimit(Resource::Nofile).maximum };
     prlimit(Some(pid(&process.ready["pid"])), Resource::Nofile, limit).unwrap();
 }
 

@@ -23,25 +23,14 @@ const REST: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn exhausted_descriptors_are_survived_without_spinning() {
-    let flags = [
-        "--role=gate",
-        "--listen=127.0.0.1:0",
-        "--workers=1",
-        "--secret",
-        SECRET,
-    ];
+    let flags = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1", "--secret", SECRET];
     let process = TestProcess::start(&flags);
-    let gate: SocketAddr = process.ready["gate"].as_str().unwrap()["http://".len()..]
-        .parse()
-        .unwrap();
+    let gate: SocketAddr = process.ready["gate"].as_str().unwrap()["http://".len()..].parse().unwrap();
     let mut inside = Client::raw(gate, &good("ann")).await;
 
     // By its own flags it never admits more than it has descriptors for, so they are taken from it.
     let pid = Pid::from_raw(process.ready["pid"].as_i64().unwrap() as i32);
-    let few = Rlimit {
-        current: Some(DESCRIPTORS),
-        maximum: Some(DESCRIPTORS),
-    };
+    let few = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
     prlimit(pid, Resource::Nofile, few).unwrap();
     let cpu = || cpu_time(process.ready["pid"].as_i64().unwrap());
     let began = Instant::now();
@@ -78,10 +67,7 @@ async fn exhausted_descriptors_are_survived_without_spinning() {
         .unwrap();
     let rests = began.elapsed().as_millis() / REST.as_millis();
     assert!(failures > 0, "the descriptors did run out");
-    assert!(
-        u128::from(failures) <= rests + 2,
-        "{failures} failures in {rests} rests"
-    );
+    assert!(u128::from(failures) <= rests + 2, "{failures} failures in {rests} rests");
 }
 
 /// The processor time of a process, as the scheduler counts it for each of its threads.

@@ -23,8 +23,7 @@ fn expiring(exp_s: u64) -> String {
 /// How long after `exp_s` it is now.
 fn late(exp_s: u64) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.checked_sub(Duration::from_secs(exp_s))
-        .expect("it was not closed before its time")
+    now.checked_sub(Duration::from_secs(exp_s)).expect("it was not closed before its time")
 }
 
 #[tokio::test]

@@ -24,71 +24,26 @@ async fn pages_are_answered() {
     let without = TestServer::start(&[]).await;
     let client = "/socket.io/socket.io.js";
     for (gate, path, parts, why) in [
-        (
-            server.gate,
-            "/healthz",
-            &["HTTP/1.1 200 OK\r\n", "\r\n\r\nok"][..],
-            "it is well",
-        ),
-        (
-            server.gate,
-            client,
-            &["HTTP/1.1 200 ", "text/javascript", "\r\n\r\nvar io;"],
-            "the client",
-        ),
-        (
-            without.gate,
-            client,
-            &["HTTP/1.1 404 "],
-            "no client was given",
-        ),
+        (server.gate, "/healthz", &["HTTP/1.1 200 OK\r\n", "\r\n\r\nok"][..], "it is well"),
+        (server.gate, client, &["HTTP/1.1 200 ", "text/javascript", "\r\n\r\nvar io;"], "the client"),
+        (without.gate, client, &["HTTP/1.1 404 "], "no client was given"),
         (server.gate, "/", &["HTTP/1.1 404 "], "nothing is here"),
-        (
-            server.gate,
-            "/metrics",
-            &["HTTP/1.1 200 ", "version=0.0.4", "# TYPE "],
-            "the counters",
-        ),
-        (
-            server.gate,
-            "/ws",
-            &["HTTP/1.1 426 ", "Upgrade: websocket", "Version: 13"],
-            "a socket",
-        ),
+        (server.gate, "/metrics", &["HTTP/1.1 200 ", "version=0.0.4", "# TYPE "], "the counters"),
+        (server.gate, "/ws", &["HTTP/1.1 426 ", "Upgrade: websocket", "Version: 13"], "a socket"),
     ] {
         check(&get(gate, path).await, parts, why);
     }
     for (request, parts, why) in [
-        (
-            "HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-            &["HTTP/1.1 200 ", "Content-Length: 2"][..],
-            "no body",
-        ),
-        (
-            "POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-            &["HTTP/1.1 405 ", "Allow: GET, HEAD\r\n"],
-            "nothing to post",
-        ),
-        (
-            "HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n",
-            &["HTTP/1.1 405 ", "Allow: GET\r\n"],
-            "a socket is opened by GET",
-        ),
+        ("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n", &["HTTP/1.1 200 ", "Content-Length: 2"][..], "no body"),
+        ("POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n", &["HTTP/1.1 405 ", "Allow: GET, HEAD\r\n"], "nothing to post"),
+        ("HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n", &["HTTP/1.1 405 ", "Allow: GET\r\n"], "a socket is opened by GET"),
         (
             "HEAD /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\n\r\n",
             &["HTTP/1.1 400 ", "application/json"],
             "no body of an error either",
         ),
-        (
-            "GET /healthz HTTP/1.1\r\n\r\n",
-            &["HTTP/1.1 400 ", "Host"],
-            "for whom?",
-        ),
-        (
-            "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-            &["HTTP/1.1 400 ", "Host"],
-            "for which?",
-        ),
+        ("GET /healthz HTTP/1.1\r\n\r\n", &["HTTP/1.1 400 ", "Host"], "for whom?"),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &["HTTP/1.1 400 ", "Host"], "for which?"),
         (
             "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\
@@ -97,18 +52,11 @@ async fn pages_are_answered() {
             "RFC 6455 section 4.4",
         ),
         ("no http\r\n\r\n", &["HTTP/1.1 400 "], "no HTTP"),
-        (
-            "\x16\x03\x01\x02\x00\x01\x00",
-            &["HTTP/1.1 400 "],
-            "TLS to a plain port, at once",
-        ),
+        ("\x16\x03\x01\x02\x00\x01\x00", &["HTTP/1.1 400 "], "TLS to a plain port, at once"),
     ] {
         let answer = exchange(server.gate, request.as_bytes()).await;
         check(&answer, parts, why);
-        assert!(
-            !request.starts_with("HEAD") || answer.ends_with("\r\n\r\n"),
-            "{why}: {answer}"
-        );
+        assert!(!request.starts_with("HEAD") || answer.ends_with("\r\n\r\n"), "{why}: {answer}");
     }
 }
 
@@ -117,11 +65,7 @@ async fn engineio_has_errors_of_its_own() {
     let server = TestServer::start(&[]).await;
     let websocket = "transport=websocket";
     for (target, message, why) in [
-        (
-            "/socket.io/?EIO=4".to_owned(),
-            r#"{"code":0,"message":"Transport unknown"}"#,
-            "none",
-        ),
+        ("/socket.io/?EIO=4".to_owned(), r#"{"code":0,"message":"Transport unknown"}"#, "none"),
         (
             "/socket.io/?EIO=4&transport=webtransport".to_owned(),
             r#"{"code":0,"message":"Transport unknown"}"#,
@@ -132,39 +76,20 @@ async fn engineio_has_errors_of_its_own() {
             r#"{"code":1,"message":"Session ID unknown"}"#,
             "a session that is not",
         ),
-        (
-            format!("/socket.io/?EIO=4&{websocket}"),
-            r#"{"code":3,"message":"Bad request"}"#,
-            "no upgrade",
-        ),
+        (format!("/socket.io/?EIO=4&{websocket}"), r#"{"code":3,"message":"Bad request"}"#, "no upgrade"),
         (
             format!("/socket.io/?EIO=2&{websocket}"),
             r#"{"code":5,"message":"Unsupported protocol version"}"#,
             "before version 3",
         ),
-        (
-            format!("/socket.io/?{websocket}"),
-            r#"{"code":5,"message":"Unsupported protocol version"}"#,
-            "no version",
-        ),
+        (format!("/socket.io/?{websocket}"), r#"{"code":5,"message":"Unsupported protocol version"}"#, "no version"),
     ] {
-        let parts = [
-            "HTTP/1.1 400 ",
-            "Content-Type: application/json\r\n",
-            message,
-        ];
+        let parts = ["HTTP/1.1 400 ", "Content-Type: application/json\r\n", message];
         check(&get(server.gate, &target).await, &parts, why);
     }
     let post = format!("POST /socket.io/?EIO=4&{websocket} HTTP/1.1\r\nHost: a\r\n\r\n");
-    let parts = [
-        "HTTP/1.1 400 ",
-        r#"{"code":2,"message":"Bad handshake method"}"#,
-    ];
-    check(
-        &exchange(server.gate, post.as_bytes()).await,
-        &parts,
-        "sockets are opened by GET",
-    );
+    let parts = ["HTTP/1.1 400 ", r#"{"code":2,"message":"Bad handshake method"}"#];
+    check(&exchange(server.gate, post.as_bytes()).await, &parts, "sockets are opened by GET");
 }
 
 #[tokio::test]
@@ -174,17 +99,11 @@ async fn counters_add_up() {
     raw.send("hello").await;
     raw.text().await;
     let _held = Client::socketio(server.gate, &good("ann")).await;
-    assert!(
-        Client::open(server.gate, "/ws?token=bad", &[])
-            .await
-            .is_err()
-    );
+    assert!(Client::open(server.gate, "/ws?token=bad", &[]).await.is_err());
     get(server.gate, "/nothing").await;
     drop(raw);
 
-    server
-        .metric_becomes("gatekeeper_connections_open", 1)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 1).await;
     let handshakes = |labels: &str| format!("gatekeeper_handshakes_total{{{labels}}}");
     for (sample, value) in [
         ("gatekeeper_connections_accepted_total".to_owned(), 4),
@@ -192,10 +111,7 @@ async fn counters_add_up() {
         (handshakes(r#"outcome="refused",reason="malformed""#), 1),
         (handshakes(r#"outcome="answered""#), 1),
         ("gatekeeper_sessions_open".to_owned(), 1),
-        (
-            r#"gatekeeper_sessions_ended_total{reason="gone"}"#.to_owned(),
-            1,
-        ),
+        (r#"gatekeeper_sessions_ended_total{reason="gone"}"#.to_owned(), 1),
         ("gatekeeper_messages_received_total".to_owned(), 1),
         ("gatekeeper_messages_sent_total".to_owned(), 1),
     ] {
@@ -204,13 +120,7 @@ async fn counters_add_up() {
     let page = server.metrics.render();
     let sum_of = |family: &str| -> u64 {
         let samples = page.lines().filter(|line| line.starts_with(family));
-        samples
-            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
-            .sum()
+        samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
     };
-    assert_eq!(
-        sum_of("gatekeeper_handshakes_total{"),
-        4,
-        "each has one outcome"
-    );
+    assert_eq!(sum_of("gatekeeper_handshakes_total{"), 4, "each has one outcome");
 }

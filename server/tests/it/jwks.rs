@@ -99,9 +99,7 @@ async fn a_published_key_lets_its_tokens_in_and_its_absence_keeps_them_out() {
     assert!(hits + misses <= 1, "{hits}, {misses}");
 
     *temper.lock().unwrap() = Temper::Says(SET.replace("p256", "elliptic"));
-    server
-        .metric_becomes("gatekeeper_key_ring_swaps_total", 2)
-        .await;
+    server.metric_becomes("gatekeeper_key_ring_swaps_total", 2).await;
     let path = format!("/ws?token={token}");
     let Err(refused) = Client::open(server.gate, &path, &[]).await else {
         panic!("its key is gone, cached as the token may be");
@@ -119,9 +117,7 @@ async fn a_gate_starts_without_its_source_and_finds_it_later() {
     assert!(Client::open(server.gate, &early, &[]).await.is_err());
 
     *temper.lock().unwrap() = Temper::Says(SET.to_owned());
-    server
-        .metric_becomes(r#"gatekeeper_jwks_fetches_total{result="ok"}"#, 1)
-        .await;
+    server.metric_becomes(r#"gatekeeper_jwks_fetches_total{result="ok"}"#, 1).await;
     Client::raw(server.gate, &sign_es256("p256")).await;
 }
 
@@ -148,33 +144,20 @@ async fn whatever_its_source_does_the_gate_keeps_its_pace() {
     let (jwks, temper) = source(Temper::Says(SET.to_owned())).await;
     let server = TestServer::start_with(&[&jwks], quickly).await;
     let calm = pace(&server).await;
-    for bad in [
-        Temper::Rotates,
-        Temper::Status(500),
-        Temper::Says("garbage".to_owned()),
-        Temper::Floods(50),
-        Temper::Hangs,
-    ] {
+    for bad in
+        [Temper::Rotates, Temper::Status(500), Temper::Says("garbage".to_owned()), Temper::Floods(50), Temper::Hangs]
+    {
         let counts = |server: &TestServer| {
-            let fetches = |result: &str| {
-                server.metric(&format!(
-                    r#"gatekeeper_jwks_fetches_total{{result="{result}"}}"#
-                ))
-            };
+            let fetches =
+                |result: &str| server.metric(&format!(r#"gatekeeper_jwks_fetches_total{{result="{result}"}}"#));
             fetches("ok") + fetches("failed")
         };
         *temper.lock().unwrap() = bad.clone();
         let before = counts(&server);
         let found = pace(&server).await;
-        println!(
-            "{bad:.20?}: {found:?} against {calm:?}, {} fetches",
-            counts(&server) - before
-        );
+        println!("{bad:.20?}: {found:?} against {calm:?}, {} fetches", counts(&server) - before);
         // Far from what a handshake that waited for a fetch would take, on a machine however busy.
-        assert!(
-            found < calm * 5 + Duration::from_millis(200),
-            "{bad:?}: {found:?}, {calm:?}"
-        );
+        assert!(found < calm * 5 + Duration::from_millis(200), "{bad:?}: {found:?}, {calm:?}");
     }
     soon("the last handshake", Client::raw(server.gate, &good("ann"))).await;
 }

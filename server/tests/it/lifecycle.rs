@@ -19,20 +19,11 @@ use super::{
 #[tokio::test]
 async fn a_signal_ends_it_in_order() {
     for signal in [Signal::TERM, Signal::INT] {
-        let flags = [
-            "--listen=127.0.0.1:0",
-            "--frontend-listen=127.0.0.1:0",
-            "--secret",
-            SECRET,
-        ];
+        let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--secret", SECRET];
         let process = TestProcess::start(&flags);
         let gate = addr(&process.ready["gate"]);
         assert!(process.ready["pid"].as_u64().unwrap() > 1);
-        assert!(
-            get(addr(&process.ready["frontend"]), "/healthz")
-                .await
-                .contains("200 OK")
-        );
+        assert!(get(addr(&process.ready["frontend"]), "/healthz").await.contains("200 OK"));
         let mut raw = Client::raw(gate, &good("ann")).await;
         let mut socketio = Client::socketio(gate, &good("ann")).await;
 
@@ -43,10 +34,7 @@ async fn a_signal_ends_it_in_order() {
         assert_eq!(status.code(), Some(0), "{signal:?}: {log}");
         assert_eq!(out, "", "the ready line is all there is on standard output");
         assert!(log.contains("draining"), "{log}");
-        assert!(
-            !log.contains(&good("ann")[..20]),
-            "a token in the log: {log}"
-        );
+        assert!(!log.contains(&good("ann")[..20]), "a token in the log: {log}");
     }
 }
 
@@ -54,12 +42,7 @@ async fn a_signal_ends_it_in_order() {
 async fn a_log_that_cannot_be_written_ends_nobody() {
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = gatekeeper();
-    let flags = [
-        "--listen=127.0.0.1:0",
-        "--frontend-listen=127.0.0.1:0",
-        "--secret",
-        SECRET,
-    ];
+    let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--secret", SECRET];
     command.args(flags).stderr(full());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
@@ -78,16 +61,8 @@ async fn a_log_that_cannot_be_written_ends_nobody() {
 
 #[tokio::test]
 async fn a_role_runs_what_it_says() {
-    for (flag, url, absent) in [
-        ("gate", "gate", "frontend"),
-        ("frontend", "frontend", "gate"),
-    ] {
-        let process = TestProcess::start(&[
-            "--role",
-            flag,
-            "--listen=127.0.0.1:0",
-            "--frontend-listen=127.0.0.1:0",
-        ]);
+    for (flag, url, absent) in [("gate", "gate", "frontend"), ("frontend", "frontend", "gate")] {
+        let process = TestProcess::start(&["--role", flag, "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0"]);
         assert!(process.ready[absent].is_null(), "{}", process.ready);
         let answer = get(addr(&process.ready[url]), "/healthz").await;
         assert!(answer.contains("200 OK"), "{answer}");
@@ -113,9 +88,7 @@ fn a_hangup_ends_no_process_that_waits_for_listeners() {
     let path = folder.path().join("gate.sock");
     let predecessor = UnixListener::bind(&path).unwrap();
     let mut command = gatekeeper();
-    command
-        .args(["--role=gate", "--listen=127.0.0.1:0", "--takeover"])
-        .arg(&path);
+    command.args(["--role=gate", "--listen=127.0.0.1:0", "--takeover"]).arg(&path);
     let waiting = command.spawn().unwrap();
     let (asked, _) = predecessor.accept().unwrap();
     kill_process(Pid::from_child(&waiting), Signal::HUP).unwrap();
@@ -135,15 +108,10 @@ fn a_port_in_use_is_told() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let used = held.local_addr().unwrap().to_string();
     let free = "127.0.0.1:0";
-    for (gate, frontend, flag) in [
-        (&*used, free, "--listen"),
-        (free, &*used, "--frontend-listen"),
-    ] {
+    for (gate, frontend, flag) in [(&*used, free, "--listen"), (free, &*used, "--frontend-listen")] {
         let output = run(&["--listen", gate, "--frontend-listen", frontend]);
         let log = String::from_utf8(output.stderr).unwrap();
-        let told = format!(
-            "gatekeeper: listen on {used}: address already in use; choose another with {flag}"
-        );
+        let told = format!("gatekeeper: listen on {used}: address already in use; choose another with {flag}");
         assert!(log.lines().any(|line| line == told), "no `{told}` in {log}");
         assert_eq!(output.status.code(), Some(104), "{log}");
         assert!(output.stdout.is_empty(), "it never was ready");
@@ -156,46 +124,17 @@ async fn another_gate_on_the_port_is_found() {
     let listen = server.gate.to_string();
     let output = tokio::task::spawn_blocking(move || run(&["--role=gate", "--listen", &listen]));
     let output = output.await.unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(104),
-        "SO_REUSEPORT would have shared it"
-    );
+    assert_eq!(output.status.code(), Some(104), "SO_REUSEPORT would have shared it");
 }
 
 #[test]
 fn wrong_flags_are_told() {
     for (flags, code, told, why) in [
-        (
-            &["--listen=0.0.0.0:0"][..],
-            104,
-            "has 19 bytes",
-            "the demo's secret, reachable",
-        ),
-        (
-            &["--listen=0.0.0.0:0", "--secret", SECRET],
-            104,
-            "demo user",
-            "the demo user, reachable",
-        ),
-        (
-            &["--keys=/nonexistent"],
-            104,
-            "/nonexistent",
-            "no such file",
-        ),
-        (
-            &["--pin=1023", "--listen=127.0.0.1:0"],
-            104,
-            "--pin",
-            "no such cpu",
-        ),
-        (
-            &["--token-cache=9000000000000000000"],
-            104,
-            "--token-cache",
-            "no machine has so much",
-        ),
+        (&["--listen=0.0.0.0:0"][..], 104, "has 19 bytes", "the demo's secret, reachable"),
+        (&["--listen=0.0.0.0:0", "--secret", SECRET], 104, "demo user", "the demo user, reachable"),
+        (&["--keys=/nonexistent"], 104, "/nonexistent", "no such file"),
+        (&["--pin=1023", "--listen=127.0.0.1:0"], 104, "--pin", "no such cpu"),
+        (&["--token-cache=9000000000000000000"], 104, "--token-cache", "no machine has so much"),
         (&["--no-such-flag"], 2, "--no-such-flag", "usage"),
         (&["--app=nonesuch"], 2, "nonesuch", "usage"),
     ] {
@@ -210,11 +149,7 @@ fn wrong_flags_are_told() {
 fn it_can_die_with_its_parent() {
     // A shell starts it and lives until its own standard input ends.
     let mut shell = std::process::Command::new("sh")
-        .args([
-            "-c",
-            r#""$0" "$@" & read _"#,
-            env!("CARGO_BIN_EXE_gatekeeper"),
-        ])
+        .args(["-c", r#""$0" "$@" & read _"#, env!("CARGO_BIN_EXE_gatekeeper")])
         .args(["--role=gate", "--listen=127.0.0.1:0", "--die-with-parent"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -32,11 +32,7 @@ async fn a_slow_request_is_ended() {
     let path = "/socket.io/?EIO=4&transport=websocket";
     let mut client = Client::open(server.gate, path, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
-    assert_eq!(
-        client.close_code().await,
-        1000,
-        "upgraded, and never connected"
-    );
+    assert_eq!(client.close_code().await, 1000, "upgraded, and never connected");
     assert_eq!(server.metric(timeouts), 3, "the head was there in time");
     let timeouts = r#"gatekeeper_handshakes_total{outcome="timeout",reason="connect"}"#;
     assert_eq!(server.metric(timeouts), 1);
@@ -82,10 +78,7 @@ async fn a_large_head_is_refused() {
     ] {
         let request = format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
         let answer = exchange(server.gate, request.as_bytes()).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{why}: {answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{why}: {answer}");
     }
 }
 
@@ -99,26 +92,13 @@ async fn a_full_gate_says_when_to_come_again() {
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("Retry-After: 1\r\n"), "{answer}");
     let refused = Client::open(server.gate, &format!("/ws?token={}", good("cid")), &[]).await;
-    assert_eq!(
-        refused.err().map(|refused| refused.status),
-        Some(503),
-        "a good token, too"
-    );
-    assert_eq!(
-        server.metric(r#"gatekeeper_handshakes_total{outcome="full",reason="connections"}"#),
-        2
-    );
+    assert_eq!(refused.err().map(|refused| refused.status), Some(503), "a good token, too");
+    assert_eq!(server.metric(r#"gatekeeper_handshakes_total{outcome="full",reason="connections"}"#), 2);
 
     first.send("still here").await;
-    assert_eq!(
-        first.text().await,
-        "still here",
-        "those inside are not touched"
-    );
+    assert_eq!(first.text().await, "still here", "those inside are not touched");
     drop(first);
-    server
-        .metric_becomes("gatekeeper_connections_open", 1)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 1).await;
     Client::raw(server.gate, &good("cid")).await;
 }
 
@@ -130,10 +110,7 @@ async fn a_client_that_does_not_read_is_not_read_either() {
     let mut sent_bytes = 0;
     // The gate stops reading before it holds more than it may, so the client's own sends come to a halt.
     let send_max = Duration::from_millis(300);
-    while timeout(send_max, client.send(message.as_str()))
-        .await
-        .is_ok()
-    {
+    while timeout(send_max, client.send(message.as_str())).await.is_ok() {
         sent_bytes += message.len();
         assert!(sent_bytes < 100_000_000, "the gate takes what nobody reads");
     }
@@ -154,15 +131,10 @@ async fn one_address_cannot_take_all_places() {
     let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let answer = rest(&mut stream).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 "),
-        "another address: {answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 "), "another address: {answer}");
 
     drop(first);
-    server
-        .metric_becomes("gatekeeper_connections_open", 1)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 1).await;
     Client::raw(server.gate, &good("ann")).await;
     let full = r#"gatekeeper_handshakes_total{outcome="full",reason="address"}"#;
     assert_eq!(server.metric(full), 1);
@@ -182,10 +154,7 @@ async fn trickle(gate: std::net::SocketAddr) -> usize {
         let mut answer = String::new();
         let read = tokio::io::AsyncReadExt::read_to_string(stream, &mut answer);
         if timeout(Duration::from_millis(20), read).await.is_ok() {
-            assert!(
-                answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
-                "{answer}"
-            );
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
             ended += 1;
         }
     }
@@ -199,18 +168,12 @@ async fn half_open_connections_give_way() {
     for _ in 0..32 {
         let mut client = Client::raw(server.gate, &good("ann")).await;
         client.send("in").await;
-        assert_eq!(
-            client.text().await,
-            "in",
-            "good clients come in all the while"
-        );
+        assert_eq!(client.text().await, "in", "good clients come in all the while");
     }
     assert!(attack.await.unwrap() >= 64 - 8, "the oldest were ended");
     let gave_way = r#"gatekeeper_handshakes_total{outcome="gave_way",reason="head"}"#;
     assert!(server.metric(gave_way) >= 64 - 8, "and are counted as such");
-    server
-        .metric_becomes("gatekeeper_connections_open", 0)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 0).await;
 }
 
 /// Sessions that are opened by WebSocket or by polling and never connected give way to newer ones; those that are
@@ -252,9 +215,7 @@ async fn forgers_do_not_keep_good_clients_out() {
         Client::raw(gate, &good("ann")).await;
     }
     forgers.await.unwrap();
-    server
-        .metric_becomes("gatekeeper_connections_open", 0)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 0).await;
     let failed = r#"gatekeeper_handshakes_total{outcome="abandoned"}"#;
     assert_eq!(server.metric(failed), 0, "each got its verdict");
 }
@@ -263,22 +224,10 @@ async fn forgers_do_not_keep_good_clients_out() {
 async fn frames_that_lie_about_their_length_are_ended_at_once() {
     let server = TestServer::start(&["--max-message-bytes=1000"]).await;
     for (head, code, why) in [
-        (
-            &[0x82, 0xfe, 0x03, 0xe9][..],
-            1009,
-            "one byte above the limit",
-        ),
+        (&[0x82, 0xfe, 0x03, 0xe9][..], 1009, "one byte above the limit"),
         (&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0], 1009, "4 GB"),
-        (
-            &[0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0],
-            1009,
-            "more than there is",
-        ),
-        (
-            &[0x82, 0xfe, 0, 1],
-            1002,
-            "more bytes than the length needs",
-        ),
+        (&[0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0], 1009, "more than there is"),
+        (&[0x82, 0xfe, 0, 1], 1002, "more bytes than the length needs"),
     ] {
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
         let upgrade = format!(
@@ -287,18 +236,10 @@ async fn frames_that_lie_about_their_length_are_ended_at_once() {
             good("ann")
         );
         let lie = [head, &[0; 4]].concat();
-        stream
-            .write_all(&[upgrade.as_bytes(), &lie].concat())
-            .await
-            .unwrap();
+        stream.write_all(&[upgrade.as_bytes(), &lie].concat()).await.unwrap();
         let mut answer = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer)
-            .await
-            .unwrap();
-        let head_end = answer
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .unwrap();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await.unwrap();
+        let head_end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
         let close = &answer[head_end + 4..];
         assert_eq!(close[0], 0x88, "{why}: a close frame");
         assert_eq!(u16::from_be_bytes([close[2], close[3]]), code, "{why}");
@@ -354,22 +295,12 @@ async fn those_that_hold_the_most_memory_give_way() {
         let before = server.metric(ended);
         crowd.push(greedy(server.gate, frames).await);
         server.metric_becomes(ended, before + 1).await;
-        assert!(
-            server.metric("gatekeeper_buffered_bytes") <= BUFFER_BYTES as u64 / 2,
-            "{why}"
-        );
+        assert!(server.metric("gatekeeper_buffered_bytes") <= BUFFER_BYTES as u64 / 2, "{why}");
     }
     // A client that asks by POST and never polls.
-    let opened = get(
-        server.gate,
-        &format!("/socket.io/?EIO=4&transport=polling&token={}", good("bob")),
-    )
-    .await;
+    let opened = get(server.gate, &format!("/socket.io/?EIO=4&transport=polling&token={}", good("bob"))).await;
     let (_, sid) = opened.split_once(r#""sid":""#).unwrap();
-    let target = format!(
-        "/socket.io/?EIO=4&transport=polling&sid={}",
-        sid.split('"').next().unwrap()
-    );
+    let target = format!("/socket.io/?EIO=4&transport=polling&sid={}", sid.split('"').next().unwrap());
     let event = format!("42[\"{}\"]", "x".repeat(150_000));
     for body in ["40", &event, &event] {
         let post = format!(
@@ -383,16 +314,9 @@ async fn those_that_hold_the_most_memory_give_way() {
     server.metric_becomes("gatekeeper_unpolled_bytes", 0).await;
 
     inside.send("in").await;
-    assert_eq!(
-        inside.text().await,
-        "in",
-        "who holds nothing is not touched"
-    );
+    assert_eq!(inside.text().await, "in", "who holds nothing is not touched");
     half_open.write_all(back).await.unwrap();
-    assert!(
-        rest(&mut half_open).await.ends_with("ok"),
-        "nor who holds little"
-    );
+    assert!(rest(&mut half_open).await.ends_with("ok"), "nor who holds little");
     let rest_of_frame = [vec![b'x'; 500], vec![0x88, 0x80, 0, 0, 0, 0]].concat();
     slow.write_all(&rest_of_frame).await.unwrap();
     let answer = rest(&mut slow).await;

@@ -15,14 +15,8 @@ use super::{
 };
 
 /// Three processes of two shards each on a free port.
-pub const FLAGS: [&str; 6] = [
-    "--role=gate",
-    "--listen=127.0.0.1:0",
-    "--processes=3",
-    "--workers=2",
-    "--secret",
-    SECRET,
-];
+pub const FLAGS: [&str; 6] =
+    ["--role=gate", "--listen=127.0.0.1:0", "--processes=3", "--workers=2", "--secret", SECRET];
 
 /// One value of the page that all processes share.
 pub async fn metric(gate: SocketAddr, sample: &str) -> f64 {
@@ -64,11 +58,7 @@ async fn its_figures_are_those_of_all() {
     assert_eq!(by_process.iter().sum::<f64>(), 60.0);
     assert!(by_process.iter().all(|&open| open > 0.0), "{by_process:?}");
     for (sample, expected, why) in [
-        (
-            r#"gatekeeper_handshakes_total{outcome="established"}"#,
-            60.0,
-            "a sum",
-        ),
+        (r#"gatekeeper_handshakes_total{outcome="established"}"#, 60.0, "a sum"),
         ("gatekeeper_keys", 1.0, "the same in each"),
         ("gatekeeper_process_restarts_total", 0.0, "the parent's own"),
     ] {
@@ -104,8 +94,7 @@ async fn its_page_of_metrics_is_answered_as_by_one_process() {
         ("POST", "405 Method Not Allowed", "nothing to write"),
         ("DELETE", "405 Method Not Allowed", "nothing to take away"),
     ] {
-        let request =
-            format!("{method} /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
+        let request = format!("{method} /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
         let mut heads = Vec::new();
         for gate in &gates {
             let answer = exchange(addr(&gate.ready["gate"]), request.as_bytes()).await;
@@ -180,21 +169,12 @@ async fn all_read_their_keys_again() {
 
 #[tokio::test]
 async fn the_frontend_is_there_once_and_the_gate_trusts_its_origin() {
-    let flags = [
-        "--listen=127.0.0.1:0",
-        "--frontend-listen=127.0.0.1:0",
-        "--processes=2",
-        "--workers=1",
-    ];
+    let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--processes=2", "--workers=1"];
     let process = TestProcess::start(&flags);
-    let (gate, frontend) = (
-        addr(&process.ready["gate"]),
-        addr(&process.ready["frontend"]),
-    );
+    let (gate, frontend) = (addr(&process.ready["gate"]), addr(&process.ready["frontend"]));
     assert!(get(frontend, "/healthz").await.contains("200 OK"));
-    let preflight = format!(
-        "OPTIONS /socket.io/ HTTP/1.1\r\nHost: gate\r\nOrigin: http://{frontend}\r\nConnection: close\r\n\r\n"
-    );
+    let preflight =
+        format!("OPTIONS /socket.io/ HTTP/1.1\r\nHost: gate\r\nOrigin: http://{frontend}\r\nConnection: close\r\n\r\n");
     for _ in 0..8 {
         let answer = exchange(gate, preflight.as_bytes()).await;
         let trusted = format!("Access-Control-Allow-Origin: http://{frontend}");
@@ -206,23 +186,12 @@ async fn the_frontend_is_there_once_and_the_gate_trusts_its_origin() {
 fn what_no_child_can_start_with_is_told_once() {
     for (flags, code, told, why) in [
         (
-            &[
-                "--processes=2",
-                "--role=gate",
-                "--listen=127.0.0.1:0",
-                "--pin=0",
-                "--max-connections=4000000000",
-            ][..],
+            &["--processes=2", "--role=gate", "--listen=127.0.0.1:0", "--pin=0", "--max-connections=4000000000"][..],
             104,
             "descriptors",
             "a limit of each process",
         ),
-        (
-            &["--member", "--role=gate"],
-            104,
-            "no parent on standard input",
-            "started by hand",
-        ),
+        (&["--member", "--role=gate"], 104, "no parent on standard input", "started by hand"),
     ] {
         let output = gatekeeper().args(flags).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();

@@ -50,20 +50,14 @@ async fn a_raw_websocket_is_refused_with_401() {
         let labels = format!(r#"{{outcome="refused",reason="{reason}"}}"#);
         server.metric(&format!("gatekeeper_handshakes_total{labels}"))
     };
-    assert_eq!(
-        refused("signature_invalid"),
-        8,
-        "two kinds in four carriers"
-    );
+    assert_eq!(refused("signature_invalid"), 8, "two kinds in four carriers");
     assert_eq!(refused("expired"), 4);
 }
 
 #[tokio::test]
 async fn a_socketio_client_is_told_not_valid_token() {
     let server = TestServer::start(&["--origin=http://app"]).await;
-    for (path, carrier) in [SOCKETIO_4, SOCKETIO_3]
-        .iter()
-        .flat_map(|path| Carrier::ALL.map(|carrier| (path, carrier)))
+    for (path, carrier) in [SOCKETIO_4, SOCKETIO_3].iter().flat_map(|path| Carrier::ALL.map(|carrier| (path, carrier)))
     {
         for bad in bad() {
             let (query, headers) = match &bad.token {
@@ -73,11 +67,7 @@ async fn a_socketio_client_is_told_not_valid_token() {
             let why = format!("{} in {carrier:?} at {path}", bad.kind);
             let opened = Client::open(server.gate, &target(path, &query), &headers).await;
             if bad.reason == "too_long" {
-                assert_eq!(
-                    opened.err().map(|refused| refused.status),
-                    Some(431),
-                    "{why}"
-                );
+                assert_eq!(opened.err().map(|refused| refused.status), Some(431), "{why}");
                 continue;
             }
             let mut client = opened.unwrap();
@@ -108,12 +98,7 @@ async fn the_connect_payload_is_a_carrier_of_version_5() {
         let mut client = Client::open(server.gate, SOCKETIO_4, &[]).await.unwrap();
         assert!(client.text().await.starts_with("0{"));
         client.send(payload(&bad.token)).await;
-        assert_eq!(
-            client.text().await,
-            refusal_of_version_5(bad.reason),
-            "{}",
-            bad.kind
-        );
+        assert_eq!(client.text().await, refusal_of_version_5(bad.reason), "{}", bad.kind);
     }
     let mut client = Client::open(server.gate, SOCKETIO_4, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
@@ -126,39 +111,22 @@ async fn a_good_token_is_let_in_by_every_carrier() {
     let server = TestServer::start(&["--origin=http://app"]).await;
     for carrier in Carrier::ALL {
         let (query, headers) = carrier.carry(&good("ann"), "http://app");
-        let mut raw = Client::open(server.gate, &target("/ws", &query), &headers)
-            .await
-            .unwrap();
+        let mut raw = Client::open(server.gate, &target("/ws", &query), &headers).await.unwrap();
         let selected = raw.upgrade.headers().get("sec-websocket-protocol");
         let expected = (carrier == Carrier::Subprotocol).then_some("gatecrash");
-        assert_eq!(
-            selected.map(|v| v.to_str().unwrap()),
-            expected,
-            "{carrier:?}"
-        );
+        assert_eq!(selected.map(|v| v.to_str().unwrap()), expected, "{carrier:?}");
         raw.send("hello").await;
         assert_eq!(raw.text().await, "hello", "{carrier:?}");
 
-        for (path, connect, connected) in
-            [(SOCKETIO_4, Some("40"), "40{"), (SOCKETIO_3, None, "40")]
-        {
-            let mut client = Client::open(server.gate, &target(path, &query), &headers)
-                .await
-                .unwrap();
+        for (path, connect, connected) in [(SOCKETIO_4, Some("40"), "40{"), (SOCKETIO_3, None, "40")] {
+            let mut client = Client::open(server.gate, &target(path, &query), &headers).await.unwrap();
             assert!(client.text().await.starts_with("0{"));
             if let Some(connect) = connect {
                 client.send(connect).await;
             }
-            assert!(
-                client.text().await.starts_with(connected),
-                "{carrier:?} at {path}"
-            );
+            assert!(client.text().await.starts_with(connected), "{carrier:?} at {path}");
             client.send(r#"421["whoami"]"#).await;
-            assert_eq!(
-                client.text().await,
-                r#"431["ann"]"#,
-                "{carrier:?} at {path}"
-            );
+            assert_eq!(client.text().await, r#"431["ann"]"#, "{carrier:?} at {path}");
         }
     }
 }
@@ -167,11 +135,7 @@ async fn a_good_token_is_let_in_by_every_carrier() {
 async fn the_first_carrier_decides() {
     use Carrier::{Cookie, Header, Query, Subprotocol};
     let server = TestServer::start(&["--origin=http://app"]).await;
-    for (first, second) in [
-        (Query, Header),
-        (Header, Subprotocol),
-        (Subprotocol, Cookie),
-    ] {
+    for (first, second) in [(Query, Header), (Header, Subprotocol), (Subprotocol, Cookie)] {
         for (one, other, let_in) in [("bad", &*good("ann"), false), (&*good("ann"), "bad", true)] {
             let (one_query, one_headers) = first.carry(one, "http://app");
             let (_, other_headers) = second.carry(other, "http://app");
@@ -183,9 +147,7 @@ async fn the_first_carrier_decides() {
     let path = format!("{SOCKETIO_4}&token=bad");
     let mut client = Client::open(server.gate, &path, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
-    client
-        .send(format!(r#"40{{"token":"{}"}}"#, good("ann")))
-        .await;
+    client.send(format!(r#"40{{"token":"{}"}}"#, good("ann"))).await;
     let refusal = refusal_of_version_5("malformed");
     assert_eq!(client.text().await, refusal, "the payload rescues no query");
 }

@@ -69,11 +69,7 @@ impl Load {
                 None
             });
         }
-        Self {
-            stop,
-            done,
-            knockers,
-        }
+        Self { stop, done, knockers }
     }
 
     /// Waits until so many more handshakes are done, or one has failed.
@@ -107,9 +103,7 @@ async fn handshake(gate: SocketAddr, way: Way) -> io::Result<()> {
     let token = good("ann");
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let head = |method, target: &str, headers| {
-        format!("{method} {target} HTTP/1.1\r\nHost: gate\r\n{headers}\r\n")
-    };
+    let head = |method, target: &str, headers| format!("{method} {target} HTTP/1.1\r\nHost: gate\r\n{headers}\r\n");
     match way {
         Way::Raw => {
             let request = head("GET", &format!("/ws?token={token}"), upgrade);
@@ -129,12 +123,7 @@ async fn handshake(gate: SocketAddr, way: Way) -> io::Result<()> {
             let target = format!("{target}&sid={}", sid.unwrap_or_default());
             let post = head("POST", &target, "Content-Length: 2\r\n") + "40";
             ask(&mut stream, post.as_bytes(), "ok").await?;
-            ask(
-                &mut stream,
-                head("GET", &target, "").as_bytes(),
-                "40{\"sid\"",
-            )
-            .await?;
+            ask(&mut stream, head("GET", &target, "").as_bytes(), "40{\"sid\"").await?;
         }
     }
     Ok(())
@@ -167,9 +156,7 @@ fn taking_over(path: &Path, listen: &str, flags: &[&str]) -> TestProcess {
 
 /// Waits for the end of a process that was replaced: all in order.
 async fn check_ended(process: TestProcess, why: &str) {
-    let (status, _, log) = tokio::task::spawn_blocking(|| process.wait())
-        .await
-        .unwrap();
+    let (status, _, log) = tokio::task::spawn_blocking(|| process.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0), "{why}: {log}");
     assert!(log.contains("draining"), "{why}: {log}");
 }
@@ -182,15 +169,9 @@ async fn a_successor_takes_over_without_a_lost_handshake() {
     let both = ["--frontend-listen=127.0.0.1:0", "--workers=1"];
     let processes = ["--role=gate", "--processes=2", "--workers=1"];
     for (stages, why) in [
-        (
-            &[&gate_alone[..], &gate_alone, &gate_alone][..],
-            "one process",
-        ),
+        (&[&gate_alone[..], &gate_alone, &gate_alone][..], "one process"),
         (&[&processes[..], &processes, &processes], "several"),
-        (
-            &[&gate_alone[..], &processes, &gate_alone],
-            "one, several, one",
-        ),
+        (&[&gate_alone[..], &processes, &gate_alone], "one, several, one"),
         (&[&both[..], &both, &both], "with a frontend"),
     ] {
         let mut running = taking_over(&path, "127.0.0.1:0", stages[0]);
@@ -241,13 +222,7 @@ fn activated(listener: &TcpListener, environment: &str, flags: &[&str]) -> Comma
     let mut command = Command::new("sh");
     let script = format!(r#"exec 3<&0 </dev/null; export {environment}; exec "$0" "$@""#);
     command
-        .args([
-            "-c",
-            &script,
-            env!("CARGO_BIN_EXE_gatekeeper"),
-            "--secret",
-            SECRET,
-        ])
+        .args(["-c", &script, env!("CARGO_BIN_EXE_gatekeeper"), "--secret", SECRET])
         .args(flags)
         .env_remove("RUST_LOG")
         .stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())))
@@ -295,10 +270,7 @@ async fn a_name_tells_the_frontends_socket() {
 async fn a_handshake_under_way_gets_done_before_the_end() {
     let process = TestProcess::start(&["--role=gate", "--listen=127.0.0.1:0", "--secret", SECRET]);
     let gate = addr(&process.ready["gate"]);
-    let path = format!(
-        "/socket.io/?EIO=4&transport=websocket&token={}",
-        good("ann")
-    );
+    let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", good("ann"));
     let mut socketio = Client::open(gate, &path, &[]).await.unwrap();
     assert!(socketio.text().await.starts_with("0{"));
     let mut settled = Client::raw(gate, &good("ann")).await;
@@ -321,48 +293,23 @@ fn what_cannot_be_taken_over_is_told() {
     let file = format!("--takeover={}", file.display());
     let nowhere = "--takeover=/nonexistent/gate.sock";
     for (environment, flags, told, why) in [
-        (
-            ONE,
-            &["--role=gate", &elsewhere][..],
-            "was handed over is at",
-            "another address",
-        ),
+        (ONE, &["--role=gate", &elsewhere][..], "was handed over is at", "another address"),
         (
             "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=frontend",
             &["--role=gate"],
             "has no use for it",
             "a frontend that does not run",
         ),
-        (
-            "LISTEN_PID=$$ LISTEN_FDS=2",
-            &["--role=gate"],
-            "descriptor 4",
-            "one too few",
-        ),
-        (
-            "LISTEN_PID=$$ LISTEN_FDS=many",
-            &["--role=gate"],
-            "`many` is no count",
-            "no count",
-        ),
-        (
-            ONE,
-            &["--role=gate", nowhere],
-            "use one of them",
-            "both ways",
-        ),
+        ("LISTEN_PID=$$ LISTEN_FDS=2", &["--role=gate"], "descriptor 4", "one too few"),
+        ("LISTEN_PID=$$ LISTEN_FDS=many", &["--role=gate"], "`many` is no count", "no count"),
+        (ONE, &["--role=gate", nowhere], "use one of them", "both ways"),
         (
             "UNUSED=1",
             &["--role=gate", "--listen=127.0.0.1:0", nowhere],
             "--takeover /nonexistent/gate.sock: No such file",
             "no folder",
         ),
-        (
-            "UNUSED=1",
-            &["--role=gate", "--listen=127.0.0.1:0", &file],
-            "that is no socket",
-            "a file",
-        ),
+        ("UNUSED=1", &["--role=gate", "--listen=127.0.0.1:0", &file], "that is no socket", "a file"),
     ] {
         let output = activated(&listener, environment, flags).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
@@ -379,33 +326,13 @@ async fn a_successor_that_cannot_serve_changes_nothing() {
     let gate = addr(&running.ready["gate"]);
     let (at, path) = (gate.to_string(), path.display().to_string());
     for (flags, told, why) in [
-        (
-            &["--role=gate", "--listen=127.0.0.2:0"][..],
-            "was handed over is at",
-            "elsewhere",
-        ),
-        (
-            &["--role=frontend", "--listen", &at],
-            "has no use for it",
-            "no gate",
-        ),
-        (
-            &["--role=gate", "--keys=/nonexistent"],
-            "/nonexistent",
-            "no key",
-        ),
-        (
-            &["--role=gate", "--processes=2", "--pin=1023"],
-            "--pin",
-            "no such cpu",
-        ),
+        (&["--role=gate", "--listen=127.0.0.2:0"][..], "was handed over is at", "elsewhere"),
+        (&["--role=frontend", "--listen", &at], "has no use for it", "no gate"),
+        (&["--role=gate", "--keys=/nonexistent"], "/nonexistent", "no key"),
+        (&["--role=gate", "--processes=2", "--pin=1023"], "--pin", "no such cpu"),
     ] {
         let mut command = gatekeeper();
-        let output = command
-            .args(["--takeover", &path])
-            .args(flags)
-            .output()
-            .unwrap();
+        let output = command.args(["--takeover", &path]).args(flags).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
         assert!(log.contains(told), "{why}: {log}");
         assert_eq!(output.status.code(), Some(104), "{why}: {log}");

@@ -55,14 +55,8 @@ impl TestServer {
 
     /// The same, after `change` had its way with what the flags came to.
     pub async fn start_with(flags: &[&str], change: impl FnOnce(Config) -> Config) -> Self {
-        let own = [
-            "gatekeeper",
-            "--listen=127.0.0.1:0",
-            "--frontend-listen=127.0.0.1:0",
-            "--workers=2",
-            "--secret",
-            SECRET,
-        ];
+        let own =
+            ["gatekeeper", "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--workers=2", "--secret", SECRET];
         let cli = Cli::parse_from(own.iter().chain(flags));
         let config = change(cli.serve.read().unwrap());
         let server = Server::start(config).await.unwrap();
@@ -172,12 +166,7 @@ impl TestProcess {
     /// Waits for the end; what else it wrote on standard output and in its log.
     pub fn wait(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut log) = (String::new(), String::new());
-        self.child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut out)
-            .unwrap();
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         self.log.read_to_string(&mut log).unwrap();
         (self.child.wait().unwrap(), out, log)
     }
@@ -194,10 +183,6 @@ impl Drop for TestProcess {
 /// The binary, with its streams held.
 pub fn gatekeeper() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
-    command
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -14,11 +14,7 @@ use tokio_tungstenite::tungstenite::{
 use super::{clients::Client, servers::TestServer, tokens::good};
 
 fn fragment(text: &'static str, opcode: Data, last: bool) -> Message {
-    Message::Frame(Frame::message(
-        Bytes::from_static(text.as_bytes()),
-        OpCode::Data(opcode),
-        last,
-    ))
+    Message::Frame(Frame::message(Bytes::from_static(text.as_bytes()), OpCode::Data(opcode), last))
 }
 
 #[tokio::test]
@@ -26,32 +22,17 @@ async fn messages_come_back() {
     let server = TestServer::start(&[]).await;
     let mut client = Client::raw(server.gate, &good("ann")).await;
     let long = "x".repeat(1_000_000);
-    for message in [
-        Message::text("hello"),
-        Message::text(""),
-        Message::binary(vec![0, 1, 255]),
-        Message::text(long),
-    ] {
+    for message in [Message::text("hello"), Message::text(""), Message::binary(vec![0, 1, 255]), Message::text(long)] {
         client.send(message.clone()).await;
         let next = client.next().await.unwrap();
-        assert!(
-            next == message,
-            "a message of {} bytes came back changed",
-            message.len()
-        );
+        assert!(next == message, "a message of {} bytes came back changed", message.len());
     }
 
     client.send(fragment("he", Data::Text, false)).await;
-    client
-        .send(Message::Ping(Bytes::from_static(b"between")))
-        .await;
+    client.send(Message::Ping(Bytes::from_static(b"between"))).await;
     client.send(fragment("llo", Data::Continue, true)).await;
     let pong = Message::Pong(Bytes::from_static(b"between"));
-    assert_eq!(
-        client.next().await.unwrap(),
-        pong,
-        "a ping between fragments"
-    );
+    assert_eq!(client.next().await.unwrap(), pong, "a ping between fragments");
     assert_eq!(client.text().await, "hello", "fragments are one message");
 }
 
@@ -60,15 +41,9 @@ async fn an_idle_gate_says_nothing() {
     let server = TestServer::start(&["--app=idle"]).await;
     let mut client = Client::raw(server.gate, &good("ann")).await;
     client.send("hello").await;
-    client
-        .send(Message::Ping(Bytes::from_static(b"after")))
-        .await;
+    client.send(Message::Ping(Bytes::from_static(b"after"))).await;
     let pong = Message::Pong(Bytes::from_static(b"after"));
-    assert_eq!(
-        client.next().await.unwrap(),
-        pong,
-        "the message was passed over"
-    );
+    assert_eq!(client.next().await.unwrap(), pong, "the message was passed over");
 
     let mut client = Client::socketio(server.gate, &good("ann")).await;
     client.send(r#"42["hello"]"#).await;
@@ -81,16 +56,9 @@ async fn a_client_may_close() {
     let server = TestServer::start(&[]).await;
     for code in [CloseCode::Normal, CloseCode::Away, CloseCode::from(4001)] {
         let mut client = Client::raw(server.gate, &good("ann")).await;
-        let frame = CloseFrame {
-            code,
-            reason: "bye".into(),
-        };
+        let frame = CloseFrame { code, reason: "bye".into() };
         client.send(Message::Close(Some(frame))).await;
-        assert_eq!(
-            client.close_code().await,
-            u16::from(code),
-            "its code comes back"
-        );
+        assert_eq!(client.close_code().await, u16::from(code), "its code comes back");
     }
     let ended = r#"gatekeeper_sessions_ended_total{reason="client"}"#;
     server.metric_becomes(ended, 3).await;
@@ -101,14 +69,9 @@ async fn a_client_may_close() {
 async fn a_client_that_breaks_the_protocol_is_closed() {
     let server = TestServer::start(&["--max-message-bytes=100"]).await;
     let huge = Message::text("x".repeat(101));
-    for (message, code, why) in [
-        (
-            fragment("a", Data::Continue, true),
-            1002,
-            "nothing to continue",
-        ),
-        (huge, 1009, "above the limit"),
-    ] {
+    for (message, code, why) in
+        [(fragment("a", Data::Continue, true), 1002, "nothing to continue"), (huge, 1009, "above the limit")]
+    {
         let mut client = Client::raw(server.gate, &good("ann")).await;
         client.send(message).await;
         assert_eq!(client.close_code().await, code, "{why}");
@@ -160,10 +123,7 @@ async fn version_4_is_pinged_until_it_falls_silent() {
 #[tokio::test]
 async fn version_3_pings_by_itself_until_it_falls_silent() {
     let server = TestServer::start(&["--ping-interval=500", "--ping-timeout=500"]).await;
-    let path = format!(
-        "/socket.io/?EIO=3&transport=websocket&token={}",
-        good("ann")
-    );
+    let path = format!("/socket.io/?EIO=3&transport=websocket&token={}", good("ann"));
     let mut client = Client::open(server.gate, &path, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
     assert_eq!(client.text().await, "40");

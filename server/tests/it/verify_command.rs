@@ -12,15 +12,11 @@ use super::{
 
 /// RFC 7515 appendix A.1.
 const RFC7515_A1: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const RFC7515_A1_KEY: &str = r#"{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}"#;
+const RFC7515_A1_KEY: &str =
+    r#"{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}"#;
 
 fn run(flags: &[&str], input: &str) -> Output {
-    let mut child = gatekeeper()
-        .arg("verify")
-        .args(flags)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = gatekeeper().arg("verify").args(flags).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     // It may be gone already, having nothing to verify with.
     let _ = stdin.write_all(input.as_bytes());
@@ -58,32 +54,15 @@ fn each_token_gets_a_line() {
 
     let at = |unix_s: u64| format!("--at={unix_s}");
     for (flags, input, verdicts, code, why) in [
-        (
-            vec![secret.as_str()],
-            format!("{token}\n"),
-            vec![valid(claims.clone())],
-            0,
-            "a good one",
-        ),
+        (vec![secret.as_str()], format!("{token}\n"), vec![valid(claims.clone())], 0, "a good one"),
         (
             vec![&secret],
             format!("{token}\r\n{forged}\n\n{token}"),
-            vec![
-                valid(claims.clone()),
-                refused("signature_invalid"),
-                refused("missing"),
-                valid(claims.clone()),
-            ],
+            vec![valid(claims.clone()), refused("signature_invalid"), refused("missing"), valid(claims.clone())],
             1,
             "a line for each, whatever it holds",
         ),
-        (
-            vec![&secret, &at(2_000_000_000)],
-            token.clone(),
-            vec![refused("expired")],
-            1,
-            "at another time",
-        ),
+        (vec![&secret, &at(2_000_000_000)], token.clone(), vec![refused("expired")], 1, "at another time"),
         (
             vec![&secret, "--issuer=joe"],
             token.clone(),
@@ -98,20 +77,8 @@ fn each_token_gets_a_line() {
             0,
             "with line ends in its claims",
         ),
-        (
-            vec![&keys, "--signature-only"],
-            RFC7515_A1.to_owned(),
-            vec![valid(joe)],
-            0,
-            "whose time does not matter",
-        ),
-        (
-            vec![&secret],
-            "x".repeat(1 << 20),
-            vec![refused("too_long")],
-            1,
-            "a megabyte of nothing",
-        ),
+        (vec![&keys, "--signature-only"], RFC7515_A1.to_owned(), vec![valid(joe)], 0, "whose time does not matter"),
+        (vec![&secret], "x".repeat(1 << 20), vec![refused("too_long")], 1, "a megabyte of nothing"),
         (vec![&secret], String::new(), vec![], 0, "no token"),
     ] {
         let (found, status) = verify(&flags, &input);
@@ -129,14 +96,8 @@ fn a_payload_that_is_no_claims_is_verified_alone() {
     let keys = format!("--keys={}", path.display());
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     let no_claims = json!({"valid": true, "reason": null, "claims": null});
-    assert_eq!(
-        verify(&[&keys, "--signature-only"], token),
-        (vec![no_claims], 0)
-    );
-    assert_eq!(
-        verify(&[&keys], token),
-        (vec![refused("claims_malformed")], 1)
-    );
+    assert_eq!(verify(&[&keys, "--signature-only"], token), (vec![no_claims], 0));
+    assert_eq!(verify(&[&keys], token), (vec![refused("claims_malformed")], 1));
     let other = token.replace("RXhh", "RXhi");
     let (found, code) = verify(&[&keys, "--signature-only"], &other);
     assert_eq!((found, code), (vec![refused("signature_invalid")], 1));
@@ -149,18 +110,8 @@ fn what_is_missing_is_said() {
         (&["--keys=/nonexistent"], 104, "/nonexistent", "no file"),
         (&["--secret="], 104, "--secret is empty", "no secret"),
         (&["--jwks=http://127.0.0.1:1/"], 104, "--jwks", "no source"),
-        (
-            &["--jwks=http://issuer.example/"],
-            2,
-            "https://",
-            "an open one",
-        ),
-        (
-            &["--listen=127.0.0.1:0"],
-            2,
-            "--listen",
-            "a flag of the server",
-        ),
+        (&["--jwks=http://issuer.example/"], 2, "https://", "an open one"),
+        (&["--listen=127.0.0.1:0"], 2, "--listen", "a flag of the server"),
     ] {
         let output = run(flags, &sign_es256("a"));
         let log = String::from_utf8(output.stderr).unwrap();

@@ -46,12 +46,7 @@ const LENGTH_DIGITS_MAX: usize = 10;
 
 /// Appends the payload of `items` and answers which form it has: binary only when `allowed` is, an item needs it, and
 /// the version knows it. An empty text item is the caller's mistake: no peer reads it.
-pub fn encode_payload(
-    version: Version,
-    items: &[Item<'_>],
-    allowed: Form,
-    out: &mut Vec<u8>,
-) -> Form {
+pub fn encode_payload(version: Version, items: &[Item<'_>], allowed: Form, out: &mut Vec<u8>) -> Form {
     let has_binary = items.iter().any(|item| matches!(item, Item::Binary(_)));
     if version == Version::V3 && allowed == Form::Binary && has_binary {
         items.iter().for_each(|item| encode_bytes(item, out));
@@ -127,11 +122,7 @@ fn encode_bytes(item: &Item<'_>, out: &mut Vec<u8>) {
 ///
 /// The first error is the last item. A binary form in version 4, which has none, is an error.
 pub fn decode_payload(version: Version, form: Form, body: &[u8]) -> Payload<'_> {
-    Payload {
-        version,
-        form,
-        rest: Some(body),
-    }
+    Payload { version, form, rest: Some(body) }
 }
 
 /// The packets of a payload, in their order: see [`decode_payload`].
@@ -279,14 +270,7 @@ mod tests {
     #[test]
     fn payloads_are_those_of_the_protocol_pages() {
         for (version, allowed, items, form, body, why) in [
-            (
-                V4,
-                Binary,
-                &[text("4hello"), text("2")][..],
-                Text,
-                &b"4hello\x1e2"[..],
-                "version 4 joins",
-            ),
+            (V4, Binary, &[text("4hello"), text("2")][..], Text, &b"4hello\x1e2"[..], "version 4 joins"),
             (
                 V4,
                 Binary,
@@ -304,14 +288,7 @@ mod tests {
                 "6:4hello2:4€".as_bytes(),
                 "version 3 counts UTF-16 units",
             ),
-            (
-                V3,
-                Text,
-                &[text("4🚪")],
-                Text,
-                "3:4🚪".as_bytes(),
-                "a pair is two",
-            ),
+            (V3, Text, &[text("4🚪")], Text, "3:4🚪".as_bytes(), "a pair is two"),
             (
                 V3,
                 Text,
@@ -338,11 +315,7 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            assert_eq!(
-                encode_payload(version, items, allowed, &mut out),
-                form,
-                "{why}"
-            );
+            assert_eq!(encode_payload(version, items, allowed, &mut out), form, "{why}");
             assert_eq!(out, body, "{why}");
             let read: Result<Vec<_>, _> = decode_payload(version, form, body).collect();
             assert_eq!(read.as_deref(), Ok(items), "{why}");
@@ -371,13 +344,7 @@ mod tests {
             (V3, Text, b"abc", BadLength, "no length"),
             (V3, Text, b":4", BadLength, "an empty length"),
             (V3, Text, b"-1:4", BadLength, "below zero"),
-            (
-                V3,
-                Text,
-                b"99999999999:4",
-                BadLength,
-                "more digits than any payload",
-            ),
+            (V3, Text, b"99999999999:4", BadLength, "more digits than any payload"),
             (V3, Text, b"3:4a", BadLength, "longer than the body"),
             (V3, Text, "2:4🚪".as_bytes(), BadLength, "half a pair"),
             (V3, Text, b"0:", Empty, "no packet"),
@@ -385,42 +352,12 @@ mod tests {
             (V3, Text, b"2:4\xe2", BadLength, "half a character"),
             (V3, Text, b"6:b2AQID", UnknownType(b'2'), "a binary ping"),
             (V3, Binary, b"", Empty, "nothing"),
-            (
-                V3,
-                Binary,
-                b"\x02\x01\xff4",
-                UnknownType(2),
-                "neither text nor binary",
-            ),
+            (V3, Binary, b"\x02\x01\xff4", UnknownType(2), "neither text nor binary"),
             (V3, Binary, b"\x00\x0a\xff4", BadLength, "ten is no digit"),
-            (
-                V3,
-                Binary,
-                b"\x00\x09\xff4",
-                BadLength,
-                "longer than the body",
-            ),
-            (
-                V3,
-                Binary,
-                b"\x00\x01",
-                BadLength,
-                "the length does not end",
-            ),
-            (
-                V3,
-                Binary,
-                b"\x01\x01\xff\x02",
-                UnknownType(2),
-                "a binary ping",
-            ),
-            (
-                V3,
-                Binary,
-                b"\x00\x06\xffb2AQID",
-                UnknownType(b'2'),
-                "the same as text",
-            ),
+            (V3, Binary, b"\x00\x09\xff4", BadLength, "longer than the body"),
+            (V3, Binary, b"\x00\x01", BadLength, "the length does not end"),
+            (V3, Binary, b"\x01\x01\xff\x02", UnknownType(2), "a binary ping"),
+            (V3, Binary, b"\x00\x06\xffb2AQID", UnknownType(b'2'), "the same as text"),
         ] {
             let last = decode_payload(version, form, body).last();
             assert_eq!(last, Some(Err(error)), "{why}");

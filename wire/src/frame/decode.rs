@@ -33,11 +33,7 @@ pub struct Step<'b> {
 impl Decoder {
     /// A decoder of what `from` sends, which refuses messages of more than `message_bytes_max` payload bytes.
     pub fn new(from: Side, message_bytes_max: u32) -> Self {
-        Self {
-            unfinished: None,
-            message_bytes_max,
-            from,
-        }
+        Self { unfinished: None, message_bytes_max, from }
     }
 
     /// The memory that it keeps of a message whose fragments are not all here.
@@ -114,9 +110,7 @@ impl Decoder {
         if !is_text || front.is_empty() {
             return Ok(());
         }
-        self.unfinished
-            .get_or_insert_with(|| Box::new(Unfinished::new(OpCode::Text)))
-            .look(front, head.mask)
+        self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(OpCode::Text))).look(front, head.mask)
     }
 
     fn take_fragment<'b>(
@@ -125,10 +119,7 @@ impl Decoder {
         is_final: bool,
         payload: &[u8],
     ) -> Result<Option<Message<'b>>, ProtocolError> {
-        let mut message = self
-            .unfinished
-            .take()
-            .unwrap_or_else(|| Box::new(Unfinished::new(opcode)));
+        let mut message = self.unfinished.take().unwrap_or_else(|| Box::new(Unfinished::new(opcode)));
         message.push(payload)?;
         if is_final {
             return message.finish().map(Some);
@@ -144,10 +135,7 @@ mod tests {
 
     #[test]
     fn an_idle_decoder_is_small() {
-        assert!(
-            size_of::<Decoder>() <= 24,
-            "there is one beside every socket"
-        );
+        assert!(size_of::<Decoder>() <= 24, "there is one beside every socket");
         let mut decoder = Decoder::new(Side::Server, 10);
         for (frame, idle, why) in [
             (&b"\x81\x03a"[..], false, "the front of a text is known"),

@@ -9,10 +9,7 @@ use super::{CONTROL_BYTES_MAX, FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode, mask
 /// mistake.
 pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) {
     let payload = if opcode.is_control() {
-        debug_assert!(
-            payload.len() <= CONTROL_BYTES_MAX,
-            "a control frame is short"
-        );
+        debug_assert!(payload.len() <= CONTROL_BYTES_MAX, "a control frame is short");
         &payload[..payload.len().min(CONTROL_BYTES_MAX)]
     } else {
         payload
@@ -62,56 +59,14 @@ mod tests {
     fn frames_are_the_examples_of_the_rfc() {
         let mask = Some([0x37, 0xfa, 0x21, 0x3d]);
         for (opcode, payload, mask, head, why) in [
-            (
-                OpCode::Text,
-                &b"Hello"[..],
-                None,
-                &[0x81, 5][..],
-                "unmasked text",
-            ),
-            (
-                OpCode::Text,
-                b"Hello",
-                mask,
-                &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d],
-                "masked text",
-            ),
+            (OpCode::Text, &b"Hello"[..], None, &[0x81, 5][..], "unmasked text"),
+            (OpCode::Text, b"Hello", mask, &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d], "masked text"),
             (OpCode::Ping, b"Hello", None, &[0x89, 5], "a ping"),
-            (
-                OpCode::Binary,
-                &[0; 256],
-                None,
-                &[0x82, 126, 1, 0],
-                "256 bytes",
-            ),
-            (
-                OpCode::Binary,
-                &[0; 65_536],
-                None,
-                &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0],
-                "64 KiB",
-            ),
-            (
-                OpCode::Binary,
-                &[0; 125],
-                None,
-                &[0x82, 125],
-                "the longest one-byte length",
-            ),
-            (
-                OpCode::Binary,
-                &[0; 126],
-                None,
-                &[0x82, 126, 0, 126],
-                "the shortest two-byte one",
-            ),
-            (
-                OpCode::Binary,
-                &[0; 65_535],
-                None,
-                &[0x82, 126, 255, 255],
-                "the longest of those",
-            ),
+            (OpCode::Binary, &[0; 256], None, &[0x82, 126, 1, 0], "256 bytes"),
+            (OpCode::Binary, &[0; 65_536], None, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0], "64 KiB"),
+            (OpCode::Binary, &[0; 125], None, &[0x82, 125], "the longest one-byte length"),
+            (OpCode::Binary, &[0; 126], None, &[0x82, 126, 0, 126], "the shortest two-byte one"),
+            (OpCode::Binary, &[0; 65_535], None, &[0x82, 126, 255, 255], "the longest of those"),
         ] {
             let mut out = Vec::new();
             write_frame(&mut out, opcode, payload, mask);
@@ -128,11 +83,7 @@ mod tests {
             (&"a".repeat(123), 123, "fits"),
             (&"a".repeat(124), 123, "does not"),
             (&"€".repeat(42), 123, "41 characters of three bytes"),
-            (
-                &("a".to_owned() + &"€".repeat(42)),
-                121,
-                "never within a character",
-            ),
+            (&("a".to_owned() + &"€".repeat(42)), 121, "never within a character"),
         ] {
             let mut out = Vec::new();
             write_close(&mut out, 1001, reason, None);

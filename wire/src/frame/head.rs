@@ -1,8 +1,7 @@
 //! What stands in front of a payload (RFC 6455 section 5.2).
 
 use super::{
-    CONTROL_BYTES_MAX, FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, ProtocolError,
-    RESERVED, Side,
+    CONTROL_BYTES_MAX, FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, ProtocolError, RESERVED, Side,
 };
 
 /// The head of one frame.
@@ -47,13 +46,7 @@ impl Head {
             Some((mask, rest)) => (Some(*mask), rest),
             None => return Ok(None),
         };
-        Ok(Some(Self {
-            is_final,
-            opcode,
-            mask,
-            head_bytes: buf.len() - rest.len(),
-            payload_bytes,
-        }))
+        Ok(Some(Self { is_final, opcode, mask, head_bytes: buf.len() - rest.len(), payload_bytes }))
     }
 }
 

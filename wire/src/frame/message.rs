@@ -116,20 +116,14 @@ pub(super) fn text(payload: &[u8]) -> Result<&str, ProtocolError> {
 /// A close frame's code and reason (section 5.5.1).
 pub(super) fn close(payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
     match payload.split_first_chunk() {
-        None if payload.is_empty() => Ok(Message::Close {
-            code: None,
-            reason: "",
-        }),
+        None if payload.is_empty() => Ok(Message::Close { code: None, reason: "" }),
         None => Err(ProtocolError::CloseCutShort),
         Some((code, reason)) => {
             let code = u16::from_be_bytes(*code);
             if !may_be_sent(code) {
                 return Err(ProtocolError::BadClose(code));
             }
-            Ok(Message::Close {
-                code: Some(code),
-                reason: text(reason)?,
-            })
+            Ok(Message::Close { code: Some(code), reason: text(reason)? })
         }
     }
 }

@@ -48,10 +48,7 @@ impl ResponseHead<'_> {
 }
 
 fn plain(rest: &[u8], bytes: usize) -> Body<'_> {
-    Body {
-        bytes,
-        content: Cow::Borrowed(&rest[..bytes]),
-    }
+    Body { bytes, content: Cow::Borrowed(&rest[..bytes]) }
 }
 
 /// Chunks, a last one of no bytes, trailers, an empty line (RFC 9112 section 7.1).
@@ -67,10 +64,7 @@ fn chunked(rest: &[u8]) -> Result<Option<Body<'_>>, HeadError> {
         };
         at += head_bytes;
         if bytes == 0 {
-            return Ok(trailers(&rest[at..]).map(|trailers_bytes| Body {
-                bytes: at + trailers_bytes,
-                content,
-            }));
+            return Ok(trailers(&rest[at..]).map(|trailers_bytes| Body { bytes: at + trailers_bytes, content }));
         }
         let bytes = usize::try_from(bytes).map_err(|_| BAD_CHUNK)?;
         let end = at.checked_add(bytes).ok_or(BAD_CHUNK)?;
@@ -114,11 +108,7 @@ mod tests {
         let body = head.body(whole)?;
         if let Some(body) = &body {
             for cut in 0..body.bytes {
-                assert_eq!(
-                    head.body(&whole[..cut]),
-                    Ok(None),
-                    "{response:?} cut at {cut}"
-                );
+                assert_eq!(head.body(&whole[..cut]), Ok(None), "{response:?} cut at {cut}");
             }
             assert_eq!(head.bytes + body.bytes, response.len(), "{response:?}");
         }
@@ -131,12 +121,7 @@ mod tests {
     #[test]
     fn bodies_are_read_by_their_framing() {
         for (response, content, keeps_alive, why) in [
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-                "hello",
-                true,
-                "a length",
-            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", true, "a length"),
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
                 "ok",
@@ -162,18 +147,9 @@ mod tests {
                 false,
                 "the server closes",
             ),
-            (
-                "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-                "",
-                false,
-                "an old proxy closes",
-            ),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", "", false, "an old proxy closes"),
         ] {
-            assert_eq!(
-                read(response),
-                Ok(Some((content.to_owned(), keeps_alive))),
-                "{why}"
-            );
+            assert_eq!(read(response), Ok(Some((content.to_owned(), keeps_alive))), "{why}");
         }
     }
 
@@ -182,32 +158,12 @@ mod tests {
         for (fields, body, why) in [
             ("", "", "nothing says where it ends"),
             ("Content-Length: +5\r\n", "hello", "no number"),
-            (
-                "Content-Length: 99999999999999999999\r\n",
-                "",
-                "beyond all numbers",
-            ),
-            (
-                "Content-Length: 1\r\nContent-Length: 2\r\n",
-                "ab",
-                "two lengths",
-            ),
-            (
-                "Transfer-Encoding: gzip\r\n",
-                "",
-                "a coding that was not asked for",
-            ),
+            ("Content-Length: 99999999999999999999\r\n", "", "beyond all numbers"),
+            ("Content-Length: 1\r\nContent-Length: 2\r\n", "ab", "two lengths"),
+            ("Transfer-Encoding: gzip\r\n", "", "a coding that was not asked for"),
             ("Transfer-Encoding: chunked\r\n", "x\r\n", "no size"),
-            (
-                "Transfer-Encoding: chunked\r\n",
-                "1\r\nabc\r\n",
-                "a chunk that is longer than it says",
-            ),
-            (
-                "Transfer-Encoding: chunked\r\n",
-                "ffffffffffffffff\r\nabc",
-                "a size beyond memory",
-            ),
+            ("Transfer-Encoding: chunked\r\n", "1\r\nabc\r\n", "a chunk that is longer than it says"),
+            ("Transfer-Encoding: chunked\r\n", "ffffffffffffffff\r\nabc", "a size beyond memory"),
         ] {
             let response = format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}");
             assert!(read(&response).is_err(), "{why}");

@@ -31,12 +31,7 @@ pub struct Chunked {
 impl Chunked {
     /// A body of which nothing is known yet, refused above `body_bytes_max`.
     pub fn new(body_bytes_max: usize) -> Self {
-        Self {
-            body_bytes_max,
-            body_bytes: 0,
-            line_at: 0,
-            trailers_at: None,
-        }
+        Self { body_bytes_max, body_bytes: 0, line_at: 0, trailers_at: None }
     }
 
     /// Looks on in `sent`, which is the body from its first byte on, as far as it is here: longer than the last time.
@@ -116,18 +111,14 @@ fn line(sent: &[u8], at: usize) -> Result<Option<&[u8]>, ChunkError> {
             // Section 2.2 leaves it to us whether that ends a line; smugglers live on it.
             None => Err(ChunkError::Malformed("a bare line feed")),
         },
-        None if window.len() == LINE_BYTES_MAX => {
-            Err(ChunkError::Malformed("a line between chunks is too long"))
-        }
+        None if window.len() == LINE_BYTES_MAX => Err(ChunkError::Malformed("a line between chunks is too long")),
         None => Ok(None),
     }
 }
 
 /// The length in front of a chunk, whose extensions have no meaning here.
 fn chunk_bytes(line: &[u8]) -> Result<usize, ChunkError> {
-    let end = line
-        .iter()
-        .position(|byte| matches!(byte, b';' | b' ' | b'\t'));
+    let end = line.iter().position(|byte| matches!(byte, b';' | b' ' | b'\t'));
     let digits = &line[..end.unwrap_or(line.len())];
     if !(1..=LENGTH_DIGITS_MAX).contains(&digits.len()) {
         return Err(ChunkError::Malformed("a chunk's length"));
@@ -171,88 +162,28 @@ mod tests {
         for (sent, expected, body, why) in [
             (&b"0\r\n\r\n"[..], Ok(Some(5)), &b""[..], "nothing"),
             (b"3\r\nabc\r\n0\r\n\r\nGET", Ok(Some(13)), b"abc", "one"),
-            (
-                b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n",
-                Ok(Some(18)),
-                b"abc",
-                "two",
-            ),
-            (
-                b"00A\r\n0123456789\r\n0\r\n\r\n",
-                Ok(Some(22)),
-                b"0123456789",
-                "hexadecimal, padded",
-            ),
-            (
-                b"1;a=\"b\"\r\nx\r\n0\r\n\r\n",
-                Ok(Some(17)),
-                b"x",
-                "an extension",
-            ),
+            (b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", Ok(Some(18)), b"abc", "two"),
+            (b"00A\r\n0123456789\r\n0\r\n\r\n", Ok(Some(22)), b"0123456789", "hexadecimal, padded"),
+            (b"1;a=\"b\"\r\nx\r\n0\r\n\r\n", Ok(Some(17)), b"x", "an extension"),
             (b"0\r\nA: b\r\n\r\n", Ok(Some(11)), b"", "a trailer"),
-            (
-                b"2\r\n\r\n\r\n0\r\n\r\n",
-                Ok(Some(12)),
-                b"\r\n",
-                "a chunk that looks like a line's end",
-            ),
+            (b"2\r\n\r\n\r\n0\r\n\r\n", Ok(Some(12)), b"\r\n", "a chunk that looks like a line's end"),
             (b"3\r\nabc\r\n0\r\n", Ok(None), b"abc", "the end is missing"),
             (b"3\r\nab", Ok(None), b"", "half a chunk"),
-            (
-                b"3\r\nabcd\r\n",
-                malformed("a chunk is longer than its length"),
-                b"abc",
-                "a lie",
-            ),
+            (b"3\r\nabcd\r\n", malformed("a chunk is longer than its length"), b"abc", "a lie"),
             (b"x\r\n", malformed("a chunk's length"), b"", "no number"),
-            (
-                b"-1\r\n",
-                malformed("a chunk's length"),
-                b"",
-                "below nothing",
-            ),
-            (
-                b"0x1\r\n",
-                malformed("a chunk's length"),
-                b"",
-                "another notation",
-            ),
+            (b"-1\r\n", malformed("a chunk's length"), b"", "below nothing"),
+            (b"0x1\r\n", malformed("a chunk's length"), b"", "another notation"),
             (b"\r\n", malformed("a chunk's length"), b"", "no length"),
-            (
-                b"fffffffff\r\n",
-                malformed("a chunk's length"),
-                b"",
-                "too many digits",
-            ),
+            (b"fffffffff\r\n", malformed("a chunk's length"), b"", "too many digits"),
             (b"ffffffff\r\n", Err(ChunkError::TooLong), b"", "4 GB"),
-            (
-                b"3e9\r\n",
-                Err(ChunkError::TooLong),
-                b"",
-                "one byte above the limit",
-            ),
-            (
-                b"1\na\n0\n\n",
-                malformed("a bare line feed"),
-                b"",
-                "smuggling",
-            ),
-            (
-                &[b'1'; LINE_BYTES_MAX],
-                malformed(line),
-                b"",
-                "a line without end",
-            ),
+            (b"3e9\r\n", Err(ChunkError::TooLong), b"", "one byte above the limit"),
+            (b"1\na\n0\n\n", malformed("a bare line feed"), b"", "smuggling"),
+            (&[b'1'; LINE_BYTES_MAX], malformed(line), b"", "a line without end"),
         ] {
             check(sent, expected, body, why);
         }
         let trailers = [&b"0\r\n"[..], &b"a: b\r\n".repeat(1_000)].concat();
-        check(
-            &trailers,
-            malformed("the trailers are too long"),
-            b"",
-            "trailers",
-        );
+        check(&trailers, malformed("the trailers are too long"), b"", "trailers");
         let framing = b"1\r\na\r\n".repeat(FRAMING_BYTES_MAX / 5);
         assert_eq!(
             Chunked::new(FRAMING_BYTES_MAX / 8).end(&framing),

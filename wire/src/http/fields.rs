@@ -28,11 +28,7 @@ impl<'b> Fields<'b> {
         if head.len() > HEAD_BYTES_MAX {
             return Err(TOO_LONG);
         }
-        let mut fields = Self {
-            head,
-            spans: [FieldSpan::default(); HEADERS_MAX],
-            count: 0,
-        };
+        let mut fields = Self { head, spans: [FieldSpan::default(); HEADERS_MAX], count: 0 };
         for (span, field) in fields.spans.iter_mut().zip(parsed) {
             // Both slices lie within `head`, whose length fits in 16 bits; were that ever false, the offsets would
             // miss and the field would read as absent.
@@ -49,21 +45,15 @@ impl<'b> Fields<'b> {
 
     /// Every field, its value as it was sent.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'_, 'b> {
-        self.spans[..usize::from(self.count)]
-            .iter()
-            .filter_map(|span| {
-                let name = self.bytes(span.name_start, span.name_bytes)?;
-                Some((
-                    std::str::from_utf8(name).ok()?,
-                    self.bytes(span.value_start, span.value_bytes)?,
-                ))
-            })
+        self.spans[..usize::from(self.count)].iter().filter_map(|span| {
+            let name = self.bytes(span.name_start, span.name_bytes)?;
+            Some((std::str::from_utf8(name).ok()?, self.bytes(span.value_start, span.value_bytes)?))
+        })
     }
 
     /// Every value that is UTF-8 of the fields with this name, which is compared without regard to case.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &'b str> {
-        self.raw_values(name)
-            .filter_map(|value| std::str::from_utf8(value).ok())
+        self.raw_values(name).filter_map(|value| std::str::from_utf8(value).ok())
     }
 
     /// Every value of the fields with this name, likewise, as it was sent.
@@ -72,9 +62,7 @@ impl<'b> Fields<'b> {
             .iter()
             .filter(move |span| {
                 usize::from(span.name_bytes) == name.len()
-                    && self
-                        .bytes(span.name_start, span.name_bytes)
-                        .is_some_and(|sent| is_same(sent, name))
+                    && self.bytes(span.name_start, span.name_bytes).is_some_and(|sent| is_same(sent, name))
             })
             .filter_map(|span| self.bytes(span.value_start, span.value_bytes))
     }
@@ -115,11 +103,7 @@ pub(super) fn head_of(buf: &[u8], bytes: usize) -> &[u8] {
 
 /// An unfinished head can still be awaited only while it may become a short enough one.
 pub(super) fn await_more<T>(buf: &[u8]) -> Result<Option<T>, HeadError> {
-    if buf.len() >= HEAD_BYTES_MAX {
-        Err(TOO_LONG)
-    } else {
-        Ok(None)
-    }
+    if buf.len() >= HEAD_BYTES_MAX { Err(TOO_LONG) } else { Ok(None) }
 }
 
 /// What httparse found, in our words.
@@ -137,9 +121,7 @@ pub(super) fn head_error(found: httparse::Error) -> HeadError {
 
 /// The items of one comma-separated list, without the empty ones (RFC 9110 section 5.6.1).
 pub(super) fn list_items(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// Appends `name: value` and the end of the line. Control bytes, which could end the line and inject another, are
@@ -185,18 +167,8 @@ mod tests {
                 "Location: /a  Set-Cookie: x=y\r\n",
                 "CR and LF would start another field",
             ),
-            (
-                "X",
-                "a\0b\tc",
-                "X: a b\tc\r\n",
-                "NUL is no part of a value, a tab is",
-            ),
-            (
-                "X-A:\r\nB",
-                "c",
-                "X-A---B: c\r\n",
-                "a name cannot end early",
-            ),
+            ("X", "a\0b\tc", "X: a b\tc\r\n", "NUL is no part of a value, a tab is"),
+            ("X-A:\r\nB", "c", "X-A---B: c\r\n", "a name cannot end early"),
         ] {
             let mut out = Vec::new();
             write_field(&mut out, name, value);
@@ -206,11 +178,9 @@ mod tests {
 
     #[test]
     fn a_list_has_its_items_alone() {
-        for (list, items, why) in [
-            ("a, b", &["a", "b"][..], "trimmed"),
-            (" , a,,", &["a"], "empty items do not count"),
-            ("", &[], "nothing"),
-        ] {
+        for (list, items, why) in
+            [("a, b", &["a", "b"][..], "trimmed"), (" , a,,", &["a"], "empty items do not count"), ("", &[], "nothing")]
+        {
             assert_eq!(list_items(list).collect::<Vec<_>>(), items, "{why}");
         }
     }

@@ -7,11 +7,7 @@ use sha1::{Digest, Sha1};
 pub fn accept_key(key: &str) -> [u8; 28] {
     /// RFC 6455 section 1.3.
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    let digest: [u8; 20] = Sha1::new()
-        .chain_update(key)
-        .chain_update(GUID)
-        .finalize()
-        .into();
+    let digest: [u8; 20] = Sha1::new().chain_update(key).chain_update(GUID).finalize().into();
     let mut accept = [0; 28];
     let _written = STANDARD.encode(&digest, accept.as_mut_slice().as_out());
     accept
@@ -31,11 +27,7 @@ pub(super) fn is_key(key: &str) -> bool {
         return false;
     };
     // Without a way out, so that the compiler takes many at once.
-    <&[u8; 22]>::try_from(digits).is_ok_and(|digits| {
-        digits
-            .iter()
-            .fold(true, |so_far, byte| so_far & is_digit(*byte))
-    })
+    <&[u8; 22]>::try_from(digits).is_ok_and(|digits| digits.iter().fold(true, |so_far, byte| so_far & is_digit(*byte)))
 }
 
 /// Whether it is one of base64 (RFC 4648 section 4).
@@ -50,27 +42,15 @@ mod tests {
     #[test]
     fn the_accept_key_is_the_example_of_the_rfc() {
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
-        assert_eq!(
-            accept_key(key),
-            *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-            "section 1.3"
-        );
-        assert_eq!(
-            client_key(*b"the sample nonce"),
-            key.as_bytes(),
-            "section 1.3"
-        );
+        assert_eq!(accept_key(key), *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "section 1.3");
+        assert_eq!(client_key(*b"the sample nonce"), key.as_bytes(), "section 1.3");
     }
 
     #[test]
     fn keys_are_told_apart() {
         for (key, good, why) in [
             ("dGhlIHNhbXBsZSBub25jZQ==", true, "16 bytes"),
-            (
-                "+/+/+/+/+/+/+/+/+/+/+/==",
-                true,
-                "the other two digits, spare bits set",
-            ),
+            ("+/+/+/+/+/+/+/+/+/+/+/==", true, "the other two digits, spare bits set"),
             ("dGhlIHNhbXBsZSBub25jZQ", false, "no padding"),
             ("dGhlIHNhbXBsZSBub25jZQo=", false, "17 bytes"),
             ("dGhlIHNhbXBsZSBub25jZ-==", false, "base64url"),

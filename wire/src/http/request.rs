@@ -170,10 +170,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 }
 
 fn unquoted(value: &str) -> &str {
-    value
-        .strip_prefix('"')
-        .and_then(|inner| inner.strip_suffix('"'))
-        .unwrap_or(value)
+    value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value)
 }
 
 /// Appends the head of a request: its line, `Host`, `extra`, the empty line. A body is the caller's, and so is the field
@@ -181,13 +178,7 @@ fn unquoted(value: &str) -> &str {
 ///
 /// Bytes of `target` that no target may hold are percent-encoded; control bytes elsewhere become spaces, so that nothing
 /// from outside can inject a line.
-pub fn write_request(
-    out: &mut Vec<u8>,
-    method: &str,
-    target: &str,
-    host: &str,
-    extra: &[(&str, &str)],
-) {
+pub fn write_request(out: &mut Vec<u8>, method: &str, target: &str, host: &str, extra: &[(&str, &str)]) {
     write_text(out, method);
     out.push(b' ');
     write_target(out, target);
@@ -211,10 +202,7 @@ mod tests {
         let text = "POST /a%20b?c=d HTTP/1.1\r\nHost: h:1\r\nContent-Length: 2\r\nX: a  b\r\n\r\n";
         assert_eq!(String::from_utf8(out.clone()).unwrap(), text);
         let head = RequestHead::parse(&out).unwrap().unwrap();
-        assert_eq!(
-            (head.method, head.header("content-length")),
-            ("POST", Some("2"))
-        );
+        assert_eq!((head.method, head.header("content-length")), ("POST", Some("2")));
     }
 
     fn parse(text: &str) -> Result<Option<RequestHead<'_>>, HeadError> {
@@ -231,69 +219,21 @@ mod tests {
         let long = |bytes| request(&format!("GET / HTTP/1.1\r\na: {}", "b".repeat(bytes)));
         let malformed = |what| Err(HeadError::Malformed(what));
         for (text, expected, why) in [
-            (
-                request("GET / HTTP/1.1"),
-                Ok(true),
-                "no field is needed to be a head",
-            ),
-            (
-                request("\r\nGET / HTTP/1.1"),
-                Ok(true),
-                "RFC 9112 section 2.2 skips an empty line",
-            ),
-            (
-                "GET / HTTP/1.1\r\na: b\r\n".into(),
-                Ok(false),
-                "the blank line is missing",
-            ),
+            (request("GET / HTTP/1.1"), Ok(true), "no field is needed to be a head"),
+            (request("\r\nGET / HTTP/1.1"), Ok(true), "RFC 9112 section 2.2 skips an empty line"),
+            ("GET / HTTP/1.1\r\na: b\r\n".into(), Ok(false), "the blank line is missing"),
             ("".into(), Ok(false), "nothing yet"),
             (many(HEADERS_MAX), Ok(true), "as many fields as allowed"),
-            (
-                many(HEADERS_MAX + 1),
-                Err(HeadError::TooManyHeaders),
-                "one field too many",
-            ),
+            (many(HEADERS_MAX + 1), Err(HeadError::TooManyHeaders), "one field too many"),
             (long(65_510), Ok(true), "offsets still fit"),
-            (
-                long(65_520),
-                malformed("it is longer than 65535 bytes"),
-                "they do not",
-            ),
-            (
-                "a".repeat(65_535),
-                malformed("it is longer than 65535 bytes"),
-                "never ends",
-            ),
-            (
-                request("GET / HTTP/1.0"),
-                malformed("the version is not HTTP/1.1"),
-                "too old",
-            ),
-            (
-                request("GET / HTTP/2.0"),
-                malformed("the version"),
-                "another protocol",
-            ),
-            (
-                request("G@T / HTTP/1.1"),
-                malformed("the method or the target"),
-                "no token",
-            ),
-            (
-                request("GET / HTTP/1.1\r\na : b"),
-                malformed("a header field's name"),
-                "smuggling",
-            ),
-            (
-                request("GET / HTTP/1.1\r\na: b\r\n c"),
-                malformed("a header field's name"),
-                "fold",
-            ),
-            (
-                request("GET / HTTP/1.1\r\na: b\0"),
-                malformed("a header field's value"),
-                "NUL",
-            ),
+            (long(65_520), malformed("it is longer than 65535 bytes"), "they do not"),
+            ("a".repeat(65_535), malformed("it is longer than 65535 bytes"), "never ends"),
+            (request("GET / HTTP/1.0"), malformed("the version is not HTTP/1.1"), "too old"),
+            (request("GET / HTTP/2.0"), malformed("the version"), "another protocol"),
+            (request("G@T / HTTP/1.1"), malformed("the method or the target"), "no token"),
+            (request("GET / HTTP/1.1\r\na : b"), malformed("a header field's name"), "smuggling"),
+            (request("GET / HTTP/1.1\r\na: b\r\n c"), malformed("a header field's name"), "fold"),
+            (request("GET / HTTP/1.1\r\na: b\0"), malformed("a header field's value"), "NUL"),
         ] {
             assert_eq!(parse(&text).map(|head| head.is_some()), expected, "{why}");
         }
@@ -308,12 +248,7 @@ mod tests {
             ("http://h:1/ws?a=b", "/ws", "a=b", "the absolute form"),
             ("http://h?a=b", "/", "a=b", "the absolute form of the root"),
             ("*", "*", "", "the asterisk form"),
-            (
-                "/ws?u=http://h/",
-                "/ws",
-                "u=http://h/",
-                "a URL in the query is no absolute form",
-            ),
+            ("/ws?u=http://h/", "/ws", "u=http://h/", "a URL in the query is no absolute form"),
         ] {
             let text = request(&format!("GET {target} HTTP/1.1"));
             let head = parse(&text).unwrap().unwrap();
@@ -325,11 +260,7 @@ mod tests {
     fn query_values_are_found() {
         for (query, found, why) in [
             ("token=a.b.c", Some("a.b.c"), "alone"),
-            (
-                "EIO=4&token=x&transport=websocket",
-                Some("x"),
-                "among others",
-            ),
+            ("EIO=4&token=x&transport=websocket", Some("x"), "among others"),
             ("token=x&token=y", Some("x"), "the first wins"),
             ("token=x=y", Some("x=y"), "only the first = divides"),
             ("token=a%2Eb", Some("a%2Eb"), "undecoded"),
@@ -350,30 +281,18 @@ mod tests {
     fn header_fields_are_found() {
         for (lines, found, why) in [
             ("origin: a", Some("a"), "alone"),
-            (
-                "ORIGIN:   a \t",
-                Some("a"),
-                "without regard to case, trimmed",
-            ),
+            ("ORIGIN:   a \t", Some("a"), "without regard to case, trimmed"),
             ("origin: a\r\norigin: b", Some("a"), "the first"),
             ("x-origin: a", None, "another name"),
             ("origin:", Some(""), "empty"),
         ] {
             let text = request(&format!("GET / HTTP/1.1\r\n{lines}"));
-            assert_eq!(
-                parse(&text).unwrap().unwrap().header("Origin"),
-                found,
-                "{why}"
-            );
+            assert_eq!(parse(&text).unwrap().unwrap().header("Origin"), found, "{why}");
         }
         let latin = b"GET / HTTP/1.1\r\nOrigin: \xe9\r\nA: b\r\n\r\n";
         let head = RequestHead::parse(latin).unwrap().unwrap();
         assert_eq!(head.header("origin"), None, "not UTF-8");
-        assert_eq!(
-            head.headers().collect::<Vec<_>>(),
-            [("Origin", &b"\xe9"[..]), ("A", b"b")],
-            "as they were sent"
-        );
+        assert_eq!(head.headers().collect::<Vec<_>>(), [("Origin", &b"\xe9"[..]), ("A", b"b")], "as they were sent");
     }
 
     #[test]
@@ -383,11 +302,7 @@ mod tests {
             ("Connection: keep-alive", true, "asked for"),
             ("connection: Close", false, "case does not matter"),
             ("Connection: x, close", false, "a list"),
-            (
-                "Connection: x\r\nConnection: close",
-                false,
-                "over two fields",
-            ),
+            ("Connection: x\r\nConnection: close", false, "over two fields"),
             ("Connection: closed", true, "another option"),
         ] {
             let text = request(&format!("GET / HTTP/1.1\r\n{lines}"));
@@ -400,11 +315,7 @@ mod tests {
         for (lines, found, why) in [
             ("Cookie: sid=x", Some("x"), "alone"),
             ("Cookie: a=b; sid=x; c=d", Some("x"), "among others"),
-            (
-                "Cookie: a=b\r\nCookie: sid=x",
-                Some("x"),
-                "in a second field",
-            ),
+            ("Cookie: a=b\r\nCookie: sid=x", Some("x"), "in a second field"),
             ("Cookie: sid=x; sid=y", Some("x"), "the first"),
             ("Cookie: sid=x=y==", Some("x=y=="), "a value may hold ="),
             ("Cookie: sid=\"x\"", Some("x"), "quoted"),

@@ -28,11 +28,8 @@ impl<'b> ResponseHead<'b> {
     pub fn parse(buf: &'b [u8]) -> Result<Option<Self>, HeadError> {
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut response,
-            buf,
-            &mut headers,
-        );
+        let parsed =
+            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, buf, &mut headers);
         let bytes = match parsed.map_err(head_error)? {
             httparse::Status::Complete(bytes) => bytes,
             httparse::Status::Partial => return await_more(buf),
@@ -82,11 +79,7 @@ pub fn write_response(
         write_decimal(out, body.len() as u64);
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(if keep_alive {
-        b"Connection: keep-alive\r\n\r\n"
-    } else {
-        b"Connection: close\r\n\r\n"
-    });
+    out.extend_from_slice(if keep_alive { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" });
     if has_body {
         out.extend_from_slice(body);
     }
@@ -138,59 +131,28 @@ mod tests {
             ),
         ] {
             let mut out = b"before ".to_vec();
-            write_response(
-                &mut out,
-                status,
-                reason,
-                headers,
-                body.as_bytes(),
-                keep_alive,
-            );
-            assert_eq!(
-                String::from_utf8(out).unwrap(),
-                format!("before {text}"),
-                "{why}"
-            );
+            write_response(&mut out, status, reason, headers, body.as_bytes(), keep_alive);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("before {text}"), "{why}");
         }
     }
 
     #[test]
     fn responses_are_read() {
         for (text, expected, why) in [
-            (
-                "HTTP/1.1 101 Switching Protocols\r\n\r\n",
-                Ok(Some(101)),
-                "whole",
-            ),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", Ok(Some(101)), "whole"),
             ("HTTP/1.1 401\r\n\r\n", Ok(Some(401)), "no reason phrase"),
-            (
-                "HTTP/1.0 502 Bad Gateway\r\n\r\n",
-                Ok(Some(502)),
-                "an old proxy",
-            ),
+            ("HTTP/1.0 502 Bad Gateway\r\n\r\n", Ok(Some(502)), "an old proxy"),
             ("HTTP/1.1 101 Switching", Ok(None), "cut"),
             (
                 "HTTP/1.0 101 Switching Protocols\r\n\r\n",
                 Err(HeadError::Malformed("the version is not HTTP/1.1")),
                 "RFC 9110 section 7.8",
             ),
-            (
-                "SSH-2.0-OpenSSH_9.6\r\n",
-                Err(HeadError::Malformed("the version")),
-                "another protocol",
-            ),
-            (
-                "HTTP/1.1 1x1 ?\r\n\r\n",
-                Err(HeadError::Malformed("the status")),
-                "no status",
-            ),
+            ("SSH-2.0-OpenSSH_9.6\r\n", Err(HeadError::Malformed("the version")), "another protocol"),
+            ("HTTP/1.1 1x1 ?\r\n\r\n", Err(HeadError::Malformed("the status")), "no status"),
         ] {
             let parsed = ResponseHead::parse(text.as_bytes());
-            assert_eq!(
-                parsed.map(|head| head.map(|head| head.status)),
-                expected,
-                "{why}"
-            );
+            assert_eq!(parsed.map(|head| head.map(|head| head.status)), expected, "{why}");
         }
     }
 }

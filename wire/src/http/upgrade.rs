@@ -30,14 +30,8 @@ impl<'b> UpgradeRequest<'b> {
         if fields.only_value("Sec-WebSocket-Version") != Some("13") {
             return Err(UpgradeError::BadVersion);
         }
-        let key = fields
-            .only_value("Sec-WebSocket-Key")
-            .filter(|key| is_key(key))
-            .ok_or(UpgradeError::BadKey)?;
-        Ok(Self {
-            key,
-            protocols: head.header("Sec-WebSocket-Protocol").unwrap_or_default(),
-        })
+        let key = fields.only_value("Sec-WebSocket-Key").filter(|key| is_key(key)).ok_or(UpgradeError::BadKey)?;
+        Ok(Self { key, protocols: head.header("Sec-WebSocket-Protocol").unwrap_or_default() })
     }
 
     /// The subprotocols offered, in the client's order of preference.
@@ -61,12 +55,7 @@ impl ResponseHead<'_> {
         if accepted.map(str::as_bytes) != Some(&accept_key(key)) {
             return Err(UpgradeRefused::BadAccept);
         }
-        if fields
-            .values("Sec-WebSocket-Extensions")
-            .flat_map(list_items)
-            .next()
-            .is_some()
-        {
+        if fields.values("Sec-WebSocket-Extensions").flat_map(list_items).next().is_some() {
             return Err(UpgradeRefused::UnaskedExtension);
         }
         let mut selected = fields.values("Sec-WebSocket-Protocol");
@@ -100,13 +89,7 @@ pub fn write_switching_protocols(out: &mut Vec<u8>, key: &str, protocol: Option<
 ///
 /// `key` comes from [`client_key`](super::client_key). In `target`, which goes out as it is, spaces, control bytes
 /// and bytes beyond ASCII are percent-encoded; in the others control bytes become spaces: nothing can inject a line.
-pub fn write_upgrade_request(
-    out: &mut Vec<u8>,
-    target: &str,
-    host: &str,
-    key: &str,
-    extra: &[(&str, &str)],
-) {
+pub fn write_upgrade_request(out: &mut Vec<u8>, target: &str, host: &str, key: &str, extra: &[(&str, &str)]) {
     out.extend_from_slice(b"GET ");
     write_target(out, target);
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
@@ -129,11 +112,7 @@ pub(super) fn write_target(out: &mut Vec<u8>, target: &str) {
     for byte in target.bytes() {
         match byte {
             b'!'..=b'~' => out.push(byte),
-            _ => out.extend_from_slice(&[
-                b'%',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]),
+            _ => out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
         }
     }
 }
@@ -153,108 +132,23 @@ mod tests {
             ("GET", "GET", Ok(()), "as the RFC has it"),
             ("GET", "POST", Err(UpgradeError::NotGet), "4.2.1 item 1"),
             ("Host: h", "", Err(UpgradeError::NoHost), "4.2.1 item 2"),
-            (
-                "Host: h",
-                "Host: h\r\nHost: i",
-                Err(UpgradeError::NoHost),
-                "whose?",
-            ),
-            (
-                "Upgrade: websocket",
-                "",
-                Err(UpgradeError::NoUpgrade),
-                "4.2.1 item 3",
-            ),
-            (
-                "Upgrade: websocket",
-                "upgrade: WebSocket",
-                Ok(()),
-                "case does not matter",
-            ),
-            (
-                "Upgrade: websocket",
-                "Upgrade: h2c, websocket",
-                Ok(()),
-                "a list",
-            ),
-            (
-                "Upgrade: websocket",
-                "Upgrade: h2c",
-                Err(UpgradeError::NoUpgrade),
-                "to another",
-            ),
-            (
-                "Upgrade: websocket",
-                "Upgrade: websockets",
-                Err(UpgradeError::NoUpgrade),
-                "longer",
-            ),
-            (
-                "Connection: Upgrade",
-                "",
-                Err(UpgradeError::NoUpgrade),
-                "4.2.1 item 4",
-            ),
-            (
-                "Connection: Upgrade",
-                "Connection: keep-alive, upgrade",
-                Ok(()),
-                "Firefox's list",
-            ),
-            (
-                "Connection: Upgrade",
-                "Connection: keep-alive\r\nConnection: Upgrade",
-                Ok(()),
-                "a list over two fields",
-            ),
-            (
-                "Connection: Upgrade",
-                "Connection: close",
-                Err(UpgradeError::NoUpgrade),
-                "no",
-            ),
-            (
-                "Version: 13",
-                "Version: 8",
-                Err(UpgradeError::BadVersion),
-                "4.2.1 item 6",
-            ),
-            (
-                "Sec-WebSocket-Version: 13",
-                "",
-                Err(UpgradeError::BadVersion),
-                "none",
-            ),
-            (
-                "Version: 13",
-                "Version: 13, 8",
-                Err(UpgradeError::BadVersion),
-                "no list here",
-            ),
-            (
-                "Sec-WebSocket-Key",
-                "X-Key",
-                Err(UpgradeError::BadKey),
-                "4.2.1 item 5",
-            ),
-            (
-                KEY,
-                "dGhlIHNhbXBsZSBub25jZQ",
-                Err(UpgradeError::BadKey),
-                "no padding",
-            ),
-            (
-                KEY,
-                "dGhlIHNhbXBsZSBub25jZQo=",
-                Err(UpgradeError::BadKey),
-                "17 bytes",
-            ),
-            (
-                KEY,
-                "dGhlIHNhbXBsZSBub25jZ-==",
-                Err(UpgradeError::BadKey),
-                "base64url",
-            ),
+            ("Host: h", "Host: h\r\nHost: i", Err(UpgradeError::NoHost), "whose?"),
+            ("Upgrade: websocket", "", Err(UpgradeError::NoUpgrade), "4.2.1 item 3"),
+            ("Upgrade: websocket", "upgrade: WebSocket", Ok(()), "case does not matter"),
+            ("Upgrade: websocket", "Upgrade: h2c, websocket", Ok(()), "a list"),
+            ("Upgrade: websocket", "Upgrade: h2c", Err(UpgradeError::NoUpgrade), "to another"),
+            ("Upgrade: websocket", "Upgrade: websockets", Err(UpgradeError::NoUpgrade), "longer"),
+            ("Connection: Upgrade", "", Err(UpgradeError::NoUpgrade), "4.2.1 item 4"),
+            ("Connection: Upgrade", "Connection: keep-alive, upgrade", Ok(()), "Firefox's list"),
+            ("Connection: Upgrade", "Connection: keep-alive\r\nConnection: Upgrade", Ok(()), "a list over two fields"),
+            ("Connection: Upgrade", "Connection: close", Err(UpgradeError::NoUpgrade), "no"),
+            ("Version: 13", "Version: 8", Err(UpgradeError::BadVersion), "4.2.1 item 6"),
+            ("Sec-WebSocket-Version: 13", "", Err(UpgradeError::BadVersion), "none"),
+            ("Version: 13", "Version: 13, 8", Err(UpgradeError::BadVersion), "no list here"),
+            ("Sec-WebSocket-Key", "X-Key", Err(UpgradeError::BadKey), "4.2.1 item 5"),
+            (KEY, "dGhlIHNhbXBsZSBub25jZQ", Err(UpgradeError::BadKey), "no padding"),
+            (KEY, "dGhlIHNhbXBsZSBub25jZQo=", Err(UpgradeError::BadKey), "17 bytes"),
+            (KEY, "dGhlIHNhbXBsZSBub25jZ-==", Err(UpgradeError::BadKey), "base64url"),
             (KEY, "", Err(UpgradeError::BadKey), "empty"),
         ] {
             let text = format!(
@@ -262,82 +156,35 @@ mod tests {
                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
             );
             assert!(text.contains(line), "{line}");
-            let text = text
-                .replacen(line, instead, 1)
-                .replace("\r\n\r\nU", "\r\nU");
+            let text = text.replacen(line, instead, 1).replace("\r\n\r\nU", "\r\nU");
             let text = drop_empty_lines(&text);
             let head = RequestHead::parse(text.as_bytes()).unwrap().unwrap();
-            assert_eq!(
-                UpgradeRequest::from_head(&head).map(|_| ()),
-                expected,
-                "{why}: {instead}"
-            );
+            assert_eq!(UpgradeRequest::from_head(&head).map(|_| ()), expected, "{why}: {instead}");
         }
     }
 
     #[test]
     fn an_answer_is_held_to_the_rfc() {
-        let good =
-            format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}");
+        let good = format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}");
         let with = |line: &str| format!("{good}\r\n{line}");
         let without = |line: &str| drop_empty_lines(&good.replace(line, ""));
         for (status, fields, expected, why) in [
             (101, good.clone(), Ok(()), "as the RFC has it"),
-            (
-                401,
-                good.clone(),
-                Err(UpgradeRefused::Status(401)),
-                "refused",
-            ),
-            (
-                200,
-                good.clone(),
-                Err(UpgradeRefused::Status(200)),
-                "no socket server",
-            ),
-            (
-                101,
-                without("Upgrade: websocket"),
-                Err(UpgradeRefused::NoUpgrade),
-                "item 2",
-            ),
-            (
-                101,
-                without("Connection: Upgrade"),
-                Err(UpgradeRefused::NoUpgrade),
-                "item 3",
-            ),
-            (
-                101,
-                good.to_lowercase(),
-                Err(UpgradeRefused::BadAccept),
-                "its case matters",
-            ),
-            (
-                101,
-                good.replace(ACCEPT, "x"),
-                Err(UpgradeRefused::BadAccept),
-                "item 4",
-            ),
+            (401, good.clone(), Err(UpgradeRefused::Status(401)), "refused"),
+            (200, good.clone(), Err(UpgradeRefused::Status(200)), "no socket server"),
+            (101, without("Upgrade: websocket"), Err(UpgradeRefused::NoUpgrade), "item 2"),
+            (101, without("Connection: Upgrade"), Err(UpgradeRefused::NoUpgrade), "item 3"),
+            (101, good.to_lowercase(), Err(UpgradeRefused::BadAccept), "its case matters"),
+            (101, good.replace(ACCEPT, "x"), Err(UpgradeRefused::BadAccept), "item 4"),
             (
                 101,
                 with("Sec-WebSocket-Extensions: permessage-deflate"),
                 Err(UpgradeRefused::UnaskedExtension),
                 "item 5",
             ),
-            (
-                101,
-                with("Sec-WebSocket-Extensions:"),
-                Ok(()),
-                "an empty list selects nothing",
-            ),
+            (101, with("Sec-WebSocket-Extensions:"), Ok(()), "an empty list selects nothing"),
             (101, with("Sec-WebSocket-Protocol: a"), Ok(()), "offered"),
-            (
-                101,
-                with("Sec-WebSocket-Protocol: c"),
-                Err(UpgradeRefused::UnknownProtocol),
-                "item 6",
-            ),
+            (101, with("Sec-WebSocket-Protocol: c"), Err(UpgradeRefused::UnknownProtocol), "item 6"),
             (
                 101,
                 with("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"),
@@ -358,20 +205,10 @@ mod tests {
         write_upgrade_request(&mut sent, "/ws?a=b c\r\nX: é", "h\r\nEvil: 1", KEY, &extra);
         let head = RequestHead::parse(&sent).unwrap().unwrap();
         assert_eq!(head.bytes, sent.len());
-        assert_eq!(
-            head.target, "/ws?a=b%20c%0D%0AX:%20%C3%A9",
-            "no space ends the target"
-        );
-        assert_eq!(
-            head.header("host"),
-            Some("h  Evil: 1"),
-            "no line is injected"
-        );
+        assert_eq!(head.target, "/ws?a=b%20c%0D%0AX:%20%C3%A9", "no space ends the target");
+        assert_eq!(head.header("host"), Some("h  Evil: 1"), "no line is injected");
         let upgrade = UpgradeRequest::from_head(&head).unwrap();
-        assert_eq!(
-            upgrade.protocols().collect::<Vec<_>>(),
-            ["gatecrash", "bearer.x"]
-        );
+        assert_eq!(upgrade.protocols().collect::<Vec<_>>(), ["gatecrash", "bearer.x"]);
 
         let mut answered = Vec::new();
         write_switching_protocols(&mut answered, upgrade.key, upgrade.protocols().next());
@@ -383,11 +220,7 @@ mod tests {
     /// Takes away the lines that a row emptied, but not the blank line at the end.
     fn drop_empty_lines(text: &str) -> String {
         let lines: Vec<_> = text.split("\r\n").filter(|line| !line.is_empty()).collect();
-        let end = if text.ends_with("\r\n\r\n") {
-            "\r\n\r\n"
-        } else {
-            ""
-        };
+        let end = if text.ends_with("\r\n\r\n") { "\r\n\r\n" } else { "" };
         lines.join("\r\n") + end
     }
 }

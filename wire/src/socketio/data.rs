@@ -15,13 +15,11 @@ pub(super) fn check(kind: Kind, id: Option<u64>, data: &str) -> Result<(), Packe
     }
     let first = data.trim_start_matches(WHITESPACE).bytes().next();
     match kind {
-        Kind::Connect if !matches!(first, None | Some(b'{')) => {
-            Err(PacketError::BadData("an object, or nothing"))
-        }
+        Kind::Connect if !matches!(first, None | Some(b'{')) => Err(PacketError::BadData("an object, or nothing")),
         Kind::Disconnect if first.is_some() => Err(PacketError::BadData("empty")),
-        Kind::Event | Kind::BinaryEvent if !starts_with_name(data) => Err(PacketError::BadData(
-            "an array that starts with an event's name",
-        )),
+        Kind::Event | Kind::BinaryEvent if !starts_with_name(data) => {
+            Err(PacketError::BadData("an array that starts with an event's name"))
+        }
         Kind::Ack | Kind::BinaryAck if first != Some(b'[') => Err(PacketError::BadData("an array")),
         Kind::Ack | Kind::BinaryAck if id.is_none() => Err(PacketError::BadId),
         _ => Ok(()),
@@ -93,11 +91,7 @@ mod tests {
             (" [\n\"echo\"]", Some("echo"), "behind whitespace"),
             ("[\"\"]", Some(""), "empty"),
             ("[\"a\\\"b\\u20ac\",1]", Some("a\"b€"), "unescaped"),
-            (
-                "[\"a\\\\\",1]",
-                Some("a\\"),
-                "an escaped backslash ends no string early",
-            ),
+            ("[\"a\\\\\",1]", Some("a\\"), "an escaped backslash ends no string early"),
             ("[-1.5 ,2]", Some("-1.5"), "a number"),
             ("[\"\\ud800\"]", None, "half a surrogate pair is no text"),
             ("[\"a", None, "never decoded, cut"),
@@ -113,11 +107,7 @@ mod tests {
             ("1", 0, "no bracket"),
             ("[]", 1, "an array"),
             (r#"[{"a":[]},[]]"#, 3, "the deepest counts"),
-            (
-                r#"["[[", "\"[["]"#,
-                1,
-                "brackets in strings, behind an escaped quote too",
-            ),
+            (r#"["[[", "\"[["]"#, 1, "brackets in strings, behind an escaped quote too"),
             (r#"["\\",[]]"#, 2, "an escaped backslash escapes nothing"),
         ] {
             assert_eq!(nesting(json), depth, "{why}");

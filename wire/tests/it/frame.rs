@@ -7,9 +7,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode as Th
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message as TheirMessage, Utf8Bytes};
-use wire::frame::{
-    Decoder, HEAD_BYTES_MAX, Message, OpCode, ProtocolError, Side, write_close, write_frame,
-};
+use wire::frame::{Decoder, HEAD_BYTES_MAX, Message, OpCode, ProtocolError, Side, write_close, write_frame};
 
 /// Long enough for every length encoding, short enough that generated lengths exceed it.
 const LIMIT: u32 = 70_000;
@@ -44,9 +42,7 @@ impl From<TheirMessage> for Sent {
             TheirMessage::Ping(bytes) => Sent::Ping(bytes.to_vec()),
             TheirMessage::Pong(bytes) => Sent::Pong(bytes.to_vec()),
             TheirMessage::Close(None) => Sent::Close(None, String::new()),
-            TheirMessage::Close(Some(frame)) => {
-                Sent::Close(Some(frame.code.into()), frame.reason.to_string())
-            }
+            TheirMessage::Close(Some(frame)) => Sent::Close(Some(frame.code.into()), frame.reason.to_string()),
             TheirMessage::Frame(_) => unreachable!("tungstenite never reads a bare frame"),
         }
     }
@@ -83,13 +79,8 @@ fn theirs(from: Side, input: Vec<u8>) -> WebSocket<Pipe> {
         Side::Server => Role::Client,
     };
     let limit = Some(LIMIT as usize);
-    let config = WebSocketConfig::default()
-        .max_message_size(limit)
-        .max_frame_size(limit);
-    let pipe = Pipe {
-        input: Cursor::new(input),
-        output: Vec::new(),
-    };
+    let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
+    let pipe = Pipe { input: Cursor::new(input), output: Vec::new() };
     WebSocket::from_raw_socket(pipe, reader, Some(config))
 }
 
@@ -112,16 +103,9 @@ fn read_theirs(from: Side, bytes: &[u8]) -> (Vec<Sent>, bool) {
 }
 
 /// The same through our decoder, fed in pieces of these sizes (the last one over and over).
-fn read_ours(
-    from: Side,
-    bytes: &[u8],
-    pieces: &[usize],
-) -> (Vec<Sent>, Result<usize, ProtocolError>) {
+fn read_ours(from: Side, bytes: &[u8], pieces: &[usize]) -> (Vec<Sent>, Result<usize, ProtocolError>) {
     let mut decoder = Decoder::new(from, LIMIT);
-    let mut pieces = pieces
-        .iter()
-        .copied()
-        .chain(std::iter::repeat(*pieces.last().unwrap()));
+    let mut pieces = pieces.iter().copied().chain(std::iter::repeat(*pieces.last().unwrap()));
     let (mut seen, mut buf, mut fed) = (Vec::new(), Vec::new(), 0);
     loop {
         match decoder.next(&mut buf) {
@@ -136,10 +120,7 @@ fn read_ours(
             }
             Ok(None) if fed == bytes.len() => return (seen, Ok(buf.len())),
             Ok(None) => {
-                assert!(
-                    buf.len() < LIMIT as usize + HEAD_BYTES_MAX,
-                    "the buffer that is promised"
-                );
+                assert!(buf.len() < LIMIT as usize + HEAD_BYTES_MAX, "the buffer that is promised");
                 let piece = pieces.next().unwrap().min(bytes.len() - fed);
                 buf.extend_from_slice(&bytes[fed..fed + piece]);
                 fed += piece;
@@ -163,11 +144,8 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         1 => 124..128_usize,
         1 => 65_534..65_538_usize,
     ];
-    (length, any::<u8>()).prop_map(|(length, seed)| {
-        (0..length)
-            .map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed))
-            .collect()
-    })
+    (length, any::<u8>())
+        .prop_map(|(length, seed)| (0..length).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect())
 }
 
 fn message() -> impl Strategy<Value = Sent> {
@@ -188,14 +166,10 @@ fn close() -> impl Strategy<Value = Sent> {
 }
 
 fn messages() -> impl Strategy<Value = Vec<Sent>> {
-    (
-        prop::collection::vec(message(), 0..6),
-        prop::option::of(close()),
-    )
-        .prop_map(|(mut messages, close)| {
-            messages.extend(close);
-            messages
-        })
+    (prop::collection::vec(message(), 0..6), prop::option::of(close())).prop_map(|(mut messages, close)| {
+        messages.extend(close);
+        messages
+    })
 }
 
 fn write_ours(messages: &[Sent], mask: Option<[u8; 4]>) -> Vec<u8> {
@@ -238,9 +212,7 @@ fn write_theirs(from: Side, messages: &[Sent], fragment: usize) -> Vec<u8> {
             if after.is_empty() {
                 break;
             }
-            socket
-                .send(TheirMessage::Ping(b"between"[..].into()))
-                .unwrap();
+            socket.send(TheirMessage::Ping(b"between"[..].into())).unwrap();
             (rest, opcode) = (after, TheirOpCode::Data(Data::Continue));
         }
     }
@@ -251,10 +223,9 @@ fn their_control(message: &Sent) -> TheirMessage {
     match message {
         Sent::Ping(bytes) => TheirMessage::Ping(bytes.clone().into()),
         Sent::Pong(bytes) => TheirMessage::Pong(bytes.clone().into()),
-        Sent::Close(code, reason) => TheirMessage::Close(code.map(|code| CloseFrame {
-            code: code.into(),
-            reason: Utf8Bytes::from(reason.as_str()),
-        })),
+        Sent::Close(code, reason) => TheirMessage::Close(
+            code.map(|code| CloseFrame { code: code.into(), reason: Utf8Bytes::from(reason.as_str()) }),
+        ),
         Sent::Text(_) | Sent::Binary(_) => unreachable!("data goes out in fragments"),
     }
 }
@@ -273,14 +244,8 @@ fn hostile_frame(from: Side) -> impl Strategy<Value = Vec<u8>> {
         (900..5_100_u16).prop_map(|code| code.to_be_bytes().to_vec()),
     ];
     let wrong = prop::bool::weighted(0.05);
-    (
-        first,
-        payload,
-        any::<[u8; 4]>(),
-        wrong,
-        prop::option::weighted(0.05, any::<u64>()),
-    )
-        .prop_map(move |(first, mut payload, mask, wrong, claim)| {
+    (first, payload, any::<[u8; 4]>(), wrong, prop::option::weighted(0.05, any::<u64>())).prop_map(
+        move |(first, mut payload, mask, wrong, claim)| {
             let masked = (from == Side::Client) != wrong;
             let bit = if masked { 0x80 } else { 0 };
             let mut frame = vec![first];
@@ -302,7 +267,8 @@ fn hostile_frame(from: Side) -> impl Strategy<Value = Vec<u8>> {
             }
             frame.extend(payload);
             frame
-        })
+        },
+    )
 }
 
 fn hostile() -> impl Strategy<Value = (Side, Vec<u8>)> {

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use wire::http::{
-    HeadError, RequestHead, ResponseHead, UpgradeRequest, client_key, percent_decode,
-    write_response, write_switching_protocols, write_upgrade_request,
+    HeadError, RequestHead, ResponseHead, UpgradeRequest, client_key, percent_decode, write_response,
+    write_switching_protocols, write_upgrade_request,
 };
 
 /// What a test wants to know of a head, apart from the buffer.
@@ -16,23 +16,13 @@ fn request(buf: &[u8]) -> Seen {
             .headers()
             .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
             .collect();
-        (
-            head.bytes,
-            format!("{} {}", head.method, head.target),
-            headers,
-        )
+        (head.bytes, format!("{} {}", head.method, head.target), headers)
     }))
 }
 
 fn response(buf: &[u8]) -> Seen {
     let head = ResponseHead::parse(buf)?;
-    Ok(head.map(|head| {
-        (
-            head.bytes,
-            format!("{} {}", head.status, head.reason),
-            vec![],
-        )
-    }))
+    Ok(head.map(|head| (head.bytes, format!("{} {}", head.status, head.reason), vec![])))
 }
 
 /// Every prefix of `text` is either unfinished or already what the whole is; more bytes change nothing.
@@ -47,11 +37,7 @@ fn check_cuts(text: &[u8], parse: fn(&[u8]) -> Seen) -> Result<(), TestCaseError
         if cut >= end {
             prop_assert_eq!(&part, &whole, "what follows the head is not looked at");
         } else if part != Ok(None) {
-            prop_assert!(
-                whole.is_err(),
-                "a prefix was refused, the whole was not: {:?}",
-                part
-            );
+            prop_assert!(whole.is_err(), "a prefix was refused, the whole was not: {:?}", part);
             prop_assert_eq!(&part, &whole, "after {} bytes", cut);
         }
     }

@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 use wire::engineio::{
-    self, Form, Item, Open, PreparedOpen, Version, decode_binary, decode_payload, encode_binary,
-    encode_payload,
+    self, Form, Item, Open, PreparedOpen, Version, decode_binary, decode_payload, encode_binary, encode_payload,
 };
 use wire::socketio::{self, ATTACHMENTS_MAX, Kind};
 
@@ -32,9 +31,9 @@ fn data(kind: Kind) -> BoxedStrategy<String> {
         Kind::Event | Kind::BinaryEvent => (any::<String>(), any::<i64>())
             .prop_map(move |(name, value)| json(serde_json::json!([name, value])))
             .boxed(),
-        Kind::Ack | Kind::BinaryAck => prop::collection::vec(any::<String>(), 0..4)
-            .prop_map(move |values| json(serde_json::json!(values)))
-            .boxed(),
+        Kind::Ack | Kind::BinaryAck => {
+            prop::collection::vec(any::<String>(), 0..4).prop_map(move |values| json(serde_json::json!(values))).boxed()
+        }
     }
 }
 

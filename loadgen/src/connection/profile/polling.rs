@@ -57,29 +57,12 @@ impl Profile {
             Some(_) => &requests.shown,
             None => &requests.bare,
         };
-        let filling = Filling {
-            token: token.unwrap_or_default(),
-            ..Filling::default()
-        };
+        let filling = Filling { token: token.unwrap_or_default(), ..Filling::default() };
         let (place, filling) = match ask {
             Ask::Open => (0, filling),
             Ask::Poll { sid } => (1, Filling { sid, ..filling }),
-            Ask::Post { sid, body_bytes } => (
-                2,
-                Filling {
-                    sid,
-                    body_bytes,
-                    ..filling
-                },
-            ),
-            Ask::Move { sid, key } => (
-                3,
-                Filling {
-                    sid,
-                    key,
-                    ..filling
-                },
-            ),
+            Ask::Post { sid, body_bytes } => (2, Filling { sid, body_bytes, ..filling }),
+            Ask::Move { sid, key } => (3, Filling { sid, key, ..filling }),
         };
         templates[place].fill(&self.token_in, filling, out);
     }
@@ -127,10 +110,7 @@ mod tests {
                 "GET /socket.io/?EIO=3&transport=polling&sid=a%2Fb HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\r\n",
             ),
             (
-                Ask::Post {
-                    sid,
-                    body_bytes: 12,
-                },
+                Ask::Post { sid, body_bytes: 12 },
                 Some("t"),
                 "POST /socket.io/?EIO=3&transport=polling&token=t&sid=a%2Fb HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\
                  Content-Type: text/plain;charset=UTF-8\r\nContent-Length: 12\r\n\r\n",
@@ -144,9 +124,6 @@ mod tests {
         profile.write_ask(&mut out, Ask::Move { sid, key }, Some("t"));
         let text = String::from_utf8(out).unwrap();
         let line = "GET /socket.io/?EIO=3&transport=websocket&token=t&sid=a%2Fb HTTP/1.1\r\n";
-        assert!(
-            text.starts_with(line) && text.contains("Upgrade: websocket"),
-            "{text}"
-        );
+        assert!(text.starts_with(line) && text.contains("Upgrade: websocket"), "{text}");
     }
 }

@@ -80,9 +80,7 @@ impl Slot {
 
 impl Template {
     pub(super) fn render(kind: Kind, parts: Parts<'_>, shown: bool) -> Self {
-        let Parts {
-            token_in, headers, ..
-        } = parts;
+        let Parts { token_in, headers, .. } = parts;
         let host = sent_host(headers).unwrap_or(parts.host);
         let target = target(kind, parts, shown);
         let own = token_header(token_in, shown, headers);
@@ -90,10 +88,7 @@ impl Template {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
-            .filter(|(name, _)| {
-                own.as_ref()
-                    .is_none_or(|(ours, _)| !name.eq_ignore_ascii_case(ours))
-            })
+            .filter(|(name, _)| own.as_ref().is_none_or(|(ours, _)| !name.eq_ignore_ascii_case(ours)))
             .chain(own.as_ref().map(|(name, value)| (*name, value.as_str())))
             .collect();
         let mut text = Vec::new();
@@ -109,10 +104,8 @@ impl Template {
                 write_request(&mut text, "POST", &target, host, &extra);
             }
         }
-        let mut slots: Vec<(Slot, usize)> = Slot::ALL
-            .into_iter()
-            .filter_map(|slot| Some((slot, find(&text, slot.text())?)))
-            .collect();
+        let mut slots: Vec<(Slot, usize)> =
+            Slot::ALL.into_iter().filter_map(|slot| Some((slot, find(&text, slot.text())?))).collect();
         slots.sort_by_key(|(_, at)| *at);
         Self { text, slots }
     }
@@ -155,10 +148,7 @@ fn target(kind: Kind, parts: Parts<'_>, shown: bool) -> String {
     {
         let mut name_bytes = Vec::new();
         write_query_value(&mut name_bytes, name);
-        add(&format!(
-            "{}={TOKEN_SLOT}",
-            String::from_utf8_lossy(&name_bytes)
-        ));
+        add(&format!("{}={TOKEN_SLOT}", String::from_utf8_lossy(&name_bytes)));
     }
     if matches!(kind, Kind::Poll | Kind::Post | Kind::Move) {
         add(&format!("sid={SID_SLOT}"));
@@ -167,49 +157,32 @@ fn target(kind: Kind, parts: Parts<'_>, shown: bool) -> String {
 }
 
 /// The header that carries the token, with what the user sends under the same name before it.
-fn token_header(
-    token_in: &TokenIn,
-    shown: bool,
-    headers: &[(String, String)],
-) -> Option<(&'static str, String)> {
+fn token_header(token_in: &TokenIn, shown: bool, headers: &[(String, String)]) -> Option<(&'static str, String)> {
     let (name, separator, value) = match token_in {
         TokenIn::Query(_) | TokenIn::Auth(_) => return None,
         // The protocol is offered all the same: a server that selects it breaks no rule.
         TokenIn::Subprotocol if !shown => ("Sec-WebSocket-Protocol", ", ", SUBPROTOCOL.to_owned()),
         TokenIn::Header | TokenIn::Cookie(_) if !shown => return None,
         TokenIn::Header => return Some(("Authorization", format!("Bearer {TOKEN_SLOT}"))),
-        TokenIn::Subprotocol => (
-            "Sec-WebSocket-Protocol",
-            ", ",
-            format!("{SUBPROTOCOL}, {SUBPROTOCOL_TOKEN_PREFIX}{TOKEN_SLOT}"),
-        ),
+        TokenIn::Subprotocol => {
+            ("Sec-WebSocket-Protocol", ", ", format!("{SUBPROTOCOL}, {SUBPROTOCOL_TOKEN_PREFIX}{TOKEN_SLOT}"))
+        }
         TokenIn::Cookie(cookie) => ("Cookie", "; ", format!("{cookie}={TOKEN_SLOT}")),
     };
-    let asked = headers
-        .iter()
-        .filter(|(asked, _)| asked.eq_ignore_ascii_case(name));
-    let values: Vec<&str> = asked
-        .map(|(_, value)| value.as_str())
-        .chain([value.as_str()])
-        .collect();
+    let asked = headers.iter().filter(|(asked, _)| asked.eq_ignore_ascii_case(name));
+    let values: Vec<&str> = asked.map(|(_, value)| value.as_str()).chain([value.as_str()]).collect();
     Some((name, values.join(separator)))
 }
 
 fn sent_host(headers: &[(String, String)]) -> Option<&str> {
-    headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("host"))
-        .map(|(_, value)| value.as_str())
+    headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")).map(|(_, value)| value.as_str())
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters, of which a JWT consists.
 fn write_query_value(out: &mut Vec<u8>, value: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     // Nearly every token goes as it is. Without an early end the compiler looks at many bytes at once.
-    if value
-        .bytes()
-        .fold(true, |all, byte| all & is_unreserved(byte))
-    {
+    if value.bytes().fold(true, |all, byte| all & is_unreserved(byte)) {
         return out.extend_from_slice(value.as_bytes());
     }
     for byte in value.bytes() {
@@ -227,6 +200,5 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 fn find(text: &[u8], slot: &str) -> Option<usize> {
-    text.windows(slot.len())
-        .position(|window| window == slot.as_bytes())
+    text.windows(slot.len()).position(|window| window == slot.as_bytes())
 }

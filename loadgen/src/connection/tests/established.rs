@@ -6,11 +6,7 @@ use crate::outcome::FailureKind::{Closed, Protocol as Broken, Reset};
 /// An established connection.
 fn established(protocol: Protocol) -> Dialogue {
     let mut dialogue = Dialogue::begin(protocol, query());
-    let server = if protocol == RAW {
-        texts(&["hi"])
-    } else {
-        texts(&[OPEN, "40"])
-    };
+    let server = if protocol == RAW { texts(&["hi"]) } else { texts(&[OPEN, "40"]) };
     dialogue.hear(&mut Vec::new(), &server);
     dialogue.events.clear();
     dialogue.sent();
@@ -29,36 +25,16 @@ fn an_answer_is_known_by_its_number() {
         (V4, event(OURS), true, "an event of the same name"),
         (V3, event(OURS), true, "version 3 is no different"),
         (V4, event(OTHER), false, "another's event"),
-        (
-            V4,
-            format!(r#"42["news","{OURS}"]"#),
-            false,
-            "another event",
-        ),
-        (
-            V4,
-            format!(r#"42[ "echo", "{OURS}", {{"at":1}} ]"#),
-            true,
-            "JSON with spaces, and more",
-        ),
+        (V4, format!(r#"42["news","{OURS}"]"#), false, "another event"),
+        (V4, format!(r#"42[ "echo", "{OURS}", {{"at":1}} ]"#), true, "JSON with spaces, and more"),
         (V4, r#"42["echo"]"#.to_owned(), false, "no payload"),
         (V4, r#"42["echo",1]"#.to_owned(), false, "no text"),
-        (
-            V4,
-            "43171[]".to_owned(),
-            true,
-            "the acknowledgement of 0xab",
-        ),
+        (V4, "43171[]".to_owned(), true, "the acknowledgement of 0xab"),
         (V4, "43172[]".to_owned(), false, "another acknowledgement"),
     ] {
         let mut dialogue = established(protocol);
         dialogue.awaited = Some(0xab);
-        let Dialogue {
-            connection,
-            tools,
-            out,
-            ..
-        } = &mut dialogue;
+        let Dialogue { connection, tools, out, .. } = &mut dialogue;
         connection.say(tools, 0xab, out);
         let said = match protocol {
             RAW => OURS.to_owned(),
@@ -84,33 +60,21 @@ fn a_binary_echo_of_a_raw_socket_counts() {
 
 #[test]
 fn an_established_socket_closes_from_either_side() {
-    for (protocol, said, why) in [
-        (RAW, vec!["close 1000"], "a close frame"),
-        (V4, vec!["41", "close 1000"], "the namespace first"),
-    ] {
+    for (protocol, said, why) in
+        [(RAW, vec!["close 1000"], "a close frame"), (V4, vec!["41", "close 1000"], "the namespace first")]
+    {
         let mut dialogue = established(protocol);
-        dialogue
-            .connection
-            .close(&mut dialogue.tools, &mut dialogue.out);
-        dialogue
-            .connection
-            .close(&mut dialogue.tools, &mut dialogue.out);
+        dialogue.connection.close(&mut dialogue.tools, &mut dialogue.out);
+        dialogue.connection.close(&mut dialogue.tools, &mut dialogue.out);
         assert_eq!(dialogue.sent(), said, "{why}, once");
         let mut answer = Vec::new();
         write_frame(&mut answer, OpCode::Text, b"late", None);
         write_close(&mut answer, 1000, "", None);
         dialogue.hear(&mut Vec::new(), &answer);
-        assert_eq!(
-            dialogue.events,
-            [Event::Closed(1000)],
-            "{why}: late words are passed over"
-        );
+        assert_eq!(dialogue.events, [Event::Closed(1000)], "{why}: late words are passed over");
         assert_eq!(dialogue.sent(), [""; 0], "a close is answered once");
     }
-    for (packet, why) in [
-        ("41", "the namespace is left"),
-        ("1", "the session is closed"),
-    ] {
+    for (packet, why) in [("41", "the namespace is left"), ("1", "the session is closed")] {
         let mut dialogue = established(V4);
         let mut frame = Vec::new();
         write_frame(&mut frame, OpCode::Text, packet.as_bytes(), None);
@@ -126,21 +90,14 @@ fn only_engineio_3_has_a_heartbeat_of_its_own() {
     for (protocol, open, heartbeat_ms, why) in [
         (V4, OPEN, None, "the server pings"),
         (V3, OPEN, Some(25_000), "the client pings"),
-        (
-            V3,
-            slow.as_str(),
-            Some(HEARTBEAT_MS_MIN),
-            "a server cannot make us spin",
-        ),
+        (V3, slow.as_str(), Some(HEARTBEAT_MS_MIN), "a server cannot make us spin"),
     ] {
         let mut dialogue = Dialogue::begin(protocol, query());
         dialogue.hear(&mut Vec::new(), &texts(&[open, "40"]));
         assert_eq!(dialogue.connection.heartbeat_ms(), heartbeat_ms, "{why}");
     }
     let mut dialogue = established(V3);
-    dialogue
-        .connection
-        .beat(&mut dialogue.tools, &mut dialogue.out);
+    dialogue.connection.beat(&mut dialogue.tools, &mut dialogue.out);
     assert_eq!(dialogue.sent(), ["2"]);
 }
 

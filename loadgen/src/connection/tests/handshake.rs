@@ -8,64 +8,20 @@ fn the_answer_to_the_upgrade_decides() {
     let failed = |kind| vec![Event::Failed(kind)];
     for (server, events, why) in [
         (upgraded(None, |_| ()), vec![Event::Admitted], "a right 101"),
-        (
-            http("401 Unauthorized"),
-            vec![Event::Refused],
-            "the token is refused",
-        ),
-        (
-            http("403 Forbidden"),
-            vec![Event::Refused],
-            "the token is refused",
-        ),
+        (http("401 Unauthorized"), vec![Event::Refused], "the token is refused"),
+        (http("403 Forbidden"), vec![Event::Refused], "the token is refused"),
         (http("404 Not Found"), failed(Http(404)), "no socket there"),
-        (
-            http("429 Too Many Requests"),
-            failed(Http(429)),
-            "load, not the token",
-        ),
-        (
-            http("431 Too Long"),
-            failed(Http(431)),
-            "the request, not the token",
-        ),
-        (
-            http("503 Service Unavailable"),
-            failed(Http(503)),
-            "load, not the token",
-        ),
+        (http("429 Too Many Requests"), failed(Http(429)), "load, not the token"),
+        (http("431 Too Long"), failed(Http(431)), "the request, not the token"),
+        (http("503 Service Unavailable"), failed(Http(503)), "load, not the token"),
         (http("200 OK"), failed(Http(200)), "a page"),
+        (http("301 Moved"), failed(Redirect), "redirects are not followed"),
+        (http("302 Found"), failed(Redirect), "redirects are not followed"),
+        (b"SSH-2.0-OpenSSH\r\n".to_vec(), failed(Broken), "no HTTP at all"),
+        (http("101 Switching Protocols"), failed(Broken), "a 101 for somebody else"),
+        (upgraded(Some("chat"), |_| ()), failed(Broken), "a subprotocol nobody offered"),
         (
-            http("301 Moved"),
-            failed(Redirect),
-            "redirects are not followed",
-        ),
-        (
-            http("302 Found"),
-            failed(Redirect),
-            "redirects are not followed",
-        ),
-        (
-            b"SSH-2.0-OpenSSH\r\n".to_vec(),
-            failed(Broken),
-            "no HTTP at all",
-        ),
-        (
-            http("101 Switching Protocols"),
-            failed(Broken),
-            "a 101 for somebody else",
-        ),
-        (
-            upgraded(Some("chat"), |_| ()),
-            failed(Broken),
-            "a subprotocol nobody offered",
-        ),
-        (
-            [
-                b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(),
-                upgraded(None, |_| ()),
-            ]
-            .concat(),
+            [b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), upgraded(None, |_| ())].concat(),
             vec![Event::Admitted],
             "an interim answer comes first",
         ),
@@ -78,17 +34,9 @@ fn the_answer_to_the_upgrade_decides() {
 fn a_subprotocol_must_be_one_that_was_offered() {
     for (selected, event, why) in [
         (Some("gatecrash"), Event::Admitted, "the one that is meant"),
-        (
-            Some("bearer.a.b.c"),
-            Event::Admitted,
-            "the token's own entry was offered as well",
-        ),
+        (Some("bearer.a.b.c"), Event::Admitted, "the token's own entry was offered as well"),
         (None, Event::Admitted, "a server need not select any"),
-        (
-            Some("bearer.x.y.z"),
-            Event::Failed(Broken),
-            "another token was not offered",
-        ),
+        (Some("bearer.x.y.z"), Event::Failed(Broken), "another token was not offered"),
     ] {
         let server = upgraded(selected, |_| ());
         check(RAW, TokenIn::Subprotocol, &server, &[event], &[], why);
@@ -100,36 +48,11 @@ fn a_raw_socket_can_be_refused_after_its_101() {
     let message = Event::Message { answers: false };
     let failed = |code| Event::Failed(Closed(code));
     for (server, then, sent, why) in [
-        (
-            close(4401, "expired"),
-            Event::Refused,
-            "close 4401",
-            "private code of a 401",
-        ),
-        (
-            close(1008, ""),
-            Event::Refused,
-            "close 1008",
-            "policy violation",
-        ),
-        (
-            close(1000, ""),
-            failed(1000),
-            "close 1000",
-            "says nothing of the token",
-        ),
-        (
-            close(1011, ""),
-            failed(1011),
-            "close 1011",
-            "the server's own fault",
-        ),
-        (
-            close(4429, ""),
-            failed(4429),
-            "close 4429",
-            "load, not the token",
-        ),
+        (close(4401, "expired"), Event::Refused, "close 4401", "private code of a 401"),
+        (close(1008, ""), Event::Refused, "close 1008", "policy violation"),
+        (close(1000, ""), failed(1000), "close 1000", "says nothing of the token"),
+        (close(1011, ""), failed(1011), "close 1011", "the server's own fault"),
+        (close(4429, ""), failed(4429), "close 4429", "load, not the token"),
         (
             upgraded(None, |out| write_frame(out, OpCode::Close, b"", None)),
             failed(1005),
@@ -137,9 +60,7 @@ fn a_raw_socket_can_be_refused_after_its_101() {
             "no code at all, which must not be said",
         ),
         (
-            upgraded(None, |out| {
-                write_frame(out, OpCode::Text, b"x", Some([1; 4]))
-            }),
+            upgraded(None, |out| write_frame(out, OpCode::Text, b"x", Some([1; 4]))),
             Event::Failed(Broken),
             "close 1002",
             "servers do not mask",
@@ -151,32 +72,11 @@ fn a_raw_socket_can_be_refused_after_its_101() {
             "text is UTF-8",
         ),
     ] {
-        check(
-            RAW,
-            query(),
-            &server,
-            &[Event::Admitted, then],
-            &[sent],
-            why,
-        );
+        check(RAW, query(), &server, &[Event::Admitted, then], &[sent], why);
     }
-    check(
-        RAW,
-        query(),
-        &texts(&["hi"]),
-        &[Event::Admitted, message],
-        &[],
-        "a message accepts",
-    );
+    check(RAW, query(), &texts(&["hi"]), &[Event::Admitted, message], &[], "a message accepts");
     let ping = upgraded(None, |out| write_frame(out, OpCode::Ping, b"p", None));
-    check(
-        RAW,
-        query(),
-        &ping,
-        &[Event::Admitted],
-        &["pong p"],
-        "a ping accepts nothing",
-    );
+    check(RAW, query(), &ping, &[Event::Admitted], &["pong p"], "a ping accepts nothing");
 }
 
 #[test]
@@ -186,22 +86,8 @@ fn socketio_goes_through_open_and_connect() {
     let joined = r#"40{"sid":"x"}"#;
     let refused = r#"44{"message":"not valid token","data":{"reason":"expired"}}"#;
     for (protocol, token_in, server, events, sent, why) in [
-        (
-            V4,
-            query(),
-            texts(&[]),
-            vec![Upgraded],
-            vec![],
-            "no packet yet",
-        ),
-        (
-            V4,
-            query(),
-            texts(&[OPEN]),
-            vec![Upgraded, Opened],
-            vec!["40"],
-            "4: the client joins",
-        ),
+        (V4, query(), texts(&[]), vec![Upgraded], vec![], "no packet yet"),
+        (V4, query(), texts(&[OPEN]), vec![Upgraded, Opened], vec!["40"], "4: the client joins"),
         (
             V4,
             auth(),
@@ -210,14 +96,7 @@ fn socketio_goes_through_open_and_connect() {
             vec![r#"40{"token":"a.b.c"}"#],
             "the token in the connect packet",
         ),
-        (
-            V3,
-            query(),
-            texts(&[OPEN]),
-            vec![Upgraded, Opened],
-            vec![],
-            "3: the server joins",
-        ),
+        (V3, query(), texts(&[OPEN]), vec![Upgraded, Opened], vec![], "3: the server joins"),
         (
             V4,
             query(),
@@ -226,14 +105,7 @@ fn socketio_goes_through_open_and_connect() {
             vec!["40", "3"],
             "let in, and a heartbeat in between",
         ),
-        (
-            V3,
-            query(),
-            texts(&[OPEN, "40"]),
-            vec![Upgraded, Opened, Authenticated],
-            vec![],
-            "3",
-        ),
+        (V3, query(), texts(&[OPEN, "40"]), vec![Upgraded, Opened, Authenticated], vec![], "3"),
         (
             V4,
             query(),
@@ -266,22 +138,8 @@ fn socketio_goes_through_open_and_connect() {
             vec!["40", "close 1000"],
             "sent away without a word",
         ),
-        (
-            V4,
-            query(),
-            texts(&["1"]),
-            vec![Upgraded, Failed(Closed(1005))],
-            vec!["close 1000"],
-            "Engine.IO's close",
-        ),
-        (
-            V4,
-            query(),
-            close(4403, "no"),
-            vec![Upgraded, Refused],
-            vec!["close 4403"],
-            "refused by a close code",
-        ),
+        (V4, query(), texts(&["1"]), vec![Upgraded, Failed(Closed(1005))], vec!["close 1000"], "Engine.IO's close"),
+        (V4, query(), close(4403, "no"), vec![Upgraded, Refused], vec!["close 4403"], "refused by a close code"),
         (
             V4,
             query(),
@@ -324,16 +182,8 @@ fn the_servers_words_are_the_reason() {
     for (protocol, server, reason) in [
         (RAW, http("401 Unauthorized"), "401 Unauthorized"),
         (RAW, close(4401, "expired"), "closed 4401 expired"),
-        (
-            V3,
-            texts(&[OPEN, r#"44"not valid token""#]),
-            "not valid token",
-        ),
-        (
-            V4,
-            texts(&[OPEN, r#"44{"message":"not valid token","data":"x"}"#]),
-            "not valid token: x",
-        ),
+        (V3, texts(&[OPEN, r#"44"not valid token""#]), "not valid token"),
+        (V4, texts(&[OPEN, r#"44{"message":"not valid token","data":"x"}"#]), "not valid token: x"),
     ] {
         let mut dialogue = Dialogue::begin(protocol, query());
         dialogue.hear(&mut Vec::new(), &server);

@@ -14,19 +14,10 @@ const BAD_PAYLOAD: u16 = 1002;
 
 impl Engine {
     /// Bytes on the connection of a session's GETs; answers how many were used.
-    pub(in crate::engine) fn polled(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        input: &[u8],
-    ) -> usize {
+    pub(in crate::engine) fn polled(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
         let mut used = 0;
         while used < input.len() {
-            let Answer {
-                used: bytes,
-                keep_alive,
-                content,
-            } = match answer(&mut self.tools, &input[used..]) {
+            let Answer { used: bytes, keep_alive, content } = match answer(&mut self.tools, &input[used..]) {
                 Ok(Some(answer)) => answer,
                 Ok(None) => break,
                 Err(kind) => {
@@ -54,12 +45,7 @@ impl Engine {
     }
 
     /// Bytes on the connection of its POSTs.
-    pub(in crate::engine) fn posted(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        input: &[u8],
-    ) -> usize {
+    pub(in crate::engine) fn posted(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
         let number = socket.number;
         let mut used = 0;
         while used < input.len() {
@@ -88,12 +74,7 @@ impl Engine {
     }
 
     /// Bytes on a WebSocket that a session is to move to.
-    pub(in crate::engine) fn probed(
-        &mut self,
-        io: &mut Io<'_>,
-        socket: &mut Socket,
-        input: &mut [u8],
-    ) -> usize {
+    pub(in crate::engine) fn probed(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         let number = socket.number;
         let Some(polling) = self.polls.sessions.get_mut(&number) else {
             io.close();
@@ -103,9 +84,7 @@ impl Engine {
         while used < input.len() {
             let credentials = Some(&polling.credentials);
             let (tools, rest) = (&mut self.tools, &mut input[used..]);
-            let step = socket
-                .connection
-                .receive(tools, credentials, None, rest, io.out());
+            let step = socket.connection.receive(tools, credentials, None, rest, io.out());
             used += step.used;
             let broken = |kind| Errand::Break(number, Some(Phase::Upgrade), kind);
             let errand = match step.event {

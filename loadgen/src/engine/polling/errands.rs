@@ -110,20 +110,13 @@ impl Engine {
                 ..Posting::default()
             });
         }
-        let Some(posting) = polling
-            .posting
-            .as_mut()
-            .filter(|posting| !posting.under_way)
-        else {
+        let Some(posting) = polling.posting.as_mut().filter(|posting| !posting.under_way) else {
             return;
         };
         posting.under_way = true;
         posting.reused = polling.post.is_some();
-        let sent = polling.post.is_some_and(|id| {
-            self.with(sockets, id, |engine, io, socket| {
-                engine.write_post(io, socket)
-            })
-        });
+        let sent =
+            polling.post.is_some_and(|id| self.with(sockets, id, |engine, io, socket| engine.write_post(io, socket)));
         if !sent {
             self.open_helper(sockets, number, Life::Posting);
         }
@@ -138,13 +131,7 @@ impl Engine {
             return;
         };
         let deadline_ns = sockets.now_ns().saturating_add(self.limits.connect_ns);
-        let mut socket = Socket::new(
-            number,
-            polling.kind,
-            self.facing,
-            FlightId::NONE,
-            deadline_ns,
-        );
+        let mut socket = Socket::new(number, polling.kind, self.facing, FlightId::NONE, deadline_ns);
         socket.life = life;
         if life == Life::Probing {
             socket.connection = Connection::probe();
@@ -204,27 +191,14 @@ impl Engine {
         let Some(polling) = self.polls.sessions.get(&number) else {
             return;
         };
-        let Polling {
-            main,
-            probe: Some(probe),
-            get_sent_ns: None,
-            posting: None,
-            ..
-        } = **polling
-        else {
+        let Polling { main, probe: Some(probe), get_sent_ns: None, posting: None, .. } = **polling else {
             return;
         };
         if !polling.payload.is_empty() {
             return self.polls.errands.push(Errand::Post(number));
         }
         // What stays behind on the old connection belongs to nobody.
-        let mut left = Some(Socket::new(
-            number,
-            polling.kind,
-            self.facing,
-            FlightId::NONE,
-            NEVER_NS,
-        ));
+        let mut left = Some(Socket::new(number, polling.kind, self.facing, FlightId::NONE, NEVER_NS));
         if let Some(left) = &mut left {
             left.life = Life::Posting;
         }

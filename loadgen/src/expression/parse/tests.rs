@@ -13,10 +13,7 @@ fn error(text: &str) -> String {
 fn what_is_written_is_what_is_shown() {
     for (text, shown) in [
         ("handshake.p99<50ms", "handshake.p99<50ms"),
-        (
-            " handshake.lag.p99.9 <= 1s , errors == 0 ",
-            "handshake.lag.p99.9 <= 1s,errors == 0",
-        ),
+        (" handshake.lag.p99.9 <= 1s , errors == 0 ", "handshake.lag.p99.9 <= 1s,errors == 0"),
         ("tls.max<2.5s,poll.mean>1us", "tls.max<2.5s,poll.mean>1us"),
         ("p(99.9)<400", "p(99.9)<400"),
         ("p(50)<400us", "p(50)<400us"),
@@ -98,10 +95,7 @@ fn errors_point_at_the_character() {
 #[test]
 fn nothing_is_no_expression() {
     for text in ["", " ", ","] {
-        assert!(
-            error(text).starts_with("expected handshake, echo"),
-            "{text:?}"
-        );
+        assert!(error(text).starts_with("expected handshake, echo"), "{text:?}");
     }
 }
 

@@ -29,10 +29,7 @@ pub fn title(shown: &Shown<'_>, width: usize, look: Look) -> Line<'static> {
     };
     let keys = ["q ends the run and writes its result", "q ends it", "q"];
     let left = "Gatecrash  ".len() + state.chars().count();
-    let keys = keys
-        .into_iter()
-        .find(|keys| left + 2 + keys.len() <= width)
-        .unwrap_or_default();
+    let keys = keys.into_iter().find(|keys| left + 2 + keys.len() <= width).unwrap_or_default();
     let gap = width.saturating_sub(left + keys.len());
     Line::from(vec![
         Span::styled("Gatecrash  ", look.bold()),
@@ -67,18 +64,12 @@ pub fn arrivals(now: &Now, width: usize, look: Look) -> Vec<Line<'static>> {
         words.push((format!("{} planned", per_s(now.last.due)), plain));
     }
     words.push((format!("{} begun", per_s(now.last.started)), plain));
-    words.push((
-        format!("{} established", per_s(now.last.established)),
-        look.bold(),
-    ));
+    words.push((format!("{} established", per_s(now.last.established)), look.bold()));
     words.push((format!("{} held", units::count(now.held)), look.bold()));
     words.push((format!("{} in flight", units::count(now.in_flight)), plain));
     let refused = now.count(Outcome::RefusedExpected);
     if refused > 0 {
-        words.push((
-            format!("{} refused as expected", units::count(refused)),
-            plain,
-        ));
+        words.push((format!("{} refused as expected", units::count(refused)), plain));
     }
     let false_accepts = now.count(Outcome::FalseAccept);
     if false_accepts > 0 {
@@ -99,11 +90,7 @@ pub fn health(now: &Now, width: usize, tight: bool, look: Look) -> Vec<Line<'sta
     for doubt in &generator.doubts {
         // Broken between words, as one sentence.
         let sentence = format!("INVALID SO FAR: {}", clean(doubt));
-        words.extend(
-            sentence
-                .split(' ')
-                .map(|word| (word.to_owned(), look.bad())),
-        );
+        words.extend(sentence.split(' ').map(|word| (word.to_owned(), look.bad())));
     }
     let mut lines = joined(words, width, " ");
     if tight {
@@ -117,10 +104,7 @@ pub fn health(now: &Now, width: usize, tight: bool, look: Look) -> Vec<Line<'sta
         words.push((format!("lag p99 {}", units::duration_us(lag_us)), plain));
     }
     if let Some(lag_us) = generator.lag_p99_last_us {
-        words.push((
-            format!("{} in this second", units::duration_us(lag_us)),
-            plain,
-        ));
+        words.push((format!("{} in this second", units::duration_us(lag_us)), plain));
     }
     if let Some(share) = generator.cpu_share {
         words.push((format!("CPU {}", units::share(share)), plain));
@@ -140,19 +124,13 @@ pub fn curve_heading(now: &Now, width: usize, look: Look) -> Line<'static> {
     let mut words = vec![("Handshake p99 by second".to_owned(), look.bold())];
     let last = last.map_or("none".to_owned(), units::duration_us);
     words.push((format!("now {last}"), Style::new()));
-    words.push((
-        format!("highest {}", units::duration_us(most)),
-        Style::new(),
-    ));
+    words.push((format!("highest {}", units::duration_us(most)), Style::new()));
     packed(words, width).swap_remove(0)
 }
 
 /// Rows that the table of phases has if there is room.
 pub fn phases_wanted(now: &Now) -> usize {
-    now.phases
-        .iter()
-        .filter(|phase| is_shown(phase, now))
-        .count()
+    now.phases.iter().filter(|phase| is_shown(phase, now)).count()
 }
 
 type Figure = (&'static str, fn(&PhaseNow) -> String);
@@ -180,26 +158,13 @@ pub fn phases(now: &Now, rows: usize, width: usize, look: Look) -> Vec<Line<'sta
     shown.sort_by_key(place);
     let fitting = width.saturating_sub(NAME_COLUMNS) / FIGURE_COLUMNS;
     let dropped = FIGURES.len().saturating_sub(fitting).min(DROPPED.len());
-    let figures: Vec<&Figure> = FIGURES
-        .iter()
-        .filter(|(name, _)| !DROPPED[..dropped].contains(name))
-        .collect();
-    let heads: String = figures
-        .iter()
-        .map(|(name, _)| format!("{name:>FIGURE_COLUMNS$}"))
-        .collect();
+    let figures: Vec<&Figure> = FIGURES.iter().filter(|(name, _)| !DROPPED[..dropped].contains(name)).collect();
+    let heads: String = figures.iter().map(|(name, _)| format!("{name:>FIGURE_COLUMNS$}")).collect();
     let head = format!("{:<NAME_COLUMNS$}{heads}", "Phase");
     let mut lines = vec![Line::styled(head, look.faint())];
     for phase in shown {
-        let cells: String = figures
-            .iter()
-            .map(|(_, figure)| format!("{:>FIGURE_COLUMNS$}", figure(phase)))
-            .collect();
-        let style = if phase.metric == judged(now) {
-            look.bold()
-        } else {
-            Style::new()
-        };
+        let cells: String = figures.iter().map(|(_, figure)| format!("{:>FIGURE_COLUMNS$}", figure(phase))).collect();
+        let style = if phase.metric == judged(now) { look.bold() } else { Style::new() };
         let line = format!("{:<NAME_COLUMNS$}{cells}", name(phase.metric));
         lines.push(Line::styled(line, style));
     }
@@ -212,10 +177,7 @@ pub fn troubles(now: &Now, width: usize, look: Look) -> Vec<Line<'static>> {
         let what = format!("{} {}", failure.phase.as_str(), failure.kind);
         ("failed", what, *count)
     });
-    let drops = now
-        .drops
-        .iter()
-        .map(|(kind, count)| ("dropped", kind.to_string(), *count));
+    let drops = now.drops.iter().map(|(kind, count)| ("dropped", kind.to_string(), *count));
     let refusals = now.refusals.iter().map(|(kind, reason, count)| {
         let what = format!("{} {}", kind.as_str(), clean(reason));
         ("refused", what, *count)
@@ -297,7 +259,5 @@ fn joined(words: Vec<Word>, width: usize, between: &'static str) -> Vec<Line<'st
 
 /// `text` without what a terminal would obey.
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -41,19 +41,8 @@ fn smooth() -> Now {
         planned: Some(5_000),
         in_flight: 3,
         held: 2_999,
-        last: crate::live::LastSecond {
-            due: 500,
-            started: 500,
-            established: 499,
-        },
-        p99_us: vec![
-            Some(300.0),
-            Some(310.0),
-            None,
-            Some(900.0),
-            Some(320.0),
-            Some(325.0),
-        ],
+        last: crate::live::LastSecond { due: 500, started: 500, established: 499 },
+        p99_us: vec![Some(300.0), Some(310.0), None, Some(900.0), Some(320.0), Some(325.0)],
         generator: crate::live::GeneratorNow {
             lag_p99_last_us: Some(12.5),
             cpu_s: 0.9,
@@ -69,15 +58,9 @@ fn smooth() -> Now {
 fn troubled() -> Now {
     let mut recorder = Recorder::new();
     for _ in 0..90 {
-        recorder.failure(Failure {
-            phase: Phase::Connect,
-            kind: FailureKind::Reset,
-        });
+        recorder.failure(Failure { phase: Phase::Connect, kind: FailureKind::Reset });
     }
-    recorder.failure(Failure {
-        phase: Phase::Auth,
-        kind: FailureKind::Timeout,
-    });
+    recorder.failure(Failure { phase: Phase::Auth, kind: FailureKind::Timeout });
     recorder.dropped(FailureKind::Closed(1001));
     recorder.refusal(TokenKind::Expired, "\u{1b}[31mno <b>way</b>\u{7}");
     let seen = Now::of(&recorder, &[], true);
@@ -86,17 +69,15 @@ fn troubled() -> Now {
     now.failures = seen.failures;
     now.drops = seen.drops;
     now.refusals = seen.refusals;
-    now.generator.doubts =
-        vec!["arrivals began late: the lag's p99 is 1.85 ms, above 1 ms and above a quarter of the response's 6.62 ms".to_owned()];
+    now.generator.doubts = vec![
+        "arrivals began late: the lag's p99 is 1.85 ms, above 1 ms and above a quarter of the response's 6.62 ms"
+            .to_owned(),
+    ];
     now
 }
 
 fn drawn(now: Option<&Now>, (width, height): (u16, u16), look: Look) -> Buffer {
-    let shown = Shown {
-        step: "logging 100 users in",
-        now,
-        stopping: false,
-    };
+    let shown = Shown { step: "logging 100 users in", now, stopping: false };
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, &shown, look)).unwrap();
     terminal.backend().buffer().clone()
@@ -214,11 +195,7 @@ fn each_stage_of_a_run_has_its_title() {
             "the closed model goes on as it did",
         ),
         (|now| now.left = None, "Gatecrash  6 s", "nobody knows"),
-        (
-            |now| now.warming_up = true,
-            "Gatecrash  warming up, 6 s",
-            "thrown away",
-        ),
+        (|now| now.warming_up = true, "Gatecrash  warming up, 6 s", "thrown away"),
         (
             |now| now.left = Some(Left::Planned(Duration::ZERO)),
             "Gatecrash  6 s, 0 s left",
@@ -253,10 +230,6 @@ fn colours_are_there_unless_they_are_not_wanted() {
         let buffer = drawn(Some(&troubled()), (80, 24), Look { color });
         let colored = buffer.content.iter().any(|cell| cell.fg != Color::Reset);
         assert_eq!(colored, color, "{why}");
-        assert_eq!(
-            text(&buffer),
-            text(&drawn(Some(&troubled()), (80, 24), PLAIN)),
-            "{why}: the words are the same"
-        );
+        assert_eq!(text(&buffer), text(&drawn(Some(&troubled()), (80, 24), PLAIN)), "{why}: the words are the same");
     }
 }

@@ -8,12 +8,7 @@ use super::{Reading, Readings, absent};
 use crate::observe::per_socket;
 
 /// What the server spent for so many `handshakes`, and what it held when the most sockets were, `held` of them at `peak`.
-pub fn metrics_cost(
-    readings: &Readings,
-    peak: Instant,
-    held: u64,
-    handshakes: u64,
-) -> schema::Server {
+pub fn metrics_cost(readings: &Readings, peak: Instant, held: u64, handshakes: u64) -> schema::Server {
     let (start, end) = (&readings.start, readings.end.as_ref().ok());
     let most = nearest(&readings.all, peak);
     let cpu_us = end.and_then(|end| spent_us(start, end));
@@ -22,14 +17,10 @@ pub fn metrics_cost(
     schema::Server {
         source: "metrics".to_owned(),
         cpu_us,
-        cpu_us_per_handshake: cpu_us
-            .filter(|_| handshakes > 0)
-            .map(|us| us / handshakes as f64),
+        cpu_us_per_handshake: cpu_us.filter(|_| handshakes > 0).map(|us| us / handshakes as f64),
         rss_bytes_idle: idle,
         rss_bytes_peak: full,
-        rss_bytes_per_connection: idle
-            .zip(full)
-            .and_then(|(idle, full)| per_socket(idle, full, held)),
+        rss_bytes_per_connection: idle.zip(full).and_then(|(idle, full)| per_socket(idle, full, held)),
         open_sockets_idle: bytes(start.open_sockets),
         open_sockets_peak: bytes(most.open_sockets),
         samples: readings.all.iter().map(|one| sample(start, one)).collect(),
@@ -59,10 +50,7 @@ fn nearest(readings: &[Reading], at: Instant) -> &Reading {
         let (one, other) = (reading.at, at);
         one.max(other) - one.min(other)
     };
-    readings
-        .iter()
-        .min_by_key(distance)
-        .expect("the first reading is always there")
+    readings.iter().min_by_key(distance).expect("the first reading is always there")
 }
 
 /// What there is not, a sentence each.
@@ -72,9 +60,7 @@ fn missing(readings: &Readings) -> Vec<String> {
         .map(|name| format!("the page has no {name}; --server-metrics-names says what is read"))
         .collect();
     match &readings.end {
-        Err(problem) => sentences.push(format!(
-            "the reading at the end failed, and with it processor time: {problem}"
-        )),
+        Err(problem) => sentences.push(format!("the reading at the end failed, and with it processor time: {problem}")),
         Ok(end) => {
             if let (Some(before), Some(after)) = (readings.start.cpu_s, end.cpu_s)
                 && after < before
@@ -89,9 +75,7 @@ fn missing(readings: &Readings) -> Vec<String> {
     let (failed, problem) = &readings.failed;
     if *failed > 0 {
         let of = failed + readings.all.len();
-        sentences.push(format!(
-            "{failed} of {of} readings failed, the last: {problem}"
-        ));
+        sentences.push(format!("{failed} of {of} readings failed, the last: {problem}"));
     }
     sentences
 }
@@ -134,19 +118,9 @@ mod tests {
         assert_eq!(server.cpu_us, Some(1e6));
         assert_eq!(server.cpu_us_per_handshake, Some(500.0));
         assert_eq!(server.rss_bytes_per_connection, Some(2000.0));
-        assert_eq!(
-            (server.open_sockets_idle, server.open_sockets_peak),
-            (Some(10), Some(1010))
-        );
-        let samples: Vec<_> = server
-            .samples
-            .iter()
-            .map(|one| (one.at_s, one.cpu_us))
-            .collect();
-        assert_eq!(
-            samples,
-            [(0.0, Some(0.0)), (1.0, Some(5e5)), (2.0, Some(1e6))]
-        );
+        assert_eq!((server.open_sockets_idle, server.open_sockets_peak), (Some(10), Some(1010)));
+        let samples: Vec<_> = server.samples.iter().map(|one| (one.at_s, one.cpu_us)).collect();
+        assert_eq!(samples, [(0.0, Some(0.0)), (1.0, Some(5e5)), (2.0, Some(1e6))]);
         assert_eq!(server.missing, [""; 0]);
     }
 
@@ -154,11 +128,7 @@ mod tests {
     fn what_is_missing_is_said_and_left_out() {
         type Change = fn(&mut Readings);
         let rows: [(Change, bool, &str); 4] = [
-            (
-                |seen| seen.start.open_sockets = None,
-                true,
-                "the page has no process_open_fds",
-            ),
+            (|seen| seen.start.open_sockets = None, true, "the page has no process_open_fds"),
             (
                 |seen| seen.end = Err("no answer in time".to_owned()),
                 false,
@@ -173,11 +143,7 @@ mod tests {
                 false,
                 "went back from 1 to 0.5: the server was restarted",
             ),
-            (
-                |seen| seen.failed = (2, "HTTP 503".to_owned()),
-                true,
-                "2 of 4 readings failed, the last: HTTP 503",
-            ),
+            (|seen| seen.failed = (2, "HTTP 503".to_owned()), true, "2 of 4 readings failed, the last: HTTP 503"),
         ];
         let start = Instant::now();
         for (change, has_cpu, sentence) in rows {

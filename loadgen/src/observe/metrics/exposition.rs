@@ -59,16 +59,8 @@ mod tests {
                 Some(2.0),
                 "under its head",
             ),
-            (
-                "process_cpu_seconds_total 0.25 1395066363000",
-                Some(0.25),
-                "with a timestamp",
-            ),
-            (
-                "process_cpu_seconds_total\t1.25e+02\r\n",
-                Some(125.0),
-                "a tab, an exponent, CR LF",
-            ),
+            ("process_cpu_seconds_total 0.25 1395066363000", Some(0.25), "with a timestamp"),
+            ("process_cpu_seconds_total\t1.25e+02\r\n", Some(125.0), "a tab, an exponent, CR LF"),
             (
                 "process_cpu_seconds_total{app=\"a} \\\" {b\",x=\"\"} 3",
                 Some(3.0),
@@ -79,20 +71,12 @@ mod tests {
                 Some(7.0),
                 "one of each process",
             ),
-            (
-                "process_cpu_seconds_total 9 # {trace_id=\"1\"} 0.5\n# EOF\n",
-                Some(9.0),
-                "an exemplar of OpenMetrics",
-            ),
+            ("process_cpu_seconds_total 9 # {trace_id=\"1\"} 0.5\n# EOF\n", Some(9.0), "an exemplar of OpenMetrics"),
             ("process_cpu_seconds_total NaN", None, "not a number"),
             ("process_cpu_seconds_total +Inf", None, "not finite"),
             ("process_cpu_seconds_total many", None, "no number at all"),
             ("process_cpu_seconds_total", None, "cut off"),
-            (
-                "process_cpu_seconds_total{a=\"b",
-                None,
-                "cut off in a label",
-            ),
+            ("process_cpu_seconds_total{a=\"b", None, "cut off in a label"),
             (
                 "process_cpu_seconds_total_created 1.7e9\nnodejs_process_cpu_seconds_total 5",
                 None,

@@ -13,9 +13,7 @@ use std::path::Path;
 /// ```
 pub fn charged_ns(root: &Path) -> [Option<u64>; 3] {
     let read = |path: &Path| fs::read_to_string(path).ok();
-    let v1 = ["cpuacct", "cpu,cpuacct"]
-        .iter()
-        .find_map(|name| read(&root.join(name).join("cpuacct.usage")));
+    let v1 = ["cpuacct", "cpu,cpuacct"].iter().find_map(|name| read(&root.join(name).join("cpuacct.usage")));
     let below: Vec<u64> = fs::read_dir(root)
         .into_iter()
         .flatten()
@@ -30,9 +28,7 @@ pub fn charged_ns(root: &Path) -> [Option<u64>; 3] {
 
 /// `usage_usec` of a `cpu.stat` (the kernel's admin-guide/cgroup-v2); version 1 has a file of that name without it.
 fn usage_ns(stat: &str) -> Option<u64> {
-    let line = stat
-        .lines()
-        .find_map(|line| line.strip_prefix("usage_usec "))?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
     line.trim().parse::<u64>().ok()?.checked_mul(1000)
 }
 
@@ -42,10 +38,7 @@ mod tests {
 
     #[test]
     fn each_layout_is_read_as_far_as_it_goes() {
-        let v1 = &[
-            ("cpuacct/cpuacct.usage", "1234\n"),
-            ("cpu/cpu.stat", "nr_periods 0\n"),
-        ][..];
+        let v1 = &[("cpuacct/cpuacct.usage", "1234\n"), ("cpu/cpu.stat", "nr_periods 0\n")][..];
         let v2 = &[
             ("cpu.stat", "usage_usec 9\nuser_usec 5\n"),
             ("a/cpu.stat", "usage_usec 3\n"),
@@ -55,11 +48,7 @@ mod tests {
             (v1, [Some(1234), None, None], "version 1"),
             (v2, [None, Some(9000), Some(7000)], "version 2"),
             (&[][..], [None, None, None], "none at all"),
-            (
-                &[("cpuacct/cpuacct.usage", "many")][..],
-                [None; 3],
-                "not a number",
-            ),
+            (&[("cpuacct/cpuacct.usage", "many")][..], [None; 3], "not a number"),
         ] {
             let root = tempfile::tempdir().unwrap();
             for (path, text) in files {

@@ -50,47 +50,27 @@ pub fn protocol(number: u8) -> Result<Protocol, JobError> {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadPart {
-    Open {
-        rate_per_s: Exact,
-        poisson: bool,
-    },
-    Staged {
-        stages: Vec<(Duration, Exact, Exact)>,
-        poisson: bool,
-    },
-    Listed {
-        instants_ns: Vec<u64>,
-    },
-    Closed {
-        concurrency: u32,
-    },
+    Open { rate_per_s: Exact, poisson: bool },
+    Staged { stages: Vec<(Duration, Exact, Exact)>, poisson: bool },
+    Listed { instants_ns: Vec<u64> },
+    Closed { concurrency: u32 },
 }
 
 impl From<&Load> for LoadPart {
     fn from(load: &Load) -> Self {
         match load {
-            Load::Open {
-                rate_per_s,
-                arrivals,
-            } => Self::Open {
-                rate_per_s: Exact(*rate_per_s),
-                poisson: *arrivals == Arrivals::Poisson,
-            },
+            Load::Open { rate_per_s, arrivals } => {
+                Self::Open { rate_per_s: Exact(*rate_per_s), poisson: *arrivals == Arrivals::Poisson }
+            }
             Load::Staged { profile, arrivals } => {
                 let stages = profile.stages().iter().map(Stage::parts);
                 Self::Staged {
-                    stages: stages
-                        .map(|(time, from, to)| (time, Exact(from), Exact(to)))
-                        .collect(),
+                    stages: stages.map(|(time, from, to)| (time, Exact(from), Exact(to))).collect(),
                     poisson: *arrivals == Arrivals::Poisson,
                 }
             }
-            Load::Listed(instants) => Self::Listed {
-                instants_ns: instants.to_vec(),
-            },
-            Load::Closed { concurrency } => Self::Closed {
-                concurrency: *concurrency,
-            },
+            Load::Listed(instants) => Self::Listed { instants_ns: instants.to_vec() },
+            Load::Closed { concurrency } => Self::Closed { concurrency: *concurrency },
         }
     }
 }
@@ -104,21 +84,14 @@ impl TryFrom<LoadPart> for Load {
             false => Arrivals::Uniform,
         };
         Ok(match part {
-            LoadPart::Open {
-                rate_per_s: Exact(rate_per_s),
-                poisson,
-            } => Self::Open {
-                rate_per_s,
-                arrivals: gaps(poisson),
-            },
+            LoadPart::Open { rate_per_s: Exact(rate_per_s), poisson } => {
+                Self::Open { rate_per_s, arrivals: gaps(poisson) }
+            }
             LoadPart::Staged { stages, poisson } => {
                 let stage = |(time, Exact(from), Exact(to))| Stage::new(time, from, to);
                 let stages: Option<Vec<Stage>> = stages.into_iter().map(stage).collect();
                 let profile = stages.and_then(RateProfile::new);
-                Self::Staged {
-                    profile: Arc::new(profile.ok_or(JobError::Part("load"))?),
-                    arrivals: gaps(poisson),
-                }
+                Self::Staged { profile: Arc::new(profile.ok_or(JobError::Part("load"))?), arrivals: gaps(poisson) }
             }
             LoadPart::Listed { instants_ns } => Self::Listed(instants_ns.into()),
             LoadPart::Closed { concurrency } => Self::Closed { concurrency },
@@ -142,9 +115,7 @@ impl From<Hold> for HoldPart {
             Hold::For(time) => Self::For(time),
             Hold::Drawn(Lifetime::Uniform { min, max }) => Self::Uniform(min, max),
             Hold::Drawn(Lifetime::Exponential { mean }) => Self::Exponential(mean),
-            Hold::Drawn(Lifetime::LogNormal { median, sigma }) => {
-                Self::LogNormal(median, Exact(sigma))
-            }
+            Hold::Drawn(Lifetime::LogNormal { median, sigma }) => Self::LogNormal(median, Exact(sigma)),
             Hold::UntilEnd => Self::UntilEnd,
         }
     }
@@ -156,9 +127,7 @@ impl From<HoldPart> for Hold {
             HoldPart::For(time) => Self::For(time),
             HoldPart::Uniform(min, max) => Self::Drawn(Lifetime::Uniform { min, max }),
             HoldPart::Exponential(mean) => Self::Drawn(Lifetime::Exponential { mean }),
-            HoldPart::LogNormal(median, Exact(sigma)) => {
-                Self::Drawn(Lifetime::LogNormal { median, sigma })
-            }
+            HoldPart::LogNormal(median, Exact(sigma)) => Self::Drawn(Lifetime::LogNormal { median, sigma }),
             HoldPart::UntilEnd => Self::UntilEnd,
         }
     }
@@ -203,11 +172,7 @@ pub struct SharesPart {
 impl From<&Shares> for SharesPart {
     fn from(shares: &Shares) -> Self {
         let (ends, start, step) = shares.parts();
-        Self {
-            ends: ends.to_vec(),
-            start,
-            step,
-        }
+        Self { ends: ends.to_vec(), start, step }
     }
 }
 
@@ -230,14 +195,10 @@ pub struct MixPart {
 
 impl From<&Mix> for MixPart {
     fn from(mix: &Mix) -> Self {
-        let accepted = TokenKind::ALL
-            .into_iter()
-            .filter(|kind| mix.expected(*kind) == Expected::Accept);
+        let accepted = TokenKind::ALL.into_iter().filter(|kind| mix.expected(*kind) == Expected::Accept);
         let weights = mix.weights().iter();
         Self {
-            weights: weights
-                .map(|(kind, weight)| (kind.as_str().to_owned(), Exact(*weight)))
-                .collect(),
+            weights: weights.map(|(kind, weight)| (kind.as_str().to_owned(), Exact(*weight))).collect(),
             shares: mix.shares().into(),
             accepted: accepted.map(|kind| kind.as_str().to_owned()).collect(),
         }
@@ -275,9 +236,7 @@ impl From<&TlsPlan> for TlsPart {
         let authorities = plan.authorities.iter();
         Self {
             insecure: plan.insecure,
-            authorities: authorities
-                .map(|der| STANDARD.encode_to_string(der))
-                .collect(),
+            authorities: authorities.map(|der| STANDARD.encode_to_string(der)).collect(),
             resumption: plan.resumption,
         }
     }
@@ -289,8 +248,7 @@ impl TryFrom<TlsPart> for TlsPlan {
     fn try_from(part: TlsPart) -> Result<Self, JobError> {
         let authorities = part.authorities.iter().map(|text| {
             let der = STANDARD.decode_to_vec(text);
-            der.map(CertificateDer::from)
-                .map_err(|_| JobError::Part("authorities"))
+            der.map(CertificateDer::from).map_err(|_| JobError::Part("authorities"))
         });
         Ok(Self {
             insecure: part.insecure,

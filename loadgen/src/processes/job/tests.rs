@@ -11,27 +11,17 @@ use crate::recorder::Recorder;
 use crate::scenario::Machine;
 
 fn resolve(flags: &str) -> Scenario {
-    let words = ["gatecrash", "run"]
-        .into_iter()
-        .chain(flags.split_whitespace());
+    let words = ["gatecrash", "run"].into_iter().chain(flags.split_whitespace());
     let Command::Run(args) = Cli::try_parse_from(words).unwrap().command else {
         panic!("a run");
     };
-    let machine = Machine {
-        cpus: vec![0, 1, 2],
-        now: SystemTime::UNIX_EPOCH,
-    };
+    let machine = Machine { cpus: vec![0, 1, 2], now: SystemTime::UNIX_EPOCH };
     Scenario::resolve(*args, &machine).unwrap()
 }
 
 fn prepared(supply: Supply) -> Prepared {
     let spoilt = [(TokenKind::Forged, vec!["x.y.z".into()])];
-    Prepared {
-        supply,
-        bad: BadTokens::of_kinds(spoilt),
-        recorder: Recorder::new(),
-        steps: None,
-    }
+    Prepared { supply, bad: BadTokens::of_kinds(spoilt), recorder: Recorder::new(), steps: None }
 }
 
 /// What a process of a scenario understands of its job, after its way through a pipe.
@@ -45,81 +35,33 @@ fn understood(scenario: &Scenario) -> Understood {
     let several = matches!(scenario.target, TargetChoice::Several(_));
     let count = if several { 2 } else { 1 };
     let prepared = prepared(Supply::Ready(Arc::from(["a.b.c".into(), "d.e.f".into()])));
-    let common = Common {
-        scenario,
-        urls: &urls[..count],
-        targets: &targets[..count],
-        prepared: &prepared,
-    };
+    let common = Common { scenario, urls: &urls[..count], targets: &targets[..count], prepared: &prepared };
     let jobs = Job::all(common, |shard| Some(shard % 2));
     assert_eq!(jobs.len(), scenario.processes);
     let text = serde_json::to_string(&jobs[scenario.processes - 1]).unwrap();
-    serde_json::from_str::<Job>(&text)
-        .unwrap()
-        .understand()
-        .unwrap()
+    serde_json::from_str::<Job>(&text).unwrap().understand().unwrap()
 }
 
-const MINT: &str =
-    "--target http://127.0.0.1:7001 --token-source mint --secret 0123456789abcdef0123456789abcdef";
+const MINT: &str = "--target http://127.0.0.1:7001 --token-source mint --secret 0123456789abcdef0123456789abcdef";
 
 #[test]
 fn a_process_understands_what_was_asked() {
     for (flags, why) in [
         ("", "the defaults"),
-        (
-            "--rate 333.3333333333333333/s --arrivals poisson -c 500 --seed 9",
-            "a rate without an end",
-        ),
-        (
-            "--stage 10s:0..0.1/s,3s:7.7777777/s --arrivals poisson",
-            "stages",
-        ),
-        (
-            "--concurrency 7 --duration 3s --hold log-normal:30s,1.2345678901234567",
-            "the closed model",
-        ),
-        (
-            "--hold uniform:1s..2s --echo 3 --message-rate 0.3/s --answered-by ack",
-            "messages",
-        ),
-        (
-            "--transport upgrade --namespace /chat --close frame --token-in auth:jwt",
-            "Socket.IO",
-        ),
-        (
-            "--protocol websocket --close reset --token-in cookie:t -H X-A:1 --auth-grace 1ms",
-            "raw",
-        ),
-        (
-            "--mix valid=7,expired=3,forged=2.3 --expect forged=accept --seed 5",
-            "a mix",
-        ),
-        (
-            "--source-ip 127.0.0.2-127.0.0.9 --timeout 3s --connect-timeout 1500ms",
-            "sources",
-        ),
-        (
-            "--token-per user --refresh ahead:5s --token-ttl 30s --expect-close-at-exp 2s",
-            "refreshed",
-        ),
+        ("--rate 333.3333333333333333/s --arrivals poisson -c 500 --seed 9", "a rate without an end"),
+        ("--stage 10s:0..0.1/s,3s:7.7777777/s --arrivals poisson", "stages"),
+        ("--concurrency 7 --duration 3s --hold log-normal:30s,1.2345678901234567", "the closed model"),
+        ("--hold uniform:1s..2s --echo 3 --message-rate 0.3/s --answered-by ack", "messages"),
+        ("--transport upgrade --namespace /chat --close frame --token-in auth:jwt", "Socket.IO"),
+        ("--protocol websocket --close reset --token-in cookie:t -H X-A:1 --auth-grace 1ms", "raw"),
+        ("--mix valid=7,expired=3,forged=2.3 --expect forged=accept --seed 5", "a mix"),
+        ("--source-ip 127.0.0.2-127.0.0.9 --timeout 3s --connect-timeout 1500ms", "sources"),
+        ("--token-per user --refresh ahead:5s --token-ttl 30s --expect-close-at-exp 2s", "refreshed"),
     ] {
         let scenario = resolve(&format!("{MINT} --processes 3 --workers 2 {flags}"));
-        let Understood {
-            scenario: there,
-            targets,
-            tokens,
-            asks,
-            bad,
-        } = understood(&scenario);
+        let Understood { scenario: there, targets, tokens, asks, bad } = understood(&scenario);
         let schedule = |scenario: &Scenario| {
-            let Scenario {
-                load,
-                connections,
-                duration,
-                seed,
-                ..
-            } = scenario;
+            let Scenario { load, connections, duration, seed, .. } = scenario;
             let schedule = Schedule::new(load, *connections, *duration, *seed);
             schedule.map(|schedule| schedule.shard(5, 6).take(1000).collect::<Vec<_>>())
         };
@@ -140,28 +82,13 @@ fn a_process_understands_what_was_asked() {
         assert_eq!(there.mix, scenario.mix, "{why}");
         assert_eq!(there.headers, scenario.headers, "{why}");
         assert_eq!(there.tokens.refresh, scenario.tokens.refresh, "{why}");
-        assert_eq!(
-            there.tokens.close_at_exp, scenario.tokens.close_at_exp,
-            "{why}"
-        );
-        assert_eq!(
-            targets[0].route(3),
-            understood(&scenario).targets[0].route(3),
-            "{why}"
-        );
+        assert_eq!(there.tokens.close_at_exp, scenario.tokens.close_at_exp, "{why}");
+        assert_eq!(targets[0].route(3), understood(&scenario).targets[0].route(3), "{why}");
         assert_eq!((tokens.len(), asks), (2, false), "{why}");
-        assert_eq!(
-            bad.get(TokenKind::Forged, 9).map(|token| &**token),
-            Some("x.y.z"),
-            "{why}"
-        );
+        assert_eq!(bad.get(TokenKind::Forged, 9).map(|token| &**token), Some("x.y.z"), "{why}");
         let request = |scenario: &Scenario| {
             let mut out = Vec::new();
-            Profile::of(scenario, 0, &targets[0].host).write_request(
-                &mut out,
-                Some("t"),
-                &[b'k'; 24],
-            );
+            Profile::of(scenario, 0, &targets[0].host).write_request(&mut out, Some("t"), &[b'k'; 24]);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(request(&there), request(&scenario), "{why}");
@@ -181,20 +108,14 @@ fn several_targets_have_the_same_arrivals_in_every_process() {
     scenario.target = TargetChoice::Several(Arc::new(Targets::new(list.to_vec(), 77)));
     let there = understood(&scenario).scenario;
     for number in 0..5000 {
-        assert_eq!(
-            there.target_of(number),
-            scenario.target_of(number),
-            "{number}"
-        );
+        assert_eq!(there.target_of(number), scenario.target_of(number), "{number}");
     }
     assert_eq!(there.request_to(1), scenario.request_to(1));
 }
 
 #[test]
 fn a_job_that_cannot_be_meant_is_refused() {
-    let scenario = resolve(&format!(
-        "{MINT} --mix valid=1,missing=1 --expect missing=accept"
-    ));
+    let scenario = resolve(&format!("{MINT} --mix valid=1,missing=1 --expect missing=accept"));
     let good = serde_json::to_value(Job::of(Common {
         scenario: &scenario,
         urls: &["http://127.0.0.1:7001".parse().unwrap()],
@@ -219,11 +140,7 @@ fn a_job_that_cannot_be_meant_is_refused() {
         ("source_ips", serde_json::json!("127.0.0.300"), "source_ips"),
         ("targets", serde_json::json!([]), "targets"),
         ("bad", serde_json::json!([["worse", []]]), "bad tokens"),
-        (
-            "load",
-            serde_json::json!({"staged": {"stages": [], "poisson": false}}),
-            "load",
-        ),
+        ("load", serde_json::json!({"staged": {"stages": [], "poisson": false}}), "load"),
     ] {
         let mut wrong = good.clone();
         wrong[key] = value;

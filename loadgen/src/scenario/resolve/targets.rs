@@ -7,8 +7,8 @@ use wire::engineio::Version;
 
 use super::super::asked::without_secrets;
 use super::super::{
-    EmbeddedPlan, HeaderText, MetricNames, MetricsPlan, Protocol, ProtocolName, TARGETS_MAX,
-    TargetChoice, TargetTable, Targets, WeightedTarget,
+    EmbeddedPlan, HeaderText, MetricNames, MetricsPlan, Protocol, ProtocolName, TARGETS_MAX, TargetChoice, TargetTable,
+    Targets, WeightedTarget,
 };
 use super::{SEED, ScenarioError, conflict, in_range, shown, tokens};
 use crate::cli::RunArgs;
@@ -30,19 +30,14 @@ pub(super) fn resolve(args: &RunArgs) -> Result<(TargetChoice, Protocol, String)
 
 fn one(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
     let Some(url) = &args.target else {
-        for (flag, given) in [
-            ("--server-pid", args.server_pid.is_some()),
-            ("--server-metrics", args.server_metrics.is_some()),
-        ] {
+        for (flag, given) in
+            [("--server-pid", args.server_pid.is_some()), ("--server-metrics", args.server_metrics.is_some())]
+        {
             if given {
                 return Err(conflict(flag, "the embedded server is observed as it is"));
             }
         }
-        if args.key.is_some()
-            || args
-                .alg
-                .is_some_and(|alg| alg != jsonwebtoken::Algorithm::HS256)
-        {
+        if args.key.is_some() || args.alg.is_some_and(|alg| alg != jsonwebtoken::Algorithm::HS256) {
             return Err(conflict(
                 "--key or --alg",
                 "the embedded server knows no key but its HS256 --secret; name your own with --target",
@@ -62,33 +57,24 @@ fn one(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
 }
 
 /// Where the server tells its own cost, if it is asked.
-pub(super) fn metrics(
-    url: Option<Url>,
-    names: Option<MetricNames>,
-) -> Result<Option<MetricsPlan>, ScenarioError> {
+pub(super) fn metrics(url: Option<Url>, names: Option<MetricNames>) -> Result<Option<MetricsPlan>, ScenarioError> {
     match url {
-        Some(url) if matches!(url.scheme(), "http" | "https") => {
-            Ok(Some(MetricsPlan::new(url, names)))
-        }
+        Some(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(MetricsPlan::new(url, names))),
         Some(url) => Err(ScenarioError::OutOfRange {
             flag: "--server-metrics",
             given: url.to_string(),
             allowed: "a page of metrics has an http or https URL".to_owned(),
         }),
-        None if names.is_some() => Err(conflict(
-            "--server-metrics-names",
-            "name the page as well, with --server-metrics URL",
-        )),
+        None if names.is_some() => {
+            Err(conflict("--server-metrics-names", "name the page as well, with --server-metrics URL"))
+        }
         None => Ok(None),
     }
 }
 
 fn several(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioError> {
     if args.target.is_some() {
-        return Err(conflict(
-            "target and [[targets]]",
-            "name one target, or several, not both",
-        ));
+        return Err(conflict("target and [[targets]]", "name one target, or several, not both"));
     }
     let tables = &args.targets;
     in_range("[[targets]]: a count of", tables.len(), 1, TARGETS_MAX)?;
@@ -97,10 +83,8 @@ fn several(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioE
         check("[[targets]] url", url)?;
     }
     let protocol = protocol(args, &urls)?;
-    let list: Vec<WeightedTarget> = tables
-        .iter()
-        .map(|table| weighted(args, table, protocol))
-        .collect::<Result<_, _>>()?;
+    let list: Vec<WeightedTarget> =
+        tables.iter().map(|table| weighted(args, table, protocol)).collect::<Result<_, _>>()?;
     for (place, target) in list.iter().enumerate() {
         if list[..place].iter().any(|other| other.name == target.name) {
             return Err(ScenarioError::OutOfRange {
@@ -115,11 +99,7 @@ fn several(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioE
     Ok((TargetChoice::Several(Arc::new(targets)), protocol, path))
 }
 
-fn weighted(
-    args: &RunArgs,
-    table: &TargetTable,
-    protocol: Protocol,
-) -> Result<WeightedTarget, ScenarioError> {
+fn weighted(args: &RunArgs, table: &TargetTable, protocol: Protocol) -> Result<WeightedTarget, ScenarioError> {
     let weight = table.weight.unwrap_or(1.0);
     if !(weight > 0.0 && weight.is_finite()) {
         return Err(ScenarioError::OutOfRange {
@@ -130,40 +110,23 @@ fn weighted(
     }
     let asked = table.path.as_deref().or(args.path.as_deref());
     let same = |one: &HeaderText, other: &HeaderText| one.name.eq_ignore_ascii_case(&other.name);
-    let of_the_run = args
-        .header
-        .iter()
-        .filter(|header| !table.header.iter().any(|own| same(own, header)));
+    let of_the_run = args.header.iter().filter(|header| !table.header.iter().any(|own| same(own, header)));
     Ok(WeightedTarget {
-        name: table
-            .name
-            .clone()
-            .unwrap_or_else(|| without_secrets(&table.url)),
+        name: table.name.clone().unwrap_or_else(|| without_secrets(&table.url)),
         url: table.url.clone(),
         weight,
         path: path("[[targets]] path", asked, Some(&table.url), protocol)?,
-        headers: of_the_run
-            .chain(&table.header)
-            .map(|header| (header.name.clone(), header.value.clone()))
-            .collect(),
+        headers: of_the_run.chain(&table.header).map(|header| (header.name.clone(), header.value.clone())).collect(),
     })
 }
 
 fn check(flag: &'static str, url: &Url) -> Result<(), ScenarioError> {
-    let allowed = |allowed: &str| ScenarioError::OutOfRange {
-        flag,
-        given: shown(url),
-        allowed: allowed.to_owned(),
-    };
+    let allowed = |allowed: &str| ScenarioError::OutOfRange { flag, given: shown(url), allowed: allowed.to_owned() };
     if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") || url.host().is_none() {
-        return Err(allowed(
-            "it must begin with http://, https://, ws:// or wss:// and a host",
-        ));
+        return Err(allowed("it must begin with http://, https://, ws:// or wss:// and a host"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(allowed(
-            "it may not hold credentials; name users with --user",
-        ));
+        return Err(allowed("it may not hold credentials; name users with --user"));
     }
     Ok(())
 }
@@ -184,17 +147,13 @@ fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, ScenarioError> {
         }
     };
     match named {
-        ProtocolName::SocketIo => Ok(Protocol::SocketIo(
-            args.eio.map_or(Version::V4, |eio| eio.0),
-        )),
-        ProtocolName::WebSocket if args.eio.is_some() => Err(conflict(
-            "--eio",
-            "a raw WebSocket has no Engine.IO; say --protocol socketio",
-        )),
-        ProtocolName::WebSocket if args.message_event.is_some() => Err(conflict(
-            "--message-event",
-            "a raw WebSocket has no events; say --protocol socketio",
-        )),
+        ProtocolName::SocketIo => Ok(Protocol::SocketIo(args.eio.map_or(Version::V4, |eio| eio.0))),
+        ProtocolName::WebSocket if args.eio.is_some() => {
+            Err(conflict("--eio", "a raw WebSocket has no Engine.IO; say --protocol socketio"))
+        }
+        ProtocolName::WebSocket if args.message_event.is_some() => {
+            Err(conflict("--message-event", "a raw WebSocket has no events; say --protocol socketio"))
+        }
         ProtocolName::WebSocket => Ok(Protocol::WebSocket),
     }
 }
@@ -211,8 +170,7 @@ fn path(
             return Err(ScenarioError::OutOfRange {
                 flag,
                 given: path.to_owned(),
-                allowed: "it begins with / and holds no space, no # and nothing beyond ASCII"
-                    .to_owned(),
+                allowed: "it begins with / and holds no space, no # and nothing beyond ASCII".to_owned(),
             });
         }
         return Ok(path.to_owned());

@@ -7,9 +7,8 @@ use wire::engineio::Version;
 
 use super::super::users::read_users;
 use super::super::{
-    LoginMethod, LoginPlan, MintPlan, Protocol, Refresh, Secret, TargetChoice, TargetKey, TokenIn,
-    TokenPer, TokenPlan, TokenSource, TokenSourceName, USERNAME, User, UserText, UsersError,
-    Variables, read_steps,
+    LoginMethod, LoginPlan, MintPlan, Protocol, Refresh, Secret, TargetChoice, TargetKey, TokenIn, TokenPer, TokenPlan,
+    TokenSource, TokenSourceName, USERNAME, User, UserText, UsersError, Variables, read_steps,
 };
 use super::{ScenarioError, conflict, shown};
 use crate::cli::RunArgs;
@@ -21,22 +20,14 @@ const SECRET_BYTES: usize = 32;
 
 pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, ScenarioError> {
     if args.users.is_some() && !args.user.is_empty() {
-        return Err(conflict(
-            "--user and --users",
-            "users are named here or in a file, not both",
-        ));
+        return Err(conflict("--user and --users", "users are named here or in a file, not both"));
     }
     if let Some(path) = &args.users {
         return Ok(read_users(path)?);
     }
-    let users: Vec<User> = args
-        .user
-        .iter()
-        .map(UserText::read)
-        .collect::<Result<_, UsersError>>()?;
+    let users: Vec<User> = args.user.iter().map(UserText::read).collect::<Result<_, UsersError>>()?;
     // Steps may log a service in that has no users, as a client with a secret of its own.
-    let needs_login =
-        args.token.is_empty() && matches!(args.token_source, None | Some(TokenSourceName::Login));
+    let needs_login = args.token.is_empty() && matches!(args.token_source, None | Some(TokenSourceName::Login));
     if users.is_empty() && !embedded && !needs_login {
         // Tokens that nobody logs in for still have a name in them.
         return Ok(vec![User {
@@ -48,18 +39,12 @@ pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, Scenari
     Ok(users)
 }
 
-pub(super) fn plan(
-    args: &RunArgs,
-    target: &TargetChoice,
-    users: &[User],
-) -> Result<TokenPlan, ScenarioError> {
+pub(super) fn plan(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<TokenPlan, ScenarioError> {
     let embedded = matches!(target, TargetChoice::Embedded(_));
     let source = args.token_source.clone().unwrap_or(TokenSourceName::Login);
     refuse_what_has_no_meaning(args, &source, embedded)?;
     let source = match source {
-        TokenSourceName::Login if args.login.is_empty() && args.token.is_empty() => {
-            login(args, embedded)?
-        }
+        TokenSourceName::Login if args.login.is_empty() && args.token.is_empty() => login(args, embedded)?,
         TokenSourceName::Login => steps(args, users)?,
         TokenSourceName::Mint => TokenSource::Mint(mint(args, target, users)?),
         TokenSourceName::File(path) => TokenSource::File(path),
@@ -105,11 +90,7 @@ fn target_key(args: &RunArgs, target: &TargetChoice) -> Result<TargetKey, Scenar
     for (kind, can_be_made, why) in [
         (TokenKind::Expired, key.is_signing(), NO_SIGNING_KEY),
         (TokenKind::NotYetValid, key.is_signing(), NO_SIGNING_KEY),
-        (
-            TokenKind::AlgConfused,
-            key.public_pem().is_some(),
-            NO_PUBLIC_KEY,
-        ),
+        (TokenKind::AlgConfused, key.public_pem().is_some(), NO_PUBLIC_KEY),
     ] {
         if mix.has(kind) && !can_be_made {
             return Err(ScenarioError::CannotSpoil { kind, why });
@@ -118,22 +99,12 @@ fn target_key(args: &RunArgs, target: &TargetChoice) -> Result<TargetKey, Scenar
     Ok(key)
 }
 
-fn refuse_what_has_no_meaning(
-    args: &RunArgs,
-    source: &TokenSourceName,
-    embedded: bool,
-) -> Result<(), ScenarioError> {
+fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded: bool) -> Result<(), ScenarioError> {
     let login = *source == TokenSourceName::Login;
     let mint = *source == TokenSourceName::Mint;
     let file = matches!(source, TokenSourceName::File(_));
     let spoils = args.mix.as_ref().is_some_and(|mix| {
-        [
-            TokenKind::Expired,
-            TokenKind::NotYetValid,
-            TokenKind::AlgConfused,
-        ]
-        .into_iter()
-        .any(|kind| mix.has(kind))
+        [TokenKind::Expired, TokenKind::NotYetValid, TokenKind::AlgConfused].into_iter().any(|kind| mix.has(kind))
     });
     let only_login = "only --token-source login asks a service for tokens";
     let only_mint = "only --token-source mint makes tokens here";
@@ -144,34 +115,14 @@ fn refuse_what_has_no_meaning(
         ("[[token]]", !args.token.is_empty(), login, only_login),
         ("--login-url", args.login_url.is_some(), login, only_login),
         ("--token-url", args.token_url.is_some(), login, only_login),
-        (
-            "--login-method",
-            args.login_method.is_some(),
-            login,
-            only_login,
-        ),
-        (
-            "--token-json-pointer",
-            args.token_json_pointer.is_some(),
-            login,
-            only_login,
-        ),
-        (
-            "--secret",
-            args.secret.is_some(),
-            mint || embedded || spoils,
-            only_signing,
-        ),
+        ("--login-method", args.login_method.is_some(), login, only_login),
+        ("--token-json-pointer", args.token_json_pointer.is_some(), login, only_login),
+        ("--secret", args.secret.is_some(), mint || embedded || spoils, only_signing),
         ("--key", args.key.is_some(), mint || spoils, only_signing),
         ("--alg", args.alg.is_some(), mint, only_mint),
         ("--kid", args.kid.is_some(), mint, only_mint),
         ("--claims", args.claims.is_some(), mint, only_mint),
-        (
-            "--token-ttl",
-            args.token_ttl.is_some(),
-            mint || embedded && !file,
-            only_mint,
-        ),
+        ("--token-ttl", args.token_ttl.is_some(), mint || embedded && !file, only_mint),
         (
             "--token-per",
             args.token_per.is_some(),
@@ -196,11 +147,7 @@ fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, ScenarioError> {
     // All users have the same columns; where nobody was named there is neither a name nor a password to fill in.
     let named = !args.user.is_empty() || args.users.is_some();
     let variables = users.first().filter(|_| named).map(User::variables);
-    let columns: Vec<String> = variables
-        .iter()
-        .flat_map(Variables::names)
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = variables.iter().flat_map(Variables::names).map(str::to_owned).collect();
     let steps = read_steps(&args.login, &args.token, &columns)?;
     Ok(TokenSource::Steps(Arc::new(steps)))
 }
@@ -214,9 +161,7 @@ fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {
                  --token-source file:PATH",
             ))
         } else if args.login_url.is_some() {
-            Err(ScenarioError::Missing(
-                "--login-url gets a session; say with --token-url where its token is had",
-            ))
+            Err(ScenarioError::Missing("--login-url gets a session; say with --token-url where its token is had"))
         } else {
             Ok(TokenSource::EmbeddedLogin)
         };
@@ -226,10 +171,7 @@ fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {
             "--token-url needs somebody to ask for: name users with --user NAME:PASSWORD or --users FILE.csv",
         ));
     }
-    for (flag, url) in [
-        ("--login-url", args.login_url.as_ref()),
-        ("--token-url", Some(token_url)),
-    ] {
+    for (flag, url) in [("--login-url", args.login_url.as_ref()), ("--token-url", Some(token_url))] {
         let Some(url) = url else { continue };
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ScenarioError::OutOfRange {
@@ -284,17 +226,11 @@ fn mint(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<MintPla
             ),
         });
     }
-    Ok(plan
-        .with_kid(args.kid.clone())
-        .with_claims(claims)
-        .with_ttl(args.token_ttl.map(|period| period.0)))
+    Ok(plan.with_kid(args.kid.clone()).with_claims(claims).with_ttl(args.token_ttl.map(|period| period.0)))
 }
 
 pub(super) fn carrier(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, ScenarioError> {
-    let token_in = args
-        .token_in
-        .clone()
-        .unwrap_or(TokenIn::Query("token".to_owned()));
+    let token_in = args.token_in.clone().unwrap_or(TokenIn::Query("token".to_owned()));
     match (&token_in, protocol) {
         (TokenIn::Auth(_), Protocol::WebSocket) => Err(conflict(
             "--token-in auth",

@@ -104,11 +104,7 @@ const REDIRECTS_MAX: u8 = 20;
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads the steps of a scenario; `columns` are what is known of each user.
-pub fn read_steps(
-    login: &[StepTable],
-    token: &[StepTable],
-    columns: &[String],
-) -> Result<Steps, StepsError> {
+pub fn read_steps(login: &[StepTable], token: &[StepTable], columns: &[String]) -> Result<Steps, StepsError> {
     let mut known = columns.to_vec();
     let login = read_all("login", login, &mut known)?;
     let token = read_all("token", token, &mut known)?;
@@ -123,24 +119,13 @@ pub fn read_steps(
                 .to_owned(),
         });
     }
-    Ok(Steps {
-        login,
-        token,
-        named: true,
-    })
+    Ok(Steps { login, token, named: true })
 }
 
-fn read_all(
-    table: &'static str,
-    tables: &[StepTable],
-    known: &mut Vec<String>,
-) -> Result<Vec<Step>, StepsError> {
+fn read_all(table: &'static str, tables: &[StepTable], known: &mut Vec<String>) -> Result<Vec<Step>, StepsError> {
     let mut steps: Vec<Step> = Vec::new();
     for (place, raw) in tables.iter().enumerate() {
-        let name = raw
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("{table} {}", place + 1));
+        let name = raw.name.clone().unwrap_or_else(|| format!("{table} {}", place + 1));
         let step = read(raw, &name, known).and_then(|step| {
             if place >= STEPS_MAX {
                 Err(format!("there are more than {STEPS_MAX} steps"))
@@ -150,11 +135,7 @@ fn read_all(
                 Ok(step)
             }
         });
-        let step = step.map_err(|problem| StepsError {
-            table,
-            name,
-            problem,
-        })?;
+        let step = step.map_err(|problem| StepsError { table, name, problem })?;
         known.extend(step.extract.iter().map(|one| one.name.to_string()));
         steps.push(step);
     }
@@ -166,9 +147,7 @@ fn read(raw: &StepTable, name: &str, known: &[String]) -> Result<Step, String> {
     let body = match (&raw.form, &raw.json) {
         (Some(_), Some(_)) => return Err("a request has one body: form or json".to_owned()),
         (Some(form), None) => BodyPlan::Form(
-            form.iter()
-                .map(|(field, value)| Ok((field.clone(), template(value)?)))
-                .collect::<Result<_, String>>()?,
+            form.iter().map(|(field, value)| Ok((field.clone(), template(value)?))).collect::<Result<_, String>>()?,
         ),
         (None, Some(json)) => BodyPlan::Json(json_plan(json, known)?),
         (None, None) => BodyPlan::None,
@@ -177,20 +156,13 @@ fn read(raw: &StepTable, name: &str, known: &[String]) -> Result<Step, String> {
     if redirects > REDIRECTS_MAX {
         return Err(format!("redirects = {redirects}: at most {REDIRECTS_MAX}"));
     }
-    if let Some(status) = raw
-        .status
-        .iter()
-        .find(|status| !(200..600).contains(*status))
-    {
+    if let Some(status) = raw.status.iter().find(|status| !(200..600).contains(*status)) {
         return Err(format!("status {status}: an answer's is 200 to 599"));
     }
     let url = template(&raw.url)?;
     let is_http = raw.url.starts_with("http://") || raw.url.starts_with("https://");
     if !is_http && !url.is_variable_alone() {
-        return Err(
-            "its url must begin with http:// or https://, or be one variable such as {{next}}"
-                .to_owned(),
-        );
+        return Err("its url must begin with http:// or https://, or be one variable such as {{next}}".to_owned());
     }
     Ok(Step {
         name: name.to_owned(),
@@ -222,11 +194,7 @@ fn read(raw: &StepTable, name: &str, known: &[String]) -> Result<Step, String> {
         success: Success::Status(raw.status.clone()),
         timeout: raw.timeout.map(|period| period.0),
         answer_bytes_max: PAGE_BYTES_MAX,
-        extract: raw
-            .extract
-            .iter()
-            .map(|(name, from)| extraction(name, from))
-            .collect::<Result<_, String>>()?,
+        extract: raw.extract.iter().map(|(name, from)| extraction(name, from)).collect::<Result<_, String>>()?,
         advice: "check the step's url, what it sends, and its status",
     })
 }
@@ -236,20 +204,11 @@ fn method(raw: &StepTable, body: &BodyPlan) -> Result<Method, String> {
     let Some(name) = &raw.method else {
         return Ok(if has_body { Method::POST } else { Method::GET });
     };
-    let known = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::HEAD,
-    ];
+    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
     let method = known
         .into_iter()
         .find(|method| method.as_str() == name)
-        .ok_or_else(|| {
-            format!("method {name:?} is none of GET, POST, PUT, PATCH, DELETE and HEAD")
-        })?;
+        .ok_or_else(|| format!("method {name:?} is none of GET, POST, PUT, PATCH, DELETE and HEAD"))?;
     if has_body && matches!(method, Method::GET | Method::HEAD) {
         return Err(format!("{method} has no body; drop form or json"));
     }
@@ -265,9 +224,7 @@ fn template(text: &str, known: &[String]) -> Result<Template, String> {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("known there are {}", known.join(", ")),
             };
-            return Err(format!(
-                "nothing before it gives the variable {name:?}; {near}"
-            ));
+            return Err(format!("nothing before it gives the variable {name:?}; {near}"));
         }
     }
     Ok(template)
@@ -279,12 +236,9 @@ fn json_plan(value: &JsonValue, known: &[String]) -> Result<JsonPlan, String> {
         JsonValue::Integer(value) => JsonPlan::Other((*value).into()),
         JsonValue::Float(value) => JsonPlan::Other((*value).into()),
         JsonValue::Text(text) => JsonPlan::Text(template(text, known)?),
-        JsonValue::List(values) => JsonPlan::List(
-            values
-                .iter()
-                .map(|value| json_plan(value, known))
-                .collect::<Result<_, _>>()?,
-        ),
+        JsonValue::List(values) => {
+            JsonPlan::List(values.iter().map(|value| json_plan(value, known)).collect::<Result<_, _>>()?)
+        }
         JsonValue::Object(members) => JsonPlan::Object(
             members
                 .iter()
@@ -296,9 +250,7 @@ fn json_plan(value: &JsonValue, known: &[String]) -> Result<JsonPlan, String> {
 
 fn extraction(name: &str, from: &ExtractTable) -> Result<Extraction, String> {
     if !is_variable_name(name) {
-        return Err(format!(
-            "extract: a variable's name is of letters, digits, _ and -, not {name:?}"
-        ));
+        return Err(format!("extract: a variable's name is of letters, digits, _ and -, not {name:?}"));
     }
     let from = match from {
         ExtractTable::Json(pointer) if !pointer.is_empty() && !pointer.starts_with('/') => {
@@ -319,10 +271,7 @@ fn extraction(name: &str, from: &ExtractTable) -> Result<Extraction, String> {
                 .map_err(|error| format!("extract {name}: {error}"))?,
         ),
     };
-    Ok(Extraction {
-        name: name.into(),
-        from,
-    })
+    Ok(Extraction { name: name.into(), from })
 }
 
 #[cfg(test)]
@@ -366,19 +315,11 @@ mod tests {
             "#,
         )
         .unwrap();
-        let names: Vec<&str> = steps
-            .login
-            .iter()
-            .chain(&steps.token)
-            .map(|one| one.name.as_str())
-            .collect();
+        let names: Vec<&str> = steps.login.iter().chain(&steps.token).map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["login 1", "sign in", "token 1"]);
         let methods: Vec<&Method> = steps.login.iter().map(|one| &one.method).collect();
         assert_eq!(methods, [Method::GET, Method::POST]);
-        assert_eq!(
-            steps.login[0].shown_url, "http://h/login",
-            "a query may hold a key"
-        );
+        assert_eq!(steps.login[0].shown_url, "http://h/login", "a query may hold a key");
         assert_eq!(steps.login[1].success, Success::Status(vec![302]));
         assert!(steps.token[0].basic.is_some() && steps.named);
     }
@@ -386,80 +327,24 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         for (text, part, why) in [
-            (
-                step("form = { a = \"{{usrname}}\" }"),
-                "did you mean \"username\"?",
-                "a slip",
-            ),
-            (
-                step("form = { a = \"{{csrf}}\" }"),
-                "known there are username, password, tenant",
-                "from nowhere",
-            ),
-            (
-                step("form = { a = \"{{token}}\" }"),
-                "known there are",
-                "its own answer comes later",
-            ),
-            (
-                step("form = { a = \"{{username\" }"),
-                "is not closed",
-                "half a gap",
-            ),
+            (step("form = { a = \"{{usrname}}\" }"), "did you mean \"username\"?", "a slip"),
+            (step("form = { a = \"{{csrf}}\" }"), "known there are username, password, tenant", "from nowhere"),
+            (step("form = { a = \"{{token}}\" }"), "known there are", "its own answer comes later"),
+            (step("form = { a = \"{{username\" }"), "is not closed", "half a gap"),
             (step("form = {}\njson = {}"), "one body", "two bodies"),
-            (
-                step("method = \"GET\"\njson = {}"),
-                "GET has no body",
-                "nowhere to put it",
-            ),
+            (step("method = \"GET\"\njson = {}"), "GET has no body", "nowhere to put it"),
             (step("method = \"FETCH\""), "none of GET", "no method"),
             (step("redirects = 99"), "at most 20", "a loop"),
             (step("status = [99]"), "200 to 599", "no answer"),
-            (
-                step("basic = { username = \"ann\" }"),
-                "missing field `password`",
-                "no password",
-            ),
-            (
-                step("header = [\"Cookie: a=b\"]"),
-                "own cookies",
-                "the jar's",
-            ),
-            (
-                step("extract.a = { json = \"a\" }"),
-                "begins with /",
-                "no pointer",
-            ),
-            (
-                step("extract.a = { pattern = \"(\" }"),
-                "extract a: regex",
-                "no pattern",
-            ),
-            (
-                step("extract.a = { patern = \"x\" }"),
-                "unknown variant `patern`",
-                "a slip",
-            ),
-            (
-                step("extract.\"a b\" = { json = \"\" }"),
-                "letters, digits",
-                "no name",
-            ),
-            (
-                step("headers = []"),
-                "unknown field `headers`",
-                "another key",
-            ),
-            (
-                "[[token]]\nurl = \"http://h/\"".to_owned(),
-                "takes the token out",
-                "no token",
-            ),
-            (
-                "[[login]]\nurl = \"http://h/\"".to_owned(),
-                "no [[token]] step",
-                "no token step",
-            ),
+            (step("basic = { username = \"ann\" }"), "missing field `password`", "no password"),
+            (step("header = [\"Cookie: a=b\"]"), "own cookies", "the jar's"),
+            (step("extract.a = { json = \"a\" }"), "begins with /", "no pointer"),
+            (step("extract.a = { pattern = \"(\" }"), "extract a: regex", "no pattern"),
+            (step("extract.a = { patern = \"x\" }"), "unknown variant `patern`", "a slip"),
+            (step("extract.\"a b\" = { json = \"\" }"), "letters, digits", "no name"),
+            (step("headers = []"), "unknown field `headers`", "another key"),
+            ("[[token]]\nurl = \"http://h/\"".to_owned(), "takes the token out", "no token"),
+            ("[[login]]\nurl = \"http://h/\"".to_owned(), "no [[token]] step", "no token step"),
             (
                 "[[token]]\nurl = \"h/token\"\nextract.token = { json = \"\" }".to_owned(),
                 "must begin with http://",

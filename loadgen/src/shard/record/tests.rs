@@ -12,17 +12,12 @@ use crate::scenario::Load;
 /// What a record is after its way through a pipe or a file.
 fn sent(told: FromShard) -> FromShard {
     let text = serde_json::to_string(&ShardRecord::from(&told)).unwrap();
-    serde_json::from_str::<ShardRecord>(&text)
-        .unwrap()
-        .try_into()
-        .unwrap()
+    serde_json::from_str::<ShardRecord>(&text).unwrap().try_into().unwrap()
 }
 
 /// Records what became of an arrival, which its number decides.
 fn record(recorder: &mut Recorder, number: u64, seed: u64) {
-    let mixed = (number ^ seed)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .rotate_left(17);
+    let mixed = (number ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
     let outcome = Outcome::ALL[(mixed % 8) as usize];
     let kind = TokenKind::ALL[(mixed / 8 % 12) as usize];
     // Some are beyond what a histogram holds.
@@ -41,8 +36,7 @@ fn record(recorder: &mut Recorder, number: u64, seed: u64) {
         Outcome::Established => {
             recorder.echo(kind, service_ns, None);
             if mixed.is_multiple_of(3) {
-                recorder
-                    .dropped([FailureKind::Reset, FailureKind::Closed(1001)][(mixed % 2) as usize]);
+                recorder.dropped([FailureKind::Reset, FailureKind::Closed(1001)][(mixed % 2) as usize]);
             }
         }
         _ => {}
@@ -58,14 +52,8 @@ fn measured(schedule: &Schedule, processes: usize, workers: usize, seed: u64) ->
             let shard = shard_index(process, worker, processes);
             let mut seconds: BTreeMap<u64, Recorder> = BTreeMap::new();
             for arrival in schedule.shard(shard, of) {
-                assert_eq!(
-                    arrival.number as usize % processes,
-                    process,
-                    "arrival j, process j mod N"
-                );
-                let second = seconds
-                    .entry(arrival.offset_ns / 1_000_000_000)
-                    .or_default();
+                assert_eq!(arrival.number as usize % processes, process, "arrival j, process j mod N");
+                let second = seconds.entry(arrival.offset_ns / 1_000_000_000).or_default();
                 record(second, arrival.number, seed);
             }
             for (second, recorder) in seconds {
@@ -126,12 +114,7 @@ proptest! {
 fn every_word_of_a_shard_survives_its_way() {
     let mut recorder = Recorder::new();
     (0..500).for_each(|number| record(&mut recorder, number, 7));
-    recorder
-        .counters
-        .each_mut()
-        .into_iter()
-        .zip(1..)
-        .for_each(|((_, count), n)| *count = n);
+    recorder.counters.each_mut().into_iter().zip(1..).for_each(|((_, count), n)| *count = n);
     let interval = FromShard::Interval(Interval {
         shard: 3,
         second: 9,
@@ -149,20 +132,9 @@ fn every_word_of_a_shard_survives_its_way() {
             cpu_ns: 9,
         },
     };
-    let broken = FromShard::Broken {
-        shard: 2,
-        error: io::Error::other("EBADF"),
-    };
-    let lost = FromShard::Lost {
-        error: "process 2 of 3".to_owned(),
-    };
-    for told in [
-        interval,
-        done,
-        broken,
-        lost,
-        FromShard::ArrivalsDone { shard: 4 },
-    ] {
+    let broken = FromShard::Broken { shard: 2, error: io::Error::other("EBADF") };
+    let lost = FromShard::Lost { error: "process 2 of 3".to_owned() };
+    for told in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
         let record = ShardRecord::from(&told);
         assert_eq!(ShardRecord::from(&sent(told)), record);
     }
@@ -180,19 +152,13 @@ fn records_of_others_are_refused_by_name() {
     let with = |change: fn(&mut IntervalRecord)| {
         let mut record = good.clone();
         change(&mut record);
-        Interval::try_from(record)
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        Interval::try_from(record).map(|_| ()).map_err(|error| error.to_string())
     };
     type Change = fn(&mut IntervalRecord);
     let rows: [(Change, Option<&str>, &str); 7] = [
         (|_| (), None, "as it was made"),
         (|it| it.version = 2, Some("version 2"), "another release"),
-        (
-            |it| it.targets.clear(),
-            Some("without a recorder"),
-            "of no target",
-        ),
+        (|it| it.targets.clear(), Some("without a recorder"), "of no target"),
         (
             |it| {
                 it.targets[0].outcomes.insert("lost".into(), 1);
@@ -222,11 +188,7 @@ fn records_of_others_are_refused_by_name() {
         ),
         (
             |it| {
-                it.targets[0].failures.push(FailureRecord {
-                    phase: "upgrade".into(),
-                    kind: "http-".into(),
-                    count: 1,
-                });
+                it.targets[0].failures.push(FailureRecord { phase: "upgrade".into(), kind: "http-".into(), count: 1 });
             },
             Some("failure"),
             "an unknown failure",

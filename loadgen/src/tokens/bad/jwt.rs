@@ -30,23 +30,14 @@ impl Jwt {
             let json = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(part).ok()?;
             serde_json::from_slice(&json).ok()
         };
-        Some(Self {
-            header: object(header)?,
-            claims: object(claims)?,
-            signature: signature.to_owned(),
-        })
-        .filter(|_| parts.next().is_none())
+        Some(Self { header: object(header)?, claims: object(claims)?, signature: signature.to_owned() })
+            .filter(|_| parts.next().is_none())
     }
 
     /// Its algorithm.
     pub fn alg(&self) -> Result<Algorithm, String> {
-        let alg = self
-            .header
-            .get("alg")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        alg.parse()
-            .map_err(|_| format!("nothing here signs {alg:?}, as the target's tokens are"))
+        let alg = self.header.get("alg").and_then(Value::as_str).unwrap_or_default();
+        alg.parse().map_err(|_| format!("nothing here signs {alg:?}, as the target's tokens are"))
     }
 
     /// What is signed.
@@ -73,9 +64,7 @@ const SECRET_BYTES: usize = 64;
 impl Stranger {
     /// A new key for an algorithm.
     pub fn for_alg(alg: Algorithm) -> Result<Self, String> {
-        new_key(alg)
-            .map(Self)
-            .ok_or_else(|| format!("no new key can be made for {alg:?}"))
+        new_key(alg).map(Self).ok_or_else(|| format!("no new key can be made for {alg:?}"))
     }
 
     /// An HMAC with this secret.
@@ -94,9 +83,7 @@ impl Stranger {
 fn new_key(alg: Algorithm) -> Option<EncodingKey> {
     let random = SystemRandom::new();
     match (alg.family(), alg) {
-        (AlgorithmFamily::Hmac, _) => Some(EncodingKey::from_secret(&rand::random::<
-            [u8; SECRET_BYTES],
-        >())),
+        (AlgorithmFamily::Hmac, _) => Some(EncodingKey::from_secret(&rand::random::<[u8; SECRET_BYTES]>())),
         (AlgorithmFamily::Rsa, _) => {
             let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).ok()?;
             let der: Pkcs8V1Der<'_> = pair.as_der().ok()?;

@@ -10,10 +10,7 @@ use crate::scenario::Machine;
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
 fn scenario(args: RunArgs) -> Scenario {
-    let machine = Machine {
-        cpus: vec![0, 1],
-        now: SystemTime::UNIX_EPOCH,
-    };
+    let machine = Machine { cpus: vec![0, 1], now: SystemTime::UNIX_EPOCH };
     Scenario::resolve(args, &machine).unwrap()
 }
 
@@ -55,11 +52,7 @@ fn claims_of(token: &str) -> serde_json::Value {
 async fn claims_are_filled_from_the_columns_of_users() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users.csv");
-    std::fs::write(
-        &users,
-        "name,password,tenant\nann,hunter2,north\nbob,hunter3,south\n",
-    )
-    .unwrap();
+    std::fs::write(&users, "name,password,tenant\nann,hunter2,north\nbob,hunter3,south\n").unwrap();
     let claims = r#"{"user":null,"sub":"{{username}}","org":{"id":"{{tenant}}"}}"#;
     let args = RunArgs {
         target: "http://127.0.0.1:1".parse().ok(),
@@ -92,23 +85,13 @@ async fn tokens_of_users_are_ready_in_their_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_ticket_is_answered_once_at_the_desk_of_its_shard() {
-    let Supply::OnDemand(requests) = prepare(&minting(TokenPer::Connection))
-        .await
-        .unwrap()
-        .supply
-    else {
+    let Supply::OnDemand(requests) = prepare(&minting(TokenPer::Connection)).await.unwrap().supply else {
         panic!("one for each connection is had when it is due");
     };
     let desks = [connect(&requests, 0), connect(&requests, 1)];
     for number in 0..100 {
         let shard = (number % 2) as usize;
-        requests
-            .ask(Ticket {
-                shard,
-                number,
-                refused: None,
-            })
-            .unwrap();
+        requests.ask(Ticket { shard, number, refused: None }).unwrap();
     }
     drop(requests);
     for (shard, desk) in desks.iter().enumerate() {
@@ -117,19 +100,13 @@ async fn each_ticket_is_answered_once_at_the_desk_of_its_shard() {
             .iter()
             .map(|answer| {
                 let expected = ["ann", "bob"][shard];
-                assert_eq!(
-                    user_of(&answer.result.unwrap()),
-                    expected,
-                    "user is number % users"
-                );
+                assert_eq!(user_of(&answer.result.unwrap()), expected, "user is number % users");
                 assert_eq!(answer.token_ns, None, "no request was made");
                 answer.number
             })
             .collect();
         numbers.sort_unstable();
-        let expected: Vec<u64> = (0..100)
-            .filter(|number| number % 2 == shard as u64)
-            .collect();
+        let expected: Vec<u64> = (0..100).filter(|number| number % 2 == shard as u64).collect();
         assert_eq!(numbers, expected);
     }
 }
@@ -146,9 +123,7 @@ async fn answers(answer: &'static str) -> String {
                 let mut head = [0; 4096];
                 while socket.read(&mut head).await.is_ok_and(|length| length > 0) {
                     let length = answer.len();
-                    let head = format!(
-                        "HTTP/1.1 200 OK\r\nSet-Cookie: id=1\r\nContent-Length: {length}\r\n\r\n"
-                    );
+                    let head = format!("HTTP/1.1 200 OK\r\nSet-Cookie: id=1\r\nContent-Length: {length}\r\n\r\n");
                     let _peer_gone = socket.write_all((head + answer).as_bytes()).await;
                 }
             });
@@ -172,14 +147,8 @@ fn logging_in(token_url: &str, per: TokenPer) -> Scenario {
 async fn an_endpoint_without_tokens_is_told_before_the_run() {
     let url = answers("<!doctype html>").await;
     for per in [TokenPer::User, TokenPer::Connection] {
-        let error = prepare(&logging_in(&url, per))
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("token of user ann at http://127.0.0.1:"),
-            "{error}"
-        );
+        let error = prepare(&logging_in(&url, per)).await.unwrap_err().to_string();
+        assert!(error.starts_with("token of user ann at http://127.0.0.1:"), "{error}");
         assert!(error.contains("<!doctype html>"), "{error}");
     }
 }
@@ -193,56 +162,32 @@ async fn logins_and_tokens_before_the_run_are_timed() {
         let prepared = prepare(&logging_in(&url, per)).await.unwrap();
         let count = |phase| {
             let metric = Metric::Phase(phase);
-            prepared
-                .recorder
-                .latency(metric, Outcome::Established)
-                .count()
+            prepared.recorder.latency(metric, Outcome::Established).count()
         };
-        assert_eq!(
-            (count(Phase::Login), count(Phase::Token)),
-            (2, tokens),
-            "{per:?}"
-        );
+        assert_eq!((count(Phase::Login), count(Phase::Token)), (2, tokens), "{per:?}");
     }
 }
 
 #[tokio::test]
 async fn tokens_of_a_run_come_from_the_users_session() {
     let url = answers("\"a.b.c\"").await;
-    let prepared = prepare(&logging_in(&url, TokenPer::Connection))
-        .await
-        .unwrap();
+    let prepared = prepare(&logging_in(&url, TokenPer::Connection)).await.unwrap();
     let Supply::OnDemand(requests) = prepared.supply else {
         panic!("one for each connection is had when it is due");
     };
     let desk = connect(&requests, 0);
-    let ticket = Ticket {
-        shard: 0,
-        number: 7,
-        refused: None,
-    };
+    let ticket = Ticket { shard: 0, number: 7, refused: None };
     requests.ask(ticket).unwrap();
-    let answer = tokio::task::spawn_blocking(move || desk.recv().unwrap())
-        .await
-        .unwrap();
+    let answer = tokio::task::spawn_blocking(move || desk.recv().unwrap()).await.unwrap();
     assert_eq!((answer.number, answer.result.as_deref()), (7, Ok("a.b.c")));
-    assert!(
-        answer.token_ns.is_some_and(|ns| ns > 0),
-        "the request is timed"
-    );
+    assert!(answer.token_ns.is_some_and(|ns| ns > 0), "the request is timed");
 }
 
 #[test]
 fn a_full_queue_is_told_at_once() {
     let (requests, service) = Requests::open(1);
-    let ticket = Ticket {
-        shard: 0,
-        number: 0,
-        refused: None,
-    };
-    let taken = std::iter::repeat_with(|| requests.ask(ticket.clone()))
-        .take_while(Result::is_ok)
-        .count();
+    let ticket = Ticket { shard: 0, number: 0, refused: None };
+    let taken = std::iter::repeat_with(|| requests.ask(ticket.clone())).take_while(Result::is_ok).count();
     assert_eq!(taken, super::super::counter::TICKETS_WAITING_MAX);
     drop(service);
     assert_eq!(requests.ask(ticket), Err(QueueFull));
@@ -253,17 +198,9 @@ async fn a_file_gives_its_tokens_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens");
     for (text, expected, why) in [
-        (
-            "a.b.c\n\n d.e.f \n",
-            Ok(vec!["a.b.c", "d.e.f"]),
-            "one a line, spaces around it trimmed",
-        ),
+        ("a.b.c\n\n d.e.f \n", Ok(vec!["a.b.c", "d.e.f"]), "one a line, spaces around it trimmed"),
         ("", Err("it holds none"), "nobody could arrive"),
-        (
-            "a.b.c\nd e f\n",
-            Err("line 2 is no token"),
-            "the line is named, not shown",
-        ),
+        ("a.b.c\nd e f\n", Err("line 2 is no token"), "the line is named, not shown"),
     ] {
         std::fs::write(&path, text).unwrap();
         let scenario = scenario(RunArgs {
@@ -281,10 +218,7 @@ async fn a_file_gives_its_tokens_in_order() {
             },
             (Err(error), Err(part)) => {
                 let said = error.to_string();
-                assert!(
-                    said.contains(part) && !said.contains("d e f"),
-                    "{why}: {said}"
-                );
+                assert!(said.contains(part) && !said.contains("d e f"), "{why}: {said}");
             }
             (got, _) => panic!("{why}: {got:?}"),
         }

@@ -35,16 +35,12 @@ async fn prometheus_reads_a_run() {
     assert!(established > 100.0, "{page}");
     assert_eq!(count("gatecrash_arrivals_planned", &[]), 5000.0);
     let handshake = [("phase", "handshake.response")];
-    assert_eq!(
-        count("gatecrash_phase_seconds_count", &handshake),
-        established
-    );
+    assert_eq!(count("gatecrash_phase_seconds_count", &handshake), established);
     let mean_s = count("gatecrash_phase_seconds_sum", &handshake) / established;
     assert!((1e-5..1.0).contains(&mean_s), "{mean_s}");
     let buckets: Vec<f64> = samples(&page)
         .filter(|sample| {
-            sample["name"] == "gatecrash_phase_seconds_bucket"
-                && sample["labels"]["phase"] == "handshake.response"
+            sample["name"] == "gatecrash_phase_seconds_bucket" && sample["labels"]["phase"] == "handshake.response"
         })
         .map(|sample| sample["value"].as_f64().unwrap())
         .collect();
@@ -73,14 +69,9 @@ fn samples(page: &Value) -> impl Iterator<Item = &Value> {
 #[track_caller]
 fn value(page: &Value, name: &str, labels: &[(&str, &str)]) -> f64 {
     let mut found = samples(page).filter(|sample| {
-        sample["name"] == name
-            && labels
-                .iter()
-                .all(|(label, text)| sample["labels"][*label] == *text)
+        sample["name"] == name && labels.iter().all(|(label, text)| sample["labels"][*label] == *text)
     });
-    let sample = found
-        .next()
-        .unwrap_or_else(|| panic!("no {name} {labels:?} in {page}"));
+    let sample = found.next().unwrap_or_else(|| panic!("no {name} {labels:?} in {page}"));
     assert!(found.next().is_none(), "{name} {labels:?} is there once");
     sample["value"].as_f64().unwrap()
 }

@@ -68,9 +68,7 @@ async fn nodes_own_metrics_are_read() {
 async fn the_open_model_meets_node_as_well() {
     let Some(peers) = Peers::find() else { return };
     let server = socketio(&peers, "4").await;
-    let ended = minting(&server, "-c 100 -r 200/s --arrivals poisson")
-        .end()
-        .await;
+    let ended = minting(&server, "-c 100 -r 200/s --arrivals poisson").end().await;
     ended.passes_or_is_late("the open model");
     ended.counts(&[(Outcome::Established, 100)], "the open model");
     assert_eq!(server.stats().await["accepted"], 100);
@@ -89,13 +87,7 @@ async fn a_wrong_secret_is_a_false_reject() {
         let refusals: Vec<_> = result
             .refusals
             .iter()
-            .map(|refusal| {
-                (
-                    refusal.token_kind.as_str(),
-                    refusal.reason.as_str(),
-                    refusal.count,
-                )
-            })
+            .map(|refusal| (refusal.token_kind.as_str(), refusal.reason.as_str(), refusal.count))
             .collect();
         assert_eq!(refusals, [("valid", "not valid token", 50)], "{version}");
         assert_eq!(server.stats().await["refused"], 50, "{version}");
@@ -107,16 +99,9 @@ async fn expired_tokens_are_refused_and_claims_are_laid_over() {
     let Some(peers) = Peers::find() else { return };
     let server = socketio(&peers, "4").await;
     let ended = minting(&server, "-c 5 --concurrency 5").flag("--claims", r#"{"exp":1}"#);
-    ended
-        .end()
-        .await
-        .counts(&[(Outcome::FalseReject, 5)], "an exp long gone");
-    let named =
-        minting(&server, "-c 5 --concurrency 5").flag("--claims", r#"{"user":{"username":"ann"}}"#);
-    named
-        .end()
-        .await
-        .counts(&[(Outcome::Established, 5)], "another user");
+    ended.end().await.counts(&[(Outcome::FalseReject, 5)], "an exp long gone");
+    let named = minting(&server, "-c 5 --concurrency 5").flag("--claims", r#"{"user":{"username":"ann"}}"#);
+    named.end().await.counts(&[(Outcome::Established, 5)], "another user");
     assert_eq!(server.stats().await["users"], json!({"ann": 5}));
 }
 
@@ -128,10 +113,7 @@ async fn each_user_has_a_session_and_tokens_of_their_own() {
         let names: Vec<String> = (0..10).map(|number| format!("user-{number}")).collect();
         let folder = tempfile::tempdir().unwrap();
         let users = folder.path().join("users.csv");
-        let lines: String = names
-            .iter()
-            .map(|name| format!("{name},{name}-password\n"))
-            .collect();
+        let lines: String = names.iter().map(|name| format!("{name},{name}-password\n")).collect();
         fs::write(&users, lines).unwrap();
         let (addr, at) = (server.addr, logins.flags());
         let flags = format!("--target http://{addr} {at} -c 100 --concurrency 8 --token-per {per}");
@@ -143,11 +125,7 @@ async fn each_user_has_a_session_and_tokens_of_their_own() {
         let mut sessions = logins.sessions();
         sessions.sort();
         let users: Vec<&String> = sessions.iter().map(|(user, _)| user).collect();
-        assert_eq!(
-            users,
-            names.iter().collect::<Vec<_>>(),
-            "{per}: one session each"
-        );
+        assert_eq!(users, names.iter().collect::<Vec<_>>(), "{per}: one session each");
         let given: u64 = sessions.iter().map(|(_, given)| given).sum();
         // One more on trial, before the run, where each connection is to have its own.
         let trial = u64::from(per == "connection");
@@ -178,24 +156,14 @@ async fn certificates_are_checked_unless_they_are_not() {
         (&stranger, "-k", 0, false, "no certificate is checked"),
         (&certificate, "", 0, false, "it is trusted"),
         (&stranger, by_name.as_str(), 0, false, "it is named"),
-        (
-            &stranger,
-            resuming.as_str(),
-            0,
-            true,
-            "clients that come back",
-        ),
+        (&stranger, resuming.as_str(), 0, true, "clients that come back"),
         (&stranger, "", 104, false, "it is not trusted"),
     ] {
         let words = ["--version", "4", "--tls", &certificate, &key];
         let server = peers.serve("socketio-server.js", &words).await;
         let addr = server.addr;
         let asked = format!("--target https://{addr} --token-source mint -c 20 --concurrency 5");
-        let ended = run(&format!("{asked} {flags}"))
-            .flag("--secret", SECRET)
-            .env("SSL_CERT_FILE", trusted)
-            .end()
-            .await;
+        let ended = run(&format!("{asked} {flags}")).flag("--secret", SECRET).env("SSL_CERT_FILE", trusted).end().await;
         ended.exits_with(code, why);
         if code != 0 {
             let words = "nobody who is trusted here vouches for it";
@@ -207,10 +175,6 @@ async fn certificates_are_checked_unless_they_are_not() {
         assert_eq!(result.sockets.tls_handshakes, Some(20), "{why}");
         let resumed = result.sockets.tls_resumed.unwrap();
         assert_eq!(resumed > 0, resumes, "{why}: {resumed}");
-        assert_eq!(
-            server.stats().await["resumed"],
-            resumed,
-            "{why}: by Node's count"
-        );
+        assert_eq!(server.stats().await["resumed"], resumed, "{why}: by Node's count");
     }
 }

@@ -50,10 +50,7 @@ impl Peers {
 
     /// Starts a server of Node's, a file of `scripts/peers/node`, with the tests' secret.
     pub async fn serve(&self, script: &str, words: &[&str]) -> PeerServer {
-        there(
-            self.root
-                .join("scripts/peers/node/node_modules/.package-lock.json"),
-        );
+        there(self.root.join("scripts/peers/node/node_modules/.package-lock.json"));
         let mut process = Command::new(self.node())
             .arg(self.script(&format!("node/{script}")))
             .args(words)
@@ -67,17 +64,13 @@ impl Peers {
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let ready = timeout(PATIENCE, stdout.read_line(&mut line)).await;
         ready.unwrap().unwrap();
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("{script} {words:?}: {line:?}: {error}"));
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{script} {words:?}: {line:?}: {error}"));
         let addr = |port: &Value| {
             let port = u16::try_from(port.as_u64().unwrap()).unwrap();
             SocketAddr::from(([127, 0, 0, 1], port))
         };
-        PeerServer {
-            addr: addr(&ready["port"]),
-            stats: addr(ready.get("stats").unwrap_or(&ready["port"])),
-            process,
-        }
+        PeerServer { addr: addr(&ready["port"]), stats: addr(ready.get("stats").unwrap_or(&ready["port"])), process }
     }
 
     fn script(&self, path: &str) -> PathBuf {
@@ -87,11 +80,7 @@ impl Peers {
     /// The one that was installed where the machine's is too old, else the machine's.
     fn node(&self) -> PathBuf {
         let installed = self.root.join("target/peers/bin/node");
-        if installed.exists() {
-            installed
-        } else {
-            on_path("node")
-        }
+        if installed.exists() { installed } else { on_path("node") }
     }
 
     fn python(&self) -> PathBuf {

@@ -42,31 +42,19 @@ async fn tokens_travel_in_every_place() {
     let stats = emptied(&server).await;
     let each = json!({"query": 40, "header": 40, "subprotocol": 40, "cookie": 40});
     assert_eq!(stats["carriers"], each);
-    assert_eq!(
-        (&stats["accepted"], &stats["refused"]),
-        (&json!(160), &json!(0))
-    );
+    assert_eq!((&stats["accepted"], &stats["refused"]), (&json!(160), &json!(0)));
 }
 
 #[tokio::test]
 async fn a_token_is_refused_before_the_upgrade_or_soon_after() {
     let Some(peers) = Peers::find() else { return };
-    for (refuse, reason) in [
-        ("401", "401 not valid token"),
-        ("4401", "closed 4401 not valid token"),
-    ] {
+    for (refuse, reason) in [("401", "401 not valid token"), ("4401", "closed 4401 not valid token")] {
         let server = peers.serve("ws-server.js", &["--refuse", refuse]).await;
         let flags = "-c 40 --concurrency 8 --claims null";
-        let ended = minting(&server, &flags.replace("null", r#"{"exp":1}"#))
-            .end()
-            .await;
+        let ended = minting(&server, &flags.replace("null", r#"{"exp":1}"#)).end().await;
         ended.exits_with(99, refuse);
         let result = ended.counts(&[(Outcome::FalseReject, 40)], refuse);
-        let refusals: Vec<_> = result
-            .refusals
-            .iter()
-            .map(|refusal| (refusal.reason.as_str(), refusal.count))
-            .collect();
+        let refusals: Vec<_> = result.refusals.iter().map(|refusal| (refusal.reason.as_str(), refusal.count)).collect();
         assert_eq!(refusals, [(reason, 40)], "{refuse}");
         assert_eq!(server.stats().await["refused"], 40, "{refuse}");
     }
@@ -76,26 +64,15 @@ async fn a_token_is_refused_before_the_upgrade_or_soon_after() {
 async fn sockets_are_held_and_talked_over() {
     let Some(peers) = Peers::find() else { return };
     let server = peers.serve("ws-server.js", &[]).await;
-    let flags =
-        "-c 30 --concurrency 30 --hold 600ms --echo 4 --message-rate 20/s --message-bytes 100";
+    let flags = "-c 30 --concurrency 30 --hold 600ms --echo 4 --message-rate 20/s --message-bytes 100";
     let begun = Instant::now();
     let ended = minting(&server, flags).end().await;
     ended.exits_with(0, "held");
-    assert!(
-        begun.elapsed() >= Duration::from_millis(600),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
     let result = ended.counts(&[(Outcome::Established, 30)], "held");
     let echo = &result.phases["echo"].established;
     assert_eq!(echo.count, 120);
-    assert!(
-        echo.response.is_some(),
-        "planned messages have a response, in the closed model too"
-    );
+    assert!(echo.response.is_some(), "planned messages have a response, in the closed model too");
     let stats = emptied(&server).await;
-    assert_eq!(
-        (&stats["echoed"], &stats["bytes"]),
-        (&json!(120), &json!(12_000))
-    );
+    assert_eq!((&stats["echoed"], &stats["bytes"]), (&json!(120), &json!(12_000)));
 }

@@ -20,9 +20,7 @@ const MIX: &str = "valid=4,expired=1,not-yet-valid=1,forged=1,wrong-key=1,alg-no
 /// Raw WebSockets, minted tokens, 200 arrivals of which eight at a time are under way.
 async fn load(addr: SocketAddr, flags: &str) -> Ended {
     let mint = "--token-source mint --secret env:SECRET --token-ttl 60s";
-    let program = run(&format!(
-        "--target ws://{addr} -c 200 --concurrency 8 --hold 0s {mint} {flags}"
-    ));
+    let program = run(&format!("--target ws://{addr} -c 200 --concurrency 8 --hold 0s {mint} {flags}"));
     program.env("SECRET", SECRET).end().await
 }
 
@@ -61,12 +59,7 @@ struct Looks {
     alg: bool,
 }
 
-const CAREFUL: Looks = Looks {
-    signature: true,
-    end: true,
-    begin: true,
-    alg: true,
-};
+const CAREFUL: Looks = Looks { signature: true, end: true, begin: true, alg: true };
 
 fn accepts(looks: Looks, token: Option<&str>) -> bool {
     let Some(token) = token else { return false };
@@ -81,22 +74,14 @@ fn accepts(looks: Looks, token: Option<&str>) -> bool {
         // Claims alone, as somebody who forgot to verify reads them.
         return !token.ends_with('.') && claims_are_in_force(token);
     }
-    decode::<Value>(
-        token,
-        &DecodingKey::from_secret(SECRET.as_bytes()),
-        &validation,
-    )
-    .is_ok()
+    decode::<Value>(token, &DecodingKey::from_secret(SECRET.as_bytes()), &validation).is_ok()
 }
 
 fn claims_are_in_force(token: &str) -> bool {
     let Ok(data) = jsonwebtoken::dangerous::insecure_decode::<Value>(token) else {
         return false;
     };
-    let now_s = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let at = |name: &str| data.claims.get(name).and_then(Value::as_u64);
     at("exp").is_none_or(|end_s| end_s > now_s) && at("nbf").is_none_or(|begin_s| begin_s <= now_s)
 }
@@ -109,36 +94,13 @@ async fn holes_are_found_and_named() {
         gate(move |token| accepts(looks, token))
     };
     for (addr, kinds, why) in [
-        (
-            without(|looks| looks.signature = false),
-            &["forged", "wrong-key"][..],
-            "accepts forged",
-        ),
-        (
-            without(|looks| looks.end = false),
-            &["expired"],
-            "accepts expired",
-        ),
-        (
-            without(|looks| looks.begin = false),
-            &["not-yet-valid"],
-            "accepts not yet valid",
-        ),
-        (
-            without(|looks| looks.alg = false),
-            &["alg-none"],
-            "accepts unsigned",
-        ),
+        (without(|looks| looks.signature = false), &["forged", "wrong-key"][..], "accepts forged"),
+        (without(|looks| looks.end = false), &["expired"], "accepts expired"),
+        (without(|looks| looks.begin = false), &["not-yet-valid"], "accepts not yet valid"),
+        (without(|looks| looks.alg = false), &["alg-none"], "accepts unsigned"),
         (
             gate(|_| true),
-            &[
-                "expired",
-                "not-yet-valid",
-                "forged",
-                "wrong-key",
-                "alg-none",
-                "missing",
-            ],
+            &["expired", "not-yet-valid", "forged", "wrong-key", "alg-none", "missing"],
             "accepts everything",
         ),
         (without(|_| ()), &[], "a careful one"),
@@ -149,18 +111,8 @@ async fn holes_are_found_and_named() {
         let sentence = &result.verdict.sentence;
         let totals = &result.totals;
         let expected = 20 * kinds.len() as u64;
-        assert!(
-            totals.false_accept.abs_diff(expected) <= 6,
-            "{why}: {totals:?}"
-        );
-        for kind in [
-            "expired",
-            "not-yet-valid",
-            "forged",
-            "wrong-key",
-            "alg-none",
-            "missing",
-        ] {
+        assert!(totals.false_accept.abs_diff(expected) <= 6, "{why}: {totals:?}");
+        for kind in ["expired", "not-yet-valid", "forged", "wrong-key", "alg-none", "missing"] {
             let named = sentence.contains(&format!(" {kind}"));
             assert_eq!(named, kinds.contains(&kind), "{why}: {kind}: {sentence}");
         }
@@ -187,11 +139,7 @@ async fn a_hole_of_socketio_is_found_as_well() {
 
 #[tokio::test]
 async fn failures_are_named() {
-    let status = |line: &str| {
-        answering(format!(
-            "HTTP/1.1 {line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        ))
-    };
+    let status = |line: &str| answering(format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
     let half = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websoc";
     let hang_up = || serve(|mut stream| drop(read_head(&mut stream)));
     let hold_still = || serve(|mut stream| hear_to_the_end(&mut stream));
@@ -221,78 +169,26 @@ async fn failures_are_named() {
         (hang_up(), Outcome::Failed, "upgrade reset", "closes"),
         (hold_still(), Outcome::Timeout, "upgrade timeout", "stalls"),
         (babble(), Outcome::Failed, "upgrade protocol", "garbage"),
-        (
-            status("302 Found"),
-            Outcome::Failed,
-            "upgrade redirect",
-            "redirects",
-        ),
-        (
-            status("200 OK"),
-            Outcome::Failed,
-            "upgrade http-200",
-            "a page",
-        ),
-        (
-            status("429 Too Many Requests"),
-            Outcome::Failed,
-            "upgrade http-429",
-            "limits",
-        ),
-        (
-            status("502 Bad Gateway"),
-            Outcome::Failed,
-            "upgrade http-502",
-            "a proxy",
-        ),
-        (
-            status("503 Busy"),
-            Outcome::Failed,
-            "upgrade http-503",
-            "overloaded",
-        ),
-        (
-            answering(half),
-            Outcome::Failed,
-            "upgrade protocol",
-            "half an answer",
-        ),
-        (
-            stop_midway(),
-            Outcome::Timeout,
-            "upgrade timeout",
-            "half an answer, then nothing",
-        ),
-        (
-            upgrade_and_go(),
-            Outcome::Failed,
-            "auth closed-1006",
-            "101, then gone",
-        ),
-        (
-            upgrade_and_close(1011),
-            Outcome::Failed,
-            "auth closed-1011",
-            "101, then an error",
-        ),
+        (status("302 Found"), Outcome::Failed, "upgrade redirect", "redirects"),
+        (status("200 OK"), Outcome::Failed, "upgrade http-200", "a page"),
+        (status("429 Too Many Requests"), Outcome::Failed, "upgrade http-429", "limits"),
+        (status("502 Bad Gateway"), Outcome::Failed, "upgrade http-502", "a proxy"),
+        (status("503 Busy"), Outcome::Failed, "upgrade http-503", "overloaded"),
+        (answering(half), Outcome::Failed, "upgrade protocol", "half an answer"),
+        (stop_midway(), Outcome::Timeout, "upgrade timeout", "half an answer, then nothing"),
+        (upgrade_and_go(), Outcome::Failed, "auth closed-1006", "101, then gone"),
+        (upgrade_and_close(1011), Outcome::Failed, "auth closed-1011", "101, then an error"),
     ] {
         // A mix changes nothing of it: no bad token is refused by a broken server.
         for mix in ["valid=1", MIX] {
             let ended = load(addr, &format!("--timeout 300ms --mix {mix}")).await;
             let result = ended.counts(&[(outcome, 200)], why);
-            let failures: Vec<(String, u64)> = result
-                .failures
-                .iter()
-                .map(|one| (format!("{} {}", one.phase, one.kind), one.count))
-                .collect();
+            let failures: Vec<(String, u64)> =
+                result.failures.iter().map(|one| (format!("{} {}", one.phase, one.kind), one.count)).collect();
             assert_eq!(failures, [(failure.to_owned(), 200)], "{why}");
             assert_eq!(result.refusals, [], "{why}");
             // Where nothing of a socket server is seen the target is at fault, else a threshold breaks.
-            assert!(
-                [99, 104].contains(&result.verdict.code),
-                "{why}: {:?}",
-                result.verdict
-            );
+            assert!([99, 104].contains(&result.verdict.code), "{why}: {:?}", result.verdict);
         }
     }
 }

@@ -19,9 +19,7 @@ async fn tokens_travel_in_every_place_that_a_protocol_has() {
     ] {
         for place in everywhere.into_iter().chain(also) {
             let flags = format!("{protocol} --token-in {place} -c 20 --concurrency 5");
-            let ended = run(&format!("{flags} --token-source mint --user ann:one"))
-                .end()
-                .await;
+            let ended = run(&format!("{flags} --token-source mint --user ann:one")).end().await;
             ended.exits_with(0, &flags);
             let result = ended.counts(&[(Outcome::Established, 20)], &flags);
             assert_eq!(result.phases["echo"].established.count, 20, "{flags}");
@@ -45,11 +43,7 @@ async fn a_token_in_the_wrong_place_is_not_found() {
         let [refusal] = &result.refusals[..] else {
             panic!("{flags}: {:?}", result.refusals);
         };
-        assert!(
-            refusal.reason.starts_with(reason),
-            "{flags}: {}",
-            refusal.reason
-        );
+        assert!(refusal.reason.starts_with(reason), "{flags}: {}", refusal.reason);
     }
 }
 
@@ -57,9 +51,7 @@ async fn a_token_in_the_wrong_place_is_not_found() {
 async fn the_gate_counts_as_many_as_we_do() {
     let site = Site::start(&[]).await;
     let (gate, frontend) = (site.gate, site.frontend);
-    let login = format!(
-        "--login-url http://{frontend}/login --token-url http://{frontend}/getIoConnectionToken"
-    );
+    let login = format!("--login-url http://{frontend}/login --token-url http://{frontend}/getIoConnectionToken");
     for (target, flags, so_far) in [
         (format!("http://{gate}"), "", 50),
         (format!("http://{gate}"), "--token-per user", 100),
@@ -87,9 +79,5 @@ async fn tokens_of_a_file_are_taken_in_turn() {
     let expected = [(Outcome::Established, 15), (Outcome::FalseReject, 15)];
     let result = ended.counts(&expected, "every other token is forged");
     assert_eq!(result.scenario.token_source.as_deref(), Some("file"));
-    assert!(
-        result.verdict.sentence.starts_with("15 of 30"),
-        "{}",
-        result.verdict.sentence
-    );
+    assert!(result.verdict.sentence.starts_with("15 of 30"), "{}", result.verdict.sentence);
 }

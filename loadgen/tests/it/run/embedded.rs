@@ -9,24 +9,8 @@ use super::process::until;
 use super::program::run;
 use crate::peers::tools::Peers;
 
-const PHASES: [&str; 8] = [
-    "auth",
-    "connect",
-    "echo",
-    "handshake",
-    "login",
-    "open",
-    "token",
-    "upgrade",
-];
-const FILES: [&str; 6] = [
-    "intervals.csv",
-    "junit.xml",
-    "report.html",
-    "result.json",
-    "run.hlog",
-    "summary.md",
-];
+const PHASES: [&str; 8] = ["auth", "connect", "echo", "handshake", "login", "open", "token", "upgrade"];
+const FILES: [&str; 6] = ["intervals.csv", "junit.xml", "report.html", "result.json", "run.hlog", "summary.md"];
 
 #[tokio::test]
 async fn the_main_job_is_done_and_told() {
@@ -36,10 +20,7 @@ async fn the_main_job_is_done_and_told() {
     ended.passes_or_is_late("the main job");
     let result = ended.counts(&[(Outcome::Established, 200)], "the main job");
     assert_eq!(ended.files(), FILES);
-    assert!(
-        servers.are_gone(),
-        "the children have ended before their parent"
-    );
+    assert!(servers.are_gone(), "the children have ended before their parent");
 
     let phases: Vec<&str> = result.phases.keys().map(String::as_str).collect();
     assert_eq!(phases, PHASES);
@@ -66,20 +47,14 @@ async fn the_result_keeps_its_schema() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let json = fs::read(ended.out.join("result.json")).unwrap();
     let json = serde_json::from_slice(&json).unwrap();
-    let errors: Vec<String> = validator
-        .iter_errors(&json)
-        .map(|e| e.to_string())
-        .collect();
+    let errors: Vec<String> = validator.iter_errors(&json).map(|e| e.to_string()).collect();
     assert_eq!(errors, [""; 0]);
 }
 
 #[tokio::test]
 async fn readers_that_others_wrote_agree_with_the_result() {
     let Some(peers) = Peers::find() else { return };
-    for flags in [
-        "-c 150 --concurrency 8",
-        "-c 100 --concurrency 8 --protocol websocket",
-    ] {
+    for flags in ["-c 150 --concurrency 8", "-c 100 --concurrency 8 --protocol websocket"] {
         let ended = run(flags).end().await;
         let expected = ended.result().totals.planned.to_string();
         let words = [ended.out.to_str().unwrap(), "--established", &expected];
@@ -97,8 +72,7 @@ async fn the_servers_end_with_a_run_that_is_killed() {
 }
 
 fn rows_add_up(result: &RunResult) {
-    let sum =
-        |of: fn(&reports::schema::Interval) -> u64| result.intervals.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&reports::schema::Interval) -> u64| result.intervals.iter().map(of).sum::<u64>();
     assert_eq!(sum(|row| row.planned), 200);
     assert_eq!(sum(|row| row.established), 200);
     assert_eq!(sum(|row| row.echoes), 200);
@@ -107,30 +81,14 @@ fn rows_add_up(result: &RunResult) {
 }
 
 fn costs_are_there(result: &RunResult) {
-    let server = result
-        .server
-        .as_ref()
-        .expect("the embedded server is observed");
+    let server = result.server.as_ref().expect("the embedded server is observed");
     assert_eq!(server.source, "embedded");
     assert!(server.cpu_us_per_handshake.unwrap() > 0.0, "{server:?}");
-    assert!(
-        server.rss_bytes_peak.unwrap() > 0 && !server.threads.is_empty(),
-        "{server:?}"
-    );
+    assert!(server.rss_bytes_peak.unwrap() > 0 && !server.threads.is_empty(), "{server:?}");
     let frontend = server.frontend.as_ref().expect("so is its frontend");
-    assert!(
-        frontend.cpu_us > 0.0 && frontend.rss_bytes_peak.unwrap() > 0,
-        "{frontend:?}"
-    );
+    assert!(frontend.cpu_us > 0.0 && frontend.rss_bytes_peak.unwrap() > 0, "{frontend:?}");
     let generator = &result.generator;
-    assert!(
-        generator.cpu_us_per_handshake.unwrap() > 0.0,
-        "{generator:?}"
-    );
+    assert!(generator.cpu_us_per_handshake.unwrap() > 0.0, "{generator:?}");
     assert!(generator.lag_p99_us.is_some(), "{generator:?}");
-    assert!(
-        result.machine.as_ref().unwrap().cpu_share > 0.0,
-        "{:?}",
-        result.machine
-    );
+    assert!(result.machine.as_ref().unwrap().cpu_share > 0.0, "{:?}", result.machine);
 }

@@ -16,9 +16,7 @@ const MINT: &str = "--token-source mint";
 
 fn page(body: &str) -> String {
     let bytes = body.len();
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {bytes}\r\nConnection: close\r\n\r\n{body}"
-    )
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {bytes}\r\nConnection: close\r\n\r\n{body}")
 }
 
 /// The same page each time but for processor time, which grows by a quarter of a second with every reading, until `reads`
@@ -50,13 +48,9 @@ async fn gatekeepers_own_page_is_read() {
     let site = Site::start(&[]).await;
     let gate = site.gate;
     let flags = format!("--target http://{gate} {MINT} -c 400 --concurrency 8 --echo 1");
-    let metrics = format!(
-        "--server-metrics http://{gate}/metrics --server-metrics-names sockets=gatekeeper_connections_open"
-    );
-    let ended = run(&format!("{flags} {metrics}"))
-        .flag("--secret", SECRET)
-        .end()
-        .await;
+    let metrics =
+        format!("--server-metrics http://{gate}/metrics --server-metrics-names sockets=gatekeeper_connections_open");
+    let ended = run(&format!("{flags} {metrics}")).flag("--secret", SECRET).end().await;
     ended.exits_with(PASS, "the page is read beside the load");
     let server = ended.result().server.expect("it was asked for");
     assert_eq!(server.source, "metrics");
@@ -67,11 +61,7 @@ async fn gatekeepers_own_page_is_read() {
     assert!(open.0 <= Some(2) && open.1 >= Some(400), "{open:?}");
     assert!(server.samples.len() >= 2, "{server:?}");
     assert_eq!(server.missing, [""; 0]);
-    assert!(
-        ended.stdout.contains("Open at its peak"),
-        "{}",
-        ended.stdout
-    );
+    assert!(ended.stdout.contains("Open at its peak"), "{}", ended.stdout);
 }
 
 #[tokio::test]
@@ -80,25 +70,12 @@ async fn odd_forms_are_read_and_what_is_missing_is_said() {
     let broken = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned();
     // The first is the check before the run, the second is made at T0, the third at the end.
     for (reads, cpu, sentence, why) in [
-        (
-            u64::MAX,
-            true,
-            "the page has no process_open_fds",
-            "NaN is no figure",
-        ),
-        (
-            2,
-            false,
-            "the reading at the end failed, and with it processor time: HTTP 503",
-            "it broke in mid-run",
-        ),
+        (u64::MAX, true, "the page has no process_open_fds", "NaN is no figure"),
+        (2, false, "the reading at the end failed, and with it processor time: HTTP 503", "it broke in mid-run"),
     ] {
         let metrics = growing(reads, broken.clone());
         let flags = format!("--target http://{} {MINT} -c 20 --concurrency 8", site.gate);
-        let ended = run(&format!("{flags} --server-metrics http://{metrics}/"))
-            .flag("--secret", SECRET)
-            .end()
-            .await;
+        let ended = run(&format!("{flags} --server-metrics http://{metrics}/")).flag("--secret", SECRET).end().await;
         ended.exits_with(PASS, why);
         ended.counts(&[(Outcome::Established, 20)], why);
         let server = ended.result().server.unwrap();
@@ -116,10 +93,7 @@ async fn a_page_that_cannot_be_read_is_told_before_the_run() {
     let site = Site::start(&[]).await;
     let said = async |url: &str, more: &str| {
         let flags = format!("-q --target http://{} {MINT} {more}", site.gate);
-        let ended = run(&format!("{flags} --server-metrics {url}"))
-            .flag("--secret", SECRET)
-            .end()
-            .await;
+        let ended = run(&format!("{flags} --server-metrics {url}")).flag("--secret", SECRET).end().await;
         ended.exits_with(CONFIGURATION, url);
         assert_eq!(ended.files(), [""; 0], "{url}");
         ended.stderr.replace(url, "URL")

@@ -36,10 +36,7 @@ async fn the_closed_model_fills_its_places_and_never_more() {
     let result = ended.counts(&[(Outcome::Established, 105)], "closed model");
     assert_eq!(gauge.most(), PLACES);
     let handshake = &result.phases["handshake"].established;
-    assert!(
-        handshake.response.is_none(),
-        "without a plan there is no response"
-    );
+    assert!(handshake.response.is_none(), "without a plan there is no response");
     assert!(handshake.service.is_some());
 }
 
@@ -48,16 +45,8 @@ async fn arrivals_end_by_number_or_by_time_whichever_comes_first() {
     let site = Site::start(&[]).await;
     for (flags, planned, why) in [
         ("-r 200 --duration 500ms", 100, "all that are due in time"),
-        (
-            "-r 200 --duration 500ms -c 30",
-            30,
-            "the number comes first",
-        ),
-        (
-            "-r 200 --duration 200ms -c 5000",
-            40,
-            "the time comes first",
-        ),
+        ("-r 200 --duration 500ms -c 30", 30, "the number comes first"),
+        ("-r 200 --duration 200ms -c 5000", 40, "the time comes first"),
     ] {
         let target = format!("--target ws://{}/ws {MINT} {flags}", site.gate);
         let result = run(&target).end().await.result();
@@ -67,20 +56,13 @@ async fn arrivals_end_by_number_or_by_time_whichever_comes_first() {
 
 #[tokio::test]
 async fn arrivals_are_even_or_random_by_seed() {
-    for flags in [
-        "--arrivals uniform",
-        "--arrivals poisson",
-        "--arrivals poisson --seed 7",
-    ] {
+    for flags in ["--arrivals uniform", "--arrivals poisson", "--arrivals poisson --seed 7"] {
         let ended = run(&format!("-c 100 -r 400 {flags}")).end().await;
         ended.passes_or_is_late(flags);
         let result = ended.counts(&[(Outcome::Established, 100)], flags);
         let words: Vec<&str> = flags.split(' ').collect();
         assert_eq!(result.scenario.arrivals.as_deref(), Some(words[1]));
-        assert_eq!(
-            result.scenario.seed,
-            Some(if words.len() > 2 { 7 } else { 1 })
-        );
+        assert_eq!(result.scenario.seed, Some(if words.len() > 2 { 7 } else { 1 }));
     }
 }
 
@@ -92,11 +74,7 @@ async fn the_closed_model_ends_by_time_as_well() {
     let result = ended.result();
     let totals = &result.totals;
     assert!(totals.established > 4, "{totals:?}");
-    assert_eq!(
-        totals.established, totals.planned,
-        "{totals:?} {:?}",
-        result.failures
-    );
+    assert_eq!(totals.established, totals.planned, "{totals:?} {:?}", result.failures);
     assert!(result.duration_s >= 0.4, "{}", result.duration_s);
 }
 
@@ -113,10 +91,7 @@ async fn who_is_not_answered_times_out_at_the_timeout() {
         let result = ended.counts(&[(Outcome::Timeout, 20)], why);
         let service = &result.phases["handshake"].by_outcome["timeout"].service;
         let min_us = service.as_ref().unwrap().min_us;
-        assert!(
-            min_us >= TIMEOUT.as_micros() as f64 * 0.999,
-            "{why}: {min_us}"
-        );
+        assert!(min_us >= TIMEOUT.as_micros() as f64 * 0.999, "{why}: {min_us}");
         assert_eq!(result.phases["handshake"].established.count, 0, "{why}");
     }
 }

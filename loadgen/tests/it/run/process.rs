@@ -22,8 +22,7 @@ pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             }
         }
     });
-    seen.await
-        .unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+    seen.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }
 
 /// A process that was seen.
@@ -61,12 +60,7 @@ pub fn children_of(parent: i32) -> Vec<Process> {
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbers
         .filter(|pid| parent_of(*pid) == Some(parent))
-        .filter_map(|pid| {
-            Some(Process {
-                pid,
-                arguments: arguments(pid)?,
-            })
-        })
+        .filter_map(|pid| Some(Process { pid, arguments: arguments(pid)? }))
         .collect()
 }
 

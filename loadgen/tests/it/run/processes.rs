@@ -16,10 +16,7 @@ use crate::engine_servers::{WebSocket, read_head, serve};
 async fn members(running: &Running, count: usize) -> Vec<Process> {
     until("the load's processes to start", || {
         let children = children_of(running.pid());
-        let members: Vec<_> = children
-            .into_iter()
-            .filter(|child| child.has_argument("member"))
-            .collect();
+        let members: Vec<_> = children.into_iter().filter(|child| child.has_argument("member")).collect();
         (members.len() == count).then_some(members)
     })
     .await
@@ -39,26 +36,11 @@ async fn every_transport_and_model_counts_as_one_process_does() {
     let site = Site::start(&["--workers=2"]).await;
     let mint = format!("--target http://{} --token-source mint", site.gate);
     for (flags, why) in [
-        (
-            "--protocol websocket --rate 200/s -c 150 --echo 2",
-            "raw, open model",
-        ),
-        (
-            "--rate 200/s -c 150 --echo 1 --workers 2",
-            "Socket.IO, two workers each",
-        ),
-        (
-            "--concurrency 5 -c 150 --transport polling",
-            "polling, closed model",
-        ),
-        (
-            "--concurrency 7 -c 150 --transport upgrade --hold 0s",
-            "upgraded",
-        ),
-        (
-            "--stage 1s:0..300/s --arrivals poisson -c 150 --token-per user",
-            "stages, ready tokens",
-        ),
+        ("--protocol websocket --rate 200/s -c 150 --echo 2", "raw, open model"),
+        ("--rate 200/s -c 150 --echo 1 --workers 2", "Socket.IO, two workers each"),
+        ("--concurrency 5 -c 150 --transport polling", "polling, closed model"),
+        ("--concurrency 7 -c 150 --transport upgrade --hold 0s", "upgraded"),
+        ("--stage 1s:0..300/s --arrivals poisson -c 150 --token-per user", "stages, ready tokens"),
     ] {
         let ended = run(&format!("-q {mint} {flags} --processes 3"))
             .env("SECRET", SECRET)
@@ -68,15 +50,8 @@ async fn every_transport_and_model_counts_as_one_process_does() {
         ended.passes_or_is_late(why);
         let result = ended.result();
         let planned = result.totals.planned;
-        assert_eq!(
-            result.totals.established, planned,
-            "{why}: {:?}",
-            result.failures
-        );
-        assert!(
-            planned == 150 || flags.contains("stage") && planned > 100,
-            "{why}: {planned}"
-        );
+        assert_eq!(result.totals.established, planned, "{why}: {:?}", result.failures);
+        assert!(planned == 150 || flags.contains("stage") && planned > 100, "{why}: {planned}");
         let processes: BTreeSet<_> = result.shards.iter().map(|shard| shard.process).collect();
         assert_eq!(processes, [0, 1, 2].map(Some).into(), "{why}");
         let of_shards: u64 = result.shards.iter().map(|shard| shard.established).sum();
@@ -93,15 +68,10 @@ async fn every_transport_and_model_counts_as_one_process_does() {
 
 #[tokio::test]
 async fn users_log_in_once_and_every_arrival_has_its_users_token() {
-    let ended = run("-q -c 60 --concurrency 6 --processes 3 --echo 1")
-        .end()
-        .await;
+    let ended = run("-q -c 60 --concurrency 6 --processes 3 --echo 1").end().await;
     ended.exits_with(0, "the embedded server");
     let result = ended.counts(&[(Outcome::Established, 60)], "embedded");
-    assert_eq!(
-        result.phases["login"].established.count, 100,
-        "once for each user"
-    );
+    assert_eq!(result.phases["login"].established.count, 100, "once for each user");
     assert_eq!(result.phases["token"].established.count, 60);
     assert_eq!(result.tokens.requests, 60);
 
@@ -129,11 +99,7 @@ async fn users_log_in_once_and_every_arrival_has_its_users_token() {
     ended.exits_with(0, "tokens of a file");
     let tokens: Vec<_> = seen.lock().unwrap().clone().into_iter().collect();
     let each = |token: &str| (token.to_owned(), 10);
-    assert_eq!(
-        tokens,
-        ["t0", "t1", "t2", "t3"].map(each),
-        "arrival j, token j mod 4"
-    );
+    assert_eq!(tokens, ["t0", "t1", "t2", "t3"].map(each), "arrival j, token j mod 4");
 }
 
 #[tokio::test]
@@ -141,15 +107,8 @@ async fn what_one_process_cannot_open_is_said_with_what_can() {
     let few = "ulimit -n 512";
     let ended = run("-q -c 300 --rate 300/s").after(few).end().await;
     ended.exits_with(CONFIGURATION, "one process");
-    assert!(
-        ended.stderr.contains("say --processes 3, "),
-        "{}",
-        ended.stderr
-    );
-    let ended = run("-q -c 300 --rate 300/s --processes 3")
-        .after(few)
-        .end()
-        .await;
+    assert!(ended.stderr.contains("say --processes 3, "), "{}", ended.stderr);
+    let ended = run("-q -c 300 --rate 300/s --processes 3").after(few).end().await;
     ended.passes_or_is_late("as was said");
     // The gate has the same limit, and as many processes as it needs.
     ended.counts(&[(Outcome::Established, 300)], "three processes");
@@ -162,10 +121,7 @@ async fn a_signal_ends_all_processes_with_what_was_measured() {
     let ended = running.end().await;
     ended.exits_with(STOPPED, "Ctrl-C");
     let totals = ended.result().totals;
-    assert!(
-        totals.established > 40 && totals.planned < 5000,
-        "{totals:?}"
-    );
+    assert!(totals.established > 40 && totals.planned < 5000, "{totals:?}");
     assert!(members.iter().all(|member| !member.is_there()));
 }
 
@@ -173,28 +129,21 @@ async fn a_signal_ends_all_processes_with_what_was_measured() {
 async fn processes_end_with_a_run_that_is_killed() {
     let (running, members) = in_mid_run().await;
     running.signal(Signal::KILL);
-    until("the load's processes to end", || {
-        (members.iter().all(|member| !member.is_there())).then_some(())
-    })
-    .await;
+    until("the load's processes to end", || (members.iter().all(|member| !member.is_there())).then_some(())).await;
 }
 
 #[tokio::test]
 async fn a_process_that_dies_or_stalls_makes_the_run_invalid() {
-    for (signal, how) in [
-        (Signal::KILL, "it ended (signal: 9 (SIGKILL))"),
-        (Signal::STOP, "it said nothing for 8s and was killed"),
-    ] {
+    for (signal, how) in
+        [(Signal::KILL, "it ended (signal: 9 (SIGKILL))"), (Signal::STOP, "it said nothing for 8s and was killed")]
+    {
         let (running, members) = in_mid_run().await;
         members[0].signal(signal);
         let ended = running.end().await;
         ended.exits_with(INVALID, how);
         let result = ended.result();
         let reason = &result.validity.reasons[0];
-        assert!(
-            reason.contains(" of 2 (pid ") && reason.contains("which had 50.0 % of the load"),
-            "{reason}"
-        );
+        assert!(reason.contains(" of 2 (pid ") && reason.contains("which had 50.0 % of the load"), "{reason}");
         assert!(reason.contains(how), "{reason}");
         assert!(result.totals.established > 0, "{:?}", result.totals);
         assert!(members.iter().all(|member| !member.is_there()), "{how}");

@@ -132,13 +132,8 @@ impl Running {
             let children = children_of(self.pid());
             children.into_iter().find(|child| child.has_argument(role))
         };
-        until("gate and frontend to start", || {
-            Some(Servers {
-                gate: found("gate")?,
-                frontend: found("frontend")?,
-            })
-        })
-        .await
+        until("gate and frontend to start", || Some(Servers { gate: found("gate")?, frontend: found("frontend")? }))
+            .await
     }
 
     /// The first line that it says on standard error, once there is one.
@@ -205,14 +200,7 @@ pub struct Ended {
 impl Ended {
     /// The exit code, which must be `code`.
     pub fn exits_with(&self, code: u8, why: &str) -> &Self {
-        assert_eq!(
-            self.status.code(),
-            Some(code.into()),
-            "{why}: {}{}\n{}",
-            self.status,
-            self.stderr,
-            self.stdout
-        );
+        assert_eq!(self.status.code(), Some(code.into()), "{why}: {}{}\n{}", self.status, self.stderr, self.stdout);
         self
     }
 
@@ -220,10 +208,8 @@ impl Ended {
     pub fn passes_or_is_late(&self, why: &str) -> &Self {
         if self.status.code() == Some(INVALID.into()) {
             let reasons = self.result().validity.reasons;
-            let late = |reason: &String| {
-                reason.starts_with("arrivals began late")
-                    || reason.starts_with("the generator used")
-            };
+            let late =
+                |reason: &String| reason.starts_with("arrivals began late") || reason.starts_with("the generator used");
             assert!(reasons.iter().all(late), "{why}: {reasons:?}");
             return self;
         }
@@ -232,9 +218,8 @@ impl Ended {
 
     /// What it wrote into `result.json`, which agrees with itself and with the exit code.
     pub fn result(&self) -> RunResult {
-        let json = fs::read(self.out.join("result.json")).unwrap_or_else(|error| {
-            panic!("no result.json: {error}\n{}{}", self.stderr, self.stdout)
-        });
+        let json = fs::read(self.out.join("result.json"))
+            .unwrap_or_else(|error| panic!("no result.json: {error}\n{}{}", self.stderr, self.stdout));
         let result: RunResult = serde_json::from_slice(&json).unwrap();
         let totals = &result.totals;
         let sum: u64 = totals.outcomes().iter().map(|(_, count)| count).sum();
@@ -248,36 +233,20 @@ impl Ended {
     /// The outcomes that happened, and nothing else did.
     pub fn counts(&self, expected: &[(Outcome, u64)], why: &str) -> RunResult {
         let result = self.result();
-        let counted: Vec<(&str, u64)> = result
-            .totals
-            .outcomes()
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        let expected: Vec<(&str, u64)> = expected
-            .iter()
-            .map(|(outcome, count)| (outcome.as_str(), *count))
-            .collect();
-        assert_eq!(
-            counted, expected,
-            "{why}: {:?} {:?}\n{}",
-            result.failures, result.refusals, self.stderr
-        );
+        let counted: Vec<(&str, u64)> = result.totals.outcomes().into_iter().filter(|(_, count)| *count > 0).collect();
+        let expected: Vec<(&str, u64)> = expected.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect();
+        assert_eq!(counted, expected, "{why}: {:?} {:?}\n{}", result.failures, result.refusals, self.stderr);
         result
     }
 
     /// The names of the files that it wrote, in order.
     pub fn files(&self) -> Vec<String> {
-        files(&self.out)
-            .iter()
-            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
-            .collect()
+        files(&self.out).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
     fn keeps_its_secrets(&self) {
-        let written = files(&self.out)
-            .into_iter()
-            .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned());
+        let written =
+            files(&self.out).into_iter().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned());
         for text in written.chain([self.stdout.clone(), self.stderr.clone()]) {
             for words in UNSPEAKABLE {
                 assert!(!text.contains(words), "{words} is shown in\n{text}");

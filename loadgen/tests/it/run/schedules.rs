@@ -34,18 +34,8 @@ async fn stages_change_the_rate() {
     let (addr, count) = counting();
     for (flags, planned, seconds, why) in [
         ("--stage 1s:20/s,1s:100/s", 120, [20, 100], "a step"),
-        (
-            "--stage 1s:0..100/s --stage 1s:100..0/s",
-            100,
-            [50, 50],
-            "a ramp, and back",
-        ),
-        (
-            "--stage 1s:10/s,100ms:600/s,900ms:10/s",
-            79,
-            [10, 69],
-            "a spike",
-        ),
+        ("--stage 1s:0..100/s --stage 1s:100..0/s", 100, [50, 50], "a ramp, and back"),
+        ("--stage 1s:10/s,100ms:600/s,900ms:10/s", 79, [10, 69], "a spike"),
     ] {
         let before = count.load(Ordering::Relaxed);
         let ended = load(addr, flags).end().await;
@@ -67,11 +57,7 @@ async fn a_file_lists_the_instants() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("instants");
     fs::write(&path, "# a log\n0\n0\n0.1\n1.25\n").unwrap();
-    for (flags, planned, why) in [
-        ("", 4, "all of it"),
-        ("-c 3", 3, "by count"),
-        ("--duration 50ms", 2, "by time"),
-    ] {
+    for (flags, planned, why) in [("", 4, "all of it"), ("-c 3", 3, "by count"), ("--duration 50ms", 2, "by time")] {
         let ended = load(addr, flags).flag("--arrivals", &path).end().await;
         ended.passes_or_is_late(why);
         let result = ended.counts(&[(Outcome::Established, planned)], why);
@@ -93,13 +79,7 @@ async fn a_file_lists_the_instants() {
     }
     let ended = load(addr, "--arrivals possion").end().await;
     ended.exits_with(104, "a typo");
-    assert!(
-        ended
-            .stderr
-            .contains("uniform, poisson, or the name of a file"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("uniform, poisson, or the name of a file"), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -107,32 +87,16 @@ async fn a_warm_up_is_thrown_away() {
     let (addr, count) = counting();
     for (flags, measured, warm, why) in [
         ("-r 100 -c 50 --warmup 500ms", 50, 50, "the open model"),
-        (
-            "--stage 500ms:40/s,500ms:100/s --warmup 500ms",
-            70,
-            20,
-            "its first rate",
-        ),
+        ("--stage 500ms:40/s,500ms:100/s --warmup 500ms", 70, 20, "its first rate"),
     ] {
         let before = count.load(Ordering::Relaxed);
         let ended = load(addr, flags).end().await;
         ended.passes_or_is_late(why);
         let result = ended.counts(&[(Outcome::Established, measured)], why);
-        assert_eq!(
-            count.load(Ordering::Relaxed) - before,
-            measured + warm,
-            "{why}"
-        );
+        assert_eq!(count.load(Ordering::Relaxed) - before, measured + warm, "{why}");
         assert_eq!(result.scenario.warmup_s, Some(0.5), "{why}");
-        assert_eq!(
-            result.phases["handshake"].established.count, measured,
-            "{why}"
-        );
-        assert!(
-            ended.stderr.contains("warming up"),
-            "{why}: {}",
-            ended.stderr
-        );
+        assert_eq!(result.phases["handshake"].established.count, measured, "{why}");
+        assert!(ended.stderr.contains("warming up"), "{why}: {}", ended.stderr);
     }
 }
 
@@ -148,10 +112,7 @@ async fn logins_serve_the_warm_up_and_the_run() {
     ended.exits_with(0, "the closed model");
     let result = ended.counts(&[(Outcome::Established, 40)], "measured");
     assert_eq!(result.phases["token"].established.count, 40);
-    assert_eq!(
-        result.phases["login"].established.count, 1,
-        "one login serves both"
-    );
+    assert_eq!(result.phases["login"].established.count, 1, "one login serves both");
 }
 
 #[tokio::test]

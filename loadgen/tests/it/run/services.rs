@@ -74,11 +74,7 @@ impl Site {
             let (_, addr) = ready[role].as_str().unwrap().split_once("://").unwrap();
             addr.parse()
         };
-        Self {
-            gate: addr("gate").unwrap(),
-            frontend: addr("frontend").unwrap(),
-            _process: process,
-        }
+        Self { gate: addr("gate").unwrap(), frontend: addr("frontend").unwrap(), _process: process }
     }
 
     /// Looks at a value of the gate's `/metrics` until it is this.
@@ -130,9 +126,7 @@ impl LoginService {
     /// The flags that log users in here.
     pub fn flags(&self) -> String {
         let addr = self.addr;
-        format!(
-            "--login-url http://{addr}/login --login-method json --token-url http://{addr}/token"
-        )
+        format!("--login-url http://{addr}/login --login-method json --token-url http://{addr}/token")
     }
 
     /// Each session's user and how many tokens it was given.
@@ -141,10 +135,7 @@ impl LoginService {
     }
 }
 
-async fn log_in(
-    State(sessions): State<Sessions>,
-    Json(credentials): Json<BTreeMap<String, String>>,
-) -> Response {
+async fn log_in(State(sessions): State<Sessions>, Json(credentials): Json<BTreeMap<String, String>>) -> Response {
     let name = &credentials["username"];
     if credentials["password"] != format!("{name}-password") {
         return (StatusCode::UNAUTHORIZED, "Please sign in.").into_response();

@@ -40,23 +40,14 @@ async fn a_generator_with_a_tenth_of_a_core_is_invalid() {
     let cpu = allowed_cpus()[0];
     let mint = "--token-source mint --secret any-secret-will-do --token-per user";
     for threshold in ["", "--threshold handshake.p99<10ms"] {
-        let flags = format!(
-            "--target ws://{addr} -r 4000 -c 4000 --auth-grace 1ms --hold 0s {mint} {threshold}"
-        );
+        let flags = format!("--target ws://{addr} -r 4000 -c 4000 --auth-grace 1ms --hold 0s {mint} {threshold}");
         let _busy = Busy::on(cpu);
-        let ended = run(&flags)
-            .after(&format!("renice -n 10 -p $$ >&2; taskset -pc {cpu} $$ >&2"))
-            .end()
-            .await;
+        let ended = run(&flags).after(&format!("renice -n 10 -p $$ >&2; taskset -pc {cpu} $$ >&2")).end().await;
         ended.exits_with(INVALID, "starved");
         let result = ended.result();
         assert!(!result.validity.valid && !result.validity.reasons.is_empty());
         let late = |reason: &String| reason.starts_with("arrivals began late");
-        assert!(
-            result.validity.reasons.iter().any(late),
-            "{:?}",
-            result.validity.reasons
-        );
+        assert!(result.validity.reasons.iter().any(late), "{:?}", result.validity.reasons);
         assert_eq!(result.verdict.name, "invalid", "never reported as slow");
     }
 }

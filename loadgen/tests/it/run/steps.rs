@@ -25,23 +25,11 @@ pub async fn service() -> SocketAddr {
         .route("/api/login", post(json_login))
         .route("/api/{tenant}/ticket", post(ticket))
         .route("/oauth/token", post(client_credentials))
-        .route(
-            "/away",
-            get(|query: Query<Fields>| async move { Redirect::to(&query["to"]) }),
-        )
-        .route(
-            "/post-away",
-            post(|query: Query<Fields>| async move { Redirect::temporary(&query["to"]) }),
-        )
+        .route("/away", get(|query: Query<Fields>| async move { Redirect::to(&query["to"]) }))
+        .route("/post-away", post(|query: Query<Fields>| async move { Redirect::temporary(&query["to"]) }))
         .route("/seen", get(seen))
-        .route(
-            "/status/{status}",
-            get(|Path(status): Path<u16>| async move { StatusCode::from_u16(status).unwrap() }),
-        )
-        .route(
-            "/repeat",
-            post(|body: String| async move { (StatusCode::FORBIDDEN, body) }),
-        )
+        .route("/status/{status}", get(|Path(status): Path<u16>| async move { StatusCode::from_u16(status).unwrap() }))
+        .route("/repeat", post(|body: String| async move { (StatusCode::FORBIDDEN, body) }))
         .route("/large", get(|| async { "x".repeat(2_000_000) }))
         .route("/loop", get(|| async { Redirect::to("/loop") }))
         .route("/slow", get(std::future::pending::<()>));
@@ -53,8 +41,7 @@ pub async fn service() -> SocketAddr {
 
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let all = headers.get("cookie")?.to_str().ok()?;
-    all.split("; ")
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    all.split("; ").find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// A page whose form holds a number that the login wants back, with the cookie that it belongs to.
@@ -99,11 +86,7 @@ async fn json_login(Json(asked): Json<Value>) -> Response {
     (ticket, Json(json!({"user": {"id": 7}}))).into_response()
 }
 
-async fn ticket(
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
-    Json(asked): Json<Value>,
-) -> Response {
+async fn ticket(Path(tenant): Path<String>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
     let ticket = headers["x-ticket"].to_str().unwrap();
     let name = ticket.strip_suffix(&format!(" of {tenant}")).unwrap();
     assert_eq!(asked["id"], "7", "a number, carried as text");
@@ -120,8 +103,7 @@ async fn client_credentials(headers: HeaderMap, Form(fields): Form<Fields>) -> R
         return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
     }
     assert_eq!(fields["grant_type"], "client_credentials");
-    let access =
-        json!({"access_token": token("chat-service"), "token_type": "Bearer", "expires_in": 60});
+    let access = json!({"access_token": token("chat-service"), "token_type": "Bearer", "expires_in": 60});
     Json(access).into_response()
 }
 
@@ -166,37 +148,18 @@ async fn a_form_with_a_hidden_field_and_a_redirect() {
     ended.exits_with(0, "each user has cookies of their own");
     let result = ended.counts(&[(Outcome::Established, 20)], "form");
     assert_eq!(result.phases["login"].established.count, 2);
-    let counts: Vec<_> = result
-        .steps
-        .iter()
-        .map(|step| (step.name.as_str(), step.count))
-        .collect();
+    let counts: Vec<_> = result.steps.iter().map(|step| (step.name.as_str(), step.count)).collect();
     // One token on trial, before the run.
     assert_eq!(counts, [("form", 2), ("sign in", 2), ("token 1", 21)]);
-    let asked: Vec<&str> = result
-        .scenario
-        .steps
-        .iter()
-        .map(|step| step.method.as_str())
-        .collect();
+    let asked: Vec<&str> = result.scenario.steps.iter().map(|step| step.method.as_str()).collect();
     assert_eq!(asked, ["GET", "POST", "GET"]);
 
     let wrong = steps.replace("{{password}}", "wrong-{{password}}");
     let ended = logs_in(service, &wrong, "-q").await;
     ended.exits_with(104, "a wrong password");
     let said = "login step \"sign in\" of user";
-    assert!(
-        ended.stderr.contains(said),
-        "the page came again: {}",
-        ended.stderr
-    );
-    assert!(
-        ended
-            .stderr
-            .contains("without a match of the pattern for greeting"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains(said), "the page came again: {}", ended.stderr);
+    assert!(ended.stderr.contains("without a match of the pattern for greeting"), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -260,74 +223,19 @@ async fn each_fault_names_its_step_and_shows_no_secret() {
     let elsewhere = self::service().await;
     let away = format!("SERVICE/away?to=http://{elsewhere}/seen");
     for (url, lines, part, why) in [
-        (
-            "SERVICE/status/401",
-            "",
-            "answered 401 Unauthorized",
-            "no session",
-        ),
-        (
-            "SERVICE/status/403",
-            "",
-            "answered 403 Forbidden",
-            "not allowed",
-        ),
+        ("SERVICE/status/401", "", "answered 401 Unauthorized", "no session"),
+        ("SERVICE/status/403", "", "answered 403 Forbidden", "not allowed"),
         ("SERVICE/status/429", "", "limits its callers", "too many"),
-        (
-            "SERVICE/status/204",
-            "status = [200]",
-            "answered 204 No Content",
-            "another status",
-        ),
-        (
-            "SERVICE/away?to=/seen",
-            "",
-            "say redirects = 5 to follow it",
-            "not followed",
-        ),
-        (
-            "SERVICE/loop",
-            "redirects = 3",
-            "one redirect more than",
-            "in a circle",
-        ),
+        ("SERVICE/status/204", "status = [200]", "answered 204 No Content", "another status"),
+        ("SERVICE/away?to=/seen", "", "say redirects = 5 to follow it", "not followed"),
+        ("SERVICE/loop", "redirects = 3", "one redirect more than", "in a circle"),
         ("SERVICE/large", "", "more than 1048576 bytes", "endless"),
-        (
-            "SERVICE/slow",
-            "timeout = \"100ms\"",
-            "no answer in time",
-            "never",
-        ),
-        (
-            "SERVICE/seen",
-            "extract.a = { json = \"/b\" }",
-            "nothing at \"/b\"",
-            "not in the JSON",
-        ),
-        (
-            "SERVICE/seen",
-            "extract.a = { header = \"X-A\" }",
-            "without the header X-A for a",
-            "no header",
-        ),
-        (
-            "SERVICE/seen",
-            "extract.a = { cookie = \"c\" }",
-            "without the cookie c for a",
-            "no cookie",
-        ),
-        (
-            "SERVICE/form",
-            "extract.a = { json = \"\" }",
-            "no JSON with the variable a",
-            "a page",
-        ),
-        (
-            "SERVICE/repeat",
-            "form = { a = \"{{password}}\" }",
-            "(text/plain: \"a=…\")",
-            "what it repeats is hidden",
-        ),
+        ("SERVICE/slow", "timeout = \"100ms\"", "no answer in time", "never"),
+        ("SERVICE/seen", "extract.a = { json = \"/b\" }", "nothing at \"/b\"", "not in the JSON"),
+        ("SERVICE/seen", "extract.a = { header = \"X-A\" }", "without the header X-A for a", "no header"),
+        ("SERVICE/seen", "extract.a = { cookie = \"c\" }", "without the cookie c for a", "no cookie"),
+        ("SERVICE/form", "extract.a = { json = \"\" }", "no JSON with the variable a", "a page"),
+        ("SERVICE/repeat", "form = { a = \"{{password}}\" }", "(text/plain: \"a=…\")", "what it repeats is hidden"),
         (
             "SERVICE/repeat",
             "json = [\"{{env:CLIENT_SECRET}}\"]",
@@ -348,25 +256,18 @@ async fn each_fault_names_its_step_and_shows_no_secret() {
         let ended = logs_in(service, &steps, "-q").await;
         ended.exits_with(104, why);
         let said = &ended.stderr;
-        assert!(
-            said.contains("token step \"at fault\" of user ann at"),
-            "{why}: {said}"
-        );
+        assert!(said.contains("token step \"at fault\" of user ann at"), "{why}: {said}");
         assert!(said.contains(part), "{why}: {said}");
-        assert!(
-            !said.contains("ann-password") && !said.contains("hunter2"),
-            "{why}: {said}"
-        );
+        assert!(!said.contains("ann-password") && !said.contains("hunter2"), "{why}: {said}");
     }
 }
 
 #[tokio::test]
 async fn credentials_stay_with_the_host_that_they_are_for() {
     let (service, elsewhere) = (service().await, self::service().await);
-    for (to, sent, why) in [
-        ("/seen".to_owned(), "true", "the same host"),
-        (format!("http://{elsewhere}/seen"), "false", "another one"),
-    ] {
+    for (to, sent, why) in
+        [("/seen".to_owned(), "true", "the same host"), (format!("http://{elsewhere}/seen"), "false", "another one")]
+    {
         let steps = format!(
             "[[login]]\nurl = \"SERVICE/away?to={to}\"\nredirects = 1\nheader = [\"X-Own: y\"]\n\
              basic = {{ username = \"a\", password = \"b\" }}\n\
@@ -383,11 +284,7 @@ async fn credentials_stay_with_the_host_that_they_are_for() {
          form = {{ a = \"{{{{password}}}}\" }}\nextract.token = {{ json = \"\" }}\n"
     );
     let ended = logs_in(service, &steps, "-q").await;
-    assert!(
-        ended.stderr.contains("it is not sent there"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("it is not sent there"), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -28,10 +28,7 @@ async fn in_mid_run() -> (Running, Servers) {
 /// What was measured until then is there, whole.
 fn is_a_partial_result(ended: &Ended, why: &str) {
     let totals = ended.result().totals;
-    assert!(
-        totals.established > 0 && totals.planned < 5000,
-        "{why}: {totals:?}"
-    );
+    assert!(totals.established > 0 && totals.planned < 5000, "{why}: {totals:?}");
     assert_eq!(ended.files().len(), FILES, "{why}: {:?}", ended.files());
     assert!(ended.stdout.contains("Arrivals"), "{why}: {}", ended.stdout);
 }
@@ -46,11 +43,7 @@ async fn a_signal_ends_the_run_with_what_was_measured() {
         is_a_partial_result(&ended, why);
         assert!(servers.are_gone(), "{why}");
         let totals = ended.result().totals;
-        assert_eq!(
-            totals.failed + totals.timeout + totals.false_reject,
-            0,
-            "{why}: {totals:?}"
-        );
+        assert_eq!(totals.failed + totals.timeout + totals.false_reject, 0, "{why}: {totals:?}");
     }
 }
 
@@ -65,10 +58,7 @@ async fn a_signal_before_the_first_arrival_leaves_nothing() {
     let site = Site::start(&[]).await;
     let login = format!("--login-url http://{mute}/ --token-url http://{mute}/ --user ann:one");
     let running = run(&format!("--target http://{} {login}", site.gate)).start();
-    until("the login to be asked for", || {
-        (asked.most() > 0).then_some(())
-    })
-    .await;
+    until("the login to be asked for", || (asked.most() > 0).then_some(())).await;
     running.signal(Signal::INT);
     let ended = running.end().await;
     ended.exits_with(STOPPED, "in the logins");
@@ -88,10 +78,7 @@ async fn a_signal_while_the_servers_start_takes_them_along() {
     let ended = running.end().await;
     // It may have come just as the load began.
     ended.exits_with(STOPPED, "early");
-    until("the servers to be gone", || {
-        servers.are_gone().then_some(())
-    })
-    .await;
+    until("the servers to be gone", || servers.are_gone().then_some(())).await;
 }
 
 #[tokio::test]
@@ -115,18 +102,13 @@ async fn a_second_signal_ends_it_at_once() {
 async fn a_server_that_dies_makes_the_run_invalid() {
     for (role, why) in [("gate", "no sockets"), ("frontend", "no tokens")] {
         let (running, servers) = in_mid_run().await;
-        let victim = if role == "gate" {
-            &servers.gate
-        } else {
-            &servers.frontend
-        };
+        let victim = if role == "gate" { &servers.gate } else { &servers.frontend };
         victim.signal(Signal::KILL);
         let ended = running.end().await;
         ended.exits_with(INVALID, why);
         is_a_partial_result(&ended, why);
         let reasons = ended.result().validity.reasons;
-        let died =
-            format!("the embedded server died during the run: the embedded {role} (process ");
+        let died = format!("the embedded server died during the run: the embedded {role} (process ");
         assert!(reasons[0].starts_with(&died), "{reasons:?}");
         assert!(reasons[0].contains("signal: 9 (SIGKILL)"), "{reasons:?}");
         assert!(servers.are_gone(), "{why}");
@@ -151,9 +133,6 @@ async fn a_full_disk_costs_the_files_and_not_the_summary() {
     );
     assert_eq!(ended.stderr, said);
     assert!(ended.stdout.contains("established  20"), "{}", ended.stdout);
-    assert!(
-        !ended.stdout.contains("report.html"),
-        "it names no file that is not there"
-    );
+    assert!(!ended.stdout.contains("report.html"), "it names no file that is not there");
     assert_eq!(ended.files(), [""; 0], "no half of a file stays");
 }

@@ -29,77 +29,37 @@ async fn each_target_has_its_part_and_its_own_figures() {
     let result = ended.result();
     let names: Vec<&str> = result.targets.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["big", format!("http://{}/", small.gate).as_str()]);
-    let asked: Vec<f64> = result
-        .scenario
-        .targets
-        .iter()
-        .map(|one| one.weight)
-        .collect();
+    let asked: Vec<f64> = result.scenario.targets.iter().map(|one| one.weight).collect();
     assert_eq!(asked, [3.0, 1.0]);
-    for (target, site, planned) in [
-        (&result.targets[0], &big, 300),
-        (&result.targets[1], &small, 100),
-    ] {
+    for (target, site, planned) in [(&result.targets[0], &big, 300), (&result.targets[1], &small, 100)] {
         let totals = target.totals;
         assert!(totals.planned.abs_diff(planned) <= 3, "{totals:?}");
         let refused = totals.planned / 10;
-        assert!(
-            totals.refused_expected.abs_diff(refused) <= 3,
-            "the whole mix: {totals:?}"
-        );
+        assert!(totals.refused_expected.abs_diff(refused) <= 3, "the whole mix: {totals:?}");
         assert_eq!(totals.established + totals.refused_expected, totals.planned);
-        assert_eq!(
-            site.metric(ESTABLISHED).await,
-            totals.established,
-            "{}",
-            target.name
-        );
+        assert_eq!(site.metric(ESTABLISHED).await, totals.established, "{}", target.name);
         let handshake = &target.phases["handshake"].established;
         assert_eq!(handshake.count, totals.established);
         let messages = target.messages.unwrap();
-        assert_eq!(
-            (messages.sent, messages.answered),
-            (2 * totals.established, 2 * totals.established)
-        );
+        assert_eq!((messages.sent, messages.answered), (2 * totals.established, 2 * totals.established));
         assert_eq!(target.refusals[0].token_kind, "garbage");
     }
-    let sum: u64 = result
-        .targets
-        .iter()
-        .map(|one| one.totals.established)
-        .sum();
+    let sum: u64 = result.targets.iter().map(|one| one.totals.established).sum();
     assert_eq!(result.totals.established, sum, "the whole is the sum");
     assert!(ended.stdout.contains("\nTargets\n"), "{}", ended.stdout);
 }
 
 #[tokio::test]
 async fn a_target_that_is_no_server_is_named_among_those_that_are() {
-    let (site, page) = (
-        Site::start(&[]).await,
-        answering("HTTP/1.1 404 Not Found\r\n\r\n"),
-    );
-    let targets = format!(
-        "[[targets]]\nurl = \"http://{}\"\nweight = 9\n[[targets]]\nurl = \"http://{page}\"\n",
-        site.gate
-    );
+    let (site, page) = (Site::start(&[]).await, answering("HTTP/1.1 404 Not Found\r\n\r\n"));
+    let targets =
+        format!("[[targets]]\nurl = \"http://{}\"\nweight = 9\n[[targets]]\nurl = \"http://{page}\"\n", site.gate);
     let ended = over(&targets, "--concurrency 8").await;
     ended.exits_with(104, "one of two");
     let sentence = ended.result().verdict.sentence;
-    assert!(
-        sentence.starts_with(&format!("http://{page}/ is no Socket.IO server")),
-        "{sentence}"
-    );
-    let failed: Vec<u64> = ended
-        .result()
-        .targets
-        .iter()
-        .map(|one| one.totals.failed)
-        .collect();
-    assert_eq!(
-        (failed[0], failed[1].abs_diff(40) <= 2),
-        (0, true),
-        "{failed:?}"
-    );
+    assert!(sentence.starts_with(&format!("http://{page}/ is no Socket.IO server")), "{sentence}");
+    let failed: Vec<u64> = ended.result().targets.iter().map(|one| one.totals.failed).collect();
+    assert_eq!((failed[0], failed[1].abs_diff(40) <= 2), (0, true), "{failed:?}");
 }
 
 #[tokio::test]
@@ -110,31 +70,11 @@ async fn targets_that_contradict_each_other_are_refused() {
             "a run speaks one protocol",
             "two protocols",
         ),
-        (
-            "[[targets]]\nurl = \"ws://h\"\n[[targets]]\nurl = \"ws://h\"\n",
-            "two targets have it",
-            "one name",
-        ),
-        (
-            "[[targets]]\nurl = \"ws://h\"\nweight = 0\n",
-            "weight 0 is not allowed",
-            "no part",
-        ),
-        (
-            "[[targets]]\nurl = \"ftp://h\"\n",
-            "must begin with http://",
-            "no sockets there",
-        ),
-        (
-            "[[targets]]\nurl = \"ws://h\"\nwieght = 3\n",
-            "did you mean `weight`?",
-            "a slip of the finger",
-        ),
-        (
-            "[[targets]]\nname = \"a\"\n",
-            "missing field `url`",
-            "nowhere",
-        ),
+        ("[[targets]]\nurl = \"ws://h\"\n[[targets]]\nurl = \"ws://h\"\n", "two targets have it", "one name"),
+        ("[[targets]]\nurl = \"ws://h\"\nweight = 0\n", "weight 0 is not allowed", "no part"),
+        ("[[targets]]\nurl = \"ftp://h\"\n", "must begin with http://", "no sockets there"),
+        ("[[targets]]\nurl = \"ws://h\"\nwieght = 3\n", "did you mean `weight`?", "a slip of the finger"),
+        ("[[targets]]\nname = \"a\"\n", "missing field `url`", "nowhere"),
     ] {
         let ended = over(targets, "-q").await;
         assert!(ended.stderr.contains(part), "{why}: {}", ended.stderr);

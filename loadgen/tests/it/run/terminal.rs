@@ -79,17 +79,9 @@ impl Terminal {
             .stderr(line())
             .spawn()
             .unwrap();
-        let seen = Arc::new(Mutex::new(Seen {
-            parser: Parser::new(SIZE.1, SIZE.0, 0),
-            bytes: Vec::new(),
-        }));
+        let seen = Arc::new(Mutex::new(Seen { parser: Parser::new(SIZE.1, SIZE.0, 0), bytes: Vec::new() }));
         follow(desk.try_clone().unwrap(), seen.clone());
-        Self {
-            child,
-            desk: File::from(desk),
-            seen,
-            folder,
-        }
+        Self { child, desk: File::from(desk), seen, folder }
     }
 
     fn press(&mut self, keys: &[u8]) {
@@ -138,10 +130,7 @@ impl Terminal {
     async fn end(&mut self, why: &str) -> ExitStatus {
         let ended = until("the program to end", || self.child.try_wait().unwrap()).await;
         let modes = tcgetattr(&self.desk).unwrap().local_modes;
-        assert!(
-            modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG),
-            "{why}: {modes:?}"
-        );
+        assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG), "{why}: {modes:?}");
         until("the usual screen and its cursor", || {
             let seen = self.seen.lock().unwrap();
             let screen = seen.parser.screen();
@@ -166,12 +155,7 @@ impl Drop for Terminal {
 }
 
 fn winsize((columns, rows): (u16, u16)) -> Winsize {
-    Winsize {
-        ws_row: rows,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    }
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 /// Shows what the program writes; ends when nobody has the other end open any more.
@@ -202,10 +186,7 @@ async fn q_ends_the_run_with_what_was_measured() {
     let status = terminal.end("q").await;
     assert_eq!(status.code(), Some(STOPPED.into()), "{}", terminal.screen());
     let totals = terminal.result().totals;
-    assert!(
-        totals.established > 0 && totals.planned < 5000,
-        "{totals:?}"
-    );
+    assert!(totals.established > 0 && totals.planned < 5000, "{totals:?}");
     terminal.shows(&["Report"]).await;
     assert!(terminal.written().contains("STOPPED EARLY"));
 }
@@ -250,12 +231,7 @@ async fn a_panic_gives_the_terminal_back() {
     let mut terminal = Terminal::start(own.to_str().unwrap(), &words, &[(PANICS, "1")]);
     let status = terminal.end("a panic").await;
     assert!(!status.success());
-    let said = || {
-        terminal
-            .written()
-            .contains("as it was asked to")
-            .then_some(())
-    };
+    let said = || terminal.written().contains("as it was asked to").then_some(());
     until("the panic to be told", said).await;
 }
 
@@ -263,11 +239,7 @@ async fn a_panic_gives_the_terminal_back() {
 async fn plain_lines_where_they_are_wanted() {
     for (flags, environment, why) in [
         ("--no-tui -c 20 -r 200/s", &[][..], "they were asked for"),
-        (
-            "-c 20 -r 200/s",
-            &[("TERM", "dumb")],
-            "it cannot be drawn on",
-        ),
+        ("-c 20 -r 200/s", &[("TERM", "dumb")], "it cannot be drawn on"),
     ] {
         let mut terminal = Terminal::run(flags, environment);
         terminal.end(why).await;

@@ -9,22 +9,12 @@ use super::services::{SECRET, Site};
 async fn the_gate_is_loaded_under_tls_by_every_transport() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let (cert, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&cert, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let tls = [
-        format!("--tls-cert={}", cert.display()),
-        format!("--tls-key={}", key.display()),
-    ];
+    let tls = [format!("--tls-cert={}", cert.display()), format!("--tls-key={}", key.display())];
     for shards in [&["--workers=2"][..], &["--workers=1", "--processes=2"]] {
-        let flags: Vec<_> = shards
-            .iter()
-            .copied()
-            .chain(tls.iter().map(|it| &**it))
-            .collect();
+        let flags: Vec<_> = shards.iter().copied().chain(tls.iter().map(|it| &**it)).collect();
         let site = Site::start(&flags).await;
         for (target, transport) in [
             (format!("wss://{}/ws", site.gate), "--protocol websocket"),

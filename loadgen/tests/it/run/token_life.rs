@@ -36,11 +36,7 @@ async fn a_users_token_is_made_anew_ahead_of_its_end() {
     let result = ahead.counts(&[(Outcome::Established, 60)], "none was too old");
     let tokens = result.tokens;
     assert!(tokens.refreshed_ahead > 0, "{tokens:?}");
-    assert_eq!(
-        tokens.requests,
-        1 + tokens.refreshed_ahead,
-        "one before the run"
-    );
+    assert_eq!(tokens.requests, 1 + tokens.refreshed_ahead, "one before the run");
     assert_eq!((tokens.failures, tokens.refused_first), (0, 0));
     let timed = result.phases["token"].established.count;
     assert_eq!(timed, tokens.requests, "each is timed");
@@ -58,21 +54,11 @@ async fn an_arrival_whose_token_is_refused_tries_once_more() {
         assert!(tokens.refused_first > 0, "{protocol}: {tokens:?}");
         assert_eq!(tokens.let_in_on_retry, tokens.refused_first, "{protocol}");
         let refreshed = 1..=tokens.refused_first;
-        assert!(
-            refreshed.contains(&tokens.refreshed_on_refusal),
-            "{protocol}: {tokens:?}"
-        );
+        assert!(refreshed.contains(&tokens.refreshed_on_refusal), "{protocol}: {tokens:?}");
         let told: u64 = result.refusals.iter().map(|refusal| refusal.count).sum();
-        assert_eq!(
-            told, tokens.refused_first,
-            "{protocol}: kept apart, by reason"
-        );
+        assert_eq!(told, tokens.refused_first, "{protocol}: kept apart, by reason");
         let expired = r#"gatekeeper_handshakes_total{outcome="refused",reason="expired"}"#;
-        assert_eq!(
-            site.metric(expired).await,
-            tokens.refused_first,
-            "{protocol}: the gate's count"
-        );
+        assert_eq!(site.metric(expired).await, tokens.refused_first, "{protocol}: the gate's count");
     }
 }
 
@@ -89,11 +75,7 @@ async fn a_second_refusal_is_the_last() {
         ended.exits_with(99, per);
         let result = ended.counts(&[(Outcome::FalseReject, 20)], per);
         let tokens = result.tokens;
-        assert_eq!(
-            (tokens.refused_first, tokens.let_in_on_retry),
-            (20, 0),
-            "{per}"
-        );
+        assert_eq!((tokens.refused_first, tokens.let_in_on_retry), (20, 0), "{per}");
         let told: u64 = result.refusals.iter().map(|refusal| refusal.count).sum();
         assert_eq!(told, 40, "{per}: both are told");
     }
@@ -103,9 +85,7 @@ async fn a_second_refusal_is_the_last() {
 async fn sockets_are_to_be_closed_at_their_tokens_end() {
     let closing = Site::start(&["--on-expiry=close", "--workers=2"]).await;
     let keeping = Site::start(&["--on-expiry=keep"]).await;
-    let flags = |way, grace| {
-        format!("{way} -c 20 --concurrency 10 --hold 4s --expect-close-at-exp {grace}")
-    };
+    let flags = |way, grace| format!("{way} -c 20 --concurrency 10 --hold 4s --expect-close-at-exp {grace}");
     let ways = ["", "--protocol websocket", "--transport polling"];
     let [socketio, raw, polling] = ways.map(|way| flags(way, "2s"));
     let kept = flags("", "300ms");
@@ -121,53 +101,32 @@ async fn sockets_are_to_be_closed_at_their_tokens_end() {
         let at_exp = result.tokens.at_exp.unwrap();
         assert_eq!((at_exp.closed, at_exp.open_after), (20, 0), "{way}");
         assert_eq!(at_exp.lateness.unwrap().count, 20, "{way}");
-        assert_eq!(
-            result.sockets.dropped, 0,
-            "{way}: that was expected of them"
-        );
+        assert_eq!(result.sockets.dropped, 0, "{way}: that was expected of them");
     }
 
     kept.exits_with(99, "the gate keeps them");
     let result = kept.counts(&[(Outcome::Established, 20)], "kept");
     let at_exp = result.tokens.at_exp.unwrap();
     assert_eq!((at_exp.closed, at_exp.open_after), (0, 20));
-    let failures: Vec<_> = result
-        .failures
-        .iter()
-        .map(|failure| (failure.phase.as_str(), failure.kind.as_str(), failure.count))
-        .collect();
+    let failures: Vec<_> =
+        result.failures.iter().map(|failure| (failure.phase.as_str(), failure.kind.as_str(), failure.count)).collect();
     assert_eq!(failures, [("auth", "open-after-exp", 20)]);
     let check = result.thresholds.last().unwrap();
-    assert_eq!(
-        (check.text.as_str(), check.pass),
-        ("open 300ms after exp==0", false)
-    );
-    assert!(
-        kept.stdout.contains("open 300ms after exp==0"),
-        "{}",
-        kept.stdout
-    );
+    assert_eq!((check.text.as_str(), check.pass), ("open 300ms after exp==0", false));
+    assert!(kept.stdout.contains("open 300ms after exp==0"), "{}", kept.stdout);
 }
 
 #[tokio::test]
 async fn what_shows_nothing_does_not_pass() {
-    let ended = run("-c 5 --concurrency 5 --expect-close-at-exp 1s")
-        .end()
-        .await;
+    let ended = run("-c 5 --concurrency 5 --expect-close-at-exp 1s").end().await;
     ended.exits_with(99, "tokens without an exp");
     let result = ended.result();
     assert_eq!(result.thresholds.last().unwrap().observed, None);
 
     for (flags, part) in [
         ("--refresh ahead:1s", "--token-per user"),
-        (
-            "--refresh on-refusal --token-source file:none",
-            "cannot be made anew",
-        ),
-        (
-            "--refresh sometimes",
-            "write never, on-refusal, or ahead:5s",
-        ),
+        ("--refresh on-refusal --token-source file:none", "cannot be made anew"),
+        ("--refresh sometimes", "write never, on-refusal, or ahead:5s"),
     ] {
         let ended = run(flags).end().await;
         ended.exits_with(2, flags);

@@ -24,9 +24,8 @@ async fn counts_agree(shards: &[&str]) {
     let mut opened = 0;
     for transport in ["polling", "upgrade", "websocket"] {
         for eio in [3, 4] {
-            let flags = format!(
-                "--transport {transport} --eio {eio} -c 60 --concurrency 8 --echo 2 --mix valid=5,expired=1"
-            );
+            let flags =
+                format!("--transport {transport} --eio {eio} -c 60 --concurrency 8 --echo 2 --mix valid=5,expired=1");
             let why = format!("{transport} {eio} {shards:?}");
             let ended = minting(&site, &flags).end().await;
             ended.exits_with(0, &why);
@@ -34,11 +33,7 @@ async fn counts_agree(shards: &[&str]) {
             let established = result.totals.established;
             let refused = result.totals.refused_expected;
             assert_eq!(established + refused, 60, "{why}: {:?}", result.failures);
-            assert_eq!(
-                result.phases["echo"].established.count,
-                2 * established,
-                "{why}"
-            );
+            assert_eq!(result.phases["echo"].established.count, 2 * established, "{why}");
             let polled = result.phases.contains_key("poll");
             assert_eq!(polled, transport != "websocket", "{why}");
             let upgraded = result.phases.contains_key("upgrade");
@@ -55,24 +50,13 @@ async fn counts_agree(shards: &[&str]) {
 #[tokio::test]
 async fn what_no_transport_can_do_is_refused_before_the_run() {
     for (flags, part) in [
-        (
-            "--target ws://127.0.0.1:1/ --transport polling",
-            "a raw WebSocket has no other transport",
-        ),
-        (
-            "--target ws://127.0.0.1:1/ --namespace /admin",
-            "a raw WebSocket has no namespaces",
-        ),
-        (
-            "--transport upgrade --token-in subprotocol",
-            "a poll offers no subprotocol",
-        ),
+        ("--target ws://127.0.0.1:1/ --transport polling", "a raw WebSocket has no other transport"),
+        ("--target ws://127.0.0.1:1/ --namespace /admin", "a raw WebSocket has no namespaces"),
+        ("--transport upgrade --token-in subprotocol", "a poll offers no subprotocol"),
         ("--namespace admin", "it begins with /"),
         ("--namespace /a,b", "no comma"),
     ] {
-        let ended = run(&format!("{flags} --token-source mint --secret x"))
-            .end()
-            .await;
+        let ended = run(&format!("{flags} --token-source mint --secret x")).end().await;
         ended.exits_with(2, flags);
         assert!(ended.stderr.contains(part), "{flags}: {}", ended.stderr);
     }
@@ -80,9 +64,7 @@ async fn what_no_transport_can_do_is_refused_before_the_run() {
 
 #[tokio::test]
 async fn the_embedded_server_is_polled_as_well() {
-    let ended = run("--transport upgrade -c 100 --concurrency 8")
-        .end()
-        .await;
+    let ended = run("--transport upgrade -c 100 --concurrency 8").end().await;
     ended.exits_with(0, "logged in, polled, moved");
     let result = ended.counts(&[(Outcome::Established, 100)], "all");
     assert_eq!(result.phases["upgrade"].established.count, 100);

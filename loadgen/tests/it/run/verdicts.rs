@@ -11,9 +11,7 @@ use crate::engine_servers::{WebSocket, read_head, serve};
 
 fn load(addr: SocketAddr, flags: &str) -> Program {
     let mint = "--token-source mint --secret any-secret-will-do";
-    run(&format!(
-        "--target ws://{addr} -c 100 --concurrency 10 --hold 0s {mint} {flags}"
-    ))
+    run(&format!("--target ws://{addr} -c 100 --concurrency 10 --hold 0s {mint} {flags}"))
 }
 
 /// Lets all in but every tenth, which it answers with a 500.
@@ -39,28 +37,13 @@ async fn failures_rank_as_infinitely_slow() {
     let addr = mostly_well();
     for (threshold, passes, observed, why) in [
         ("handshake.p50<30s", true, true, "half of all are well"),
-        (
-            "handshake.p99<30s",
-            false,
-            false,
-            "one in ten is not, and never ends",
-        ),
+        ("handshake.p99<30s", false, false, "one in ten is not, and never ends"),
         ("handshake.max<30s", false, false, "the slowest failed"),
-        (
-            "handshake.service.p90<30s",
-            true,
-            true,
-            "the ninetieth is the last that is well",
-        ),
+        ("handshake.service.p90<30s", true, true, "the ninetieth is the last that is well"),
         ("handshake.p50<1us", false, true, "no handshake is so fast"),
         ("errors<=10%", true, true, "exactly ten of a hundred"),
         ("errors<10%", false, true, "exactly ten of a hundred"),
-        (
-            "established==90,false_accept==0",
-            true,
-            true,
-            "a comma means and",
-        ),
+        ("established==90,false_accept==0", true, true, "a comma means and"),
         ("rate(established)>0/s", true, true, "a rate"),
     ] {
         let ended = load(addr, "").flag("--threshold", threshold).end().await;
@@ -73,31 +56,20 @@ async fn failures_rank_as_infinitely_slow() {
         let asked: Vec<_> = result.thresholds.iter().skip(1).collect();
         assert_eq!(asked.len(), threshold.split(',').count(), "{why}");
         let last = asked.last().unwrap();
-        assert_eq!(
-            (last.pass, last.observed.is_some()),
-            (passes, observed),
-            "{threshold}: {why}"
-        );
+        assert_eq!((last.pass, last.observed.is_some()), (passes, observed), "{threshold}: {why}");
     }
 }
 
 #[tokio::test]
 async fn several_thresholds_are_all_told() {
-    let ended = load(
-        mostly_well(),
-        "--threshold errors<1% --threshold handshake.p50<30s",
-    )
-    .flag("--threshold", "established==100")
-    .end()
-    .await;
+    let ended = load(mostly_well(), "--threshold errors<1% --threshold handshake.p50<30s")
+        .flag("--threshold", "established==100")
+        .end()
+        .await;
     ended.exits_with(99, "two of three break");
     let sentence = ended.result().verdict.sentence;
     assert_eq!(sentence, "Does not hold: errors<1%, established==100.");
-    assert!(
-        ended.stdout.starts_with("THRESHOLD MISSED"),
-        "{}",
-        ended.stdout
-    );
+    assert!(ended.stdout.starts_with("THRESHOLD MISSED"), "{}", ended.stdout);
     assert!(ended.stdout.contains(&sentence), "{}", ended.stdout);
 }
 
@@ -120,20 +92,13 @@ async fn a_terminal_is_redrawn_unless_it_is_to_be_left_alone() {
     ] {
         // `script` gives its command a terminal.
         let on_terminal = "exec script -qec \"$0 $*\" /dev/null";
-        let mut program = load(mostly_well(), flags)
-            .after(on_terminal)
-            .env("TERM", "xterm");
+        let mut program = load(mostly_well(), flags).after(on_terminal).env("TERM", "xterm");
         if let Some(value) = colour {
             program = program.env("NO_COLOR", value);
         }
         let ended = program.end().await;
         ended.exits_with(0, why);
-        assert_eq!(
-            ended.stdout.contains('\x1b'),
-            redrawn,
-            "{why}: {:?}",
-            ended.stdout
-        );
+        assert_eq!(ended.stdout.contains('\x1b'), redrawn, "{why}: {:?}", ended.stdout);
         let told = ended.stdout.contains("making tokens\r\n");
         assert_eq!(told, flags == "--no-tui", "{why}: {:?}", ended.stdout);
     }

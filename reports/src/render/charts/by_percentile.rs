@@ -55,10 +55,7 @@ pub fn by_percentile(result: &RunResult) -> String {
         id: "by-percentile",
         title: "Latency by percentile".to_owned(),
         description: described(&rows),
-        x: Axis {
-            scale: Scale::logarithmic(1.0, inverse_max),
-            ticks,
-        },
+        x: Axis { scale: Scale::logarithmic(1.0, inverse_max), ticks },
         y: latency_axis(&series),
         height_px: 300,
         series,
@@ -77,19 +74,16 @@ fn percentile(quantile: f64) -> String {
 }
 
 fn described(rows: &[LatencyRow]) -> String {
-    let told = rows
-        .iter()
-        .filter(|row| curve_class(row).is_some())
-        .map(|row| {
-            format!(
-                "{} {}: median {}, 99th percentile {}, longest {}",
-                row.phase,
-                row.view,
-                units::duration_us(row.distribution.p50_us),
-                units::duration_us(row.distribution.p99_us),
-                units::duration_us(row.distribution.max_us)
-            )
-        });
+    let told = rows.iter().filter(|row| curve_class(row).is_some()).map(|row| {
+        format!(
+            "{} {}: median {}, 99th percentile {}, longest {}",
+            row.phase,
+            row.view,
+            units::duration_us(row.distribution.p50_us),
+            units::duration_us(row.distribution.p99_us),
+            units::duration_us(row.distribution.max_us)
+        )
+    });
     told.collect::<Vec<_>>().join("; ") + "."
 }
 

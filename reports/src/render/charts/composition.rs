@@ -10,25 +10,14 @@ use crate::units;
 /// What each part of a handshake contributes, at the median and at the 99th percentile; empty where there are no parts.
 pub fn phases_stacked(result: &RunResult) -> String {
     let rows = tables::latency_rows(result);
-    let parts: Vec<&LatencyRow> = rows
-        .iter()
-        .filter(|row| part_class(row.phase).is_some())
-        .collect();
+    let parts: Vec<&LatencyRow> = rows.iter().filter(|row| part_class(row.phase).is_some()).collect();
     if parts.is_empty() {
         return String::new();
     }
-    let whole = rows
-        .iter()
-        .find(|row| row.phase == "handshake" && row.view == "service");
-    let bars: [(&str, PickUs); 2] = [
-        ("median", |row| row.distribution.p50_us),
-        ("p99", |row| row.distribution.p99_us),
-    ];
+    let whole = rows.iter().find(|row| row.phase == "handshake" && row.view == "service");
+    let bars: [(&str, PickUs); 2] = [("median", |row| row.distribution.p50_us), ("p99", |row| row.distribution.p99_us)];
     let stacked_us = |pick: PickUs| parts.iter().map(|row| pick(row)).sum::<f64>();
-    let top_us = bars
-        .iter()
-        .flat_map(|(_, pick)| [stacked_us(*pick), whole.map_or(0.0, pick)])
-        .fold(0.0, f64::max);
+    let top_us = bars.iter().flat_map(|(_, pick)| [stacked_us(*pick), whole.map_or(0.0, pick)]).fold(0.0, f64::max);
     let scale = Scale::linear(0.0, top_us);
 
     let mut svg = String::from(
@@ -42,18 +31,11 @@ pub fn phases_stacked(result: &RunResult) -> String {
     );
     for (index, (label, pick)) in bars.iter().enumerate() {
         let y = 8 + index * 70;
-        svg += &format!(
-            "<text class=\"tick end\" x=\"-8\" y=\"{}\" dy=\".35em\">{label}</text>\n",
-            y + 17
-        );
+        svg += &format!("<text class=\"tick end\" x=\"-8\" y=\"{}\" dy=\".35em\">{label}</text>\n", y + 17);
         svg += &bar(&parts, *pick, scale, y);
         if let Some(whole) = whole {
             let x = percent(scale.at(pick(whole)));
-            let side = if scale.at(pick(whole)) > 0.5 {
-                "end"
-            } else {
-                "start"
-            };
+            let side = if scale.at(pick(whole)) > 0.5 { "end" } else { "start" };
             svg += &format!(
                 "<line class=\"whole\" x1=\"{x}\" x2=\"{x}\" y1=\"{}\" y2=\"{}\"/>\
                  <text class=\"tick {side}\" x=\"{x}\" y=\"{}\">whole handshake {}</text>\n",

@@ -22,11 +22,7 @@ pub fn over_time(result: &RunResult) -> String {
         "Established arrivals against the plan; a gap between the two is load that was lost or late.",
         &rates(result).draw(),
     ) + &latency_over_time(result)
-        + &figure(
-            "Sockets held",
-            "The most that were open at once in each second.",
-            &held(result).draw(),
-        )
+        + &figure("Sockets held", "The most that were open at once in each second.", &held(result).draw())
 }
 
 fn rates(result: &RunResult) -> Plot {
@@ -37,11 +33,7 @@ fn rates(result: &RunResult) -> Plot {
         });
         corners.collect::<Vec<_>>()
     };
-    let most = result
-        .intervals
-        .iter()
-        .map(|row| row.planned.max(row.established))
-        .max();
+    let most = result.intervals.iter().map(|row| row.planned.max(row.established)).max();
     let scale = Scale::from_zero(most.unwrap_or(0) as f64 * HEADROOM);
     let mut series = vec![Series {
         class: "established",
@@ -80,14 +72,7 @@ fn rates(result: &RunResult) -> Plot {
             units::count(result.totals.planned)
         ),
         x: time_axis(result),
-        y: Axis {
-            scale,
-            ticks: scale
-                .ticks()
-                .into_iter()
-                .map(|tick| (tick, units::number(tick)))
-                .collect(),
-        },
+        y: Axis { scale, ticks: scale.ticks().into_iter().map(|tick| (tick, units::number(tick))).collect() },
         height_px: 170,
         series,
         hints: hints(result, |row| {
@@ -107,28 +92,17 @@ fn latency_over_time(result: &RunResult) -> String {
             let middle = f64::from(row.second) + 0.5;
             pick(row).map(|us| (middle, us))
         });
-        Series {
-            class,
-            label: label.to_owned(),
-            shape: Shape::Line,
-            points: points.collect(),
-        }
+        Series { class, label: label.to_owned(), shape: Shape::Line, points: points.collect() }
     };
-    let series = vec![
-        line("p50", "median", |row| row.handshake_p50_us),
-        line("p99", "p99", |row| row.handshake_p99_us),
-    ];
-    if series
-        .iter()
-        .all(|series| series.points.iter().all(Option::is_none))
-    {
+    let series =
+        vec![line("p50", "median", |row| row.handshake_p50_us), line("p99", "p99", |row| row.handshake_p99_us)];
+    if series.iter().all(|series| series.points.iter().all(Option::is_none)) {
         return String::new();
     }
     let plot = Plot {
         id: "latency-over-time",
         title: "Handshake latency over time".to_owned(),
-        description: "Median and 99th percentile of the handshakes established in each second."
-            .to_owned(),
+        description: "Median and 99th percentile of the handshakes established in each second.".to_owned(),
         x: time_axis(result),
         y: latency_axis(&series),
         height_px: 170,
@@ -144,38 +118,19 @@ fn latency_over_time(result: &RunResult) -> String {
         }),
     };
     let view = tables::main_row(result, "handshake").map_or("response", |row| row.view);
-    figure(
-        "Handshake latency",
-        &format!("The {view} time of the handshakes established in each second."),
-        &plot.draw(),
-    )
+    figure("Handshake latency", &format!("The {view} time of the handshakes established in each second."), &plot.draw())
 }
 
 fn held(result: &RunResult) -> Plot {
-    let most = result
-        .intervals
-        .iter()
-        .map(|row| row.held)
-        .max()
-        .unwrap_or(0);
+    let most = result.intervals.iter().map(|row| row.held).max().unwrap_or(0);
     let scale = Scale::from_zero(most as f64 * HEADROOM);
-    let ends = result
-        .intervals
-        .iter()
-        .map(|row| Some((f64::from(row.second) + 1.0, row.held as f64)));
+    let ends = result.intervals.iter().map(|row| Some((f64::from(row.second) + 1.0, row.held as f64)));
     Plot {
         id: "held",
         title: "Sockets held".to_owned(),
         description: format!("At most {} sockets were open at once.", units::count(most)),
         x: time_axis(result),
-        y: Axis {
-            scale,
-            ticks: scale
-                .ticks()
-                .into_iter()
-                .map(|tick| (tick, units::number(tick)))
-                .collect(),
-        },
+        y: Axis { scale, ticks: scale.ticks().into_iter().map(|tick| (tick, units::number(tick))).collect() },
         height_px: 130,
         series: vec![Series {
             class: "held",
@@ -203,13 +158,8 @@ fn hints(result: &RunResult, text: impl Fn(&Interval) -> String) -> Vec<Hint> {
 fn time_axis(result: &RunResult) -> Axis {
     const STEPS_S: [u32; 13] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200];
     const LABELS_MAX: u32 = 6;
-    let end_s = result
-        .intervals
-        .last()
-        .map_or(1, |row| row.second.saturating_add(1));
-    let fits = STEPS_S
-        .into_iter()
-        .find(|step_s| end_s / step_s <= LABELS_MAX);
+    let end_s = result.intervals.last().map_or(1, |row| row.second.saturating_add(1));
+    let fits = STEPS_S.into_iter().find(|step_s| end_s / step_s <= LABELS_MAX);
     let step_s = fits.unwrap_or((end_s / LABELS_MAX).max(1));
     let at = |index| f64::from(index * step_s);
     let label = |second_s: f64| match second_s {
@@ -217,8 +167,5 @@ fn time_axis(result: &RunResult) -> Axis {
         _ => units::tick_us(second_s * 1e6),
     };
     let ticks = (0..=end_s / step_s).map(|index| (at(index), label(at(index))));
-    Axis {
-        scale: Scale::linear(0.0, f64::from(end_s)),
-        ticks: ticks.collect(),
-    }
+    Axis { scale: Scale::linear(0.0, f64::from(end_s)), ticks: ticks.collect() }
 }

@@ -82,18 +82,14 @@ impl Client {
             rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN))?;
         }
         let host = args.target.to_string();
-        let request =
-            args.protocol
-                .request(&host, args.path.as_deref(), &args.token_name, &args.token);
+        let request = args.protocol.request(&host, args.path.as_deref(), &args.token_name, &args.token);
         Ok(Self {
             counts: Counts::default(),
             target: args.target,
             protocol: args.protocol,
             request,
             number: args.number,
-            pace: args
-                .rate
-                .map_or(Pace::Concurrency(args.concurrency), Pace::Rate),
+            pace: args.rate.map_or(Pace::Concurrency(args.concurrency), Pace::Rate),
             sources: args.source_ip.clone(),
             close: args.close,
             holds: args.hold.is_some(),
@@ -127,13 +123,8 @@ impl Client {
             Hold::For(time) => Some(Instant::now() + time),
             Hold::UntilStdinEnds => {
                 let stdin = std::io::stdin();
-                epoll::add(
-                    &self.epoll,
-                    &stdin,
-                    EventData::new_u64(STDIN_DATA),
-                    EventFlags::IN,
-                )
-                .context("--hold end needs a pipe on standard input")?;
+                epoll::add(&self.epoll, &stdin, EventData::new_u64(STDIN_DATA), EventFlags::IN)
+                    .context("--hold end needs a pipe on standard input")?;
                 None
             }
         };
@@ -198,15 +189,8 @@ impl Client {
     /// Waits for events and serves them.
     fn turn(&mut self, events: &mut Vec<Event>, timeout: Duration) -> anyhow::Result<()> {
         events.clear();
-        let timeout = Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        match epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(events),
-            Some(&timeout),
-        ) {
+        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => bail!("epoll_wait: {errno}"),
         }
@@ -227,11 +211,7 @@ impl Client {
                     self.sockets.resize_with(place + 1, || None);
                 }
                 self.under_way += 1;
-                self.sockets[place] = Some(Socket {
-                    fd,
-                    stage: Stage::Connecting,
-                    rest: Vec::new(),
-                });
+                self.sockets[place] = Some(Socket { fd, stage: Stage::Connecting, rest: Vec::new() });
             }
             Err(error) => self.count_failure(&format!("connect: {error}")),
         }
@@ -268,8 +248,7 @@ impl Client {
                 Err(errno) => self.end(place, &format!("connect: {errno}")),
             };
         }
-        let received = match rustix::net::recv(&socket.fd, &mut self.buffer[..], RecvFlags::empty())
-        {
+        let received = match rustix::net::recv(&socket.fd, &mut self.buffer[..], RecvFlags::empty()) {
             Ok((bytes, _)) => bytes,
             Err(Errno::AGAIN | Errno::INTR) => return,
             Err(errno) => return self.end(place, &errno.to_string()),
@@ -311,10 +290,7 @@ impl Client {
         let (mut used, heartbeats) = (0, &mut self.counts.heartbeats);
         loop {
             let (rest, out) = (&input[used..], &mut self.out);
-            match self
-                .protocol
-                .take(&mut socket.stage, rest, heartbeats, out)?
-            {
+            match self.protocol.take(&mut socket.stage, rest, heartbeats, out)? {
                 0 => break,
                 bytes => used += bytes,
             }

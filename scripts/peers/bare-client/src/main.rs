@@ -85,19 +85,11 @@ fn main() -> anyhow::Result<()> {
     client.open_all()?;
     if let Some(hold) = args.hold {
         let Counts { done, failed, .. } = client.counts;
-        say(&format!(
-            "{{\"held\":{done},\"failed\":{failed},{}}}",
-            client.cost()
-        ))?;
+        say(&format!("{{\"held\":{done},\"failed\":{failed},{}}}", client.cost()))?;
         client.hold(hold)?;
     }
     client.close_all()?;
-    let Counts {
-        done,
-        failed,
-        lost,
-        heartbeats,
-    } = client.counts;
+    let Counts { done, failed, lost, heartbeats } = client.counts;
     say(&format!(
         "{{\"done\":{done},\"failed\":{failed},\"lost\":{lost},\"heartbeats\":{heartbeats},{}}}",
         client.cost()
@@ -130,6 +122,5 @@ fn hold(text: &str) -> Result<Hold, String> {
     }
     let seconds = text.parse().ok();
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    time.map(Hold::For)
-        .ok_or_else(|| "seconds, or `end`, please".into())
+    time.map(Hold::For).ok_or_else(|| "seconds, or `end`, please".into())
 }

@@ -133,18 +133,11 @@ impl<'i> Frame<'i> {
         let (&[first, second], rest) = input.split_first_chunk()?;
         let (head_bytes, payload_bytes) = match second & 0x7f {
             126 => (4, usize::from(u16::from_be_bytes(*rest.first_chunk()?))),
-            127 => (
-                10,
-                u64::from_be_bytes(*rest.first_chunk()?).try_into().ok()?,
-            ),
+            127 => (10, u64::from_be_bytes(*rest.first_chunk()?).try_into().ok()?),
             bytes => (2, usize::from(bytes)),
         };
         let bytes = payload_bytes.checked_add(head_bytes)?;
-        Some(Self {
-            opcode: first & 0x0f,
-            payload: input.get(head_bytes..bytes)?,
-            bytes,
-        })
+        Some(Self { opcode: first & 0x0f, payload: input.get(head_bytes..bytes)?, bytes })
     }
 }
 
@@ -177,78 +170,15 @@ mod tests {
         let connect = b"\x81\x82\0\0\0\x0040";
         let pong = b"\x8a\x81\0\0\0\0x";
         for (protocol, stage, input, next, out, why) in [
-            (
-                Websocket,
-                Stage::Switching,
-                &switching[..],
-                Stage::Open,
-                &b""[..],
-                "authenticated",
-            ),
-            (
-                Websocket,
-                Stage::Open,
-                b"\x89\x01x",
-                Stage::Open,
-                pong,
-                "a heartbeat",
-            ),
-            (
-                Websocket,
-                Stage::Open,
-                b"\x81\x012",
-                Stage::Open,
-                b"",
-                "a message",
-            ),
-            (
-                Websocket,
-                Stage::Leaving,
-                b"\x88\x02\x03\xe8",
-                Stage::Leaving,
-                b"",
-                "farewell",
-            ),
-            (
-                Socketio,
-                Stage::Switching,
-                switching,
-                Stage::Opening,
-                b"",
-                "not authenticated yet",
-            ),
-            (
-                Socketio,
-                Stage::Opening,
-                b"\x81\x030{}",
-                Stage::Joining,
-                connect,
-                "connect",
-            ),
-            (
-                Socketio,
-                Stage::Joining,
-                b"\x81\x0440{}",
-                Stage::Open,
-                b"",
-                "authenticated",
-            ),
-            (
-                Socketio,
-                Stage::Open,
-                b"\x81\x012",
-                Stage::Open,
-                b"\x81\x81\0\0\0\x003",
-                "a heartbeat",
-            ),
-            (
-                Socketio,
-                Stage::Open,
-                b"\x81\x7e\x00\x0242",
-                Stage::Open,
-                b"",
-                "a longer length",
-            ),
+            (Websocket, Stage::Switching, &switching[..], Stage::Open, &b""[..], "authenticated"),
+            (Websocket, Stage::Open, b"\x89\x01x", Stage::Open, pong, "a heartbeat"),
+            (Websocket, Stage::Open, b"\x81\x012", Stage::Open, b"", "a message"),
+            (Websocket, Stage::Leaving, b"\x88\x02\x03\xe8", Stage::Leaving, b"", "farewell"),
+            (Socketio, Stage::Switching, switching, Stage::Opening, b"", "not authenticated yet"),
+            (Socketio, Stage::Opening, b"\x81\x030{}", Stage::Joining, connect, "connect"),
+            (Socketio, Stage::Joining, b"\x81\x0440{}", Stage::Open, b"", "authenticated"),
+            (Socketio, Stage::Open, b"\x81\x012", Stage::Open, b"\x81\x81\0\0\0\x003", "a heartbeat"),
+            (Socketio, Stage::Open, b"\x81\x7e\x00\x0242", Stage::Open, b"", "a longer length"),
         ] {
             check(protocol, stage, input, next, out, why);
         }
@@ -257,20 +187,11 @@ mod tests {
     #[test]
     fn a_refusal_says_why() {
         for (stage, input, why) in [
-            (
-                Stage::Switching,
-                &b"HTTP/1.1 401 Unauthorized\r\n\r\n"[..],
-                "HTTP/1.1 401 Unauthorized",
-            ),
+            (Stage::Switching, &b"HTTP/1.1 401 Unauthorized\r\n\r\n"[..], "HTTP/1.1 401 Unauthorized"),
             (Stage::Joining, b"\x81\x0444{}", "{}"),
-            (
-                Stage::Open,
-                b"\x88\x02\x03\xe9",
-                "the server closed: [03, e9]",
-            ),
+            (Stage::Open, b"\x88\x02\x03\xe9", "the server closed: [03, e9]"),
         ] {
-            let refused =
-                Protocol::Socketio.take(&mut stage.clone(), input, &mut 0, &mut Vec::new());
+            let refused = Protocol::Socketio.take(&mut stage.clone(), input, &mut 0, &mut Vec::new());
             assert_eq!(refused, Err(why.into()));
         }
     }

@@ -45,8 +45,7 @@ impl FromStr for Sources {
 }
 
 fn parse<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is no address of this kind"))
+    text.parse().map_err(|_| format!("{text} is no address of this kind"))
 }
 
 #[cfg(test)]
@@ -58,11 +57,7 @@ mod tests {
         for (text, taken, why) in [
             ("", "", "the kernel chooses"),
             ("127.0.0.2", "127.0.0.2 127.0.0.2", "one again and again"),
-            (
-                "::1,127.0.0.9-127.0.0.10",
-                "::1 127.0.0.9 127.0.0.10 ::1",
-                "a list",
-            ),
+            ("::1,127.0.0.9-127.0.0.10", "::1 127.0.0.9 127.0.0.10 ::1", "a list"),
             ("127.0.0.255-127.0.1.0", "127.0.0.255 127.0.1.0", "a range"),
         ] {
             let mut sources: Sources = text.parse().unwrap();
@@ -71,12 +66,7 @@ mod tests {
             }
             assert_eq!(sources.next().is_none(), taken.is_empty(), "{why}");
         }
-        for bad in [
-            "127.0.0",
-            "127.0.0.2-127.0.0.1",
-            "::1-::2",
-            "127.0.0.0-128.0.0.0",
-        ] {
+        for bad in ["127.0.0", "127.0.0.2-127.0.0.1", "::1-::2", "127.0.0.0-128.0.0.0"] {
             assert!(bad.parse::<Sources>().is_err(), "{bad}");
         }
     }

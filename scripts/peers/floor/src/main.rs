@@ -104,11 +104,7 @@ fn serve(listener: &TcpListener, epoll: &OwnedFd, answer_keys: bool) -> anyhow::
     }
 }
 
-fn accept_all(
-    listener: &TcpListener,
-    epoll: &OwnedFd,
-    sockets: &mut Vec<Option<Socket>>,
-) -> anyhow::Result<()> {
+fn accept_all(listener: &TcpListener, epoll: &OwnedFd, sockets: &mut Vec<Option<Socket>>) -> anyhow::Result<()> {
     loop {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let fd = match rustix::net::accept_with(listener, flags) {
@@ -122,10 +118,7 @@ fn accept_all(
         if sockets.len() <= place {
             sockets.resize_with(place + 1, || None);
         }
-        sockets[place] = Some(Socket {
-            fd,
-            switched: false,
-        });
+        sockets[place] = Some(Socket { fd, switched: false });
     }
 }
 
@@ -160,8 +153,7 @@ fn put_accept_key(switching: &mut [u8], request: &[u8]) {
     let mut lines = request.split(|byte| *byte == b'\n');
     let key = lines.find_map(|line| {
         let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
-        name.eq_ignore_ascii_case("sec-websocket-key")
-            .then_some(value.trim())
+        name.eq_ignore_ascii_case("sec-websocket-key").then_some(value.trim())
     });
     if let Some(key) = key {
         let end = switching.len() - b"\r\n\r\n".len();

@@ -37,17 +37,12 @@ impl Tokens {
     /// Fails without `$SECRET`.
     pub fn from_env() -> anyhow::Result<Self> {
         let secret = std::env::var("SECRET").context("set $SECRET")?;
-        Ok(Self {
-            key: DecodingKey::from_secret(secret.as_bytes()),
-            validation: Validation::new(Algorithm::HS256),
-        })
+        Ok(Self { key: DecodingKey::from_secret(secret.as_bytes()), validation: Validation::new(Algorithm::HS256) })
     }
 
     /// The user whom the query's token names; `None` for a bad one.
     pub fn user(&self, query: Option<&str>) -> Option<User> {
-        let token = query?
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("token="))?;
+        let token = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
         let token = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
         Some(token.ok()?.claims.user)
     }
@@ -60,9 +55,7 @@ where
 {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let tokens = Tokens::from_env()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (port, pid) = (listener.local_addr()?.port(), std::process::id());

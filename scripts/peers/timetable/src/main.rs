@@ -176,12 +176,7 @@ mod tests {
     #[test]
     fn a_handshake_ends_when_the_timetable_says() {
         let timetable = |service_us, stall_ms, every_ms| {
-            let args = Args {
-                service_us,
-                stall_ms,
-                every_ms,
-                log: None,
-            };
+            let args = Args { service_us, stall_ms, every_ms, log: None };
             Timetable::new(&args)
         };
         for (service_us, stall_ms, ready_us, end_us, why) in [
@@ -192,9 +187,7 @@ mod tests {
             (0, 1000, 5_500_000, 5_500_000, "it is over"),
             (0, 1000, 15_000_000, 15_500_000, "the next one"),
         ] {
-            let end = timetable(service_us, stall_ms, 10_000)
-                .unwrap()
-                .end(Duration::from_micros(ready_us));
+            let end = timetable(service_us, stall_ms, 10_000).unwrap().end(Duration::from_micros(ready_us));
             assert_eq!(end, Duration::from_micros(end_us), "{why}");
         }
         assert!(timetable(0, 10, 10).is_err(), "nothing but stall");

@@ -18,11 +18,7 @@ fn play(parts: &[&[u8]]) -> (String, Option<usize>) {
     let mut used = None;
     for part in parts {
         held.extend_from_slice(part);
-        let connection = Connection {
-            number: 1,
-            seen_bytes,
-            connect_by_ns: 1,
-        };
+        let connection = Connection { number: 1, seen_bytes, connect_by_ns: 1 };
         match take(&held, connection, &site, &mut host, &mut reply) {
             Step::More => seen_bytes = held.len(),
             Step::Answered => used = Some(held.len()),
@@ -51,38 +47,15 @@ fn a_request_is_answered_alike_however_it_is_cut() {
     for (request, status, why) in [
         (upgrade(&format!("/ws?token={good}")), 101, "let in"),
         (upgrade("/ws?token=bad"), 401, "refused"),
-        (
-            upgrade("/socket.io/?EIO=2&transport=websocket"),
-            400,
-            "no such version",
-        ),
-        (
-            "OPTIONS /socket.io/ HTTP/1.1\r\nHost: a\r\n\r\n".into(),
-            204,
-            "a preflight",
-        ),
-        (
-            "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".into(),
-            200,
-            "a page",
-        ),
-        (
-            "GET /healthz HTTP/1.1\nHost: a\n\n".into(),
-            200,
-            "bare line ends (RFC 9112, 2.2)",
-        ),
-        (
-            "GET /none HTTP/1.1\r\nHost: a\r\n\r\n".into(),
-            404,
-            "nothing there",
-        ),
+        (upgrade("/socket.io/?EIO=2&transport=websocket"), 400, "no such version"),
+        ("OPTIONS /socket.io/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), 204, "a preflight"),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".into(), 200, "a page"),
+        ("GET /healthz HTTP/1.1\nHost: a\n\n".into(), 200, "bare line ends (RFC 9112, 2.2)"),
+        ("GET /none HTTP/1.1\r\nHost: a\r\n\r\n".into(), 404, "nothing there"),
     ] {
         let bytes = request.as_bytes();
         let whole = play(&[bytes]);
-        assert!(
-            whole.0.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{why}: {whole:?}"
-        );
+        assert!(whole.0.starts_with(&format!("HTTP/1.1 {status} ")), "{why}: {whole:?}");
         assert_eq!(whole.1, Some(bytes.len()), "{why}");
         for cut in 0..bytes.len() {
             let cut_in_two = play(&[&bytes[..cut], &bytes[cut..]]);

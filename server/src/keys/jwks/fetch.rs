@@ -48,10 +48,8 @@ impl FromStr for JwksUrl {
     type Err = JwksUrlError;
 
     fn from_str(asked: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(asked).map_err(|problem| JwksUrlError::Malformed {
-            asked: asked.to_owned(),
-            problem: problem.to_string(),
-        })?;
+        let url = Url::parse(asked)
+            .map_err(|problem| JwksUrlError::Malformed { asked: asked.to_owned(), problem: problem.to_string() })?;
         match is_safe(&url) {
             true => Ok(Self(url)),
             false => Err(JwksUrlError::Unprotected(asked.to_owned())),
@@ -95,21 +93,14 @@ fn is_loopback(url: &Url) -> bool {
         return false;
     };
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    let address = address
-        .parse()
-        .map(|address: IpAddr| address.to_canonical());
+    let address = address.parse().map(|address: IpAddr| address.to_canonical());
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Display for JwksUrl {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without what may be a password.
-        write!(
-            out,
-            "{}{}",
-            self.0.origin().ascii_serialization(),
-            self.0.path()
-        )
+        write!(out, "{}{}", self.0.origin().ascii_serialization(), self.0.path())
     }
 }
 
@@ -164,12 +155,7 @@ impl Fetcher {
 
     pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
         let failed = |error: reqwest::Error| FetchError::Http(innermost(&error));
-        let mut answer = self
-            .client
-            .get(self.url.clone())
-            .send()
-            .await
-            .map_err(failed)?;
+        let mut answer = self.client.get(self.url.clone()).send().await.map_err(failed)?;
         if answer.status() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
@@ -239,9 +225,7 @@ pub(crate) fn deepest(error: &reqwest::Error) -> String {
 /// way handed it out (RFC 9111 sections 4.2.3 and 5.1).
 fn lifetime_left(head: &HeaderMap) -> Option<Duration> {
     let cache_control = head.get_all(CACHE_CONTROL).iter();
-    let lifetime = cache_control
-        .filter_map(|value| lifetime(value.to_str().ok()?))
-        .min()?;
+    let lifetime = cache_control.filter_map(|value| lifetime(value.to_str().ok()?)).min()?;
     // Of several the first counts, and what is no age is ignored.
     let age = head.get(AGE).and_then(|value| value.to_str().ok());
     let age = age.and_then(|field| delta_seconds(field.split(',').next()?.trim()));
@@ -283,16 +267,8 @@ mod tests {
             ("http://127.0.0.1:1/keys", true, "at home"),
             ("http://[::1]:1/keys", true, "at home"),
             ("http://localhost/keys", true, "at home"),
-            (
-                "http://issuer.example/keys",
-                false,
-                "anybody could change it",
-            ),
-            (
-                "http://localhost.example/keys",
-                false,
-                "elsewhere, by its name",
-            ),
+            ("http://issuer.example/keys", false, "anybody could change it"),
+            ("http://localhost.example/keys", false, "elsewhere, by its name"),
             ("http://127.0.0.1.example/", false, "elsewhere, by its name"),
             ("http://10.0.0.1/", false, "elsewhere"),
             ("file:///etc/keys", false, "no such scheme"),
@@ -301,30 +277,18 @@ mod tests {
             assert_eq!(asked.parse::<JwksUrl>().is_ok(), accepted, "{why}: {asked}");
         }
         let url: JwksUrl = "https://user:word@a.example/k?secret=1".parse().unwrap();
-        assert_eq!(
-            format!("{url:?}"),
-            "JwksUrl(https://a.example/k)",
-            "no password"
-        );
+        assert_eq!(format!("{url:?}"), "JwksUrl(https://a.example/k)", "no password");
     }
 
     #[test]
     fn a_lifetime_is_what_cache_control_says() {
         for (field, seconds, why) in [
             ("max-age=600", Some(600), "the usual"),
-            (
-                "public, max-age=21600, must-revalidate, no-transform",
-                Some(21_600),
-                "among others",
-            ),
+            ("public, max-age=21600, must-revalidate, no-transform", Some(21_600), "among others"),
             ("MAX-AGE = \"60\"", Some(60), "in another spelling"),
             ("no-store", Some(0), "not at all"),
             ("no-cache, max-age=600", Some(0), "the shorter counts"),
-            (
-                "max-age=99999999999999999999999",
-                Some(u64::MAX),
-                "for ever",
-            ),
+            ("max-age=99999999999999999999999", Some(u64::MAX), "for ever"),
             ("max-age=-1", None, "no number"),
             ("max-age", None, "no number"),
             ("s-maxage=9", None, "for others"),
@@ -338,84 +302,26 @@ mod tests {
     #[test]
     fn the_age_of_an_answer_is_taken_from_its_lifetime() {
         for (fields, seconds, why) in [
+            (&[("cache-control", "max-age=600")][..], Some(600), "fresh from its source"),
+            (&[("cache-control", "max-age=600"), ("age", "250")], Some(350), "from a cache"),
+            (&[("age", "600"), ("cache-control", "max-age=600")], Some(0), "at its end"),
+            (&[("cache-control", "max-age=600"), ("age", "9999")], Some(0), "long stale"),
+            (&[("cache-control", "max-age=600"), ("age", "99999999999999999999999")], Some(0), "for ever"),
+            (&[("cache-control", "max-age=600"), ("age", " 100, 400")], Some(500), "the first counts"),
+            (&[("cache-control", "max-age=600"), ("age", "100"), ("age", "400")], Some(500), "the first counts"),
+            (&[("cache-control", "max-age=600"), ("age", "-100")], Some(600), "no age"),
+            (&[("cache-control", "max-age=600"), ("age", "")], Some(600), "no age"),
             (
-                &[("cache-control", "max-age=600")][..],
-                Some(600),
-                "fresh from its source",
-            ),
-            (
-                &[("cache-control", "max-age=600"), ("age", "250")],
-                Some(350),
-                "from a cache",
-            ),
-            (
-                &[("age", "600"), ("cache-control", "max-age=600")],
-                Some(0),
-                "at its end",
-            ),
-            (
-                &[("cache-control", "max-age=600"), ("age", "9999")],
-                Some(0),
-                "long stale",
-            ),
-            (
-                &[
-                    ("cache-control", "max-age=600"),
-                    ("age", "99999999999999999999999"),
-                ],
-                Some(0),
-                "for ever",
-            ),
-            (
-                &[("cache-control", "max-age=600"), ("age", " 100, 400")],
-                Some(500),
-                "the first counts",
-            ),
-            (
-                &[
-                    ("cache-control", "max-age=600"),
-                    ("age", "100"),
-                    ("age", "400"),
-                ],
-                Some(500),
-                "the first counts",
-            ),
-            (
-                &[("cache-control", "max-age=600"), ("age", "-100")],
-                Some(600),
-                "no age",
-            ),
-            (
-                &[("cache-control", "max-age=600"), ("age", "")],
-                Some(600),
-                "no age",
-            ),
-            (
-                &[
-                    ("cache-control", "max-age=600"),
-                    ("cache-control", "max-age=60"),
-                    ("age", "10"),
-                ],
+                &[("cache-control", "max-age=600"), ("cache-control", "max-age=60"), ("age", "10")],
                 Some(50),
                 "the shorter",
             ),
-            (
-                &[("cache-control", "no-cache"), ("age", "10")],
-                Some(0),
-                "never fresh",
-            ),
-            (
-                &[("age", "10")],
-                None,
-                "a lifetime that is not told is ours to choose",
-            ),
+            (&[("cache-control", "no-cache"), ("age", "10")], Some(0), "never fresh"),
+            (&[("age", "10")], None, "a lifetime that is not told is ours to choose"),
         ] {
-            let head = fields.iter().map(|(name, value)| {
-                (
-                    name.parse::<HeaderName>().unwrap(),
-                    HeaderValue::from_static(value),
-                )
-            });
+            let head = fields
+                .iter()
+                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value)));
             let mut fields = HeaderMap::new();
             for (name, value) in head {
                 fields.append(name, value);

@@ -46,12 +46,7 @@ pub(super) struct Schedule {
 impl Schedule {
     /// The first fetch is due at once.
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
-        Self {
-            pace,
-            due: now,
-            begun: None,
-            failures: 0,
-        }
+        Self { pace, due: now, begun: None, failures: 0 }
     }
 
     /// When the next fetch is to begin.
@@ -68,18 +63,14 @@ impl Schedule {
     /// is good still.
     pub(super) fn fetched(&mut self, now: Instant, lifetime: Option<Duration>) {
         self.failures = 0;
-        let lifetime = lifetime
-            .unwrap_or(self.pace.lifetime_usual)
-            .clamp(self.pace.lifetime_min, self.pace.lifetime_max);
+        let lifetime =
+            lifetime.unwrap_or(self.pace.lifetime_usual).clamp(self.pace.lifetime_min, self.pace.lifetime_max);
         self.due = now + lifetime * 4 / 5;
     }
 
     /// It failed.
     pub(super) fn failed(&mut self, now: Instant) {
-        let doubled = self
-            .pace
-            .retry_min
-            .saturating_mul(1 << self.failures.min(16));
+        let doubled = self.pace.retry_min.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.due = now + doubled.min(self.pace.retry_max);
     }
@@ -111,12 +102,7 @@ mod tests {
         assert_eq!(schedule.due(), start, "the first at once");
         for (at_s, event, due_s, why) in [
             (0, Begun, 0, "under way"),
-            (
-                1,
-                Fetched(None),
-                241,
-                "four fifths of the usual five minutes",
-            ),
+            (1, Fetched(None), 241, "four fifths of the usual five minutes"),
             (2, Wanted, 10, "an unknown key, after the cooldown"),
             (10, Begun, 10, "under way"),
             (10, Fetched(Some(0)), 34, "no shorter than half a minute"),
@@ -150,10 +136,6 @@ mod tests {
         for _ in 0..100 {
             schedule.failed(start);
         }
-        assert_eq!(
-            schedule.due(),
-            start + Duration::from_secs(60),
-            "never later"
-        );
+        assert_eq!(schedule.due(), start + Duration::from_secs(60), "never later");
     }
 }

@@ -91,8 +91,7 @@ impl Server {
 async fn answer(mut stream: TcpStream, temper: Temper) -> std::io::Result<()> {
     let mut head = [0; 4096];
     let _ = stream.read(&mut head).await?;
-    let head =
-        |status: u16, more: &str| format!("HTTP/1.1 {status} X\r\nConnection: close\r\n{more}\r\n");
+    let head = |status: u16, more: &str| format!("HTTP/1.1 {status} X\r\nConnection: close\r\n{more}\r\n");
     match temper {
         Temper::Says(text) => {
             // As from a cache on the way.
@@ -149,10 +148,7 @@ async fn a_set_is_there_when_the_watch_begins_and_follows_its_source() {
     let server = Server::start(Temper::Says(SET.to_owned())).await;
     let (keys, _watch) = watched(&server, QUICK).await;
     let ring = keys.store.load_full();
-    assert!(
-        ring.named("p256").is_some(),
-        "the first fetch was waited for"
-    );
+    assert!(ring.named("p256").is_some(), "the first fetch was waited for");
     assert!(ring.named("secret").is_none(), "a published secret is none");
 
     until(&keys, "fetched again", |counts| counts.fetches > 5).await;
@@ -186,10 +182,7 @@ async fn the_old_set_stays_while_its_source_fails() {
         server.becomes(temper.clone());
         let what = format!("{temper:?}").chars().take(40).collect::<String>();
         // Two of them: the first may have begun before the temper changed.
-        until(&keys, &what, |counts| {
-            counts.fetches_failed >= before.fetches_failed + 2
-        })
-        .await;
+        until(&keys, &what, |counts| counts.fetches_failed >= before.fetches_failed + 2).await;
         assert!(Arc::ptr_eq(&ring, &keys.store.load_full()), "{what}");
         assert_eq!(keys.tally.counts().swaps, 1, "{what}");
     }
@@ -213,11 +206,7 @@ async fn a_source_is_asked_once_at_a_time_however_many_want_something() {
         wanted.ask();
         tokio::task::yield_now().await;
     }
-    assert_eq!(
-        server.asked.load(SeqCst),
-        1,
-        "one fetch under way is enough"
-    );
+    assert_eq!(server.asked.load(SeqCst), 1, "one fetch under way is enough");
     watch.abort();
 }
 
@@ -252,21 +241,9 @@ async fn a_source_may_move_but_not_to_where_its_set_could_be_changed() {
         (&end, None, "where it always was"),
         (&moved, None, "elsewhere on this machine"),
         (&moved_twice, None, "by way of another"),
-        (
-            &moved_thrice,
-            Some("from one address"),
-            "by way of too many",
-        ),
-        (
-            &astray("http://192.0.2.1/keys").await,
-            Some("not protected"),
-            "over a network",
-        ),
-        (
-            &astray("ftp://127.0.0.1/keys").await,
-            Some("not protected"),
-            "by no way that is known",
-        ),
+        (&moved_thrice, Some("from one address"), "by way of too many"),
+        (&astray("http://192.0.2.1/keys").await, Some("not protected"), "over a network"),
+        (&astray("ftp://127.0.0.1/keys").await, Some("not protected"), "by no way that is known"),
     ] {
         let fetched = Fetcher::new(&source.url).unwrap().fetch().await;
         match (fetched, problem) {

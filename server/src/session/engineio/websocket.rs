@@ -42,10 +42,7 @@ impl EngineIo {
     /// The same, for a client that reads no more than `form`.
     #[must_use]
     pub fn reading(self, form: Form) -> Self {
-        Self {
-            engine: self.engine.reading(form),
-            ..self
-        }
+        Self { engine: self.engine.reading(form), ..self }
     }
 
     /// Is its handshake over, whatever the verdict?
@@ -70,19 +67,15 @@ impl EngineIo {
             match step.message {
                 None | Some(Message::Pong(_)) => {}
                 // Binary messages of a client that writes no bytes.
-                Some(Message::Text(text)) if text.starts_with('b') => {
-                    match decode_text(self.engine.version(), &text) {
-                        Ok(item) => self.engine.item(&item, host, reply),
-                        Err(error) => broken(&error, reply),
-                    }
-                }
+                Some(Message::Text(text)) if text.starts_with('b') => match decode_text(self.engine.version(), &text) {
+                    Ok(item) => self.engine.item(&item, host, reply),
+                    Err(error) => broken(&error, reply),
+                },
                 Some(Message::Text(text)) => self.engine.text(&text, host, reply),
-                Some(Message::Binary(bytes)) => {
-                    match decode_binary(self.engine.version(), &bytes) {
-                        Ok(payload) => self.engine.binary(payload, host, reply),
-                        Err(error) => broken(&error, reply),
-                    }
-                }
+                Some(Message::Binary(bytes)) => match decode_binary(self.engine.version(), &bytes) {
+                    Ok(payload) => self.engine.binary(payload, host, reply),
+                    Err(error) => broken(&error, reply),
+                },
                 Some(Message::Ping(payload)) => write_frame(reply.out, OpCode::Pong, payload, None),
                 Some(Message::Close { code, .. }) => farewell(code, reply),
             }
@@ -130,20 +123,11 @@ pub enum Probed {
 impl Probe {
     /// A probe for the session `key`, which expects it; the 101 is already written.
     pub fn new(key: polling::Key, connection: u64, host: &Host) -> Self {
-        Self {
-            frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
-            key,
-            connection,
-        }
+        Self { frames: Decoder::new(Side::Client, host.settings.message_bytes_max), key, connection }
     }
 
     /// Takes frames from the front of `input` until the session has moved; answers how many bytes they were.
-    pub fn received(
-        &mut self,
-        input: &mut [u8],
-        host: &mut Host,
-        reply: &mut Reply<'_>,
-    ) -> (usize, Probed) {
+    pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> (usize, Probed) {
         let mut used = 0;
         while reply.end.is_none() {
             let step = match self.frames.next(&mut input[used..]) {
@@ -185,8 +169,7 @@ impl Probe {
     /// It ended without taking the session over, which polls on.
     pub fn ended(self, end: End, host: &mut Host) {
         host.polls.probe_ended(self.key, self.connection);
-        host.metrics
-            .handshake(Outcome::without_verdict(end, Phase::Upgrade));
+        host.metrics.handshake(Outcome::without_verdict(end, Phase::Upgrade));
     }
 
     /// Moves the session here, with what waits for its client.

@@ -31,15 +31,7 @@ pub fn open(
     let mut outbox = Outbox::new(outbox_bytes_max);
     let mut reply = Reply::polling(&mut out, &mut outbox, now_ns);
     let sid = name.to_string();
-    let engine = Engine::open(
-        version,
-        Some(&sid),
-        opening,
-        connect_by_ns,
-        host,
-        &mut reply,
-    )
-    .reading(form);
+    let engine = Engine::open(version, Some(&sid), opening, connect_by_ns, host, &mut reply).reading(form);
     let mut session = Polling {
         engine,
         engine_due_ns: reply.deadline_ns.unwrap_or(u64::MAX),
@@ -72,11 +64,7 @@ fn end_surplus(host: &mut Host) {
             end(key, End::GaveWay, host);
         }
     }
-    let Polls {
-        unconnected,
-        sessions,
-        ..
-    } = &mut host.polls;
+    let Polls { unconnected, sessions, .. } = &mut host.polls;
     unconnected.prune(|&key| is_unconnected(sessions, key));
 }
 
@@ -127,9 +115,7 @@ pub fn lost(key: Key, connection: u64, host: &mut Host) {
     let Some(session) = host.polls.polling(key) else {
         return;
     };
-    let polled = session
-        .poll
-        .is_some_and(|poll| poll.connection == connection);
+    let polled = session.poll.is_some_and(|poll| poll.connection == connection);
     if polled {
         session.poll = None;
     }
@@ -281,9 +267,8 @@ fn with(
 fn end_greediest(host: &mut Host) {
     let enough_bytes = host.polls.held_bytes_max - host.polls.held_bytes_max / 8;
     let sessions = host.polls.sessions.iter();
-    let mut held: Vec<(usize, Key)> = sessions
-        .filter_map(|(&key, slot)| Some((slot.session.as_ref()?.outbox.bytes(), key)))
-        .collect();
+    let mut held: Vec<(usize, Key)> =
+        sessions.filter_map(|(&key, slot)| Some((slot.session.as_ref()?.outbox.bytes(), key))).collect();
     held.sort_unstable_by(|one, other| other.cmp(one));
     for (_, key) in held {
         if host.polls.held_bytes <= enough_bytes {

@@ -36,9 +36,7 @@ impl SessionName {
             return None;
         }
         let room = base64_simd::Out::from_slice(&mut bytes);
-        base64_simd::URL_SAFE_NO_PAD
-            .decode(sid.as_bytes(), room)
-            .ok()?;
+        base64_simd::URL_SAFE_NO_PAD.decode(sid.as_bytes(), room).ok()?;
         let (shard, rest) = bytes.split_first_chunk()?;
         let (key, secret) = rest.split_first_chunk()?;
         Some(Self {

@@ -10,25 +10,13 @@ use super::*;
 use proptest::prelude::*;
 
 fn waiting(connection: u64) -> Waiting {
-    Waiting {
-        connection,
-        keep_alive: true,
-        origin: None,
-        jsonp: None,
-    }
+    Waiting { connection, keep_alive: true, origin: None, jsonp: None }
 }
 
 /// Opens a session and gives its key.
 fn session(version: Version, host: &mut Host) -> Key {
     let verdict = host.admit(token("ann", None).as_bytes());
-    let packets = open(
-        version,
-        Opening::SocketIo(Some(verdict)),
-        Form::Text,
-        1_000,
-        host,
-        0,
-    );
+    let packets = open(version, Opening::SocketIo(Some(verdict)), Form::Text, 1_000, host, 0);
     let [Item::Text(opened), ..] = &packets.items[..] else {
         panic!("{packets:?}");
     };
@@ -58,18 +46,10 @@ fn ids_name_their_shard() {
     let slot = host.polls.sessions.values().next().unwrap();
     let name = slot.name.to_string();
     host.polls.shard = 4;
-    assert_eq!(
-        host.polls.find(&name),
-        Found::Elsewhere(3),
-        "of another shard"
-    );
+    assert_eq!(host.polls.find(&name), Found::Elsewhere(3), "of another shard");
     host.polls.shard = 3;
     let forged = format!("{}AAAA", &name[..20]);
-    assert_eq!(
-        host.polls.find(&forged),
-        Found::Unknown,
-        "the secret counts"
-    );
+    assert_eq!(host.polls.find(&forged), Found::Unknown, "the secret counts");
     assert_eq!(host.polls.find("x"), Found::Unknown, "no id at all");
 }
 
@@ -86,12 +66,7 @@ fn those_for_whom_the_most_waits_give_way() {
         (0, 300, [true; 3], "a little"),
         (1, 900, [true; 3], "much"),
         (2, 300, [true; 3], "as much as may wait"),
-        (
-            0,
-            500,
-            [true, false, true],
-            "the one with the most ends, not the last to speak",
-        ),
+        (0, 500, [true, false, true], "the one with the most ends, not the last to speak"),
         (2, 900, [true, false, false], "and so it goes on"),
     ] {
         let event = format!("42[\"{}\"]", "x".repeat(event_bytes));

@@ -23,25 +23,12 @@ fn text(text: impl Into<String>) -> Sent {
 
 /// Opens a session under the upgrade's `token`, if there is one, and plays what the client sends. Session ids are
 /// random, so they read `SID`.
-fn check(
-    version: Version,
-    upgrade_token: Option<&str>,
-    sent: &[Sent],
-    answers: &[&str],
-    end: Option<End>,
-    why: &str,
-) {
+fn check(version: Version, upgrade_token: Option<&str>, sent: &[Sent], answers: &[&str], end: Option<End>, why: &str) {
     let mut host = host(App::Echo);
     let verdict = upgrade_token.map(|token| host.admit(token.as_bytes()));
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, 0);
-    let mut session = EngineIo::open(
-        version,
-        Opening::SocketIo(verdict),
-        10 * S,
-        &mut host,
-        &mut reply,
-    );
+    let mut session = EngineIo::open(version, Opening::SocketIo(verdict), 10 * S, &mut host, &mut reply);
     for sent in sent {
         let mut input = match sent {
             Sent::Text(text) => frame(OpCode::Text, text.as_bytes()),
@@ -52,10 +39,7 @@ fn check(
     assert_eq!(reply.end, end, "{why}");
     let told: Vec<_> = told(out).iter().map(|text| without_sid(text)).collect();
     let (open, told) = told.split_first().unwrap();
-    assert!(
-        open.starts_with(r#"T:0{"sid":"SID","upgrades":[]"#),
-        "{open}"
-    );
+    assert!(open.starts_with(r#"T:0{"sid":"SID","upgrades":[]"#), "{open}");
     assert_eq!(open.contains("maxPayload"), version == Version::V4);
     assert_eq!(told, answers, "{why}");
     session.ended(end.unwrap_or(End::Gone), &mut host);
@@ -76,49 +60,17 @@ fn version_5_is_let_in_at_its_connect_packet() {
     let good = token("ann", None);
     let expired = token("ann", Some(NOW_S));
     let long = "a".repeat(900);
-    let refused = |reason: &str| {
-        format!(r#"T:44{{"message":"not valid token","data":{{"reason":"{reason}"}}}}"#)
-    };
+    let refused = |reason: &str| format!(r#"T:44{{"message":"not valid token","data":{{"reason":"{reason}"}}}}"#);
     let payload = |token: &str| text(format!(r#"40{{"token":"{token}"}}"#));
     for (upgrade, connect, answer, why) in [
-        (
-            Some(&*good),
-            text("40"),
-            CONNECTED.into(),
-            "a good token in the upgrade",
-        ),
+        (Some(&*good), text("40"), CONNECTED.into(), "a good token in the upgrade"),
         (None, payload(&good), CONNECTED.into(), "or in the payload"),
-        (
-            Some(&*expired),
-            text("40"),
-            refused("expired"),
-            "a bad one in the upgrade",
-        ),
-        (
-            Some(&*expired),
-            payload(&good),
-            refused("expired"),
-            "is not rescued by the payload",
-        ),
-        (
-            None,
-            payload(&expired),
-            refused("expired"),
-            "a bad one in the payload",
-        ),
+        (Some(&*expired), text("40"), refused("expired"), "a bad one in the upgrade"),
+        (Some(&*expired), payload(&good), refused("expired"), "is not rescued by the payload"),
+        (None, payload(&expired), refused("expired"), "a bad one in the payload"),
         (None, text("40"), refused("missing"), "none at all"),
-        (
-            None,
-            text("40{}"),
-            refused("missing"),
-            "none in the payload",
-        ),
-        (
-            None,
-            text(r#"40{"token":7}"#),
-            refused("malformed"),
-            "no string",
-        ),
+        (None, text("40{}"), refused("missing"), "none in the payload"),
+        (None, text(r#"40{"token":7}"#), refused("malformed"), "no string"),
         (None, payload(&long), refused("malformed"), "no token"),
     ] {
         check(Version::V4, upgrade, &[connect], &[&answer], None, why);
@@ -150,116 +102,29 @@ fn packets_are_answered() {
     let other_v3 = r#"T:44/x,"Invalid namespace""#;
     let who = [r#"T:431["ann"]"#];
     for (version, sent, answers, end, why) in [
-        (
-            V4,
-            vec![text(r#"42["a",1]"#)],
-            &[r#"T:42["a",1]"#][..],
-            None,
-            "an event",
-        ),
-        (
-            V4,
-            vec![text(r#"427["a",1]"#)],
-            &["T:437[1]"],
-            None,
-            "an acknowledgement",
-        ),
-        (
-            V4,
-            vec![text(r#"421["whoami"]"#)],
-            &who,
-            None,
-            "the attached user",
-        ),
-        (
-            V3,
-            vec![text(r#"421["whoami"]"#)],
-            &who,
-            None,
-            "in both versions",
-        ),
-        (
-            V4,
-            vec![binary(), Binary(b"xy")],
-            &[&back, "B:xy"],
-            None,
-            "a binary event",
-        ),
-        (
-            V3,
-            vec![binary(), Binary(b"\x04xy")],
-            &[&back, "B:\x04xy"],
-            None,
-            "typed in version 3",
-        ),
-        (
-            V4,
-            vec![Binary(b"xy")],
-            &["C:1002"],
-            protocol,
-            "an attachment of nothing",
-        ),
-        (
-            V4,
-            vec![binary(), text("42[1]")],
-            &[&back, "C:1002"],
-            protocol,
-            "an attachment is due",
-        ),
-        (
-            V4,
-            vec![text("40/x,")],
-            &[other_v4],
-            None,
-            "there is one namespace",
-        ),
-        (
-            V3,
-            vec![text("40/x?a=1,")],
-            &[other_v3],
-            None,
-            "a query is no part of a name",
-        ),
-        (
-            V4,
-            vec![text(r#"42/x,["a"]"#)],
-            &["C:1002"],
-            protocol,
-            "never connected there",
-        ),
-        (
-            V4,
-            vec![text("40")],
-            &["C:1002"],
-            protocol,
-            "connected already",
-        ),
+        (V4, vec![text(r#"42["a",1]"#)], &[r#"T:42["a",1]"#][..], None, "an event"),
+        (V4, vec![text(r#"427["a",1]"#)], &["T:437[1]"], None, "an acknowledgement"),
+        (V4, vec![text(r#"421["whoami"]"#)], &who, None, "the attached user"),
+        (V3, vec![text(r#"421["whoami"]"#)], &who, None, "in both versions"),
+        (V4, vec![binary(), Binary(b"xy")], &[&back, "B:xy"], None, "a binary event"),
+        (V3, vec![binary(), Binary(b"\x04xy")], &[&back, "B:\x04xy"], None, "typed in version 3"),
+        (V4, vec![Binary(b"xy")], &["C:1002"], protocol, "an attachment of nothing"),
+        (V4, vec![binary(), text("42[1]")], &[&back, "C:1002"], protocol, "an attachment is due"),
+        (V4, vec![text("40/x,")], &[other_v4], None, "there is one namespace"),
+        (V3, vec![text("40/x?a=1,")], &[other_v3], None, "a query is no part of a name"),
+        (V4, vec![text(r#"42/x,["a"]"#)], &["C:1002"], protocol, "never connected there"),
+        (V4, vec![text("40")], &["C:1002"], protocol, "connected already"),
         (V4, vec![text("4x")], &["C:1002"], protocol, "no packet"),
         (V4, vec![text("2[")], &["C:1002"], protocol, "nor this"),
-        (
-            V4,
-            vec![text("41"), text(r#"42["a"]"#)],
-            &[],
-            None,
-            "disconnected: passed over",
-        ),
-        (
-            V4,
-            vec![text("431[]")],
-            &[],
-            None,
-            "an acknowledgement of nothing",
-        ),
+        (V4, vec![text("41"), text(r#"42["a"]"#)], &[], None, "disconnected: passed over"),
+        (V4, vec![text("431[]")], &[], None, "an acknowledgement of nothing"),
     ] {
         let (connect, connected) = match version {
             V4 => (Some(text("40")), CONNECTED),
             V3 => (None, "T:40"),
         };
         let sent: Vec<_> = connect.into_iter().chain(sent).collect();
-        let answers: Vec<_> = [connected]
-            .into_iter()
-            .chain(answers.iter().copied())
-            .collect();
+        let answers: Vec<_> = [connected].into_iter().chain(answers.iter().copied()).collect();
         check(version, Some(&good), &sent, &answers, end, why);
     }
 }
@@ -269,38 +134,19 @@ fn the_first_packet_connects() {
     let good = token("ann", None);
     let event = [text(r#"42["a"]"#)];
     let end = Some(End::Protocol);
-    check(
-        Version::V4,
-        Some(&good),
-        &event,
-        &["C:1002"],
-        end,
-        "an event before the connect",
-    );
+    check(Version::V4, Some(&good), &event, &["C:1002"], end, "an event before the connect");
 }
 
 #[test]
 fn nobody_stays_without_a_verdict() {
     for (upgrade, connect, deadline_s, end, why) in [
         (None, None, 10, End::HandshakeTimeout, "no connect packet"),
-        (
-            None,
-            Some("40"),
-            LINGER.as_secs(),
-            End::Refused,
-            "refused, and did not close",
-        ),
+        (None, Some("40"), LINGER.as_secs(), End::Refused, "refused, and did not close"),
     ] {
         let mut host = host(App::Echo);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = EngineIo::open(
-            Version::V4,
-            Opening::SocketIo(upgrade),
-            10 * S,
-            &mut host,
-            &mut reply,
-        );
+        let mut session = EngineIo::open(Version::V4, Opening::SocketIo(upgrade), 10 * S, &mut host, &mut reply);
         if let Some(connect) = connect {
             let mut input = frame(OpCode::Text, connect.as_bytes());
             session.received(&mut input, &mut host, &mut reply);
@@ -336,11 +182,7 @@ fn a_client_is_disconnected_when_its_token_expires() {
 
 #[test]
 fn a_token_that_expires_before_the_connect_lets_nobody_in() {
-    for (connected_s, answer, end) in [
-        (6, "T:40", End::Gone),
-        (7, "T:44", End::Refused),
-        (8, "T:44", End::Refused),
-    ] {
+    for (connected_s, answer, end) in [(6, "T:40", End::Gone), (7, "T:44", End::Refused), (8, "T:44", End::Refused)] {
         let mut host = host(App::Echo);
         let verdict = Some(host.admit(token("ann", Some(NOW_S + 7)).as_bytes()));
         let mut out = Vec::new();
@@ -353,10 +195,7 @@ fn a_token_that_expires_before_the_connect_lets_nobody_in() {
         let mut reply = Reply::new(&mut out, connected_s * S);
         session.received(&mut frame(OpCode::Text, b"40"), &mut host, &mut reply);
         let told = told(out);
-        assert!(
-            told[0].starts_with(answer),
-            "after {connected_s} s: {told:?}"
-        );
+        assert!(told[0].starts_with(answer), "after {connected_s} s: {told:?}");
         session.ended(end, &mut host);
         assert!(host.users.is_empty(), "after {connected_s} s");
     }

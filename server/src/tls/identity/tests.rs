@@ -13,19 +13,13 @@ fn make(change: impl FnOnce(&mut CertificateParams)) -> Made {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     change(&mut params);
     let key = KeyPair::generate().unwrap();
-    Made {
-        cert: params.self_signed(&key).unwrap().pem(),
-        key: key.serialize_pem(),
-    }
+    Made { cert: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
 /// `fault` is a part of the error's text; `None`: the two are good.
 fn check(cert: &str, key: &str, fault: Option<&str>, why: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let (cert_path, key_path) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
+    let (cert_path, key_path) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&cert_path, cert).unwrap();
     fs::write(&key_path, key).unwrap();
     match (Identity::load(&cert_path, &key_path), fault) {
@@ -50,44 +44,19 @@ fn certificate_and_key_belong_together() {
     let cut = &good.key[..good.key.len() / 2];
     for (cert, key, fault, why) in [
         (&*good.cert, &*good.key, None, "the two"),
-        (
-            &(good.cert.clone() + &other.cert),
-            &good.key,
-            None,
-            "a chain, its own first",
-        ),
+        (&(good.cert.clone() + &other.cert), &good.key, None, "a chain, its own first"),
         (
             &(other.cert.clone() + &good.cert),
             &good.key,
             Some("not the key of the first certificate"),
             "a chain the wrong way round",
         ),
-        (
-            &good.cert,
-            &other.key,
-            Some("not the key of the first certificate"),
-            "another's key",
-        ),
+        (&good.cert, &other.key, Some("not the key of the first certificate"), "another's key"),
         (&expired.cert, &expired.key, None, "expired, with a warning"),
         ("", &good.key, Some("no certificate in it"), "an empty file"),
-        (
-            &good.key,
-            &good.cert,
-            Some("--tls-cert"),
-            "the files in each other's place",
-        ),
-        (
-            &good.cert,
-            &good.cert,
-            Some("no private key in it"),
-            "a certificate for a key",
-        ),
-        (
-            &good.cert,
-            &encrypted,
-            Some("decrypt it first"),
-            "encrypted",
-        ),
+        (&good.key, &good.cert, Some("--tls-cert"), "the files in each other's place"),
+        (&good.cert, &good.cert, Some("no private key in it"), "a certificate for a key"),
+        (&good.cert, &encrypted, Some("decrypt it first"), "encrypted"),
         (&good.cert, cut, Some("--tls-key"), "cut off"),
         (
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -103,10 +72,7 @@ fn certificate_and_key_belong_together() {
 #[test]
 fn a_bad_file_leaves_the_old_certificate_in_use() {
     let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let (old, new) = (make(|_| ()), make(|_| ()));
     fs::write(&cert, &old.cert).unwrap();
     fs::write(&key, &old.key).unwrap();
@@ -121,11 +87,5 @@ fn a_bad_file_leaves_the_old_certificate_in_use() {
     identity.reload().unwrap();
     assert_ne!(shown(), first);
     fs::remove_file(&key).unwrap();
-    assert!(
-        identity
-            .reload()
-            .unwrap_err()
-            .to_string()
-            .contains("--tls-key")
-    );
+    assert!(identity.reload().unwrap_err().to_string().contains("--tls-key"));
 }

@@ -1,9 +1,7 @@
 //! Claims read in one pass.
 
 use super::super::Refusal;
-use super::super::json::{
-    Cursor, JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds, to_f64,
-};
+use super::super::json::{Cursor, JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds, to_f64};
 use super::super::policy::ClaimPath;
 use super::super::word::{Label, Name, Word};
 use super::{Audience, Claims, TIME_S_END, refusal};
@@ -120,8 +118,7 @@ fn member<'t>(
 
 #[inline(always)]
 fn insert(cursor: &Cursor<'_>, name: Name<'_>, seen: &mut Seen) -> Result<(), Refusal> {
-    seen.insert(cursor.text(), name, 0, MEMBERS_MAX)
-        .map_err(refusal)
+    seen.insert(cursor.text(), name, 0, MEMBERS_MAX).map_err(refusal)
 }
 
 /// Members of the object that holds the user whose names are held against each other in passing.
@@ -213,9 +210,7 @@ const TIME_CHARACTERS_MAX: usize = 32;
 fn audience(value: Value<'_>) -> Result<Audience<'_>, Refusal> {
     match value {
         // The search is for the check of the elements alone: what is wanted is not known here.
-        Value::Array(names) => array_holds(names, "")
-            .map(|_| Audience::Many(names))
-            .map_err(refusal),
+        Value::Array(names) => array_holds(names, "").map(|_| Audience::Many(names)).map_err(refusal),
         _ => Err(Refusal::ClaimsMalformed),
     }
 }
@@ -236,11 +231,7 @@ fn follow<'t>(
 }
 
 /// The string at the end of `steps`, which are as many as the configuration gave.
-fn descend<'t>(
-    value: Value<'t>,
-    steps: &[Label],
-    seen: &mut Seen,
-) -> Result<Option<Text<'t>>, JsonError> {
+fn descend<'t>(value: Value<'t>, steps: &[Label], seen: &mut Seen) -> Result<Option<Text<'t>>, JsonError> {
     let Some((first, rest)) = steps.split_first() else {
         return Ok(match value {
             Value::Text(text) => Some(text),

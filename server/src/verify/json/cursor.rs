@@ -71,11 +71,7 @@ impl<'t> Cursor<'t> {
 
     #[inline(always)]
     pub(in super::super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.take(byte) {
-            Ok(())
-        } else {
-            Err(JsonError::Malformed)
-        }
+        if self.take(byte) { Ok(()) } else { Err(JsonError::Malformed) }
     }
 
     /// Nothing but space follows.
@@ -357,11 +353,7 @@ fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError
         }
     }
     let raw = text.get(start..at).ok_or(JsonError::Malformed)?;
-    let name = Name {
-        text: Text::new(raw, escaped),
-        word: spelling.word(),
-        start,
-    };
+    let name = Name { text: Text::new(raw, escaped), word: spelling.word(), start };
     Ok((name, at + 1))
 }
 

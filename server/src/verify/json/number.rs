@@ -109,8 +109,8 @@ const DIGITS_EXACT: usize = 15;
 
 /// Powers of ten that an `f64` holds.
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
 ];
 
 /// The `f64` that is nearest to `number`, which was checked and has no sign; of those beyond 10^22 any that is as well.
@@ -163,8 +163,7 @@ mod tests {
 
     /// Behind the number, by another parser; numbers have nothing around them here.
     fn oracle(text: &str) -> Option<usize> {
-        let is_finite =
-            serde_json::from_str::<f64>(text).is_ok() && text.parse::<f64>().ok()?.is_finite();
+        let is_finite = serde_json::from_str::<f64>(text).is_ok() && text.parse::<f64>().ok()?.is_finite();
         is_finite.then_some(text.len())
     }
 

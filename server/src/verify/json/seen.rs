@@ -31,12 +31,7 @@ struct Entry {
 
 impl Seen {
     pub(in super::super) fn new() -> Self {
-        Self {
-            names: vec![Entry::default(); NAMES_MAX].into(),
-            len: 0,
-            filter: [0; FILTER_BITS / 64],
-            filtered: None,
-        }
+        Self { names: vec![Entry::default(); NAMES_MAX].into(), len: 0, filter: [0; FILTER_BITS / 64], filtered: None }
     }
 
     /// Forgets everything, whatever an error left behind.
@@ -80,22 +75,14 @@ impl Seen {
             self.compare(text, name, base)?;
         }
         let place = self.names.get_mut(self.len).ok_or(JsonError::Malformed)?;
-        *place = Entry {
-            word: name.word,
-            start: name.start as u32,
-        };
+        *place = Entry { word: name.word, start: name.start as u32 };
         self.len += 1;
         Ok(())
     }
 
     /// Finds the name in the filter, which is made anew if it is that of another object, and then among the others.
     #[inline(never)]
-    fn insert_into_many(
-        &mut self,
-        text: &str,
-        name: Name<'_>,
-        base: usize,
-    ) -> Result<(), JsonError> {
+    fn insert_into_many(&mut self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
         if self.filtered != Some(base) {
             self.filter.fill(0);
             self.filtered = Some(base);

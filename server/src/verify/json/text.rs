@@ -33,11 +33,7 @@ impl<'t> Text<'t> {
     /// Does the string say `wanted`, escapes taken for what they mean?
     #[inline]
     pub(in super::super) fn is(&self, wanted: &str) -> bool {
-        if self.escaped {
-            self.chars().eq(wanted.chars())
-        } else {
-            self.raw == wanted
-        }
+        if self.escaped { self.chars().eq(wanted.chars()) } else { self.raw == wanted }
     }
 
     /// The same, ignoring ASCII case.

@@ -6,13 +6,8 @@ use proptest::sample::{Index, select};
 use super::*;
 
 /// Algorithms that are quick to sign with; RSA is in the tables.
-const QUICK: [Algorithm; 5] = [
-    Algorithm::HS256,
-    Algorithm::HS384,
-    Algorithm::HS512,
-    Algorithm::ES256,
-    Algorithm::EdDSA,
-];
+const QUICK: [Algorithm; 5] =
+    [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512, Algorithm::ES256, Algorithm::EdDSA];
 
 #[derive(Clone, Debug)]
 enum Change {

@@ -26,23 +26,13 @@ fn a_token_says_what_was_signed() {
     let token = sign_hs256(HEADER, claims);
     let mut verifier = verifier(vec![secret()]);
     let found = verifier.verify(token.as_bytes(), NOW_S).unwrap();
-    assert_eq!(
-        found,
-        Verified {
-            user: Some("gonzalo \"g\""),
-            expires_at_s: Some(1_700_000_010),
-            claims,
-        }
-    );
+    assert_eq!(found, Verified { user: Some("gonzalo \"g\""), expires_at_s: Some(1_700_000_010), claims });
 }
 
 #[test]
 fn a_verifier_remembers_nothing_of_earlier_tokens() {
     let mut verifier = verifier(vec![secret()]);
-    let long = sign_hs256(
-        HEADER,
-        r#"{"user":{"username":"somebody \u0041"},"exp":1800000000}"#,
-    );
+    let long = sign_hs256(HEADER, r#"{"user":{"username":"somebody \u0041"},"exp":1800000000}"#);
     let duplicate = sign_hs256(HEADER, r#"{"a":1,"b":{"c":1},"a":2}"#);
     let short = sign_hs256(HEADER, "{}");
     for _ in 0..3 {
@@ -62,13 +52,7 @@ fn time_is_honoured_to_the_second() {
     let iat = r#"{"iat":1000}"#;
     for (claims, leeway_s, now_s, verdict, why) in [
         (exp, 0, 999, Ok(()), "a second left"),
-        (
-            exp,
-            0,
-            1000,
-            Err(Refusal::Expired),
-            "exp itself is too late",
-        ),
+        (exp, 0, 1000, Err(Refusal::Expired), "exp itself is too late"),
         (exp, 5, 1004, Ok(()), "within the leeway"),
         (exp, 5, 1005, Err(Refusal::Expired), "beyond the leeway"),
         (exp, u64::MAX, u64::MAX - 1, Ok(()), "no leeway overflows"),
@@ -77,43 +61,16 @@ fn time_is_honoured_to_the_second() {
         (nbf, 5, 995, Ok(()), "within the leeway"),
         (nbf, 5, 994, Err(Refusal::NotYetValid), "beyond the leeway"),
         (iat, 0, 999, Ok(()), "clocks round"),
-        (
-            iat,
-            0,
-            998,
-            Err(Refusal::IssuedInFuture),
-            "but not that much",
-        ),
+        (iat, 0, 998, Err(Refusal::IssuedInFuture), "but not that much"),
         (iat, 5, 994, Ok(()), "within the leeway"),
         (r#"{"exp":1000.5}"#, 0, 1000, Ok(()), "half a second left"),
-        (
-            r#"{"exp":1000.5}"#,
-            0,
-            1001,
-            Err(Refusal::Expired),
-            "none left",
-        ),
-        (
-            r#"{"nbf":999.5}"#,
-            0,
-            999,
-            Err(Refusal::NotYetValid),
-            "half early",
-        ),
+        (r#"{"exp":1000.5}"#, 0, 1001, Err(Refusal::Expired), "none left"),
+        (r#"{"nbf":999.5}"#, 0, 999, Err(Refusal::NotYetValid), "half early"),
         (r#"{"exp":0}"#, 0, 0, Err(Refusal::Expired), "1970 is over"),
-        (
-            "{}",
-            0,
-            u64::MAX,
-            Ok(()),
-            "without exp a token never expires",
-        ),
+        ("{}", 0, u64::MAX, Ok(()), "without exp a token never expires"),
     ] {
         let token = sign_hs256(HEADER, claims);
-        let policy = Policy {
-            leeway_s,
-            ..Policy::default()
-        };
+        let policy = Policy { leeway_s, ..Policy::default() };
         let mut verifier = verifier_with(vec![secret()], policy);
         let found = verifier.verify(token.as_bytes(), now_s).map(|_| ());
         assert_eq!(found, verdict, "{why}: {claims} at {now_s}");
@@ -124,51 +81,19 @@ fn time_is_honoured_to_the_second() {
 fn issuer_and_audience_are_asked_for_when_configured() {
     for (claims, verdict, why) in [
         (r#"{"iss":"us","aud":"them"}"#, Ok(()), "both"),
-        (
-            r#"{"iss":"us","aud":["others","them"]}"#,
-            Ok(()),
-            "one of several",
-        ),
-        (
-            r#"{"iss":"\u0075s","aud":["th\u0065m"]}"#,
-            Ok(()),
-            "with escapes",
-        ),
+        (r#"{"iss":"us","aud":["others","them"]}"#, Ok(()), "one of several"),
+        (r#"{"iss":"\u0075s","aud":["th\u0065m"]}"#, Ok(()), "with escapes"),
         (r#"{"aud":"them"}"#, Err(Refusal::IssuerMissing), "no iss"),
-        (
-            r#"{"iss":"US","aud":"them"}"#,
-            Err(Refusal::IssuerMismatch),
-            "case",
-        ),
+        (r#"{"iss":"US","aud":"them"}"#, Err(Refusal::IssuerMismatch), "case"),
         (r#"{"iss":"us "}"#, Err(Refusal::IssuerMismatch), "a space"),
         (r#"{"iss":"us"}"#, Err(Refusal::AudienceMissing), "no aud"),
-        (
-            r#"{"iss":"us","aud":[]}"#,
-            Err(Refusal::AudienceMismatch),
-            "for nobody",
-        ),
-        (
-            r#"{"iss":"us","aud":"others"}"#,
-            Err(Refusal::AudienceMismatch),
-            "others",
-        ),
-        (
-            r#"{"iss":"us","aud":["them",1]}"#,
-            Err(Refusal::ClaimsMalformed),
-            "a number",
-        ),
-        (
-            r#"{"iss":["us"],"aud":"them"}"#,
-            Err(Refusal::ClaimsMalformed),
-            "a list",
-        ),
+        (r#"{"iss":"us","aud":[]}"#, Err(Refusal::AudienceMismatch), "for nobody"),
+        (r#"{"iss":"us","aud":"others"}"#, Err(Refusal::AudienceMismatch), "others"),
+        (r#"{"iss":"us","aud":["them",1]}"#, Err(Refusal::ClaimsMalformed), "a number"),
+        (r#"{"iss":["us"],"aud":"them"}"#, Err(Refusal::ClaimsMalformed), "a list"),
     ] {
         let token = sign_hs256(HEADER, claims);
-        let policy = Policy {
-            issuer: Some("us".to_owned()),
-            audience: Some("them".to_owned()),
-            ..Policy::default()
-        };
+        let policy = Policy { issuer: Some("us".to_owned()), audience: Some("them".to_owned()), ..Policy::default() };
         let mut verifier = verifier_with(vec![secret()], policy);
         let found = verifier.verify(token.as_bytes(), NOW_S).map(|_| ());
         assert_eq!(found, verdict, "{why}: {claims}");
@@ -191,55 +116,15 @@ fn a_key_is_picked_by_name_or_by_algorithm() {
     for (keys, header, verdict, why) in [
         (named(), kid_new, Ok(()), "by name"),
         (named(), HEADER, Ok(()), "without a name all are tried"),
-        (
-            named(),
-            kid_old,
-            Err(Refusal::SignatureInvalid),
-            "the other's name",
-        ),
-        (
-            named(),
-            r#"{"alg":"HS256","kid":"x"}"#,
-            Err(Refusal::UnknownKey),
-            "nobody's name",
-        ),
-        (
-            named(),
-            r#"{"alg":"HS256","kid":""}"#,
-            Err(Refusal::UnknownKey),
-            "an empty name",
-        ),
-        (
-            named(),
-            r#"{"alg":"HS256","kid":"../../dev/null"}"#,
-            Err(Refusal::UnknownKey),
-            "a path",
-        ),
-        (
-            vec![secret()],
-            kid_new,
-            Err(Refusal::UnknownKey),
-            "the key has no name",
-        ),
-        (
-            vec![rs256, secret()],
-            kid_new,
-            Err(Refusal::AlgorithmMismatch),
-            "name and alg differ",
-        ),
+        (named(), kid_old, Err(Refusal::SignatureInvalid), "the other's name"),
+        (named(), r#"{"alg":"HS256","kid":"x"}"#, Err(Refusal::UnknownKey), "nobody's name"),
+        (named(), r#"{"alg":"HS256","kid":""}"#, Err(Refusal::UnknownKey), "an empty name"),
+        (named(), r#"{"alg":"HS256","kid":"../../dev/null"}"#, Err(Refusal::UnknownKey), "a path"),
+        (vec![secret()], kid_new, Err(Refusal::UnknownKey), "the key has no name"),
+        (vec![rs256, secret()], kid_new, Err(Refusal::AlgorithmMismatch), "name and alg differ"),
         (vec![], HEADER, Err(Refusal::UnknownKey), "no keys"),
-        (
-            nameless(KEYS_TRIED_MAX),
-            HEADER,
-            Ok(()),
-            "the last that is tried",
-        ),
-        (
-            nameless(KEYS_TRIED_MAX + 1),
-            HEADER,
-            Err(Refusal::AmbiguousKey),
-            "too many",
-        ),
+        (nameless(KEYS_TRIED_MAX), HEADER, Ok(()), "the last that is tried"),
+        (nameless(KEYS_TRIED_MAX + 1), HEADER, Err(Refusal::AmbiguousKey), "too many"),
     ] {
         let token = sign_hs256(header, CLAIMS);
         let found = verifier(keys).verify(token.as_bytes(), NOW_S).map(|_| ());

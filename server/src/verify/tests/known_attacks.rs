@@ -25,229 +25,76 @@ fn every_known_attack_has_its_reason() {
     };
     let with_signature = |algorithm: Algorithm, signature: Vec<u8>| {
         let header = format!(r#"{{"alg":"{algorithm}","kid":"{algorithm}"}}"#);
-        format!(
-            "{}.{}.{}",
-            encode(header),
-            encode(CLAIMS),
-            encode(signature)
-        )
+        format!("{}.{}.{}", encode(header), encode(CLAIMS), encode(signature))
     };
     let good = sign_hs256(HEADER, CLAIMS);
     let hmac_by_public_key = {
         let pem = include_str!("../../../tests/keys/rsa2048.public.pem");
-        let signed = format!(
-            "{}.{}",
-            encode(r#"{"alg":"HS256","kid":"RS256"}"#),
-            encode(CLAIMS)
-        );
+        let signed = format!("{}.{}", encode(r#"{"alg":"HS256","kid":"RS256"}"#), encode(CLAIMS));
         let key = EncodingKey::from_secret(pem.as_bytes());
-        let mac =
-            jsonwebtoken::crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
+        let mac = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
         format!("{signed}.{}", mac.unwrap())
     };
     let jwk = r#"{"kty":"oct","k":"AAAA"}"#;
     let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(100), "]".repeat(100));
-    let deep_header = format!(
-        r#"{{"alg":"HS256","a":{}1{}}}"#,
-        "[".repeat(100),
-        "]".repeat(100)
-    );
+    let deep_header = format!(r#"{{"alg":"HS256","a":{}1{}}}"#, "[".repeat(100), "]".repeat(100));
     // The last character of a signature of 32 bytes holds two bits that mean nothing.
     let last = good.chars().last().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let twin = alphabet
-        .find(last)
-        .and_then(|at| alphabet.chars().nth(at + 1))
-        .unwrap();
+    let twin = alphabet.find(last).and_then(|at| alphabet.chars().nth(at + 1)).unwrap();
     let loose_bits = format!("{}{twin}", &good[..good.len() - 1]);
 
     for (token, reason, attack) in [
         (unsigned("none"), NoneAlgorithm, "unsigned"),
-        (
-            unsigned("None"),
-            NoneAlgorithm,
-            "unsigned, another spelling",
-        ),
-        (
-            unsigned("NONE"),
-            NoneAlgorithm,
-            "unsigned, another spelling",
-        ),
-        (
-            unsigned("nOnE"),
-            NoneAlgorithm,
-            "unsigned, another spelling",
-        ),
+        (unsigned("None"), NoneAlgorithm, "unsigned, another spelling"),
+        (unsigned("NONE"), NoneAlgorithm, "unsigned, another spelling"),
+        (unsigned("nOnE"), NoneAlgorithm, "unsigned, another spelling"),
         (unsigned(r"n\u006fne"), NoneAlgorithm, "unsigned, escaped"),
         (unsigned("none "), UnknownAlgorithm, "unsigned, padded"),
-        (
-            unsigned(r"none\u0000"),
-            UnknownAlgorithm,
-            "unsigned, ended early",
-        ),
+        (unsigned(r"none\u0000"), UnknownAlgorithm, "unsigned, ended early"),
         (unsigned(""), UnknownAlgorithm, "no algorithm's name"),
         (unsigned("HS256"), SignatureInvalid, "no signature"),
-        (
-            hmac_by_public_key,
-            AlgorithmMismatch,
-            "a public key as a secret",
-        ),
+        (hmac_by_public_key, AlgorithmMismatch, "a public key as a secret"),
         (
             sign(Algorithm::PS256, r#"{"alg":"PS256","kid":"RS256"}"#, CLAIMS),
             AlgorithmMismatch,
             "another padding of the same key",
         ),
-        (
-            header(r#"{"alg":"HS256","kid":"../../../dev/null"}"#),
-            UnknownKey,
-            "a kid that is a path",
-        ),
-        (
-            header(r#"{"alg":"HS256","kid":"' OR 1=1 --"}"#),
-            UnknownKey,
-            "a kid that is SQL",
-        ),
-        (
-            header(r#"{"alg":"HS256","kid":"|id"}"#),
-            UnknownKey,
-            "a kid that is a command",
-        ),
-        (
-            header(r#"{"alg":"HS256","kid":["RS256"]}"#),
-            HeaderMalformed,
-            "a kid that is a list",
-        ),
-        (
-            header(&format!(r#"{{"alg":"HS256","jwk":{jwk}}}"#)),
-            EmbeddedKey,
-            "its own key",
-        ),
-        (
-            header(r#"{"alg":"HS256","jku":"https://evil.example/keys"}"#),
-            EmbeddedKey,
-            "its own key set",
-        ),
-        (
-            header(r#"{"alg":"HS256","x5u":"https://evil.example/"}"#),
-            EmbeddedKey,
-            "its own certificate",
-        ),
-        (
-            header(r#"{"alg":"HS256","x5c":["MIIB"]}"#),
-            EmbeddedKey,
-            "its own chain",
-        ),
-        (
-            header(r#"{"alg":"HS256","crit":["exp"]}"#),
-            CriticalHeader,
-            "an extension, known elsewhere",
-        ),
-        (
-            header(r#"{"alg":"HS256","crit":[]}"#),
-            CriticalHeader,
-            "an empty list of extensions",
-        ),
-        (
-            header(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#),
-            CriticalHeader,
-            "an unencoded payload",
-        ),
-        (
-            header(r#"{"alg":"HS256","b64":false}"#),
-            CriticalHeader,
-            "an unencoded payload, unsaid",
-        ),
-        (
-            header(r#"{"alg":"HS256","typ":"secevent+jwt"}"#),
-            WrongType,
-            "a token for something else",
-        ),
-        (
-            header(r#"{"alg":"HS256","alg":"none"}"#),
-            DuplicateMember,
-            "two algorithms",
-        ),
-        (
-            header(r#"{"alg":"HS256","\u0061lg":"none"}"#),
-            DuplicateMember,
-            "two, one in disguise",
-        ),
-        (
-            with_signature(Algorithm::ES256, vec![0; 64]),
-            SignatureInvalid,
-            "ECDSA of zeros",
-        ),
-        (
-            with_signature(Algorithm::ES256, order_p256()),
-            SignatureInvalid,
-            "ECDSA of the group's order",
-        ),
-        (
-            with_signature(Algorithm::EdDSA, vec![0; 64]),
-            SignatureInvalid,
-            "Ed25519 of zeros",
-        ),
-        (
-            malleable_ed25519(),
-            SignatureInvalid,
-            "Ed25519 with a larger S",
-        ),
-        (
-            with_signature(Algorithm::RS256, vec![0; 256]),
-            SignatureInvalid,
-            "RSA of zeros",
-        ),
-        (
-            with_signature(Algorithm::RS256, one(256)),
-            SignatureInvalid,
-            "RSA of one",
-        ),
+        (header(r#"{"alg":"HS256","kid":"../../../dev/null"}"#), UnknownKey, "a kid that is a path"),
+        (header(r#"{"alg":"HS256","kid":"' OR 1=1 --"}"#), UnknownKey, "a kid that is SQL"),
+        (header(r#"{"alg":"HS256","kid":"|id"}"#), UnknownKey, "a kid that is a command"),
+        (header(r#"{"alg":"HS256","kid":["RS256"]}"#), HeaderMalformed, "a kid that is a list"),
+        (header(&format!(r#"{{"alg":"HS256","jwk":{jwk}}}"#)), EmbeddedKey, "its own key"),
+        (header(r#"{"alg":"HS256","jku":"https://evil.example/keys"}"#), EmbeddedKey, "its own key set"),
+        (header(r#"{"alg":"HS256","x5u":"https://evil.example/"}"#), EmbeddedKey, "its own certificate"),
+        (header(r#"{"alg":"HS256","x5c":["MIIB"]}"#), EmbeddedKey, "its own chain"),
+        (header(r#"{"alg":"HS256","crit":["exp"]}"#), CriticalHeader, "an extension, known elsewhere"),
+        (header(r#"{"alg":"HS256","crit":[]}"#), CriticalHeader, "an empty list of extensions"),
+        (header(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#), CriticalHeader, "an unencoded payload"),
+        (header(r#"{"alg":"HS256","b64":false}"#), CriticalHeader, "an unencoded payload, unsaid"),
+        (header(r#"{"alg":"HS256","typ":"secevent+jwt"}"#), WrongType, "a token for something else"),
+        (header(r#"{"alg":"HS256","alg":"none"}"#), DuplicateMember, "two algorithms"),
+        (header(r#"{"alg":"HS256","\u0061lg":"none"}"#), DuplicateMember, "two, one in disguise"),
+        (with_signature(Algorithm::ES256, vec![0; 64]), SignatureInvalid, "ECDSA of zeros"),
+        (with_signature(Algorithm::ES256, order_p256()), SignatureInvalid, "ECDSA of the group's order"),
+        (with_signature(Algorithm::EdDSA, vec![0; 64]), SignatureInvalid, "Ed25519 of zeros"),
+        (malleable_ed25519(), SignatureInvalid, "Ed25519 with a larger S"),
+        (with_signature(Algorithm::RS256, vec![0; 256]), SignatureInvalid, "RSA of zeros"),
+        (with_signature(Algorithm::RS256, one(256)), SignatureInvalid, "RSA of one"),
         (loose_bits, EncodingInvalid, "bits that mean nothing"),
         (format!("{good}="), EncodingInvalid, "padding"),
-        (
-            good.replacen('e', "e\n", 1),
-            EncodingInvalid,
-            "a line's end inside",
-        ),
+        (good.replacen('e', "e\n", 1), EncodingInvalid, "a line's end inside"),
         (format!("{good}\0"), EncodingInvalid, "a zero behind"),
         (good.replace('.', ".."), Malformed, "empty segments"),
-        (
-            format!("{good}.{}", encode("x")),
-            Malformed,
-            "an encrypted token's fourth segment",
-        ),
-        (
-            claims(r#"{"sub":"a","sub":"root"}"#),
-            DuplicateMember,
-            "two subjects",
-        ),
-        (
-            claims(r#"{"user":{"username":"a","username":"root"}}"#),
-            DuplicateMember,
-            "two users",
-        ),
+        (format!("{good}.{}", encode("x")), Malformed, "an encrypted token's fourth segment"),
+        (claims(r#"{"sub":"a","sub":"root"}"#), DuplicateMember, "two subjects"),
+        (claims(r#"{"user":{"username":"a","username":"root"}}"#), DuplicateMember, "two users"),
         (claims(&deep), NestedTooDeep, "claims nested deep"),
         (header(&deep_header), NestedTooDeep, "a header nested deep"),
-        (
-            claims(r#"{"exp":1e400}"#),
-            ClaimsMalformed,
-            "a time beyond every number",
-        ),
-        (
-            claims(r#"{"exp":18446744073709551616}"#),
-            TimeInvalid,
-            "a time beyond 64 bits",
-        ),
-        (
-            claims(r#"{"exp":9223372036854775808}"#),
-            TimeInvalid,
-            "a time beyond 63 bits",
-        ),
-        (
-            claims(r#"{"exp":"9999999999"}"#),
-            TimeInvalid,
-            "a time in quotation marks",
-        ),
+        (claims(r#"{"exp":1e400}"#), ClaimsMalformed, "a time beyond every number"),
+        (claims(r#"{"exp":18446744073709551616}"#), TimeInvalid, "a time beyond 64 bits"),
+        (claims(r#"{"exp":9223372036854775808}"#), TimeInvalid, "a time beyond 63 bits"),
+        (claims(r#"{"exp":"9999999999"}"#), TimeInvalid, "a time in quotation marks"),
         (claims(r#"{"exp":-1}"#), TimeInvalid, "a time before time"),
         ("e30.".repeat(2_000), Malformed, "a thousand segments"),
         ("A".repeat(TOKEN_BYTES_MAX + 1), TooLong, "a flood"),
@@ -274,9 +121,7 @@ fn a_point_of_low_order_is_no_key() {
         "0100000000000000000000000000000000000000000000000000000000000080",
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     ] {
-        let bytes: Vec<u8> = (0..32)
-            .map(|i| u8::from_str_radix(&point[2 * i..2 * i + 2], 16).unwrap())
-            .collect();
+        let bytes: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&point[2 * i..2 * i + 2], 16).unwrap()).collect();
         let jwk = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, encode(bytes));
         assert!(load::text(&jwk).is_err(), "{point}");
     }
@@ -285,8 +130,8 @@ fn a_point_of_low_order_is_no_key() {
 /// The order of P-256's group, twice: as r and s both are zero to whoever reduces them first.
 fn order_p256() -> Vec<u8> {
     let order = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
-        0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
     [order, order].concat()
 }
@@ -301,8 +146,8 @@ fn one(bytes: usize) -> Vec<u8> {
 /// A good token, but for its S, to which the order of the group was added: the same to whoever reduces it.
 fn malleable_ed25519() -> String {
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
-        0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let token = sign(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"EdDSA"}"#, CLAIMS);
     let (signed, signature) = token.rsplit_once('.').unwrap();

@@ -3,7 +3,8 @@
 use super::*;
 
 /// The claims of RFC 7515 appendices A.1 to A.3, encoded.
-const CLAIMS_RFC7515: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+const CLAIMS_RFC7515: &str =
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
 /// The `exp` of those claims.
 const EXPIRES_AT_S: u64 = 1_300_819_380;
@@ -43,8 +44,7 @@ fn the_examples_of_rfc_7515_are_accepted_until_they_expire() {
 fn the_signature_of_rfc_8037_a_4_is_its_keys() {
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
     let signed = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-    let signature =
-        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     let keys = load::text(jwk).unwrap();
     let bytes = URL_SAFE_NO_PAD.decode_to_vec(signature).unwrap();
     assert!(keys[0].verify(signed.as_bytes(), &bytes));
@@ -114,10 +114,7 @@ fn the_signatures_of_rfc_7520_are_their_keys() {
         let token = format!("{header}.{PAYLOAD_RFC7520}.{signature}");
         let payload = verifier.verify_signature(token.as_bytes()).unwrap();
         let text = str::from_utf8(payload).unwrap();
-        assert!(
-            text.starts_with("It\u{2019}s a dangerous business"),
-            "{example}"
-        );
+        assert!(text.starts_with("It\u{2019}s a dangerous business"), "{example}");
         assert_eq!(
             verifier.verify(token.as_bytes(), NOW_S),
             Err(Refusal::ClaimsMalformed),
@@ -136,12 +133,7 @@ fn the_signatures_of_rfc_7520_are_their_keys() {
 fn what_rfc_7520_signed_without_a_protected_header_is_its_keys_and_no_token() {
     // Sections 4.5 and 4.8 show the signature of 4.4 in two more forms.
     for (example, key, algorithm, signature) in [
-        (
-            "4.7, HS256",
-            OCT_RFC7520,
-            "HS256",
-            "xuLifqLGiblpv9zBpuZczWhNj1gARaLV3UxvxhJxZuk",
-        ),
+        ("4.7, HS256", OCT_RFC7520, "HS256", "xuLifqLGiblpv9zBpuZczWhNj1gARaLV3UxvxhJxZuk"),
         (
             "4.8, ES512, the second of three signatures",
             EC_RFC7520,
@@ -153,10 +145,7 @@ fn what_rfc_7520_signed_without_a_protected_header_is_its_keys_and_no_token() {
         let bytes = URL_SAFE_NO_PAD.decode_to_vec(signature).unwrap();
         let signed = format!(".{PAYLOAD_RFC7520}");
         assert!(keys[0].verify(signed.as_bytes(), &bytes), "{example}");
-        assert!(
-            !keys[0].verify(&signed.as_bytes()[1..], &bytes),
-            "{example}"
-        );
+        assert!(!keys[0].verify(&signed.as_bytes()[1..], &bytes), "{example}");
         let token = format!("{signed}.{signature}");
         let found = verifier(keys).verify(token.as_bytes(), NOW_S).map(|_| ());
         assert_eq!(found, Err(Refusal::HeaderMalformed), "{example}");

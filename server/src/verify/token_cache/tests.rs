@@ -9,19 +9,11 @@ use super::*;
 const CLAIMS: &str = r#"{"sub":"ann"}"#;
 
 fn verified() -> Verified<'static> {
-    Verified {
-        user: CLAIMS.get(8..11),
-        expires_at_s: Some(200),
-        claims: CLAIMS,
-    }
+    Verified { user: CLAIMS.get(8..11), expires_at_s: Some(200), claims: CLAIMS }
 }
 
 fn entry(generation: u64) -> Entry<'static> {
-    Entry {
-        generation,
-        good_from_s: 100,
-        verified: verified(),
-    }
+    Entry { generation, good_from_s: 100, verified: verified() }
 }
 
 /// A token that is told from others by its signature, as tokens are.
@@ -30,11 +22,7 @@ fn signature(number: usize) -> Vec<u8> {
 }
 
 fn whole<'t>(header: &'t str, signature: &'t [u8]) -> Whole<'t> {
-    Whole {
-        header: header.as_bytes(),
-        claims: CLAIMS.as_bytes(),
-        signature,
-    }
+    Whole { header: header.as_bytes(), claims: CLAIMS.as_bytes(), signature }
 }
 
 fn insert(cache: &mut TokenCache, token: Whole<'_>, entry: &Entry<'_>) {
@@ -64,15 +52,8 @@ fn a_token_counts_whole_under_its_ring_and_while_it_is_good() {
     let (one, two) = (signature(1), signature(2));
     let token = whole("header", &one);
     insert(&mut cache, token, &entry(7));
-    let other_claims = Whole {
-        claims: br#"{"sub":"bob"}"#,
-        ..token
-    };
-    let shifted = Whole {
-        header: &[token.header, b"{"].concat(),
-        claims: &token.claims[1..],
-        ..token
-    };
+    let other_claims = Whole { claims: br#"{"sub":"bob"}"#, ..token };
+    let shifted = Whole { header: &[token.header, b"{"].concat(), claims: &token.claims[1..], ..token };
     let good = "Some(\"ann\") Some(200)";
     for (token, generation, now_s, expected, why) in [
         (token, 7, 100, Some(good), "from the first second"),
@@ -84,13 +65,7 @@ fn a_token_counts_whole_under_its_ring_and_while_it_is_good() {
         (whole("Header", &one), 7, 150, None, "another header"),
         (other_claims, 7, 150, None, "other claims"),
         (shifted, 7, 150, None, "the same bytes, cut elsewhere"),
-        (
-            whole("header", b"short"),
-            7,
-            150,
-            None,
-            "what is no signature",
-        ),
+        (whole("header", b"short"), 7, 150, None, "what is no signature"),
     ] {
         let found = found(&mut cache, token, generation, now_s);
         assert_eq!(found.as_deref(), expected, "{why}");
@@ -107,22 +82,10 @@ fn what_a_token_says_comes_back() {
     for (number, user, expires_at_s, expected) in [
         (1, None, None, "None None"),
         (2, Some(escaped.as_str()), None, "Some(\"ann\") None"),
-        (
-            3,
-            Some(""),
-            Some(u64::MAX - 1),
-            "Some(\"\") Some(18446744073709551614)",
-        ),
+        (3, Some(""), Some(u64::MAX - 1), "Some(\"\") Some(18446744073709551614)"),
     ] {
-        let verified = Verified {
-            user,
-            expires_at_s,
-            claims: CLAIMS,
-        };
-        let entry = Entry {
-            verified,
-            ..entry(7)
-        };
+        let verified = Verified { user, expires_at_s, claims: CLAIMS };
+        let entry = Entry { verified, ..entry(7) };
         let signature = signature(number);
         insert(&mut cache, whole("header", &signature), &entry);
         let found = found(&mut cache, whole("header", &signature), 7, 1_000);

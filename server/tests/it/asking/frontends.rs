@@ -46,11 +46,7 @@ impl Stub {
                 }
             });
         }
-        Self {
-            url,
-            connections,
-            released,
-        }
+        Self { url, connections, released }
     }
 
     /// How many connections it was given.
@@ -65,11 +61,7 @@ impl Stub {
 }
 
 /// Answers question after question; what goes wrong ends it.
-async fn serve(
-    mut stream: TcpStream,
-    behaviour: Behaviour,
-    mut is_released: watch::Receiver<bool>,
-) -> Option<()> {
+async fn serve(mut stream: TcpStream, behaviour: Behaviour, mut is_released: watch::Receiver<bool>) -> Option<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -83,10 +75,7 @@ async fn serve(
             }
             Behaviour::Gone | Behaviour::Silent => std::future::pending().await,
         };
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         stream.write_all(answer.as_bytes()).await.ok()?;
     }
 }

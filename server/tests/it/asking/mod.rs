@@ -22,9 +22,8 @@ const ORIGIN: &str = "http://app";
 /// Logs the demo user in; the session's id.
 pub async fn login(frontend: SocketAddr) -> String {
     let credentials = base64_simd::STANDARD.encode_to_string("gonzalo:password");
-    let request = format!(
-        "GET /login HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
-    );
+    let request =
+        format!("GET /login HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n");
     let answer = exchange(frontend, request.as_bytes()).await;
     let (_, cookie) = answer.split_once("gatekeeper_session=").expect(&answer);
     cookie.split(';').next().unwrap().to_owned()
@@ -75,10 +74,7 @@ async fn polled(gate: SocketAddr, query: &str) -> String {
 
 /// A request over a connection that stays; the answer's body.
 async fn request(stream: &mut TcpStream, line: &str, body: &str) -> String {
-    let request = format!(
-        "{line} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request = format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     soon("an answer", async {
@@ -103,67 +99,30 @@ async fn a_session_lets_in_whose_it_is_until_it_ends() {
     let server = TestServer::start(&[SESSION, "--origin", ORIGIN]).await;
     let session = login(server.frontend).await;
     let whoami = r#"431["gonzalo"]"#;
-    let cookie = |origin: &str| {
-        vec![
-            ("cookie", format!("gatekeeper_session={session}")),
-            ("origin", origin.to_owned()),
-        ]
-    };
+    let cookie =
+        |origin: &str| vec![("cookie", format!("gatekeeper_session={session}")), ("origin", origin.to_owned())];
     let query = format!("&session={session}");
-    let (v4, v3) = (
-        "/socket.io/?EIO=4&transport=websocket",
-        "/socket.io/?EIO=3&transport=websocket",
-    );
+    let (v4, v3) = ("/socket.io/?EIO=4&transport=websocket", "/socket.io/?EIO=3&transport=websocket");
     let unknown = r#"44{"message":"not valid token","data":{"reason":"unknown_session"}}"#;
     let missing = r#"44{"message":"not valid token","data":{"reason":"missing"}}"#;
     for (path, headers, expected, why) in [
         (format!("{v4}{query}"), vec![], whoami, "version 4"),
         (format!("{v3}{query}"), vec![], whoami, "version 3"),
         (v4.to_owned(), cookie(ORIGIN), whoami, "its cookie"),
-        (
-            v4.to_owned(),
-            cookie("http://evil"),
-            missing,
-            "a strange page's",
-        ),
+        (v4.to_owned(), cookie("http://evil"), missing, "a strange page's"),
         (v4.to_owned(), vec![], missing, "none"),
-        (
-            format!("{v4}&token={}", good("ann")),
-            vec![],
-            missing,
-            "a token is none",
-        ),
-        (
-            format!("{v4}&session=AAAA"),
-            vec![],
-            unknown,
-            "one that never was",
-        ),
-        (
-            format!("{v3}&session=AAAA"),
-            vec![],
-            r#"44"not valid token""#,
-            "the same in 3",
-        ),
+        (format!("{v4}&token={}", good("ann")), vec![], missing, "a token is none"),
+        (format!("{v4}&session=AAAA"), vec![], unknown, "one that never was"),
+        (format!("{v3}&session=AAAA"), vec![], r#"44"not valid token""#, "the same in 3"),
     ] {
-        assert_eq!(
-            socketio(server.gate, &path, &headers).await,
-            expected,
-            "{why}"
-        );
+        assert_eq!(socketio(server.gate, &path, &headers).await, expected, "{why}");
     }
     let mut client = Client::open(server.gate, v4, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
-    client
-        .send(format!(r#"40{{"token":"{}"}}"#, good("ann")))
-        .await;
+    client.send(format!(r#"40{{"token":"{}"}}"#, good("ann"))).await;
     assert_eq!(client.text().await, missing, "nor in the connect packet");
     assert_eq!(polled(server.gate, &query).await, whoami, "by polling");
-    assert_eq!(
-        polled(server.gate, "&session=AAAA").await,
-        unknown,
-        "by polling"
-    );
+    assert_eq!(polled(server.gate, "&session=AAAA").await, unknown, "by polling");
 
     let raw = format!("/ws?session={session}");
     let mut raw_client = Client::open(server.gate, &raw, &[]).await.unwrap();
@@ -172,19 +131,12 @@ async fn a_session_lets_in_whose_it_is_until_it_ends() {
     logout(server.frontend, &session).await;
     let refused = Client::open(server.gate, &raw, &[]).await.err().unwrap();
     assert_eq!((refused.status, &*refused.body), (401, "unknown_session"));
-    assert_eq!(
-        socketio(server.gate, &format!("{v4}{query}"), &[]).await,
-        unknown
-    );
+    assert_eq!(socketio(server.gate, &format!("{v4}{query}"), &[]).await, unknown);
     let long = format!("/ws?session={}", "x".repeat(300));
     let refused = Client::open(server.gate, &long, &[]).await.err().unwrap();
     assert_eq!(refused.status, 431, "nobody is asked about it");
     raw_client.send("still in").await;
-    assert_eq!(
-        raw_client.text().await,
-        "still in",
-        "asked for at the door alone"
-    );
+    assert_eq!(raw_client.text().await, "still in", "asked for at the door alone");
 
     let handshakes = |what: &str| server.metric(&format!("gatekeeper_handshakes_total{{{what}}}"));
     let refused = |why: &str| handshakes(&format!(r#"outcome="refused",reason="{why}""#));
@@ -219,71 +171,30 @@ async fn what_is_sent_ahead_waits_for_the_answer() {
 
 #[tokio::test]
 async fn a_gate_without_answers_says_so_and_serves_others() {
-    let unanswered = |why: &str| {
-        format!(r#"gatekeeper_handshakes_total{{outcome="unanswered",reason="{why}"}}"#)
-    };
+    let unanswered = |why: &str| format!(r#"gatekeeper_handshakes_total{{outcome="unanswered",reason="{why}"}}"#);
     for (behaviour, reason, why) in [
         (Behaviour::Gone, "frontend", "nobody listens there"),
-        (
-            Behaviour::Answers("403 Forbidden", "Access Denied"),
-            "frontend",
-            "another key",
-        ),
-        (
-            Behaviour::Answers("404 Not Found", ""),
-            "frontend",
-            "another address",
-        ),
-        (
-            Behaviour::Answers("200 OK", "<html>"),
-            "frontend",
-            "no such answer",
-        ),
-        (
-            Behaviour::Answers("200 OK", r#"{"name":"x"}"#),
-            "frontend",
-            "nor that",
-        ),
-        (
-            Behaviour::Answers("302 Found\r\nLocation: /", ""),
-            "frontend",
-            "it leads away",
-        ),
+        (Behaviour::Answers("403 Forbidden", "Access Denied"), "frontend", "another key"),
+        (Behaviour::Answers("404 Not Found", ""), "frontend", "another address"),
+        (Behaviour::Answers("200 OK", "<html>"), "frontend", "no such answer"),
+        (Behaviour::Answers("200 OK", r#"{"name":"x"}"#), "frontend", "nor that"),
+        (Behaviour::Answers("302 Found\r\nLocation: /", ""), "frontend", "it leads away"),
         (Behaviour::Silent, "time", "no answer"),
     ] {
         let stub = Stub::start(behaviour).await;
-        let flags = [
-            "--handshake-timeout=300ms",
-            SESSION,
-            "--session-url",
-            &stub.url,
-        ];
+        let flags = ["--handshake-timeout=300ms", SESSION, "--session-url", &stub.url];
         let server = TestServer::start(&flags).await;
         let gate = server.gate;
-        let asking =
-            tokio::spawn(async move { Client::open(gate, "/ws?session=a", &[]).await.err() });
-        assert!(
-            get(gate, "/healthz").await.ends_with("ok"),
-            "{why}: others are served"
-        );
+        let asking = tokio::spawn(async move { Client::open(gate, "/ws?session=a", &[]).await.err() });
+        assert!(get(gate, "/healthz").await.ends_with("ok"), "{why}: others are served");
         let refused = asking.await.unwrap().unwrap();
-        assert_eq!(
-            (refused.status, &*refused.body),
-            (503, "sessions cannot be looked up"),
-            "{why}"
-        );
+        assert_eq!((refused.status, &*refused.body), (503, "sessions cannot be looked up"), "{why}");
         assert_eq!(server.metric(&unanswered(reason)), 1, "{why}");
         let polls = get(gate, "/socket.io/?EIO=4&transport=polling&session=a").await;
         assert!(polls.starts_with("HTTP/1.1 503 "), "{why}: {polls}");
         assert!(polls.contains("Retry-After: 1\r\n"), "{why}: {polls}");
-        server
-            .metric_becomes("gatekeeper_connections_open", 0)
-            .await;
-        assert_eq!(
-            server.metric("gatekeeper_connections_half_open"),
-            0,
-            "{why}"
-        );
+        server.metric_becomes("gatekeeper_connections_open", 0).await;
+        assert_eq!(server.metric("gatekeeper_connections_half_open"), 0, "{why}");
     }
 }
 
@@ -320,11 +231,7 @@ async fn questions_share_few_connections_and_wait_in_a_queue_with_an_end() {
     }
     assert_eq!(let_in + turned_away, CLIENTS);
     assert!(let_in >= 32, "who waited has an answer: {let_in}");
-    assert!(
-        stub.connections() <= 32,
-        "{} connections",
-        stub.connections()
-    );
+    assert!(stub.connections() <= 32, "{} connections", stub.connections());
     let before = stub.connections();
     for _ in 0..20 {
         Client::open(gate, "/ws?session=a", &[]).await.unwrap();
@@ -338,41 +245,26 @@ async fn clients_that_leave_while_they_are_asked_about_leave_nothing_behind() {
     let server = TestServer::start(&[SESSION, "--session-url", &stub.url]).await;
     for _ in 0..10 {
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
-        let request =
-            b"GET /socket.io/?EIO=4&transport=polling&session=a HTTP/1.1\r\nHost: a\r\n\r\n";
+        let request = b"GET /socket.io/?EIO=4&transport=polling&session=a HTTP/1.1\r\nHost: a\r\n\r\n";
         stream.write_all(request).await.unwrap();
     }
     let abandoned = r#"gatekeeper_handshakes_total{outcome="abandoned"}"#;
     server.metric_becomes(abandoned, 10).await;
     stub.release();
-    server
-        .metric_becomes("gatekeeper_session_lookup_seconds_count", 10)
-        .await;
+    server.metric_becomes("gatekeeper_session_lookup_seconds_count", 10).await;
     for gauge in ["open", "half_open", "unconnected"] {
-        assert_eq!(
-            server.metric(&format!("gatekeeper_connections_{gauge}")),
-            0,
-            "{gauge}"
-        );
+        assert_eq!(server.metric(&format!("gatekeeper_connections_{gauge}")), 0, "{gauge}");
     }
 }
 
 #[tokio::test]
 async fn roles_apart_and_several_processes_ask_by_the_common_secret() {
     let frontend = |secret: &str| {
-        TestProcess::start(&[
-            "--role=frontend",
-            "--frontend-listen=127.0.0.1:0",
-            SESSION,
-            "--secret",
-            secret,
-        ])
+        TestProcess::start(&["--role=frontend", "--frontend-listen=127.0.0.1:0", SESSION, "--secret", secret])
     };
     let good = frontend(SECRET);
     let other = frontend(&SECRET.replace("RFC", "rfc"));
-    for (frontend, processes, expected) in
-        [(&good, "1", 101), (&good, "2", 101), (&other, "1", 503)]
-    {
+    for (frontend, processes, expected) in [(&good, "1", 101), (&good, "2", 101), (&other, "1", 503)] {
         let frontend = addr(&frontend.ready["frontend"]);
         let url = format!("http://{frontend}/getSessionUser");
         let session = login(frontend).await;
@@ -398,17 +290,10 @@ async fn roles_apart_and_several_processes_ask_by_the_common_secret() {
         }
     }
     // Both in one command line, with the gate in children.
-    let both = TestProcess::start(&[
-        "--listen=127.0.0.1:0",
-        "--frontend-listen=127.0.0.1:0",
-        "--processes=2",
-        SESSION,
-    ]);
+    let both = TestProcess::start(&["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--processes=2", SESSION]);
     let session = login(addr(&both.ready["frontend"])).await;
     let path = format!("/ws?session={session}");
-    Client::open(addr(&both.ready["gate"]), &path, &[])
-        .await
-        .unwrap();
+    Client::open(addr(&both.ready["gate"]), &path, &[]).await.unwrap();
 }
 
 #[tokio::test]
@@ -427,31 +312,16 @@ async fn only_the_gate_is_told_whose_a_session_is() {
     let key = gatekeeper::session_key::SessionKey::of_secret(SECRET.as_bytes()).authorization();
     let key = format!("Authorization: {key}\r\n");
     for (authorization, session, status, body, why) in [
-        (
-            &*key,
-            &*session,
-            "200",
-            r#"{"username":"gonzalo"}"#,
-            "the gate",
-        ),
+        (&*key, &*session, "200", r#"{"username":"gonzalo"}"#, "the gate"),
         (&key, "AAAA", "200", "null", "no such session"),
         (&key, "", "200", "null", "no session"),
         ("", &session, "403", "Access Denied", "its own user"),
-        (
-            "Authorization: Bearer x\r\n",
-            &session,
-            "403",
-            "Access Denied",
-            "a guess",
-        ),
+        ("Authorization: Bearer x\r\n", &session, "403", "Access Denied", "a guess"),
     ] {
         let (told, words) = ask(authorization, session).await;
         assert_eq!((&*told, &*words), (status, body), "{why}");
     }
     let by_token = TestServer::start(&[]).await;
     let answer = get(by_token.frontend, "/getSessionUser").await;
-    assert!(
-        answer.starts_with("HTTP/1.1 404 "),
-        "where tokens let in, nobody asks: {answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 404 "), "where tokens let in, nobody asks: {answer}");
 }

@@ -22,14 +22,7 @@ async fn each_route_answers_as_it_says() {
     let html = "text/html; charset=utf-8";
     let text = "text/plain; charset=utf-8";
     for (request, cookie, status, headers, body, why) in [
-        (
-            "GET /",
-            visitor,
-            "200 OK",
-            vec![("content-type", html)],
-            "href=\"/login\"",
-            "home",
-        ),
+        ("GET /", visitor, "200 OK", vec![("content-type", html)], "href=\"/login\"", "home"),
         (
             "GET /login",
             visitor,
@@ -43,14 +36,7 @@ async fn each_route_answers_as_it_says() {
             "Please sign in.",
             "nobody said who he is",
         ),
-        (
-            "GET /login",
-            ana,
-            "401 Please sign in.",
-            vec![],
-            "Please sign in.",
-            "a session is no login",
-        ),
+        ("GET /login", ana, "401 Please sign in.", vec![], "Please sign in.", "a session is no login"),
         (
             "GET /private",
             visitor,
@@ -71,11 +57,7 @@ async fn each_route_answers_as_it_says() {
             "GET /getIoConnectionToken",
             visitor,
             "403 Forbidden",
-            vec![
-                ("content-type", text),
-                ("cache-control", "no-store"),
-                ("content-length", "13"),
-            ],
+            vec![("content-type", text), ("cache-control", "no-store"), ("content-length", "13")],
             "Access Denied",
             "nobody is logged in",
         ),
@@ -83,61 +65,23 @@ async fn each_route_answers_as_it_says() {
             "GET /getIoConnectionToken",
             ana,
             "200 OK",
-            vec![
-                ("content-type", "application/json"),
-                ("cache-control", "no-store"),
-            ],
+            vec![("content-type", "application/json"), ("cache-control", "no-store")],
             "\"eyJ",
             "a JSON string",
         ),
-        (
-            "GET /healthz",
-            visitor,
-            "200 OK",
-            vec![("content-type", text)],
-            "ok\n",
-            "alive",
-        ),
-        (
-            "GET /logout",
-            ana,
-            "405 Method Not Allowed",
-            vec![("allow", "POST")],
-            "",
-            "no link ends a session",
-        ),
-        (
-            "POST /login",
-            visitor,
-            "405 Method Not Allowed",
-            vec![],
-            "",
-            "the form is the browser's own",
-        ),
-        (
-            "GET /favicon.ico",
-            visitor,
-            "404 Not Found",
-            vec![],
-            "",
-            "no such page",
-        ),
+        ("GET /healthz", visitor, "200 OK", vec![("content-type", text)], "ok\n", "alive"),
+        ("GET /logout", ana, "405 Method Not Allowed", vec![("allow", "POST")], "", "no link ends a session"),
+        ("POST /login", visitor, "405 Method Not Allowed", vec![], "", "the form is the browser's own"),
+        ("GET /favicon.ico", visitor, "404 Not Found", vec![], "", "no such page"),
     ] {
         let response = site.send(request, cookie, "").await;
         assert_eq!(response.status, status, "{why}");
-        let always = [
-            ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
-        ];
+        let always = [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")];
         for (name, value) in headers.into_iter().chain(always) {
             assert_eq!(response.header(name), Some(value), "{why}: {name}");
         }
         assert!(response.body.contains(body), "{why}: {}", response.body);
-        assert_eq!(
-            response.header("set-cookie"),
-            None,
-            "{why}: no session begins here"
-        );
+        assert_eq!(response.header("set-cookie"), None, "{why}: no session begins here");
     }
 }
 
@@ -151,11 +95,7 @@ async fn a_login_gives_a_session_cookie_that_scripts_cannot_read() {
     let cookie = response.header("set-cookie").unwrap();
     let (id, attributes) = cookie.split_once("; ").unwrap();
     assert_eq!(attributes, "HttpOnly; SameSite=Lax; Path=/");
-    assert_eq!(
-        id.len(),
-        SESSION_COOKIE.len() + "=".len() + 22,
-        "128 bits in base64"
-    );
+    assert_eq!(id.len(), SESSION_COOKIE.len() + "=".len() + 22, "128 bits in base64");
 }
 
 #[tokio::test]
@@ -170,10 +110,7 @@ async fn whoever_is_not_known_is_asked_again() {
         (basic("bob", "a:na"), "another user's password"),
         ("Authorization: Basic %%%\r\n".into(), "no base64"),
         ("Authorization: Basic\r\n".into(), "no credentials"),
-        (
-            "Authorization: Bearer YW5hOmE6bmE=\r\n".into(),
-            "another scheme",
-        ),
+        ("Authorization: Bearer YW5hOmE6bmE=\r\n".into(), "another scheme"),
         ("Authorization: Basic \u{e9}\r\n".into(), "no ASCII"),
         (twice, "the first header counts"),
     ] {
@@ -204,10 +141,7 @@ async fn a_token_names_its_user_and_has_the_configured_claims() {
         let mut claims = site.claims(&site.login("ana", "a:na").await).await;
         let claims = claims.as_object_mut().unwrap();
         let iat = claims.remove("iat").and_then(|iat| iat.as_u64()).unwrap();
-        assert!(
-            (before..=jsonwebtoken::get_current_timestamp()).contains(&iat),
-            "{why}"
-        );
+        assert!((before..=jsonwebtoken::get_current_timestamp()).contains(&iat), "{why}");
         if let Some(exp) = claims.remove("exp") {
             claims.insert("ttl".into(), json!(exp.as_u64().unwrap() - iat));
         }
@@ -220,24 +154,15 @@ async fn a_token_names_its_user_and_has_the_configured_claims() {
 #[tokio::test]
 async fn the_sessions_of_two_users_are_apart() {
     let site = Site::start(config(), Limits::default()).await;
-    let (ana, bob) = (
-        site.login("ana", "a:na").await,
-        site.login("bob", "bob").await,
-    );
+    let (ana, bob) = (site.login("ana", "a:na").await, site.login("bob", "bob").await);
     assert_ne!(ana, bob);
     for (cookie, name) in [(&ana, "ana"), (&bob, "bob"), (&ana, "ana")] {
         assert_eq!(site.claims(cookie).await["user"], json!({"username": name}));
     }
     let left = site.send("POST /logout", &ana, "").await;
-    assert_eq!(
-        (left.status.as_str(), left.header("location")),
-        ("303 See Other", Some("/"))
-    );
+    assert_eq!((left.status.as_str(), left.header("location")), ("303 See Other", Some("/")));
     let cookie = left.header("set-cookie").unwrap();
-    assert!(
-        cookie.contains("Max-Age=0"),
-        "the browser drops the cookie: {cookie}"
-    );
+    assert!(cookie.contains("Max-Age=0"), "the browser drops the cookie: {cookie}");
     assert!(!site.is_logged_in(&ana).await, "and the server the session");
     assert!(site.is_logged_in(&bob).await, "of this user only");
 }
@@ -246,67 +171,41 @@ async fn the_sessions_of_two_users_are_apart() {
 async fn a_login_changes_the_session_id() {
     let site = Site::start(config(), Limits::default()).await;
     let laid_out = format!("{SESSION_COOKIE}={}", "A".repeat(22));
-    let response = site
-        .send("GET /login", &laid_out, &basic("ana", "a:na"))
-        .await;
+    let response = site.send("GET /login", &laid_out, &basic("ana", "a:na")).await;
     let ana = response.cookie();
-    assert_ne!(
-        ana, laid_out,
-        "an id that the server did not choose is not taken"
-    );
+    assert_ne!(ana, laid_out, "an id that the server did not choose is not taken");
     assert!(!site.is_logged_in(&laid_out).await);
     let response = site.send("GET /login", &ana, &basic("bob", "bob")).await;
     let bob = response.cookie();
     assert_ne!(bob, ana, "a new user has a new id");
-    assert!(
-        !site.is_logged_in(&ana).await,
-        "and the old one is worth nothing"
-    );
+    assert!(!site.is_logged_in(&ana).await, "and the old one is worth nothing");
     assert_eq!(site.claims(&bob).await["user"], json!({"username": "bob"}));
 }
 
 #[tokio::test]
 async fn a_session_ends_when_it_was_idle_for_too_long() {
     const IDLE_MAX: Duration = Duration::from_millis(500);
-    let limits = Limits {
-        session_idle_max: IDLE_MAX,
-        ..Limits::default()
-    };
+    let limits = Limits { session_idle_max: IDLE_MAX, ..Limits::default() };
     let site = Site::start(config(), limits).await;
     let cookie = site.login("ana", "a:na").await;
     // Asking keeps a session alive, so it is not asked for until it must have ended.
     tokio::time::sleep(IDLE_MAX).await;
     let page = site.send("GET /private", &cookie, "").await;
-    assert_eq!(
-        (page.status.as_str(), page.header("location")),
-        ("302 Found", Some("/login"))
-    );
+    assert_eq!((page.status.as_str(), page.header("location")), ("302 Found", Some("/login")));
     let token = site.send("GET /getIoConnectionToken", &cookie, "").await;
-    assert_eq!(
-        (token.status.as_str(), token.body.as_str()),
-        ("403 Forbidden", "Access Denied")
-    );
+    assert_eq!((token.status.as_str(), token.body.as_str()), ("403 Forbidden", "Access Denied"));
 }
 
 #[tokio::test]
 async fn no_more_sessions_than_allowed() {
-    let limits = Limits {
-        sessions_max: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { sessions_max: 2, ..Limits::default() };
     let site = Site::start(config(), limits).await;
-    let (ana, bob) = (
-        site.login("ana", "a:na").await,
-        site.login("bob", "bob").await,
-    );
+    let (ana, bob) = (site.login("ana", "a:na").await, site.login("bob", "bob").await);
     let third = site.send("GET /login", "", &basic("ana", "a:na")).await;
     assert_eq!(third.status, "503 Service Unavailable");
     assert_eq!(third.header("retry-after"), Some("1"));
     assert_eq!(third.header("set-cookie"), None);
-    assert!(
-        site.is_logged_in(&ana).await,
-        "whoever is logged in stays so"
-    );
+    assert!(site.is_logged_in(&ana).await, "whoever is logged in stays so");
     site.send("POST /logout", &bob, "").await;
     site.login("ana", "a:na").await;
 }
@@ -315,15 +214,9 @@ async fn no_more_sessions_than_allowed() {
 async fn what_is_no_session_is_a_visitor() {
     let site = Site::start(config(), Limits::default()).await;
     for (cookie, why) in [
-        (
-            format!("{SESSION_COOKIE}={}", "A".repeat(22)),
-            "an id that nobody has",
-        ),
+        (format!("{SESSION_COOKIE}={}", "A".repeat(22)), "an id that nobody has"),
         (format!("{SESSION_COOKIE}="), "an empty id"),
-        (
-            format!("{SESSION_COOKIE}={}", "=".repeat(2000)),
-            "a long one",
-        ),
+        (format!("{SESSION_COOKIE}={}", "=".repeat(2000)), "a long one"),
         ("=; ;;=\"".to_owned(), "no cookies at all"),
     ] {
         assert!(!site.is_logged_in(&cookie).await, "{why}");
@@ -337,15 +230,10 @@ async fn a_head_has_its_limits() {
     let long = format!("X-Long: {}\r\n", "x".repeat(head_bytes_max));
     let response = site.send("GET /", "", &long).await;
     assert_eq!(response.status, "431 Request Header Fields Too Large");
-    let limits = Limits {
-        head_timeout: Duration::from_millis(50),
-        ..Limits::default()
-    };
+    let limits = Limits { head_timeout: Duration::from_millis(50), ..Limits::default() };
     let site = Site::start(config(), limits).await;
     let mut slow = TcpStream::connect(&site.address).await.unwrap();
-    slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n")
-        .await
-        .unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").await.unwrap();
     let mut answer = Vec::new();
     slow.read_to_end(&mut answer).await.unwrap();
     assert_eq!(answer, b"", "a head that does not end is hung up on");
@@ -353,10 +241,7 @@ async fn a_head_has_its_limits() {
 
 #[tokio::test]
 async fn a_connection_beyond_the_limit_waits_for_its_turn() {
-    let limits = Limits {
-        connections_max: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { connections_max: 1, ..Limits::default() };
     let site = Site::start(config(), limits).await;
     let first = site.keep_alive().await;
     let second = site.send("GET /healthz", "", "");
@@ -375,10 +260,7 @@ async fn the_shutdown_closes_idle_connections_and_returns() {
     site.served.await.unwrap().unwrap();
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.unwrap();
-    assert!(
-        TcpStream::connect(&site.address).await.is_err(),
-        "nobody listens any more"
-    );
+    assert!(TcpStream::connect(&site.address).await.is_err(), "nobody listens any more");
 }
 
 #[tokio::test]
@@ -387,17 +269,10 @@ async fn where_the_gate_asks_nothing_else_is_answered() {
     let asked_at = listener.local_addr().unwrap();
     let key = SessionKey::of_secret(b"a secret of at least 32 bytes, as RFC 7518 asks");
     let authorization = format!("Authorization: {}\r\n", key.authorization());
-    let config = FrontendConfig {
-        session_key: Some(key),
-        asked_at: Some(listener),
-        ..config()
-    };
+    let config = FrontendConfig { session_key: Some(key), asked_at: Some(listener), ..config() };
     let site = Site::start(config, Limits::default()).await;
     let cookie = site.login("ana", "a:na").await;
-    let asked = Site {
-        address: asked_at.to_string(),
-        ..site
-    };
+    let asked = Site { address: asked_at.to_string(), ..site };
     for (request, headers, status, why) in [
         ("GET /getSessionUser", &*authorization, "200 OK", "the gate"),
         ("GET /getSessionUser", "", "403 Forbidden", "somebody else"),
@@ -408,22 +283,13 @@ async fn where_the_gate_asks_nothing_else_is_answered() {
         assert_eq!(answer.status, status, "{why}: {request}");
     }
     drop(asked.shutdown);
-    soon("the end of both", asked.served)
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(
-        TcpStream::connect(asked_at).await.is_err(),
-        "nobody is asked any more"
-    );
+    soon("the end of both", asked.served).await.unwrap().unwrap();
+    assert!(TcpStream::connect(asked_at).await.is_err(), "nobody is asked any more");
 }
 
 #[tokio::test]
 async fn the_demo_user_logs_in() {
-    let demo = FrontendConfig {
-        users: Users::demo(),
-        ..config()
-    };
+    let demo = FrontendConfig { users: Users::demo(), ..config() };
     let site = Site::start(demo, Limits::default()).await;
     let cookie = site.login(DEMO_NAME, DEMO_PASSWORD).await;
     let user = site.claims(&cookie).await["user"].clone();

@@ -26,11 +26,7 @@ impl Site {
         let (shutdown, asked) = oneshot::channel::<()>();
         let asked = async { drop(asked.await) };
         let served = tokio::spawn(serve_within(listener, config, limits, asked));
-        Self {
-            address,
-            shutdown,
-            served,
-        }
+        Self { address, shutdown, served }
     }
 
     /// Sends `METHOD /path` with these cookies and these further header lines.
@@ -104,9 +100,7 @@ impl Response {
         let headers = lines.filter_map(|line| line.split_once(": "));
         Self {
             status: status.expect("an answer of HTTP/1.1").to_owned(),
-            headers: headers
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-                .collect(),
+            headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect(),
             body: body.to_owned(),
         }
     }

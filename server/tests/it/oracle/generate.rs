@@ -14,14 +14,8 @@ use rand::{RngExt, SeedableRng};
 use super::SECRET;
 
 /// The algorithms that are tried.
-pub const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::HS256,
-    Algorithm::HS384,
-    Algorithm::HS512,
-    Algorithm::ES256,
-    Algorithm::EdDSA,
-    Algorithm::RS256,
-];
+pub const ALGORITHMS: [Algorithm; 6] =
+    [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512, Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
 
 /// How often each is: a signature of a public key takes as long as a hundred MACs.
 const WEIGHTS: [u32; 6] = [500, 200, 200, 50, 40, 10];
@@ -64,12 +58,9 @@ impl Generator {
 
     /// A token of exactly this header and these claims.
     pub fn sign_text(&self, algorithm: Algorithm, header: &str, claims: &str) -> Vec<u8> {
-        let mut token = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode_to_string(header),
-            URL_SAFE_NO_PAD.encode_to_string(claims)
-        )
-        .into_bytes();
+        let mut token =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode_to_string(header), URL_SAFE_NO_PAD.encode_to_string(claims))
+                .into_bytes();
         let signature = self.sign(algorithm, &token);
         token.push(b'.');
         token.extend(URL_SAFE_NO_PAD.encode_to_string(signature).bytes());
@@ -84,18 +75,11 @@ impl Generator {
         match algorithm {
             Algorithm::HS384 => mac(hmac::HMAC_SHA384),
             Algorithm::HS512 => mac(hmac::HMAC_SHA512),
-            Algorithm::ES256 => self
-                .p256
-                .sign(&self.random, message)
-                .unwrap()
-                .as_ref()
-                .to_vec(),
+            Algorithm::ES256 => self.p256.sign(&self.random, message).unwrap().as_ref().to_vec(),
             Algorithm::EdDSA => self.ed25519.sign(message).as_ref().to_vec(),
             Algorithm::RS256 => {
                 let mut signature = vec![0; self.rsa.public_modulus_len()];
-                let signed =
-                    self.rsa
-                        .sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature);
+                let signed = self.rsa.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature);
                 signed.unwrap();
                 signature
             }
@@ -147,39 +131,17 @@ fn header(draw: &mut Draw, algorithm: Algorithm) -> String {
     let mut members = Vec::new();
     for _ in 0..draw.up_to(4) {
         members.push(match draw.up_to(7) {
-            0 => format!(
-                r#""typ":{}"#,
-                draw.of(&[
-                    r#""JWT""#,
-                    r#""jwt""#,
-                    r#""at+jwt""#,
-                    r#""JWE""#,
-                    "null",
-                    "1"
-                ])
-            ),
-            1 => format!(
-                r#""kid":{}"#,
-                draw.of(&[KID_JSON, r#""x""#, r#""""#, r#""\u006bid""#, "null"])
-            ),
+            0 => format!(r#""typ":{}"#, draw.of(&[r#""JWT""#, r#""jwt""#, r#""at+jwt""#, r#""JWE""#, "null", "1"])),
+            1 => format!(r#""kid":{}"#, draw.of(&[KID_JSON, r#""x""#, r#""""#, r#""\u006bid""#, "null"])),
             2 => format!(r#""crit":{}"#, draw.of(&["[]", r#"["b64"]"#, "1"])),
             3 => format!(r#""b64":{}"#, draw.of(&["true", "false", "null"])),
-            4 => draw
-                .of(&[
-                    r#""jku":"https://a""#,
-                    r#""x5u":"https://a""#,
-                    r#""x5c":[]"#,
-                    r#""jwk":{}"#,
-                ])
-                .to_owned(),
+            4 => draw.of(&[r#""jku":"https://a""#, r#""x5u":"https://a""#, r#""x5c":[]"#, r#""jwk":{}"#]).to_owned(),
             5 => format!(r#""x":{}"#, value(draw, 3)),
             _ => format!(r#""x5t":"a","{}":1"#, draw.of(&["y", r"\u0078", "x5t"])),
         });
     }
     let alg = match draw.up_to(12) {
-        0 => draw
-            .of(&["none", "HS256", "RS256", "ES384", "hs256", ""])
-            .to_owned(),
+        0 => draw.of(&["none", "HS256", "RS256", "ES384", "hs256", ""]).to_owned(),
         1 => algorithm.as_str().replace('S', r"\u0053"),
         _ => algorithm.as_str().to_owned(),
     };
@@ -187,10 +149,7 @@ fn header(draw: &mut Draw, algorithm: Algorithm) -> String {
         members.insert(draw.up_to(members.len() + 1), format!(r#""alg":"{alg}""#));
     }
     let space = draw.of(&["", "", "", " "]);
-    format!(
-        "{{{space}{}{space}}}",
-        members.join(&format!("{space},{space}"))
-    )
+    format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))
 }
 
 /// The name of the [key](super::strict::KID), in JSON.
@@ -199,23 +158,15 @@ const KID_JSON: &str = r#""kid""#;
 /// Claims: most of them sound in their shape, few in all their values.
 fn claims(draw: &mut Draw) -> String {
     if draw.one_in(40) {
-        return draw
-            .of(&["", "[]", "null", "{", "{}{}", "{,}", "\u{feff}{}", "1"])
-            .to_owned();
+        return draw.of(&["", "[]", "null", "{", "{}{}", "{,}", "\u{feff}{}", "1"]).to_owned();
     }
     let mut members = Vec::new();
     if draw.one_in(2) {
         members.push(format!(r#""exp":{}"#, time(draw)));
     }
     if draw.one_in(3) {
-        members.push(format!(
-            r#""iss":{}"#,
-            draw.of(&[r#""us""#, r#""us""#, r#""\u0075s""#])
-        ));
-        members.push(format!(
-            r#""aud":{}"#,
-            draw.of(&[r#""them""#, r#"["x","them"]"#, r#""x""#])
-        ));
+        members.push(format!(r#""iss":{}"#, draw.of(&[r#""us""#, r#""us""#, r#""\u0075s""#])));
+        members.push(format!(r#""aud":{}"#, draw.of(&[r#""them""#, r#"["x","them"]"#, r#""x""#])));
     }
     for _ in 0..draw.up_to(5) {
         let name = draw.of(&[
@@ -255,10 +206,7 @@ fn claims(draw: &mut Draw) -> String {
         members.extend((0..crowd).map(|i| format!(r#""m{i}":{i}"#)));
     }
     let space = draw.of(&["", "", "", " ", "\n\t"]);
-    format!(
-        "{{{space}{}{space}}}",
-        members.join(&format!("{space},{space}"))
-    )
+    format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))
 }
 
 /// A time that keeps its distance from now, for two clocks are read; or something like one.

@@ -37,16 +37,8 @@ fn policies() -> [Policy; 3] {
     let usual = Policy::default();
     [
         usual.clone(),
-        Policy {
-            leeway_s: 120,
-            issuer: Some("us".to_owned()),
-            ..usual.clone()
-        },
-        Policy {
-            issuer: Some("us".to_owned()),
-            audience: Some("them".to_owned()),
-            ..usual
-        },
+        Policy { leeway_s: 120, issuer: Some("us".to_owned()), ..usual.clone() },
+        Policy { issuer: Some("us".to_owned()), audience: Some("them".to_owned()), ..usual },
     ]
 }
 
@@ -71,10 +63,7 @@ impl Judge {
             Algorithm::ES256 => (pem(P256), DecodingKey::from_ec_pem(P256.as_bytes())),
             Algorithm::EdDSA => (pem(ED25519), DecodingKey::from_ed_pem(ED25519.as_bytes())),
             Algorithm::RS256 => (pem(RSA), DecodingKey::from_rsa_pem(RSA.as_bytes())),
-            hmac => (
-                load::secret(SECRET, hmac).unwrap(),
-                Ok(DecodingKey::from_secret(SECRET)),
-            ),
+            hmac => (load::secret(SECRET, hmac).unwrap(), Ok(DecodingKey::from_secret(SECRET))),
         };
         let ring = Ring::new([key.with_kid(strict::KID)]).unwrap();
         let store = Arc::new(ArcSwap::from_pointee(ring));
@@ -87,11 +76,7 @@ impl Judge {
                 policy,
             }
         });
-        Self {
-            algorithm,
-            rounds: rounds.into(),
-            rival_key: rival_key.unwrap(),
-        }
+        Self { algorithm, rounds: rounds.into(), rival_key: rival_key.unwrap() }
     }
 
     /// Is `token` good by any policy? Both verifiers must say the same, once the stricter rules are added to the one;
@@ -102,11 +87,7 @@ impl Judge {
             // jsonwebtoken reads the clock by itself, so here the clock decides.
             let now_s = jsonwebtoken::get_current_timestamp();
             let ours = round.forgetful.verify(token, now_s);
-            let rival = jsonwebtoken::decode::<serde_json::Value>(
-                token,
-                &self.rival_key,
-                &round.rival_rules,
-            );
+            let rival = jsonwebtoken::decode::<serde_json::Value>(token, &self.rival_key, &round.rival_rules);
             let strict = strict::is_strict(token, self.algorithm, &round.policy, now_s);
             let expected = rival.is_ok() && strict;
             assert_eq!(
@@ -122,11 +103,7 @@ impl Judge {
                 let recalled = round.remembering.verify(token, now_s);
                 assert_eq!(recalled, ours, "seed {seed}, {:?}", round.policy);
             }
-            if let Ok(Verified {
-                expires_at_s: Some(exp_s),
-                ..
-            }) = ours
-            {
+            if let Ok(Verified { expires_at_s: Some(exp_s), .. }) = ours {
                 round.recall(token, exp_s, seed);
             }
             is_good |= expected;
@@ -213,18 +190,13 @@ fn the_verdict_is_that_of_another_verifier_and_the_stricter_rules() {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let tallies: Vec<_> = thread::scope(|scope| {
         let part = |i| seeds.clone().skip(i).step_by(threads);
-        let workers: Vec<_> = (0..threads)
-            .map(part)
-            .map(|seeds| scope.spawn(move || prove(seeds)))
-            .collect();
+        let workers: Vec<_> = (0..threads).map(part).map(|seeds| scope.spawn(move || prove(seeds))).collect();
         workers.into_iter().map(|it| it.join().unwrap()).collect()
     });
     let good: u64 = tallies.iter().map(|it| it.good).sum();
     let recalled: u64 = tallies.iter().map(|it| it.recalled).sum();
     let tokens = seeds.end - seeds.start;
-    println!(
-        "{tokens} tokens, {good} good by some policy, {recalled} verdicts from a cache, 0 differ"
-    );
+    println!("{tokens} tokens, {good} good by some policy, {recalled} verdicts from a cache, 0 differ");
     // The proof is worth something only if all kinds of verdict are common.
     assert!(good > tokens / 20 && good < tokens * 19 / 20 && recalled > tokens / 50);
 }

@@ -23,11 +23,7 @@ fn table() -> Vec<Rule> {
         let row = line.trim_matches('|').split('|').map(str::trim);
         let row: [&str; 4] = row.collect::<Vec<_>>().try_into().expect(line);
         let [reason, rule, _source, why_stricter] = row.map(str::to_owned);
-        Rule {
-            reason: reason.trim_matches('`').to_owned(),
-            rule,
-            why_stricter,
-        }
+        Rule { reason: reason.trim_matches('`').to_owned(), rule, why_stricter }
     });
     rows.collect()
 }
@@ -65,107 +61,40 @@ fn where_a_rule_is_called_stricter_jsonwebtoken_has_none() {
     };
     let levels = format!(r#"{{"x":{}{}}}"#, "[".repeat(100), "]".repeat(100));
     let nobody = Policy::default();
-    let somebody = Policy {
-        issuer: Some("us".to_owned()),
-        audience: Some("them".to_owned()),
-        ..nobody.clone()
-    };
+    let somebody = Policy { issuer: Some("us".to_owned()), audience: Some("them".to_owned()), ..nobody.clone() };
 
     use Refusal::*;
     let mut found = HashSet::new();
     for (reason, policy, (header, claims)) in [
-        (
-            TooLong,
-            &nobody,
-            claims(&format!(r#"{{"x":"{}"}}"#, "x".repeat(TOKEN_BYTES_MAX))),
-        ),
-        (
-            HeaderMalformed,
-            &nobody,
-            header(format!(r#"{{"alg":"HS256",{}}}"#, members(16))),
-        ),
-        (
-            DuplicateMember,
-            &nobody,
-            header(r#"{"alg":"HS256","x":1,"x":2}"#.to_owned()),
-        ),
-        (
-            DuplicateMember,
-            &nobody,
-            claims(r#"{"roles":"none","roles":"all"}"#),
-        ),
-        (
-            DuplicateMember,
-            &nobody,
-            claims(r#"{"user":{"username":"ann","username":"root"}}"#),
-        ),
+        (TooLong, &nobody, claims(&format!(r#"{{"x":"{}"}}"#, "x".repeat(TOKEN_BYTES_MAX)))),
+        (HeaderMalformed, &nobody, header(format!(r#"{{"alg":"HS256",{}}}"#, members(16)))),
+        (DuplicateMember, &nobody, header(r#"{"alg":"HS256","x":1,"x":2}"#.to_owned())),
+        (DuplicateMember, &nobody, claims(r#"{"roles":"none","roles":"all"}"#)),
+        (DuplicateMember, &nobody, claims(r#"{"user":{"username":"ann","username":"root"}}"#)),
         (NestedTooDeep, &nobody, claims(&levels)),
-        (
-            CriticalHeader,
-            &nobody,
-            header(with("crit", json!(["exp"]))),
-        ),
+        (CriticalHeader, &nobody, header(with("crit", json!(["exp"])))),
         (CriticalHeader, &nobody, header(with("crit", json!([])))),
         (CriticalHeader, &nobody, header(with("b64", json!(false)))),
-        (
-            EmbeddedKey,
-            &nobody,
-            header(with("jku", json!("https://issuer.example/"))),
-        ),
-        (
-            EmbeddedKey,
-            &nobody,
-            header(with("x5u", json!("https://issuer.example/"))),
-        ),
+        (EmbeddedKey, &nobody, header(with("jku", json!("https://issuer.example/")))),
+        (EmbeddedKey, &nobody, header(with("x5u", json!("https://issuer.example/")))),
         (EmbeddedKey, &nobody, header(with("x5c", json!([])))),
-        (
-            EmbeddedKey,
-            &nobody,
-            header(with("jwk", json!({"kty": "oct", "k": "AAAA"}))),
-        ),
+        (EmbeddedKey, &nobody, header(with("jwk", json!({"kty": "oct", "k": "AAAA"})))),
         (WrongType, &nobody, header(with("typ", json!("logout+jwt")))),
         (UnknownKey, &nobody, header(with("kid", json!("removed")))),
-        (
-            ClaimsMalformed,
-            &nobody,
-            claims(&format!("{{{}}}", members(257))),
-        ),
+        (ClaimsMalformed, &nobody, claims(&format!("{{{}}}", members(257)))),
         (ClaimsMalformed, &nobody, claims(r#"{"sub":7}"#)),
         (ClaimsMalformed, &nobody, claims(r#"{"iss":["us"]}"#)),
         (ClaimsMalformed, &nobody, claims(r#"{"aud":7}"#)),
-        (
-            TimeInvalid,
-            &nobody,
-            claims(&format!(r#"{{"exp":{now_s}000}}"#)),
-        ),
+        (TimeInvalid, &nobody, claims(&format!(r#"{{"exp":{now_s}000}}"#))),
         (TimeInvalid, &nobody, claims(r#"{"iat":"yesterday"}"#)),
-        (
-            TimeInvalid,
-            &nobody,
-            claims(&format!(r#"{{"exp":{}.{}}}"#, now_s + 60, "0".repeat(22))),
-        ),
-        (
-            Expired,
-            &nobody,
-            claims(&format!(r#"{{"exp":{}}}"#, now_s - 30)),
-        ),
-        (
-            NotYetValid,
-            &nobody,
-            claims(&format!(r#"{{"nbf":{}}}"#, now_s + 3600)),
-        ),
-        (
-            IssuedInFuture,
-            &nobody,
-            claims(&format!(r#"{{"iat":{}}}"#, now_s + 3600)),
-        ),
+        (TimeInvalid, &nobody, claims(&format!(r#"{{"exp":{}.{}}}"#, now_s + 60, "0".repeat(22)))),
+        (Expired, &nobody, claims(&format!(r#"{{"exp":{}}}"#, now_s - 30))),
+        (NotYetValid, &nobody, claims(&format!(r#"{{"nbf":{}}}"#, now_s + 3600))),
+        (IssuedInFuture, &nobody, claims(&format!(r#"{{"iat":{}}}"#, now_s + 3600))),
         (IssuerMissing, &somebody, claims(r#"{"aud":"them"}"#)),
         (AudienceMissing, &somebody, claims(r#"{"iss":"us"}"#)),
     ] {
-        assert!(
-            is_let_in(&header, &claims, policy),
-            "{reason}: {header} {claims:.80}"
-        );
+        assert!(is_let_in(&header, &claims, policy), "{reason}: {header} {claims:.80}");
         let verdict = verdict([key().with_kid(strict::KID)], policy, &header, &claims);
         assert_eq!(verdict, Err(reason), "{header} {claims:.80}");
         found.insert(reason);
@@ -173,25 +102,14 @@ fn where_a_rule_is_called_stricter_jsonwebtoken_has_none() {
 
     let keys = || (0..=KEYS_TRIED_MAX).map(|_| key());
     let (header, claims) = claims("{}");
-    assert!(
-        is_let_in(&header, &claims, &nobody),
-        "one key is enough for it"
-    );
-    assert_eq!(
-        verdict(keys(), &nobody, &header, &claims),
-        Err(AmbiguousKey)
-    );
+    assert!(is_let_in(&header, &claims, &nobody), "one key is enough for it");
+    assert_eq!(verdict(keys(), &nobody, &header, &claims), Err(AmbiguousKey));
     assert_eq!(verdict(keys().skip(1), &nobody, &header, &claims), Ok(()));
     found.insert(AmbiguousKey);
 
-    let stricter = table()
-        .into_iter()
-        .filter(|rule| !rule.why_stricter.is_empty());
+    let stricter = table().into_iter().filter(|rule| !rule.why_stricter.is_empty());
     let stricter: HashSet<_> = stricter.map(|rule| rule.reason).collect();
-    let found: HashSet<_> = found
-        .iter()
-        .map(|reason| reason.as_str().to_owned())
-        .collect();
+    let found: HashSet<_> = found.iter().map(|reason| reason.as_str().to_owned()).collect();
     assert_eq!(found, stricter);
 }
 
@@ -214,12 +132,7 @@ fn is_let_in(header: &str, claims: &str, policy: &Policy) -> bool {
     jsonwebtoken::decode::<Value>(token, &DecodingKey::from_secret(SECRET), &rules).is_ok()
 }
 
-fn verdict(
-    keys: impl IntoIterator<Item = Key>,
-    policy: &Policy,
-    header: &str,
-    claims: &str,
-) -> Result<(), Refusal> {
+fn verdict(keys: impl IntoIterator<Item = Key>, policy: &Policy, header: &str, claims: &str) -> Result<(), Refusal> {
     let store = Arc::new(ArcSwap::from_pointee(Ring::new(keys).unwrap()));
     let token = Generator::new().sign_text(Algorithm::HS256, header, claims);
     let mut verifier = Verifier::new(store, Arc::new(policy.clone()));

@@ -20,8 +20,7 @@ fn keeps(token: &[u8], algorithm: Algorithm, policy: &Policy, now_s: u64) -> Opt
     let token = str::from_utf8(token).ok()?;
     must(token.len() <= policy.token_bytes_max)?;
     let mut segments = token.split('.');
-    let mut segment =
-        || String::from_utf8(URL_SAFE_NO_PAD.decode_to_vec(segments.next()?).ok()?).ok();
+    let mut segment = || String::from_utf8(URL_SAFE_NO_PAD.decode_to_vec(segments.next()?).ok()?).ok();
     let (header, claims) = (segment()?, segment()?);
     header_keeps(&header, algorithm)?;
     claims_keep(&claims, policy, now_s)
@@ -70,11 +69,7 @@ fn claims_keep(json: &str, policy: &Policy, now_s: u64) -> Option<()> {
     }
     let leeway_s = policy.leeway_s as f64;
     let now_s = now_s as f64;
-    let (exp_s, nbf_s, iat_s) = (
-        claims.time("exp")?,
-        claims.time("nbf")?,
-        claims.time("iat")?,
-    );
+    let (exp_s, nbf_s, iat_s) = (claims.time("exp")?, claims.time("nbf")?, claims.time("iat")?);
     must(exp_s.is_none_or(|exp_s| now_s < exp_s + leeway_s))?;
     must(nbf_s.is_none_or(|nbf_s| now_s + leeway_s >= nbf_s))?;
     must(iat_s.is_none_or(|iat_s| now_s + leeway_s + 1.0 >= iat_s))?;
@@ -89,11 +84,8 @@ impl<'j> Object<'j> {
     /// None for what is no object, or names a member twice.
     fn read(json: &'j str) -> Option<Self> {
         let object: Self = serde_json::from_str(json).ok()?;
-        let unique = object
-            .0
-            .iter()
-            .enumerate()
-            .all(|(i, (name, _))| object.0[..i].iter().all(|(earlier, _)| earlier != name));
+        let unique =
+            object.0.iter().enumerate().all(|(i, (name, _))| object.0[..i].iter().all(|(earlier, _)| earlier != name));
         unique.then_some(object)
     }
 
@@ -107,10 +99,7 @@ impl<'j> Object<'j> {
     }
 
     /// A time in seconds, rounded up, if there is one; none at all for what is none.
-    #[expect(
-        clippy::option_option,
-        reason = "a missing time is fine, a broken one is not"
-    )]
+    #[expect(clippy::option_option, reason = "a missing time is fine, a broken one is not")]
     fn time(&self, name: &str) -> Option<Option<f64>> {
         let Some(value) = self.get(name) else {
             return Some(None);

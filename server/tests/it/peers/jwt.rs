@@ -88,10 +88,7 @@ async fn others_accept_the_frontends_tokens() {
         fs::write(&path, secret).unwrap();
         path.display().to_string()
     };
-    let (own, other) = (
-        file("own", SECRET),
-        file("other", &SECRET.replace('a', "b")),
-    );
+    let (own, other) = (file("own", SECRET), file("other", &SECRET.replace('a', "b")));
     let server = TestServer::start(&["--token-ttl=1h"]).await;
     let token = frontend_token(&server).await;
     for script in [NPM, PYJWT] {
@@ -101,18 +98,14 @@ async fn others_accept_the_frontends_tokens() {
         assert_eq!(claims["user"], json!({"username": "gonzalo"}), "{script}");
         let at = |claim: &str| claims[claim].as_u64().unwrap();
         assert_eq!(at("exp") - at("iat"), 3600, "{script}");
-        assert!(
-            answers[1]["error"].is_string(),
-            "{script} verifies: {answers:?}"
-        );
+        assert!(answers[1]["error"].is_string(), "{script} verifies: {answers:?}");
     }
 }
 
 /// Logs the demo user in and asks for a token, as the page does.
 async fn frontend_token(server: &TestServer) -> String {
     let get = async |path: &str, header: &str| {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n\r\n");
         exchange(server.frontend, request.as_bytes()).await
     };
     let credentials = base64_simd::STANDARD.encode_to_string("gonzalo:password");
@@ -161,10 +154,7 @@ impl Keys {
         fs::write(folder.join("secret"), SHARED).unwrap();
         let set = folder.join("jwks.json");
         fs::write(&set, json!({"keys": keys}).to_string()).unwrap();
-        Self {
-            folder: folder.to_owned(),
-            set,
-        }
+        Self { folder: folder.to_owned(), set }
     }
 
     /// The path of a file that signs.
@@ -178,7 +168,5 @@ impl Keys {
 }
 
 fn committed(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/keys")
-        .join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(file)
 }

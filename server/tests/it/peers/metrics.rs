@@ -35,12 +35,8 @@ impl Page {
             .collect::<serde_json::Map<_, _>>()
             .into();
         let samples = self.0["samples"].as_array().unwrap();
-        let mut found = samples
-            .iter()
-            .filter(|sample| sample["name"] == name && sample["labels"] == labels);
-        let sample = found
-            .next()
-            .unwrap_or_else(|| panic!("no {name} {labels} in {}", self.0));
+        let mut found = samples.iter().filter(|sample| sample["name"] == name && sample["labels"] == labels);
+        let sample = found.next().unwrap_or_else(|| panic!("no {name} {labels} in {}", self.0));
         assert!(found.next().is_none(), "{name} {labels} is there once");
         sample["value"].as_f64().unwrap()
     }
@@ -55,17 +51,11 @@ impl Page {
             .filter(|sample| sample["name"] == *bucket)
             .map(|sample| sample["value"].as_f64().unwrap())
             .collect();
-        assert!(
-            counts.is_sorted() && counts.len() > 10,
-            "{name}: {counts:?}"
-        );
+        assert!(counts.is_sorted() && counts.len() > 10, "{name}: {counts:?}");
         let count = self.value(&format!("{name}_count"), &[]);
         assert_eq!(counts.last(), Some(&count), "{name}: +Inf");
         let least = verdicts.div_ceil(16) as f64;
-        assert!(
-            (least..=least + 1.0).contains(&count),
-            "{name}: {count} of {verdicts}"
-        );
+        assert!((least..=least + 1.0).contains(&count), "{name}: {count} of {verdicts}");
         let mean_s = self.value(&format!("{name}_sum"), &[]) / count;
         assert!((1e-7..1.0).contains(&mean_s), "{name}: {mean_s} s");
         assert_eq!(self.0["types"][name], "histogram");
@@ -76,13 +66,7 @@ impl Page {
 async fn prometheus_reads_what_happened() {
     let Some(peers) = Peers::find() else { return };
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/jwks.json");
-    let server = TestServer::start(&[
-        "--keys",
-        keys,
-        "--connect-timeout=400ms",
-        "--head-timeout=400ms",
-    ])
-    .await;
+    let server = TestServer::start(&["--keys", keys, "--connect-timeout=400ms", "--head-timeout=400ms"]).await;
     let secret = good("ann");
     let public = sign_es256("p256");
     // One at a time, so that the shard that has not seen the token sees it once.
@@ -97,11 +81,7 @@ async fn prometheus_reads_what_happened() {
         assert_eq!(socket.text().await, "hello");
     }
     for _ in 0..7 {
-        assert!(
-            Client::open(server.gate, "/ws?token=bad", &[])
-                .await
-                .is_err()
-        );
+        assert!(Client::open(server.gate, "/ws?token=bad", &[]).await.is_err());
     }
     // Both wait for what does not come, in a step of its own each.
     let mut half = TcpStream::connect(server.gate).await.unwrap();
@@ -109,9 +89,7 @@ async fn prometheus_reads_what_happened() {
     let path = "/socket.io/?EIO=4&transport=websocket";
     let mut silent = Client::open(server.gate, path, &[]).await.unwrap();
     silent.closed().await;
-    soon("a 408", half.read_to_end(&mut Vec::new()))
-        .await
-        .unwrap();
+    soon("a 408", half.read_to_end(&mut Vec::new())).await.unwrap();
     let polls = format!("/socket.io/?EIO=3&transport=polling&token={secret}");
     for _ in 0..3 {
         assert!(get(server.gate, &polls).await.starts_with("HTTP/1.1 200 "));
@@ -122,18 +100,10 @@ async fn prometheus_reads_what_happened() {
         "GET /ws?token={secret} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
-    let sent = [
-        request.as_bytes(),
-        b"\x81\xff\0\0\0\0\0\x01\0\0\0\0\0\0half",
-    ]
-    .concat();
+    let sent = [request.as_bytes(), b"\x81\xff\0\0\0\0\0\x01\0\0\0\0\0\0half"].concat();
     unfinished.write_all(&sent).await.unwrap();
-    server
-        .metric_becomes("gatekeeper_connections_open", 41)
-        .await;
-    server
-        .metric_becomes("gatekeeper_connections_parked", 40)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 41).await;
+    server.metric_becomes("gatekeeper_connections_parked", 40).await;
 
     let page = Page::read(&peers, &server).await;
     let verdicts = 20 + 20 + 7 + 3 + 1;
@@ -152,51 +122,15 @@ async fn prometheus_reads_what_happened() {
         (because("timeout", "upgrade"), 0, "no upgrade was begun"),
         (because("gave_way", "head"), 0, "there was room"),
         (because("full", "connections"), 0, "for all"),
-        (
-            page.value("gatekeeper_connections_accepted_total", &[]),
-            40 + 7 + 2 + 3 + 1 + 1,
-            "with this one",
-        ),
-        (
-            page.value("gatekeeper_connections_open", &[]),
-            40 + 1 + 1,
-            "with this one",
-        ),
-        (
-            page.value("gatekeeper_connections_unconnected", &[]),
-            0,
-            "all are connected",
-        ),
-        (
-            page.value("gatekeeper_sessions_open", &[]),
-            20 + 20 + 3 + 1,
-            "open",
-        ),
-        (
-            page.value("gatekeeper_sessions_polling", &[]),
-            3,
-            "of them poll",
-        ),
-        (
-            page.value("gatekeeper_polling_sessions_total", &[]),
-            3,
-            "ever did",
-        ),
-        (
-            page.value("gatekeeper_messages_received_total", &[]),
-            5,
-            "messages",
-        ),
-        (
-            page.value("gatekeeper_messages_sent_total", &[]),
-            5,
-            "and their echoes",
-        ),
-        (
-            page.value("gatekeeper_keys", &[]),
-            keys_in_use(),
-            "the set's and the secret",
-        ),
+        (page.value("gatekeeper_connections_accepted_total", &[]), 40 + 7 + 2 + 3 + 1 + 1, "with this one"),
+        (page.value("gatekeeper_connections_open", &[]), 40 + 1 + 1, "with this one"),
+        (page.value("gatekeeper_connections_unconnected", &[]), 0, "all are connected"),
+        (page.value("gatekeeper_sessions_open", &[]), 20 + 20 + 3 + 1, "open"),
+        (page.value("gatekeeper_sessions_polling", &[]), 3, "of them poll"),
+        (page.value("gatekeeper_polling_sessions_total", &[]), 3, "ever did"),
+        (page.value("gatekeeper_messages_received_total", &[]), 5, "messages"),
+        (page.value("gatekeeper_messages_sent_total", &[]), 5, "and their echoes"),
+        (page.value("gatekeeper_keys", &[]), keys_in_use(), "the set's and the secret"),
     ] {
         assert_eq!(told, f64::from(expected), "{what}");
     }

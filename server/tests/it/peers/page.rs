@@ -54,16 +54,8 @@ async fn the_pages_session_lets_its_socket_in() {
 async fn the_page_uses_the_client_that_the_gate_serves() {
     let Some(peers) = Peers::find() else { return };
     for (client, refused, why) in [
-        (
-            "socket.io/client-dist/socket.io.js",
-            "refused: not valid token (encoding_invalid)",
-            "version 4",
-        ),
-        (
-            "socket.io-client-2/dist/socket.io.js",
-            "refused: not valid token",
-            "version 2 is told no reason",
-        ),
+        ("socket.io/client-dist/socket.io.js", "refused: not valid token (encoding_invalid)", "version 4"),
+        ("socket.io-client-2/dist/socket.io.js", "refused: not valid token", "version 2 is told no reason"),
     ] {
         let client = peers.package(client);
         let flag = format!("--socketio-client={}", client.display());

@@ -20,9 +20,7 @@ const THEIR_ATTACHMENTS_MAX: u32 = 10;
 /// The same cases in every run.
 fn generate<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>) -> Vec<T> {
     let mut runner = TestRunner::deterministic();
-    (0..CASES)
-        .map(|_| strategy.new_tree(&mut runner).unwrap().current())
-        .collect()
+    (0..CASES).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -30,9 +28,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn from_base64(text: &Value) -> Vec<u8> {
-    base64_simd::STANDARD
-        .decode_to_vec(text.as_str().unwrap())
-        .unwrap()
+    base64_simd::STANDARD.decode_to_vec(text.as_str().unwrap()).unwrap()
 }
 
 /// What both languages write alike: no fractions, no keys that JavaScript takes for numbers.
@@ -53,11 +49,8 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn socketio_packet() -> impl Strategy<Value = (u64, String, Option<u32>, Value)> {
-    let event = (
-        "[a-z\"\\\\\u{20ac}]{1,6}x",
-        prop::collection::vec(value(), 0..3),
-    )
-        .prop_map(|(name, mut arguments)| {
+    let event =
+        ("[a-z\"\\\\\u{20ac}]{1,6}x", prop::collection::vec(value(), 0..3)).prop_map(|(name, mut arguments)| {
             arguments.insert(0, name.into());
             Value::from(arguments)
         });
@@ -68,17 +61,11 @@ fn socketio_packet() -> impl Strategy<Value = (u64, String, Option<u32>, Value)>
         Just((1, Value::Null)),
         Just((4, json!({"message": "no"}))),
     ];
-    (kind, "(/[a-z]{1,6})?", any::<u32>(), any::<bool>()).prop_map(
-        |((kind, data), namespace, id, has_id)| {
-            let id = (kind == 3 || (kind == 2 && has_id)).then_some(id);
-            let namespace = if namespace.is_empty() {
-                "/".into()
-            } else {
-                namespace
-            };
-            (kind, namespace, id, data)
-        },
-    )
+    (kind, "(/[a-z]{1,6})?", any::<u32>(), any::<bool>()).prop_map(|((kind, data), namespace, id, has_id)| {
+        let id = (kind == 3 || (kind == 2 && has_id)).then_some(id);
+        let namespace = if namespace.is_empty() { "/".into() } else { namespace };
+        (kind, namespace, id, data)
+    })
 }
 
 #[tokio::test]
@@ -95,17 +82,11 @@ async fn socketio_packets_are_written_alike() {
             })
             .collect();
         for (case, answer) in cases.iter().zip(peers.ask(SCRIPT, &[], &asks).await) {
-            let theirs = answer["text"]
-                .as_str()
-                .unwrap_or_else(|| panic!("{case:?}: {answer}"));
+            let theirs = answer["text"].as_str().unwrap_or_else(|| panic!("{case:?}: {answer}"));
             let packet = Packet::decode(theirs).unwrap_or_else(|error| panic!("{theirs}: {error}"));
             let (kind, namespace, id, data) = case;
             assert_eq!(u64::from(digit(packet.kind)), *kind, "{theirs}");
-            assert_eq!(
-                (packet.namespace, packet.id),
-                (&**namespace, id.map(u64::from)),
-                "{theirs}"
-            );
+            assert_eq!((packet.namespace, packet.id), (&**namespace, id.map(u64::from)), "{theirs}");
             let read = serde_json::from_str::<Value>(packet.data).unwrap_or_default();
             assert_eq!(read, *data, "{theirs}");
             let mut ours = Vec::new();
@@ -137,16 +118,8 @@ fn socketio_text() -> impl Strategy<Value = String> {
         Just("\"a\"".to_owned()),
         "[\\[\\]{}\",a1]{0,6}",
     ];
-    (
-        "[0-7]",
-        "([0-9]{0,2}-)?",
-        "(/[a-c]{0,2},?)?",
-        "[0-9]{0,3}",
-        data,
-    )
-        .prop_map(|(kind, attachments, namespace, id, data)| {
-            format!("{kind}{attachments}{namespace}{id}{data}")
-        })
+    ("[0-7]", "([0-9]{0,2}-)?", "(/[a-c]{0,2},?)?", "[0-9]{0,3}", data)
+        .prop_map(|(kind, attachments, namespace, id, data)| format!("{kind}{attachments}{namespace}{id}{data}"))
 }
 
 /// What the gate refuses though they read it, and why.
@@ -157,9 +130,7 @@ fn ours_alone(error: &PacketError, theirs: &Value) -> bool {
         // They take an event or an acknowledgement without data, to which nobody can have listened; and version 2 anything
         // at all as a connect's or a disconnect's.
         PacketError::BadData(_) => {
-            theirs["data"].is_null()
-                || [0, 1].map(Value::from).contains(&theirs["type"])
-                || !theirs["data"].is_array()
+            theirs["data"].is_null() || [0, 1].map(Value::from).contains(&theirs["type"]) || !theirs["data"].is_array()
         }
         _ => false,
     }
@@ -180,10 +151,7 @@ async fn socketio_packets_are_read_alike() {
     let Some(peers) = Peers::find() else { return };
     let texts = generate(socketio_text());
     for version in [3, 4] {
-        let asks: Vec<_> = texts
-            .iter()
-            .map(|text| json!({"ask": "read", "version": version, "text": text}))
-            .collect();
+        let asks: Vec<_> = texts.iter().map(|text| json!({"ask": "read", "version": version, "text": text})).collect();
         let mut both = 0;
         for (text, theirs) in texts.iter().zip(peers.ask(SCRIPT, &[], &asks).await) {
             let they_refuse = theirs.get("error").is_some();
@@ -228,11 +196,7 @@ fn told(item: &Item<'_>) -> Value {
 #[tokio::test]
 async fn payloads_are_written_and_read_alike() {
     let Some(peers) = Peers::find() else { return };
-    let cases = generate((
-        prop::collection::vec(item(), 1..5),
-        any::<bool>(),
-        any::<bool>(),
-    ));
+    let cases = generate((prop::collection::vec(item(), 1..5), any::<bool>(), any::<bool>()));
     let mut asks = Vec::new();
     for (items, is_v3, reads_bytes) in &cases {
         let (version, allowed) = forms(*is_v3, *reads_bytes);
@@ -243,16 +207,12 @@ async fn payloads_are_written_and_read_alike() {
         let mut ours = Vec::new();
         let form = encode_payload(version, items, allowed, &mut ours);
         let binary = form == Form::Binary;
-        asks.push(
-            json!({"ask": "unpack", "version": number, "body": base64(&ours), "binary": binary}),
-        );
+        asks.push(json!({"ask": "unpack", "version": number, "body": base64(&ours), "binary": binary}));
     }
     let answers = peers.ask(SCRIPT, &[], &asks).await;
     for ((items, is_v3, reads_bytes), theirs) in cases.iter().zip(answers.chunks(2)) {
         let (version, allowed) = forms(*is_v3, *reads_bytes);
-        let [packed, unpacked] = theirs else {
-            unreachable!("two for each")
-        };
+        let [packed, unpacked] = theirs else { unreachable!("two for each") };
         let mut ours = Vec::new();
         let form = encode_payload(version, items, allowed, &mut ours);
         assert_eq!(from_base64(&packed["body"]), ours, "{items:?}");
@@ -264,11 +224,7 @@ async fn payloads_are_written_and_read_alike() {
 
 fn forms(is_v3: bool, reads_bytes: bool) -> (Version, Form) {
     let version = if is_v3 { Version::V3 } else { Version::V4 };
-    let allowed = if reads_bytes {
-        Form::Binary
-    } else {
-        Form::Text
-    };
+    let allowed = if reads_bytes { Form::Binary } else { Form::Text };
     (version, allowed)
 }
 
@@ -288,19 +244,14 @@ async fn payloads_that_are_none_are_refused_alike() {
             match unpack(version, body) {
                 Ok(items) => {
                     let packets: Vec<_> = items.iter().map(told).collect();
-                    assert_eq!(
-                        theirs["packets"],
-                        Value::from(packets),
-                        "{version:?}: {body}"
-                    );
+                    assert_eq!(theirs["packets"], Value::from(packets), "{version:?}: {body}");
                 }
                 // They read base64 as far as it goes, pass over a packet of no length, and take a binary ping.
                 Err(PacketError::NotBase64 | PacketError::Empty) => {}
                 Err(PacketError::UnknownType(b'0'..=b'6')) => {}
-                Err(error) => assert!(
-                    theirs.get("error").is_some(),
-                    "{version:?}: {body:?}: {error} here, {theirs} there"
-                ),
+                Err(error) => {
+                    assert!(theirs.get("error").is_some(), "{version:?}: {body:?}: {error} here, {theirs} there")
+                }
             }
         }
     }
@@ -308,8 +259,7 @@ async fn payloads_that_are_none_are_refused_alike() {
 
 /// Every packet of a payload, each with a type that there is.
 fn unpack(version: Version, body: &str) -> Result<Vec<Item<'_>>, PacketError> {
-    let items: Vec<_> =
-        decode_payload(version, Form::Text, body.as_bytes()).collect::<Result<_, _>>()?;
+    let items: Vec<_> = decode_payload(version, Form::Text, body.as_bytes()).collect::<Result<_, _>>()?;
     for item in &items {
         if let Item::Text(text) = item {
             engineio::Packet::decode(text)?;

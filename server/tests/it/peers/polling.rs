@@ -22,16 +22,8 @@ async fn clients_poll_and_upgrade() {
 #[tokio::test]
 async fn clients_poll_and_upgrade_over_several_processes() {
     let Some(peers) = Peers::find() else { return };
-    let flags = [
-        "--role=gate",
-        "--listen=127.0.0.1:0",
-        "--processes=3",
-        "--workers=2",
-        "--origin",
-        ORIGIN,
-        "--secret",
-        SECRET,
-    ];
+    let flags =
+        ["--role=gate", "--listen=127.0.0.1:0", "--processes=3", "--workers=2", "--origin", ORIGIN, "--secret", SECRET];
     let process = TestProcess::start(&flags);
     let url = format!("http://{}", addr(&process.ready["gate"]));
     // Of six shards five are elsewhere.
@@ -41,8 +33,7 @@ async fn clients_poll_and_upgrade_over_several_processes() {
 /// Has both versions of the client connect, by each way `attempts` times.
 pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
     let let_in = |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
-    let refused =
-        |data: Value| json!({"outcome": "refused", "message": "not valid token", "data": data});
+    let refused = |data: Value| json!({"outcome": "refused", "message": "not valid token", "data": data});
     let default = || json!("default");
     let polling = || json!(["polling"]);
     let token = good(USER);

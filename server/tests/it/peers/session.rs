@@ -22,13 +22,10 @@ async fn clients_are_let_in_by_their_session() {
         };
         let refused = json!({"outcome": "refused", "message": "not valid token", "data": reason});
         let mut cases = Vec::new();
-        for (transports, transport) in [
-            (json!(["websocket"]), "websocket"),
-            (json!(["polling"]), "polling"),
-            (json!("default"), "websocket"),
-        ] {
-            let let_in =
-                json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
+        for (transports, transport) in
+            [(json!(["websocket"]), "websocket"), (json!(["polling"]), "polling"), (json!("default"), "websocket")]
+        {
+            let let_in = json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
             for (carrier, session, answer) in [
                 ("session", &*session, &let_in),
                 ("session-cookie", &session, &let_in),

@@ -70,9 +70,7 @@ async fn the_page_in_a_browser() {
 async fn run(program: &str, words: &str) -> Output {
     let mut command = Command::new(on_path(program));
     command.args(words.split_whitespace());
-    command
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true);
+    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
     soon(program, command.output()).await.unwrap()
 }
 
@@ -85,23 +83,16 @@ async fn openssl_takes_its_session_up_again() {
     let server = server(&pki).await;
     let ca = pki.path("ca.pem").display().to_string();
     let session = pki.path("session.pem").display().to_string();
-    let to = format!(
-        "s_client -connect {} -CAfile {ca} -verify_return_error",
-        server.gate
-    );
+    let to = format!("s_client -connect {} -CAfile {ca} -verify_return_error", server.gate);
     let reconnects = run("openssl", &format!("{to} -tls1_2 -reconnect")).await;
     let told = String::from_utf8_lossy(&reconnects.stdout);
     assert_eq!(told.matches("Reused, TLSv1.2").count(), 5, "{told}");
 
     // In 1.3 tickets come behind the handshake, so something is asked first.
     let whole = format!("{to} -tls1_3 -ign_eof -sess_out {session}");
-    for (words, expected) in [
-        (whole, "New, TLSv1.3"),
-        (
-            format!("{to} -tls1_3 -ign_eof -sess_in {session}"),
-            "Reused, TLSv1.3",
-        ),
-    ] {
+    for (words, expected) in
+        [(whole, "New, TLSv1.3"), (format!("{to} -tls1_3 -ign_eof -sess_in {session}"), "Reused, TLSv1.3")]
+    {
         let mut command = Command::new(on_path("openssl"));
         command.args(words.split_whitespace()).kill_on_drop(true);
         command.stdin(std::process::Stdio::piped());
@@ -109,9 +100,7 @@ async fn openssl_takes_its_session_up_again() {
         let mut child = command.spawn().unwrap();
         let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         let mut stdin = child.stdin.take().unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stdin, request)
-            .await
-            .unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stdin, request).await.unwrap();
         let output = soon("openssl", child.wait_with_output()).await.unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(told.contains(expected), "{words}: {told}");

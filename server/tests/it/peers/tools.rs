@@ -35,10 +35,7 @@ impl Peers {
             return None;
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        Some(Self {
-            root,
-            trusted: None,
-        })
+        Some(Self { root, trusted: None })
     }
 
     /// The same, trusting certificates by an authority, a PEM file.
@@ -79,17 +76,10 @@ impl Peers {
             panic!("{script} took more than {PATIENCE:?}");
         };
         let log = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{script}: {}\n{log}",
-            output.status
-        );
+        assert!(output.status.success(), "{script}: {}\n{log}", output.status);
         let told = String::from_utf8(output.stdout).unwrap();
         told.lines()
-            .map(|line| {
-                serde_json::from_str(line)
-                    .unwrap_or_else(|error| panic!("{script}: {line}: {error}\n{log}"))
-            })
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{script}: {line}: {error}\n{log}")))
             .collect()
     }
 
@@ -113,11 +103,7 @@ impl Peers {
     /// The one that was installed where the machine's is too old, else the machine's.
     fn node(&self) -> PathBuf {
         let installed = self.root.join("target/peers/bin/node");
-        if installed.exists() {
-            installed
-        } else {
-            on_path("node")
-        }
+        if installed.exists() { installed } else { on_path("node") }
     }
 
     fn python(&self) -> PathBuf {

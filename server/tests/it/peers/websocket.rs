@@ -22,12 +22,7 @@ pub async fn check_at(peers: &Peers, script: &str, url: &str, unselected: Value)
         // Text and binary came back as they were sent, and so did the close code.
         json!({"outcome": "connected", "protocol": protocol, "echo": true, "code": 1000})
     };
-    let cases = cases(
-        url,
-        &["query", "header", "subprotocol", "cookie"],
-        let_in,
-        refused,
-    );
+    let cases = cases(url, &["query", "header", "subprotocol", "cookie"], let_in, refused);
     check(peers, script, &[], cases).await;
 }
 
@@ -35,9 +30,7 @@ fn refused(_carrier: &str, reason: &str) -> Value {
     let challenge = match reason {
         "too_long" => None,
         "missing" => Some(r#"Bearer realm="gatekeeper""#.to_owned()),
-        reason => Some(format!(
-            "Bearer realm=\"gatekeeper\", error=\"invalid_token\", error_description=\"{reason}\""
-        )),
+        reason => Some(format!("Bearer realm=\"gatekeeper\", error=\"invalid_token\", error_description=\"{reason}\"")),
     };
     let status = if reason == "too_long" { 431 } else { 401 };
     json!({"outcome": "refused", "status": status, "challenge": challenge, "body": reason})

@@ -23,11 +23,7 @@ fn post(target: &str, headers: &str, sent: &str) -> String {
 async fn a_body_may_come_in_chunks() {
     let server = TestServer::start(&[]).await;
     let poller = Poller::connected(server.gate).await;
-    let sent = post(
-        &poller.target,
-        CHUNKED,
-        "3\r\n42[\r\n4;x=y\r\n\"a\"]\r\n0\r\nA: b\r\n\r\n",
-    );
+    let sent = post(&poller.target, CHUNKED, "3\r\n42[\r\n4;x=y\r\n\"a\"]\r\n0\r\nA: b\r\n\r\n");
     Answer::parse(&exchange(server.gate, sent.as_bytes()).await).check(200, "ok", "two chunks");
     poller.get().await.check(200, "42[\"a\"]", "put together");
 
@@ -38,9 +34,7 @@ async fn a_body_may_come_in_chunks() {
         tokio::task::yield_now().await;
     }
     let mut answer = String::new();
-    soon("an answer", stream.read_to_string(&mut answer))
-        .await
-        .unwrap();
+    soon("an answer", stream.read_to_string(&mut answer)).await.unwrap();
     Answer::parse(&answer).check(200, "ok", "byte by byte");
     poller.get().await.check(200, "42[\"a\"]", "the same");
 
@@ -60,34 +54,10 @@ async fn bodies_that_cannot_be_taken_are_told_why() {
     let in_parts = "1\r\n4\r\n".repeat(101);
     let framed = format!("1;{}\r\n4\r\n", "x".repeat(250)).repeat(150);
     for (headers, sent, status, body, why) in [
-        (
-            CHUNKED,
-            &*long,
-            413,
-            "the body is too large",
-            "a chunk above maxPayload",
-        ),
-        (
-            CHUNKED,
-            &in_parts,
-            413,
-            "the body is too large",
-            "many small ones",
-        ),
-        (
-            CHUNKED,
-            &framed,
-            413,
-            "the body is too large",
-            "more framing than body",
-        ),
-        (
-            "Transfer-Encoding: gzip\r\n",
-            "",
-            501,
-            "the one transfer coding is chunked",
-            "another coding",
-        ),
+        (CHUNKED, &*long, 413, "the body is too large", "a chunk above maxPayload"),
+        (CHUNKED, &in_parts, 413, "the body is too large", "many small ones"),
+        (CHUNKED, &framed, 413, "the body is too large", "more framing than body"),
+        ("Transfer-Encoding: gzip\r\n", "", 501, "the one transfer coding is chunked", "another coding"),
         (
             "Expect: wonders\r\nContent-Length: 1\r\n",
             "",
@@ -95,22 +65,13 @@ async fn bodies_that_cannot_be_taken_are_told_why() {
             "expect nothing but 100-continue",
             "an expectation that is none",
         ),
-        (
-            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
-            "",
-            400,
-            BAD_REQUEST,
-            "two ways to read it",
-        ),
+        ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "", 400, BAD_REQUEST, "two ways to read it"),
     ] {
         let sent = post(&stays.target, headers, sent);
         let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
         answer.check(status, body, why);
     }
-    stays
-        .post("42[\"a\"]")
-        .await
-        .check(200, "ok", "none of it ended the session");
+    stays.post("42[\"a\"]").await.check(200, "ok", "none of it ended the session");
 
     let with_body = request("GET", &stays.target, "", "4");
     let answer = Answer::parse(&exchange(server.gate, with_body.as_bytes()).await);
@@ -136,40 +97,23 @@ async fn a_client_that_expects_it_is_told_to_go_on() {
     assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"42[\"a\"]").await.unwrap();
     let mut answer = String::new();
-    soon("an answer", stream.read_to_string(&mut answer))
-        .await
-        .unwrap();
+    soon("an answer", stream.read_to_string(&mut answer)).await.unwrap();
     Answer::parse(&answer).check(200, "ok", "then comes the body");
 
     let sent = format!("{head}42[\"b\"]");
     let answer = exchange(server.gate, sent.as_bytes()).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 "),
-        "it did not wait: {answer}"
-    );
-    poller
-        .get()
-        .await
-        .check(200, "42[\"a\"]\u{1e}42[\"b\"]", "both were taken");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "it did not wait: {answer}");
+    poller.get().await.check(200, "42[\"a\"]\u{1e}42[\"b\"]", "both were taken");
 }
 
 #[tokio::test]
 async fn a_body_is_no_request() {
     let server = TestServer::start(&["--app=conformance", "--auth=none"]).await;
-    let hidden =
-        "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let hidden = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let framed = |framing: &str| framing.replace("{}", &hidden.len().to_string());
     for (line, framing, why) in [
-        (
-            "OPTIONS /socket.io/",
-            "Content-Length: {}",
-            "a preflight has none",
-        ),
-        (
-            "GET /engine.io/?EIO=4&transport=polling",
-            "Content-Length: {}",
-            "nor has a poll",
-        ),
+        ("OPTIONS /socket.io/", "Content-Length: {}", "a preflight has none"),
+        ("GET /engine.io/?EIO=4&transport=polling", "Content-Length: {}", "nor has a poll"),
         (
             "GET /engine.io/?EIO=4&transport=polling",
             "Transfer-Encoding: chunked~",
@@ -178,10 +122,7 @@ async fn a_body_is_no_request() {
     ] {
         let framing = framed(framing);
         let sent = format!("{line} HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{hidden}");
-        let sent: Vec<u8> = sent
-            .bytes()
-            .map(|it| if it == b'~' { 0x80 } else { it })
-            .collect();
+        let sent: Vec<u8> = sent.bytes().map(|it| if it == b'~' { 0x80 } else { it }).collect();
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
         stream.write_all(&sent).await.unwrap();
         let answers = rest(&mut stream).await;

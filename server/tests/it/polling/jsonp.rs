@@ -12,47 +12,24 @@ async fn scripts_poll_and_forms_post() {
     poller.target.push_str("&j=7");
     let form = |payload: &str| format!("d={}", payload.replace(':', "%3A").replace('"', "%22"));
 
-    poller
-        .post(&form("8:42[\"a b\"]"))
-        .await
-        .check(400, BAD_REQUEST, "its length is wrong");
+    poller.post(&form("8:42[\"a b\"]")).await.check(400, BAD_REQUEST, "its length is wrong");
     let (mut poller, opened) = Poller::open(server.gate, 3, &good("ann")).await;
     assert!(opened.ends_with("2:40"), "{opened}");
     poller.target.push_str("&j=7");
-    poller
-        .post(&form("9:42[\"a+b\"]"))
-        .await
-        .check(200, "ok", "a form");
+    poller.post(&form("9:42[\"a+b\"]")).await.check(200, "ok", "a form");
     let answer = poller.get().await;
     answer.check(200, r#"___eio[7]("9:42[\"a b\"]");"#, "a script");
-    assert!(
-        answer
-            .head
-            .contains("Content-Type: text/javascript; charset=UTF-8"),
-        "{answer:?}"
-    );
+    assert!(answer.head.contains("Content-Type: text/javascript; charset=UTF-8"), "{answer:?}");
 
     // A binary message of a client that reads bytes: in base64 all the same.
     let sent = form("51:451-[\"b\",{\"_placeholder\":true,\"num\":0}]");
-    let sent = sent.replace(
-        "51%3A",
-        &format!("{}%3A", r#"451-["b",{"_placeholder":true,"num":0}]"#.len()),
-    );
-    poller
-        .post(&sent)
-        .await
-        .check(200, "ok", "an event with an attachment");
-    poller
-        .post(&form("6:b4AQID"))
-        .await
-        .check(200, "ok", "the attachment");
+    let sent = sent.replace("51%3A", &format!("{}%3A", r#"451-["b",{"_placeholder":true,"num":0}]"#.len()));
+    poller.post(&sent).await.check(200, "ok", "an event with an attachment");
+    poller.post(&form("6:b4AQID")).await.check(200, "ok", "the attachment");
     let echoed = poller.get().await.body;
     assert!(echoed.ends_with(r#"6:b4AQID");"#), "{echoed}");
 
-    poller
-        .post("x=1")
-        .await
-        .check(400, BAD_REQUEST, "no payload");
+    poller.post("x=1").await.check(400, BAD_REQUEST, "no payload");
     poller.check_over("no payload").await;
 
     let alert = "/socket.io/?EIO=3&transport=polling&j=1%5Dalert(1)";

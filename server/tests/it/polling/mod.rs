@@ -32,28 +32,17 @@ struct Answer {
 impl Answer {
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").expect(text);
-        Self {
-            status: head[9..12].parse().unwrap(),
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+        Self { status: head[9..12].parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
     }
 
     #[track_caller]
     fn check(&self, status: u16, body: &str, why: &str) {
-        assert_eq!(
-            (self.status, &*self.body),
-            (status, body),
-            "{why}: {self:?}"
-        );
+        assert_eq!((self.status, &*self.body), (status, body), "{why}: {self:?}");
     }
 }
 
 fn request(method: &str, target: &str, headers: &str, body: &str) -> String {
-    format!(
-        "{method} {target} HTTP/1.1\r\nHost: gate\r\nContent-Length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    )
+    format!("{method} {target} HTTP/1.1\r\nHost: gate\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
 /// A client that polls, with a connection for each request, so that some come to the other shard.
@@ -75,10 +64,7 @@ impl Poller {
         let open = values.next().unwrap().unwrap();
         assert_eq!(open["upgrades"], serde_json::json!(["websocket"]));
         let sid = open["sid"].as_str().unwrap();
-        let named = Self {
-            target: format!("{}&sid={sid}", unnamed.target),
-            ..unnamed
-        };
+        let named = Self { target: format!("{}&sid={sid}", unnamed.target), ..unnamed };
         (named, opened.body)
     }
 
@@ -141,10 +127,7 @@ async fn packets_go_both_ways() {
         poller.get().await.check(200, sent, "they come back");
 
         let waiting = poller.wait(&server).await;
-        poller
-            .post("421[\"whoami\"]")
-            .await
-            .check(200, "ok", "an event");
+        poller.post("421[\"whoami\"]").await.check(200, "ok", "an event");
         let answer = waiting.await.unwrap();
         answer.check(200, "431[\"ann\"]", "through the poll that waited");
     }
@@ -176,12 +159,7 @@ async fn tokens_are_judged_as_over_a_websocket() {
     for bad in bad() {
         let token = bad.token.as_deref().unwrap_or_default();
         if bad.reason == "too_long" {
-            let request = request(
-                "GET",
-                &format!("/socket.io/?EIO=4&transport=polling&token={token}"),
-                "",
-                "",
-            );
+            let request = request("GET", &format!("/socket.io/?EIO=4&transport=polling&token={token}"), "", "");
             let answer = Answer::parse(&exchange(server.gate, request.as_bytes()).await);
             assert_eq!(answer.status, 431, "{}", bad.kind);
             continue;
@@ -191,10 +169,7 @@ async fn tokens_are_judged_as_over_a_websocket() {
         }
         let (poller, _) = Poller::open(server.gate, 4, token).await;
         poller.post("40").await.check(200, "ok", bad.kind);
-        let refused = format!(
-            r#"44{{"message":"not valid token","data":{{"reason":"{}"}}}}"#,
-            bad.reason
-        );
+        let refused = format!(r#"44{{"message":"not valid token","data":{{"reason":"{}"}}}}"#, bad.reason);
         poller.get().await.check(200, &refused, bad.kind);
     }
 }
@@ -204,14 +179,8 @@ async fn requests_that_overlap_end_the_session() {
     let server = TestServer::start(&[]).await;
     let poller = Poller::connected(server.gate).await;
     let waiting = poller.wait(&server).await;
-    poller
-        .get()
-        .await
-        .check(400, BAD_REQUEST, "the second poll");
-    waiting
-        .await
-        .unwrap()
-        .check(200, "1", "the first is told that the session is over");
+    poller.get().await.check(400, BAD_REQUEST, "the second poll");
+    waiting.await.unwrap().check(200, "1", "the first is told that the session is over");
     poller.check_over("two polls").await;
 
     let poller = Poller::connected(server.gate).await;
@@ -221,13 +190,8 @@ async fn requests_that_overlap_end_the_session() {
     let sent = format!("{whole}{}", &whole[..whole.len() - 3]);
     stream.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = [0; 1024];
-    soon("the first answer", stream.read(&mut answer))
-        .await
-        .unwrap();
-    poller
-        .post("42[\"b\"]")
-        .await
-        .check(400, BAD_REQUEST, "the second POST");
+    soon("the first answer", stream.read(&mut answer)).await.unwrap();
+    poller.post("42[\"b\"]").await.check(400, BAD_REQUEST, "the second POST");
     poller.check_over("two POSTs").await;
 }
 
@@ -293,24 +257,9 @@ async fn requests_that_cannot_be_served_are_told_why() {
     let unknown = target.replace("sid=", "sid=AAAA");
     let unknown_sid = r#"{"code":1,"message":"Session ID unknown"}"#;
     for (sent, status, body, why) in [
-        (
-            request("GET", &unknown, "", ""),
-            400,
-            unknown_sid,
-            "no such id",
-        ),
-        (
-            request("POST", &unknown, "", "2"),
-            400,
-            unknown_sid,
-            "nor for a POST",
-        ),
-        (
-            request("PUT", target, "", ""),
-            400,
-            BAD_REQUEST,
-            "no such method",
-        ),
+        (request("GET", &unknown, "", ""), 400, unknown_sid, "no such id"),
+        (request("POST", &unknown, "", "2"), 400, unknown_sid, "nor for a POST"),
+        (request("PUT", target, "", ""), 400, BAD_REQUEST, "no such method"),
         (
             request("POST", "/socket.io/?EIO=4&transport=polling", "", ""),
             400,
@@ -323,32 +272,14 @@ async fn requests_that_cannot_be_served_are_told_why() {
             r#"{"code":5,"message":"Unsupported protocol version"}"#,
             "no such version",
         ),
-        (
-            format!("POST {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
-            411,
-            "no length",
-            "a body has a length",
-        ),
-        (
-            request("POST", target, "Content-Length: 3\r\n", "42"),
-            400,
-            BAD_REQUEST,
-            "two lengths",
-        ),
-        (
-            request("POST", target, "", &"4".repeat(101)),
-            413,
-            "the body is too large",
-            "above maxPayload",
-        ),
+        (format!("POST {target} HTTP/1.1\r\nHost: a\r\n\r\n"), 411, "no length", "a body has a length"),
+        (request("POST", target, "Content-Length: 3\r\n", "42"), 400, BAD_REQUEST, "two lengths"),
+        (request("POST", target, "", &"4".repeat(101)), 413, "the body is too large", "above maxPayload"),
     ] {
         let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
         answer.check(status, body, why);
     }
-    poller
-        .post("42[\"a\"]")
-        .await
-        .check(200, "ok", "none of it ended the session");
+    poller.post("42[\"a\"]").await.check(200, "ok", "none of it ended the session");
 }
 
 #[tokio::test]
@@ -358,15 +289,9 @@ async fn a_connection_serves_one_request_after_the_other() {
         let poller = Poller::connected(server.gate).await;
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
         // A poll that waits with a POST behind it, which is read when the poll is over.
-        let both = [
-            request("GET", &poller.target, "", ""),
-            request("POST", &poller.target, "", "42[\"second\"]"),
-        ];
+        let both = [request("GET", &poller.target, "", ""), request("POST", &poller.target, "", "42[\"second\"]")];
         stream.write_all(both.concat().as_bytes()).await.unwrap();
-        poller
-            .post("42[\"first\"]")
-            .await
-            .check(200, "ok", "by another connection");
+        poller.post("42[\"first\"]").await.check(200, "ok", "by another connection");
         let mut told = String::new();
         let mut buffer = [0; 1024];
         while !told.ends_with("ok") {
@@ -376,10 +301,7 @@ async fn a_connection_serves_one_request_after_the_other() {
         }
         assert!(told.contains("42[\"first\"]"), "{told}");
         assert!(told.contains("Connection: keep-alive"), "{told}");
-        poller
-            .get()
-            .await
-            .check(200, "42[\"second\"]", "the POST was taken");
+        poller.get().await.check(200, "42[\"second\"]", "the POST was taken");
     }
 }
 
@@ -399,19 +321,9 @@ async fn pages_of_other_origins_are_served_by_the_list() {
         let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
         assert_eq!(answer.status, status, "{method} from {origin}");
         let allows = format!("Access-Control-Allow-Origin: {ORIGIN}\r\n");
-        assert_eq!(
-            answer.head.contains(&allows),
-            allowed,
-            "{method} from {origin}"
-        );
-        let methods = answer
-            .head
-            .contains("Access-Control-Allow-Methods: GET, POST");
-        assert_eq!(
-            methods,
-            allowed && method == "OPTIONS",
-            "{method} from {origin}"
-        );
+        assert_eq!(answer.head.contains(&allows), allowed, "{method} from {origin}");
+        let methods = answer.head.contains("Access-Control-Allow-Methods: GET, POST");
+        assert_eq!(methods, allowed && method == "OPTIONS", "{method} from {origin}");
     }
 }
 
@@ -421,37 +333,24 @@ async fn polls_are_told_when_the_gate_goes_down() {
     let poller = Poller::connected(server.gate).await;
     let waiting = poller.wait(&server).await;
     soon("the end", server.stop()).await.unwrap().unwrap();
-    waiting
-        .await
-        .unwrap()
-        .check(200, "1", "the session is closed");
+    waiting.await.unwrap().check(200, "1", "the session is closed");
 }
 
 #[tokio::test]
 async fn counters_of_polling_add_up() {
     let server = TestServer::start(&[]).await;
     let poller = Poller::connected(server.gate).await;
-    let mut socket = Client::open(server.gate, &poller.websocket(), &[])
-        .await
-        .unwrap();
+    let mut socket = Client::open(server.gate, &poller.websocket(), &[]).await.unwrap();
     socket.send("2probe").await;
     socket.send("5").await;
     assert_eq!(socket.text().await, "3probe");
     let (left, _) = Poller::open(server.gate, 4, "bad").await;
-    left.post("1")
-        .await
-        .check(200, "ok", "it closes before it connects");
+    left.post("1").await.check(200, "ok", "it closes before it connects");
     drop(socket);
-    server
-        .metric_becomes("gatekeeper_connections_open", 0)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 0).await;
     server.metric_becomes("gatekeeper_sessions_open", 0).await;
 
-    let outcome = |outcome: &str| {
-        server.metric(&format!(
-            "gatekeeper_handshakes_total{{outcome=\"{outcome}\"}}"
-        ))
-    };
+    let outcome = |outcome: &str| server.metric(&format!("gatekeeper_handshakes_total{{outcome=\"{outcome}\"}}"));
     assert_eq!(server.metric("gatekeeper_polling_sessions_total"), 2);
     assert_eq!(server.metric("gatekeeper_connections_accepted_total"), 6);
     let outcomes = ["established", "abandoned", "polled", "upgraded"];

@@ -34,17 +34,12 @@ async fn sessions_are_found_from_every_process() {
     }
     let (old, opened) = Poller::open(gate, 3, &good("ann")).await;
     assert!(opened.ends_with("}2:40"), "{opened}");
-    old.post("6:42[\"a\"]")
-        .await
-        .check(400, r#"{"code":3,"message":"Bad request"}"#, "7 units");
+    old.post("6:42[\"a\"]").await.check(400, r#"{"code":3,"message":"Bad request"}"#, "7 units");
     old.check_over("a length that is wrong").await;
     let taken_in = metric(gate, "gatekeeper_connections_taken_in_total").await;
     assert!(taken_in > 0.0, "some requests had to travel");
     let unknown = old.target.replace("sid=", "sid=__");
-    let stranger = Poller {
-        target: unknown,
-        ..old
-    };
+    let stranger = Poller { target: unknown, ..old };
     stranger.check_over("a shard that there is not").await;
 }
 
@@ -57,14 +52,12 @@ async fn much_that_is_sent_ahead_reaches_another_process() {
     for round in 0..6 {
         let waits = Poller::connected(gate).await;
         let other = Poller::connected(gate).await;
-        let ahead = request("GET", &waits.target, "", "")
-            + &request("POST", &other.target, "Connection: close\r\n", &large);
+        let ahead =
+            request("GET", &waits.target, "", "") + &request("POST", &other.target, "Connection: close\r\n", &large);
         let mut stream = TcpStream::connect(gate).await.unwrap();
         stream.write_all(ahead.as_bytes()).await.unwrap();
-        soon("all is read", async {
-            while metric(gate, "gatekeeper_buffered_bytes").await < large.len() as f64 {}
-        })
-        .await;
+        soon("all is read", async { while metric(gate, "gatekeeper_buffered_bytes").await < large.len() as f64 {} })
+            .await;
         waits.post("42[1]").await.check(200, "ok", "the poll ends");
         let answers = rest(&mut stream).await;
         assert!(answers.contains("42[1]"), "round {round}: {answers}");

@@ -11,45 +11,23 @@ async fn a_session_moves_to_a_websocket() {
     for _ in 0..8 {
         let poller = Poller::connected(server.gate).await;
         let waiting = poller.wait(&server).await;
-        let mut socket = Client::open(server.gate, &poller.websocket(), &[])
-            .await
-            .unwrap();
-        let mut another = Client::open(server.gate, &poller.websocket(), &[])
-            .await
-            .unwrap();
+        let mut socket = Client::open(server.gate, &poller.websocket(), &[]).await.unwrap();
+        let mut another = Client::open(server.gate, &poller.websocket(), &[]).await.unwrap();
         assert_eq!(another.close_code().await, 1000, "one probe at a time");
 
         socket.send("2probe").await;
         assert_eq!(socket.text().await, "3probe");
         waiting.await.unwrap().check(200, "6", "the poll ends");
-        poller
-            .get()
-            .await
-            .check(200, "6", "one that comes meanwhile, too");
-        poller
-            .post("42[\"by post\"]")
-            .await
-            .check(200, "ok", "packets are taken");
+        poller.get().await.check(200, "6", "one that comes meanwhile, too");
+        poller.post("42[\"by post\"]").await.check(200, "ok", "packets are taken");
         socket.send("5").await;
-        assert_eq!(
-            socket.text().await,
-            "42[\"by post\"]",
-            "and what was waiting goes along"
-        );
+        assert_eq!(socket.text().await, "42[\"by post\"]", "and what was waiting goes along");
         socket.send("42[\"a\"]").await;
         assert_eq!(socket.text().await, "42[\"a\"]");
 
-        poller
-            .get()
-            .await
-            .check(400, BAD_REQUEST, "it does not poll any more");
-        poller
-            .post("42[\"a\"]")
-            .await
-            .check(400, BAD_REQUEST, "nor post");
-        let mut late = Client::open(server.gate, &poller.websocket(), &[])
-            .await
-            .unwrap();
+        poller.get().await.check(400, BAD_REQUEST, "it does not poll any more");
+        poller.post("42[\"a\"]").await.check(400, BAD_REQUEST, "nor post");
+        let mut late = Client::open(server.gate, &poller.websocket(), &[]).await.unwrap();
         assert_eq!(late.close_code().await, 1000, "it has a WebSocket");
         socket.send("421[\"whoami\"]").await;
         assert_eq!(socket.text().await, "431[\"ann\"]");
@@ -63,19 +41,11 @@ async fn a_session_moves_to_a_websocket() {
 async fn a_failed_probe_leaves_the_session_alone() {
     let server = TestServer::start(&[]).await;
     let poller = Poller::connected(server.gate).await;
-    for (sent, code, why) in [
-        ("2", 1002, "no probe"),
-        ("42[\"a\"]", 1002, "a message before the upgrade"),
-    ] {
-        let mut socket = Client::open(server.gate, &poller.websocket(), &[])
-            .await
-            .unwrap();
+    for (sent, code, why) in [("2", 1002, "no probe"), ("42[\"a\"]", 1002, "a message before the upgrade")] {
+        let mut socket = Client::open(server.gate, &poller.websocket(), &[]).await.unwrap();
         socket.send(sent).await;
         assert_eq!(socket.close_code().await, code, "{why}");
     }
-    poller
-        .post("42[\"a\"]")
-        .await
-        .check(200, "ok", "it polls on");
+    poller.post("42[\"a\"]").await.check(200, "ok", "it polls on");
     poller.get().await.check(200, "42[\"a\"]", "it polls on");
 }

@@ -53,9 +53,7 @@ async fn what_is_no_tls_gets_an_alert() {
     ];
     for (bytes, why) in cases {
         let answer = told(&server, bytes).await;
-        let alert = answer
-            .windows(3)
-            .rposition(|it| it == [ALERT, 3, 3] || it == [ALERT, 3, 1]);
+        let alert = answer.windows(3).rposition(|it| it == [ALERT, 3, 3] || it == [ALERT, 3, 1]);
         // Behind the server's own flight the alert is encrypted, and looks like data.
         let is_sealed = answer.first() == Some(&0x16);
         assert!(alert.is_some() || is_sealed, "{why}: {answer:?}");
@@ -111,10 +109,7 @@ async fn a_handshake_has_as_long_as_a_head() {
     server.metric_becomes(sample, 4).await;
     // Within its handshake nobody is served by halves: the time is for both.
     let mut stream = pki.client().connect(server.gate).await.unwrap();
-    stream
-        .write_all(b"GET /healthz HTTP/1.1\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
     let answer = super::pki::rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
@@ -136,18 +131,11 @@ async fn of_too_many_half_open_handshakes_the_oldest_give_way() {
     }
     let gave_way = r#"gatekeeper_handshakes_total{outcome="gave_way",reason="head"}"#;
     server.metric_becomes(gave_way, 8).await;
-    server
-        .metric_becomes("gatekeeper_connections_half_open", 4)
-        .await;
+    server.metric_becomes("gatekeeper_connections_half_open", 4).await;
     let answer = pki.client().get(server.gate, "/healthz").await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200"),
-        "a good one is let in: {answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200"), "a good one is let in: {answer}");
     drop(held);
-    server
-        .metric_becomes("gatekeeper_connections_open", 0)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 0).await;
 }
 
 #[tokio::test]
@@ -188,7 +176,5 @@ async fn a_session_that_breaks_tls_is_counted_as_such() {
     let (stream, _) = socket.get_mut().get_mut();
     stream.write_all(&[0x17, 3, 3, 0, 32]).await.unwrap();
     stream.write_all(&[7; 32]).await.unwrap();
-    server
-        .metric_becomes(r#"gatekeeper_sessions_ended_total{reason="tls"}"#, 1)
-        .await;
+    server.metric_becomes(r#"gatekeeper_sessions_ended_total{reason="tls"}"#, 1).await;
 }

@@ -30,17 +30,9 @@ async fn server(pki: &Pki, flags: &[&str]) -> TestServer {
     server_with(pki, flags, |config| config).await
 }
 
-async fn server_with(
-    pki: &Pki,
-    flags: &[&str],
-    change: impl FnOnce(Config) -> Config,
-) -> TestServer {
+async fn server_with(pki: &Pki, flags: &[&str], change: impl FnOnce(Config) -> Config) -> TestServer {
     let tls = pki.flags();
-    let all: Vec<_> = flags
-        .iter()
-        .copied()
-        .chain(tls.iter().map(|it| &**it))
-        .collect();
+    let all: Vec<_> = flags.iter().copied().chain(tls.iter().map(|it| &**it)).collect();
     TestServer::start_with(&all, change).await
 }
 
@@ -96,14 +88,9 @@ async fn closed(mut socket: Socket) -> Option<CloseFrame> {
 async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
     let pki = Pki::new();
     let server = server(&pki, &[]).await;
-    for (versions, alpn, why) in [
-        (
-            &[&TLS13][..],
-            &["h2", "http/1.1"][..],
-            "1.3, as browsers ask",
-        ),
-        (&[&TLS12], &[], "1.2, without ALPN"),
-    ] {
+    for (versions, alpn, why) in
+        [(&[&TLS13][..], &["h2", "http/1.1"][..], "1.3, as browsers ask"), (&[&TLS12], &[], "1.2, without ALPN")]
+    {
         let client = pki.client_of(versions, alpn);
         let stream = client.connect(server.gate).await.unwrap();
         let agreed = stream.get_ref().1.alpn_protocol();
@@ -118,10 +105,7 @@ async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
         socket.close(None).await.unwrap();
         closed(socket).await;
 
-        let path = format!(
-            "/socket.io/?EIO=4&transport=websocket&token={}",
-            good("ann")
-        );
+        let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", good("ann"));
         let mut socket = open(&client, server.gate, &path).await;
         assert!(text(&mut socket).await.starts_with("0{"), "{why}");
         socket.send("40".into()).await.unwrap();
@@ -135,11 +119,7 @@ async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
             let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\n{head}\r\n");
             let answer = client.exchange(server.gate, request.as_bytes()).await;
-            let status = if bad.reason == "too_long" {
-                "431"
-            } else {
-                "401"
-            };
+            let status = if bad.reason == "too_long" { "431" } else { "401" };
             assert!(answer.contains(status), "{why}: {}: {answer}", bad.kind);
         }
     }
@@ -153,9 +133,7 @@ async fn the_frontend_speaks_tls_and_names_the_gate_by_it() {
     let cookie = login(&client, server.frontend).await;
     assert!(cookie.contains("; Secure"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap();
-    let page = format!(
-        "GET /private HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n"
-    );
+    let page = format!("GET /private HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n");
     let page = client.exchange(server.frontend, page.as_bytes()).await;
     let gate = format!("https://{}", server.gate);
     assert!(page.contains(&format!("data-gate=\"{gate}\"")), "{page}");
@@ -163,14 +141,10 @@ async fn the_frontend_speaks_tls_and_names_the_gate_by_it() {
     assert!(page.contains(&sockets), "the policy allows them: {page}");
 
     let origin = format!("Origin: https://{}\r\n", server.frontend);
-    let preflight = format!(
-        "OPTIONS /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{origin}\r\n"
-    );
+    let preflight =
+        format!("OPTIONS /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{origin}\r\n");
     let allowed = client.exchange(server.gate, preflight.as_bytes()).await;
-    assert!(
-        allowed.contains("Access-Control-Allow-Origin: https://"),
-        "{allowed}"
-    );
+    assert!(allowed.contains("Access-Control-Allow-Origin: https://"), "{allowed}");
 }
 
 #[tokio::test]
@@ -179,14 +153,8 @@ async fn a_gate_asks_its_own_frontend_without_tls() {
     let tls = pki.flags();
     let client = pki.client();
     for processes in ["--processes=1", "--processes=2"] {
-        let flags = [
-            "--listen=127.0.0.1:0",
-            "--frontend-listen=127.0.0.1:0",
-            "--auth=session",
-            processes,
-            &tls[0],
-            &tls[1],
-        ];
+        let flags =
+            ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--auth=session", processes, &tls[0], &tls[1]];
         let process = TestProcess::start(&flags);
         let [gate, frontend] = ["gate", "frontend"].map(|part| addr(&process.ready[part]));
         let cookie = login(&client, frontend).await;
@@ -216,9 +184,7 @@ async fn whoever_is_too_many_is_told_so_under_tls() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("Retry-After"), "{answer}");
     drop(held);
-    server
-        .metric_becomes("gatekeeper_connections_open", 0)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 0).await;
     let answer = client.get(server.gate, "/healthz").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

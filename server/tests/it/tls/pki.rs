@@ -46,9 +46,7 @@ impl Pki {
     pub fn renew(&self) -> CertificateDer<'static> {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "localhost");
+        params.distinguished_name.push(DnType::CommonName, "localhost");
         // Python's OpenSSL is strict about it.
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -77,11 +75,7 @@ impl Pki {
     }
 
     /// A client of these versions, which offers these protocols.
-    pub fn client_of(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-        alpn: &[&str],
-    ) -> TlsClient {
+    pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -> TlsClient {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.clone()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -131,8 +125,6 @@ impl TlsClient {
 pub async fn rest(stream: &mut TlsStream<TcpStream>) -> String {
     use tokio::io::AsyncReadExt;
     let mut answer = Vec::new();
-    soon("an answer", stream.read_to_end(&mut answer))
-        .await
-        .expect("close_notify");
+    soon("an answer", stream.read_to_end(&mut answer)).await.expect("close_notify");
     String::from_utf8_lossy(&answer).into_owned()
 }

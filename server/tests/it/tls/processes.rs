@@ -28,18 +28,11 @@ struct Poller<'c> {
 
 impl<'c> Poller<'c> {
     async fn open(client: &'c TlsClient, gate: SocketAddr) -> Self {
-        let mut poller = Self {
-            client,
-            gate,
-            target: format!("/socket.io/?EIO=4&transport=polling&token={}", good("ann")),
-        };
+        let mut poller =
+            Self { client, gate, target: format!("/socket.io/?EIO=4&transport=polling&token={}", good("ann")) };
         let opened = poller.send("GET", "").await;
-        let open: Value =
-            serde_json::from_str(&opened[opened.find('{').expect(&opened)..]).unwrap();
-        poller.target = format!(
-            "/socket.io/?EIO=4&transport=polling&sid={}",
-            open["sid"].as_str().unwrap()
-        );
+        let open: Value = serde_json::from_str(&opened[opened.find('{').expect(&opened)..]).unwrap();
+        poller.target = format!("/socket.io/?EIO=4&transport=polling&sid={}", open["sid"].as_str().unwrap());
         assert!(poller.send("POST", "40").await.ends_with("\r\n\r\nok"));
         assert!(poller.send("GET", "").await.contains("40{\"sid\":"));
         poller
@@ -58,10 +51,7 @@ impl<'c> Poller<'c> {
     async fn talk(&self, why: &str) {
         let large = format!("42[\"{}\"]", "x".repeat(200_000));
         for event in ["42[\"a\"]", &large] {
-            assert!(
-                self.send("POST", event).await.ends_with("\r\n\r\nok"),
-                "{why}"
-            );
+            assert!(self.send("POST", event).await.ends_with("\r\n\r\nok"), "{why}");
             let answer = self.send("GET", "").await;
             assert!(answer.ends_with(event), "{why}: {} bytes", answer.len());
         }
@@ -70,17 +60,10 @@ impl<'c> Poller<'c> {
             socket.send(event.into()).await.unwrap();
             assert_eq!(text(&mut socket).await, event, "{why}");
         }
-        let normal = CloseFrame {
-            code: CloseCode::Normal,
-            reason: "".into(),
-        };
+        let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         socket.close(Some(normal)).await.unwrap();
         let frame = super::closed(socket).await.expect(why);
-        assert_eq!(
-            frame.code,
-            CloseCode::Normal,
-            "{why}: the closing handshake"
-        );
+        assert_eq!(frame.code, CloseCode::Normal, "{why}: the closing handshake");
     }
 
     /// Moves to a WebSocket.
@@ -103,9 +86,7 @@ async fn sessions_are_found_from_every_shard() {
         let poller = Poller::open(&client, server.gate).await;
         poller.talk(&format!("round {round}")).await;
     }
-    server
-        .metric_becomes("gatekeeper_connections_open", 0)
-        .await;
+    server.metric_becomes("gatekeeper_connections_open", 0).await;
 }
 
 #[tokio::test]
@@ -124,10 +105,7 @@ async fn sessions_are_found_from_every_process() {
     }
     // The page itself comes from the parent, over a relay.
     let mut page = client.get(gate, "/metrics").await;
-    assert!(
-        value(&page, "gatekeeper_connections_taken_in_total") > 0.0,
-        "{page}"
-    );
+    assert!(value(&page, "gatekeeper_connections_taken_in_total") > 0.0, "{page}");
     // What was relayed is closed at both ends.
     while value(&page, "gatekeeper_connections_open") > 0.0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -155,12 +133,7 @@ async fn a_client_of_another_process_may_read_as_late_as_it_likes() {
     let process = TestProcess::start(&flags);
     let gate = addr(&process.ready["gate"]);
     let client = pki.client();
-    let buffered = async || {
-        value(
-            &client.get(gate, "/metrics").await,
-            "gatekeeper_buffered_bytes",
-        )
-    };
+    let buffered = async || value(&client.get(gate, "/metrics").await, "gatekeeper_buffered_bytes");
     let event = format!("42[\"{}\"]", "x".repeat(290_000));
     // Of three processes one has the session: of five sockets hardly all come to that.
     for round in 0..5 {
@@ -194,8 +167,5 @@ async fn a_client_of_another_process_may_read_as_late_as_it_likes() {
 /// One value of a page of figures.
 fn value(page: &str, sample: &str) -> f64 {
     let line = page.lines().find_map(|line| line.strip_prefix(sample));
-    line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
-        .trim()
-        .parse::<f64>()
-        .unwrap()
+    line.unwrap_or_else(|| panic!("no {sample} in\n{page}")).trim().parse::<f64>().unwrap()
 }

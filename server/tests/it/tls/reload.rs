@@ -28,14 +28,7 @@ async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
     let pki = Pki::new();
     let first = pki.renew();
     let [cert, key] = pki.flags();
-    let flags = [
-        "--listen=127.0.0.1:0",
-        "--frontend-listen=127.0.0.1:0",
-        "--secret",
-        SECRET,
-        &cert,
-        &key,
-    ];
+    let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--secret", SECRET, &cert, &key];
     let mut process = TestProcess::start(&flags);
     let places = ["gate", "frontend"].map(|name| addr(&process.ready[name]));
     // A client that resumes is shown no certificate.
@@ -92,31 +85,11 @@ fn what_is_wrong_with_the_files_is_said_at_the_start() {
     let others = other.path("key.pem").display().to_string();
     let nowhere = named("none.pem");
     for (flags, code, fault, why) in [
-        (
-            vec!["--tls-cert", &*cert],
-            2,
-            "--tls-key",
-            "a certificate without its key",
-        ),
+        (vec!["--tls-cert", &*cert], 2, "--tls-key", "a certificate without its key"),
         (vec!["--tls-key", &key], 2, "--tls-cert", "and the reverse"),
-        (
-            vec!["--tls-cert", &cert, "--tls-key", &nowhere],
-            104,
-            "No such file",
-            "no key there",
-        ),
-        (
-            vec!["--tls-cert", &nowhere, "--tls-key", &key],
-            104,
-            "--tls-cert",
-            "no certificate there",
-        ),
-        (
-            vec!["--tls-cert", &cert, "--tls-key", &others],
-            104,
-            "belong together",
-            "another's key",
-        ),
+        (vec!["--tls-cert", &cert, "--tls-key", &nowhere], 104, "No such file", "no key there"),
+        (vec!["--tls-cert", &nowhere, "--tls-key", &key], 104, "--tls-cert", "no certificate there"),
+        (vec!["--tls-cert", &cert, "--tls-key", &others], 104, "belong together", "another's key"),
         (
             vec![
                 "--tls-cert",

@@ -22,14 +22,9 @@ const ROUNDS: usize = 16;
 /// One request over a connection of its own; how its handshake was done.
 async fn ask(client: &TlsClient, to: SocketAddr) -> HandshakeKind {
     let mut stream = client.connect(to).await.unwrap();
-    stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     // The tickets come before the answer.
-    soon("an answer", stream.read_to_end(&mut Vec::new()))
-        .await
-        .unwrap();
+    soon("an answer", stream.read_to_end(&mut Vec::new())).await.unwrap();
     stream.get_ref().1.handshake_kind().unwrap()
 }
 
@@ -49,12 +44,7 @@ async fn shards_take_each_others_tickets() {
     for (versions, why) in [(&[&TLS13][..], "1.3"), (&[&TLS12], "1.2")] {
         let client = pki.client_of(versions, &[]);
         check(&client, server.gate, why).await;
-        check(
-            &pki.client_of(versions, &[]),
-            server.frontend,
-            "the frontend",
-        )
-        .await;
+        check(&pki.client_of(versions, &[]), server.frontend, "the frontend").await;
     }
     let counted = |resumed| {
         let sample = format!("gatekeeper_tls_handshakes_total{{resumed=\"{resumed}\"}}");
@@ -68,11 +58,7 @@ async fn shards_take_each_others_tickets() {
 async fn processes_take_each_others_tickets() {
     let pki = Pki::new();
     let tls = pki.flags();
-    let flags: Vec<_> = FLAGS
-        .iter()
-        .copied()
-        .chain(tls.iter().map(|it| &**it))
-        .collect();
+    let flags: Vec<_> = FLAGS.iter().copied().chain(tls.iter().map(|it| &**it)).collect();
     let process = TestProcess::start(&flags);
     let gate = addr(&process.ready["gate"]);
     check(&pki.client(), gate, "three processes").await;
@@ -84,13 +70,7 @@ async fn a_successor_takes_its_predecessors_tickets() {
     let path = pki.path("takeover");
     let takeover = format!("--takeover={}", path.display());
     let [cert, key] = pki.flags();
-    let flags = [
-        "--listen=127.0.0.1:0",
-        "--frontend-listen=127.0.0.1:0",
-        &takeover,
-        &cert,
-        &key,
-    ];
+    let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", &takeover, &cert, &key];
     let first = TestProcess::start(&flags);
     let gate = addr(&first.ready["gate"]);
     let client = pki.client();

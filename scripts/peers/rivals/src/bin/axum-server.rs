@@ -13,9 +13,7 @@ use rivals::{READ_BUFFER_BYTES, Tokens, User, run};
 
 fn main() -> anyhow::Result<()> {
     run(async |listener, tokens| {
-        let router = Router::new()
-            .route("/ws", get(upgrade))
-            .with_state(Arc::new(tokens));
+        let router = Router::new().route("/ws", get(upgrade)).with_state(Arc::new(tokens));
         let listener = listener.tap_io(|stream| {
             // Should it fail, answers are a little later.
             let _ = stream.set_nodelay(true);
@@ -24,15 +22,9 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-async fn upgrade(
-    State(tokens): State<Arc<Tokens>>,
-    RawQuery(query): RawQuery,
-    upgrade: WebSocketUpgrade,
-) -> Response {
+async fn upgrade(State(tokens): State<Arc<Tokens>>, RawQuery(query): RawQuery, upgrade: WebSocketUpgrade) -> Response {
     match tokens.user(query.as_deref()) {
-        Some(user) => upgrade
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .on_upgrade(|socket| keep(socket, user)),
+        Some(user) => upgrade.read_buffer_size(READ_BUFFER_BYTES).on_upgrade(|socket| keep(socket, user)),
         None => StatusCode::UNAUTHORIZED.into_response(),
     }
 }

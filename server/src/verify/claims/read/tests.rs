@@ -13,24 +13,12 @@ fn a_time_is_a_sensible_number_of_seconds() {
         ("1.7e9", Ok(1_700_000_000), "an exponent is allowed"),
         ("253402300799", Ok(TIME_S_END - 1), "the last second"),
         ("253402300800", Err(Refusal::TimeInvalid), "year 10000"),
-        (
-            "253402300799.5",
-            Err(Refusal::TimeInvalid),
-            "rounded into it",
-        ),
+        ("253402300799.5", Err(Refusal::TimeInvalid), "rounded into it"),
         ("1700000000000", Err(Refusal::TimeInvalid), "milliseconds"),
         ("1e18", Err(Refusal::TimeInvalid), "absurd"),
         ("1e300", Err(Refusal::TimeInvalid), "absurd"),
-        (
-            "18446744073709551615",
-            Err(Refusal::TimeInvalid),
-            "u64::MAX",
-        ),
-        (
-            "18446744073709551616",
-            Err(Refusal::TimeInvalid),
-            "beyond u64",
-        ),
+        ("18446744073709551615", Err(Refusal::TimeInvalid), "u64::MAX"),
+        ("18446744073709551616", Err(Refusal::TimeInvalid), "beyond u64"),
         ("-1", Err(Refusal::TimeInvalid), "before 1970"),
         ("-0", Err(Refusal::TimeInvalid), "a sign"),
     ] {
@@ -45,68 +33,18 @@ fn the_user_is_the_most_wanted_claim_that_is_a_string() {
     let default = ["user.username", "sub"];
     let url = ["https://example.com/name"];
     for (json, paths, user, why) in [
-        (
-            r#"{"user":{"username":"a"}}"#,
-            &default[..],
-            Some("a"),
-            "the usual",
-        ),
-        (
-            r#"{"sub":"b","user":{"username":"a"}}"#,
-            &default,
-            Some("a"),
-            "by rank",
-        ),
-        (
-            r#"{"user":{"username":"a"},"sub":"b"}"#,
-            &default,
-            Some("a"),
-            "by rank",
-        ),
+        (r#"{"user":{"username":"a"}}"#, &default[..], Some("a"), "the usual"),
+        (r#"{"sub":"b","user":{"username":"a"}}"#, &default, Some("a"), "by rank"),
+        (r#"{"user":{"username":"a"},"sub":"b"}"#, &default, Some("a"), "by rank"),
         (r#"{"sub":"b"}"#, &default, Some("b"), "the second"),
-        (
-            r#"{"user":"c","sub":"b"}"#,
-            &default,
-            Some("b"),
-            "no object to enter",
-        ),
-        (
-            r#"{"user":{"username":7},"sub":"b"}"#,
-            &default,
-            Some("b"),
-            "no string",
-        ),
-        (
-            r#"{"user":{"username":7}}"#,
-            &default,
-            None,
-            "no string at all",
-        ),
+        (r#"{"user":"c","sub":"b"}"#, &default, Some("b"), "no object to enter"),
+        (r#"{"user":{"username":7},"sub":"b"}"#, &default, Some("b"), "no string"),
+        (r#"{"user":{"username":7}}"#, &default, None, "no string at all"),
         (r#"{}"#, &default, None, "nothing"),
-        (
-            r#"{"user":{"x":{"username":"a"}}}"#,
-            &default,
-            None,
-            "too deep",
-        ),
-        (
-            r#"{"https://example.com/name":"d"}"#,
-            &url,
-            Some("d"),
-            "dots of its own",
-        ),
-        (
-            r#"{"user.username":"e"}"#,
-            &default,
-            Some("e"),
-            "dots of its own",
-        ),
-        (
-            r#"{"a":{"b":{"c":"f"}}}"#,
-            &["a.b.c"],
-            Some("f"),
-            "three steps",
-        ),
+        (r#"{"user":{"x":{"username":"a"}}}"#, &default, None, "too deep"),
+        (r#"{"https://example.com/name":"d"}"#, &url, Some("d"), "dots of its own"),
+        (r#"{"user.username":"e"}"#, &default, Some("e"), "dots of its own"),
+        (r#"{"a":{"b":{"c":"f"}}}"#, &["a.b.c"], Some("f"), "three steps"),
         (r#"{"sub":"b"}"#, &[], None, "nobody asks"),
     ] {
         let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path)).collect();
@@ -184,8 +122,7 @@ fn value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![4 => select(words), 1 => "[ -~]{0,4}"];
     leaf.prop_recursive(4, 16, 4, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4)
-                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
             prop::collection::vec((name(), inner), 0..4).prop_map(object),
         ]
     })
@@ -199,9 +136,7 @@ fn name() -> impl Strategy<Value = &'static str> {
 }
 
 fn object(members: Vec<(&str, String)>) -> String {
-    let members = members
-        .into_iter()
-        .map(|(name, value)| format!("\"{name}\":{value}"));
+    let members = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}"));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
