@@ -9,8 +9,8 @@ use gatekeeper::verify::{Refusal, Verifier};
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 
-use super::measure::Candidate;
-use super::{
+use crate::measure::Candidate;
+use crate::{
     CLAIMS, NOW_S, Primitive, SECRET, SECRET_OLD, Signer, refusals, rival_key, sign, token, verifier,
     verifier_of_secrets,
 };
@@ -89,7 +89,7 @@ fn accepted(row: &str, mut verifier: Verifier, token: String) -> Candidate {
 fn refused(row: &str, algorithm: Algorithm, token: String, refusal: Refusal) -> Candidate {
     let mut verifier = verifier(algorithm);
     // As in a gate that has seen good tokens: their header is known.
-    let good = super::token(algorithm);
+    let good = crate::token(algorithm);
     assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok(), "{row}");
     let mut once = move || {
         let verdict = verifier.verify(black_box(token.as_bytes()), black_box(NOW_S));

@@ -8,7 +8,7 @@ use std::iter;
 use gatekeeper::keys::Algorithm;
 use gatekeeper::verify::{Refusal, TOKEN_BYTES_MAX};
 
-use super::{CLAIMS, Signer};
+use crate::{CLAIMS, Signer};
 
 /// A token that is refused.
 pub struct Refused {

@@ -6,7 +6,7 @@ use aws_lc_rs::{hmac, rsa};
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use gatekeeper::keys::Algorithm;
 
-use super::SECRET;
+use crate::SECRET;
 
 /// A private key and the algorithm it signs with.
 pub struct Signer {
@@ -22,7 +22,7 @@ enum Key {
 }
 
 impl Signer {
-    /// The signer whose tokens [`verifier`](super::verifier) of the same algorithm accepts.
+    /// The signer whose tokens [`verifier`](crate::verifier) of the same algorithm accepts.
     ///
     /// # Panics
     /// When a fixture is broken.

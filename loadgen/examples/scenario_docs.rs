@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use clap::CommandFactory;
 use gatecrash::cli::Cli;
-use gatecrash::scenario::scenario_schema;
+use gatecrash::spec::scenario_schema;
 use serde_json::{Map, Value};
 
 fn main() {

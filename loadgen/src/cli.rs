@@ -1,4 +1,4 @@
-//! The command line, as raw as it was typed: what it means is decided by [`crate::scenario`].
+//! The command line, as raw as it was typed: what it means is decided by [`crate::spec`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::arrival::Stage;
-use crate::expression::Expression;
-use crate::scenario::{
+use crate::ground::expression::Expression;
+use crate::plan::arrival::Stage;
+use crate::spec::{
     AnsweredBy, ArrivalsText, Claims, Close, EngineIo, Expectation, HeaderText, Hold, LoginMethod, MetricNames,
     PerSecond, Period, Pin, ProtocolName, Refresh, SecretSource, SourceIps, StepTable, TargetTable, TlsResumption,
     TokenIn, TokenPer, TokenSourceName, Transport, UserText, Weights, from_text, many_from_text,

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
             Ok(code) => (code, None),
             Err(error) => (error.exit_code(), Some(error.to_string())),
         },
-        Command::Member => (gatecrash::processes::run(), None),
+        Command::Member => (gatecrash::drive::processes::run(), None),
         Command::Serve(args) => match gatekeeper::server::serve(&args) {
             Ok(()) => (0, None),
             Err(error) => (error.exit_code(), Some(error.to_string())),

@@ -1,5 +1,10 @@
 //! One run, from what was asked to its files and its exit code: the table of contents of the load generator.
 
+pub mod embedded;
+pub mod live;
+pub mod observe;
+pub mod progress;
+
 mod error;
 mod figures;
 mod interrupt;
@@ -20,12 +25,12 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::cli::RunArgs;
-use crate::engine::Control;
-use crate::environment::{self, CoreShare, Ends, allowed_cpus, check_descriptors, check_memory, check_ports};
-use crate::live::Page;
-use crate::progress::Progress;
-use crate::scenario::{Machine, Scenario, TargetChoice};
-use crate::target::Target;
+use crate::drive::engine::Control;
+use crate::ground::environment::{self, CoreShare, Ends, allowed_cpus, check_descriptors, check_memory, check_ports};
+use crate::run::live::Page;
+use crate::run::progress::Progress;
+use crate::speak::target::Target;
+use crate::spec::{Machine, Scenario, TargetChoice};
 use crate::tokens::prepare;
 
 pub use error::RunError;
@@ -149,7 +154,7 @@ fn reach(url: &Url, scenario: &Scenario) -> Result<Arc<Target>, RunError> {
 }
 
 fn preparing(scenario: &Scenario) -> String {
-    use crate::scenario::TokenSource;
+    use crate::spec::TokenSource;
     match &scenario.tokens.source {
         TokenSource::Login(_) | TokenSource::Steps(_) | TokenSource::EmbeddedLogin => match scenario.users.len() {
             1 => "logging one user in".to_owned(),

@@ -11,12 +11,14 @@ mod kept;
 mod prepare;
 mod relay;
 
+pub mod login;
+
 use std::sync::Arc;
 
-use crate::login::{ClientError, LoginError, Tally};
-use crate::outcome::Failure;
-use crate::recorder::Recorder;
-use crate::scenario::SigningError;
+use crate::ground::outcome::Failure;
+use crate::ground::recorder::Recorder;
+use crate::spec::SigningError;
+use crate::tokens::login::{ClientError, LoginError, Tally};
 
 pub use bad::{BadTokens, CannotSpoil, NO_PUBLIC_KEY, NO_SIGNING_KEY, SPOILT_USERS_MAX};
 pub use counter::{QueueFull, Requests};

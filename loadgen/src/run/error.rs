@@ -4,15 +4,15 @@ use std::io;
 
 use reports::store::StoreError;
 
-use crate::embedded::EmbeddedError;
-use crate::environment::{TooFewDescriptors, TooFewPorts, TooLittleMemory};
-use crate::live::PageError;
-use crate::observe::MetricsError;
-use crate::processes::GroupError;
-use crate::scenario::ScenarioError;
-use crate::target::{RouteError, TargetError};
+use crate::drive::processes::GroupError;
+use crate::ground::environment::{TooFewDescriptors, TooFewPorts, TooLittleMemory};
+use crate::judge::verdict;
+use crate::run::embedded::EmbeddedError;
+use crate::run::live::PageError;
+use crate::run::observe::MetricsError;
+use crate::speak::target::{RouteError, TargetError};
+use crate::spec::ScenarioError;
 use crate::tokens::TokenError;
-use crate::verdict;
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]

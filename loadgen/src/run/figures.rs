@@ -2,15 +2,15 @@
 
 use reports::schema::{Generator, RunResult};
 
-use super::Rig;
-use super::load::{LoadPlan, Loaded};
-use crate::observe::{Snapshot, frontend_cost, machine_cost, metrics_cost, server_cost};
-use crate::outcome::{FailureKind, Outcome};
-use crate::recorder::{Metric, Part, Recorder};
-use crate::result::{Run, at_exp};
-use crate::target::diagnose;
-use crate::validity::{self, Measured};
-use crate::verdict::{Ended, decide};
+use crate::ground::outcome::{FailureKind, Outcome};
+use crate::ground::recorder::{Metric, Part, Recorder};
+use crate::judge::result::{Run, at_exp};
+use crate::judge::validity::{self, Measured};
+use crate::judge::verdict::{Ended, decide};
+use crate::run::Rig;
+use crate::run::load::{LoadPlan, Loaded};
+use crate::run::observe::{Snapshot, frontend_cost, machine_cost, metrics_cost, server_cost};
+use crate::speak::target::diagnose;
 
 /// The result of a run, and the file `run.hlog`. `before_logins` was taken before the first login.
 pub fn result(rig: &Rig, plan: &LoadPlan<'_>, loaded: &Loaded, before_logins: &Snapshot) -> (RunResult, Vec<u8>) {

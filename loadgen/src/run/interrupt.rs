@@ -7,9 +7,9 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::engine::Control;
-use crate::live::{self, Key};
-use crate::verdict;
+use crate::drive::engine::Control;
+use crate::judge::verdict;
+use crate::run::live::{self, Key};
 
 /// Whether a signal has come.
 pub struct Interrupt {

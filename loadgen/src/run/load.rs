@@ -6,19 +6,19 @@ use std::time::{Duration, SystemTime};
 
 use reactor::Clock;
 
-use super::second::Seconds;
-use super::server::Server;
-use super::shards::Shards;
-use super::{Rig, RunError};
-use crate::arrival::Schedule;
-use crate::collect::{Collected, Collector};
-use crate::live::Now;
-use crate::observe::{Observer, ProcessSample, Readings, Snapshot, Watch};
-use crate::outcome::Outcome;
-use crate::recorder::{Part, Recorder};
-use crate::scenario::Scenario;
-use crate::shard::{FromShard, Interval, ShardReport};
-use crate::target::Target;
+use crate::drive::shard::{FromShard, Interval, ShardReport};
+use crate::ground::outcome::Outcome;
+use crate::ground::recorder::{Part, Recorder};
+use crate::judge::collect::{Collected, Collector};
+use crate::plan::arrival::Schedule;
+use crate::run::live::Now;
+use crate::run::observe::{Observer, ProcessSample, Readings, Snapshot, Watch};
+use crate::run::second::Seconds;
+use crate::run::server::Server;
+use crate::run::shards::Shards;
+use crate::run::{Rig, RunError};
+use crate::speak::target::Target;
+use crate::spec::Scenario;
 use crate::tokens::Prepared;
 
 /// From the last shard's readiness to T0: each has to wake up and to look at its first arrival.
@@ -212,7 +212,7 @@ impl<'a> Listener<'a> {
         let total = &collected.total;
         // Held until the end: then the end of the last handshake is when most are, between two seconds.
         let held_at_end = total.count(Outcome::Established).saturating_sub(total.counters.dropped);
-        let at_end = self.plan.scenario.hold == crate::scenario::Hold::UntilEnd;
+        let at_end = self.plan.scenario.hold == crate::spec::Hold::UntilEnd;
         let peak = match self.peak {
             Some((snapshot, held)) if !at_end || held > held_at_end => (snapshot, held),
             _ if at_end => (end.clone(), held_at_end),

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::Rig;
-use super::figures::{Used, measured};
-use super::load::LoadPlan;
-use crate::arrival::Schedule;
-use crate::collect::Collector;
-use crate::live::{GeneratorNow, Left, Now};
-use crate::observe::ProcessSample;
-use crate::scenario::{Hold, Scenario};
-use crate::validity;
+use crate::judge::collect::Collector;
+use crate::judge::validity;
+use crate::plan::arrival::Schedule;
+use crate::run::Rig;
+use crate::run::figures::{Used, measured};
+use crate::run::live::{GeneratorNow, Left, Now};
+use crate::run::load::LoadPlan;
+use crate::run::observe::ProcessSample;
+use crate::spec::{Hold, Scenario};
 
 /// The seconds of one load.
 pub struct Seconds {

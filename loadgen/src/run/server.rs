@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use super::{Rig, RunError};
-use crate::embedded::Embedded;
-use crate::observe::{Metrics, Observer, ProcessSample};
-use crate::scenario::{EmbeddedPlan, Scenario, TargetChoice};
+use crate::run::embedded::Embedded;
+use crate::run::observe::{Metrics, Observer, ProcessSample};
+use crate::run::{Rig, RunError};
+use crate::spec::{EmbeddedPlan, Scenario, TargetChoice};
 
 /// Where a run's sockets go, and whose processes are read.
 pub struct Server {

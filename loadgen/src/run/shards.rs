@@ -4,11 +4,11 @@ use std::sync::mpsc::Sender;
 
 use reactor::Clock;
 
-use super::load::LoadPlan;
-use super::{Rig, RunError};
-use crate::arrival::Schedule;
-use crate::processes::{Common, Group, Job, Setting};
-use crate::shard::{FromShard, ShardHandle, ShardPlan, spawn};
+use crate::drive::processes::{Common, Group, Job, Setting};
+use crate::drive::shard::{FromShard, ShardHandle, ShardPlan, spawn};
+use crate::plan::arrival::Schedule;
+use crate::run::load::LoadPlan;
+use crate::run::{Rig, RunError};
 
 /// Shards that wait for T0 or are at work.
 pub enum Shards {

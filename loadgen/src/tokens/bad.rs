@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
-use super::Token;
-use crate::outcome::TokenKind;
-use crate::scenario::{Mix, TargetKey};
+use crate::ground::outcome::TokenKind;
+use crate::spec::{Mix, TargetKey};
+use crate::tokens::Token;
 
 use jwt::{Jwt, Stranger};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::{Answer, Ticket};
+use crate::tokens::{Answer, Ticket};
 
 /// Tickets that may wait to be served. At ten thousand arrivals a second it takes more than six seconds of a silent
 /// token service to fill it, and by then the handshakes behind it would time out anyway; 16 bytes each.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Token, expires_unix_ns};
+use crate::tokens::{Token, expires_unix_ns};
 
 /// A token for each user, shared by all shards and the tasks that make new ones.
 #[derive(Clone, Debug)]

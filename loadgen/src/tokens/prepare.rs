@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::counter::{Requests, Service};
-use super::{Answer, BadTokens, Kept, Prepared, SPOILT_USERS_MAX, Supply, Ticket, Token, TokenError};
-use crate::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
-use crate::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
-use crate::recorder::Recorder;
-use crate::scenario::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User, Variables};
+use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
+use crate::ground::recorder::Recorder;
+use crate::spec::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User, Variables};
+use crate::tokens::counter::{Requests, Service};
+use crate::tokens::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
+use crate::tokens::{Answer, BadTokens, Kept, Prepared, SPOILT_USERS_MAX, Supply, Ticket, Token, TokenError};
 
 /// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;

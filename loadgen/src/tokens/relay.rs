@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::counter::Answers;
-use super::{Answer, Kept, Requests, Supply, Ticket, Token};
+use crate::tokens::counter::Answers;
+use crate::tokens::{Answer, Kept, Requests, Supply, Ticket, Token};
 
 /// Where answers come in for the shards of this process.
 #[derive(Clone)]

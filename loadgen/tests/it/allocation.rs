@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use gatecrash::arrival::Schedule;
-use gatecrash::engine::Control;
-use gatecrash::outcome::Outcome;
-use gatecrash::recorder::Recorder;
-use gatecrash::scenario::{Hold, Load, Protocol, Scenario};
-use gatecrash::shard::{FromShard, ShardPlan, run};
+use gatecrash::drive::engine::Control;
+use gatecrash::drive::shard::{FromShard, ShardPlan, run};
+use gatecrash::ground::outcome::Outcome;
+use gatecrash::ground::recorder::Recorder;
+use gatecrash::plan::arrival::Schedule;
+use gatecrash::spec::{Hold, Load, Protocol, Scenario};
 use gatecrash::tokens::BadTokens;
 use reactor::Clock;
 use wire::engineio::Version;

@@ -3,9 +3,9 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use gatecrash::outcome::Outcome;
-use gatecrash::recorder::{Metric, Part};
-use gatecrash::scenario::{Echo, Load, Protocol, Scenario};
+use gatecrash::ground::outcome::Outcome;
+use gatecrash::ground::recorder::{Metric, Part};
+use gatecrash::spec::{Echo, Load, Protocol, Scenario};
 use wire::engineio::Version;
 
 use crate::engine_driver::{open, run, scenario, start, supply, target};
@@ -128,8 +128,8 @@ fn a_stop_closes_what_is_held_and_forgets_what_was_not_due() {
 fn a_run_can_be_stopped_before_it_starts() {
     let clock = reactor::Clock::start();
     let (report, told) = mpsc::channel();
-    let control = Arc::new(gatecrash::engine::Control::new());
-    let shard = gatecrash::shard::spawn(gatecrash::shard::ShardPlan {
+    let control = Arc::new(gatecrash::drive::engine::Control::new());
+    let shard = gatecrash::drive::shard::spawn(gatecrash::drive::shard::ShardPlan {
         index: 0,
         of: 1,
         scenario: Arc::new(Scenario { load: Load::Closed { concurrency: 1 }, ..scenario(1) }),
@@ -146,7 +146,7 @@ fn a_run_can_be_stopped_before_it_starts() {
     control.stop();
     assert!(shard.join());
     let planned = told.iter().find_map(|word| match word {
-        gatecrash::shard::FromShard::Done { report, .. } => Some(report.planned),
+        gatecrash::drive::shard::FromShard::Done { report, .. } => Some(report.planned),
         _ => None,
     });
     assert_eq!(planned, Some(0));

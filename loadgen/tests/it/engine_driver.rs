@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use gatecrash::arrival::{Arrivals, Schedule};
-use gatecrash::engine::Control;
-use gatecrash::outcome::{Failure, Outcome};
-use gatecrash::recorder::Recorder;
-use gatecrash::scenario::{
+use gatecrash::drive::engine::Control;
+use gatecrash::drive::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
+use gatecrash::ground::outcome::{Failure, Outcome};
+use gatecrash::ground::recorder::Recorder;
+use gatecrash::plan::arrival::{Arrivals, Schedule};
+use gatecrash::speak::target::Target;
+use gatecrash::spec::{
     AnsweredBy, Close, Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey, TokenIn, TokenPer,
     TokenPlan, TokenSource, Transport,
 };
-use gatecrash::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
-use gatecrash::target::Target;
 use gatecrash::tokens::{BadTokens, Supply};
 use reactor::Clock;
 

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatecrash::outcome::FailureKind::{self, Closed, Http, Protocol as Broken};
-use gatecrash::outcome::{Failure, Outcome, Phase, TokenKind};
-use gatecrash::scenario::{Load, Protocol, Scenario};
+use gatecrash::ground::outcome::FailureKind::{self, Closed, Http, Protocol as Broken};
+use gatecrash::ground::outcome::{Failure, Outcome, Phase, TokenKind};
+use gatecrash::spec::{Load, Protocol, Scenario};
 use socket2::SockRef;
 use wire::engineio::Version;
 
@@ -151,7 +151,7 @@ fn silence_times_out_in_the_phase_it_falls_in() {
             seen.assert_outcomes(&[(Outcome::Timeout, ARRIVALS)], phase.as_str());
             let kind = FailureKind::Timeout;
             assert_eq!(seen.failures(), [(Failure { phase, kind }, ARRIVALS)]);
-            let metric = gatecrash::recorder::Metric::Handshake(gatecrash::recorder::Part::Service);
+            let metric = gatecrash::ground::recorder::Metric::Handshake(gatecrash::ground::recorder::Part::Service);
             let service = seen.recorder.latency(metric, Outcome::Timeout);
             assert!(service.quantile_ns(0.0) >= 149_000_000, "counts at the timeout's value");
         }

@@ -18,10 +18,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gatecrash::arrival::{Arrivals, Schedule};
-use gatecrash::outcome::Outcome;
-use gatecrash::recorder::{Metric, Part};
-use gatecrash::scenario::{Load, Scenario};
+use gatecrash::ground::outcome::Outcome;
+use gatecrash::ground::recorder::{Metric, Part};
+use gatecrash::plan::arrival::{Arrivals, Schedule};
+use gatecrash::spec::{Load, Scenario};
 use wire::http::{RequestHead, write_switching_protocols};
 
 use crate::engine_driver::{Seen, scenario, start, supply, target};

@@ -6,9 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
-use gatecrash::recorder::Metric;
-use gatecrash::scenario::{Echo, Hold, Load, Protocol, Scenario, Transport};
+use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
+use gatecrash::ground::recorder::Metric;
+use gatecrash::spec::{Echo, Hold, Load, Protocol, Scenario, Transport};
 use wire::engineio::{Form, HttpError, Item, Version, decode_payload, encode_payload};
 use wire::http::{RequestHead, write_response};
 

@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
-use gatecrash::outcome::{FailureKind, Outcome, Phase};
-use gatecrash::recorder::{Metric, Part};
-use gatecrash::scenario::{AnsweredBy, Close, Echo, Hold, Load, Protocol, Scenario, TokenIn};
+use gatecrash::ground::outcome::{FailureKind, Outcome, Phase};
+use gatecrash::ground::recorder::{Metric, Part};
+use gatecrash::spec::{AnsweredBy, Close, Echo, Hold, Load, Protocol, Scenario, TokenIn};
 use tokio_tungstenite::tungstenite::Message;
 use wire::engineio::Version;
 

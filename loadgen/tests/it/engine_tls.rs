@@ -4,10 +4,10 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
-use gatecrash::recorder::Metric;
-use gatecrash::scenario::{Load, Scenario, TlsPlan};
-use gatecrash::target::Target;
+use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
+use gatecrash::ground::recorder::Metric;
+use gatecrash::speak::target::Target;
+use gatecrash::spec::{Load, Scenario, TlsPlan};
 use reactor::{CertificateFault, ClientTls};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};

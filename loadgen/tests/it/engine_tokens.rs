@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gatecrash::outcome::{Failure, FailureKind, Outcome, Phase};
-use gatecrash::recorder::{Metric, Part};
-use gatecrash::scenario::{
+use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
+use gatecrash::ground::recorder::{Metric, Part};
+use gatecrash::spec::{
     LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TargetKey, TokenPer, TokenPlan, TokenSource, User,
 };
 use gatecrash::tokens::{Supply, prepare};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use crate::peers::tools::Peers;
 use crate::run::program::{Program, run};

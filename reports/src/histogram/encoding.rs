@@ -6,7 +6,7 @@ use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
-use super::{LATENCY_NS_MAX, SIGNIFICANT_DIGITS};
+use crate::histogram::{LATENCY_NS_MAX, SIGNIFICANT_DIGITS};
 
 /// The most that a histogram may unpack to: at [`SIGNIFICANT_DIGITS`] a full one has 33,792 counts of at most 8 bytes.
 const UNPACKED_BYTES_MAX: usize = 40 + 33_792 * 8;

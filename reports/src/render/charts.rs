@@ -8,9 +8,9 @@ pub use by_percentile::by_percentile;
 pub use composition::phases_stacked;
 pub use over_time::over_time;
 
-use super::markup::escape;
-use super::svg::{Axis, Scale, Series, percent};
-use super::tables::{self, LatencyRow};
+use crate::render::markup::escape;
+use crate::render::svg::{Axis, Scale, Series, percent};
+use crate::render::tables::{self, LatencyRow};
 use crate::schema::RunResult;
 use crate::units;
 

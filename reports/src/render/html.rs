@@ -1,8 +1,8 @@
 //! `report.html`: one file that opens offline, without scripts, in light and dark, narrow, wide and on paper.
 
-use super::charts;
-use super::markup::{escape, facts, scrolling, section, table};
-use super::tables::{self, Fact, LatencyRow};
+use crate::render::charts;
+use crate::render::markup::{escape, facts, scrolling, section, table};
+use crate::render::tables::{self, Fact, LatencyRow};
 use crate::schema::{RunResult, Thread};
 use crate::units;
 

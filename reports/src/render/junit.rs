@@ -3,8 +3,8 @@
 //! The dialect that Jenkins, GitLab and GitHub's reporters share: `testsuites`, `testsuite`, `testcase` with
 //! `failure`, `properties` for the totals.
 
-use super::markup::escape;
-use super::tables;
+use crate::render::markup::escape;
+use crate::render::tables;
 use crate::schema::RunResult;
 
 /// A test case for the verdict, one for the run's validity, one for each threshold; the totals are properties.

@@ -1,6 +1,6 @@
 //! `summary.md`: what a CI server shows beside a step (GitHub Flavored Markdown, tables of section 4.10).
 
-use super::tables::{self, Fact};
+use crate::render::tables::{self, Fact};
 use crate::schema::{Distribution, RunResult};
 use crate::units;
 

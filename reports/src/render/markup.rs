@@ -1,6 +1,6 @@
 //! Pieces of HTML that every part of the page is made of.
 
-use super::tables::Fact;
+use crate::render::tables::Fact;
 
 /// `text` with the five characters that HTML and XML give a meaning replaced, and without those that XML 1.0 section
 /// 2.2 forbids.

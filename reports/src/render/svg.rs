@@ -4,7 +4,7 @@
 //! in percent, while labels stand outside it in the margins that the style sheet leaves. Paths, which know no
 //! percent, live in a nested box that stretches, with strokes that do not.
 
-use super::markup::escape;
+use crate::render::markup::escape;
 
 /// Where values fall between the two ends of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]

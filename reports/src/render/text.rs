@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tables::{self, Fact};
+use crate::render::tables::{self, Fact};
 use crate::schema::{Distribution, RunResult};
 use crate::{store, units};
 

@@ -11,7 +11,7 @@ pub struct Phase {
     /// `count`, `response`, `service`, `lag` of the arrivals that were established.
     #[serde(flatten)]
     pub established: Latencies,
-    /// The same by outcome, one of the names in [`Totals`](super::Totals).
+    /// The same by outcome, one of the names in [`Totals`](crate::schema::Totals).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_outcome: BTreeMap<String, Latencies>,
     /// The same by token kind, over every outcome.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, Failure, Messages, Phase, Rates, Refusal, Totals};
+use crate::schema::{Distribution, Failure, Messages, Phase, Rates, Refusal, Totals};
 
 /// One of several targets; the figures of a run as a whole are those of all its targets together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub struct Target {
     pub totals: Totals,
     /// What was planned and what was reached, over the same time as for the whole run.
     pub rates: Rates,
-    /// Its latencies, as [`RunResult::phases`](super::RunResult::phases); logins and tokens belong to no target.
+    /// Its latencies, as [`RunResult::phases`](crate::schema::RunResult::phases); logins and tokens belong to no target.
     pub phases: BTreeMap<String, Phase>,
     /// What went wrong with it, most frequent first.
     pub failures: Vec<Failure>,

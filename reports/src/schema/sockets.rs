@@ -24,7 +24,7 @@ pub struct Sockets {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drop {
     /// `closed-<code>` (RFC 6455 section 7.4; 1006: without a close frame), `reset`, or the name of a
-    /// [`Failure`](super::Failure).
+    /// [`Failure`](crate::schema::Failure).
     pub kind: String,
     /// Sockets.
     pub count: u64,

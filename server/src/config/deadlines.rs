@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::values;
+use crate::config::values;
 use crate::gate::Deadlines;
 
 /// What each step may take unless told otherwise: the reference implementation's time for an upgrade. Good clients need

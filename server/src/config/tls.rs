@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::ConfigError;
+use crate::config::ConfigError;
 use crate::tls::{Identity, Seed, Tickets, Tls};
 
 /// A certificate and its key: both, or neither.

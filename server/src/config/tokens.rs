@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
+use crate::config::{
     ConfigError,
     values::{self, Secret},
 };

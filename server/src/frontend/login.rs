@@ -9,8 +9,8 @@ use hyper::ext::ReasonPhrase;
 use tokio::sync::Semaphore;
 use tower_sessions::Session;
 
-use super::users::Users;
-use super::{Frontend, busy};
+use crate::frontend::users::Users;
+use crate::frontend::{Frontend, busy};
 
 /// The words of a 401, as its reason phrase and as its body.
 const PLEASE_SIGN_IN: &str = "Please sign in.";
@@ -158,8 +158,8 @@ fn please_sign_in() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::users::{Cost, DEMO_NAME, DEMO_PASSWORD, hash};
     use super::*;
+    use crate::frontend::users::{Cost, DEMO_NAME, DEMO_PASSWORD, hash};
     use proptest::prelude::*;
 
     fn check(authorization: &str, expected: Option<(&str, &str)>, why: &str) {

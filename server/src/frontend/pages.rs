@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use tower_sessions::Session;
 
-use super::{Frontend, login};
+use crate::frontend::{Frontend, login};
 
 const STYLE: &str = include_str!("assets/page.css");
 /// Opens the socket by speaking the protocol itself.

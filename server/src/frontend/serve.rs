@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{FrontendConfig, Limits, asked_only, router_within};
+use crate::frontend::{FrontendConfig, Limits, asked_only, router_within};
 use crate::process::Rarely;
 
 /// What keeps a connection from being accepted, such as too few descriptors, is not over at once.

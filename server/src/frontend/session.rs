@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tower_sessions::Session;
 
-use super::{Frontend, login};
+use crate::frontend::{Frontend, login};
 
 /// The user of a session, as a token's `user` claim has it.
 #[derive(Serialize)]

@@ -11,7 +11,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 use tower_sessions::Session;
 
-use super::{Frontend, login};
+use crate::frontend::{Frontend, login};
 
 /// Answers with a fresh token as a JSON string, or with 403 `Access Denied` where nobody is logged in.
 pub(super) async fn token(State(frontend): State<Arc<Frontend>>, session: Session) -> Response {

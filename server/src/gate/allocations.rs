@@ -13,7 +13,7 @@ use std::{
 
 use reactor::{Clock, Options, Shard};
 
-use super::{
+use crate::gate::{
     Deadlines,
     admission::Admission,
     handshake::Site,

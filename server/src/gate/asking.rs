@@ -2,7 +2,7 @@
 
 use reactor::{Io, SocketId, Sockets};
 
-use super::{
+use crate::gate::{
     answers,
     connection::{Socket, answer},
     lookup::Answer,

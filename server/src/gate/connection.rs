@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use reactor::{Io, SocketId};
 
-use super::{
+use crate::gate::{
     admission::Place,
     answers,
     courier::{PARENT, Parcel},

@@ -22,7 +22,7 @@ use rustix::{
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair},
 };
 
-use super::relay;
+use crate::gate::relay;
 use crate::{
     descriptors,
     metrics::{Outcome, ShardMetrics},

@@ -5,7 +5,7 @@ use wire::{
     http::{HeadError, RequestHead, UpgradeError, UpgradeRequest, write_switching_protocols},
 };
 
-use super::{
+use crate::gate::{
     answers::{self, Answers},
     carrier,
     courier::PARENT,
@@ -23,7 +23,7 @@ use crate::{
     verify::Refusal,
 };
 
-pub use super::body::Posting;
+pub use crate::gate::body::Posting;
 
 /// The most bytes of a request's head: the longest token that is verified, and as much again for the rest.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;

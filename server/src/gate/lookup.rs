@@ -22,7 +22,7 @@ use reqwest::{
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 
-use super::mailbox::Mailbox;
+use crate::gate::mailbox::Mailbox;
 use crate::{
     frontend::{SESSION_COOKIE, SESSION_PATH},
     keys::{JwksUrl, deepest},

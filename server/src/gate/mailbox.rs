@@ -14,7 +14,7 @@ use std::{
 
 use reactor::{Loose, Waker};
 
-use super::courier::{Courier, Parcel};
+use crate::gate::courier::{Courier, Parcel};
 
 /// A connection whose next request, unread, is for the shard that gets it.
 pub(super) struct Moved {

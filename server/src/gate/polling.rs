@@ -19,7 +19,7 @@ use wire::{
     http::{ChunkError, RequestHead, UpgradeRequest, write_response},
 };
 
-use super::{
+use crate::gate::{
     answers,
     body::{self, Length, LengthError},
     handshake::{Posting, Request, Site, Step},

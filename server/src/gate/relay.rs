@@ -14,7 +14,7 @@ use std::{io, net::IpAddr};
 use reactor::{Io, Loose, Parts, Reading, SocketId, Sockets};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::{
+use crate::gate::{
     HEAD_BYTES_MAX,
     admission::Place,
     answers,

@@ -13,7 +13,7 @@ use std::{
 
 use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
 
-use super::{
+use crate::gate::{
     Deadlines,
     admission::{Admission, Place},
     answers,

@@ -6,7 +6,7 @@ use std::{io, net::IpAddr};
 use reactor::{Service, SocketId, Sockets};
 use wire::frame::write_close;
 
-use super::{
+use crate::gate::{
     admission::Place,
     answers,
     connection::{Socket, answer},

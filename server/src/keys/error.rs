@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Algorithm;
+use crate::keys::Algorithm;
 
 /// Why keys could not be used. Each is the fault of the configuration, none of a token.
 ///

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Key, KeyError, load};
+use crate::keys::{Key, KeyError, load};
 
 /// A key file and what was last read of it.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Algorithm, Key, KeyError};
+use crate::keys::{Algorithm, Key, KeyError};
 
 /// The keys in `text`: one JSON Web Key, or those of a set that can check a signature.
 ///

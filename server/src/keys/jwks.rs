@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Key, KeyError, jwk};
+use crate::keys::{Key, KeyError, jwk};
 use fetch::{FetchError, Fetched, Fetcher};
 use schedule::Schedule;
 

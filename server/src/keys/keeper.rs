@@ -14,9 +14,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::file::KeyFile;
-use super::jwks::{self, JwksUrl, News, Pace, Source, Wanted};
-use super::{Key, KeyError, KeyTally, Ring, Store};
+use crate::keys::file::KeyFile;
+use crate::keys::jwks::{self, JwksUrl, News, Pace, Source, Wanted};
+use crate::keys::{Key, KeyError, KeyTally, Ring, Store};
 
 /// How often key files are looked at; a look at an untouched one is one system call.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

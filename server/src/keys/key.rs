@@ -7,8 +7,8 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlg
 
 use ed25519_dalek::{Signature, Verifier, VerifyingKey};
 
-use super::mac::Mac;
-use super::{Algorithm, KeyError};
+use crate::keys::mac::Mac;
+use crate::keys::{Algorithm, KeyError};
 
 /// A prepared key: it answers for exactly one algorithm, whatever a token's header asks for.
 ///

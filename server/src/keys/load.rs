@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Algorithm, Key, KeyError, jwk, pem};
+use crate::keys::{Algorithm, Key, KeyError, jwk, pem};
 
 /// The longest key file that is read. A thousand RSA keys of 4,096 bits fit; a wrong path (a log, a disk
 /// image) does not fill the memory.

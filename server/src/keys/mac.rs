@@ -8,7 +8,7 @@ use hmac::digest::block_api::{Buffer, EagerHash, FixedOutputCore, UpdateCore};
 use hmac::digest::{CtOutput, Output};
 use sha2::{Sha256, Sha384, Sha512};
 
-use super::Algorithm;
+use crate::keys::Algorithm;
 
 /// The states after the inner and the outer pad; a message costs a copy of them and its own blocks.
 ///

@@ -2,7 +2,7 @@
 
 use base64_simd::STANDARD;
 
-use super::KeyError;
+use crate::keys::KeyError;
 
 /// How a block begins; its label and five more dashes follow.
 pub(super) const BEGIN: &str = "-----BEGIN ";

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
-use super::{Algorithm, Key, KeyError};
+use crate::keys::{Algorithm, Key, KeyError};
 
 /// The ring in use: every shard reads it without a lock, and whoever reloads the keys swaps it whole.
 ///

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counters of the keys in use and of where they come from. Written by the [`Keeper`](super::Keeper) alone.
+/// Counters of the keys in use and of where they come from. Written by the [`Keeper`](crate::keys::Keeper) alone.
 #[derive(Debug, Default)]
 pub struct KeyTally {
     keys: AtomicU64,

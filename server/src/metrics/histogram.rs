@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Counter;
+use crate::metrics::Counter;
 
 /// The upper ends of the buckets, in nanoseconds: from a MAC over a short token to a signature by a slow curve on a busy
 /// machine, and on to the longest that a question about a session may take. What took longer is in none of them but in the

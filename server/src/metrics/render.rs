@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::{Counter, Histogram, Outcome, ShardMetrics, TIMED_EVERY, histogram::BOUNDS_NS, process::Process};
+use crate::metrics::{Counter, Histogram, Outcome, ShardMetrics, TIMED_EVERY, histogram::BOUNDS_NS, process::Process};
 use crate::{keys::KeyCounts, session::End, verify::Refusal};
 
 /// The sums over all `shards`, then the keys and the process.

@@ -21,7 +21,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{
+use crate::processes::{
     Group,
     member::{Conversation, Setup},
     scrape::{self, Ask},

@@ -26,7 +26,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::scrape::Ask;
+use crate::processes::scrape::Ask;
 use crate::{descriptors, frontend::Whereabouts, gate::courier::Links, metrics::Metrics, tls::Seed};
 
 const READY: &str = "ready";

@@ -13,7 +13,7 @@ use tokio::{
 };
 use wire::http::RequestHead;
 
-use super::{child::Members, pages};
+use crate::processes::{child::Members, pages};
 use crate::{
     gate::{
         answers,

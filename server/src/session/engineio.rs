@@ -1,6 +1,6 @@
 //! Engine.IO 3 and 4: the open packet, heartbeats, and the packets between, whatever transport carries them.
 //!
-//! An [`Engine`] is what a session is made of; [`EngineIo`] is one over a WebSocket, [`polling`](super::polling) has
+//! An [`Engine`] is what a session is made of; [`EngineIo`] is one over a WebSocket, [`polling`](crate::session::polling) has
 //! those of clients that poll.
 
 mod websocket;
@@ -9,12 +9,12 @@ use std::borrow::Cow;
 
 use wire::engineio::{Form, Item, Packet, Version};
 
-use super::{
+use crate::metrics::Outcome;
+use crate::session::{
     End, Guest, Host, Reply, close_code,
     socketio::{self, Client, Verdict},
     users::UserId,
 };
-use crate::metrics::Outcome;
 pub use websocket::{EngineIo, Probe, Probed};
 
 /// What a session is opened for.
@@ -235,11 +235,11 @@ pub(super) fn broken(error: &dyn std::fmt::Display, reply: &mut Reply<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
+    use super::*;
+    use crate::session::{
         app::App,
         testing::{frame, host, told},
     };
-    use super::*;
     use wire::frame::OpCode;
 
     const S: u64 = 1_000_000_000;

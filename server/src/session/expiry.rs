@@ -1,6 +1,6 @@
 //! How long a session may live: as its token says, where the gate is told to hold sessions to it.
 
-use super::users::UserId;
+use crate::session::users::UserId;
 
 /// What becomes of a socket when its token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

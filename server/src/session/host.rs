@@ -8,7 +8,7 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use wire::engineio::{Open, Packet, PreparedOpen, Version};
 
-use super::{Auth, Guest, OnExpiry, Settings, expiry::Until, polling::Polls, users::Users};
+use crate::session::{Auth, Guest, OnExpiry, Settings, expiry::Until, polling::Polls, users::Users};
 use crate::{
     metrics::{ShardMetrics, TIMED_EVERY},
     verify::{Refusal, Verifier},

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use wire::engineio::{Form, Item, Version};
 
-use super::{Outbox, engineio::Engine, half_open::HalfOpen};
+use crate::session::{Outbox, engineio::Engine, half_open::HalfOpen};
 pub use acts::{
     begin_post, break_off_post, due, end, end_all, lost, open, post, probed, see_all_off, see_off, upgrade,
 };

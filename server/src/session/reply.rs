@@ -7,7 +7,7 @@ use wire::{
     frame::{OpCode, write_close, write_frame},
 };
 
-use super::End;
+use crate::session::End;
 
 /// What the packets of one poll's answer have at most, unless it is a single one.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -87,7 +87,7 @@ pub struct Reply<'a> {
     pub out: &'a mut Vec<u8>,
     /// The instant of the event, on the shard's monotonic clock.
     pub now_ns: u64,
-    /// When [`Session::deadline`](super::Session::deadline) is to be called; `None` leaves the deadline as it was.
+    /// When [`Session::deadline`](crate::session::Session::deadline) is to be called; `None` leaves the deadline as it was.
     pub deadline_ns: Option<u64>,
     /// Set once the session is over: `out` is sent, then the connection is closed.
     pub end: Option<End>,

@@ -11,7 +11,7 @@ use wire::{
     socketio::{Kind, Packet},
 };
 
-use super::{Auth, End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
+use crate::session::{Auth, End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
 use crate::{
     metrics::{Outcome, Phase},
     verify::Refusal,
@@ -33,7 +33,7 @@ pub struct Client {
     attachments_left: u32,
     /// Do those attachments go back to the client?
     attachments_echo: bool,
-    /// The namespaces it is in: the bit at the place of each that [`App::namespace`](super::app::App::namespace) says.
+    /// The namespaces it is in: the bit at the place of each that [`App::namespace`](crate::session::app::App::namespace) says.
     joined: u8,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Auth, Host, OnExpiry, Settings, app::App};
+use crate::session::{Auth, Host, OnExpiry, Settings, app::App};
 use crate::{
     keys::{self, Algorithm, Ring},
     verify::{Policy, Verifier},

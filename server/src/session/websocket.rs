@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
 
-use super::{End, Guest, Host, Reply, close_code, expiry::Until, users::UserId};
+use crate::session::{End, Guest, Host, Reply, close_code, expiry::Until, users::UserId};
 
 /// An authenticated raw WebSocket.
 #[derive(Debug)]
@@ -135,11 +135,11 @@ pub(super) fn fail(error: &wire::frame::ProtocolError, reply: &mut Reply<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
+    use super::*;
+    use crate::session::{
         app::App,
         testing::{NOW_S, frame, host, token, told},
     };
-    use super::*;
 
     fn check(app: App, input: &[u8], answers: &[&str], end: Option<End>, why: &str) {
         let mut host = host(app);

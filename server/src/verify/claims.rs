@@ -2,9 +2,9 @@
 
 mod read;
 
-use super::Refusal;
-use super::json::{JsonError, Text, array_holds};
-use super::policy::Policy;
+use crate::verify::Refusal;
+use crate::verify::json::{JsonError, Text, array_holds};
+use crate::verify::policy::Policy;
 
 pub(super) use read::read;
 

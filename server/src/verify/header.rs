@@ -1,9 +1,9 @@
 //! The header of a token: which key it asks for, and what must not be in it.
 
-use super::Refusal;
-use super::json::{JsonError, Members, Seen, Text, Value};
-use super::word::Word;
 use crate::keys::Algorithm;
+use crate::verify::Refusal;
+use crate::verify::json::{JsonError, Members, Seen, Text, Value};
+use crate::verify::word::Word;
 
 /// Members that a header may have. It is read before anything is known about its sender, so the bound is a
 /// tight one; headers of identity providers have 2 to 6.

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::token::{Segments, Shape};
 use crate::keys::{Key, Ring};
+use crate::verify::token::{Segments, Shape};
 
 /// Headers that are remembered: an issuer has one for each of its keys, of which there are a few.
 const HEADERS_MAX: usize = 32;
@@ -119,9 +119,9 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use super::super::token;
     use super::*;
     use crate::keys::{Algorithm, load};
+    use crate::verify::token;
 
     fn ring() -> Ring {
         Ring::new(vec![load::secret(b"secret", Algorithm::HS256).unwrap()]).unwrap()

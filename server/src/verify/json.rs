@@ -10,7 +10,7 @@ mod number;
 mod seen;
 mod text;
 
-use super::word::Name;
+use crate::verify::word::Name;
 pub(super) use cursor::Cursor;
 pub(super) use number::to_f64;
 pub(super) use seen::Seen;

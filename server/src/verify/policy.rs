@@ -1,6 +1,6 @@
 //! What a gate asks of a token beyond its signature.
 
-use super::word::{Label, Name};
+use crate::verify::word::{Label, Name};
 
 /// The rules for the claims of a token. The defaults are the careful ones.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Refusal {
     /// There is no token.
     Missing,
-    /// More bytes than [`Policy::token_bytes_max`](super::Policy::token_bytes_max).
+    /// More bytes than [`Policy::token_bytes_max`](crate::verify::Policy::token_bytes_max).
     TooLong,
     /// Not three segments with a dot between each two.
     Malformed,

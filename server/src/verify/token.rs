@@ -3,7 +3,7 @@
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use memchr::{memchr, memrchr};
 
-use super::Refusal;
+use crate::verify::Refusal;
 
 /// A token cut at its dots (JWS Compact Serialization, RFC 7515 section 7.1), nothing decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

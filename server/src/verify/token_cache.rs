@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::{Refusal, Verified};
+use crate::verify::{Refusal, Verified};
 
 /// What one verified token may be worth keeping: its share of the whole.
 const ENTRY_SHARE_MIN: usize = 8;

@@ -1,6 +1,6 @@
 //! Names as numbers, so that they are compared without a call.
 
-use super::json::Text;
+use crate::verify::json::Text;
 
 /// 1 in each byte.
 pub(super) const ONES: u64 = 0x0101_0101_0101_0101;

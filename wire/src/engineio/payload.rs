@@ -8,13 +8,13 @@
 
 use std::borrow::Cow;
 
-use super::{PacketError, Version, decode_binary};
 use crate::decimal::write_decimal;
+use crate::engineio::{PacketError, Version, decode_binary};
 
 /// One packet of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'b> {
-    /// What [`Packet::decode`](super::Packet::decode) reads: its first character is the type.
+    /// What [`Packet::decode`](crate::engineio::Packet::decode) reads: its first character is the type.
     Text(Cow<'b, str>),
     /// A binary message, bare.
     Binary(Cow<'b, [u8]>),
@@ -105,7 +105,7 @@ fn push_behind(version: Version, packet: &str, others: bool, out: &mut Vec<u8>) 
 fn encode_bytes(item: &Item<'_>, out: &mut Vec<u8>) {
     let (kind, prefix, bytes) = match item {
         Item::Text(text) => (TEXT_PACKET, &[][..], text.as_bytes()),
-        Item::Binary(bytes) => (BINARY_PACKET, &[super::BINARY_MESSAGE][..], &bytes[..]),
+        Item::Binary(bytes) => (BINARY_PACKET, &[crate::engineio::BINARY_MESSAGE][..], &bytes[..]),
     };
     out.push(kind);
     let start = out.len();

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::head::Head;
-use super::message::{Message, Unfinished, close, text};
-use super::{OpCode, ProtocolError, Side, mask};
+use crate::frame::head::Head;
+use crate::frame::message::{Message, Unfinished, close, text};
+use crate::frame::{OpCode, ProtocolError, Side, mask};
 
 /// Reads the frames of one direction of one connection.
 ///

@@ -1,6 +1,6 @@
 //! Writing frames: always one final frame, masked where a client writes.
 
-use super::{CONTROL_BYTES_MAX, FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode, mask};
+use crate::frame::{CONTROL_BYTES_MAX, FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode, mask};
 
 /// Appends one final frame (RFC 6455 section 5.2). A client gives a fresh, unpredictable `mask` for every frame
 /// (section 10.3), a server none.

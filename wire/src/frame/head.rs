@@ -1,6 +1,6 @@
 //! What stands in front of a payload (RFC 6455 section 5.2).
 
-use super::{
+use crate::frame::{
     CONTROL_BYTES_MAX, FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, ProtocolError, RESERVED, Side,
 };
 

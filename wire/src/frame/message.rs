@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::utf8::Utf8;
-use super::{OpCode, ProtocolError, mask};
+use crate::frame::utf8::Utf8;
+use crate::frame::{OpCode, ProtocolError, mask};
 
 /// A whole message or a control frame. Borrows from the buffer, unless it came in fragments.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{HeadError, ResponseHead};
+use crate::http::{HeadError, ResponseHead};
 
 /// A body that is all there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Header fields of a parsed head, kept as offsets, and the one way to write a field.
 
-use super::{HEAD_BYTES_MAX, HEADERS_MAX, HeadError};
+use crate::http::{HEAD_BYTES_MAX, HEADERS_MAX, HeadError};
 
 /// The header fields of one head, in the order they were sent.
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use memchr::memchr;
 
-use super::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
-use super::upgrade::write_target;
-use super::{HEADERS_MAX, HeadError};
+use crate::http::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
+use crate::http::upgrade::write_target;
+use crate::http::{HEADERS_MAX, HeadError};
 
 /// The head of an HTTP/1.1 request, borrowed from the buffer it was received in.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl<'b> RequestHead<'b> {
     /// The result does not depend on how the input is cut: as long as the head is unfinished the answer is
     /// `Ok(None)`, or already the error that the whole of it has. Refused are, beside broken grammar, every version
     /// but HTTP/1.1 (RFC 6455 section 4.2.1), folded lines, more than [`HEADERS_MAX`] fields and more than
-    /// [`HEAD_BYTES_MAX`](super::HEAD_BYTES_MAX) bytes.
+    /// [`HEAD_BYTES_MAX`](crate::http::HEAD_BYTES_MAX) bytes.
     pub fn parse(buf: &'b [u8]) -> Result<Option<Self>, HeadError> {
         // Clearing two kilobytes first would take a fifth of the parsing.
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];

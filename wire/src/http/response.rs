@@ -2,9 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-use super::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
-use super::{HEADERS_MAX, HeadError};
 use crate::decimal::write_decimal;
+use crate::http::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
+use crate::http::{HEADERS_MAX, HeadError};
 
 /// The head of an HTTP/1.1 response, borrowed from the buffer it was received in.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub struct ResponseHead<'b> {
 impl<'b> ResponseHead<'b> {
     /// Parses the head at the front of `buf`. `Ok(None)`: more bytes are needed.
     ///
-    /// As with [`RequestHead::parse`](super::RequestHead::parse), the result does not depend on how the input is
+    /// As with [`RequestHead::parse`](crate::http::RequestHead::parse), the result does not depend on how the input is
     /// cut. HTTP/1.0 is read as well, since a proxy's refusal may come so, but not its 101: it knows no upgrade.
     pub fn parse(buf: &'b [u8]) -> Result<Option<Self>, HeadError> {
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];

@@ -1,8 +1,8 @@
 //! The opening handshake of a WebSocket (RFC 6455 section 4), both sides of it.
 
-use super::fields::{list_items, write_field, write_text};
-use super::key::{accept_key, is_key};
-use super::{RequestHead, ResponseHead, UpgradeError, UpgradeRefused};
+use crate::http::fields::{list_items, write_field, write_text};
+use crate::http::key::{accept_key, is_key};
+use crate::http::{RequestHead, ResponseHead, UpgradeError, UpgradeRefused};
 
 /// An upgrade asked for as RFC 6455 section 4.2.1 demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub fn write_switching_protocols(out: &mut Vec<u8>, key: &str, protocol: Option<
 /// Appends the request for an upgrade (RFC 6455 section 4.1): `GET target`, `host`, the upgrade fields, the `extra`
 /// ones.
 ///
-/// `key` comes from [`client_key`](super::client_key). In `target`, which goes out as it is, spaces, control bytes
+/// `key` comes from [`client_key`](crate::http::client_key). In `target`, which goes out as it is, spaces, control bytes
 /// and bytes beyond ASCII are percent-encoded; in the others control bytes become spaces: nothing can inject a line.
 pub fn write_upgrade_request(out: &mut Vec<u8>, target: &str, host: &str, key: &str, extra: &[(&str, &str)]) {
     out.extend_from_slice(b"GET ");

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Kind, NESTING_MAX, PacketError};
+use crate::socketio::{Kind, NESTING_MAX, PacketError};
 
 /// Whether `data` is JSON, or nothing, of the shape that `kind` demands.
 pub(super) fn check(kind: Kind, id: Option<u64>, data: &str) -> Result<(), PacketError> {
@@ -26,7 +26,7 @@ pub(super) fn check(kind: Kind, id: Option<u64>, data: &str) -> Result<(), Packe
     }
 }
 
-/// The first element of an event's array, as [`Packet::event_name`](super::Packet::event_name) says; `None` also
+/// The first element of an event's array, as [`Packet::event_name`](crate::socketio::Packet::event_name) says; `None` also
 /// for text that never passed [`check`].
 pub(super) fn event_name(data: &str) -> Option<Cow<'_, str>> {
     let first = after_bracket(data)?;

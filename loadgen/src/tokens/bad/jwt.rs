@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto};
 use serde_json::{Map, Value};
 
-use crate::scenario::pem;
+use crate::spec::pem;
 use crate::tokens::Token;
 
 /// The parts of a token.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::scenario::Secret;
+use crate::spec::Secret;
 
 const SECRET: &[u8] = b"a secret of more than thirty-two bytes";
 
@@ -56,7 +56,7 @@ fn each_kind_has_its_own_fault() {
             let kind = kind_of(kind);
             let bad = made.get(kind, 7).unwrap();
             assert_eq!(verdict(bad).unwrap_err(), fault, "{kind:?}: {why}");
-            assert!(crate::login::is_sendable(bad), "{kind:?}");
+            assert!(crate::tokens::login::is_sendable(bad), "{kind:?}");
         }
     }
 }

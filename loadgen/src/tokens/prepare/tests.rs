@@ -2,10 +2,10 @@
 
 use std::sync::mpsc::{Receiver, channel};
 
-use super::super::{QueueFull, Ticket};
 use super::*;
 use crate::cli::RunArgs;
-use crate::scenario::Machine;
+use crate::spec::Machine;
+use crate::tokens::{QueueFull, Ticket};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
@@ -155,7 +155,7 @@ async fn an_endpoint_without_tokens_is_told_before_the_run() {
 
 #[tokio::test]
 async fn logins_and_tokens_before_the_run_are_timed() {
-    use crate::recorder::Metric;
+    use crate::ground::recorder::Metric;
 
     let url = answers("\"a.b.c\"").await;
     for (per, tokens) in [(TokenPer::User, 2), (TokenPer::Connection, 0)] {
@@ -188,7 +188,7 @@ fn a_full_queue_is_told_at_once() {
     let (requests, service) = Requests::open(1);
     let ticket = Ticket { shard: 0, number: 0, refused: None };
     let taken = std::iter::repeat_with(|| requests.ask(ticket.clone())).take_while(Result::is_ok).count();
-    assert_eq!(taken, super::super::counter::TICKETS_WAITING_MAX);
+    assert_eq!(taken, crate::tokens::counter::TICKETS_WAITING_MAX);
     drop(service);
     assert_eq!(requests.ask(ticket), Err(QueueFull));
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 use serde_json::{Value, json};
 
 use super::tools::{PeerServer, Peers};

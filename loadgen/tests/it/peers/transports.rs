@@ -1,6 +1,6 @@
 //! The real Node `socket.io`, of versions 4 and 2, by every transport and in another namespace.
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 use serde_json::json;
 
 use super::tools::Peers;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde_json::Value;
 use wire::http::{RequestHead, write_switching_protocols};

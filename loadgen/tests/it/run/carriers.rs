@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use super::program::run;
 use super::services::{Site, token};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 use reports::schema::RunResult;
 
 use super::process::until;

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gatecrash::outcome::Outcome;
-use gatecrash::verdict::{CONFIGURATION, PASS};
+use gatecrash::ground::outcome::Outcome;
+use gatecrash::judge::verdict::{CONFIGURATION, PASS};
 use insta::assert_snapshot;
 
 use super::program::run;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 use reports::schema::{RunResult, Totals};
 
 use super::program::{Ended, Program, run};

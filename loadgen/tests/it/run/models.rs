@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use super::program::run;
 use super::services::Site;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use gatecrash::outcome::Outcome;
-use gatecrash::verdict::{CONFIGURATION, INVALID, STOPPED};
+use gatecrash::ground::outcome::Outcome;
+use gatecrash::judge::verdict::{CONFIGURATION, INVALID, STOPPED};
 use rustix::process::Signal;
 
 use super::process::{Process, children_of, until};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use gatecrash::outcome::Outcome;
-use gatecrash::verdict::{INVALID, PASS};
+use gatecrash::ground::outcome::Outcome;
+use gatecrash::judge::verdict::{INVALID, PASS};
 use reports::schema::RunResult;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;

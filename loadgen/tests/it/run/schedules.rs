@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use super::program::{Program, run};
 use super::services::Site;

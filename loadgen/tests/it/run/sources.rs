@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use super::program::{Program, run};
 use crate::engine_servers::{WebSocket, serve};

@@ -2,8 +2,8 @@
 
 use std::process::{Child, Command, Stdio};
 
-use gatecrash::environment::allowed_cpus;
-use gatecrash::verdict::INVALID;
+use gatecrash::ground::environment::allowed_cpus;
+use gatecrash::judge::verdict::INVALID;
 
 use super::program::run;
 use crate::engine_servers::{WebSocket, serve};

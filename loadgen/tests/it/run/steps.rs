@@ -5,7 +5,7 @@ use axum::extract::{Form, Json, Path, Query};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

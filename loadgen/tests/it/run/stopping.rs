@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use gatecrash::verdict::{CONFIGURATION, INVALID, STOPPED};
+use gatecrash::judge::verdict::{CONFIGURATION, INVALID, STOPPED};
 use rustix::process::Signal;
 
 use super::process::until;

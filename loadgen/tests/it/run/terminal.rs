@@ -7,8 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use gatecrash::live::View;
-use gatecrash::verdict::{CONFIGURATION, STOPPED};
+use gatecrash::judge::verdict::{CONFIGURATION, STOPPED};
+use gatecrash::run::live::View;
 use reports::schema::RunResult;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};

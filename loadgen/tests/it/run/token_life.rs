@@ -1,6 +1,6 @@
 //! Tokens that expire while a run goes on, against our own gate and frontend.
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use super::program::{Ended, run};
 use super::services::{SECRET, Site};

@@ -1,6 +1,6 @@
 //! Every transport through the program, against a gate of several shards.
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use super::program::run;
 use super::services::{SECRET, Site};

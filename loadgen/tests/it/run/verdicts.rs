@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gatecrash::outcome::Outcome;
+use gatecrash::ground::outcome::Outcome;
 
 use super::program::{Program, run};
 use crate::engine_servers::{WebSocket, read_head, serve};

@@ -1,7 +1,7 @@
 //! Latency by percentile.
 
-use super::{figure, latency_axis};
 use crate::histogram::LatencyHistogram;
+use crate::render::charts::{figure, latency_axis};
 use crate::render::svg::{Axis, Plot, Scale, Series, Shape};
 use crate::render::tables::{self, LatencyRow};
 use crate::schema::RunResult;

@@ -1,6 +1,6 @@
 //! What each part of a handshake contributes.
 
-use super::figure;
+use crate::render::charts::figure;
 use crate::render::markup::escape;
 use crate::render::svg::{Scale, percent};
 use crate::render::tables::{self, LatencyRow};

@@ -1,6 +1,6 @@
 //! Rate, latency and held sockets over one time axis.
 
-use super::{figure, latency_axis};
+use crate::render::charts::{figure, latency_axis};
 use crate::render::svg::{Axis, Hint, Plot, Scale, Series, Shape};
 use crate::render::tables;
 use crate::schema::{Interval, RunResult};

@@ -1,6 +1,6 @@
 //! Latency by kind of token: what attackers cost good users.
 
-use super::main_row;
+use crate::render::tables::main_row;
 use crate::schema::{Distribution, RunResult};
 
 /// The handshakes of arrivals that showed one kind of token, as the run is judged, however they ended.

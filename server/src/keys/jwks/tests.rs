@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::{Keeper, KeyCounts, Keys, Watch};
 use super::*;
+use crate::keys::{Keeper, KeyCounts, Keys, Watch};
 
 const SET: &str = include_str!("../../../tests/keys/jwks.json");
 /// RFC 8037 appendix A.2, under a name.

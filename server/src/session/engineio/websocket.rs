@@ -5,14 +5,10 @@ use wire::{
     frame::{Decoder, Message, OpCode, Side, write_frame},
 };
 
-use super::{
-    super::{
-        End, Host, Reply, close_code, polling,
-        websocket::{fail, farewell},
-    },
-    Engine, Opening, broken,
-};
 use crate::metrics::{Outcome, Phase};
+use crate::session::engineio::{Engine, Opening, broken};
+use crate::session::websocket::{fail, farewell};
+use crate::session::{End, Host, Reply, close_code, polling};
 
 /// An Engine.IO session over a WebSocket.
 #[derive(Debug)]

@@ -4,13 +4,9 @@ use std::collections::HashMap;
 
 use wire::engineio::{Form, Item, Version, decode_payload};
 
-use super::{
-    super::{
-        End, Host, Outbox, Reply,
-        engineio::{Engine, Opening, broken},
-    },
-    Delivery, Key, Packets, Polling, Polls, SessionName, Slot,
-};
+use crate::session::engineio::{Engine, Opening, broken};
+use crate::session::polling::{Delivery, Key, Packets, Polling, Polls, SessionName, Slot};
+use crate::session::{End, Host, Outbox, Reply};
 
 /// The packet that ends a poll and says nothing.
 const NOOP: &str = "6";

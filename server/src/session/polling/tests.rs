@@ -1,12 +1,12 @@
 //! Sessions that poll, played without sockets.
 
-use super::super::{
+use super::*;
+use crate::session::{
     End, Host,
     app::App,
     engineio::Opening,
     testing::{host, token},
 };
-use super::*;
 use proptest::prelude::*;
 
 fn waiting(connection: u64) -> Waiting {

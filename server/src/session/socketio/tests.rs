@@ -1,11 +1,11 @@
 //! What a Socket.IO client sends, and what it is told, as tables.
 
-use super::super::{
+use super::*;
+use crate::session::{
     app::App,
     engineio::{EngineIo, Opening},
     testing::{NOW_S, frame, host, token, told},
 };
-use super::*;
 use wire::frame::OpCode;
 
 const S: u64 = 1_000_000_000;

@@ -1,10 +1,10 @@
 //! Claims read in one pass.
 
-use super::super::Refusal;
-use super::super::json::{Cursor, JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds, to_f64};
-use super::super::policy::ClaimPath;
-use super::super::word::{Label, Name, Word};
-use super::{Audience, Claims, TIME_S_END, refusal};
+use crate::verify::Refusal;
+use crate::verify::claims::{Audience, Claims, TIME_S_END, refusal};
+use crate::verify::json::{Cursor, JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds, to_f64};
+use crate::verify::policy::ClaimPath;
+use crate::verify::word::{Label, Name, Word};
 
 /// Reads the claims in `json`, the second segment of a token decoded, into `claims`, which are still empty.
 ///
@@ -12,7 +12,7 @@ use super::{Audience, Claims, TIME_S_END, refusal};
 /// [`Refusal::ClaimsMalformed`], [`Refusal::TimeInvalid`], [`Refusal::DuplicateMember`] or
 /// [`Refusal::NestedTooDeep`]: what is wrong with the first member that is.
 #[inline]
-pub(in super::super) fn read<'t>(
+pub(in crate::verify) fn read<'t>(
     json: &'t str,
     user_claim: &[ClaimPath],
     seen: &mut Seen,

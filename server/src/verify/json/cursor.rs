@@ -4,16 +4,16 @@
 //! call. What is unusual (white space, escapes, fractions) is left to functions of their own, so that it costs the usual
 //! nothing.
 
-use super::super::word::{Name, ONES, Spelling, Word, quotes, specials};
-use super::number::end_of_number;
-use super::text::unescape;
-use super::{JsonError, NESTING_MAX, Text, Value};
+use crate::verify::json::number::end_of_number;
+use crate::verify::json::text::unescape;
+use crate::verify::json::{JsonError, NESTING_MAX, Text, Value};
+use crate::verify::word::{Name, ONES, Spelling, Word, quotes, specials};
 
 /// Digits of a number that is read without a general parser: any such number is below 2^64, and an `f64` holds it.
 const DIGITS_MAX: usize = 15;
 
 /// A place in a text. It always stands between two characters: it stops at ASCII bytes alone.
-pub(in super::super) struct Cursor<'t> {
+pub(in crate::verify) struct Cursor<'t> {
     text: &'t str,
     /// The same.
     bytes: &'t [u8],
@@ -24,37 +24,37 @@ pub(in super::super) struct Cursor<'t> {
 impl<'t> Cursor<'t> {
     /// The place `at` of `text`.
     #[inline(always)]
-    pub(in super::super) fn new(text: &'t str, at: usize) -> Self {
+    pub(in crate::verify) fn new(text: &'t str, at: usize) -> Self {
         let bytes = text.as_bytes();
         Self { text, bytes, at }
     }
 
     /// The whole text.
     #[inline(always)]
-    pub(in super::super) fn text(&self) -> &'t str {
+    pub(in crate::verify) fn text(&self) -> &'t str {
         self.text
     }
 
     /// How many bytes lie behind.
     #[inline(always)]
-    pub(in super::super) fn place(&self) -> usize {
+    pub(in crate::verify) fn place(&self) -> usize {
         self.at
     }
 
     /// The next byte, which is not looked for behind space.
     #[inline(always)]
-    pub(in super::super) fn peek(&self) -> Option<u8> {
+    pub(in crate::verify) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     #[inline(always)]
-    pub(in super::super) fn skip_space(&mut self) {
+    pub(in crate::verify) fn skip_space(&mut self) {
         self.at = skip_space(self.bytes, self.at);
     }
 
     /// Passes over `byte`, and space before it, if it comes next.
     #[inline(always)]
-    pub(in super::super) fn take(&mut self, byte: u8) -> bool {
+    pub(in crate::verify) fn take(&mut self, byte: u8) -> bool {
         // A branch, which is foreseen, where a sum would have to wait for the byte.
         if self.peek() != Some(byte) {
             let Some(..=b' ') = self.peek() else {
@@ -70,13 +70,13 @@ impl<'t> Cursor<'t> {
     }
 
     #[inline(always)]
-    pub(in super::super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+    pub(in crate::verify) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.take(byte) { Ok(()) } else { Err(JsonError::Malformed) }
     }
 
     /// Nothing but space follows.
     #[inline(always)]
-    pub(in super::super) fn expect_end(&mut self) -> Result<(), JsonError> {
+    pub(in crate::verify) fn expect_end(&mut self) -> Result<(), JsonError> {
         self.skip_space();
         match self.peek() {
             None => Ok(()),
@@ -91,7 +91,7 @@ impl<'t> Cursor<'t> {
 
     /// A name, the colon after it and space.
     #[inline(always)]
-    pub(in super::super) fn name(&mut self) -> Result<Name<'t>, JsonError> {
+    pub(in crate::verify) fn name(&mut self) -> Result<Name<'t>, JsonError> {
         self.expect(b'"')?;
         let start = self.at;
         let nine = self.bytes.get(start..).and_then(<[u8]>::first_chunk);
@@ -115,7 +115,7 @@ impl<'t> Cursor<'t> {
 
     /// The value that begins here, `depth` levels down.
     #[inline(always)]
-    pub(in super::super) fn value(&mut self, depth: u32) -> Result<Value<'t>, JsonError> {
+    pub(in crate::verify) fn value(&mut self, depth: u32) -> Result<Value<'t>, JsonError> {
         let start = self.at;
         let Some(b'"') = self.peek() else {
             self.pass(depth)?;
@@ -132,14 +132,14 @@ impl<'t> Cursor<'t> {
 
     /// Passes over the value that begins here, `depth` levels down.
     #[inline(always)]
-    pub(in super::super) fn pass(&mut self, depth: u32) -> Result<(), JsonError> {
+    pub(in crate::verify) fn pass(&mut self, depth: u32) -> Result<(), JsonError> {
         self.at = end_of_value(self.bytes, self.at, depth)?;
         Ok(())
     }
 
     /// A string (RFC 8259 section 7).
     #[inline(always)]
-    pub(in super::super) fn string(&mut self) -> Result<Text<'t>, JsonError> {
+    pub(in crate::verify) fn string(&mut self) -> Result<Text<'t>, JsonError> {
         self.expect(b'"')?;
         let start = self.at;
         let escaped = self.pass_characters()?;
@@ -161,7 +161,7 @@ impl<'t> Cursor<'t> {
 
     /// A whole number without a sign, of at most [`DIGITS_MAX`] digits; none if it is another, and then the place stays.
     #[inline(always)]
-    pub(in super::super) fn whole_number(&mut self) -> Option<u64> {
+    pub(in crate::verify) fn whole_number(&mut self) -> Option<u64> {
         let rest = self.bytes.get(self.at..)?;
         let (mut number, mut digits) = match rest.first_chunk().and_then(eight_digits) {
             Some(number) => (number, 8),

@@ -1,6 +1,6 @@
 //! Numbers (RFC 8259 section 6): where they end, whether an `f64` holds them, and what they are when they are times.
 
-use super::JsonError;
+use crate::verify::json::JsonError;
 
 /// The least number that is no `f64`, for it is rounded to infinity (2^1024 - 2^970): its digits, none left out. The
 /// first is that of 10^[`POWER_MAX`].
@@ -117,7 +117,7 @@ const POWERS: [f64; 23] = [
 ///
 /// What is usual is one multiplication or division of two exact numbers, and so rounded once (Clinger 1990); the rest is
 /// left to the standard library.
-pub(in super::super) fn to_f64(number: &str) -> Option<f64> {
+pub(in crate::verify) fn to_f64(number: &str) -> Option<f64> {
     exact(number.as_bytes()).or_else(|| number.parse().ok())
 }
 

@@ -1,7 +1,7 @@
 //! Names of the objects that are being read, so that none appears twice.
 
-use super::super::word::{Name, Word};
-use super::{Cursor, JsonError, MEMBERS_MAX};
+use crate::verify::json::{Cursor, JsonError, MEMBERS_MAX};
+use crate::verify::word::{Name, Word};
 
 /// So many names are held against each other; more are sorted out by a [filter](Seen) first.
 const FEW: usize = 16;
@@ -13,7 +13,7 @@ const NAMES_MAX: usize = 4 * MEMBERS_MAX;
 const FILTER_BITS: usize = 4096;
 
 /// The names seen in the objects that are being read; reused, so that nothing is allocated.
-pub(in super::super) struct Seen {
+pub(in crate::verify) struct Seen {
     names: Box<[Entry]>,
     len: usize,
     /// A bit for each word of the object from [`filtered`](Self::filtered) on.
@@ -30,25 +30,25 @@ struct Entry {
 }
 
 impl Seen {
-    pub(in super::super) fn new() -> Self {
+    pub(in crate::verify) fn new() -> Self {
         Self { names: vec![Entry::default(); NAMES_MAX].into(), len: 0, filter: [0; FILTER_BITS / 64], filtered: None }
     }
 
     /// Forgets everything, whatever an error left behind.
     #[inline]
-    pub(in super::super) fn clear(&mut self) {
+    pub(in crate::verify) fn clear(&mut self) {
         self.forget(0);
     }
 
     /// Where the names of an object that begins now will be.
     #[inline]
-    pub(in super::super) fn base(&self) -> usize {
+    pub(in crate::verify) fn base(&self) -> usize {
         self.len
     }
 
     /// Forgets the names of the object whose names begin at `base`.
     #[inline]
-    pub(in super::super) fn forget(&mut self, base: usize) {
+    pub(in crate::verify) fn forget(&mut self, base: usize) {
         self.len = base;
         self.filtered = None;
     }
@@ -58,7 +58,7 @@ impl Seen {
     /// # Errors
     /// [`JsonError::DuplicateMember`], or [`JsonError::Malformed`] for too many.
     #[inline(always)]
-    pub(in super::super) fn insert(
+    pub(in crate::verify) fn insert(
         &mut self,
         text: &str,
         name: Name<'_>,

@@ -2,7 +2,7 @@
 
 /// The inside of a string, which was checked and may still hold escapes.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Text<'t> {
+pub(in crate::verify) struct Text<'t> {
     raw: &'t str,
     escaped: bool,
 }
@@ -21,29 +21,29 @@ impl<'t> Text<'t> {
     }
 
     /// The string as it stands.
-    pub(in super::super) fn raw(&self) -> &'t str {
+    pub(in crate::verify) fn raw(&self) -> &'t str {
         self.raw
     }
 
     /// Does it mean something else than it shows?
-    pub(in super::super) fn is_escaped(&self) -> bool {
+    pub(in crate::verify) fn is_escaped(&self) -> bool {
         self.escaped
     }
 
     /// Does the string say `wanted`, escapes taken for what they mean?
     #[inline]
-    pub(in super::super) fn is(&self, wanted: &str) -> bool {
+    pub(in crate::verify) fn is(&self, wanted: &str) -> bool {
         if self.escaped { self.chars().eq(wanted.chars()) } else { self.raw == wanted }
     }
 
     /// The same, ignoring ASCII case.
-    pub(in super::super) fn is_ignoring_case(&self, wanted: &str) -> bool {
+    pub(in crate::verify) fn is_ignoring_case(&self, wanted: &str) -> bool {
         let fold = |c: char| c.to_ascii_lowercase();
         self.chars().map(fold).eq(wanted.chars().map(fold))
     }
 
     /// The string itself where it has no escapes, else a copy of what they mean in `buffer`.
-    pub(in super::super) fn resolve<'b>(&self, buffer: &'b mut String) -> &'b str
+    pub(in crate::verify) fn resolve<'b>(&self, buffer: &'b mut String) -> &'b str
     where
         't: 'b,
     {

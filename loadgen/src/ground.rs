@@ -1,0 +1,6 @@
+//! What every layer builds on: the closed set of outcomes, the recorder of figures, expressions, and this machine.
+
+pub mod environment;
+pub mod expression;
+pub mod outcome;
+pub mod recorder;

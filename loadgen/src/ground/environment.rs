@@ -1,0 +1,127 @@
+//! The machine that the load comes from: what it is, what it allows, and how its processors are shared out.
+
+mod limits;
+mod memory;
+
+use std::{fs, io};
+
+use reactor::descriptor_limit;
+use reports::schema;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::spec::Pin;
+
+pub use limits::{TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, gate_processes, sockets_of};
+pub use memory::{Ends, TooLittleMemory, check_memory};
+
+/// What this machine is, for the result. What cannot be read is left empty: a container may hide it.
+pub fn read() -> schema::Environment {
+    let kernel_file = |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+    let kernel = format!("{} {}", kernel_file("ostype").trim(), kernel_file("osrelease").trim());
+    schema::Environment {
+        cpu_model: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+        cores: u32::try_from(allowed_cpus().len()).unwrap_or(u32::MAX),
+        kernel,
+        memory_bytes: meminfo_bytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal").unwrap_or(0),
+        fd_limit: descriptor_limit(),
+    }
+}
+
+/// The processors that this program may run on, in order, at least one.
+pub fn allowed_cpus() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(None) else {
+        return vec![0];
+    };
+    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect();
+    if cpus.is_empty() { vec![0] } else { cpus }
+}
+
+/// How processors are shared between generator and embedded server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreShare {
+    /// For the generator's shards, at least one.
+    pub generator: Vec<usize>,
+    /// For the gate and the frontend, at least one.
+    pub server: Vec<usize>,
+    /// Whether each side keeps to its own; else both run where the kernel likes.
+    pub pinned: bool,
+}
+
+impl CoreShare {
+    /// The lower half to the generator and the upper half to the embedded server, the odd one to the server; all of
+    /// them to both where nothing is shared out: one processor, no embedded server, or `--pin none`.
+    pub fn new(cpus: &[usize], embedded: bool, pin: Pin) -> Self {
+        let pinned = embedded && pin == Pin::Auto && cpus.len() > 1;
+        let (lower, upper) = if pinned { cpus.split_at(cpus.len() / 2) } else { (cpus, cpus) };
+        Self { generator: lower.to_vec(), server: upper.to_vec(), pinned }
+    }
+
+    /// Keeps this thread, and all that it starts from now on, to the generator's processors.
+    pub fn keep_generator(&self) -> io::Result<()> {
+        if !self.pinned {
+            return Ok(());
+        }
+        let mut set = CpuSet::new();
+        for cpu in &self.generator {
+            set.set(*cpu);
+        }
+        Ok(sched_setaffinity(None, &set)?)
+    }
+
+    /// Where a shard of the generator is pinned, if at all.
+    pub fn shard_cpu(&self, index: usize) -> Option<usize> {
+        let place = index.checked_rem(self.generator.len())?;
+        self.generator.get(place).copied().filter(|_| self.pinned)
+    }
+}
+
+fn cpu_model(cpuinfo: &str) -> String {
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    model.map_or("", |model| model.trim_start_matches([' ', '\t', ':'])).trim().to_owned()
+}
+
+/// A field of `/proc/meminfo`, which counts in units of 1,024 bytes.
+pub(crate) fn meminfo_bytes(meminfo: &str, field: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_shared_out_by_halves() {
+        for (cpus, embedded, pin, generator, server, why) in [
+            (&[0, 1][..], true, Pin::Auto, &[0][..], &[1][..], "one each"),
+            (&[0, 1, 2], true, Pin::Auto, &[0], &[1, 2], "the odd one to the server"),
+            (&[4, 5, 6, 7], true, Pin::Auto, &[4, 5], &[6, 7], "of those that are allowed"),
+            (&[0], true, Pin::Auto, &[0], &[0], "nothing to share out"),
+            (&[0, 1], true, Pin::None, &[0, 1], &[0, 1], "as the kernel likes"),
+            (&[0, 1], false, Pin::Auto, &[0, 1], &[0, 1], "no server of our own"),
+        ] {
+            let share = CoreShare::new(cpus, embedded, pin);
+            assert_eq!((&share.generator[..], &share.server[..]), (generator, server), "{why}");
+            let own = share.pinned.then_some(generator[0]);
+            assert_eq!(share.shard_cpu(generator.len()), own, "{why}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_described() {
+        let environment = read();
+        assert!(environment.cores >= 1 && environment.memory_bytes > 0, "{environment:?}");
+        assert!(environment.kernel.starts_with("Linux "), "{environment:?}");
+    }
+
+    #[test]
+    fn files_of_the_kernel_are_read() {
+        let cpuinfo = "processor\t: 0\nmodel name\t: AMD EPYC 9B14\nflags\t: fpu\n";
+        assert_eq!(cpu_model(cpuinfo), "AMD EPYC 9B14");
+        assert_eq!(cpu_model(""), "");
+        let meminfo = "MemTotal:       24576 kB\nMemFree: 5 kB\n";
+        assert_eq!(meminfo_bytes(meminfo, "MemTotal"), Some(24_576 * 1024));
+        assert_eq!(meminfo_bytes(meminfo, "Mem"), None);
+    }
+}

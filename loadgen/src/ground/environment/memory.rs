@@ -1,0 +1,132 @@
+//! What a run's sockets need of this machine's memory, counted before the run.
+
+use std::fs;
+
+use reports::units;
+
+use crate::ground::environment::{meminfo_bytes, sockets_of};
+use crate::speak::target::Target;
+use crate::spec::{Scenario, TargetChoice, Transport};
+
+/// What the kernel takes for one end of an idle TCP connection: 4.3 to 5.1 kB of slab were measured.
+const KERNEL_BYTES_PER_END: u64 = 4_500;
+/// What the generator keeps of a held socket; 175 to 260 bytes were measured.
+const OWN_BYTES: u64 = 300;
+/// The same for a session that polls, with its poll under way.
+const OWN_BYTES_POLLING: u64 = 1_000;
+/// rustls's state and buffers, of one end.
+const TLS_BYTES: u64 = 24_000;
+/// What the embedded gate keeps of a socket; 91 to 190 bytes were measured.
+const GATE_BYTES: u64 = 250;
+/// Of each process of the generator or the gate before its first socket: program, stacks, recorders of some seconds.
+const PROCESS_BYTES: u64 = 24_000_000;
+
+/// The run needs more memory than there is.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "{sockets} sockets that are open at once need about {} of memory ({each_bytes} bytes each, {kernel_bytes} of them in \
+     the kernel{}), but {} are available (MemAvailable in /proc/meminfo); ask for fewer --connections, --hold them \
+     shorter, or free some{}",
+    units::bytes(*.needed_bytes as f64),
+    if .ends.both { ", for both ends" } else { "" },
+    units::bytes(*.available_bytes as f64),
+    if .ends.both { "; a target on another machine has its end there" } else { "" }
+)]
+pub struct TooLittleMemory {
+    sockets: u64,
+    each_bytes: u64,
+    kernel_bytes: u64,
+    needed_bytes: u64,
+    available_bytes: u64,
+    ends: Ends,
+}
+
+/// Which ends of the sockets are on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The server's as well.
+    pub both: bool,
+    /// And that server is the embedded one.
+    pub embedded: bool,
+    /// They are encrypted.
+    pub tls: bool,
+}
+
+impl Ends {
+    /// Those of a scenario's sockets to these targets.
+    pub fn of<'a>(scenario: &Scenario, targets: impl IntoIterator<Item = &'a Target>) -> Self {
+        let embedded = matches!(scenario.target, TargetChoice::Embedded(_));
+        let (mut both, mut tls) = (embedded, false);
+        for target in targets {
+            both |= target.is_on_this_machine();
+            tls |= target.tls.is_some();
+        }
+        Self { both, embedded, tls }
+    }
+}
+
+/// Whether this machine has memory enough for a scenario. Where that cannot be read nothing is known, and nothing is
+/// refused.
+pub fn check_memory(scenario: &Scenario, ends: Ends) -> Result<(), TooLittleMemory> {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = meminfo_bytes(&meminfo, "MemAvailable");
+    available.map_or(Ok(()), |available_bytes| {
+        let polls = scenario.transport == Transport::Polling;
+        enough_memory(sockets_of(scenario), scenario.processes as u64, polls, ends, available_bytes)
+    })
+}
+
+fn enough_memory(
+    sockets: u64,
+    processes: u64,
+    polls: bool,
+    ends: Ends,
+    available_bytes: u64,
+) -> Result<(), TooLittleMemory> {
+    let kernel_bytes = KERNEL_BYTES_PER_END * (1 + u64::from(ends.both));
+    let own_bytes = if polls { OWN_BYTES_POLLING } else { OWN_BYTES };
+    let gate_bytes = if ends.embedded { GATE_BYTES } else { 0 };
+    let tls_bytes = if ends.tls { TLS_BYTES } else { 0 };
+    let each_bytes = kernel_bytes + own_bytes + gate_bytes + tls_bytes;
+    let needed_bytes = sockets.saturating_mul(each_bytes).saturating_add(processes * PROCESS_BYTES);
+    if needed_bytes <= available_bytes {
+        return Ok(());
+    }
+    Err(TooLittleMemory { sockets, each_bytes, kernel_bytes, needed_bytes, available_bytes, ends })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GB: u64 = 1_000_000_000;
+
+    #[test]
+    fn memory_is_counted_for_the_ends_that_are_here() {
+        let here = Ends { both: true, embedded: true, tls: false };
+        let away = Ends { both: false, embedded: false, tls: false };
+        let encrypted = Ends { tls: true, ..away };
+        for (sockets, ends, available_bytes, part, why) in [
+            (100_000, here, GB, None, "9,550 bytes each"),
+            (110_000, here, GB, Some("110000 sockets that are open at once need about 1.0"), "just too many"),
+            (
+                110_000,
+                here,
+                GB,
+                Some("(9550 bytes each, 9000 of them in the kernel, for both ends)"),
+                "what each takes",
+            ),
+            (110_000, here, GB, Some("a target on another machine"), "what helps"),
+            (110_000, away, GB, None, "the other end is elsewhere"),
+            (110_000, encrypted, GB, Some("28800 bytes each"), "TLS keeps buffers"),
+            (u64::MAX, away, GB, Some("--hold them shorter"), "without end"),
+        ] {
+            let error = enough_memory(sockets, 1, false, ends, available_bytes).err();
+            match (error.map(|error| error.to_string()), part) {
+                (None, None) => {}
+                (Some(error), Some(part)) => assert!(error.contains(part), "{why}: {error}"),
+                (error, _) => panic!("{why}: {error:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What is decided before a run starts, as pure functions: when arrivals are due.
+
+pub mod arrival;

@@ -1,0 +1,246 @@
+//! When arrivals are due: pure, seeded, fixed before the run.
+
+mod instants;
+mod stages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::spec::Load;
+
+pub use instants::{InstantsError, read_instants};
+pub use stages::{RateProfile, Stage};
+
+/// Two arrivals in one nanosecond have no order, so no schedule may be denser than the clock.
+pub const RATE_PER_S_MAX: f64 = 1e9;
+
+/// The gaps between arrivals of the open model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// All alike.
+    Uniform,
+    /// Exponential, as independent users make them.
+    Poisson,
+}
+
+impl Arrivals {
+    /// As the flag takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
+/// The planned instants of an open-model run.
+///
+/// Nothing that happens during the run can move an arrival, so a slow target cannot thin out its own load
+/// (coordinated omission: Tene 2013, wrk2). Arrival `j` is due this long after T0, `j = 0, 1, 2, ...`:
+///
+/// ```text
+/// uniform   offset_ns(j) = round(j * 1e9 / rate_per_s)
+/// poisson   offset_ns(j) = floor(g_0 + ... + g_j),  g_i = -ln(u_i) * 1e9 / rate_per_s,  u_i uniform in (0, 1]
+/// stages    offset_ns(j) = when the area below the rate is j (uniform), or e_0 + ... + e_j,  e_i = -ln(u_i) (poisson)
+/// a file    offset_ns(j) = its instant j
+/// ```
+///
+/// The `u_i` come from ChaCha8, whose sequence its specification fixes: equal seeds give equal schedules on every
+/// machine and in every release.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    shape: Shape,
+    /// Arrivals from this number on do not happen.
+    count_max: u64,
+    /// Nor do those that are due at this offset or later.
+    end_ns: u64,
+    seed: u64,
+}
+
+/// What decides the instants.
+#[derive(Clone, Debug)]
+enum Shape {
+    /// At a rate above zero and at most [`RATE_PER_S_MAX`], as [`Load::Open`] has it.
+    Steady(f64, Arrivals),
+    /// At a rate that changes.
+    Staged(Arc<RateProfile>, Arrivals),
+    /// In rising order.
+    Listed(Arc<[u64]>),
+}
+
+/// One planned arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its place in the whole schedule, from 0.
+    pub number: u64,
+    /// When it is due, after T0.
+    pub offset_ns: u64,
+}
+
+impl Schedule {
+    /// The schedule of a load; `None` in the closed model, where completions decide.
+    pub fn new(load: &Load, connections: Option<u64>, duration: Option<Duration>, seed: u64) -> Option<Self> {
+        let shape = match load {
+            Load::Open { rate_per_s, arrivals } => Shape::Steady(*rate_per_s, *arrivals),
+            Load::Staged { profile, arrivals } => Shape::Staged(profile.clone(), *arrivals),
+            Load::Listed(instants) => Shape::Listed(instants.clone()),
+            Load::Closed { .. } => return None,
+        };
+        Some(Self { shape, count_max: connections.unwrap_or(u64::MAX), end_ns: duration.map_or(u64::MAX, ns), seed })
+    }
+
+    /// How many arrivals there are, where that is known without drawing them.
+    pub fn len_hint(&self) -> Option<u64> {
+        let endless = self.end_ns == u64::MAX;
+        let count = match &self.shape {
+            Shape::Steady(..) if endless => self.count_max,
+            Shape::Steady(rate_per_s, Arrivals::Uniform) => uniform_before(self.end_ns, *rate_per_s),
+            Shape::Staged(profile, Arrivals::Uniform) if endless => profile.arrivals().ceil() as u64,
+            Shape::Listed(instants) => instants.partition_point(|due| *due < self.end_ns) as u64,
+            Shape::Steady(..) | Shape::Staged(..) => return None,
+        };
+        Some(count.min(self.count_max))
+    }
+
+    /// When the last arrival is due after T0, or will be on average where chance decides.
+    pub fn end_hint(&self) -> Duration {
+        let last_ns = match &self.shape {
+            Shape::Steady(rate_per_s, _) => uniform_offset_ns(self.count_max.saturating_sub(1), *rate_per_s),
+            Shape::Staged(profile, _) => {
+                let counted = profile.offset_ns(self.count_max.saturating_sub(1) as f64);
+                counted.unwrap_or_else(|| ns(profile.time()))
+            }
+            Shape::Listed(instants) => {
+                let last = instants.len().min(self.count_max as usize);
+                instants[..last].last().copied().unwrap_or_default()
+            }
+        };
+        Duration::from_nanos(last_ns.min(self.end_ns))
+    }
+
+    /// The arrivals of shard `index` of `of`: those whose number leaves `index` when divided by `of`, in order.
+    ///
+    /// Every shard draws the same sequence and keeps its own, so the union of the shards is the schedule for any
+    /// number of them. `index` is below `of`.
+    pub fn shard(&self, index: usize, of: usize) -> ShardSchedule {
+        debug_assert!(index < of, "shard {index} of {of}");
+        ShardSchedule {
+            clock: match self.shape {
+                Shape::Steady(_, Arrivals::Poisson) | Shape::Staged(_, Arrivals::Poisson) => {
+                    Some(Box::new(PoissonClock::new(self.seed)))
+                }
+                _ => None,
+            },
+            schedule: self.clone(),
+            next: index as u64,
+            of: of as u64,
+        }
+    }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn uniform_offset_ns(number: u64, rate_per_s: f64) -> u64 {
+    (number as f64 * 1e9 / rate_per_s).round() as u64
+}
+
+/// How many uniform arrivals are due before an offset.
+fn uniform_before(end_ns: u64, rate_per_s: f64) -> u64 {
+    let mut count = (end_ns as f64 * rate_per_s / 1e9).ceil() as u64;
+    // The quotient is rounded, and so is each offset: settle the border by the offsets themselves.
+    while count > 0 && uniform_offset_ns(count - 1, rate_per_s) >= end_ns {
+        count -= 1;
+    }
+    while uniform_offset_ns(count, rate_per_s) < end_ns {
+        count += 1;
+    }
+    count
+}
+
+/// One shard's part of a [`Schedule`], in order of time.
+#[derive(Clone, Debug)]
+pub struct ShardSchedule {
+    /// What is random about it, if anything is.
+    clock: Option<Box<PoissonClock>>,
+    schedule: Schedule,
+    /// The number of the arrival that comes next.
+    next: u64,
+    of: u64,
+}
+
+impl Iterator for ShardSchedule {
+    type Item = Arrival;
+
+    fn next(&mut self) -> Option<Arrival> {
+        let number = self.next;
+        if number >= self.schedule.count_max {
+            return None;
+        }
+        let due_ns = self.due_ns(number);
+        let Some(offset_ns) = due_ns.filter(|due_ns| *due_ns < self.schedule.end_ns) else {
+            self.next = u64::MAX;
+            return None;
+        };
+        self.next = number.saturating_add(self.of);
+        Some(Arrival { number, offset_ns })
+    }
+}
+
+impl ShardSchedule {
+    /// When an arrival is due; `None`: it does not happen.
+    fn due_ns(&mut self, number: u64) -> Option<u64> {
+        match (&self.schedule.shape, &mut self.clock) {
+            (Shape::Steady(rate_per_s, _), None) => Some(uniform_offset_ns(number, *rate_per_s)),
+            (Shape::Steady(rate_per_s, _), Some(clock)) => Some(clock.offset_ns(number, 1e9 / rate_per_s)),
+            (Shape::Staged(profile, _), None) => profile.offset_ns(number as f64),
+            (Shape::Staged(profile, _), Some(clock)) => {
+                // At one arrival a second the clock counts arrivals.
+                profile.offset_ns(clock.offset_ns(number, 1e9) as f64 / 1e9)
+            }
+            (Shape::Listed(instants), _) => instants.get(usize::try_from(number).ok()?).copied(),
+        }
+    }
+}
+
+/// The sum of the gaps so far. Whole nanoseconds and the rest are kept apart: a sum in one `f64` would lose the small
+/// gaps beside it as the run grows, this one is as exact after a year as after a second.
+#[derive(Clone, Debug)]
+struct PoissonClock {
+    random: ChaCha8Rng,
+    /// Gaps that were added.
+    drawn: u64,
+    whole_ns: u64,
+    /// At least 0 and below 1.
+    rest_ns: f64,
+}
+
+impl PoissonClock {
+    fn new(seed: u64) -> Self {
+        Self { random: ChaCha8Rng::seed_from_u64(seed), drawn: 0, whole_ns: 0, rest_ns: 0.0 }
+    }
+
+    /// When `number` is due; numbers must be asked for in rising order.
+    fn offset_ns(&mut self, number: u64, gap_ns: f64) -> u64 {
+        while self.drawn <= number {
+            let sum = self.rest_ns + self.exponential() * gap_ns;
+            self.whole_ns = self.whole_ns.saturating_add(sum as u64);
+            self.rest_ns = sum.fract();
+            self.drawn += 1;
+        }
+        self.whole_ns
+    }
+
+    /// Of mean 1, by inversion: 53 random bits make a uniform number in (0, 1], whose logarithm is finite.
+    fn exponential(&mut self) -> f64 {
+        let uniform = ((self.random.next_u64() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        -uniform.ln()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What every handshake of a run has in common, rendered once.
+
+mod polling;
+mod template;
+
+use wire::engineio::Version;
+
+use crate::spec::{Echo, Protocol, Scenario, TokenIn};
+
+pub use polling::Ask;
+use polling::PollRequests;
+use template::{Filling, Kind, Parts, Template};
+
+/// The subprotocol that a server selects when the token is offered as another one.
+pub const SUBPROTOCOL: &str = "gatecrash";
+/// What stands before a token that is offered as a subprotocol: browsers can set no other header.
+pub const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
+
+/// What every handshake of a run has in common.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The namespace of Socket.IO that is joined.
+    pub namespace: Box<str>,
+    /// Where the token travels.
+    pub token_in: TokenIn,
+    /// What is said once the socket is established.
+    pub echo: Echo,
+    /// The text of an echo's event up to its payload: `["<event>","`.
+    pub event_start: Box<str>,
+    request: Template,
+    /// The same for an arrival without a token.
+    bare: Template,
+    /// What sessions ask that begin by polling; `None` where none does.
+    polls: Option<Box<PollRequests>>,
+}
+
+impl Profile {
+    /// The profile of a scenario towards the target of this place, with the value of its Host header.
+    pub fn of(scenario: &Scenario, place: usize, host: &str) -> Self {
+        let (path, headers) = scenario.request_to(place);
+        let mut profile =
+            Self::new(scenario.protocol, host, path, scenario.token_in.clone(), headers, scenario.echo.clone());
+        profile.namespace = scenario.namespace.as_str().into();
+        if scenario.transport.polls() {
+            profile.polls = Some(Box::new(PollRequests::render(Parts {
+                protocol: scenario.protocol,
+                host,
+                path,
+                token_in: &scenario.token_in,
+                headers,
+            })));
+        }
+        profile
+    }
+
+    /// The same from its parts, over a WebSocket and for the root namespace. `path` begins with `/` and may hold a query.
+    pub fn new(
+        protocol: Protocol,
+        host: &str,
+        path: &str,
+        token_in: TokenIn,
+        headers: &[(String, String)],
+        echo: Echo,
+    ) -> Self {
+        let name = serde_json::Value::from(echo.event.as_str()).to_string();
+        let parts = Parts { protocol, host, path, token_in: &token_in, headers };
+        Self {
+            protocol,
+            namespace: "/".into(),
+            event_start: format!("[{name},\"").into(),
+            request: Template::render(Kind::Upgrade, parts, true),
+            bare: Template::render(Kind::Upgrade, parts, false),
+            polls: None,
+            token_in,
+            echo,
+        }
+    }
+
+    /// The version of Engine.IO, where that is spoken.
+    pub fn engineio(&self) -> Option<Version> {
+        match self.protocol {
+            Protocol::WebSocket => None,
+            Protocol::SocketIo(version) => Some(version),
+        }
+    }
+
+    /// Appends the upgrade request of one handshake; without a token nothing shows that one was expected.
+    pub fn write_request(&self, out: &mut Vec<u8>, token: Option<&str>, key: &[u8; 24]) {
+        let template = match token {
+            Some(_) => &self.request,
+            None => &self.bare,
+        };
+        let filling = Filling { token: token.unwrap_or_default(), key, ..Filling::default() };
+        template.fill(&self.token_in, filling, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::AnsweredBy;
+
+    const KEY: &[u8; 24] = b"dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn request(protocol: Protocol, path: &str, token_in: TokenIn, headers: &[(&str, &str)], token: &str) -> String {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let echo = Echo { count: 0, rate_per_s: None, bytes: 16, event: "echo".into(), answered_by: AnsweredBy::Any };
+        let profile = Profile::new(protocol, "example.com:81", path, token_in, &headers, echo);
+        let mut out = Vec::new();
+        profile.write_request(&mut out, (!token.is_empty()).then_some(token), KEY);
+        let head = wire::http::RequestHead::parse(&out).unwrap().unwrap();
+        assert_eq!(wire::http::UpgradeRequest::from_head(&head).unwrap().key.as_bytes(), KEY);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_carrier_has_its_place_in_the_request() {
+        let query = || TokenIn::Query("token".into());
+        let cookie = || TokenIn::Cookie("jwt".into());
+        let v4 = Protocol::SocketIo(Version::V4);
+        let v3 = Protocol::SocketIo(Version::V3);
+        let raw = Protocol::WebSocket;
+        for (protocol, path, token_in, headers, holds, why) in [
+            (raw, "/ws", query(), &[][..], "GET /ws?token=a.b.c HTTP/1.1\r\n", "query"),
+            (raw, "/ws?x=1", query(), &[], "GET /ws?x=1&token=a.b.c ", "a query of one's own"),
+            (v4, "/socket.io/", query(), &[], "GET /socket.io/?EIO=4&transport=websocket&token=a.b.c ", "Engine.IO 4"),
+            (v3, "/socket.io/", TokenIn::Header, &[], "GET /socket.io/?EIO=3&transport=websocket ", "Engine.IO 3"),
+            (raw, "/ws", TokenIn::Header, &[], "\r\nAuthorization: Bearer a.b.c\r\n", "header"),
+            (
+                raw,
+                "/ws",
+                TokenIn::Subprotocol,
+                &[],
+                "\r\nSec-WebSocket-Protocol: gatecrash, bearer.a.b.c\r\n",
+                "subprotocol",
+            ),
+            (raw, "/ws", cookie(), &[], "\r\nCookie: jwt=a.b.c\r\n", "cookie"),
+            (
+                raw,
+                "/ws",
+                cookie(),
+                &[("cookie", "theme=dark")],
+                "\r\nCookie: theme=dark; jwt=a.b.c\r\n",
+                "one Cookie header alone (RFC 6265 section 5.4)",
+            ),
+            (v4, "/", TokenIn::Auth("token".into()), &[], "GET /?EIO=4&", "not in the request"),
+            (raw, "/ws", query(), &[("Origin", "http://a")], "\r\nOrigin: http://a\r\n", "-H"),
+            (raw, "/ws", query(), &[("host", "b")], "\r\nHost: b\r\n", "-H Host replaces it"),
+        ] {
+            let sent = request(protocol, path, token_in, headers, "a.b.c");
+            assert!(sent.contains(holds), "{why}: {sent}");
+            assert_eq!(sent.to_lowercase().matches("\r\nhost:").count(), 1, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_arrival_without_a_token_shows_nothing_of_one() {
+        for (token_in, headers, holds, why) in [
+            (TokenIn::Query("token".into()), &[][..], "GET /ws HTTP/1.1\r\n", "no parameter"),
+            (TokenIn::Header, &[], "GET /ws HTTP/1.1\r\n", "no header"),
+            (TokenIn::Subprotocol, &[], "\r\nSec-WebSocket-Protocol: gatecrash\r\n", "the protocol itself is offered"),
+            (
+                TokenIn::Cookie("jwt".into()),
+                &[("Cookie", "theme=dark")],
+                "\r\nCookie: theme=dark\r\n",
+                "other cookies stay",
+            ),
+        ] {
+            let sent = request(Protocol::WebSocket, "/ws", token_in, headers, "");
+            assert!(sent.contains(holds), "{why}: {sent}");
+            let traces = ["token", "Authorization", "bearer", "jwt"];
+            assert!(!traces.iter().any(|trace| sent.contains(trace)), "{why}: {sent}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_encoded_where_it_must_be() {
+        let sent = request(Protocol::WebSocket, "/", TokenIn::Query("t o".into()), &[], "a&b=c d\r\n");
+        assert!(sent.starts_with("GET /?t%20o=a%26b%3Dc%20d%0D%0A HTTP/1.1\r\n"), "{sent}");
+    }
+}

@@ -1,0 +1,129 @@
+//! The requests of a session that begins by polling (engine.io-protocol, "HTTP long-polling").
+
+use crate::speak::connection::profile::{Filling, Kind, Parts, Profile, Template};
+
+/// A request of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask<'a> {
+    /// A GET without a session, which opens one.
+    Open,
+    /// A GET that waits for packets.
+    Poll {
+        /// The session.
+        sid: &'a str,
+    },
+    /// A POST that brings some; its body is the caller's to write.
+    Post {
+        /// The session.
+        sid: &'a str,
+        /// The body's length.
+        body_bytes: usize,
+    },
+    /// A WebSocket that the session is to move to.
+    Move {
+        /// The session.
+        sid: &'a str,
+        /// `Sec-WebSocket-Key`.
+        key: &'a [u8; 24],
+    },
+}
+
+/// All of them, with a token and without.
+#[derive(Clone, Debug)]
+pub(super) struct PollRequests {
+    shown: [Template; 4],
+    bare: [Template; 4],
+}
+
+const KINDS: [Kind; 4] = [Kind::Open, Kind::Poll, Kind::Post, Kind::Move];
+
+impl PollRequests {
+    pub(super) fn render(parts: Parts<'_>) -> Self {
+        Self {
+            shown: KINDS.map(|kind| Template::render(kind, parts, true)),
+            bare: KINDS.map(|kind| Template::render(kind, parts, false)),
+        }
+    }
+}
+
+impl Profile {
+    /// Appends a request of a session, which shows its token each time, as clients do. Nothing where no session of this
+    /// run polls.
+    pub fn write_ask(&self, out: &mut Vec<u8>, ask: Ask<'_>, token: Option<&str>) {
+        let Some(requests) = &self.polls else {
+            return;
+        };
+        let templates = match token {
+            Some(_) => &requests.shown,
+            None => &requests.bare,
+        };
+        let filling = Filling { token: token.unwrap_or_default(), ..Filling::default() };
+        let (place, filling) = match ask {
+            Ask::Open => (0, filling),
+            Ask::Poll { sid } => (1, Filling { sid, ..filling }),
+            Ask::Post { sid, body_bytes } => (2, Filling { sid, body_bytes, ..filling }),
+            Ask::Move { sid, key } => (3, Filling { sid, key, ..filling }),
+        };
+        templates[place].fill(&self.token_in, filling, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::engineio::Version;
+
+    use super::*;
+    use crate::spec::{Echo, Protocol, TokenIn};
+
+    #[test]
+    fn each_request_names_its_session_and_shows_the_token() {
+        let echo = Echo {
+            count: 0,
+            rate_per_s: None,
+            bytes: 16,
+            event: "echo".into(),
+            answered_by: crate::spec::AnsweredBy::Any,
+        };
+        let protocol = Protocol::SocketIo(Version::V3);
+        let token_in = TokenIn::Query("token".into());
+        let parts = Parts {
+            protocol,
+            host: "h:1",
+            path: "/socket.io/",
+            token_in: &token_in,
+            headers: &[("X".into(), "y".into())],
+        };
+        let polls = PollRequests::render(parts);
+        let mut profile = Profile::new(protocol, "h:1", "/", token_in.clone(), &[], echo);
+        profile.polls = Some(Box::new(polls));
+        let sid = "a/b";
+        let key = b"dGhlIHNhbXBsZSBub25jZQ==";
+        for (ask, token, expected) in [
+            (
+                Ask::Open,
+                Some("t"),
+                "GET /socket.io/?EIO=3&transport=polling&token=t HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\r\n",
+            ),
+            (
+                Ask::Poll { sid },
+                None,
+                "GET /socket.io/?EIO=3&transport=polling&sid=a%2Fb HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\r\n",
+            ),
+            (
+                Ask::Post { sid, body_bytes: 12 },
+                Some("t"),
+                "POST /socket.io/?EIO=3&transport=polling&token=t&sid=a%2Fb HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\
+                 Content-Type: text/plain;charset=UTF-8\r\nContent-Length: 12\r\n\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            profile.write_ask(&mut out, ask, token);
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{ask:?}");
+        }
+        let mut out = Vec::new();
+        profile.write_ask(&mut out, Ask::Move { sid, key }, Some("t"));
+        let text = String::from_utf8(out).unwrap();
+        let line = "GET /socket.io/?EIO=3&transport=websocket&token=t&sid=a%2Fb HTTP/1.1\r\n";
+        assert!(text.starts_with(line) && text.contains("Upgrade: websocket"), "{text}");
+    }
+}

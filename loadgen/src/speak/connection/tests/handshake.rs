@@ -1,0 +1,193 @@
+//! The way to the verdict, by tables: what a server says, what that tells the engine, what goes back.
+
+use super::*;
+use crate::ground::outcome::FailureKind::{Closed, Http, Protocol as Broken, Redirect};
+
+#[test]
+fn the_answer_to_the_upgrade_decides() {
+    let failed = |kind| vec![Event::Failed(kind)];
+    for (server, events, why) in [
+        (upgraded(None, |_| ()), vec![Event::Admitted], "a right 101"),
+        (http("401 Unauthorized"), vec![Event::Refused], "the token is refused"),
+        (http("403 Forbidden"), vec![Event::Refused], "the token is refused"),
+        (http("404 Not Found"), failed(Http(404)), "no socket there"),
+        (http("429 Too Many Requests"), failed(Http(429)), "load, not the token"),
+        (http("431 Too Long"), failed(Http(431)), "the request, not the token"),
+        (http("503 Service Unavailable"), failed(Http(503)), "load, not the token"),
+        (http("200 OK"), failed(Http(200)), "a page"),
+        (http("301 Moved"), failed(Redirect), "redirects are not followed"),
+        (http("302 Found"), failed(Redirect), "redirects are not followed"),
+        (b"SSH-2.0-OpenSSH\r\n".to_vec(), failed(Broken), "no HTTP at all"),
+        (http("101 Switching Protocols"), failed(Broken), "a 101 for somebody else"),
+        (upgraded(Some("chat"), |_| ()), failed(Broken), "a subprotocol nobody offered"),
+        (
+            [b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), upgraded(None, |_| ())].concat(),
+            vec![Event::Admitted],
+            "an interim answer comes first",
+        ),
+    ] {
+        check(RAW, query(), &server, &events, &[], why);
+    }
+}
+
+#[test]
+fn a_subprotocol_must_be_one_that_was_offered() {
+    for (selected, event, why) in [
+        (Some("gatecrash"), Event::Admitted, "the one that is meant"),
+        (Some("bearer.a.b.c"), Event::Admitted, "the token's own entry was offered as well"),
+        (None, Event::Admitted, "a server need not select any"),
+        (Some("bearer.x.y.z"), Event::Failed(Broken), "another token was not offered"),
+    ] {
+        let server = upgraded(selected, |_| ());
+        check(RAW, TokenIn::Subprotocol, &server, &[event], &[], why);
+    }
+}
+
+#[test]
+fn a_raw_socket_can_be_refused_after_its_101() {
+    let message = Event::Message { answers: false };
+    let failed = |code| Event::Failed(Closed(code));
+    for (server, then, sent, why) in [
+        (close(4401, "expired"), Event::Refused, "close 4401", "private code of a 401"),
+        (close(1008, ""), Event::Refused, "close 1008", "policy violation"),
+        (close(1000, ""), failed(1000), "close 1000", "says nothing of the token"),
+        (close(1011, ""), failed(1011), "close 1011", "the server's own fault"),
+        (close(4429, ""), failed(4429), "close 4429", "load, not the token"),
+        (
+            upgraded(None, |out| write_frame(out, OpCode::Close, b"", None)),
+            failed(1005),
+            "close 1000",
+            "no code at all, which must not be said",
+        ),
+        (
+            upgraded(None, |out| write_frame(out, OpCode::Text, b"x", Some([1; 4]))),
+            Event::Failed(Broken),
+            "close 1002",
+            "servers do not mask",
+        ),
+        (
+            upgraded(None, |out| write_frame(out, OpCode::Text, b"\xff", None)),
+            Event::Failed(Broken),
+            "close 1007",
+            "text is UTF-8",
+        ),
+    ] {
+        check(RAW, query(), &server, &[Event::Admitted, then], &[sent], why);
+    }
+    check(RAW, query(), &texts(&["hi"]), &[Event::Admitted, message], &[], "a message accepts");
+    let ping = upgraded(None, |out| write_frame(out, OpCode::Ping, b"p", None));
+    check(RAW, query(), &ping, &[Event::Admitted], &["pong p"], "a ping accepts nothing");
+}
+
+#[test]
+fn socketio_goes_through_open_and_connect() {
+    use Event::{Authenticated, Failed, Opened, Refused, Upgraded};
+    let auth = || TokenIn::Auth("token".into());
+    let joined = r#"40{"sid":"x"}"#;
+    let refused = r#"44{"message":"not valid token","data":{"reason":"expired"}}"#;
+    for (protocol, token_in, server, events, sent, why) in [
+        (V4, query(), texts(&[]), vec![Upgraded], vec![], "no packet yet"),
+        (V4, query(), texts(&[OPEN]), vec![Upgraded, Opened], vec!["40"], "4: the client joins"),
+        (
+            V4,
+            auth(),
+            texts(&[OPEN]),
+            vec![Upgraded, Opened],
+            vec![r#"40{"token":"a.b.c"}"#],
+            "the token in the connect packet",
+        ),
+        (V3, query(), texts(&[OPEN]), vec![Upgraded, Opened], vec![], "3: the server joins"),
+        (
+            V4,
+            query(),
+            texts(&[OPEN, "2", joined]),
+            vec![Upgraded, Opened, Authenticated],
+            vec!["40", "3"],
+            "let in, and a heartbeat in between",
+        ),
+        (V3, query(), texts(&[OPEN, "40"]), vec![Upgraded, Opened, Authenticated], vec![], "3"),
+        (
+            V4,
+            query(),
+            texts(&[OPEN, refused]),
+            vec![Upgraded, Opened, Refused],
+            vec!["40", "close 1000"],
+            "refused by the middleware",
+        ),
+        (
+            V3,
+            query(),
+            texts(&[OPEN, r#"44"not valid token""#]),
+            vec![Upgraded, Opened, Refused],
+            vec!["close 1000"],
+            "refused by the middleware, version 3",
+        ),
+        (
+            V4,
+            query(),
+            texts(&[OPEN, "40/admin,", "42[\"early\"]", "6"]),
+            vec![Upgraded, Opened],
+            vec!["40"],
+            "another namespace, an event before its time, a noop",
+        ),
+        (
+            V4,
+            query(),
+            texts(&[OPEN, "41"]),
+            vec![Upgraded, Opened, Failed(Closed(1005))],
+            vec!["40", "close 1000"],
+            "sent away without a word",
+        ),
+        (V4, query(), texts(&["1"]), vec![Upgraded, Failed(Closed(1005))], vec!["close 1000"], "Engine.IO's close"),
+        (V4, query(), close(4403, "no"), vec![Upgraded, Refused], vec!["close 4403"], "refused by a close code"),
+        (
+            V4,
+            query(),
+            texts(&["0{}"]),
+            vec![Upgraded, Failed(Broken)],
+            vec!["close 1002"],
+            "an open packet without a session",
+        ),
+        (
+            V4,
+            query(),
+            texts(&["40"]),
+            vec![Upgraded, Failed(Broken)],
+            vec!["close 1002"],
+            "a message before the session",
+        ),
+        (
+            V4,
+            query(),
+            texts(&["hello"]),
+            vec![Upgraded, Failed(Broken)],
+            vec!["close 1002"],
+            "no Engine.IO: an echo server, say",
+        ),
+        (
+            V4,
+            query(),
+            texts(&[OPEN, "4x"]),
+            vec![Upgraded, Opened, Failed(Broken)],
+            vec!["40", "close 1002"],
+            "no Socket.IO",
+        ),
+    ] {
+        check(protocol, token_in, &server, &events, &sent, why);
+    }
+}
+
+#[test]
+fn the_servers_words_are_the_reason() {
+    for (protocol, server, reason) in [
+        (RAW, http("401 Unauthorized"), "401 Unauthorized"),
+        (RAW, close(4401, "expired"), "closed 4401 expired"),
+        (V3, texts(&[OPEN, r#"44"not valid token""#]), "not valid token"),
+        (V4, texts(&[OPEN, r#"44{"message":"not valid token","data":"x"}"#]), "not valid token: x"),
+    ] {
+        let mut dialogue = Dialogue::begin(protocol, query());
+        dialogue.hear(&mut Vec::new(), &server);
+        assert_eq!(dialogue.events.last(), Some(&Event::Refused));
+        assert_eq!(dialogue.tools.reason, reason);
+    }
+}

@@ -1,0 +1,269 @@
+//! The target as the engine needs it: addresses that answer, the name it is called by, TLS.
+
+mod routes;
+mod tls;
+
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reactor::{CertificateFault, ClientTls};
+use rustls::pki_types::ServerName;
+use url::Url;
+
+use crate::ground::outcome::{Failure, FailureKind, Phase};
+use crate::spec::{Protocol, SourceIps, TlsPlan};
+
+pub use routes::RouteError;
+pub use tls::client_config;
+
+/// Where sockets are opened.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// At least one; after [`Target::reachable`], those that take connections.
+    pub addrs: Vec<SocketAddr>,
+    /// The `Host` header: the name, and the port where it is not the scheme's own (RFC 9110 section 7.2).
+    pub host: String,
+    /// For `https` and `wss`.
+    pub tls: Option<ClientTls>,
+    /// Where sockets come from; each of `addrs` has some of its family, unless there are none at all.
+    pub sources: SourceIps,
+}
+
+/// Why a target cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Its name means nothing.
+    #[error("cannot resolve host {host}: {error}; check --target")]
+    Unresolved {
+        /// As it stands in the URL.
+        host: String,
+        /// What the resolver says.
+        error: io::Error,
+    },
+    /// Nobody is there.
+    #[error("nothing listens on {addr}: connection refused; start the server or check --target")]
+    Refused {
+        /// The first address that was tried.
+        addr: SocketAddr,
+    },
+    /// Nobody answers, or the network does not lead there.
+    #[error("cannot reach {addr}: {error}; check --target and the network")]
+    Unreachable {
+        /// The first address that was tried.
+        addr: SocketAddr,
+        /// What the kernel says.
+        error: io::Error,
+    },
+    /// This machine trusts nobody.
+    #[error(
+        "this machine has no certificate authorities to check {0} by; install them (ca-certificates), name its own with \
+         --cacert, or do without with --insecure"
+    )]
+    NoAuthorities(String),
+    /// Its certificate is not taken, and would not be taken by any later connection.
+    #[error("{host} shows a certificate that is not taken: {}", certificate_advice(*.fault, .words))]
+    Certificate {
+        /// As it stands in the URL.
+        host: String,
+        /// What is wrong with it.
+        fault: CertificateFault,
+        /// rustls's words.
+        words: String,
+    },
+    /// It answers in another protocol.
+    #[error("{host} does not speak TLS there; check the port, or say http:// or ws:// in --target")]
+    NoTls {
+        /// As it stands in the URL.
+        host: String,
+    },
+    /// The URL holds no host that TLS can check, or the provider lacks what TLS needs.
+    #[error("no TLS to {host}: {problem}")]
+    Tls {
+        /// As it stands in the URL.
+        host: String,
+        /// What is missing.
+        problem: String,
+    },
+}
+
+impl Target {
+    /// Looks up the host of an `http`, `https`, `ws` or `wss` URL. Blocks while the resolver works.
+    pub fn resolve(url: &Url, tls: &TlsPlan) -> Result<Self, TargetError> {
+        let name = url.host_str().unwrap_or_default().to_owned();
+        let encrypted = matches!(url.scheme(), "https" | "wss");
+        let port = url.port_or_known_default().unwrap_or(if encrypted { 443 } else { 80 });
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let unresolved = |error| TargetError::Unresolved { host: name.clone(), error };
+        let addrs: Vec<SocketAddr> = (bare, port).to_socket_addrs().map_err(unresolved)?.collect();
+        if addrs.is_empty() {
+            return Err(unresolved(io::Error::other("it has no address")));
+        }
+        Self::known(url, addrs, tls, SourceIps::default())
+    }
+
+    /// The target of a URL whose addresses are known.
+    pub fn known(url: &Url, addrs: Vec<SocketAddr>, tls: &TlsPlan, sources: SourceIps) -> Result<Self, TargetError> {
+        let name = url.host_str().unwrap_or_default();
+        let tls = if matches!(url.scheme(), "https" | "wss") {
+            let config = client_config(tls, name)?;
+            let bare = name.trim_start_matches('[').trim_end_matches(']');
+            let server = ServerName::try_from(bare.to_owned())
+                .map_err(|error| TargetError::Tls { host: name.to_owned(), problem: error.to_string() })?;
+            Some(ClientTls { config: Arc::new(config), name: server })
+        } else {
+            None
+        };
+        // `Url::port` is none where the port is the scheme's own.
+        let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
+        Ok(Self { addrs, host, tls, sources })
+    }
+
+    /// Keeps the addresses that take a TCP connection, each tried once for at most `timeout`. `localhost` has two,
+    /// of which a server often has but one.
+    pub fn reachable(mut self, timeout: Duration) -> Result<Self, TargetError> {
+        let mut first_error = None;
+        self.addrs.retain(|addr| match TcpStream::connect_timeout(addr, timeout) {
+            Ok(_probe) => true,
+            Err(error) => {
+                first_error.get_or_insert((*addr, error));
+                false
+            }
+        });
+        match first_error {
+            Some((addr, error)) if self.addrs.is_empty() => Err(match error.kind() {
+                io::ErrorKind::ConnectionRefused => TargetError::Refused { addr },
+                _ => TargetError::Unreachable { addr, error },
+            }),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// What is wrong with a certificate, and what to do.
+fn certificate_advice(fault: CertificateFault, words: &str) -> String {
+    let (what, advice) = match fault {
+        CertificateFault::Expired => ("it has expired", "renew it, check this machine's clock"),
+        CertificateFault::NotYetValid => ("its time has not begun", "check this machine's clock and the server's"),
+        CertificateFault::UnknownIssuer => (
+            "nobody who is trusted here vouches for it",
+            "name the authority that does with --cacert FILE.pem, have the server send its whole chain",
+        ),
+        CertificateFault::WrongName => ("it is made out to another name", "say in --target a name that stands in it"),
+        CertificateFault::Invalid => ("it is not valid", "mend it on the server"),
+    };
+    format!("{what} ({words}); {advice}, or do without the check with --insecure")
+}
+
+/// What the failures of a run say about its target when nothing was let in and nothing refused for its token: that it
+/// is no server of this protocol, as a sentence. `None` where they say no such thing.
+pub fn diagnose(protocol: Protocol, url: &str, failures: impl IntoIterator<Item = (Failure, u64)>) -> Option<String> {
+    let failures: Vec<(Failure, u64)> = failures.into_iter().collect();
+    let (most, _) = failures.iter().max_by_key(|(_, count)| *count)?;
+    let speaks_otherwise = |failure: &Failure| {
+        matches!(failure.phase, Phase::Upgrade | Phase::Open)
+            && match failure.kind {
+                FailureKind::Http(status) => !matches!(status, 429 | 500..),
+                FailureKind::Protocol | FailureKind::Redirect | FailureKind::Body => true,
+                _ => false,
+            }
+    };
+    if !failures.iter().all(|(failure, _)| speaks_otherwise(failure)) {
+        return None;
+    }
+    let (server, advice) = match protocol {
+        Protocol::WebSocket => ("WebSocket server", "check --target, --path and --protocol"),
+        Protocol::SocketIo(_) => ("Socket.IO server", "check --target, --path, --protocol and --eio"),
+    };
+    let answer = match most.kind {
+        FailureKind::Http(status) => format!("it answers the handshake with HTTP {status}"),
+        FailureKind::Redirect => "it answers the handshake with a redirect".to_owned(),
+        _ => "what it answers breaks the protocol".to_owned(),
+    };
+    Some(format!("{url} is no {server}: {answer}; {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_host_header_names_a_port_that_is_not_the_schemes_own() {
+        let unchecked = TlsPlan { insecure: true, ..TlsPlan::default() };
+        for (text, host, port, encrypted) in [
+            ("http://127.0.0.1:3000", "127.0.0.1:3000", 3000, false),
+            ("http://127.0.0.1", "127.0.0.1", 80, false),
+            ("ws://127.0.0.1:80/ws", "127.0.0.1", 80, false),
+            ("wss://127.0.0.1/ws", "127.0.0.1", 443, true),
+            ("https://[::1]:8443", "[::1]:8443", 8443, true),
+        ] {
+            let target = Target::resolve(&url(text), &unchecked).unwrap();
+            assert_eq!(target.host, host, "{text}");
+            assert_eq!(target.addrs[0].port(), port, "{text}");
+            assert_eq!(target.tls.is_some(), encrypted, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_host_is_named() {
+        let error = Target::resolve(&url("http://no-such-host.invalid"), &TlsPlan::default()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot resolve host no-such-host.invalid"), "{error}");
+    }
+
+    #[test]
+    fn only_addresses_that_answer_are_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let target = |addrs| Target { addrs, host: String::new(), tls: None, sources: SourceIps::default() };
+        let second = Duration::from_secs(1);
+        let kept = target(vec![closed, open]).reachable(second).unwrap();
+        assert_eq!(kept.addrs, [open]);
+        let error = target(vec![closed]).reachable(second).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("nothing listens on {closed}: connection refused; start the server or check --target")
+        );
+    }
+
+    #[test]
+    fn failures_tell_what_a_target_is_not() {
+        let failure = |phase, kind| Failure { phase, kind };
+        for (failures, expected, why) in [
+            (vec![], None, "nothing failed"),
+            (
+                vec![(failure(Phase::Upgrade, FailureKind::Http(404)), 5)],
+                Some("http://h is no WebSocket server: it answers the handshake with HTTP 404"),
+                "a web server",
+            ),
+            (
+                vec![(failure(Phase::Upgrade, FailureKind::Protocol), 5)],
+                Some("breaks the protocol"),
+                "something else altogether",
+            ),
+            (vec![(failure(Phase::Upgrade, FailureKind::Http(503)), 5)], None, "overloaded"),
+            (vec![(failure(Phase::Connect, FailureKind::Reset), 5)], None, "it fell over"),
+            (
+                vec![
+                    (failure(Phase::Upgrade, FailureKind::Http(404)), 5),
+                    (failure(Phase::Connect, FailureKind::Timeout), 1),
+                ],
+                None,
+                "not one voice",
+            ),
+        ] {
+            let said = diagnose(Protocol::WebSocket, "http://h", failures);
+            match (said, expected) {
+                (Some(said), Some(part)) => assert!(said.contains(part), "{why}: {said}"),
+                (said, expected) => assert_eq!(said.as_deref(), expected, "{why}"),
+            }
+        }
+    }
+}

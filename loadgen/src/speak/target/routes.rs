@@ -1,0 +1,127 @@
+//! From where to where: the pairs of addresses that sockets take in turn.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use crate::speak::target::Target;
+use crate::spec::SourceIps;
+
+/// Why sockets cannot come from where they were asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// A source is no address of this machine.
+    #[error("--source-ip {ip}: {error}; name addresses of this machine (ip addr)")]
+    NotOurs {
+        /// The first of them.
+        ip: IpAddr,
+        /// What the kernel says.
+        error: io::Error,
+    },
+    /// No source is of the target's family.
+    #[error(
+        "--source-ip {sources}: the target's address {peer} is of the other family, and cannot be reached from there"
+    )]
+    OtherFamily {
+        /// As they were named.
+        sources: String,
+        /// The target's first address.
+        peer: SocketAddr,
+    },
+}
+
+impl Target {
+    /// Lets sockets come from these addresses alone; of the target's own, those of a family that is not among them are
+    /// left out. Without any the kernel chooses.
+    pub fn from_sources(mut self, sources: SourceIps) -> Result<Self, RouteError> {
+        if sources.is_empty() {
+            return Ok(self);
+        }
+        for ip in sources.iter() {
+            // A port of the kernel's choice, given back at once.
+            TcpListener::bind((ip, 0)).map_err(|error| RouteError::NotOurs { ip, error })?;
+        }
+        let first = self.addrs.first().copied();
+        self.addrs.retain(|peer| !sources.towards(peer).is_empty());
+        match first {
+            Some(peer) if self.addrs.is_empty() => Err(RouteError::OtherFamily { sources: sources.to_string(), peer }),
+            _ => {
+                self.sources = sources;
+                Ok(self)
+            }
+        }
+    }
+
+    /// The way of arrival `number`: every destination in turn, each from every source in turn. `None`: the target has no
+    /// address.
+    pub fn route(&self, number: u64) -> Option<(SocketAddr, Option<IpAddr>)> {
+        let count = self.addrs.len() as u64;
+        let to = *self.addrs.get(number.checked_rem(count)? as usize)?;
+        let sources = self.sources.towards(&to);
+        let turn = (number / count).checked_rem(sources.len() as u64);
+        Some((to, turn.and_then(|turn| sources.get(turn as usize)).copied()))
+    }
+
+    /// Whether one of its addresses is this machine's: only such an address can be bound.
+    pub fn is_on_this_machine(&self) -> bool {
+        let ours = |peer: &SocketAddr| TcpListener::bind((peer.ip(), 0)).is_ok();
+        self.addrs.iter().any(ours)
+    }
+
+    /// How many different ways there are.
+    pub fn routes(&self) -> u64 {
+        let from = |to| self.sources.towards(to).len().max(1) as u64;
+        self.addrs.iter().map(from).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn target(addrs: &[&str]) -> Target {
+        Target {
+            addrs: addrs.iter().map(|addr| addr.parse().unwrap()).collect(),
+            host: String::new(),
+            tls: None,
+            sources: SourceIps::default(),
+        }
+    }
+
+    #[test]
+    fn every_pair_has_its_turn() {
+        for (addrs, sources, routes, why) in [
+            (&["127.0.0.1:1"][..], "", 1, "the kernel chooses"),
+            (&["127.0.0.1:1", "127.0.0.2:1"], "", 2, "two destinations"),
+            (&["127.0.0.1:1"], "127.0.0.1-127.0.0.5", 5, "five sources"),
+            (&["127.0.0.1:1", "127.0.0.2:1"], "127.0.0.1-127.0.0.3", 6, "all pairs"),
+            (&["127.0.0.1:1", "[::1]:1"], "127.0.0.1-127.0.0.3", 3, "one family alone"),
+        ] {
+            let sources = match sources {
+                "" => SourceIps::default(),
+                text => text.parse().unwrap(),
+            };
+            let target = target(addrs).from_sources(sources).unwrap();
+            assert_eq!(target.routes(), routes, "{why}");
+            let seen: BTreeSet<_> = (0..routes).map(|number| target.route(number)).collect();
+            assert_eq!(seen.len() as u64, routes, "{why}: {seen:?}");
+            assert_eq!(target.route(routes), target.route(0), "{why}: and again");
+        }
+        assert_eq!(target(&[]).route(7), None);
+    }
+
+    #[test]
+    fn sources_that_lead_nowhere_are_named() {
+        for (sources, part, why) in [
+            ("192.0.2.1", "192.0.2.1", "an address of nobody (RFC 5737)"),
+            ("127.0.0.1,192.0.2.7", "192.0.2.7", "one of two"),
+        ] {
+            let error = target(&["127.0.0.1:1"]).from_sources(sources.parse().unwrap());
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("ip addr"), "{why}: {error}");
+        }
+        let error = target(&["[::1]:1"]).from_sources("127.0.0.1".parse().unwrap());
+        assert!(error.unwrap_err().to_string().contains("other family"));
+    }
+}

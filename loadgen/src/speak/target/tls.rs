@@ -1,0 +1,122 @@
+//! TLS towards a target: whom to trust, what to keep between connections, and one handshake on trial.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reactor::{CertificateFault, ClientTls};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::speak::target::{Target, TargetError};
+use crate::spec::TlsPlan;
+
+/// Servers whose sessions are kept. A run has one target; its name makes one entry, with up to eight tickets.
+const SESSIONS_KEPT: usize = 8;
+
+/// A client's TLS as a run asks for it: this machine's certificate authorities and those that were named, or none asked
+/// at all. `host` is named in errors.
+pub fn client_config(plan: &TlsPlan, host: &str) -> Result<ClientConfig, TargetError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TargetError::Tls { host: host.to_owned(), problem: error.to_string() })?;
+    if plan.insecure {
+        let verifier = Arc::new(AnyCertificate(provider));
+        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(plan.authorities.iter().cloned());
+    if roots.is_empty() {
+        return Err(TargetError::NoAuthorities(host.to_owned()));
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+impl Target {
+    /// Shakes hands once where the target speaks TLS: a certificate that is not taken, or no TLS at all, is told before
+    /// the run and not by as many failures as there are arrivals. What may be otherwise the next time is left to the
+    /// run: a target that is slow, or that hangs up.
+    pub fn trusted(self, timeout: Duration) -> Result<Self, TargetError> {
+        let (Some(tls), Some(addr)) = (&self.tls, self.addrs.first()) else {
+            return Ok(self);
+        };
+        let Some(error) = try_once(tls, *addr, timeout) else {
+            return Ok(self);
+        };
+        let host = self.host.clone();
+        match CertificateFault::of(&error) {
+            Some(fault) => Err(TargetError::Certificate { host, fault, words: error.to_string() }),
+            None if matches!(error, rustls::Error::InvalidMessage(_)) => Err(TargetError::NoTls { host }),
+            None => Ok(self),
+        }
+    }
+
+    /// The TLS of one shard, which keeps sessions of its own where they are to be resumed: shards share no lock.
+    pub fn tls_of_shard(&self, resumption: bool) -> Option<ClientTls> {
+        let tls = self.tls.clone()?;
+        let mut config = ClientConfig::clone(&tls.config);
+        config.resumption = match resumption {
+            true => Resumption::in_memory_sessions(SESSIONS_KEPT),
+            false => Resumption::disabled(),
+        };
+        Some(ClientTls { config: Arc::new(config), ..tls })
+    }
+}
+
+/// What TLS itself finds wrong, if it finds anything.
+fn try_once(tls: &ClientTls, addr: SocketAddr, timeout: Duration) -> Option<rustls::Error> {
+    let mut stream = TcpStream::connect_timeout(&addr, timeout).ok()?;
+    stream.set_read_timeout(Some(timeout)).ok()?;
+    stream.set_write_timeout(Some(timeout)).ok()?;
+    let mut connection = match ClientConnection::new(tls.config.clone(), tls.name.clone()) {
+        Ok(connection) => connection,
+        Err(error) => return Some(error),
+    };
+    let error: io::Error = connection.complete_io(&mut stream).err()?;
+    error.into_inner()?.downcast().ok().map(|error| *error)
+}
+
+/// Takes every certificate, as `--insecure` asks; signatures are still checked, so that the peer holds its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,69 @@
+//! When a token is made anew.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::spec::{Period, ValueError};
+
+/// When a token is made anew. Written `never`, `on-refusal` or `ahead:5s`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refresh {
+    /// It is used as long as the run takes.
+    #[default]
+    Never,
+    /// A user's next socket needs another once so little is left of the one before.
+    Ahead(Duration),
+    /// The target refuses it: the arrival gets another, and tries once more.
+    OnRefusal,
+}
+
+impl FromStr for Refresh {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.split_once(':') {
+            None if text == "never" => Ok(Self::Never),
+            None if text == "on-refusal" => Ok(Self::OnRefusal),
+            Some(("ahead", time)) => Ok(Self::Ahead(time.parse::<Period>()?.0)),
+            _ => Err(ValueError::new(
+                text,
+                "time to refresh a token",
+                "write never, on-refusal, or ahead:5s for as long before its exp",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::OnRefusal => f.write_str("on-refusal"),
+            Self::Ahead(time) => write!(f, "ahead:{time:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_to_refresh_are_read() {
+        let ahead = |s| Ok(Refresh::Ahead(Duration::from_secs(s)));
+        for (text, expected) in [
+            ("never", Ok(Refresh::Never)),
+            ("on-refusal", Ok(Refresh::OnRefusal)),
+            ("ahead:5s", ahead(5)),
+            ("ahead:1m30s", ahead(90)),
+        ] {
+            assert_eq!(text.parse(), expected, "{text}");
+        }
+        for text in ["", "ahead", "ahead:", "ahead:5", "always", "never:1s"] {
+            let error = text.parse::<Refresh>().unwrap_err().to_string();
+            assert!(error.contains("write "), "{text}: {error}");
+        }
+        assert_eq!(Refresh::Ahead(Duration::from_secs(5)).to_string(), "ahead:5s");
+    }
+}

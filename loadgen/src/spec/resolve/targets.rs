@@ -1,0 +1,199 @@
+//! Where the sockets go: the embedded server, a target, or several; what is spoken there, and on which path.
+
+use std::sync::Arc;
+
+use url::Url;
+use wire::engineio::Version;
+
+use crate::cli::RunArgs;
+use crate::spec::asked::without_secrets;
+use crate::spec::resolve::{SEED, ScenarioError, conflict, in_range, shown, tokens};
+use crate::spec::{
+    EmbeddedPlan, HeaderText, MetricNames, MetricsPlan, Protocol, ProtocolName, TARGETS_MAX, TargetChoice, TargetTable,
+    Targets, WeightedTarget,
+};
+
+/// The targets, the protocol that all of them speak, and the path of the handshake where there is one target alone.
+pub(super) fn resolve(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioError> {
+    if !args.targets.is_empty() {
+        return several(args);
+    }
+    let target = one(args)?;
+    let urls = match &target {
+        TargetChoice::Url(url) => std::slice::from_ref(url),
+        _ => &[],
+    };
+    let protocol = protocol(args, urls)?;
+    let path = path("--path", args.path.as_deref(), urls.first(), protocol)?;
+    Ok((target, protocol, path))
+}
+
+fn one(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
+    let Some(url) = &args.target else {
+        for (flag, given) in
+            [("--server-pid", args.server_pid.is_some()), ("--server-metrics", args.server_metrics.is_some())]
+        {
+            if given {
+                return Err(conflict(flag, "the embedded server is observed as it is"));
+            }
+        }
+        if args.key.is_some() || args.alg.is_some_and(|alg| alg != jsonwebtoken::Algorithm::HS256) {
+            return Err(conflict(
+                "--key or --alg",
+                "the embedded server knows no key but its HS256 --secret; name your own with --target",
+            ));
+        }
+        return Ok(TargetChoice::Embedded(EmbeddedPlan {
+            secret: match &args.secret {
+                Some(source) => source.read("the --secret")?,
+                None => tokens::random_secret(),
+            },
+            token_ttl: args.token_ttl.map(|period| period.0),
+            close_at_exp: args.expect_close_at_exp.is_some(),
+        }));
+    };
+    check("--target", url)?;
+    Ok(TargetChoice::Url(url.clone()))
+}
+
+/// Where the server tells its own cost, if it is asked.
+pub(super) fn metrics(url: Option<Url>, names: Option<MetricNames>) -> Result<Option<MetricsPlan>, ScenarioError> {
+    match url {
+        Some(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(MetricsPlan::new(url, names))),
+        Some(url) => Err(ScenarioError::OutOfRange {
+            flag: "--server-metrics",
+            given: url.to_string(),
+            allowed: "a page of metrics has an http or https URL".to_owned(),
+        }),
+        None if names.is_some() => {
+            Err(conflict("--server-metrics-names", "name the page as well, with --server-metrics URL"))
+        }
+        None => Ok(None),
+    }
+}
+
+fn several(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioError> {
+    if args.target.is_some() {
+        return Err(conflict("target and [[targets]]", "name one target, or several, not both"));
+    }
+    let tables = &args.targets;
+    in_range("[[targets]]: a count of", tables.len(), 1, TARGETS_MAX)?;
+    let urls: Vec<Url> = tables.iter().map(|table| table.url.clone()).collect();
+    for url in &urls {
+        check("[[targets]] url", url)?;
+    }
+    let protocol = protocol(args, &urls)?;
+    let list: Vec<WeightedTarget> =
+        tables.iter().map(|table| weighted(args, table, protocol)).collect::<Result<_, _>>()?;
+    for (place, target) in list.iter().enumerate() {
+        if list[..place].iter().any(|other| other.name == target.name) {
+            return Err(ScenarioError::OutOfRange {
+                flag: "[[targets]] name",
+                given: target.name.clone(),
+                allowed: "two targets have it; results tell them apart by it".to_owned(),
+            });
+        }
+    }
+    let path = list[0].path.clone();
+    let targets = Targets::new(list, args.seed.unwrap_or(SEED));
+    Ok((TargetChoice::Several(Arc::new(targets)), protocol, path))
+}
+
+fn weighted(args: &RunArgs, table: &TargetTable, protocol: Protocol) -> Result<WeightedTarget, ScenarioError> {
+    let weight = table.weight.unwrap_or(1.0);
+    if !(weight > 0.0 && weight.is_finite()) {
+        return Err(ScenarioError::OutOfRange {
+            flag: "[[targets]] weight",
+            given: weight.to_string(),
+            allowed: "it must be a number above 0".to_owned(),
+        });
+    }
+    let asked = table.path.as_deref().or(args.path.as_deref());
+    let same = |one: &HeaderText, other: &HeaderText| one.name.eq_ignore_ascii_case(&other.name);
+    let of_the_run = args.header.iter().filter(|header| !table.header.iter().any(|own| same(own, header)));
+    Ok(WeightedTarget {
+        name: table.name.clone().unwrap_or_else(|| without_secrets(&table.url)),
+        url: table.url.clone(),
+        weight,
+        path: path("[[targets]] path", asked, Some(&table.url), protocol)?,
+        headers: of_the_run.chain(&table.header).map(|header| (header.name.clone(), header.value.clone())).collect(),
+    })
+}
+
+fn check(flag: &'static str, url: &Url) -> Result<(), ScenarioError> {
+    let allowed = |allowed: &str| ScenarioError::OutOfRange { flag, given: shown(url), allowed: allowed.to_owned() };
+    if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") || url.host().is_none() {
+        return Err(allowed("it must begin with http://, https://, ws:// or wss:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(allowed("it may not hold credentials; name users with --user"));
+    }
+    Ok(())
+}
+
+/// What is spoken: as it was said, or as all URLs have it.
+fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, ScenarioError> {
+    let is_raw = |url: &Url| matches!(url.scheme(), "ws" | "wss");
+    let raw = urls.iter().filter(|url| is_raw(url)).count();
+    let named = match args.protocol {
+        Some(named) => named,
+        None if raw == 0 => ProtocolName::SocketIo,
+        None if raw == urls.len() => ProtocolName::WebSocket,
+        None => {
+            return Err(conflict(
+                "[[targets]] of ws:// and of http://",
+                "a run speaks one protocol; say which with --protocol",
+            ));
+        }
+    };
+    match named {
+        ProtocolName::SocketIo => Ok(Protocol::SocketIo(args.eio.map_or(Version::V4, |eio| eio.0))),
+        ProtocolName::WebSocket if args.eio.is_some() => {
+            Err(conflict("--eio", "a raw WebSocket has no Engine.IO; say --protocol socketio"))
+        }
+        ProtocolName::WebSocket if args.message_event.is_some() => {
+            Err(conflict("--message-event", "a raw WebSocket has no events; say --protocol socketio"))
+        }
+        ProtocolName::WebSocket => Ok(Protocol::WebSocket),
+    }
+}
+
+/// The path of the handshake: as it was asked for, that of the URL, or the protocol's usual one.
+fn path(
+    flag: &'static str,
+    asked: Option<&str>,
+    url: Option<&Url>,
+    protocol: Protocol,
+) -> Result<String, ScenarioError> {
+    if let Some(path) = asked {
+        if !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+            return Err(ScenarioError::OutOfRange {
+                flag,
+                given: path.to_owned(),
+                allowed: "it begins with / and holds no space, no # and nothing beyond ASCII".to_owned(),
+            });
+        }
+        return Ok(path.to_owned());
+    }
+    match url {
+        Some(url) if !matches!(url.path(), "" | "/") || url.query().is_some() => {
+            if matches!(url.scheme(), "http" | "https") {
+                return Err(conflict(
+                    "--target with a path",
+                    "under http:// it may mean a namespace or a page; say the handshake's with --path",
+                ));
+            }
+            let mut path = url.path().to_owned();
+            if let Some(query) = url.query() {
+                path.push('?');
+                path.push_str(query);
+            }
+            Ok(path)
+        }
+        _ => Ok(match protocol {
+            Protocol::WebSocket => "/ws",
+            Protocol::SocketIo(_) => "/socket.io/",
+        }
+        .to_owned()),
+    }
+}

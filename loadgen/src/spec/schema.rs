@@ -1,0 +1,110 @@
+//! The JSON Schema of scenario files, made from the types that read them, for editors that check while one writes.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
+use serde_json::Value;
+
+use crate::cli::RunArgs;
+use crate::ground::expression::Expression;
+use crate::plan::arrival::Stage;
+use crate::spec::{
+    ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, PerSecond, Period, Refresh, SecretSource, SourceIps,
+    TokenIn, TokenSourceName, UserText, Weights,
+};
+
+/// The JSON Schema (draft 2020-12) of a scenario file, as it is published beside this code.
+pub fn scenario_schema() -> Value {
+    let mut schema = schema_for!(RunArgs).to_value();
+    schema["title"] = "A scenario of gatecrash".into();
+    as_toml(&mut schema);
+    schema
+}
+
+/// What JSON Schema cannot be told by the types: TOML has no null, and where a flag may be repeated, one value needs no
+/// list.
+fn as_toml(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Array(values)) = members.get_mut("enum") {
+                values.retain(|value| !value.is_null());
+            }
+            if let Some(Value::Array(types)) = members.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    members["type"] = only.clone();
+                }
+            }
+            for one_of in ["anyOf", "oneOf"] {
+                let Some(Value::Array(choices)) = members.get_mut(one_of) else {
+                    continue;
+                };
+                choices.retain(|choice| choice.get("type") != Some(&"null".into()));
+                if let [Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    members.remove(one_of);
+                    members.extend(only);
+                }
+            }
+            // Of defaults the descriptions tell.
+            members.remove("default");
+            members.values_mut().for_each(as_toml);
+            let is_list = members.get("type") == Some(&"array".into());
+            let item = members.get("items").cloned();
+            if let Some(item) = item.filter(|item| is_list && accepts_text(item)) {
+                let list = Value::from_iter([("type", "array".into()), ("items", item.clone())]);
+                members.remove("type");
+                members.remove("items");
+                members.insert("anyOf".to_owned(), Value::Array(vec![item, list]));
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(as_toml),
+        _ => {}
+    }
+}
+
+fn accepts_text(schema: &Value) -> bool {
+    schema.get("type") == Some(&"string".into())
+}
+
+/// Values that are written as text, as their flags take them.
+macro_rules! written {
+    ($($type:ty: $schema:tt;)*) => {
+        $(impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        })*
+    };
+}
+
+written! {
+    Period: {"type": "string", "pattern": r"^([0-9.]+(us|ms|s|m|h))+$"};
+    Hold: {
+        "type": "string",
+        "pattern": r"^(end|([0-9.]+(us|ms|s|m|h))+|uniform:.+\.\..+|exponential:.+|log-normal:.+,.+)$"
+    };
+    PerSecond: {"type": ["number", "string"], "pattern": r"^[0-9.]+(e[0-9]+)? ?(/s)?$"};
+    EngineIo: {"enum": [3, 4, "3", "4"]};
+    Stage: {"type": "string", "pattern": r"^[^:]+:.+$"};
+    ArrivalsText: {"type": "string"};
+    HeaderText: {"type": "string", "pattern": r"^[A-Za-z0-9._-]+:"};
+    SourceIps: {"type": "string"};
+    UserText: {"type": "string", "pattern": r"^[^:]+:.+$"};
+    Refresh: {"type": "string", "pattern": r"^(never|on-refusal|ahead:.+)$"};
+    TokenSourceName: {"type": "string", "pattern": r"^(login|mint|file:.+)$"};
+    SecretSource: {"type": "string"};
+    Claims: {"type": "string"};
+    Weights: {"type": "string", "pattern": r"^[a-z-]+ *= *[0-9.]+( *, *[a-z-]+ *= *[0-9.]+)*$"};
+    Expectation: {"type": "string", "pattern": r"^[a-z-]+ *= *(accept|refuse)$"};
+    TokenIn: {"type": "string", "pattern": r"^(header|subprotocol|(query|cookie|auth)(:[A-Za-z0-9._-]+)?)$"};
+    Expression: {"type": "string"};
+}

@@ -1,0 +1,89 @@
+//! What became of each step's requests, for results that name the step.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reports::histogram::LatencyHistogram;
+use reports::schema;
+
+use crate::ground::outcome::{FailureKind, Phase};
+use crate::spec::Steps;
+
+/// Counts of the steps of one service. Its requests take milliseconds and share one thread: a lock is no matter.
+#[derive(Debug)]
+pub struct Tally {
+    steps: Mutex<Vec<Count>>,
+}
+
+#[derive(Debug)]
+struct Count {
+    phase: Phase,
+    name: String,
+    took: LatencyHistogram,
+    failures: BTreeMap<FailureKind, u64>,
+}
+
+impl Tally {
+    /// Of these steps, none of them taken yet.
+    pub fn new(steps: &Steps) -> Self {
+        let of = |phase| {
+            move |name: &String| Count {
+                phase,
+                name: name.clone(),
+                took: LatencyHistogram::new(),
+                failures: BTreeMap::new(),
+            }
+        };
+        let login = steps.login.iter().map(|step| &step.name);
+        let token = steps.token.iter().map(|step| &step.name);
+        Self { steps: Mutex::new(login.map(of(Phase::Login)).chain(token.map(of(Phase::Token))).collect()) }
+    }
+
+    /// Counts a step that took so long and came out so.
+    pub fn count(&self, phase: Phase, place: usize, took: Duration, failure: Option<FailureKind>) {
+        let mut steps = self.locked();
+        let Some(count) = steps.iter_mut().filter(|count| count.phase == phase).nth(place) else {
+            return;
+        };
+        match failure {
+            None => count.took.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+            Some(kind) => *count.failures.entry(kind).or_default() += 1,
+        }
+    }
+
+    /// Forgets the steps of tokens: those counted so far were shown in a warm-up.
+    pub fn forget_tokens(&self) {
+        for count in self.locked().iter_mut() {
+            if count.phase == Phase::Token {
+                count.took = LatencyHistogram::new();
+                count.failures.clear();
+            }
+        }
+    }
+
+    /// As a result shows them, in the order in which they are taken.
+    pub fn rows(&self) -> Vec<schema::Step> {
+        let steps = self.locked();
+        let row = |count: &Count| schema::Step {
+            phase: count.phase.as_str().to_owned(),
+            name: count.name.clone(),
+            count: count.took.count() + count.took.over_max(),
+            service: (!count.took.is_empty()).then(|| count.took.distribution()),
+            failures: count
+                .failures
+                .iter()
+                .map(|(kind, count_of)| schema::Failure {
+                    phase: count.phase.as_str().to_owned(),
+                    kind: kind.to_string(),
+                    count: *count_of,
+                })
+                .collect(),
+        };
+        steps.iter().map(row).collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Count>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
