@@ -11,7 +11,6 @@ mod engine_sockets;
 mod engine_tls;
 mod engine_tokens;
 mod errors;
-mod house;
 mod peers;
 mod run;
 mod scenario_docs;
