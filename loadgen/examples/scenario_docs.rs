@@ -48,13 +48,13 @@ const INTRODUCTION: &str = "\
 # Scenario files: every key
 
 A scenario is a TOML file: `gatecrash run FILE.toml`. A key does what the flag of its name does (`--token-in header` is
-`token-in = \"header\"`), and a flag on the command line wins over its key. A key that is not known is refused, with its
-line and the nearest one that is. The [JSON Schema](../schema/scenario-1.json) lets editors check while you write. The
-files beside this page are [examples](README.md), each run by a test.
+`token-in = \"header\"`), and a flag on the command line wins over its key. An unknown key is an error that shows its
+line and the most similar key. The [JSON Schema](../schema/scenario-1.json) lets editors check while you write. The files
+beside this page are [examples](README.md); a test runs each of them.
 
-Texts of steps may have gaps. `{{username}}` and `{{password}}` are those of the user, as are the further columns of a
-users file whose first line names them (`name,password,tenant` makes `{{tenant}}`); what a step takes out of its answer
-is known to the steps after it; `{{env:NAME}}` comes from the environment and is never shown.
+Texts of steps may contain placeholders. `{{username}}` and `{{password}}` are those of the user. Further columns of a users
+file are placeholders if its first line names them (`name,password,tenant` makes `{{tenant}}`). A value that a step extracts
+from its response is a placeholder in the steps after it. `{{env:NAME}}` comes from the environment and is never shown.
 
 <!-- Written by `cargo run -p gatecrash --example scenario_docs -- reference`; a test holds it to the code. -->
 ";
