@@ -1,82 +1,70 @@
-"""Servers to be compared, each on a core of its own, and the bare client that drives them from another."""
+"""Servers to be compared, each on a core of its own, and the bare client that loads them from another."""
 
 import dataclasses
-import json
-import os
 import pathlib
-import resource
 import shutil
-import subprocess
 
-import jwt
-import observe
+from harness import observe, tokens
+from harness.programs import (
+    CLIENT_CPU,
+    FLOOR_WITH_KEYS,
+    PEERS,
+    ROOT,
+    SECRET,
+    SERVER_CPU,
+    SOURCES,
+    BareClient,
+    Server,
+    fail,
+    gatekeeper,
+)
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PEERS = ROOT / "target/peers/cargo/release"
-NODE = ROOT / "scripts/peers/node"
-GATEKEEPER = ROOT / "target/release/gatekeeper"
-
-CPUS = sorted(os.sched_getaffinity(0))
-SERVER_CPU = CPUS[-1]
-CLIENT_CPU = CPUS[0]
-
-SECRET = "a secret of thirty-two bytes, yes"
-ENVIRONMENT = os.environ | {"SECRET": SECRET, "RUST_LOG": "warn"}
-# One address has some 28,000 ports for a server, and those of connections that closed with FIN rest for a minute.
-SOURCES = "127.0.0.2-127.0.0.65"
 CLIENT_SECONDS_MAX = 120
+# Heartbeats are a load of their own, and those of sockets opened together come together.
+WITHOUT_HEARTBEATS = "--ping-interval=3600000"
 
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """A server, and how it is talked to."""
+    """A server, and how it is loaded."""
 
     name: str
-    command: tuple[str, ...]
+    command: tuple
     # Handshakes that take it about half a second.
     slice: int
     protocol: str = "websocket"
     checks_tokens: bool = True
-    # Node runs the same code faster once it has run it for a while.
+    # Node runs the same code faster after a while.
     warmup: int = 2000
 
 
-def gatekeeper(*flags: str) -> tuple[str, ...]:
-    # Told where to listen and nothing else: one core is one shard.
-    given = ("--role", "gate", "--listen", "127.0.0.1:0", "--secret", "env:SECRET", "--die-with-parent")
-    return (str(GATEKEEPER), *given, *flags)
+def gate(name: str, *flags: str, program: pathlib.Path | None = None, protocol: str = "websocket") -> Contestant:
+    """A gate on one core: one shard."""
+    command = gatekeeper("--workers=1", *flags, **({"program": program} if program else {}))
+    return Contestant(name, command, 20_000 if protocol == "websocket" else 15_000, protocol)
 
 
 def node(script: str, *flags: str) -> tuple[str, ...]:
-    return (shutil.which("node") or "node", str(NODE / script), *flags)
+    return (shutil.which("node") or "node", str(ROOT / "scripts/peers/node" / script), *flags)
 
 
-FLOOR = Contestant("floor", (str(PEERS / "floor"),), 20_000, checks_tokens=False)
-# gatecrash checks the accept key, which a constant answer has not.
-FLOOR_WITH_KEYS = dataclasses.replace(FLOOR, command=(*FLOOR.command, "--answer-keys"))
-GATE = Contestant("gatekeeper", gatekeeper("--workers", "1"), 20_000)
-GATE_SOCKETIO = Contestant("gatekeeper-socketio", gatekeeper("--workers", "1"), 15_000, "socketio")
+FLOOR = Contestant("floor", (PEERS / "floor",), 20_000, checks_tokens=False)
+FLOOR_FOR_GATECRASH = dataclasses.replace(FLOOR, command=FLOOR_WITH_KEYS)
+GATE = gate("gatekeeper")
+GATE_SOCKETIO = gate("gatekeeper-socketio", protocol="socketio")
 NODE_WS = Contestant("node-ws-fast-jwt", node("rival-ws.js"), 4000, warmup=20_000)
 ALL = (
     FLOOR,
     GATE,
-    Contestant("tungstenite", (str(PEERS / "tungstenite-server"),), 15_000),
-    Contestant("axum", (str(PEERS / "axum-server"),), 15_000),
+    Contestant("tungstenite", (PEERS / "tungstenite-server",), 15_000),
+    Contestant("axum", (PEERS / "axum-server",), 15_000),
     NODE_WS,
     GATE_SOCKETIO,
-    Contestant("socketioxide", (str(PEERS / "socketioxide-server"),), 8000, "socketio"),
+    Contestant("socketioxide", (PEERS / "socketioxide-server",), 8000, "socketio"),
     Contestant("node-socketio-keyobject", node("rival-socketio.js", "keyobject"), 1500, "socketio", warmup=10_000),
     Contestant("node-socketio-string", node("rival-socketio.js", "string"), 700, "socketio", warmup=5000),
 )
 QUICK = (FLOOR, GATE, NODE_WS)
-
-
-def real_time() -> tuple[str, ...]:
-    """What a command begins with that is to run before whatever else the machine does: real-time priority, where it may
-    be had. What is woken then runs at once; at any other it waits for up to a slice (4 ms) of whoever runs."""
-    prefix = ("chrt", "--rr", "1")
-    tried = subprocess.run([*prefix, "true"], stderr=subprocess.DEVNULL, check=False)
-    return prefix if tried.returncode == 0 else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,55 +77,37 @@ class Slice:
 
     @property
     def both_us(self) -> float:
-        """Of server and client together: within one machine the kernel does the receiver's work in the sender's time."""
+        """Server and client together: within one machine the kernel does the receiver's work in the sender's time."""
         return self.cpu_us + self.client_us
 
 
-class Server:
-    """A running contestant. Leaving its `with` ends it."""
+class ContestServer(Server):
+    """A running contestant."""
 
-    def __init__(self, contestant: Contestant, *, cpus: tuple[int, ...] = (SERVER_CPU,), before: tuple[str, ...] = ()):
+    def __init__(self, contestant: Contestant, cpus: tuple[int, ...] = (SERVER_CPU,)):
+        super().__init__(contestant.command, cpus=cpus)
         self.contestant = contestant
-        pinned = [*before, "taskset", "-c", ",".join(map(str, cpus)), *contestant.command]
-        self.process = subprocess.Popen(
-            pinned, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        ready = json.loads(self.process.stdout.readline() or fail(f"{contestant.name} did not start"))
-        self.port = ready.get("port") or int(ready.get("gate", ready.get("frontend")).rsplit(":", 1)[1])
-        self.pid = self.process.pid
 
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def client(self, *flags: object, token: str | None = None, cpus: tuple[int, ...] = (CLIENT_CPU,)) -> list[str]:
-        """The command of a bare client that drives it."""
-        return [
-            *("taskset", "-c", ",".join(map(str, cpus)), str(PEERS / "bare-client")),
-            *("--target", f"127.0.0.1:{self.port}", "--protocol", self.contestant.protocol),
-            *("--token", token or jwt.mint(SECRET), "--source-ip", SOURCES),
-            *map(str, flags),
-        ]
+    def client(self, *flags: object, token: str | None = None, cpus: tuple[int, ...] = (CLIENT_CPU,)) -> BareClient:
+        """A bare client that loads it."""
+        flags = ("--protocol", self.contestant.protocol, "--source-ip", SOURCES, *flags)
+        return BareClient(self, *flags, token=token, cpus=cpus)
 
     def load(self, *flags: object, token: str | None = None) -> dict:
-        """Runs a bare client to its end. Answers its counts."""
-        command = self.client(*flags, token=token)
-        run = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_SECONDS_MAX, check=False)
-        if run.returncode != 0:
-            fail(f"the bare client against {self.contestant.name}: {run.stderr}")
-        return json.loads(run.stdout) | {"stderr": run.stderr}
+        """Runs a bare client to its end. Its counts, and its first failure."""
+        with self.client(*flags, token=token) as client:
+            counts = client.read_line(CLIENT_SECONDS_MAX)
+            client.wait(CLIENT_SECONDS_MAX)
+            return counts | {"first_failure": client.log_text()}
 
-    def handshakes(self, number: int, *flags: object) -> dict:
+    def handshakes(self, number: int, *flags: object, token: str | None = None) -> dict:
         """Handshakes that must all succeed."""
-        counts = self.load("-n", number, *flags)
+        counts = self.load("-n", number, *flags, token=token)
         if counts["done"] != number:
-            fail(f"{self.contestant.name} let {counts['done']} of {number} in: {counts['stderr']}")
+            fail(f"{self.contestant.name} accepted {counts['done']} of {number}: {counts['first_failure']}")
         return counts
 
-    def slice(self, number: int, *flags: object) -> "Slice":
+    def slice(self, number: int, *flags: object) -> Slice:
         """What so many handshakes cost."""
         before_ns = observe.settled_cpu_ns(self.pid)
         counts = self.handshakes(number, *flags)
@@ -145,38 +115,46 @@ class Server:
         return Slice(number / counts["wall_s"], cpu_ns / number / 1000, counts["cpu_s"] / number * 1e6)
 
     def check(self) -> None:
-        """Holds it to its word: a good token is let in, a forged one is not."""
+        """Warms it up; a valid token must be accepted and a forged one refused."""
         self.handshakes(self.contestant.warmup)
-        forged = self.load("-n", 20, token=jwt.mint(SECRET[::-1]))
+        forged = self.load("-n", 20, token=tokens.forge(SECRET))
         if self.contestant.checks_tokens and (forged["done"], forged["failed"]) != (0, 20):
-            fail(f"{self.contestant.name} let {forged['done']} of 20 forged tokens in")
+            fail(f"{self.contestant.name} accepted {forged['done']} of 20 forged tokens")
 
 
-class Held:
+class HeldSockets:
     """Sockets that a bare client holds within its `with`."""
 
-    def __init__(self, server: Server, sockets: int):
+    def __init__(self, server: ContestServer, sockets: int):
         self.name = server.contestant.name
-        command = server.client("-n", sockets, "--hold", "end")
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        counts = json.loads(self.process.stdout.readline())
-        if counts["held"] != sockets:
-            fail(f"{self.name} let {counts['held']} of {sockets} in")
+        self.client = server.client("-n", sockets, "--hold", "end")
+        held = self.client.read_line(CLIENT_SECONDS_MAX)["held"]
+        if held != sockets:
+            fail(f"{self.name} accepted {held} of {sockets}")
 
-    def __enter__(self) -> "Held":
+    def __enter__(self) -> "HeldSockets":
         return self
 
     def __exit__(self, *_) -> None:
-        out, _ = self.process.communicate(timeout=CLIENT_SECONDS_MAX)
-        if json.loads(out)["lost"]:
-            fail(f"{self.name} lost idle sockets: {out}")
+        self.client.release()
+        counts = self.client.read_line(CLIENT_SECONDS_MAX)
+        self.client.kill()
+        if counts["lost"]:
+            fail(f"{self.name} lost idle sockets: {counts}")
 
 
-def raise_descriptors() -> None:
-    """As many as the machine allows: programs start with the soft limit of whoever starts them."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def fail(why: str):
-    raise SystemExit(f"bench: {why}")
+def idle_memory(contestant: Contestant, sockets: int) -> dict:
+    """Memory of an idle authenticated socket, measured with so many of them in a server of their own."""
+    with ContestServer(contestant) as server:
+        server.handshakes(contestant.warmup)
+        observe.settled_cpu_ns(server.pid)
+        rss_bytes, kernel_bytes = observe.rss_bytes(server.pid), observe.kernel_bytes()
+        with HeldSockets(server, sockets):
+            observe.settled_cpu_ns(server.pid)
+            rss_bytes = observe.rss_bytes(server.pid) - rss_bytes
+            kernel_bytes = observe.kernel_bytes() - kernel_bytes
+    return {
+        "rss_bytes_per_socket": (rss_bytes / sockets, "B"),
+        # Half of what both ends of the connection take.
+        "kernel_bytes_per_socket": (kernel_bytes / sockets / 2, "B"),
+    }

@@ -1,8 +1,9 @@
-"""Holds a result directory against what it claims: schema, sums, the histogram log, the server's own count.
+"""Checks a result directory: schema, sums, the histogram log, the server's own count.
 
     python check_result.py DIR [--established N] [--stats URL]
 
-Uses readers that this project did not write (jsonschema, Python's hdrhistogram). Exits with 1 and every difference.
+Uses readers that this project did not write (jsonschema, Python's hdrhistogram). Prints every difference; exits with 1 if
+there is one.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def main() -> list[str]:
 
 
 def log_differences(directory: pathlib.Path, result: dict) -> list[str]:
-    """`run.hlog`, read by others, must hold as many values a tag as `result.json` says of the phase."""
+    """`run.hlog`, read by an independent reader, must have as many values for each tag as `result.json` for the phase."""
     read = subprocess.run([sys.executable, READ_HLOG, directory / "run.hlog"], capture_output=True, text=True, check=True)
     log = json.loads(read.stdout)
     wrong = []

@@ -4,7 +4,7 @@
 
 A block runs under `bash -euo pipefail` at the project's root, with the release build on the PATH and nothing on its
 standard input. `text` blocks are output and are not run. `scripts/test` and `.ci/run` are left out: they run this.
-A block that leaves with 97 (the machine was too busy to measure on, which is no fault of the docs) is run again.
+A block that exits with 97 (the machine was too busy to measure on, which is no fault of the docs) is run again.
 """
 
 import os

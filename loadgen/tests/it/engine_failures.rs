@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatecrash::ground::outcome::FailureKind::{self, Closed, Http, Protocol as Broken};
 use gatecrash::ground::outcome::{Failure, Outcome, Phase, TokenKind};
 use gatecrash::spec::{Load, Protocol, Scenario};
-use socket2::SockRef;
+use rustix::net::sockopt::set_socket_linger;
 use wire::engineio::Version;
 
 use crate::engine_driver::{run, scenario};
@@ -78,7 +78,7 @@ fn servers_that_answer_no_http_are_named() {
     fails(answering(""), RAW, upgrade, FailureKind::Reset, "closes without an answer");
     let resets = serve(|mut stream| {
         read_head(&mut stream);
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     });
     fails(resets, RAW, upgrade, FailureKind::Reset, "resets");
     let foreign = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\

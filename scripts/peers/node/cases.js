@@ -7,5 +7,5 @@ const readline = require('node:readline');
 exports.answerAll = async (answer) => {
   const answers = [];
   for await (const line of readline.createInterface({ input: process.stdin })) answers.push(answer(JSON.parse(line)));
-  for (const told of await Promise.all(answers)) console.log(JSON.stringify(told));
+  for (const result of await Promise.all(answers)) console.log(JSON.stringify(result));
 };

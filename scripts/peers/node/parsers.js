@@ -12,7 +12,7 @@
 const { createRequire } = require('node:module');
 const { answerAll } = require('./cases');
 
-// Those that the servers themselves use, whose versions the lock file pins.
+// The parsers that the servers themselves use; the lock file pins their versions.
 const parsersOf = (server) => {
   const its = createRequire(require.resolve(server));
   return { socketio: its('socket.io-parser'), engineio: createRequire(its.resolve('engine.io'))('engine.io-parser') };
@@ -25,7 +25,7 @@ const asks = {
     const { Decoder } = versions[version].socketio;
     const decoder = new Decoder();
     let packet;
-    // One that announces attachments is not told before they are there.
+    // A packet with attachments is emitted only once they have arrived.
     const waits = () => decoder.reconstructor && (decoder.reconstructor.reconPack || decoder.reconstructor.packet);
     decoder.on('decoded', (decoded) => (packet = decoded));
     decoder.add(text);
@@ -63,10 +63,10 @@ const asks = {
         ? { type: 'message', data: Buffer.from(bytes, 'base64') }
         : { type: TYPES[text[0]], data: text.slice(1) || undefined },
     );
-    const told = (payload) => ({ body: Buffer.from(payload).toString('base64'), binary: Buffer.isBuffer(payload) });
+    const encoded = (payload) => ({ body: Buffer.from(payload).toString('base64'), binary: Buffer.isBuffer(payload) });
     const parser = versions[version].engineio;
     return new Promise((resolve) => {
-      const done = (payload) => resolve(told(payload));
+      const done = (payload) => resolve(encoded(payload));
       if (version === 4) parser.encodePayload(parsed, done);
       else parser.encodePayload(parsed, binary, done);
     });

@@ -2,8 +2,7 @@
 //
 //   node rival-socketio.js string|keyobject      the secret is in $SECRET
 //
-// `string` hands the secret over as the original does, which makes jsonwebtoken try to read it as a public key first,
-// each time; `keyobject` prepares it once. Prints {"port":N} once it listens. Ends with its standard input.
+// `string` passes the secret as the original does: each time jsonwebtoken first tries to read it as a public key; `keyobject` prepares it once. Prints {"port":N} once it listens. Ends with its standard input.
 'use strict';
 const crypto = require('node:crypto');
 const http = require('node:http');

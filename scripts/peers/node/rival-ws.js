@@ -1,4 +1,4 @@
-// A raw WebSocket server as one writes it for speed in Node: npm's ws, and fast-jwt with its verifier prepared once.
+// A raw WebSocket server written for speed in Node: npm's ws, and fast-jwt with its verifier prepared once.
 //
 //   node rival-ws.js      the secret is in $SECRET
 //

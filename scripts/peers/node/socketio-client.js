@@ -2,16 +2,16 @@
 //
 //   node socketio-client.js --version 4|2 < CASES      each a line of JSON:
 //     {"url":...,"carrier":"query"|"base64"|"header"|"subprotocol"|"cookie"|"auth"|"session"|"session-cookie"|"none","token":...,"origin":...,
-//      "transports":["websocket"] unless said; "default" leaves the client its own: polling, then an upgrade}
+//      "transports":["websocket"] by default; "default" means the client's own default: polling, then an upgrade}
 //
 // Each is answered by a line: {"outcome":"connected","user":...,"echo":true or what differs} and, where transports were
-// said, "transport": the last one, {"outcome":"refused","message":...,"data":...} or {"outcome":"closed","reason":...}.
+// given, "transport": the last one, {"outcome":"refused","message":...,"data":...} or {"outcome":"closed","reason":...}.
 'use strict';
 const assert = require('node:assert/strict');
 const { answerAll } = require('./cases');
-const words = process.argv.slice(2);
-const version = words[0] === '--version' ? words[1] : '4';
-// Version 2 takes any WebSocket that is global for a browser's, which knows no headers. Node had none in its time.
+const [flag, value] = process.argv.slice(2);
+const version = flag === '--version' ? value : '4';
+// Version 2 takes a global WebSocket for a browser's, which sends no headers. Node had none at that time.
 if (version === '2') delete globalThis.WebSocket;
 const io = require(version === '2' ? 'socket.io-client-2' : 'socket.io-client');
 

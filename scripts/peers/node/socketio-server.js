@@ -84,16 +84,16 @@ server.listen(flags.port, '127.0.0.1', () => {
 });
 process.stdin.resume().on('end', () => process.exit(0)); // ends with whoever started it
 
-function readFlags(words) {
+function readFlags(args) {
   const read = { version: '4', port: 0, tls: null, namespace: '/', ping: 0 };
-  while (words.length > 0) {
-    const word = words.shift();
-    if (word === '--version') read.version = words.shift();
-    else if (word === '--port') read.port = Number(words.shift());
-    else if (word === '--namespace') read.namespace = words.shift();
-    else if (word === '--ping') read.ping = Number(words.shift());
-    else if (word === '--tls') read.tls = [words.shift(), words.shift()];
-    else fail(`unknown flag ${word}`);
+  while (args.length > 0) {
+    const flag = args.shift();
+    if (flag === '--version') read.version = args.shift();
+    else if (flag === '--port') read.port = Number(args.shift());
+    else if (flag === '--namespace') read.namespace = args.shift();
+    else if (flag === '--ping') read.ping = Number(args.shift());
+    else if (flag === '--tls') read.tls = [args.shift(), args.shift()];
+    else fail(`unknown flag ${flag}`);
   }
   return read;
 }

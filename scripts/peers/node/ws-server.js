@@ -1,10 +1,10 @@
-// A raw WebSocket service as one writes it with npm's ws and jsonwebtoken.
+// A raw WebSocket service with npm's ws and jsonwebtoken.
 //
 //   node ws-server.js [--refuse 401|4401] [--port 0]      the secret is in $SECRET
 //
 // The token is looked for in the query (`token`), in `Authorization: Bearer`, among the subprotocols (`bearer.<jwt>`
-// beside `gatecrash`, which is selected) and in the cookie `token`. A bad one is refused by HTTP 401 before the
-// upgrade, or let through the upgrade and closed with 4401. Every message is sent back.
+// beside `gatecrash`, which is selected) and in the cookie `token`. An invalid one is refused by HTTP 401 before the
+// upgrade, or upgraded and closed with 4401. Every message is echoed.
 //
 // Prints {"port":N} once it listens. `GET /stats` answers
 // {"accepted":N,"refused":N,"open":N,"echoed":N,"bytes":N,"users":{NAME:N},"carriers":{CARRIER:N}}.
@@ -74,13 +74,13 @@ function after(prefix, texts) {
 server.listen(flags.port, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));
 process.stdin.resume().on('end', () => process.exit(0)); // ends with whoever started it
 
-function readFlags(words) {
+function readFlags(args) {
   const read = { port: 0, refuse: '401' };
-  while (words.length > 0) {
-    const word = words.shift();
-    if (word === '--refuse') read.refuse = words.shift();
-    else if (word === '--port') read.port = Number(words.shift());
-    else fail(`unknown flag ${word}`);
+  while (args.length > 0) {
+    const flag = args.shift();
+    if (flag === '--refuse') read.refuse = args.shift();
+    else if (flag === '--port') read.port = Number(args.shift());
+    else fail(`unknown flag ${flag}`);
   }
   return read;
 }

@@ -9,6 +9,6 @@ def read() -> Iterator[dict]:
     return (json.loads(line) for line in sys.stdin)
 
 
-def tell(answers: Iterable[dict]) -> None:
+def print_all(answers: Iterable[dict]) -> None:
     for answer in answers:
         print(json.dumps(answer))

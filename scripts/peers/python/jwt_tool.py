@@ -27,4 +27,4 @@ def answer(case: dict) -> dict:
 
 
 warnings.simplefilter("ignore")  # the demo's secret is short, and PyJWT says so
-cases.tell(map(answer, cases.read()))
+cases.print_all(map(answer, cases.read()))

@@ -26,4 +26,4 @@ if len(sys.argv) > 1:
     with urllib.request.urlopen(sys.argv[1], timeout=10) as page:
         print(json.dumps(answer({"page": page.read().decode()})))
 else:
-    cases.tell(map(answer, cases.read()))
+    cases.print_all(map(answer, cases.read()))

@@ -51,4 +51,4 @@ async def main() -> list[dict]:
     return await asyncio.gather(*(answer(case) for case in cases.read()))
 
 
-cases.tell(asyncio.run(main()))
+cases.print_all(asyncio.run(main()))

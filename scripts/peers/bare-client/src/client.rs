@@ -1,4 +1,4 @@
-//! The loop: sockets by their descriptors, and what is due.
+//! The loop: sockets by their descriptors, and what is due next.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,11 +12,11 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::protocol::{FAREWELL, Protocol, Stage};
+use crate::protocol::{CLOSE_FRAME, Protocol, Stage};
 use crate::sources::Sources;
 use crate::{Args, Close, Hold};
 
-/// When nothing at all happens for so long, what is under way has failed.
+/// When nothing at all happens for so long, the handshakes under way have failed.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 const EVENTS_MAX: usize = 256;
@@ -25,14 +25,14 @@ const READ_BYTES: usize = 16 * 1024;
 /// Event data of standard input: no descriptor of a socket.
 const STDIN_DATA: u64 = u64::MAX;
 
-/// What came of the handshakes.
+/// The outcomes of the handshakes.
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
     /// Handshakes that ended in an authenticated socket.
     pub done: u64,
     /// Handshakes that did not.
     pub failed: u64,
-    /// Authenticated sockets that the server ended.
+    /// Authenticated sockets that the server closed.
     pub lost: u64,
     /// Pings answered.
     pub heartbeats: u64,
@@ -71,7 +71,7 @@ enum Pace {
 struct Socket {
     fd: OwnedFd,
     stage: Stage,
-    /// The front of what has come in part.
+    /// Received bytes of an incomplete message.
     rest: Vec<u8>,
 }
 
@@ -103,14 +103,14 @@ impl Client {
         })
     }
 
-    /// Tries all handshakes. Those that are not held are closed as they get done.
+    /// Tries all handshakes. Those that are not held are closed as they complete.
     pub fn open_all(&mut self) -> anyhow::Result<()> {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         while self.started < self.number || self.under_way > 0 {
             let timeout = self.start_due();
-            self.turn(&mut events, timeout)?;
+            self.handle_events(&mut events, timeout)?;
             if events.is_empty() && timeout == SILENCE_MAX {
-                self.give_up();
+                self.fail_silent();
             }
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Client {
             if left == Some(Duration::ZERO) {
                 return Ok(());
             }
-            self.turn(&mut events, left.unwrap_or(SILENCE_MAX))?;
+            self.handle_events(&mut events, left.unwrap_or(SILENCE_MAX))?;
             if events.iter().any(|event| event.data.u64() == STDIN_DATA) {
                 epoll::delete(&self.epoll, std::io::stdin())?;
                 return Ok(());
@@ -141,19 +141,19 @@ impl Client {
         }
     }
 
-    /// Closes what is held.
+    /// Closes the held sockets.
     pub fn close_all(&mut self) -> anyhow::Result<()> {
         for place in 0..self.sockets.len() {
             if matches!(&self.sockets[place], Some(socket) if socket.stage == Stage::Open) {
                 self.under_way += 1;
-                self.leave(place);
+                self.close(place);
             }
         }
         let mut events = Vec::with_capacity(EVENTS_MAX);
         while self.under_way > 0 {
-            self.turn(&mut events, SILENCE_MAX)?;
+            self.handle_events(&mut events, SILENCE_MAX)?;
             if events.is_empty() {
-                self.give_up();
+                self.fail_silent();
             }
         }
         Ok(())
@@ -167,7 +167,7 @@ impl Client {
         format!("\"wall_s\":{wall_s:.6},\"cpu_s\":{cpu_s:.6}")
     }
 
-    /// Starts what is due, and answers how long nothing else will be.
+    /// Starts the handshakes that are due. Returns the time until the next.
     fn start_due(&mut self) -> Duration {
         while self.started < self.number {
             match self.pace {
@@ -186,8 +186,8 @@ impl Client {
         SILENCE_MAX
     }
 
-    /// Waits for events and serves them.
-    fn turn(&mut self, events: &mut Vec<Event>, timeout: Duration) -> anyhow::Result<()> {
+    /// Waits for events and handles them.
+    fn handle_events(&mut self, events: &mut Vec<Event>, timeout: Duration) -> anyhow::Result<()> {
         events.clear();
         let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout)) {
@@ -196,7 +196,7 @@ impl Client {
         }
         for event in events {
             if event.data.u64() != STDIN_DATA {
-                self.serve(event.data.u64() as usize);
+                self.handle_event(event.data.u64() as usize);
             }
         }
         Ok(())
@@ -238,7 +238,7 @@ impl Client {
         Ok(fd)
     }
 
-    fn serve(&mut self, place: usize) {
+    fn handle_event(&mut self, place: usize) {
         let Some(Some(socket)) = self.sockets.get_mut(place) else {
             return;
         };
@@ -254,43 +254,43 @@ impl Client {
             Err(errno) => return self.end(place, &errno.to_string()),
         };
         if received == 0 {
-            return self.end(place, "the server closed without a word");
+            return self.end(place, "the server closed without an answer");
         }
         let was = socket.stage;
-        let taken = self.take(place, received);
+        let handled = self.receive(place, received);
         let is_open = matches!(&self.sockets[place], Some(socket) if socket.stage == Stage::Open);
         if is_open && was != Stage::Open {
             self.counts.done += 1;
-            // The server's close may come along with its last word of the handshake.
-            if self.holds || taken.is_err() {
+            // The server's close may follow the handshake's last message in the same read.
+            if self.holds || handled.is_err() {
                 self.under_way -= 1;
             } else {
-                self.leave(place);
+                self.close(place);
             }
         }
-        if let Err(why) = taken {
+        if let Err(why) = handled {
             self.end(place, &why);
         }
     }
 
-    /// Takes what was received, and says what there is to say to it.
-    fn take(&mut self, place: usize, received: usize) -> Result<(), String> {
+    /// Handles received bytes and sends the answers.
+    fn receive(&mut self, place: usize, received: usize) -> Result<(), String> {
         let Some(socket) = &mut self.sockets[place] else {
             return Ok(());
         };
         let received = &self.buffer[..received];
-        let mut held = std::mem::take(&mut socket.rest);
-        let input = match held.is_empty() {
+        let mut joined = std::mem::take(&mut socket.rest);
+        let input = match joined.is_empty() {
             true => received,
             false => {
-                held.extend_from_slice(received);
-                &held
+                joined.extend_from_slice(received);
+                &joined
             }
         };
         let (mut used, heartbeats) = (0, &mut self.counts.heartbeats);
         loop {
             let (rest, out) = (&input[used..], &mut self.out);
-            match self.protocol.take(&mut socket.stage, rest, heartbeats, out)? {
+            match self.protocol.receive(&mut socket.stage, rest, heartbeats, out)? {
                 0 => break,
                 bytes => used += bytes,
             }
@@ -304,17 +304,17 @@ impl Client {
         Ok(())
     }
 
-    /// Closes an authenticated socket of ours.
-    fn leave(&mut self, place: usize) {
+    /// Closes an authenticated socket.
+    fn close(&mut self, place: usize) {
         let Some(Some(socket)) = self.sockets.get_mut(place) else {
             return;
         };
         match self.close {
-            Close::Frame if send(&socket.fd, FAREWELL).is_ok() => {
-                socket.stage = Stage::Leaving;
+            Close::Frame if send(&socket.fd, CLOSE_FRAME).is_ok() => {
+                socket.stage = Stage::Closing;
                 return;
             }
-            // Should it fail, the server sees a FIN in place of a RST.
+            // If this fails, the server receives a FIN in place of a RST.
             Close::Reset => {
                 let _ = sockopt::set_socket_linger(&socket.fd, Some(Duration::ZERO));
             }
@@ -324,15 +324,15 @@ impl Client {
         self.under_way -= 1;
     }
 
-    /// The server has ended a socket, or it has to be given up.
+    /// The server has closed a socket, or did not answer.
     fn end(&mut self, place: usize, why: &str) {
         match self.sockets[place].take().map(|socket| socket.stage) {
             None => {}
-            Some(Stage::Leaving) => self.under_way -= 1,
+            Some(Stage::Closing) => self.under_way -= 1,
             Some(Stage::Open) => {
                 self.counts.lost += 1;
                 if self.counts.lost == 1 {
-                    eprintln!("bare-client: the first that was lost: {why}");
+                    eprintln!("bare-client: the first lost socket: {why}");
                 }
             }
             Some(_) => {
@@ -342,7 +342,8 @@ impl Client {
         }
     }
 
-    fn give_up(&mut self) {
+    /// Ends the handshakes that got no answer.
+    fn fail_silent(&mut self) {
         for place in 0..self.sockets.len() {
             if matches!(&self.sockets[place], Some(socket) if socket.stage != Stage::Open) {
                 self.end(place, "no answer");

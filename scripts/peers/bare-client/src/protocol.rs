@@ -1,8 +1,8 @@
-//! What is said over a socket, byte for byte: the upgrade, and Engine.IO 4 with Socket.IO 5 above it where asked.
+//! The bytes sent and received over a socket: the upgrade, and Engine.IO 4 with Socket.IO 5 above it.
 
 use clap::ValueEnum;
 
-/// What is spoken.
+/// The protocol of the sockets.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {
     /// Raw WebSocket: authenticated by the 101
@@ -24,19 +24,19 @@ pub enum Stage {
     Joining,
     /// It is authenticated.
     Open,
-    /// The server's end, after our close frame.
-    Leaving,
+    /// The server's close, after our close frame.
+    Closing,
 }
 
 /// A close frame with 1000. The masking key of this and of all frames is zero, which leaves them as they are.
-pub const FAREWELL: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+pub const CLOSE_FRAME: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 
-/// Longer than any answer to an upgrade that is expected.
+/// Longer than any expected answer to an upgrade.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 impl Protocol {
@@ -58,11 +58,11 @@ impl Protocol {
         .into_bytes()
     }
 
-    /// Takes what stands at the front of `input` and appends the answer to `out`. The answer is how many bytes it used,
-    /// 0 while more are needed.
+    /// Handles the message at the front of `input` and appends the answer to `out`. Returns how many bytes it used, 0 while
+    /// more are needed.
     ///
-    /// Fails with the reason when the server refuses, ends or says what nobody expects.
-    pub fn take(
+    /// Fails with the reason when the server refuses or closes.
+    pub fn receive(
         self,
         stage: &mut Stage,
         input: &[u8],
@@ -76,7 +76,7 @@ impl Protocol {
             return Ok(0);
         };
         match (frame.opcode, frame.payload, *stage) {
-            (CLOSE, _, Stage::Leaving) => {}
+            (CLOSE, _, Stage::Closing) => {}
             (CLOSE, code, _) => return Err(format!("the server closed: {code:02x?}")),
             (PING, payload, _) => {
                 write(out, PONG, payload);
@@ -94,7 +94,7 @@ impl Protocol {
             (TEXT, [b'4', b'4', why @ ..], Stage::Joining) => {
                 return Err(String::from_utf8_lossy(why).into_owned());
             }
-            // Events of whoever greets its users.
+            // Events that a server sends to its users.
             _ => {}
         }
         Ok(frame.bytes)
@@ -141,7 +141,7 @@ impl<'i> Frame<'i> {
     }
 }
 
-/// Writes a frame of up to 125 bytes, which all that we say is.
+/// Writes a frame of at most 125 bytes, as all frames of this client are.
 fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     let payload = &payload[..payload.len().min(125)];
     out.extend_from_slice(&[0x80 | opcode, 0x80 | payload.len() as u8, 0, 0, 0, 0]);
@@ -153,18 +153,18 @@ mod tests {
     use super::*;
 
     fn check(protocol: Protocol, stage: Stage, input: &[u8], next: Stage, out: &[u8], why: &str) {
-        let (mut now, mut said, mut heartbeats) = (stage, Vec::new(), 0);
-        let used = protocol.take(&mut now, input, &mut heartbeats, &mut said);
+        let (mut now, mut sent, mut heartbeats) = (stage, Vec::new(), 0);
+        let used = protocol.receive(&mut now, input, &mut heartbeats, &mut sent);
         assert_eq!(used, Ok(input.len()), "{why}");
-        assert_eq!((now, said.as_slice()), (next, out), "{why}");
+        assert_eq!((now, sent.as_slice()), (next, out), "{why}");
         for end in 0..input.len() {
-            let used = protocol.take(&mut stage.clone(), &input[..end], &mut 0, &mut said);
+            let used = protocol.receive(&mut stage.clone(), &input[..end], &mut 0, &mut sent);
             assert_eq!(used, Ok(0), "{why}: {end} bytes of it");
         }
     }
 
     #[test]
-    fn a_socket_goes_from_stage_to_stage() {
+    fn socket_passes_its_stages_in_order() {
         use Protocol::{Socketio, Websocket};
         let switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
         let connect = b"\x81\x82\0\0\0\x0040";
@@ -173,7 +173,7 @@ mod tests {
             (Websocket, Stage::Switching, &switching[..], Stage::Open, &b""[..], "authenticated"),
             (Websocket, Stage::Open, b"\x89\x01x", Stage::Open, pong, "a heartbeat"),
             (Websocket, Stage::Open, b"\x81\x012", Stage::Open, b"", "a message"),
-            (Websocket, Stage::Leaving, b"\x88\x02\x03\xe8", Stage::Leaving, b"", "farewell"),
+            (Websocket, Stage::Closing, b"\x88\x02\x03\xe8", Stage::Closing, b"", "the answer to our close frame"),
             (Socketio, Stage::Switching, switching, Stage::Opening, b"", "not authenticated yet"),
             (Socketio, Stage::Opening, b"\x81\x030{}", Stage::Joining, connect, "connect"),
             (Socketio, Stage::Joining, b"\x81\x0440{}", Stage::Open, b"", "authenticated"),
@@ -185,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_why() {
+    fn refusal_has_the_servers_reason() {
         for (stage, input, why) in [
             (Stage::Switching, &b"HTTP/1.1 401 Unauthorized\r\n\r\n"[..], "HTTP/1.1 401 Unauthorized"),
             (Stage::Joining, b"\x81\x0444{}", "{}"),
             (Stage::Open, b"\x88\x02\x03\xe9", "the server closed: [03, e9]"),
         ] {
-            let refused = Protocol::Socketio.take(&mut stage.clone(), input, &mut 0, &mut Vec::new());
+            let refused = Protocol::Socketio.receive(&mut stage.clone(), input, &mut 0, &mut Vec::new());
             assert_eq!(refused, Err(why.into()));
         }
     }

@@ -10,7 +10,7 @@ pub struct Sources {
     next: usize,
 }
 
-/// Addresses of a range: more than anybody has ports to spend on.
+/// Addresses of one range; each has 28,000 ports.
 const RANGE_MAX: u32 = 65_536;
 
 impl Sources {
@@ -34,7 +34,7 @@ impl FromStr for Sources {
                     let first = parse::<Ipv4Addr>(first)?.to_bits();
                     let last = parse::<Ipv4Addr>(last)?.to_bits();
                     if last < first || last - first >= RANGE_MAX {
-                        return Err(format!("{part}: up to {RANGE_MAX} addresses, upwards"));
+                        return Err(format!("{part}: a range must go upwards and have at most {RANGE_MAX} addresses"));
                     }
                     addresses.extend((first..=last).map(|it| IpAddr::V4(Ipv4Addr::from_bits(it))));
                 }
@@ -45,7 +45,7 @@ impl FromStr for Sources {
 }
 
 fn parse<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{text} is no address of this kind"))
+    text.parse().map_err(|_| format!("{text} is not an address of this kind"))
 }
 
 #[cfg(test)]

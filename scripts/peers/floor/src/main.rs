@@ -1,10 +1,9 @@
 //! The floor: the least that a server does for a WebSocket handshake. One thread, one level-triggered epoll set, and per
-//! connection accept4, setsockopt (TCP_NODELAY), epoll_ctl, recv, send, recv, close. It checks nothing: whatever comes
-//! first is answered by one constant 101, whatever comes next by one constant close frame and the end.
+//! connection accept4, setsockopt (TCP_NODELAY), epoll_ctl, recv, send, recv, close. It checks nothing: it answers the
+//! first bytes by one constant 101, the next by one constant close frame, and closes.
 //! (Clients other than ours check the accept key, so there is a flag to answer with the right one.)
 //!
-//! It is written the plain way, without the tricks of a server that wants to be below it, so that it stays what others
-//! are compared with.
+//! It is written without the optimisations of a real server, so that it stays a constant to compare with.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,29 +16,29 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-/// Let every socket in, for as little as the kernel takes.
+/// Accept every socket at the least cost.
 ///
-/// Once it listens, one line of JSON on standard output has its port: {"port":N,"pid":N}. It ends with its parent.
+/// Once it listens it prints one line of JSON with its port: {"port":N,"pid":N}. It ends with its parent.
 #[derive(Parser)]
 #[command(name = "floor", version)]
 struct Args {
     /// The port on 127.0.0.1; 0: any
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Answer the key that a client sends, for those that check it, in place of a constant
+    /// Compute the accept key from the client's key, for clients that check it, instead of sending a constant
     #[arg(long)]
     answer_keys: bool,
 }
 
-/// The answer to whatever comes first. The accept key is that of the constant key that `bare-client` sends
+/// The answer to the first bytes. The accept key is that of the constant key that `bare-client` sends
 /// (RFC 6455 section 1.3).
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
     Upgrade: websocket\r\n\
     Connection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// The answer to whatever comes next: a close frame with 1000 (RFC 6455 section 5.5.1).
-const FAREWELL: &[u8] = &[0x88, 0x02, 0x03, 0xe8];
+/// The answer to the next bytes: a close frame with 1000 (RFC 6455 section 5.5.1).
+const CLOSE_FRAME: &[u8] = &[0x88, 0x02, 0x03, 0xe8];
 
 const BACKLOG: i32 = 4096;
 const EVENTS_MAX: usize = 256;
@@ -74,10 +73,10 @@ fn listen(port: u16) -> anyhow::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-/// A connection, and whether it has had its 101.
+/// A connection, and whether its 101 was sent.
 struct Socket {
     fd: OwnedFd,
-    switched: bool,
+    is_upgraded: bool,
 }
 
 fn serve(listener: &TcpListener, epoll: &OwnedFd, answer_keys: bool) -> anyhow::Result<()> {
@@ -118,26 +117,26 @@ fn accept_all(listener: &TcpListener, epoll: &OwnedFd, sockets: &mut Vec<Option<
         if sockets.len() <= place {
             sockets.resize_with(place + 1, || None);
         }
-        sockets[place] = Some(Socket { fd, switched: false });
+        sockets[place] = Some(Socket { fd, is_upgraded: false });
     }
 }
 
-/// `switching` is the 101 to put the client's own accept key into, if that is wanted.
+/// `switching`: the 101 to write the accept key of this client into; `None` for the constant one.
 fn answer(place: &mut Option<Socket>, buffer: &mut [u8], switching: Option<&mut Vec<u8>>) {
     let Some(socket) = place else { return };
     let keep = match rustix::net::recv(&socket.fd, &mut *buffer, RecvFlags::empty()) {
         Ok((0, _)) => false,
         Ok((received, _)) => {
             let bytes = match switching {
-                _ if socket.switched => FAREWELL,
+                _ if socket.is_upgraded => CLOSE_FRAME,
                 None => SWITCHING,
                 Some(switching) => {
-                    put_accept_key(switching, &buffer[..received]);
+                    write_accept_key(switching, &buffer[..received]);
                     switching
                 }
             };
             let sent = rustix::net::send(&socket.fd, bytes, SendFlags::NOSIGNAL);
-            sent.is_ok() && !std::mem::replace(&mut socket.switched, true)
+            sent.is_ok() && !std::mem::replace(&mut socket.is_upgraded, true)
         }
         Err(Errno::AGAIN | Errno::INTR) => true,
         Err(_) => false,
@@ -148,8 +147,8 @@ fn answer(place: &mut Option<Socket>, buffer: &mut [u8], switching: Option<&mut 
     }
 }
 
-/// Makes the 101 the answer to this request. One without a key gets the last one's.
-fn put_accept_key(switching: &mut [u8], request: &[u8]) {
+/// Writes the accept key of this request into the 101. Without a key in the request the previous one stays.
+fn write_accept_key(switching: &mut [u8], request: &[u8]) {
     let mut lines = request.split(|byte| *byte == b'\n');
     let key = lines.find_map(|line| {
         let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;

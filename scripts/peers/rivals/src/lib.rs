@@ -1,4 +1,4 @@
-//! Servers as one writes them on others' stacks, each authenticated by one HS256 token in the handshake's query, checked
+//! Servers on other stacks, each authenticated by one HS256 token in the handshake's query, checked
 //! by `jsonwebtoken` with a key prepared once. They are tuned as far as their libraries allow: one thread (they are
 //! measured on one core), TCP_NODELAY, a read buffer of 1 KiB in place of the 128 KiB that tungstenite fills with zeros.
 //!
@@ -13,7 +13,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
-/// What tungstenite reads to, per socket.
+/// Tungstenite's read buffer, per socket.
 pub const READ_BUFFER_BYTES: usize = 1024;
 
 /// The claims of a token: the original's.
@@ -27,7 +27,7 @@ pub struct User {
     pub username: String,
 }
 
-/// What tokens are checked by.
+/// The key and the rules that tokens are checked by.
 pub struct Tokens {
     key: DecodingKey,
     validation: Validation,
@@ -40,7 +40,7 @@ impl Tokens {
         Ok(Self { key: DecodingKey::from_secret(secret.as_bytes()), validation: Validation::new(Algorithm::HS256) })
     }
 
-    /// The user whom the query's token names; `None` for a bad one.
+    /// The user of the query's token; `None` for an invalid one.
     pub fn user(&self, query: Option<&str>) -> Option<User> {
         let token = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
         let token = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);

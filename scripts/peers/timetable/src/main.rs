@@ -1,6 +1,6 @@
-//! A server whose every delay is known before it is met: it serves one handshake at a time, each in an exact time, and
-//! rests in its stalls. From its timetable and a schedule of arrivals the true response times follow, so that what a load
-//! generator says about them can be checked.
+//! A server whose every delay is known in advance: it serves one handshake at a time, each in an exact time, and serves
+//! nothing during its stalls. The true response times follow from its timetable and the schedule of arrivals, so a load
+//! generator's figures can be checked.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,33 +16,33 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// Serve WebSocket handshakes by a timetable, one at a time.
 ///
-/// Its time begins with its first handshake. Once it listens, one line of JSON on standard output has its port:
+/// Its clock starts with its first handshake. Once it listens it prints one line of JSON with its port:
 /// {"port":N,"pid":N}. It ends with its parent.
 #[derive(Parser)]
 #[command(name = "timetable", version)]
 struct Args {
-    /// What each handshake takes
+    /// Time that each handshake takes
     #[arg(long, value_name = "US", default_value_t = 0)]
     service_us: u64,
-    /// How long it rests in the middle of each period
+    /// Length of the stall in the middle of each period
     #[arg(long, value_name = "MS", default_value_t = 0)]
     stall_ms: u64,
-    /// The period
+    /// Length of a period
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     every_ms: u64,
-    /// Where to write when each handshake was done: nanoseconds after the first began, 8 bytes each, little-endian
+    /// A file for the end of each handshake: nanoseconds after the first began, 8 bytes each, little-endian
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }
 
-/// As many as may come in the longest stall.
+/// Connections that may arrive in the longest stall.
 const BACKLOG: i32 = 4096;
-/// Sockets that are kept: a client has long left the last of them when it is its turn to be closed.
+/// Sockets that stay open. The oldest is closed when there are more; its client has closed it long before.
 const KEPT_MAX: usize = 4096;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// A request comes with its connection, or not at all.
+/// A client that sends no request for so long is ignored.
 const READ_TIME_MAX: Duration = Duration::from_secs(1);
-/// A sleep ends late by less than this, on a machine that has time.
+/// A sleep ends late by less than this on a machine that is not busy.
 const SPIN: Duration = Duration::from_micros(300);
 
 fn main() -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ fn listen() -> anyhow::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-/// When handshakes get done.
+/// When handshakes are completed.
 ///
 /// ```text
 /// end = max(ready, end of the stall that ready falls into) + service
@@ -109,7 +109,7 @@ impl Timetable {
         let mut last_end = Duration::ZERO;
         let mut kept = VecDeque::with_capacity(KEPT_MAX);
         loop {
-            // Whoever is there at once has waited, and is served from the last one's end.
+            // A connection that is already there has waited: its service starts at the end of the last one.
             listener.set_nonblocking(true)?;
             let waiting = listener.accept();
             listener.set_nonblocking(false)?;
@@ -121,17 +121,17 @@ impl Timetable {
                 }
                 Err(error) => return Err(error).context("accept: raise the limit on descriptors?"),
             };
-            // Those that only knock do not start the clock.
+            // A connection without a request does not start the clock.
             let Some(answer) = answer(&stream) else {
                 continue;
             };
             let zero = *zero.get_or_insert_with(Instant::now);
             wait_until(zero + self.end(ready.unwrap_or_default()));
-            // A client that has gone meanwhile has lost its turn.
+            // The client may have closed meanwhile.
             let _ = (&stream).write_all(&answer);
             last_end = zero.elapsed();
             if let Some(log) = &mut log {
-                // Whole at any time, for its reader ends us when it likes.
+                // Unbuffered, because the reader may kill this process at any time.
                 log.write_all(&(last_end.as_nanos() as u64).to_le_bytes())?;
             }
             if kept.len() == KEPT_MAX {
@@ -142,7 +142,7 @@ impl Timetable {
     }
 }
 
-/// The 101 to a request, which is read to its end.
+/// Reads a request to its end; the 101 for it.
 fn answer(mut stream: &TcpStream) -> Option<Vec<u8>> {
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(READ_TIME_MAX)).ok()?;
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handshake_ends_when_the_timetable_says() {
+    fn handshake_ends_at_the_instant_of_the_timetable() {
         let timetable = |service_us, stall_ms, every_ms| {
             let args = Args { service_us, stall_ms, every_ms, log: None };
             Timetable::new(&args)

@@ -9,7 +9,7 @@ use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use socketioxide::handler::ConnectHandler;
 
-/// What a bad token is told.
+/// The error for an invalid token.
 #[derive(Debug)]
 struct NotValidToken;
 

@@ -1,6 +1,5 @@
-"""Draws what two runs say of a server that stalls: the open model beside the closed one, and what is true."""
+"""Draws two runs against a server that stalls, the open model beside the closed one, and the true response times."""
 
-import base64
 import math
 
 from hdrh.histogram import HdrHistogram
@@ -11,7 +10,7 @@ TOP, BOTTOM = 84, 372
 PANELS = {"time": (64, 452), "percentile": (540, 928)}
 LEAST_US, MOST_US = 10, 3_000_000
 SCALE_US = {10: "10 µs", 100: "100 µs", 1000: "1 ms", 10_000: "10 ms", 100_000: "100 ms", 1_000_000: "1 s"}
-# As far as so many arrivals can tell.
+# As far as so many arrivals reach.
 QUANTILES = [1 - 10 ** (-place / 40) for place in range(0, 121)]
 SCALE_QUANTILES = {0: "0", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %"}
 
@@ -140,5 +139,5 @@ def line(kind, points):
     return f'<path class="line {kind}" d="M{" L".join(f"{x:.1f} {y:.1f}" for x, y in points)}"/>'
 
 
-def text(x, y, words, anchor="start", kind=""):
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
+def text(x, y, content, anchor="start", kind=""):
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{content}</text>'

