@@ -22,6 +22,7 @@ use crate::{
     gate::{GateConfig, lookup::SessionSource},
     inherited::Inherited,
     keys::Keeper,
+    process::LogFormat,
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
     session_key::SessionKey,
@@ -32,13 +33,7 @@ pub use error::ConfigError;
 pub use sessions::SessionArgs;
 pub use tls::TlsArgs;
 pub use tokens::TokenArgs;
-use values::{CpuList, LogFormat, Role};
-
-/// The secret of the system that this one rebuilds. Shorter than RFC 7518 allows, and known to everybody.
-pub const DEMO_SECRET: &str = "my_super_secret_key";
-
-/// RFC 7518 section 3.2: an HS256 key has at least as many bytes as its hash.
-pub const SECRET_BYTES_MIN: usize = 32;
+use values::{CpuList, DEMO_SECRET, Role, SECRET_BYTES_MIN};
 
 /// Where the gate listens unless told otherwise.
 const GATE_LISTEN: SocketAddr = loopback(8080);

@@ -12,8 +12,7 @@ use rustix::net::sockopt;
 
 use crate::{
     processes::Membership,
-    server::ServeError,
-    takeover::{self, Predecessor},
+    takeover::{self, Predecessor, TakeoverError},
     tls::Seed,
 };
 
@@ -62,6 +61,9 @@ pub enum InheritError {
     /// Started by hand as what only a parent starts.
     #[error("--member: there is no parent on standard input: {0}")]
     NoParent(io::Error),
+    /// Nothing can be taken over.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
 }
 
 /// The first descriptor that systemd hands over (SD_LISTEN_FDS_START).
@@ -102,9 +104,9 @@ impl Inherited {
     }
 
     /// Takes the listeners of whoever listens at `path`, if somebody does, who is then to be dismissed.
-    pub fn take_over(&mut self, path: &Path) -> Result<Option<Predecessor>, ServeError> {
+    pub fn take_over(&mut self, path: &Path) -> Result<Option<Predecessor>, InheritError> {
         if !self.gate.is_empty() || self.frontend.is_some() {
-            return Err(InheritError::Twice.into());
+            return Err(InheritError::Twice);
         }
         Ok(takeover::take(path)?.map(|(listeners, predecessor)| {
             self.gate = listeners.gate;

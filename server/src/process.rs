@@ -10,8 +10,6 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process, set_parent_pro
 use tokio::signal::unix::{self, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::values::LogFormat;
-
 /// Resolves at the first SIGTERM or SIGINT.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -46,6 +44,15 @@ impl EarlyHangups {
     }
 }
 
+/// Where the log's lines are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a machine: a JSON object per line.
+    Json,
+}
+
 /// Starts the log on standard error; RUST_LOG says how much of it.
 pub fn start_log(format: LogFormat) {
     // tower-sessions warns of every malformed session id: a peer that sends them would fill the log.
@@ -69,9 +76,9 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// When a fault that comes in floods was logged last.
 #[derive(Debug, Default)]
-pub struct Rarely(Option<Instant>);
+pub struct LogThrottle(Option<Instant>);
 
-impl Rarely {
+impl LogThrottle {
     /// Is another line due? It counts as written then.
     pub fn is_due(&mut self) -> bool {
         let is_due = self.0.is_none_or(|at| at.elapsed() >= LOG_EVERY);

@@ -5,20 +5,16 @@
 //! in the kernel are not lost, only the sockets that it had. Connections go from child to child ([`courier`]), so that a
 //! session that polls is found wherever its requests arrive; `/metrics` goes to the parent, which asks all children.
 //!
-//! [`courier`]: crate::gate::courier
+//! [`courier`]: crate::gate::process_links
 
 mod attempts;
 mod child;
+mod group;
 mod member;
 mod pages;
 mod scrape;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
 use tokio::{
@@ -28,9 +24,9 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{frontend::Whereabouts, tls::Tls};
 use attempts::{Attempts, IN_VAIN_MAX};
 use child::{Members, Plan};
+pub use group::Group;
 pub use member::{Control, Membership};
 
 /// A running gate of several processes. They end when it is dropped.
@@ -43,20 +39,6 @@ pub struct Processes {
     /// By their number.
     attempts: Vec<Attempts>,
     drains: bool,
-}
-
-/// What the processes are to be.
-pub struct Group {
-    /// The gate's listeners, at least one.
-    pub listeners: Vec<TcpListener>,
-    /// How many processes, at least one.
-    pub processes: u16,
-    /// How many shards each has, at least one.
-    pub shards: usize,
-    /// Where the parent's frontend is, if it has one.
-    pub frontend: Option<Whereabouts>,
-    /// What they share for TLS, if they speak it.
-    pub tls: Option<Tls>,
 }
 
 /// A process of the gate has ended, or did not start.
@@ -115,7 +97,8 @@ impl Processes {
         let members = Members::default();
         let failed = |process| move |error| ProcessFailed::Start { process, error };
         forward_hangups(members.clone()).map_err(failed(0))?;
-        let plan = Plan::new(group, &members).map_err(failed(0))?;
+        let (plan, inbox) = Plan::new(group).map_err(failed(0))?;
+        scrape::start(inbox, members.clone()).map_err(failed(0))?;
         let mut processes = Self {
             attempts: vec![Attempts::default(); plan.group.processes.into()],
             plan,

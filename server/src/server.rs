@@ -14,7 +14,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::{
     config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs},
     frontend::{self, FrontendConfig, Whereabouts},
-    gate::{Gate, GateConfig, ShardFailed, courier::Links, listener},
+    gate::{Gate, GateConfig, ShardFailed, listener, process_links::ProcessLinks},
     inherited::Inherited,
     keys::{Keeper, Watch},
     metrics::Metrics,
@@ -352,7 +352,7 @@ fn open(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ServeError> 
 
 async fn start_here(
     listeners: Vec<Vec<TcpListener>>,
-    links: Option<Links>,
+    links: Option<ProcessLinks>,
     keeper: Keeper,
     mut config: GateConfig,
     frontend: Option<Whereabouts>,

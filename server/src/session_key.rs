@@ -4,6 +4,12 @@ use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
 
+/// The cookie that holds a session's id; named, as cookies of one host are shared by all its ports.
+pub const SESSION_COOKIE: &str = "gatekeeper_session";
+
+/// Where the gate asks whose a session is.
+pub const SESSION_PATH: &str = "/getSessionUser";
+
 /// What the key is made for: another use of the secret has another.
 const PURPOSE: &[u8] = b"gatekeeper: whose session is this?";
 

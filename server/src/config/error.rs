@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::config::{SECRET_BYTES_MIN, values::SecretError};
+use crate::config::values::{SECRET_BYTES_MIN, SecretError};
 use crate::{frontend::users::UsersError, keys::KeyError, tls::IdentityError};
 
 /// What is wrong with the flags, or with what they name: always the operator's to mend.

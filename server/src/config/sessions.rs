@@ -1,6 +1,6 @@
 //! Sessions that let sockets in, in place of tokens: the flag, and what it comes to.
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 use crate::{gate::lookup::SessionSource, keys::JwksUrl, session::Auth, session_key::SessionKey};
 
 /// The flag.

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::config::{
-    ConfigError,
+    error::ConfigError,
     values::{self, Secret},
 };
 use crate::{

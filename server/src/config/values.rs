@@ -2,6 +2,12 @@
 
 use std::{env, fmt, fs, path::PathBuf, str::FromStr, time::Duration};
 
+/// The secret of the system that this one rebuilds. Shorter than RFC 7518 allows, and known to everybody.
+pub const DEMO_SECRET: &str = "my_super_secret_key";
+
+/// RFC 7518 section 3.2: an HS256 key has at least as many bytes as its hash.
+pub const SECRET_BYTES_MIN: usize = 32;
+
 /// What a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
@@ -23,15 +29,6 @@ impl Role {
     pub fn frontend(self) -> bool {
         self != Role::Gate
     }
-}
-
-/// Where the log's lines are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For a person.
-    Text,
-    /// For a machine: a JSON object per line.
-    Json,
 }
 
 /// A secret, or where it is. It is never printed.

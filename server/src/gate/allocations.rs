@@ -1,7 +1,6 @@
 //! Accepting, authenticating and closing raw WebSockets allocates nothing once the shard has had that many before.
 
 use std::{
-    collections::HashMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
@@ -13,17 +12,22 @@ use std::{
 
 use reactor::{Clock, Options, Shard};
 
-use crate::gate::{
-    Deadlines,
-    admission::Admission,
-    handshake::Site,
-    mailbox::Mailboxes,
-    service::{Drain, GateService, ShardState},
-};
-use crate::session::{
-    app::App,
-    half_open::HalfOpen,
-    testing::{host, token},
+use crate::{
+    gate::{
+        admission::{Admission, ShardPlaces},
+        config::Deadlines,
+        connections::Connections,
+        forwarding::Forwarding,
+        routes::Routes,
+        service::{Drain, GateService, ShardDrain},
+        shared::GateShared,
+        wall_clock::{TimeOfDay, WallClock},
+    },
+    process::LogThrottle,
+    session::{
+        app::App,
+        testing::{sessions, token},
+    },
 };
 
 const SOCKETS_PER_WAVE: usize = 50;
@@ -49,20 +53,19 @@ fn allocations(waves: usize) -> u64 {
     let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
     let gate = listener.local_addr().unwrap();
     let drain = Arc::new(Drain { ordered: AtomicBool::new(false), within: Duration::ZERO });
+    let sessions = sessions(App::Echo);
+    let metrics = Arc::clone(&sessions.host.metrics);
+    let shared = Arc::new(GateShared::new(Vec::new(), None, 1));
+    let deadlines = Deadlines { head: PATIENCE, upgrade: PATIENCE, connect: PATIENCE };
+    let time = TimeOfDay::new(WallClock::system());
     let service = GateService {
-        host: host(App::Echo),
-        site: Arc::new(Site::new(Vec::new(), None, 1)),
-        admission: Arc::new(Admission::new(1_000, None)),
-        addresses: HashMap::new(),
-        half_open: HalfOpen::new(SOCKETS_PER_WAVE),
-        unconnected: HalfOpen::new(SOCKETS_PER_WAVE),
-        mailboxes: Arc::new(Mailboxes::new(0, 1, None)),
-        desk: None,
-        deadlines: Deadlines { head: PATIENCE, upgrade: PATIENCE, connect: PATIENCE },
-        drain: Arc::clone(&drain),
-        state: ShardState::default(),
+        connections: Connections::new(sessions, shared, deadlines, time, SOCKETS_PER_WAVE),
+        places: ShardPlaces::new(Arc::new(Admission::new(1_000, None))),
+        forwarding: Forwarding::new(0, Arc::new(Routes::new(0, 1, None)), Arc::clone(&metrics)),
+        lookup: None,
+        drain: ShardDrain::new(Arc::clone(&drain)),
+        accept_failures: LogThrottle::default(),
     };
-    let metrics = Arc::clone(&service.host.metrics);
     let mut shard = Shard::new(service, Clock::start(), Options::default()).unwrap();
     shard.listen(listener).unwrap();
     let waker = shard.waker();

@@ -10,7 +10,7 @@ use crate::session::polling::Key;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
     /// Nothing: there is none, or no telling where it ends.
-    Untold,
+    Unstated,
     /// So many bytes.
     Bytes(u64),
     /// It comes in chunks.
@@ -28,9 +28,9 @@ pub(super) enum LengthError {
 
 /// Reads it.
 pub(super) fn length(head: &RequestHead<'_>) -> Result<Length, LengthError> {
-    let mut length = Length::Untold;
+    let mut length = Length::Unstated;
     for (name, value) in head.headers() {
-        let told = if name.eq_ignore_ascii_case("content-length") {
+        let stated = if name.eq_ignore_ascii_case("content-length") {
             Length::Bytes(decimal(value).ok_or(LengthError::Bad)?)
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             if !value.eq_ignore_ascii_case(b"chunked") {
@@ -40,10 +40,10 @@ pub(super) fn length(head: &RequestHead<'_>) -> Result<Length, LengthError> {
         } else {
             continue;
         };
-        if length != Length::Untold {
+        if length != Length::Unstated {
             return Err(LengthError::Bad);
         }
-        length = told;
+        length = stated;
     }
     Ok(length)
 }
@@ -76,7 +76,7 @@ impl Posting {
     /// comes in chunks.
     pub(super) fn new(key: Key, head_bytes: usize, length: Length, body_bytes_max: u32) -> Self {
         let body = match length {
-            Length::Untold => Body::Known(0),
+            Length::Unstated => Body::Known(0),
             // Below the limit, which is a u32.
             Length::Bytes(bytes) => Body::Known(bytes as usize),
             Length::Chunks => Body::Chunked(Chunked::new(body_bytes_max as usize)),
@@ -124,9 +124,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_told() {
+    fn body_lengths_are_read_from_heads() {
         for (headers, expected, why) in [
-            ("", Ok(Length::Untold), "none"),
+            ("", Ok(Length::Unstated), "none"),
             ("Content-Length: 12", Ok(Length::Bytes(12)), "a number"),
             ("Transfer-Encoding: Chunked", Ok(Length::Chunks), "chunks"),
             ("Content-Length: +1", Err(LengthError::Bad), "a sign"),

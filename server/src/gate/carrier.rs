@@ -39,7 +39,7 @@ use std::borrow::Cow;
 
 use wire::http::{RequestHead, percent_decode};
 
-use crate::{frontend::SESSION_COOKIE, verify::Refusal};
+use crate::{session_key::SESSION_COOKIE, verify::Refusal};
 
 /// The member of the query and the cookie that carry a token, as in the original's `?token=`.
 pub const TOKEN_NAME: &str = "token";

@@ -1,4 +1,4 @@
-//! Whose session is it? The design that tokens replaced: the gate asks the frontend over HTTP, for each connection.
+//! LookupResult session is it? The design that tokens replaced: the gate asks the frontend over HTTP, for each connection.
 //!
 //! ```text
 //! GET <url>                              200 {"username":"gonzalo"}    the session is this user's
@@ -22,13 +22,12 @@ use reqwest::{
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::gate::mailbox::Mailbox;
 use crate::{
-    frontend::{SESSION_COOKIE, SESSION_PATH},
+    gate::shard_queue::ShardQueue,
     keys::{JwksUrl, deepest},
     metrics::Unanswered,
-    process::Rarely,
-    session_key::SessionKey,
+    process::LogThrottle,
+    session_key::{SESSION_COOKIE, SESSION_PATH, SessionKey},
 };
 
 /// Questions under way at once, each over a connection of its own that is kept: what one process asks for does not fill
@@ -68,80 +67,81 @@ impl SessionSource {
 }
 
 /// What the frontend said: a user's name, or that the session is nobody's.
-pub(super) type Whose = Result<Option<String>, Unanswered>;
+pub(super) type LookupResult = Result<Option<String>, Unanswered>;
 
 /// A question that was answered, or not.
-pub(super) struct Answer {
+pub(super) struct FinishedLookup {
     /// The number of the connection that it is about, in its shard.
     pub(super) connection: u64,
-    pub(super) whose: Whose,
+    pub(super) result: LookupResult,
     /// From the question on.
     pub(super) took: Duration,
 }
 
-/// As many questions wait as may.
+/// As many lookups wait as may.
 #[derive(Debug)]
-pub(super) struct TooManyWait;
+pub(super) struct LookupQueueFull;
 
 /// Where one shard asks, and finds its answers.
-pub(super) struct Desk {
-    questions: mpsc::Sender<Question>,
-    answers: Arc<Mailbox<Answer>>,
+pub(super) struct SessionLookup {
+    lookups: mpsc::Sender<PendingLookup>,
+    answers: Arc<ShardQueue<FinishedLookup>>,
 }
 
-struct Question {
+struct PendingLookup {
     connection: u64,
     session: String,
     asked_at: Instant,
-    answers: Arc<Mailbox<Answer>>,
+    answers: Arc<ShardQueue<FinishedLookup>>,
 }
 
-impl Desk {
+impl SessionLookup {
     /// The desks of `shards` shards, behind which tasks of this tokio runtime ask `source` until all desks are gone.
-    pub(super) fn open(source: SessionSource, shards: usize) -> std::io::Result<Vec<Self>> {
-        let asker = Arc::new(Asker::new(source).map_err(std::io::Error::other)?);
-        let (questions, waiting) = mpsc::channel(WAITING_MAX);
+    pub(super) fn start(source: SessionSource, shards: usize) -> std::io::Result<Vec<Self>> {
+        let asker = Arc::new(LookupClient::new(source).map_err(std::io::Error::other)?);
+        let (lookups, waiting) = mpsc::channel(WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..CONNECTIONS_MAX {
             let (asker, waiting) = (Arc::clone(&asker), Arc::clone(&waiting));
             tokio::spawn(async move {
-                while let Some(question) = next(&waiting).await {
-                    asker.see_to(question).await;
+                while let Some(pending) = next(&waiting).await {
+                    asker.handle(pending).await;
                 }
             });
         }
-        let desk = |_| Self { questions: questions.clone(), answers: Arc::default() };
+        let desk = |_| Self { lookups: lookups.clone(), answers: Arc::default() };
         Ok((0..shards).map(desk).collect())
     }
 
     /// Where its answers arrive.
-    pub(super) fn mailbox(&self) -> Arc<Mailbox<Answer>> {
+    pub(super) fn finished(&self) -> Arc<ShardQueue<FinishedLookup>> {
         Arc::clone(&self.answers)
     }
 
     /// Asks whose `session` is, for a connection.
-    pub(super) fn ask(&self, connection: u64, session: String) -> Result<(), TooManyWait> {
-        let question = Question { connection, session, asked_at: Instant::now(), answers: Arc::clone(&self.answers) };
-        self.questions.try_send(question).map_err(|_| TooManyWait)
+    pub(super) fn ask(&self, connection: u64, session: String) -> Result<(), LookupQueueFull> {
+        let pending =
+            PendingLookup { connection, session, asked_at: Instant::now(), answers: Arc::clone(&self.answers) };
+        self.lookups.try_send(pending).map_err(|_| LookupQueueFull)
     }
 
     /// The answers that have come.
-    pub(super) fn answers(&self) -> Vec<Answer> {
+    pub(super) fn take_finished(&self) -> Vec<FinishedLookup> {
         self.answers.take()
     }
 }
 
 /// The next question, for whoever is free.
-async fn next(waiting: &Mutex<mpsc::Receiver<Question>>) -> Option<Question> {
+async fn next(waiting: &Mutex<mpsc::Receiver<PendingLookup>>) -> Option<PendingLookup> {
     waiting.lock().await.recv().await
 }
 
 /// Asks the frontend.
-struct Asker {
+struct LookupClient {
     client: Client,
     url: reqwest::Url,
     authorization: HeaderValue,
-    failures: Lock<Rarely>,
+    failures: Lock<LogThrottle>,
 }
 
 /// Why there is no answer. It is the frontend's fault, or that of the way to it.
@@ -161,13 +161,13 @@ enum LookupError {
     Strange,
 }
 
-/// Whose session it is, as the frontend says it.
+/// LookupResult session it is, as the frontend says it.
 #[derive(Deserialize)]
 struct User {
     username: String,
 }
 
-impl Asker {
+impl LookupClient {
     fn new(source: SessionSource) -> Result<Self, LookupError> {
         let no_client = |error: String| LookupError::NoClient(error);
         let url = source
@@ -191,10 +191,10 @@ impl Asker {
         Ok(Self { client, url: url.url().clone(), authorization, failures: Lock::default() })
     }
 
-    async fn see_to(&self, question: Question) {
-        let Question { connection, session, asked_at, answers } = question;
+    async fn handle(&self, pending: PendingLookup) {
+        let PendingLookup { connection, session, asked_at, answers } = pending;
         let left = ANSWER_WITHIN.saturating_sub(asked_at.elapsed());
-        let whose = match tokio::time::timeout(left, self.ask(&session)).await {
+        let result = match tokio::time::timeout(left, self.ask(&session)).await {
             Ok(Ok(user)) => Ok(user),
             Ok(Err(error)) => {
                 self.log(&error);
@@ -205,7 +205,7 @@ impl Asker {
                 Err(Unanswered::Time)
             }
         };
-        answers.put(Answer { connection, whose, took: asked_at.elapsed() });
+        answers.push(FinishedLookup { connection, result, took: asked_at.elapsed() });
     }
 
     async fn ask(&self, session: &str) -> Result<Option<String>, LookupError> {

@@ -21,14 +21,13 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::processes::{
-    Group,
-    member::{Conversation, Setup},
-    scrape::{self, Ask},
-};
 use crate::{
     descriptors,
-    gate::{courier::Inbox, listener},
+    gate::{listener, process_links::Inbox},
+    processes::{
+        group::Group,
+        member::{Ask, Conversation, Setup},
+    },
     tls::Tls,
 };
 
@@ -157,12 +156,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Plan {
-    pub(super) fn new(group: Group, members: &Members) -> io::Result<Self> {
+    /// The plan, and the inbox where the parent's own connections arrive.
+    pub(super) fn new(group: Group) -> io::Result<(Self, Inbox)> {
         let first = group.listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
         let (inbox, parent) = Inbox::new()?;
-        scrape::start(inbox, members.clone())?;
         let inboxes = (0..group.processes).map(|_| Inbox::new());
-        Ok(Self { addr: first.local_addr()?, inboxes: inboxes.collect::<io::Result<_>>()?, parent, group })
+        let plan = Self { addr: first.local_addr()?, inboxes: inboxes.collect::<io::Result<_>>()?, parent, group };
+        Ok((plan, inbox))
     }
 
     /// Starts a child; the last of what comes back is told once it is ready.

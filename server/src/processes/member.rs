@@ -23,14 +23,16 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 
-use crate::processes::scrape::Ask;
-use crate::{descriptors, frontend::Whereabouts, gate::courier::Links, metrics::Metrics, tls::Seed};
+use crate::{descriptors, frontend::Whereabouts, gate::process_links::ProcessLinks, metrics::Metrics, tls::Seed};
 
 const READY: &str = "ready";
 const METRICS: &str = "metrics";
+
+/// A request to a child for its page of metrics.
+pub(super) type Ask = oneshot::Sender<String>;
 
 /// What a child is told. Its descriptors follow: the listeners, its inbox, the way to each process's, that to the parent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ pub struct Membership {
     /// The listeners of each shard.
     pub shards: Vec<Vec<TcpListener>>,
     /// What it knows of the other processes.
-    pub links: Links,
+    pub links: ProcessLinks,
     /// Where the parent's frontend is.
     pub frontend: Option<Whereabouts>,
     /// What session tickets are made from, where TLS is spoken.
@@ -83,7 +85,7 @@ impl Membership {
         let outboxes = outboxes.collect::<io::Result<Vec<OwnedFd>>>()?;
         Ok(Self {
             shards,
-            links: Links { process: setup.process, inbox, outboxes, parent: next()? },
+            links: ProcessLinks { process: setup.process, inbox, outboxes, parent: next()? },
             frontend: setup.frontend,
             seed: setup.seed,
             control,
@@ -174,7 +176,6 @@ fn halves(stream: UnixStream) -> io::Result<(Lines<BufReader<OwnedReadHalf>>, Ow
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::oneshot;
 
     #[tokio::test]
     async fn a_child_tells_its_metrics_until_its_parent_is_gone() {

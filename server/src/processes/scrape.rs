@@ -17,13 +17,10 @@ use crate::processes::{child::Members, pages};
 use crate::{
     gate::{
         answers,
-        courier::{self, Inbox},
+        process_links::{self, Inbox},
     },
     metrics,
 };
-
-/// A question to a child for its page.
-pub(super) type Ask = oneshot::Sender<String>;
 
 /// Requests that are answered at once, each with a descriptor of the parent's; those who ask come every few seconds.
 const ANSWERED_MAX: usize = 64;
@@ -35,14 +32,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub(super) fn start(inbox: Inbox, members: Members) -> io::Result<()> {
     let answering = Arc::new(Semaphore::new(ANSWERED_MAX));
     let runtime = Handle::current();
-    courier::receive(inbox, move |parcel| {
+    process_links::receive(inbox, move |forwarded| {
         // Too many at once: it is closed, and will ask again. Left in the inbox, it would hold up those who send.
         let Ok(place) = Arc::clone(&answering).try_acquire_owned() else {
             return;
         };
         let members = members.clone();
         runtime.spawn(async move {
-            let answered = timeout(2 * ANSWER_WITHIN, answer(parcel.parts, members)).await;
+            let answered = timeout(2 * ANSWER_WITHIN, answer(forwarded.parts, members)).await;
             if !matches!(answered, Ok(Ok(()))) {
                 tracing::debug!("a request for metrics was not answered");
             }

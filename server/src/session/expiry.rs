@@ -13,7 +13,7 @@ pub enum OnExpiry {
 
 /// Somebody who was let in, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guest {
+pub struct AuthenticatedUser {
     /// Whose session it is.
     pub user: UserId,
     /// When it ends by itself.
@@ -24,9 +24,9 @@ pub struct Guest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Until(u32);
 
-impl Guest {
+impl AuthenticatedUser {
     /// Somebody without a name and without an end.
-    pub const NOBODY: Self = Self { user: UserId::NOBODY, until: Until::NEVER };
+    pub const ANONYMOUS: Self = Self { user: UserId::ANONYMOUS, until: Until::NEVER };
 }
 
 impl Until {
@@ -61,6 +61,6 @@ mod tests {
         ] {
             assert_eq!(Until::new(unix_s).unix_s(), kept, "{why}");
         }
-        assert_eq!(size_of::<Guest>(), 8, "a parked socket is small");
+        assert_eq!(size_of::<AuthenticatedUser>(), 8, "a parked socket is small");
     }
 }

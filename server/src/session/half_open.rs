@@ -17,7 +17,7 @@ const PRUNE_SLACK: usize = 64;
 
 /// Those of one kind of one shard, by what names them.
 #[derive(Debug)]
-pub(crate) struct HalfOpen<T> {
+pub(crate) struct HalfOpenList<T> {
     /// How many there may be, at least 1.
     max: usize,
     /// How many there are.
@@ -26,14 +26,14 @@ pub(crate) struct HalfOpen<T> {
     order: VecDeque<T>,
 }
 
-impl<T: Copy> Default for HalfOpen<T> {
+impl<T: Copy> Default for HalfOpenList<T> {
     /// Room for one, for whoever has none to limit.
     fn default() -> Self {
         Self::new(1)
     }
 }
 
-impl<T: Copy> HalfOpen<T> {
+impl<T: Copy> HalfOpenList<T> {
     /// None yet, of `max` at most.
     pub(crate) fn new(max: usize) -> Self {
         Self { max: max.max(1), count: 0, order: VecDeque::new() }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way() {
-        let mut half_open = HalfOpen::new(2);
+        let mut half_open = HalfOpenList::new(2);
         half_open.add(1);
         half_open.add(2);
         assert_eq!(half_open.pop_surplus(), None, "as many as there may be");

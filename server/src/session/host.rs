@@ -5,12 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, rngs::StdRng};
 use wire::engineio::{Open, Packet, PreparedOpen, Version};
 
-use crate::session::{Auth, Guest, OnExpiry, Settings, expiry::Until, polling::Polls, users::Users};
 use crate::{
     metrics::{ShardMetrics, TIMED_EVERY},
+    session::{
+        expiry::{AuthenticatedUser, OnExpiry, Until},
+        settings::{Auth, Settings},
+        users::Users,
+    },
     verify::{Refusal, Verifier},
 };
 
@@ -22,18 +26,13 @@ pub struct Host {
     pub users: Users,
     /// What happened to them.
     pub metrics: Arc<ShardMetrics>,
-    /// The sessions of clients that poll.
-    pub polls: Polls,
     /// Judges tokens that come after the upgrade too.
     verifier: Verifier,
     /// Tokens that were judged, good or bad.
     verdicts: u64,
     /// Nanoseconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
     pub unix_ns: u64,
-    /// What the frontend said about the session of the request at hand: whose it is, if anybody's. `None`: it was not
-    /// asked.
-    pub told: Option<Option<String>>,
-    /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
+    /// Session ids come from it: a cryptographic generator, whose seed is given from outside.
     pub(super) random: StdRng,
     /// Engine.IO's open packets of both versions: over a WebSocket, and for a client that polls.
     open_packets: [[PreparedOpen; 2]; 2],
@@ -50,19 +49,17 @@ const SID_RANDOM_BYTES: usize = 15;
 
 impl Host {
     /// The host of one shard's sessions.
-    pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>) -> Self {
+    pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>, random: StdRng) -> Self {
         let open_packets = [Version::V3, Version::V4]
             .map(|version| [false, true].map(|polls| prepare_open_packet(&settings, version, polls)));
         Self {
             settings,
             users: Users::default(),
             metrics,
-            polls: Polls::default(),
             verifier,
             verdicts: 0,
             unix_ns: 0,
-            told: None,
-            random: StdRng::from_rng(&mut rand::rng()),
+            random: random,
             open_packets,
             scratch: Vec::new(),
             data: String::new(),
@@ -70,9 +67,9 @@ impl Host {
     }
 
     /// Judges a token; a good one attaches its user, to be released when the session ends.
-    pub fn admit(&mut self, token: &[u8]) -> Result<Guest, Refusal> {
+    pub fn admit(&mut self, token: &[u8]) -> Result<AuthenticatedUser, Refusal> {
         if !self.settings.auth.asks() {
-            return Ok(Guest::NOBODY);
+            return Ok(AuthenticatedUser::ANONYMOUS);
         }
         let started = self.times_next_verdict().then(Instant::now);
         self.verdicts += 1;
@@ -85,13 +82,13 @@ impl Host {
         let (user, expires_at_s) = verdict?;
         let expires_at_s = expires_at_s.filter(|_| self.settings.on_expiry == OnExpiry::Close);
         let leeway_s = self.verifier.leeway_s();
-        Ok(Guest { user, until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))) })
+        Ok(AuthenticatedUser { user, until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))) })
     }
 
     /// Judges a session by what is known of it: the name of its user, if it is anybody's. A good one attaches its user.
-    pub fn admit_user(&mut self, name: Option<&str>) -> Result<Guest, Refusal> {
+    pub fn admit_session_owner(&mut self, name: Option<&str>) -> Result<AuthenticatedUser, Refusal> {
         let name = name.ok_or(Refusal::UnknownSession)?;
-        Ok(Guest { user: self.users.attach(Some(name)), until: Until::NEVER })
+        Ok(AuthenticatedUser { user: self.users.attach(Some(name)), until: Until::NEVER })
     }
 
     /// How many tokens were judged.
@@ -105,10 +102,10 @@ impl Host {
     }
 
     /// Judges a client that brings nothing to be let in by.
-    pub fn admit_unnamed(&self) -> Result<Guest, Refusal> {
+    pub fn verdict_without_credentials(&self) -> Result<AuthenticatedUser, Refusal> {
         match self.settings.auth {
             Auth::Token | Auth::Session => Err(Refusal::Missing),
-            Auth::None => Ok(Guest::NOBODY),
+            Auth::None => Ok(AuthenticatedUser::ANONYMOUS),
         }
     }
 

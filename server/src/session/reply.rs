@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use wire::{
     engineio::{Form, Item, Version, encode_base64, encode_binary},
-    frame::{OpCode, write_close, write_frame},
+    frame::{OpCode, ProtocolError, write_close, write_frame},
 };
 
-use crate::session::End;
+use crate::{metrics::End, session::close_code};
 
 /// What the packets of one poll's answer have at most, unless it is a single one.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -93,7 +93,7 @@ pub struct Reply<'a> {
     pub end: Option<End>,
     /// The peer's close frame is answered. Nothing can follow from either side, so nobody need wait for the peer's FIN
     /// (RFC 6455 section 7.1.1: the server closes first).
-    pub is_farewell: bool,
+    pub is_close_answered: bool,
     /// What binary messages may be sent as over a WebSocket.
     pub form: Form,
     /// Where Engine.IO packets go in place of `out` when the client polls.
@@ -103,7 +103,7 @@ pub struct Reply<'a> {
 impl<'a> Reply<'a> {
     /// An answer that says nothing yet.
     pub fn new(out: &'a mut Vec<u8>, now_ns: u64) -> Self {
-        Self { out, now_ns, deadline_ns: None, end: None, is_farewell: false, form: Form::Binary, outbox: None }
+        Self { out, now_ns, deadline_ns: None, end: None, is_close_answered: false, form: Form::Binary, outbox: None }
     }
 
     /// The same to a client that polls: packets are collected in `outbox`.
@@ -149,6 +149,30 @@ impl<'a> Reply<'a> {
             write_close(self.out, code, reason, None);
         }
         self.end = Some(end);
+    }
+
+    /// Answers a close frame with its own code (RFC 6455 section 5.5.1), or without one, and ends the session.
+    pub fn answer_close(&mut self, code: Option<u16>) {
+        match code {
+            Some(code) => write_close(self.out, code, "", None),
+            None => write_frame(self.out, OpCode::Close, &[], None),
+        }
+        self.end = Some(End::Client);
+        self.is_close_answered = true;
+    }
+
+    /// Closes on a peer that broke the framing, with the code for its fault.
+    pub fn fail_framing(&mut self, error: &ProtocolError) {
+        write_close(self.out, error.close_code(), &error.to_string(), None);
+        self.end = Some(match error {
+            ProtocolError::TooLong { .. } => End::TooLong,
+            _ => End::Protocol,
+        });
+    }
+
+    /// Closes because a packet breaks the protocol. The peer gets the fault, not what it sent.
+    pub fn break_off(&mut self, fault: &dyn std::fmt::Display) {
+        self.close(close_code::PROTOCOL_ERROR, &fault.to_string(), End::Protocol);
     }
 
     fn end_when_full(&mut self) {

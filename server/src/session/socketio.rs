@@ -11,9 +11,15 @@ use wire::{
     socketio::{Kind, Packet},
 };
 
-use crate::session::{Auth, End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
 use crate::{
-    metrics::{Outcome, Phase},
+    metrics::{End, Outcome, Phase},
+    session::{
+        expiry::AuthenticatedUser,
+        host::{Host, push_sid},
+        reply::Reply,
+        settings::{Auth, LINGER},
+        users::UserId,
+    },
     verify::Refusal,
 };
 
@@ -21,7 +27,7 @@ use crate::{
 pub const REFUSED_MESSAGE: &str = "not valid token";
 
 /// The verdict on the token that came with the upgrade; `None` when none came.
-pub type Verdict = Option<Result<Guest, Refusal>>;
+pub type Verdict = Option<Result<AuthenticatedUser, Refusal>>;
 
 /// A client and the namespaces it is in, from its session's opening to its end.
 #[derive(Debug)]
@@ -72,7 +78,7 @@ impl Client {
             joined: 0,
         };
         if version == Version::V3 {
-            let verdict = verdict.unwrap_or_else(|| host.admit_unnamed());
+            let verdict = verdict.unwrap_or_else(|| host.verdict_without_credentials());
             client.judge(verdict, &ROOT, 0, version, host, reply);
         }
         client
@@ -104,10 +110,10 @@ impl Client {
     pub fn packet(&mut self, text: &str, version: Version, host: &mut Host, reply: &mut Reply<'_>) {
         let packet = match Packet::decode(text) {
             Ok(packet) => packet,
-            Err(error) => return broken(&error, reply),
+            Err(error) => return reply.break_off(&error),
         };
         if self.attachments_left > 0 {
-            return broken(&"a packet came before the attachments that were announced", reply);
+            return reply.break_off(&"a packet came before the attachments that were announced");
         }
         if let Stage::Leaving(_) = self.stage {
             return;
@@ -125,9 +131,9 @@ impl Client {
             (Kind::Connect, Stage::Connected(_), Some(place)) if !is_joined => {
                 self.join(&packet, place, version, host, reply);
             }
-            (_, Stage::Awaited(_), _) => broken(&"the first packet must be a connect", reply),
-            (Kind::Connect | Kind::ConnectError, _, _) => broken(&"already connected", reply),
-            (_, _, _) if !is_joined => broken(&"no such namespace", reply),
+            (_, Stage::Awaited(_), _) => reply.break_off(&"the first packet must be a connect"),
+            (Kind::Connect | Kind::ConnectError, _, _) => reply.break_off(&"already connected"),
+            (_, _, _) if !is_joined => reply.break_off(&"no such namespace"),
             (Kind::Event | Kind::BinaryEvent, Stage::Connected(user), _) => {
                 self.event(&packet, user, host, reply);
             }
@@ -151,7 +157,7 @@ impl Client {
             return;
         }
         let Some(left) = self.attachments_left.checked_sub(1) else {
-            return broken(&"no attachment was announced", reply);
+            return reply.break_off(&"no attachment was announced");
         };
         self.attachments_left = left;
         if self.attachments_echo {
@@ -163,8 +169,8 @@ impl Client {
     pub fn ended(self, end: End, host: &mut Host) {
         match self.stage {
             Stage::Awaited(verdict) => {
-                if let Some(Ok(guest)) = verdict {
-                    host.users.release(guest.user);
+                if let Some(Ok(user)) = verdict {
+                    host.users.release(user.user);
                 }
                 host.metrics.handshake(Outcome::without_verdict(end, Phase::Connect));
             }
@@ -180,7 +186,7 @@ impl Client {
     /// Lets the client in by its first connect, to the namespace at `place`, or refuses it, and says so.
     fn judge(
         &mut self,
-        verdict: Result<Guest, Refusal>,
+        verdict: Result<AuthenticatedUser, Refusal>,
         connect: &Packet<'_>,
         place: u8,
         version: Version,
@@ -188,14 +194,14 @@ impl Client {
         reply: &mut Reply<'_>,
     ) {
         match verdict {
-            Ok(guest) => {
-                let ends_ns = host.instant_ns(guest.until, reply.now_ns);
+            Ok(user) => {
+                let ends_ns = host.instant_ns(user.until, reply.now_ns);
                 if ends_ns <= reply.now_ns {
                     // It was good when the session was opened.
-                    host.users.release(guest.user);
+                    host.users.release(user.user);
                     return self.refuse(Refusal::Expired, connect, version, host, reply);
                 }
-                self.stage = Stage::Connected(guest.user);
+                self.stage = Stage::Connected(user.user);
                 self.stage_ends_ns = ends_ns;
                 host.metrics.handshake(Outcome::Established);
                 self.join(connect, place, version, host, reply);
@@ -277,10 +283,10 @@ fn answer_to<'a>(connect: &Packet<'a>, kind: Kind, data: &'a str) -> Packet<'a> 
     Packet { kind, namespace: connect.namespace.split('?').next().unwrap_or("/"), data, ..ROOT }
 }
 
-fn judge_payload(data: &str, host: &mut Host) -> Result<Guest, Refusal> {
+fn judge_payload(data: &str, host: &mut Host) -> Result<AuthenticatedUser, Refusal> {
     // A session must come with the request: asking takes time, which a packet has not.
     if data.is_empty() || host.settings.auth != Auth::Token {
-        return host.admit_unnamed();
+        return host.verdict_without_credentials();
     }
     let payload: ConnectPayload<'_> = serde_json::from_str(data).map_err(|_| Refusal::Malformed)?;
     let token = payload.token.ok_or(Refusal::Missing)?;

@@ -10,7 +10,7 @@ pub struct UserId(u32);
 
 impl UserId {
     /// The user of a session whose token names none.
-    pub const NOBODY: Self = Self(u32::MAX);
+    pub const ANONYMOUS: Self = Self(u32::MAX);
 }
 
 /// The names behind the [`UserId`]s of one shard, counted by the sessions that hold them.
@@ -35,7 +35,7 @@ impl Users {
     /// The id of `name` for one more session; each must be [released](Self::release) once.
     pub fn attach(&mut self, name: Option<&str>) -> UserId {
         let Some(name) = name else {
-            return UserId::NOBODY;
+            return UserId::ANONYMOUS;
         };
         if let Some(&id) = self.ids.get(name) {
             self.slots[id as usize].sessions += 1;
@@ -113,7 +113,7 @@ mod tests {
     fn nobody_is_no_user() {
         let mut users = Users::default();
         let nobody = users.attach(None);
-        assert_eq!(nobody, UserId::NOBODY);
+        assert_eq!(nobody, UserId::ANONYMOUS);
         assert_eq!(users.name(nobody), None);
         users.release(nobody);
         assert!(users.is_empty());

@@ -4,7 +4,16 @@ use std::time::Duration;
 
 use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
 
-use crate::session::{End, Guest, Host, Reply, close_code, expiry::Until, users::UserId};
+use crate::{
+    metrics::End,
+    session::{
+        close_code,
+        expiry::{AuthenticatedUser, Until},
+        host::Host,
+        reply::Reply,
+        users::UserId,
+    },
+};
 
 /// An authenticated raw WebSocket.
 #[derive(Debug)]
@@ -20,15 +29,15 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// A session for `guest`, whose hold on its user it takes over; the 101 is already in `reply`.
-    pub fn open(guest: Guest, host: &mut Host, reply: &mut Reply<'_>) -> Self {
-        let ends_ns = host.instant_ns(guest.until, reply.now_ns);
+    /// A session for `user`, whose hold on its user it takes over; the 101 is already in `reply`.
+    pub fn open(user: AuthenticatedUser, host: &mut Host, reply: &mut Reply<'_>) -> Self {
+        let ends_ns = host.instant_ns(user.until, reply.now_ns);
         reply.deadline_ns = Some(reply.after(host.settings.ping_interval).min(ends_ns));
         Self {
             frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
             heard_ms: wrapping_ms(reply.now_ns),
-            user: guest.user,
-            until: guest.until,
+            user: user.user,
+            until: user.until,
             pong_due: false,
         }
     }
@@ -53,7 +62,7 @@ impl WebSocket {
                 Ok(Some(step)) => step,
                 Ok(None) => break,
                 Err(error) => {
-                    fail(&error, reply);
+                    reply.fail_framing(&error);
                     return input.len();
                 }
             };
@@ -105,7 +114,7 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
         Message::Binary(bytes) => (OpCode::Binary, &bytes[..]),
         Message::Ping(payload) => return write_frame(reply.out, OpCode::Pong, payload, None),
         Message::Pong(_) => return,
-        Message::Close { code, .. } => return farewell(*code, reply),
+        Message::Close { code, .. } => return reply.answer_close(*code),
     };
     host.metrics.messages_received.add(1);
     if host.settings.app.echoes() {
@@ -114,31 +123,12 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
     }
 }
 
-/// Answers a close frame with its own code (RFC 6455 section 5.5.1), one without a code likewise, and ends.
-pub(super) fn farewell(code: Option<u16>, reply: &mut Reply<'_>) {
-    match code {
-        Some(code) => write_close(reply.out, code, "", None),
-        None => write_frame(reply.out, OpCode::Close, &[], None),
-    }
-    reply.end = Some(End::Client);
-    reply.is_farewell = true;
-}
-
-/// Closes on a peer that broke the framing, with the code for how it did.
-pub(super) fn fail(error: &wire::frame::ProtocolError, reply: &mut Reply<'_>) {
-    write_close(reply.out, error.close_code(), &error.to_string(), None);
-    reply.end = Some(match error {
-        wire::frame::ProtocolError::TooLong { .. } => End::TooLong,
-        _ => End::Protocol,
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::session::{
         app::App,
-        testing::{NOW_S, frame, host, token, told},
+        testing::{NOW_S, frame, host, sent_frames, token},
     };
 
     fn check(app: App, input: &[u8], answers: &[&str], end: Option<End>, why: &str) {
@@ -147,7 +137,7 @@ mod tests {
         for cut in 0..=input.len() {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, 0);
-            let mut session = WebSocket::open(Guest::NOBODY, &mut host, &mut reply);
+            let mut session = WebSocket::open(AuthenticatedUser::ANONYMOUS, &mut host, &mut reply);
             let mut held = Vec::new();
             for part in [&input[..cut], &input[cut..]] {
                 held.extend_from_slice(part);
@@ -155,7 +145,7 @@ mod tests {
                 held.drain(..used);
             }
             assert_eq!(reply.end, end, "{why}, cut at {cut}");
-            assert_eq!(told(out), answers, "{why}, cut at {cut}");
+            assert_eq!(sent_frames(out), answers, "{why}, cut at {cut}");
         }
     }
 
@@ -193,10 +183,10 @@ mod tests {
     fn a_socket_ends_with_its_token() {
         const S: u64 = 1_000_000_000;
         let mut host = host(App::Idle);
-        let guest = host.admit(token("ann", Some(NOW_S + 30)).as_bytes());
+        let user = host.admit(token("ann", Some(NOW_S + 30)).as_bytes());
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 100 * S);
-        let mut session = WebSocket::open(guest.unwrap(), &mut host, &mut reply);
+        let mut session = WebSocket::open(user.unwrap(), &mut host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(125 * S), "the ping comes before");
         for (at_s, clock_s, answers, deadline_s, end, why) in [
             (125, 25, &["P:"][..], Some(130), None, "then the end, before the pong"),
@@ -208,7 +198,7 @@ mod tests {
             let mut reply = Reply::new(&mut out, at_s * S);
             session.deadline(&mut host, &mut reply);
             let (deadline_ns, ended) = (reply.deadline_ns, reply.end);
-            assert_eq!(told(out), answers, "{why}");
+            assert_eq!(sent_frames(out), answers, "{why}");
             assert_eq!((deadline_ns.map(|ns| ns / S), ended), (deadline_s, end), "{why}");
         }
     }
@@ -219,7 +209,7 @@ mod tests {
         let mut host = host(App::Idle);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = WebSocket::open(Guest::NOBODY, &mut host, &mut reply);
+        let mut session = WebSocket::open(AuthenticatedUser::ANONYMOUS, &mut host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(25 * S));
 
         let mut at = |now_ns, input: Option<Vec<u8>>| {
@@ -232,7 +222,7 @@ mod tests {
                 None => session.deadline(&mut host, &mut reply),
             }
             let (deadline_ns, end) = (reply.deadline_ns, reply.end);
-            (told(out), deadline_ns.map(|ns| ns / S), end)
+            (sent_frames(out), deadline_ns.map(|ns| ns / S), end)
         };
         let pong = || Some(frame(OpCode::Pong, b""));
         let text = || Some(frame(OpCode::Text, b"a"));

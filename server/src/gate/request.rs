@@ -1,0 +1,109 @@
+//! One request: the connection it came by, what it becomes, and the answers that all paths share.
+
+use wire::{
+    engineio::HttpError,
+    http::{RequestHead, UpgradeRequest, write_switching_protocols},
+};
+
+use crate::{
+    gate::{answers, body::Posting, carrier, shared::GateShared},
+    metrics::Outcome,
+    session::{Reply, Session, Sessions, engineio::Probe, polling::Key},
+};
+
+/// The connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'a> {
+    /// Its number in the shard.
+    pub number: u64,
+    /// Bytes at the front of its input that were looked at before.
+    pub seen_bytes: usize,
+    /// When a session that it opens must be connected, on the clock of the reply.
+    pub connect_by_ns: u64,
+    /// The frontend's answer about the request's session; `None` where it was not asked.
+    pub owner: Option<SessionOwner<'a>>,
+}
+
+/// The name of a session's user, as the frontend answers; `None` for an unknown session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOwner<'a>(pub Option<&'a str>);
+
+/// What came of the input so far.
+#[derive(Debug)]
+pub enum Step {
+    /// The head is not whole yet.
+    More,
+    /// The head is whole, the body of a session's POST is not.
+    Posting(Box<Posting>),
+    /// The head is complete, and the frontend must be asked for the user of its session. The request stays in the input, to
+    /// be taken again with the answer in [`Connection::owner`].
+    NeedsLookup {
+        /// The session's id.
+        session: String,
+    },
+    /// Answered and counted: the connection ends once the reply is sent.
+    Answered,
+    /// Answered; another request may follow behind the first `used` bytes.
+    Served {
+        /// The bytes of head and body.
+        used: usize,
+    },
+    /// A poll that waits for its session to say something.
+    Waits {
+        /// The bytes of the head.
+        used: usize,
+        /// Whose poll it is.
+        key: Key,
+    },
+    /// It asks for a session of another shard, where the connection is to go, request and all, or for what the parent
+    /// of several processes tells.
+    Forward {
+        /// That shard's number, or [`PARENT`].
+        shard: u16,
+    },
+    /// A WebSocket, its 101 in the reply, that may take a session over.
+    Probing {
+        /// The bytes of the head.
+        used: usize,
+        /// What lives on the socket until then.
+        probe: Box<Probe>,
+    },
+    /// A session began behind the first `used` bytes; its 101 is in the reply.
+    Opened {
+        /// The bytes of the head.
+        used: usize,
+        /// What lives on the socket from now on.
+        session: Session,
+    },
+}
+
+/// A request under way, and what answers it.
+pub(super) struct Request<'r, 'o> {
+    /// The head, and what followed it.
+    pub(super) input: &'r [u8],
+    pub(super) connection: Connection<'r>,
+    pub(super) shared: &'r GateShared,
+    pub(super) sessions: &'r mut Sessions,
+    pub(super) reply: &'r mut Reply<'o>,
+}
+
+impl Request<'_, '_> {
+    pub(super) fn switch_protocols(&mut self, head: &RequestHead<'_>, upgrade: &UpgradeRequest<'_>) {
+        let protocol =
+            carrier::offered(head).any(|protocol| protocol == carrier::SUBPROTOCOL).then_some(carrier::SUBPROTOCOL);
+        write_switching_protocols(self.reply.out, upgrade.key, protocol);
+    }
+
+    pub(super) fn engineio_error(&mut self, head: &RequestHead<'_>, error: HttpError) -> Step {
+        let origin = self.shared.allowed_origin(head).map(|(_, origin)| origin);
+        self.answer(Outcome::Answered, |out| {
+            answers::engineio(out, error, origin);
+        })
+    }
+
+    pub(super) fn answer(&mut self, outcome: Outcome, write: impl FnOnce(&mut Vec<u8>)) -> Step {
+        write(self.reply.out);
+        self.sessions.host.metrics.handshake(outcome);
+        Step::Answered
+    }
+}
