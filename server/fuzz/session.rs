@@ -239,7 +239,7 @@ impl Connection {
                 self.stage = Stage::Handshake { seen_bytes: 0 };
             }
         }
-        if self.sessions.polls.hangups().contains(&NUMBER) {
+        if self.sessions.polls.probes_to_close().contains(&NUMBER) {
             self.close(End::Gone);
         }
     }

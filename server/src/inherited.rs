@@ -19,7 +19,7 @@ use crate::{
 /// The name (`FileDescriptorName=` in systemd.socket(5)) of the one listener that is the frontend's.
 const FRONTEND_NAME: &str = "frontend";
 
-/// What a process has from others.
+/// What a process receives at its start from others.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Listeners of the gate, all at one address.
@@ -43,10 +43,10 @@ pub enum InheritError {
     Descriptor {
         /// Its number.
         descriptor: usize,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// Two ways at once.
+    /// Two sources at once.
     #[error("LISTEN_FDS and --takeover both hand listeners over: use one of them")]
     Twice,
     /// One name for two.
@@ -70,7 +70,7 @@ pub enum InheritError {
 const FIRST_DESCRIPTOR: usize = 3;
 
 impl Inherited {
-    /// Takes what the environment says was handed over, if anything was. To be called before any thread is made, since
+    /// Takes the listeners that the environment names, if any. To be called before any thread is made, since
     /// it clears the variables.
     pub fn from_environment() -> Result<Self, InheritError> {
         let count = env::var("LISTEN_FDS").unwrap_or_default();
@@ -97,13 +97,13 @@ impl Inherited {
         inherited.at_one_address()
     }
 
-    /// Takes what the parent of several processes says on standard input.
+    /// Receives the setup that the parent of several processes sends over standard input.
     pub fn from_parent() -> Result<Self, InheritError> {
         let member = Membership::receive().map_err(InheritError::NoParent)?;
         Ok(Self { member: Some(member), ..Self::default() })
     }
 
-    /// Takes the listeners of whoever listens at `path`, if somebody does, who is then to be dismissed.
+    /// Takes over the listeners of the server that listens at `path`, if one does; it is to be dismissed then.
     pub fn take_over(&mut self, path: &Path) -> Result<Option<Predecessor>, InheritError> {
         if !self.gate.is_empty() || self.frontend.is_some() {
             return Err(InheritError::Twice);

@@ -1,5 +1,5 @@
-//! `gatekeeper`: a socket server that lets sockets in by JSON Web Token, and the web frontend that hands
-//! its tokens out.
+//! `gatekeeper`: a socket server that authenticates by JSON Web Token, and the web frontend that issues
+//! the tokens.
 //!
 //! The modules stand in the order of their layers: each may use those above it in this file, none below it.
 

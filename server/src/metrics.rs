@@ -1,7 +1,7 @@
-//! What happened at the gate, counted per shard without a lock, and told in Prometheus' text format.
+//! The gate's counters, one set per shard without a lock, rendered in Prometheus' text format.
 //!
-//! Every accepted connection ends in exactly one [`Outcome`], and so does every session that began by polling, beside the
-//! connections that carried it, so that the counters add up:
+//! Every accepted connection ends in exactly one [`Outcome`], and so does every session that began by polling, beside
+//! the connections that carried it, so that the counters add up:
 //!
 //! ```text
 //! connections_accepted + polling_sessions = sum(handshakes) + handshakes still under way
@@ -54,7 +54,8 @@ impl Metrics {
     }
 }
 
-/// The page of a process that has no shards but children that have: itself, and how often it started one anew.
+/// The page of a parent process, which has children in place of shards: its own cost, and how often it restarted a
+/// child.
 pub fn of_parent(restarts: u64) -> String {
     render::parent(restarts, process::read())
 }

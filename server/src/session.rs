@@ -1,8 +1,8 @@
 //! The life of an accepted socket: state machines that take bytes, give bytes and name their next deadline.
 //!
 //! A session knows its connection only by a number. The time is an argument; the clock is read only to time one verdict
-//! in [`TIMED_EVERY`](crate::metrics::TIMED_EVERY). The [gate](crate::gate) passes the input and the time in and sends what a
-//! [`Reply`] holds. What all sessions of a shard share is in [`Sessions`].
+//! in [`TIMED_EVERY`](crate::metrics::TIMED_EVERY). The [gate](crate::gate) passes the input and the time in and sends
+//! what a [`Reply`] holds. What all sessions of a shard share is in [`Sessions`].
 
 pub mod app;
 pub mod close_code;
@@ -38,7 +38,7 @@ pub enum Session {
 }
 
 impl Session {
-    /// Takes input; answers how many bytes of it were used. The rest comes again, in front of more.
+    /// Takes input; returns how many bytes of it were used. The rest comes again, in front of more.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
         match self {
             Session::WebSocket(session) => session.received(input, host, reply),
@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    /// Is its handshake over, whatever the verdict?
+    /// Is its handshake over, with any verdict?
     pub fn is_settled(&self) -> bool {
         match self {
             Session::WebSocket(_) => true,
@@ -62,7 +62,7 @@ impl Session {
         }
     }
 
-    /// The memory that it keeps of a message whose parts are not all here.
+    /// The bytes that it keeps of an incomplete message.
     pub fn kept_bytes(&self) -> usize {
         match self {
             Session::WebSocket(session) => session.kept_bytes(),
@@ -70,13 +70,13 @@ impl Session {
         }
     }
 
-    /// The gate is going down: says so to the peer.
+    /// The gate drains: sends the peer a close frame.
     pub fn shut_down(&self, reply: &mut Reply<'_>) {
         wire::frame::write_close(reply.out, close_code::GOING_AWAY, "going away", None);
         reply.end = Some(End::Shutdown);
     }
 
-    /// The session is over, by `end`: gives its user back and counts it.
+    /// The session is over, by `end`: releases its user and counts it.
     pub fn ended(self, end: End, sessions: &mut Sessions) {
         match self {
             Session::WebSocket(session) => {
@@ -98,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
     use wire::{engineio::Version, frame::OpCode};
 
-    /// Packets, and shreds of them, in any order: what a client may come up with.
+    /// Packets and pieces of packets in any order.
     fn payload() -> impl Strategy<Value = String> {
         let packets = prop::sample::select(vec![
             "40",
@@ -123,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_client_sends_sessions_answer_whole_frames_and_give_their_user_back(
+        fn sessions_answer_whole_frames_and_release_their_user_whatever_is_sent(
             kind in 0..3_usize,
             sent in prop::collection::vec((payload(), any::<bool>()), 0..12),
             shred in any::<Vec<u8>>(),

@@ -2,7 +2,7 @@
 
 use std::{env, fmt, fs, path::PathBuf, str::FromStr, time::Duration};
 
-/// The secret of the system that this one rebuilds. Shorter than RFC 7518 allows, and known to everybody.
+/// The secret of the system that this one rebuilds: public, and shorter than RFC 7518 allows.
 pub const DEMO_SECRET: &str = "my_super_secret_key";
 
 /// RFC 7518 section 3.2: an HS256 key has at least as many bytes as its hash.
@@ -42,7 +42,7 @@ pub enum Secret {
     File(PathBuf),
 }
 
-/// A secret that could not be had.
+/// A secret that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The environment has no such variable, or it is not UTF-8.
@@ -53,7 +53,7 @@ pub enum SecretError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
     /// There is nothing in it.

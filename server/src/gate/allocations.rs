@@ -31,10 +31,10 @@ use crate::{
 };
 
 const SOCKETS_PER_WAVE: usize = 50;
-/// What no peer waits for.
+/// Longer than any peer waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Connects and is let in.
+/// Connects and is authenticated.
 fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gate).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -48,7 +48,7 @@ fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
     stream
 }
 
-/// How often the shard's thread allocates while it lets so many waves of sockets in, talks to them and sees them go.
+/// How often the shard's thread allocates while `waves` waves of sockets connect, exchange messages and close.
 fn allocations(waves: usize) -> u64 {
     let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
     let gate = listener.local_addr().unwrap();
@@ -75,7 +75,7 @@ fn allocations(waves: usize) -> u64 {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             token("ann", None)
         );
-        // The name of a user is kept while somebody has it.
+        // A user's name is kept while one of the user's sessions is open.
         let _held = enter(gate, request.as_bytes());
         for wave in 1..=waves {
             let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE).map(|_| enter(gate, request.as_bytes())).collect();
@@ -99,7 +99,7 @@ fn allocations(waves: usize) -> u64 {
 }
 
 #[test]
-fn a_warm_gate_lets_sockets_in_without_allocating() {
+fn a_warm_gate_accepts_sockets_without_allocating() {
     let (few, many) = (allocations(3), allocations(20));
     println!("{few} allocations in three waves, {many} in twenty");
     assert!(few > 0, "the counter counts");

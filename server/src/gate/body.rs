@@ -6,18 +6,18 @@ use wire::http::{ChunkError, Chunked, RequestHead};
 
 use crate::session::polling::Key;
 
-/// What a head says about the body behind it (RFC 9112 section 6.3).
+/// The length of a body, as the head before it states it (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// Nothing: there is none, or no telling where it ends.
+    /// The head states none.
     Unstated,
-    /// So many bytes.
+    /// This many bytes.
     Bytes(u64),
     /// It comes in chunks.
     Chunks,
 }
 
-/// What is wrong with what a head says.
+/// Why a head's statement of the length is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LengthError {
     /// Two lengths, or one that is no number: an attempt to smuggle a request past a proxy.
@@ -26,7 +26,7 @@ pub(super) enum LengthError {
     UnknownCoding,
 }
 
-/// Reads it.
+/// Reads the length of a body from its head.
 pub(super) fn length(head: &RequestHead<'_>) -> Result<Length, LengthError> {
     let mut length = Length::Unstated;
     for (name, value) in head.headers() {
@@ -56,7 +56,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A POST that was begun: whose it is, and what is known of its body.
+/// A POST whose body is not complete: its session, and what is known of its body.
 #[derive(Debug)]
 pub struct Posting {
     key: Key,
@@ -66,7 +66,7 @@ pub struct Posting {
 
 #[derive(Debug)]
 enum Body {
-    /// So many bytes.
+    /// This many bytes.
     Known(usize),
     Chunked(Chunked),
 }
@@ -84,7 +84,7 @@ impl Posting {
         Self { key, head_bytes, body }
     }
 
-    /// Whose POST it is.
+    /// Its session.
     pub fn key(&self) -> Key {
         self.key
     }

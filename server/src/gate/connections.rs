@@ -360,8 +360,8 @@ impl Connections {
 
     /// Closes the probes of polling sessions that have ended.
     pub(super) fn close_probes(&mut self, sockets: &mut Sockets<'_, Socket>) {
-        for hangup in self.sessions.polls.hangups() {
-            sockets.with(SocketId::from_bits(hangup), |io, socket| {
+        for probe in self.sessions.polls.probes_to_close() {
+            sockets.with(SocketId::from_bits(probe), |io, socket| {
                 self.end(io, socket, Some(End::Gone));
             });
         }
@@ -474,8 +474,8 @@ pub(super) fn after(now_ns: u64, time: Duration) -> u64 {
     now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Lets a state machine answer and carries its deadline out; returns its end to the caller. Only a closing handshake that is
-/// complete closes here.
+/// Lets a state machine answer and carries its deadline out; returns its end to the caller. Only a closing handshake
+/// that is complete closes here.
 fn answer<T>(
     sessions: &mut Sessions,
     io: &mut Io<'_>,

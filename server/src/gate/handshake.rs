@@ -102,8 +102,8 @@ impl Request<'_, '_> {
         }
     }
 
-    /// Engine.IO: the session comes first, the verdict is told in the protocol's own words. The checks and their order
-    /// are those of the reference implementation. Without Socket.IO above there are no such words: 403.
+    /// Engine.IO: the session is opened first, the verdict follows in a packet of Socket.IO. The checks and their order
+    /// are those of the reference implementation. Without Socket.IO there is no such packet: 403.
     fn engineio(&mut self, head: &RequestHead<'_>, has_socketio: bool) -> Step {
         if head.method == "OPTIONS" && polling::is_sound(head) {
             return polling::preflight(self, head);
@@ -127,7 +127,7 @@ impl Request<'_, '_> {
         let upgrade = match UpgradeRequest::from_head(head) {
             _ if polls => None,
             Ok(upgrade) => Some(upgrade),
-            // The client is told which it is to speak (RFC 6455 section 4.4).
+            // The answer names the version that the gate speaks (RFC 6455 section 4.4).
             Err(UpgradeError::BadVersion) => return self.no_upgrade(UpgradeError::BadVersion),
             Err(_) => return self.engineio_error(head, HttpError::BadRequest),
         };
@@ -159,8 +159,8 @@ impl Request<'_, '_> {
         Step::Opened { used: head.bytes, session: Session::EngineIo(Box::new(session)) }
     }
 
-    /// The verdict on what the request brings to be let in by, `None` where it brings nothing. `Err`: somebody is to be
-    /// asked first.
+    /// The verdict on the request's credentials, `None` where it has none. `Err`: the frontend must be asked
+    /// first.
     fn verdict(&mut self, head: &RequestHead<'_>) -> Result<Option<Result<AuthenticatedUser, Refusal>>, Step> {
         if self.sessions.host.settings.auth == Auth::Session {
             return self.verdict_on_session(head);
@@ -184,7 +184,7 @@ impl Request<'_, '_> {
         }
     }
 
-    /// Everything that is no socket.
+    /// Ordinary HTTP requests.
     fn page(&mut self, head: &RequestHead<'_>, path: &str) -> Step {
         if !head.has_one_host() {
             return self.no_upgrade(UpgradeError::NoHost);

@@ -3,15 +3,16 @@
 //! | request | answer |
 //! |---|---|
 //! | GET without `sid` | 200, a payload with the open packet: a new session |
-//! | GET with `sid` | 200, a payload, as soon as the session has something to say |
+//! | GET with `sid` | 200, a payload, as soon as the session has packets |
 //! | POST with `sid` | 200 `ok`, the payload taken |
 //! | a WebSocket with `sid` | 101, then `2probe`, `3probe`, `5`: the session moves there |
 //! | OPTIONS | 204: what a page of another origin may do |
 //!
-//! What cannot be served is answered with 400 and `{"code":n,"message":...}`, a body without a length with 411, one above
-//! `maxPayload` with 413, an expectation other than `100-continue` with 417, a transfer coding other than `chunked` with
-//! 501. With `j` in the query both ways are those of [`jsonp`]. A second poll, or a second POST, before the first is over ends the session, and so does a packet
-//! that breaks the protocol. The answers can be read by pages of the gate's origins.
+//! A request that cannot be served is answered with 400 and `{"code":n,"message":...}`; a body without a length with 411,
+//! one above `maxPayload` with 413, an expectation other than `100-continue` with 417, a transfer coding other than
+//! `chunked` with 501. With `j` in the query both directions use [`jsonp`]. A second poll, or a second POST, before the
+//! first is over ends the session, and so does a packet that breaks the protocol. Pages of the gate's origins may read the
+//! answers.
 
 use wire::{
     engineio::{Form, HttpError, Version, encode_payload},
@@ -36,16 +37,16 @@ use crate::{
     },
 };
 
-/// What pages of other origins may send along.
+/// The headers that pages of other origins may send.
 const ALLOW_HEADERS: &str = "Authorization, Content-Type";
-/// What a client may expect before it sends a body, and the answer that it waits for (RFC 9110 section 10.1.1).
+/// The one expectation of clients that the gate meets, and its answer (RFC 9110 section 10.1.1).
 const CONTINUE: &str = "100-continue";
 const CONTINUES: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// How long a browser may remember that, in seconds.
+/// How long a browser may cache the preflight's answer, in seconds.
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 
-/// Does a request say whom it is for, can it be told from what follows it, and its answer be written? A GET with a body is
-/// an attempt to smuggle.
+/// Does the request have one Host, a clear end, and a valid `j`? A GET with a body is
+/// an attempt to smuggle a request.
 pub(super) fn is_sound(head: &RequestHead<'_>) -> bool {
     let has_no_body = || matches!(body::length(head), Ok(Length::Unstated | Length::Bytes(0)));
     head.has_one_host() && jsonp::function(head).is_ok() && (head.method == "POST" || has_no_body())
@@ -77,8 +78,8 @@ pub(super) fn open(
 pub(super) fn of_session(request: &mut Request<'_, '_>, head: &RequestHead<'_>, sid: &str, polls: bool) -> Step {
     let upgrade = UpgradeRequest::from_head(head);
     match (request.sessions.polls.find(sid), upgrade) {
-        (Found::Elsewhere(shard), _) if usize::from(shard) < request.shared.shards => Step::Forward { shard },
-        (Found::Elsewhere(_) | Found::Unknown, _) => request.engineio_error(head, HttpError::UnknownSid),
+        (Found::OtherShard(shard), _) if usize::from(shard) < request.shared.shards => Step::Forward { shard },
+        (Found::OtherShard(_) | Found::Unknown, _) => request.engineio_error(head, HttpError::UnknownSid),
         (Found::Polling(key), _) if polls => match head.method {
             "GET" => get(request, head, key),
             "POST" => post(request, head, key),
@@ -178,7 +179,7 @@ fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step
     match posting.body(request.input) {
         Ok(Some((body, used))) => posted(request, head, key, &body, used),
         Ok(None) => {
-            // A client whose body is on its way asks no more.
+            // A client that sends its body already does not wait for a 100.
             if expects.is_some() && request.input.len() == head.bytes {
                 request.reply.out.extend_from_slice(CONTINUES);
             }
@@ -214,7 +215,7 @@ fn posted(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key, body:
     if !is_taken {
         return request.engineio_error(head, HttpError::BadRequest);
     }
-    // What the reference implementation says, whose word a client may wait for.
+    // The reference implementation answers so, and clients may check it.
     let (out, shared) = (&mut *request.reply.out, request.shared);
     write_ok(out, "text/html", b"ok", &waiting, shared);
     served(request, head, used)

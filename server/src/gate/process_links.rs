@@ -1,11 +1,12 @@
-//! Connections between the processes of one gate: each goes in one message, with what is read of its request.
+//! Links between the processes of one gate. A connection goes in one message, with the bytes that are read of its
+//! request.
 //!
 //! ```text
 //! shard u16, served u8, left_ns u64, from [u8; 16], input_bytes u32 (all little-endian), input, output; the socket as a descriptor
 //! ```
 //!
 //! Every process has an inbox, a pair of Unix sockets (SOCK_SEQPACKET) whose ends the parent holds too: one that was
-//! started anew finds there what was sent meanwhile.
+//! started again finds the messages that were sent before.
 
 use std::{
     io::{self, IoSlice},
@@ -27,19 +28,19 @@ use crate::{
     metrics::{Outcome, ShardMetrics},
 };
 
-/// The shard that is none: the parent, which answers for all processes.
+/// In place of a shard's number: the parent, which answers for all processes.
 pub const PARENT: u16 = u16::MAX;
 
-/// A head, what one read brought behind it, and room for answers that a slow client has not taken: less than the
+/// A head, the rest of one read, and room for answers that a slow client has not read: less than the
 /// kernel's default for a message (`net.core.wmem_default`).
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
-/// May a connection leave for another process with so many bytes that were read or are unsent?
+/// Has a message room for a connection with so many bytes that are unread or unsent?
 pub(super) fn fits(bytes: usize) -> bool {
     HEAD_BYTES + bytes <= MESSAGE_BYTES_MAX
 }
 
-/// How long a full inbox is waited for. Its reader does nothing else, so it is stuck or has gone.
+/// How long to wait for room in a full inbox. Its reader has no other work, so it is stuck or gone.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + ADDRESS_BYTES + size_of::<u32>();
@@ -47,20 +48,20 @@ const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() 
 /// An address of IPv6.
 const ADDRESS_BYTES: usize = 16;
 
-/// What one process of a gate knows of the others.
+/// The links of one process of a gate to the others.
 #[derive(Debug)]
 pub struct ProcessLinks {
     /// Its own number, from 0.
     pub process: u16,
-    /// Where connections for it arrive.
+    /// Where connections for this process arrive.
     pub inbox: Inbox,
-    /// Where those for each process go, by its number.
+    /// Where connections for each process go, by its number.
     pub outboxes: Vec<OwnedFd>,
-    /// Where those that the parent answers go.
+    /// Where connections for the parent go.
     pub parent: OwnedFd,
 }
 
-/// A connection on its way.
+/// A connection that is sent to another process.
 #[derive(Debug)]
 pub struct ForwardedConnection {
     /// The number of the shard that it is for, among those of all processes.
@@ -69,14 +70,14 @@ pub struct ForwardedConnection {
     pub served: bool,
     /// How long its client may take to be authenticated, ns.
     pub left_ns: u64,
-    /// Where it comes from, if that is limited and the socket does not tell.
+    /// The client's address, if addresses are limited and the socket does not give it.
     pub from: Option<IpAddr>,
     /// The connection itself.
     pub parts: Parts,
 }
 
 impl ForwardedConnection {
-    /// Where the connection comes from; no address where it has failed meanwhile.
+    /// The client's address; unspecified where the connection has failed.
     pub fn peer(&self) -> IpAddr {
         if let Some(from) = self.from {
             return from;
@@ -86,7 +87,7 @@ impl ForwardedConnection {
     }
 }
 
-/// Where a process takes in connections.
+/// Where a process receives connections.
 #[derive(Debug)]
 pub struct Inbox(OwnedFd);
 
@@ -98,14 +99,14 @@ impl Inbox {
         Ok((Self(inbox), outbox))
     }
 
-    /// Waits for the next connection; `None` when nobody is left to send one.
+    /// Waits for the next connection; `None` when no sender is left.
     fn next(&self, buffer: &mut Buffer) -> io::Result<Option<ForwardedConnection>> {
         loop {
             let mut descriptors = Vec::new();
             let length = match descriptors::receive(&self.0, &mut buffer.0, &mut descriptors) {
                 Ok(0) => return Ok(None),
                 Ok(length) => length,
-                // Longer than any that is sent.
+                // Longer than any message that is sent.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
                 Err(error) => return Err(error),
             };
@@ -138,7 +139,7 @@ impl Default for Buffer {
     }
 }
 
-/// Sends connections to other processes, from a thread of its own: an inbox that is full stops no shard.
+/// Sends connections to other processes from a thread of its own, so that a full inbox blocks no shard.
 pub(super) struct ProcessForwarder {
     connections: mpsc::Sender<ForwardedConnection>,
 }
@@ -177,7 +178,7 @@ impl ProcessForwarder {
     }
 }
 
-/// Starts the thread that gives `take` every connection that comes.
+/// Starts the thread that calls `take` for every connection that arrives.
 pub fn receive(inbox: Inbox, take: impl Fn(ForwardedConnection) + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name("gate-inbox".into())
@@ -188,8 +189,8 @@ pub fn receive(inbox: Inbox, take: impl Fn(ForwardedConnection) + Send + 'static
                     Ok(Some(connection)) => take(connection),
                     Ok(None) => return,
                     Err(error) => {
-                        tracing::warn!(%error, "connections from other processes cannot be taken in");
-                        // Descriptors have run out: the one at hand is gone, others will do better.
+                        tracing::warn!(%error, "connections from other processes cannot be received");
+                        // Descriptors have run out: this connection is lost, later ones may succeed.
                         thread::sleep(Duration::from_millis(50));
                     }
                 }
@@ -255,7 +256,7 @@ fn address_to_bytes(address: Option<IpAddr>) -> [u8; 16] {
     }
 }
 
-/// The address behind such bytes.
+/// The address that such bytes stand for.
 fn address_from_bytes(bytes: [u8; 16]) -> Option<IpAddr> {
     let address = IpAddr::from(bytes);
     (!address.is_unspecified()).then(|| address.to_canonical())
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_connection_is_passed_over() {
+    fn messages_that_are_no_connection_are_skipped() {
         let (inbox, outbox) = Inbox::new().unwrap();
         let head = encode_head(&connection(b"abc", b"")).unwrap();
         for message in [&head[..3], &head[..], b"\xff"] {
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inbox_that_nobody_reads_is_given_up() {
+    fn sending_to_an_inbox_without_a_reader_fails() {
         let (_inbox, outbox) = Inbox::new().unwrap();
         let long = vec![b'x'; MESSAGE_BYTES_MAX / 2];
         let full = (0..1000).find_map(|_| send(&outbox, &connection(&long, b"")).err());

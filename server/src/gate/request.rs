@@ -28,15 +28,15 @@ pub struct Connection<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOwner<'a>(pub Option<&'a str>);
 
-/// What came of the input so far.
+/// What the input so far led to.
 #[derive(Debug)]
 pub enum Step {
-    /// The head is not whole yet.
+    /// The head is not complete.
     More,
-    /// The head is whole, the body of a session's POST is not.
+    /// The head is complete, the body of a session's POST is not.
     Posting(Box<Posting>),
-    /// The head is complete, and the frontend must be asked for the user of its session. The request stays in the input, to
-    /// be taken again with the answer in [`Connection::owner`].
+    /// The head is complete, and the frontend must be asked for the user of its session. The request stays in the
+    /// input, to be taken again with the answer in [`Connection::owner`].
     NeedsLookup {
         /// The session's id.
         session: String,
@@ -48,15 +48,15 @@ pub enum Step {
         /// The bytes of head and body.
         used: usize,
     },
-    /// A poll that waits for its session to say something.
+    /// A poll that waits for packets of its session.
     Waits {
         /// The bytes of the head.
         used: usize,
-        /// Whose poll it is.
+        /// Its session.
         key: Key,
     },
-    /// It asks for a session of another shard, where the connection is to go, request and all, or for what the parent
-    /// of several processes tells.
+    /// Its session is another shard's: the connection is to move there with its request. Or it asks for a page of
+    /// the parent of several processes.
     Forward {
         /// That shard's number, or [`PARENT`].
         shard: u16,
@@ -65,19 +65,19 @@ pub enum Step {
     Probing {
         /// The bytes of the head.
         used: usize,
-        /// What lives on the socket until then.
+        /// The state of the socket until then.
         probe: Box<Probe>,
     },
     /// A session began behind the first `used` bytes; its 101 is in the reply.
     Opened {
         /// The bytes of the head.
         used: usize,
-        /// What lives on the socket from now on.
+        /// The state of the socket from now on.
         session: Session,
     },
 }
 
-/// A request under way, and what answers it.
+/// A request under way, with what is needed to answer it.
 pub(super) struct Request<'r, 'o> {
     /// The head, and what followed it.
     pub(super) input: &'r [u8],

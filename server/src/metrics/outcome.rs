@@ -2,7 +2,7 @@
 
 use crate::verify::Refusal;
 
-/// What became of an accepted connection.
+/// How an accepted connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Authenticated; a session began.
@@ -15,7 +15,7 @@ pub enum Outcome {
     Upgraded,
     /// It was an ordinary HTTP request, or an upgrade to what is not here, and was answered.
     Answered,
-    /// Its TLS came to nothing.
+    /// Its TLS handshake failed.
     TlsFailed,
     /// It broke HTTP, Engine.IO or Socket.IO before it was authenticated.
     Malformed,
@@ -23,16 +23,16 @@ pub enum Outcome {
     HeadTooLarge,
     /// As many of these as allowed were open.
     Full(Limit),
-    /// Nobody said whose its session is.
+    /// Its session could not be looked up.
     Unanswered(Unanswered),
     /// A step of it took longer than it may.
     Timeout(Phase),
     /// It was the oldest in this step when there were too many, or held more memory than others when that ran out, and
-    /// had to give way.
+    /// was closed for that.
     Evicted(Phase),
     /// The peer left before its verdict.
     Abandoned,
-    /// The gate went down before its verdict.
+    /// The gate drained before its verdict.
     Shutdown,
 }
 
@@ -94,7 +94,7 @@ impl Outcome {
         }
     }
 
-    /// What stands beside it in metrics, where there is more to say.
+    /// The reason beside it in metrics, where there is one.
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.as_str()),
@@ -127,7 +127,7 @@ impl Phase {
     }
 }
 
-/// What there may be no more of than so many.
+/// The limits on what may be open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Connections.
@@ -148,10 +148,10 @@ impl Limit {
     }
 }
 
-/// Why nobody said whose a session is.
+/// Why a session could not be looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// As many questions waited as may.
+    /// As many lookups waited as may.
     Queue,
     /// The frontend is not there, or answers something else.
     Frontend,
@@ -172,7 +172,7 @@ impl Unanswered {
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The peer asked for it: a close frame, an Engine.IO close, a Socket.IO disconnect.
+    /// The peer closed: a close frame, an Engine.IO close, a Socket.IO disconnect.
     Client,
     /// The peer's end of the stream came without a closing handshake.
     Gone,
@@ -184,18 +184,18 @@ pub enum End {
     Protocol,
     /// The peer sent a message or a head above its limit.
     TooLong,
-    /// The peer reads slower than it asks for answers.
+    /// The peer reads more slowly than it requests answers.
     TooSlow,
     /// All sockets together, or all sessions that poll, held more than they may, and this one was among those with the
     /// most.
     MemoryPressure,
     /// The peer was not authenticated in time.
     HandshakeTimeout,
-    /// The peer was not authenticated when there were too many such, and was the oldest.
+    /// The oldest of too many peers that were not authenticated yet.
     Evicted,
     /// The peer was refused and had its time to close.
     Refused,
-    /// The gate is going down.
+    /// The gate drains.
     Shutdown,
     /// Its token expired.
     Expired,

@@ -30,11 +30,12 @@ pub struct ShardMetrics {
     pub tls_resumed: Counter,
     /// Failed calls of `accept`: descriptors or memory ran out.
     pub accept_failures: Counter,
-    /// Connections that hold a buffer now: for a request or a frame that is not whole, or for what a peer does not read.
+    /// Connections that hold a buffer now: for a request or a frame that is not whole, or for what a peer does not
+    /// read.
     pub connections_buffered: Counter,
-    /// Connections whose first request is still coming, now.
+    /// Half-open connections, now: their first request is not complete.
     pub connections_half_open: Counter,
-    /// WebSockets of sessions that are not connected yet, or that are still to move there, now.
+    /// WebSockets whose session is not connected yet, or still to move there, now.
     pub connections_unconnected: Counter,
     /// Sessions that began by polling.
     pub polling_sessions: Counter,
@@ -44,7 +45,7 @@ pub struct ShardMetrics {
     pub verify_time: Histogram,
     /// The same: its request's way through the gate, from a whole head to a written answer.
     pub gate_time: Histogram,
-    /// From a question about a session to its answer, or to none: every one.
+    /// Every session lookup, from its start to its answer or its failure.
     pub session_lookup_time: Histogram,
     /// Bytes in buffers of sockets: requests and messages that are not whole, and what peers do not read, now.
     pub buffered_bytes: Counter,
@@ -132,7 +133,7 @@ impl ShardMetrics {
         self.messages_sent.add(1);
     }
 
-    /// Takes over what a verifier counted about its cache.
+    /// Copies what a verifier counted about its cache.
     pub fn token_cache(&self, tally: CacheTally) {
         self.token_cache_hits.set(tally.hits);
         self.token_cache_misses.set(tally.misses);

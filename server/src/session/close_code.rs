@@ -2,7 +2,7 @@
 
 /// The purpose of the connection is fulfilled.
 pub const NORMAL: u16 = 1000;
-/// The server is going down.
+/// The server drains.
 pub const GOING_AWAY: u16 = 1001;
 /// The peer broke the protocol.
 pub const PROTOCOL_ERROR: u16 = 1002;

@@ -1,7 +1,7 @@
 //! Engine.IO 3 and 4: the open packet, heartbeats, and the packets between, whatever transport carries them.
 //!
-//! An [`Engine`] is what a session is made of; [`EngineIo`] is one over a WebSocket, [`polling`](crate::session::polling) has
-//! those of clients that poll.
+//! An [`Engine`] is what a session is made of; [`EngineIo`] is one over a WebSocket,
+//! [`polling`](crate::session::polling) has those of clients that poll.
 
 use std::borrow::Cow;
 
@@ -19,11 +19,11 @@ use crate::{
     },
 };
 
-/// What a session is opened for.
+/// What a session carries, as its request decides.
 #[derive(Clone, Copy, Debug)]
 pub enum Opening {
-    /// A Socket.IO client, and the verdict on its request's token: `None` when it had none, since version 4 may send one
-    /// with its connect packet.
+    /// A Socket.IO client, and the verdict on its request's token: `None` when it had none, since version 4 may send
+    /// one with its connect packet.
     SocketIo(Verdict),
     /// Engine.IO's own messages, which go back to this user.
     Messages(AuthenticatedUser),
@@ -48,14 +48,14 @@ pub struct Engine {
     beat_ns: u64,
     carried: Carried,
     version: Version,
-    /// What binary messages may be sent as.
+    /// The form in which binary messages may be sent.
     form: Form,
     /// Version 4: a ping is on its way.
     pong_due: bool,
 }
 
 impl Engine {
-    /// Opens a session: the first packet, and what is above says to it.
+    /// Opens a session: sends the first packet, and the first of the protocol above.
     ///
     /// A Socket.IO client of version 4 may connect until `connect_by_ns`. `polls` is the session's id where the
     /// client polls.
@@ -85,7 +85,7 @@ impl Engine {
             form: Form::Binary,
             pong_due: false,
         };
-        session.heard(host, reply);
+        session.count_sign_of_life(host, reply);
         session.call_when_due(reply);
         session
     }
@@ -101,12 +101,12 @@ impl Engine {
         self.version
     }
 
-    /// What binary messages may be sent as.
+    /// The form in which binary messages may be sent.
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// Is its handshake over, whatever the verdict?
+    /// Is its handshake over, with any verdict?
     pub fn is_settled(&self) -> bool {
         match &self.carried {
             Carried::SocketIo(client) => !client.is_awaited(),
@@ -128,7 +128,7 @@ impl Engine {
             Ok(packet) => packet,
             Err(error) => return reply.break_off(&error),
         };
-        self.heard(host, reply);
+        self.count_sign_of_life(host, reply);
         match (packet, self.version) {
             (Packet::Message(text), version) => {
                 match &mut self.carried {
@@ -164,7 +164,7 @@ impl Engine {
 
     /// Takes one binary message.
     pub fn binary(&mut self, payload: &[u8], host: &mut Host, reply: &mut Reply<'_>) {
-        self.heard(host, reply);
+        self.count_sign_of_life(host, reply);
         match &mut self.carried {
             Carried::SocketIo(client) => client.attachment(payload, self.version, host, reply),
             Carried::Messages { .. } => {
@@ -210,7 +210,7 @@ impl Engine {
         reply.deadline_ns = Some(self.beat_ns.min(stage_ends_ns));
     }
 
-    /// Gives up what the session still holds, by `end`.
+    /// Releases what the session holds, and counts its `end`.
     pub fn ended(self, end: End, host: &mut Host) {
         match self.carried {
             Carried::SocketIo(client) => client.ended(end, host),
@@ -221,8 +221,8 @@ impl Engine {
         }
     }
 
-    /// Version 3 takes every packet for a sign of life; version 4 asks for its pong.
-    fn heard(&mut self, host: &Host, reply: &Reply<'_>) {
+    /// In version 3 every packet is a sign of life; in version 4 only a pong.
+    fn count_sign_of_life(&mut self, host: &Host, reply: &Reply<'_>) {
         if self.version == Version::V3 {
             let settings = &host.settings;
             self.beat_ns = reply.after(settings.ping_interval + settings.ping_timeout);
@@ -252,7 +252,8 @@ mod tests {
 
     type Play<'e> = (u64, Event, &'e [&'e str], Option<u64>);
 
-    /// Connects, then plays `events`, each with its second, its answers and the deadline in seconds, if it is set anew.
+    /// Connects, then plays `events`, each with its second, its answers and the deadline in seconds, if it is set
+    /// again.
     fn check(version: Version, events: &[Play<'_>], end: Option<End>, why: &str) {
         let mut host = host(App::Echo);
         let mut out = Vec::new();

@@ -47,12 +47,12 @@ impl EngineIo {
         Self { engine: self.engine.reading(form), ..self }
     }
 
-    /// Is its handshake over, whatever the verdict?
+    /// Is its handshake over, with any verdict?
     pub fn is_settled(&self) -> bool {
         self.engine.is_settled()
     }
 
-    /// Takes the frames at the front of `input`; answers how many bytes they were.
+    /// Takes the frames at the front of `input`; returns how many bytes they were.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
         let mut used = 0;
         reply.form = self.engine.form();
@@ -85,7 +85,7 @@ impl EngineIo {
         used
     }
 
-    /// The memory that it keeps of a message whose parts are not all here.
+    /// The bytes that it keeps of an incomplete message.
     pub fn kept_bytes(&self) -> usize {
         self.frames.unfinished_bytes()
     }
@@ -95,7 +95,7 @@ impl EngineIo {
         self.engine.deadline(host, reply);
     }
 
-    /// Gives up what the session still holds, by `end`.
+    /// Releases what the session holds, and counts its `end`.
     pub fn ended(self, end: End, sessions: &mut Sessions) {
         if let Some(key) = self.polled {
             sessions.polls.forget(key);
@@ -128,7 +128,7 @@ impl Probe {
         Self { frames: Decoder::new(Side::Client, host.settings.message_bytes_max), key, connection }
     }
 
-    /// Takes frames from the front of `input` until the session has moved; answers how many bytes they were.
+    /// Takes frames from the front of `input` until the session has moved; returns how many bytes they were.
     pub fn received(&mut self, input: &mut [u8], sessions: &mut Sessions, reply: &mut Reply<'_>) -> (usize, Probed) {
         let mut used = 0;
         while reply.end.is_none() {
@@ -163,7 +163,7 @@ impl Probe {
         (used, Probed::More)
     }
 
-    /// The memory that it keeps of a message whose parts are not all here.
+    /// The bytes that it keeps of an incomplete message.
     pub fn kept_bytes(&self) -> usize {
         self.frames.unfinished_bytes()
     }

@@ -1,20 +1,20 @@
-//! How long a session may live: as its token says, where the gate is told to hold sessions to it.
+//! The end of a session at its token's `exp`, with `--on-expiry close`.
 
 use crate::session::users::UserId;
 
-/// What becomes of a socket when its token expires.
+/// What happens to a socket when its token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnExpiry {
     /// It is closed.
     Close,
-    /// It stays: a token opens the door, and no more.
+    /// It stays: `exp` counts for the handshake alone.
     Keep,
 }
 
-/// Somebody who was let in, and until when.
+/// The user of an authenticated client, and when its session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthenticatedUser {
-    /// Whose session it is.
+    /// The session's user.
     pub user: UserId,
     /// When it ends by itself.
     pub until: Until,
@@ -25,15 +25,15 @@ pub struct AuthenticatedUser {
 pub struct Until(u32);
 
 impl AuthenticatedUser {
-    /// Somebody without a name and without an end.
+    /// A user without a name, whose session does not end by itself.
     pub const ANONYMOUS: Self = Self { user: UserId::ANONYMOUS, until: Until::NEVER };
 }
 
 impl Until {
-    /// There is no such second.
+    /// The session does not end by itself.
     pub const NEVER: Self = Self(u32::MAX);
 
-    /// In seconds since 1970. What lies beyond the year 2106 is as good as never.
+    /// In seconds since 1970. Times beyond the year 2106 count as never.
     pub fn new(unix_s: Option<u64>) -> Self {
         let unix_s = unix_s.and_then(|unix_s| u32::try_from(unix_s).ok());
         unix_s.map_or(Self::NEVER, Self)

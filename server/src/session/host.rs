@@ -18,19 +18,19 @@ use crate::{
     verify::{Refusal, Verifier},
 };
 
-/// What the sessions of one shard share.
+/// What all sessions of one shard share.
 pub struct Host {
     /// How sessions are run.
     pub settings: Arc<Settings>,
-    /// Whose sessions they are.
+    /// The users of the sessions.
     pub users: Users,
-    /// What happened to them.
+    /// The shard's counters.
     pub metrics: Arc<ShardMetrics>,
     /// Judges tokens that come after the upgrade too.
     verifier: Verifier,
-    /// Tokens that were judged, good or bad.
+    /// Tokens that were judged, valid or not.
     verdicts: u64,
-    /// Nanoseconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
+    /// Nanoseconds since 1970, read once per batch of events: exact enough for `exp` and `nbf`.
     pub unix_ns: u64,
     /// Session ids come from it: a cryptographic generator, whose seed is given from outside.
     pub(super) random: StdRng,
@@ -66,7 +66,7 @@ impl Host {
         }
     }
 
-    /// Judges a token; a good one attaches its user, to be released when the session ends.
+    /// Judges a token; a valid one attaches its user, to be released when the session ends.
     pub fn admit(&mut self, token: &[u8]) -> Result<AuthenticatedUser, Refusal> {
         if !self.settings.auth.asks() {
             return Ok(AuthenticatedUser::ANONYMOUS);
@@ -85,7 +85,7 @@ impl Host {
         Ok(AuthenticatedUser { user, until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))) })
     }
 
-    /// Judges a session by what is known of it: the name of its user, if it is anybody's. A good one attaches its user.
+    /// Judges a session by its user's name, `None` for an unknown session. A known one attaches its user.
     pub fn admit_session_owner(&mut self, name: Option<&str>) -> Result<AuthenticatedUser, Refusal> {
         let name = name.ok_or(Refusal::UnknownSession)?;
         Ok(AuthenticatedUser { user: self.users.attach(Some(name)), until: Until::NEVER })
@@ -101,7 +101,7 @@ impl Host {
         self.verdicts.is_multiple_of(TIMED_EVERY)
     }
 
-    /// Judges a client that brings nothing to be let in by.
+    /// Judges a client without credentials.
     pub fn verdict_without_credentials(&self) -> Result<AuthenticatedUser, Refusal> {
         match self.settings.auth {
             Auth::Token | Auth::Session => Err(Refusal::Missing),
@@ -147,7 +147,7 @@ fn prepare_open_packet(settings: &Settings, version: Version, polls: bool) -> Pr
     })
 }
 
-/// Appends a session id that nobody can guess.
+/// Appends a session id that cannot be guessed.
 pub(super) fn push_sid(random: &mut StdRng, sid: &mut String) {
     let mut bytes = [0; SID_RANDOM_BYTES];
     random.fill_bytes(&mut bytes);

@@ -1,8 +1,8 @@
 //! Engine.IO sessions of clients that poll: a GET waits for packets, a POST brings some (engine.io-protocol, "HTTP
 //! long-polling").
 //!
-//! A session lives on one shard, whose number stands in its id, and outlives its connections, which have numbers here.
-//! What a POST makes known to a client is answered through another connection, its waiting poll: so answers are
+//! A session lives on one shard, whose number is part of its id. It outlives its connections, which have numbers here.
+//! The answer to the packets of a POST goes through another connection, the waiting poll. So answers are
 //! collected as [`Delivery`]s, which the shard sends out once per turn.
 
 mod lifecycle;

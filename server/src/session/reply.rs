@@ -9,10 +9,10 @@ use wire::{
 
 use crate::{metrics::End, session::close_code};
 
-/// What the packets of one poll's answer have at most, unless it is a single one.
+/// The most bytes of packets in one poll's answer, unless it is a single packet.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// What an Engine.IO session has for a client that polls.
+/// The packets that wait for a client to poll.
 #[derive(Debug)]
 pub struct Outbox {
     items: Vec<Item<'static>>,
@@ -87,21 +87,22 @@ pub struct Reply<'a> {
     pub out: &'a mut Vec<u8>,
     /// The instant of the event, on the shard's monotonic clock.
     pub now_ns: u64,
-    /// When [`Session::deadline`](crate::session::Session::deadline) is to be called; `None` leaves the deadline as it was.
+    /// When [`Session::deadline`](crate::session::Session::deadline) is to be called; `None` leaves the deadline as it
+    /// was.
     pub deadline_ns: Option<u64>,
     /// Set once the session is over: `out` is sent, then the connection is closed.
     pub end: Option<End>,
-    /// The peer's close frame is answered. Nothing can follow from either side, so nobody need wait for the peer's FIN
-    /// (RFC 6455 section 7.1.1: the server closes first).
+    /// The peer's close frame is answered. Nothing can follow from either side, so the gate does not wait for the
+    /// peer's FIN (RFC 6455 section 7.1.1: the server closes first).
     pub is_close_answered: bool,
-    /// What binary messages may be sent as over a WebSocket.
+    /// The form in which binary messages may be sent over a WebSocket.
     pub form: Form,
     /// Where Engine.IO packets go in place of `out` when the client polls.
     outbox: Option<&'a mut Outbox>,
 }
 
 impl<'a> Reply<'a> {
-    /// An answer that says nothing yet.
+    /// An empty answer.
     pub fn new(out: &'a mut Vec<u8>, now_ns: u64) -> Self {
         Self { out, now_ns, deadline_ns: None, end: None, is_close_answered: false, form: Form::Binary, outbox: None }
     }
@@ -142,8 +143,8 @@ impl<'a> Reply<'a> {
         write_frame(self.out, OpCode::Binary, scratch, None);
     }
 
-    /// Ends an Engine.IO session. A WebSocket is told `code` and `reason`; a client that polls gets a close packet from
-    /// whoever answers its poll.
+    /// Ends an Engine.IO session. A WebSocket gets a close frame with `code` and `reason`; a client that polls gets a
+    /// close packet in the answer to its poll.
     pub fn close(&mut self, code: u16, reason: &str, end: End) {
         if self.outbox.is_none() {
             write_close(self.out, code, reason, None);
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_never_polls_is_given_up() {
+    fn a_session_whose_client_never_polls_ends() {
         let mut out = Vec::new();
         let mut outbox = Outbox::new(4000);
         let mut reply = Reply::polling(&mut out, &mut outbox, 0);
@@ -200,7 +201,7 @@ mod tests {
         }
         assert_eq!(outbox.take().len(), 5);
         assert!(outbox.is_empty());
-        assert!(out.is_empty(), "nothing goes by itself");
+        assert!(out.is_empty(), "packets wait for a poll");
     }
 
     #[test]

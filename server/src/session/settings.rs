@@ -7,21 +7,21 @@ use crate::session::{app::App, expiry::OnExpiry, reply::ANSWER_BYTES_MAX};
 /// What every session is run by; the same for all shards.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whom the gate asks whether to let a client in.
+    /// What clients authenticate by.
     pub auth: Auth,
-    /// What becomes of a session when its token expires.
+    /// What happens to a session when its token expires.
     pub on_expiry: OnExpiry,
     /// The application behind the gate.
     pub app: App,
     /// The longest message a peer may send, and Engine.IO's `maxPayload`.
     pub message_bytes_max: u32,
-    /// Silence after which a peer is asked for a sign of life; in Engine.IO 3 the client asks.
+    /// Silence after which a peer is pinged; in Engine.IO 3 the client pings.
     pub ping_interval: Duration,
-    /// How long that sign may take.
+    /// How long the pong may take.
     pub ping_timeout: Duration,
 }
 
-/// What waits for a client to poll, unless messages may be longer than half of it.
+/// The most bytes that wait for a client to poll, unless messages may be longer than half of it.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
 /// What a byte takes at most where JSON is part of a script: `\u0001`.
 const ESCAPE_BYTES: usize = 6;
@@ -34,27 +34,27 @@ impl Settings {
         OUTBOX_BYTES.max(2 * self.message_bytes_max as usize)
     }
 
-    /// The most bytes that wait in a socket that does not take them: the answer to a poll, however it is written, and so
-    /// also the longest message.
+    /// The most bytes that wait in a socket that does not take them: the answer to a poll, however it is written, and
+    /// so also the longest message.
     pub fn output_bytes_max(&self) -> usize {
         let answer_bytes = ANSWER_BYTES_MAX.max(self.message_bytes_max as usize);
         ESCAPE_BYTES * answer_bytes + HEADS_BYTES
     }
 }
 
-/// What lets a client in.
+/// What clients authenticate by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Auth {
     /// Its token.
     Token,
-    /// Its session, about which the frontend is asked for each connection: what tokens replaced.
+    /// A session, which the frontend looks up for each connection: the design that tokens replaced.
     Session,
     /// Nothing, and no token is looked at: for conformance runs on loopback.
     None,
 }
 
 impl Auth {
-    /// Is a client asked for anything?
+    /// Are credentials required?
     pub fn asks(self) -> bool {
         self != Auth::None
     }

@@ -1,7 +1,7 @@
 //! Socket.IO 4 (over Engine.IO 3) and 5 (over Engine.IO 4): the client's connects, its events, its disconnects.
 //!
-//! The application says which namespaces there are; the token is judged once, at the first connect. The protocol numbers are those of socket.io-protocol; the packages that speak
-//! them are Socket.IO 2 and Socket.IO 3 to 4.
+//! The application decides which namespaces there are; the token is judged once, at the first connect. The protocol
+//! numbers are those of socket.io-protocol; the packages that speak them are Socket.IO 2 and Socket.IO 3 to 4.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ use crate::{
     verify::Refusal,
 };
 
-/// The error that the original's middleware gives to every bad token.
+/// The error that the original's middleware sends for every invalid token.
 pub const REFUSED_MESSAGE: &str = "not valid token";
 
 /// The verdict on the token that came with the upgrade; `None` when none came.
@@ -39,7 +39,8 @@ pub struct Client {
     attachments_left: u32,
     /// Do those attachments go back to the client?
     attachments_echo: bool,
-    /// The namespaces it is in: the bit at the place of each that [`App::namespace`](crate::session::app::App::namespace) says.
+    /// The namespaces it is in: the bit at the place of each that
+    /// [`App::namespace`](crate::session::app::App::namespace) says.
     joined: u8,
 }
 
@@ -62,7 +63,7 @@ struct ConnectPayload<'a> {
 }
 
 impl Client {
-    /// A client whose session just opened. Over Engine.IO 3 it is told its verdict at once.
+    /// A client whose session just opened. Over Engine.IO 3 the verdict is sent at once.
     pub fn open(
         version: Version,
         verdict: Verdict,
@@ -94,7 +95,7 @@ impl Client {
         self.stage_ends_ns
     }
 
-    /// The end, and the words for it, of a client whose time in its stage is over.
+    /// The end and the close reason of a client whose time in its stage is over.
     pub fn overdue(&self, now_ns: u64) -> Option<(End, &'static str)> {
         if now_ns < self.stage_ends_ns {
             return None;
@@ -126,7 +127,7 @@ impl Client {
                 let verdict = verdict.unwrap_or_else(|| judge_payload(packet.data, host));
                 self.judge(verdict, &packet, place, version, host, reply);
             }
-            // A client of Socket.IO 2 was connected before it could ask.
+            // A client of Socket.IO 2 is connected without a connect packet.
             (Kind::Connect, _, Some(0)) if version == Version::V3 => {}
             (Kind::Connect, Stage::Connected(_), Some(place)) if !is_joined => {
                 self.join(&packet, place, version, host, reply);
@@ -143,7 +144,7 @@ impl Client {
                     self.disconnect(host, reply);
                 }
             }
-            // The gate asks for no acknowledgement; one that comes anyway is passed over.
+            // The gate requests no acknowledgement, and ignores one that comes.
             (_, _, _) => {
                 self.attachments_left = packet.attachments;
                 self.attachments_echo = false;
@@ -165,7 +166,7 @@ impl Client {
         }
     }
 
-    /// Gives up what the client still holds and counts how it ended.
+    /// Releases what the client holds and counts how it ended.
     pub fn ended(self, end: End, host: &mut Host) {
         match self.stage {
             Stage::Awaited(verdict) => {
@@ -183,7 +184,7 @@ impl Client {
         }
     }
 
-    /// Lets the client in by its first connect, to the namespace at `place`, or refuses it, and says so.
+    /// Authenticates the client by its first connect, to the namespace at `place`, or refuses it, and answers.
     fn judge(
         &mut self,
         verdict: Result<AuthenticatedUser, Refusal>,
@@ -197,7 +198,7 @@ impl Client {
             Ok(user) => {
                 let ends_ns = host.instant_ns(user.until, reply.now_ns);
                 if ends_ns <= reply.now_ns {
-                    // It was good when the session was opened.
+                    // The token was valid when the session was opened.
                     host.users.release(user.user);
                     return self.refuse(Refusal::Expired, connect, version, host, reply);
                 }
@@ -210,7 +211,7 @@ impl Client {
         }
     }
 
-    /// Says to the client that it is not let in, and why.
+    /// Sends the client the refusal and its reason.
     fn refuse(
         &mut self,
         refusal: Refusal,
@@ -231,7 +232,7 @@ impl Client {
         send(&refused, &mut host.scratch, reply);
     }
 
-    /// Takes the client, which is let in, into the namespace at `place`.
+    /// Adds the authenticated client to the namespace at `place`.
     fn join(&mut self, connect: &Packet<'_>, place: u8, version: Version, host: &mut Host, reply: &mut Reply<'_>) {
         self.joined |= 1 << place;
         host.data.clear();
@@ -275,7 +276,7 @@ impl Client {
     }
 }
 
-/// What a client of Socket.IO 2 need not send, because its server says it for it.
+/// The connect packet that a client of Socket.IO 2 need not send.
 const ROOT: Packet<'static> = Packet { kind: Kind::Connect, attachments: 0, namespace: "/", id: None, data: "" };
 
 /// A packet to the namespace that `connect` names, without the query that its name may carry.
@@ -284,7 +285,7 @@ fn answer_to<'a>(connect: &Packet<'a>, kind: Kind, data: &'a str) -> Packet<'a> 
 }
 
 fn judge_payload(data: &str, host: &mut Host) -> Result<AuthenticatedUser, Refusal> {
-    // A session must come with the request: asking takes time, which a packet has not.
+    // A session must come with the request: a lookup takes time, and packets are answered at once.
     if data.is_empty() || host.settings.auth != Auth::Token {
         return host.verdict_without_credentials();
     }
@@ -302,7 +303,7 @@ fn refuse_namespace(packet: &Packet<'_>, version: Version, host: &mut Host, repl
     send(&refusal, &mut host.scratch, reply);
 }
 
-/// Tells a client that it is no longer connected.
+/// Sends a client a disconnect packet.
 pub(super) fn disconnect(host: &mut Host, reply: &mut Reply<'_>) {
     let packet = answer_to(&ROOT, Kind::Disconnect, "");
     send(&packet, &mut host.scratch, reply);

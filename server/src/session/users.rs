@@ -1,10 +1,10 @@
-//! Whose socket it is: the users of a shard's sockets, each name kept once.
+//! The users of a shard's sockets, each name kept once.
 
 use std::{collections::HashMap, sync::Arc};
 
-/// The user of a session: an index into its shard's [`Users`], or nobody.
+/// The user of a session: an index into its shard's [`Users`], or anonymous.
 ///
-/// A token need not name a user; such a session belongs to nobody.
+/// A token need not name a user; such a session is anonymous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserId(u32);
 
@@ -58,12 +58,12 @@ impl Users {
         UserId(id)
     }
 
-    /// The name behind an attached id; `None` for nobody.
+    /// The name of an attached id; `None` for an anonymous user.
     pub fn name(&self, id: UserId) -> Option<&str> {
         self.slots.get(id.0 as usize).map(|slot| &*slot.name)
     }
 
-    /// Gives back one session's hold on its user.
+    /// Releases one session's user.
     pub fn release(&mut self, id: UserId) {
         let Some(slot) = self.slots.get_mut(id.0 as usize) else {
             return;
@@ -79,7 +79,7 @@ impl Users {
         self.ids.len()
     }
 
-    /// Has nobody a session?
+    /// Does no user have a session?
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_no_user() {
+    fn an_anonymous_user_is_not_counted() {
         let mut users = Users::default();
         let nobody = users.attach(None);
         assert_eq!(nobody, UserId::ANONYMOUS);

@@ -19,42 +19,42 @@ use crate::{
 #[derive(Debug)]
 pub struct WebSocket {
     frames: Decoder,
-    /// When the peer was last heard of, in milliseconds of the shard's clock: they wrap around after 49 days, which is
+    /// When the peer's last bytes came, in milliseconds of the shard's clock: they wrap around after 49 days, which is
     /// more than any silence between two pings.
-    heard_ms: u32,
+    received_ms: u32,
     user: UserId,
     until: Until,
-    /// A ping is on its way and nothing was heard since.
+    /// A ping was sent, and no bytes came since.
     pong_due: bool,
 }
 
 impl WebSocket {
-    /// A session for `user`, whose hold on its user it takes over; the 101 is already in `reply`.
+    /// A session for `user`, which it releases at its end; the 101 is already in `reply`.
     pub fn open(user: AuthenticatedUser, host: &mut Host, reply: &mut Reply<'_>) -> Self {
         let ends_ns = host.instant_ns(user.until, reply.now_ns);
         reply.deadline_ns = Some(reply.after(host.settings.ping_interval).min(ends_ns));
         Self {
             frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
-            heard_ms: wrapping_ms(reply.now_ns),
+            received_ms: wrapping_ms(reply.now_ns),
             user: user.user,
             until: user.until,
             pong_due: false,
         }
     }
 
-    /// The memory that it keeps of a message whose parts are not all here.
+    /// The bytes that it keeps of an incomplete message.
     pub fn kept_bytes(&self) -> usize {
         self.frames.unfinished_bytes()
     }
 
-    /// Whose session it is.
+    /// The session's user.
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// Takes the frames at the front of `input`; answers how many bytes they were.
+    /// Takes the frames at the front of `input`; returns how many bytes they were.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
-        self.heard_ms = wrapping_ms(reply.now_ns);
+        self.received_ms = wrapping_ms(reply.now_ns);
         self.pong_due = false;
         let mut used = 0;
         while reply.end.is_none() {
@@ -74,7 +74,7 @@ impl WebSocket {
         used
     }
 
-    /// Asks a silent peer for a sign of life, gives it up, or closes on an expired token.
+    /// Pings a silent peer, closes on a missing pong, or closes on an expired token.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
         let ends_ns = host.instant_ns(self.until, reply.now_ns);
         if ends_ns <= reply.now_ns {
@@ -82,7 +82,7 @@ impl WebSocket {
             reply.end = Some(End::Expired);
             return;
         }
-        let silent_ms = wrapping_ms(reply.now_ns).wrapping_sub(self.heard_ms);
+        let silent_ms = wrapping_ms(reply.now_ns).wrapping_sub(self.received_ms);
         let silent = Duration::from_millis(silent_ms.into());
         let interval = host.settings.ping_interval;
         // A ping is sent no sooner than it is due.
@@ -165,7 +165,7 @@ mod tests {
         for (app, input, answers, end, why) in [
             (App::Echo, &text[..], &["T:gr\u{fc}n"][..], None, "text comes back"),
             (App::Echo, &binary, &["B:\x01\x02"], None, "binary comes back"),
-            (App::Idle, &text, &[], None, "idle says nothing"),
+            (App::Idle, &text, &[], None, "idle sends nothing"),
             (App::Idle, &ping, &["Q:hi"], None, "a ping is answered by every application"),
             (App::Echo, &pong, &[], None, "a pong is not"),
             (App::Echo, &close, &["C:1001"], client, "a close is answered with its code"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_pinged_then_given_up() {
+    fn a_silent_peer_is_pinged_then_closed() {
         const S: u64 = 1_000_000_000;
         let mut host = host(App::Idle);
         let mut out = Vec::new();
@@ -228,15 +228,15 @@ mod tests {
         let text = || Some(frame(OpCode::Text, b"a"));
         for (now_s, input, answers, deadline_s, end, why) in [
             (10, text(), &[][..], None, None, "the deadline stays where it is"),
-            (25, None, &[], Some(35), None, "heard at 10: not silent for long enough"),
+            (25, None, &[], Some(35), None, "received at 10 s: not silent for long enough"),
             (35, None, &["P:"], Some(55), None, "a ping, and the time for its pong"),
-            (36, pong(), &[], None, None, "heard again"),
+            (36, pong(), &[], None, None, "received again"),
             (55, None, &[], Some(61), None, "so no timeout"),
             (61, None, &["P:"], Some(81), None, "the next ping"),
-            (81, None, &["C:1000"], None, Some(End::PingTimeout), "given up"),
+            (81, None, &["C:1000"], None, Some(End::PingTimeout), "closed"),
         ] {
-            let (told, deadline, ended) = at(now_s * S, input);
-            assert_eq!(told, answers, "{why}");
+            let (sent, deadline, ended) = at(now_s * S, input);
+            assert_eq!(sent, answers, "{why}");
             assert_eq!((deadline, ended), (deadline_s, end), "{why}");
         }
     }

@@ -48,7 +48,7 @@ async fn one_that_dies_is_started_anew_and_no_connection_refused() {
     process.signal(Signal::TERM);
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("starting it anew"), "{log}");
+    assert!(log.contains("will be restarted"), "{log}");
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn one_that_cannot_start_is_tried_until_it_can_beside_those_that_serve() {
         cause(&process, &keys);
         kill(&process, 0);
         for wait in ["0ns", "100ms", "200ms", "400ms", "800ms", "1.6s"] {
-            let line = process.logs("starting it anew");
+            let line = process.logs("will be restarted");
             assert!(line.contains(&format!("again_in={wait}")), "{why}: {line}");
         }
         cure(&process, &keys);
@@ -105,7 +105,7 @@ async fn a_gate_ends_when_none_is_left_and_none_can_be_started() {
     (0..3).for_each(|number| kill(&process, number));
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(1), "{log}");
-    let told = "no process of the gate is left, and 5 attempts at each were in vain";
+    let told = "no process of the gate is left, and 5 attempts at each have failed";
     assert_eq!(log.matches(told).count(), 1, "{log}");
     assert!(TcpStream::connect(gate).is_err());
 }
@@ -150,7 +150,7 @@ async fn one_that_dies_while_all_drain_cuts_no_other_short() {
 async fn a_drain_waits_for_one_that_is_being_started_anew() {
     let mut process = TestProcess::start(&FLAGS);
     kill(&process, 0);
-    process.logs("starting it anew");
+    process.logs("will be restarted");
     process.signal(Signal::TERM);
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(0), "{log}");

@@ -67,7 +67,7 @@ fn a_request_is_answered_alike_however_it_is_cut() {
 }
 
 #[test]
-fn what_follows_the_head_is_the_session_s() {
+fn bytes_behind_the_head_are_left_for_the_session() {
     let head = upgrade(&format!("/ws?token={}", token("ann", None)));
     let (_, used) = play(&[format!("{head}\u{81}\u{80}").as_bytes()]);
     assert_eq!(used, Some(head.len()));

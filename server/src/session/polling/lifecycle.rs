@@ -9,7 +9,7 @@ use crate::{
         host::Host,
         polling::{
             name::{Key, SessionName},
-            table::{Delivery, Packets, Polling, PollingSessions, Slot},
+            table::{Delivery, Packets, PollingSession, PollingSessions, Slot},
         },
         reply::{Outbox, Reply},
     },
@@ -29,7 +29,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Opens a session and returns its first packets. See [`Engine::open`]; `form` is the richest that the client reads.
+    /// Opens a session and returns its first packets. See [`Engine::open`]; `form` is the richest that the client
+    /// reads.
     pub fn open(&mut self, version: Version, opening: Opening, form: Form, connect_by_ns: u64, now_ns: u64) -> Packets {
         let key = self.polls.vacant_key();
         let name = SessionName::new(self.polls.shard, key, &mut self.host.random);
@@ -40,7 +41,7 @@ impl Sessions {
         let sid = name.to_string();
         let engine =
             Engine::open(version, Some(&sid), opening, connect_by_ns, &mut self.host, &mut reply).reading(form);
-        let mut session = Polling {
+        let mut session = PollingSession {
             engine,
             engine_due_ns: reply.deadline_ns.unwrap_or(u64::MAX),
             outbox: Outbox::new(outbox_bytes_max),
@@ -167,7 +168,7 @@ impl Sessions {
     /// Ends a session whose poll waits, if the gate drains and the session's handshake is over.
     pub fn end_if_draining(&mut self, key: Key) {
         let is_draining = self.polls.is_draining;
-        let is_due = |session: &mut Polling| session.poll.is_some() && session.engine.is_settled();
+        let is_due = |session: &mut PollingSession| session.poll.is_some() && session.engine.is_settled();
         if is_draining && self.polls.polling(key).is_some_and(is_due) {
             self.end(key, End::Shutdown);
         }
@@ -196,7 +197,7 @@ impl Sessions {
             let packets = session.packets(items);
             self.polls.deliveries.push(Delivery { to, packets });
         }
-        self.polls.hangups.extend(session.probe);
+        self.polls.probes_to_close.extend(session.probe);
         session.engine.ended(why, &mut self.host);
     }
 
@@ -226,8 +227,8 @@ impl Sessions {
         ended
     }
 
-    /// Ends the sessions that hold the most bytes until an eighth of the limit is free. A peer has to send an eighth of the
-    /// limit before all sessions are looked at again.
+    /// Ends the sessions that hold the most bytes until an eighth of the limit is free. A peer has to send an eighth of
+    /// the limit before all sessions are looked at again.
     fn relieve_memory(&mut self) {
         let enough_bytes = self.polls.held_bytes_max - self.polls.held_bytes_max / 8;
         let sessions = self.polls.sessions.iter();

@@ -32,30 +32,30 @@ pub struct PollingSessions {
     pub(super) is_draining: bool,
     /// Bytes that wait in all outboxes.
     pub(super) held_bytes: usize,
-    /// Of more than so many, those that hold the most end.
+    /// Beyond this many, the sessions that hold the most end.
     pub(super) held_bytes_max: usize,
     /// When a session is to be called, in order.
     pub(super) due: BTreeSet<(u64, Key)>,
-    /// Sessions whose waiting poll may have something to be answered with.
+    /// Sessions whose waiting poll may be answered now.
     pub(super) changed: Vec<Key>,
     pub(super) deliveries: Vec<Delivery>,
-    pub(super) hangups: Vec<u64>,
+    pub(super) probes_to_close: Vec<u64>,
 }
 
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) name: SessionName,
     /// None once the session has moved to a WebSocket: its id is known until that ends.
-    pub(super) session: Option<Box<Polling>>,
+    pub(super) session: Option<Box<PollingSession>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Polling {
+pub(super) struct PollingSession {
     pub(super) engine: Engine,
     pub(super) outbox: Outbox,
     /// The poll that waits for packets.
     pub(super) poll: Option<WaitingPoll>,
-    /// The connection whose POST is still coming.
+    /// The connection whose POST is not complete.
     pub(super) posting: Option<u64>,
     /// The WebSocket that tries to take the session over.
     pub(super) probe: Option<u64>,
@@ -85,7 +85,7 @@ pub struct WaitingPoll {
 /// The answer to a poll.
 #[derive(Debug, PartialEq)]
 pub struct Delivery {
-    /// Whose poll it is.
+    /// Its session.
     pub to: WaitingPoll,
     /// What to send, never empty.
     pub packets: Packets,
@@ -110,7 +110,7 @@ pub enum Found {
     /// One that has moved to a WebSocket.
     Upgraded,
     /// If any, one of the shard with this number.
-    Elsewhere(u16),
+    OtherShard(u16),
     /// Nothing.
     Unknown,
 }
@@ -164,7 +164,7 @@ impl PollingSessions {
             return Found::Unknown;
         };
         if name.shard != self.shard {
-            return Found::Elsewhere(name.shard);
+            return Found::OtherShard(name.shard);
         }
         match self.sessions.get(&name.key) {
             Some(slot) if slot.name != name => Found::Unknown,
@@ -245,8 +245,8 @@ impl PollingSessions {
     }
 
     /// Connections to be closed: probes of sessions that ended.
-    pub fn hangups(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.hangups)
+    pub fn probes_to_close(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.probes_to_close)
     }
 
     /// The probe's first packet came: the poll that waits now is to end soon.
@@ -266,7 +266,7 @@ impl PollingSessions {
     }
 
     /// Takes a session that polls out of its slot and out of all counts.
-    pub(super) fn take(&mut self, key: Key) -> Option<Box<Polling>> {
+    pub(super) fn take(&mut self, key: Key) -> Option<Box<PollingSession>> {
         let session = self.sessions.get_mut(&key)?.session.take()?;
         self.polling -= 1;
         self.held_bytes -= session.outbox.bytes();
@@ -294,7 +294,7 @@ impl PollingSessions {
         keys
     }
 
-    pub(super) fn polling(&mut self, key: Key) -> Option<&mut Polling> {
+    pub(super) fn polling(&mut self, key: Key) -> Option<&mut PollingSession> {
         self.sessions.get_mut(&key)?.session.as_deref_mut()
     }
 
@@ -325,7 +325,7 @@ impl PollingSessions {
     }
 }
 
-impl Polling {
+impl PollingSession {
     /// What one poll is answered with, and how many bytes wait no more.
     fn answer(&mut self) -> (Packets, usize) {
         let before_bytes = self.outbox.bytes();

@@ -47,7 +47,7 @@ fn ids_name_their_shard() {
     let slot = sessions.polls.sessions.values().next().unwrap();
     let name = slot.name.to_string();
     sessions.polls.shard = 4;
-    assert_eq!(sessions.polls.find(&name), Found::Elsewhere(3), "of another shard");
+    assert_eq!(sessions.polls.find(&name), Found::OtherShard(3), "of another shard");
     sessions.polls.shard = 3;
     let forged = format!("{}AAAA", &name[..20]);
     assert_eq!(sessions.polls.find(&forged), Found::Unknown, "the secret counts");
@@ -55,7 +55,7 @@ fn ids_name_their_shard() {
 }
 
 #[test]
-fn those_for_whom_the_most_waits_give_way() {
+fn sessions_with_the_most_unpolled_bytes_end_first() {
     const HELD_BYTES_MAX: usize = 2000;
     let mut sessions = sessions(App::Echo);
     sessions.polls = PollingSessions::new(0, 9, 9, HELD_BYTES_MAX);
@@ -67,7 +67,7 @@ fn those_for_whom_the_most_waits_give_way() {
         (0, 300, [true; 3], "a little"),
         (1, 900, [true; 3], "much"),
         (2, 300, [true; 3], "as much as may wait"),
-        (0, 500, [true, false, true], "the one with the most ends, not the last to speak"),
+        (0, 500, [true, false, true], "the one with the most ends, not the last sender"),
         (2, 900, [true, false, false], "and so it goes on"),
     ] {
         let event = format!("42[\"{}\"]", "x".repeat(event_bytes));
@@ -111,7 +111,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 proptest! {
     #[test]
-    fn whatever_clients_do_nothing_is_left_behind(
+    fn no_session_is_left_whatever_clients_do(
         v3 in any::<bool>(),
         acts in prop::collection::vec(act(), 0..20),
     ) {

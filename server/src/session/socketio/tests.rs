@@ -1,4 +1,4 @@
-//! What a Socket.IO client sends, and what it is told, as tables.
+//! What a Socket.IO client sends, and the answers, as tables.
 
 use super::*;
 use crate::session::{
@@ -39,11 +39,11 @@ fn check(version: Version, upgrade_token: Option<&str>, sent: &[Sent], answers: 
         session.received(&mut input, host, &mut reply);
     }
     assert_eq!(reply.end, end, "{why}");
-    let told: Vec<_> = sent_frames(out).iter().map(|text| without_sid(text)).collect();
-    let (open, told) = told.split_first().unwrap();
+    let frames: Vec<_> = sent_frames(out).iter().map(|text| without_sid(text)).collect();
+    let (open, frames) = frames.split_first().unwrap();
     assert!(open.starts_with(r#"T:0{"sid":"SID","upgrades":[]"#), "{open}");
     assert_eq!(open.contains("maxPayload"), version == Version::V4);
-    assert_eq!(told, answers, "{why}");
+    assert_eq!(frames, answers, "{why}");
     session.ended(end.unwrap_or(End::Gone), &mut sessions);
     assert!(sessions.host.users.is_empty(), "{why}: every user is given back");
 }
@@ -58,18 +58,18 @@ fn without_sid(text: &str) -> String {
 const CONNECTED: &str = r#"T:40{"sid":"SID"}"#;
 
 #[test]
-fn version_5_is_let_in_at_its_connect_packet() {
+fn version_5_is_authenticated_at_its_connect_packet() {
     let good = token("ann", None);
     let expired = token("ann", Some(NOW_S));
     let long = "a".repeat(900);
     let refused = |reason: &str| format!(r#"T:44{{"message":"not valid token","data":{{"reason":"{reason}"}}}}"#);
     let payload = |token: &str| text(format!(r#"40{{"token":"{token}"}}"#));
     for (upgrade, connect, answer, why) in [
-        (Some(&*good), text("40"), CONNECTED.into(), "a good token in the upgrade"),
+        (Some(&*good), text("40"), CONNECTED.into(), "a valid token in the upgrade"),
         (None, payload(&good), CONNECTED.into(), "or in the payload"),
-        (Some(&*expired), text("40"), refused("expired"), "a bad one in the upgrade"),
-        (Some(&*expired), payload(&good), refused("expired"), "is not rescued by the payload"),
-        (None, payload(&expired), refused("expired"), "a bad one in the payload"),
+        (Some(&*expired), text("40"), refused("expired"), "an invalid one in the upgrade"),
+        (Some(&*expired), payload(&good), refused("expired"), "a valid payload does not count then"),
+        (None, payload(&expired), refused("expired"), "an invalid one in the payload"),
         (None, text("40"), refused("missing"), "none at all"),
         (None, text("40{}"), refused("missing"), "none in the payload"),
         (None, text(r#"40{"token":7}"#), refused("malformed"), "no string"),
@@ -80,12 +80,12 @@ fn version_5_is_let_in_at_its_connect_packet() {
 }
 
 #[test]
-fn version_4_is_told_at_once() {
+fn version_4_gets_its_verdict_at_once() {
     let good = token("ann", None);
     let refused = r#"T:44"not valid token""#;
     for (upgrade, answer, why) in [
-        (Some(&*good), "T:40", "a good token"),
-        (Some("garbage"), refused, "a bad one"),
+        (Some(&*good), "T:40", "a valid token"),
+        (Some("garbage"), refused, "an invalid one"),
         (None, refused, "there is no other carrier"),
     ] {
         check(Version::V3, upgrade, &[], &[answer], None, why);
@@ -140,7 +140,7 @@ fn the_first_packet_connects() {
 }
 
 #[test]
-fn nobody_stays_without_a_verdict() {
+fn clients_without_a_verdict_are_closed() {
     for (upgrade, connect, deadline_s, end, why) in [
         (None, None, 10, End::HandshakeTimeout, "no connect packet"),
         (None, Some("40"), LINGER.as_secs(), End::Refused, "refused, and did not close"),
@@ -185,7 +185,7 @@ fn a_client_is_disconnected_when_its_token_expires() {
 }
 
 #[test]
-fn a_token_that_expires_before_the_connect_lets_nobody_in() {
+fn a_token_that_expires_before_the_connect_is_refused() {
     for (connected_s, answer, end) in [(6, "T:40", End::Gone), (7, "T:44", End::Refused), (8, "T:44", End::Refused)] {
         let mut sessions = sessions(App::Echo);
         let host = &mut sessions.host;
@@ -199,8 +199,8 @@ fn a_token_that_expires_before_the_connect_lets_nobody_in() {
         host.unix_ns += connected_s * S;
         let mut reply = Reply::new(&mut out, connected_s * S);
         session.received(&mut frame(OpCode::Text, b"40"), host, &mut reply);
-        let told = sent_frames(out);
-        assert!(told[0].starts_with(answer), "after {connected_s} s: {told:?}");
+        let frames = sent_frames(out);
+        assert!(frames[0].starts_with(answer), "after {connected_s} s: {frames:?}");
         session.ended(end, &mut sessions);
         assert!(sessions.host.users.is_empty(), "after {connected_s} s");
     }
