@@ -99,12 +99,12 @@ impl Gate {
     ) -> io::Result<Self> {
         let first_listener = listeners.first().and_then(|listeners| listeners.first());
         let addr = first_listener.ok_or(io::ErrorKind::InvalidInput)?.local_addr()?;
-        let layout = layout(listeners.len(), links.as_ref());
+        let layout = layout_of(listeners.len(), links.as_ref());
         let clock = Clock::start();
         let drain = Arc::new(Drain { ordered: AtomicBool::new(false), within: config.drain_within });
-        let shared = Arc::new(shared(&config, keys, layout, links.is_some()));
+        let shared = Arc::new(make_shared(&config, keys, layout, links.is_some()));
         let metrics = shared.metrics.clone();
-        let routes = routes(layout, links, &metrics, clock)?;
+        let routes = open_routes(layout, links, &metrics, clock)?;
         let lookups = match &config.sessions {
             Some(source) => SessionLookup::start(source.clone(), layout.count)?,
             None => Vec::new(),
@@ -172,13 +172,13 @@ impl Gate {
 }
 
 /// The place of this process's `count` shards among those of all.
-fn layout(count: usize, links: Option<&ProcessLinks>) -> Layout {
+fn layout_of(count: usize, links: Option<&ProcessLinks>) -> Layout {
     let (process, processes) = links.map_or((0, 1), |links| (links.process, links.outboxes.len()));
     // The flags allow no more shards in all than a u16 counts.
     Layout { first: process * count as u16, count, processes }
 }
 
-fn shared(config: &GateConfig, keys: &Keys, layout: Layout, has_parent: bool) -> GateShared {
+fn make_shared(config: &GateConfig, keys: &Keys, layout: Layout, has_parent: bool) -> GateShared {
     // The thread that forwards to other processes counts too.
     let counters = layout.count + usize::from(has_parent);
     GateShared {
@@ -189,7 +189,12 @@ fn shared(config: &GateConfig, keys: &Keys, layout: Layout, has_parent: bool) ->
 }
 
 /// The queues of the shards, and the threads that send to other processes and receive from them.
-fn routes(layout: Layout, links: Option<ProcessLinks>, metrics: &Metrics, clock: Clock) -> io::Result<Arc<Routes>> {
+fn open_routes(
+    layout: Layout,
+    links: Option<ProcessLinks>,
+    metrics: &Metrics,
+    clock: Clock,
+) -> io::Result<Arc<Routes>> {
     let Layout { first, count, .. } = layout;
     let Some(links) = links else {
         return Ok(Arc::new(Routes::new(first, count, None)));

@@ -34,7 +34,7 @@ fn pid(number: &serde_json::Value) -> Pid {
 }
 
 #[tokio::test]
-async fn one_that_dies_is_started_anew_and_no_connection_refused() {
+async fn a_killed_process_is_restarted_and_no_connection_is_refused() {
     let process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
     kill(&process, 1);
@@ -52,7 +52,7 @@ async fn one_that_dies_is_started_anew_and_no_connection_refused() {
 }
 
 #[tokio::test]
-async fn one_that_cannot_start_is_tried_until_it_can_beside_those_that_serve() {
+async fn a_process_that_cannot_start_is_retried_while_others_serve() {
     type Act = fn(&TestProcess, &NamedTempFile);
     let write = |file: &NamedTempFile, text: &str| fs::write(file.path(), text).unwrap();
     let spoil: Act = |_, file| fs::write(file.path(), "no key").unwrap();
@@ -95,7 +95,7 @@ fn limit_descriptors(process: &TestProcess, most: Option<u64>) {
 }
 
 #[tokio::test]
-async fn a_gate_ends_when_none_is_left_and_none_can_be_started() {
+async fn a_gate_ends_when_no_process_is_left_and_none_can_start() {
     let keys = NamedTempFile::new().unwrap();
     fs::write(keys.path(), KEY).unwrap();
     let flag = format!("--keys={}", keys.path().display());
@@ -111,7 +111,7 @@ async fn a_gate_ends_when_none_is_left_and_none_can_be_started() {
 }
 
 #[tokio::test]
-async fn one_that_dies_while_all_drain_cuts_no_other_short() {
+async fn a_process_that_dies_during_a_drain_does_not_end_others() {
     let mut process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
     let mut knocking = Vec::new();
@@ -147,7 +147,7 @@ async fn one_that_dies_while_all_drain_cuts_no_other_short() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_one_that_is_being_started_anew() {
+async fn a_drain_waits_for_a_process_that_is_restarting() {
     let mut process = TestProcess::start(&FLAGS);
     kill(&process, 0);
     process.logs("will be restarted");
@@ -157,7 +157,7 @@ async fn a_drain_waits_for_one_that_is_being_started_anew() {
 }
 
 #[test]
-fn a_death_that_is_not_noticed_when_all_are_told_to_drain_is_no_fault() {
+fn a_process_that_died_before_the_drain_is_no_fault() {
     let process = TestProcess::start(&FLAGS);
     let pidfd = pidfd_open(pid(&process.ready["gate_pids"][0]), PidfdFlags::empty()).unwrap();
     process.signal(Signal::STOP);
@@ -193,7 +193,7 @@ fn tell_no_keys(asked: &mut TcpStream) {
 }
 
 #[test]
-fn a_hangup_reaches_all_that_are_being_started() {
+fn sighup_reaches_processes_that_are_starting() {
     let set = TcpListener::bind("127.0.0.1:0").unwrap();
     let hangup = |pid| kill_process(pid, Signal::HUP).unwrap();
     let mut process = start_by_set(&set, hangup);
@@ -201,7 +201,7 @@ fn a_hangup_reaches_all_that_are_being_started() {
 }
 
 #[test]
-fn a_hangup_reaches_one_that_is_being_started_anew() {
+fn sighup_reaches_a_process_that_is_restarting() {
     let set = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut process = start_by_set(&set, |_| {});
     kill(&process, 0);

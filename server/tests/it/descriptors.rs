@@ -22,7 +22,7 @@ const DROUGHT: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn exhausted_descriptors_are_survived_without_spinning() {
+async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
     let flags = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1", "--secret", SECRET];
     let process = TestProcess::start(&flags);
     let gate: SocketAddr = process.ready["gate"].as_str().unwrap()["http://".len()..].parse().unwrap();
