@@ -22,7 +22,7 @@ pub struct VerifyArgs {
     /// The instant at which tokens are judged, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIXTIME")]
     at: Option<u64>,
-    /// Check header and signature alone; what is signed need not be claims, and is shown if it is JSON
+    /// Check header and signature alone; the payload need not be claims, and is shown if it is JSON
     #[arg(long)]
     signature_only: bool,
 }
@@ -131,7 +131,7 @@ impl Judge {
     }
 }
 
-/// JSON as it stands, but for ends of lines, which are never inside its strings. None for what is no JSON.
+/// JSON without line ends, which are never inside its strings; `None` for other text.
 fn in_one_line(json: &[u8]) -> Option<Box<RawValue>> {
     let json = str::from_utf8(json).ok()?.replace(['\n', '\r'], " ");
     RawValue::from_string(json).ok()

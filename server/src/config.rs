@@ -55,7 +55,7 @@ const DESCRIPTORS_RESERVED: u64 = 1280;
 /// come at once, and places are left for them under an attack.
 const HALF_OPEN_PART: usize = 4;
 
-/// Room for some 150,000 tokens by RSA keys, twice as many by elliptic curves; memory that is not used is not taken.
+/// Room for some 150,000 tokens by RSA keys, twice as many by elliptic curves; unused memory is not allocated.
 const TOKEN_CACHE_BYTES: usize = 64 << 20;
 
 /// Half of it for sockets: the longest heads of a quarter of 20,000 connections (77 MiB), and half as much again for
@@ -302,8 +302,8 @@ impl ServeArgs {
         self.member
     }
 
-    /// Where what the role runs listens: at the listeners that are open, which the flags must not contradict, or where
-    /// the flags say.
+    /// Where the gate and the frontend of the role listen: at the open listeners, which the flags must not contradict,
+    /// or at the addresses of the flags.
     fn places(&self, role: Role, inherited: &Inherited) -> Result<Places, ConfigError> {
         let given = [inherited.gate_addr(), inherited.frontend_addr()];
         let asked = [self.listen, self.frontend_listen];
@@ -399,7 +399,7 @@ impl ServeArgs {
         self.workers.map_or(usual, usize::from)
     }
 
-    /// The places of a process: what was asked for, or what the limit on descriptors leaves.
+    /// The places of a process: those of the flag, or those that the limit on descriptors leaves.
     fn connections_max(&self) -> Result<usize, ConfigError> {
         let limit = raise_descriptor_limit();
         let Some(connections) = self.max_connections.map(u64::from) else {
@@ -445,7 +445,7 @@ impl ServeArgs {
     }
 }
 
-/// Where what a role runs listens.
+/// The addresses of a role's gate and frontend.
 struct Places {
     gate: Option<SocketAddr>,
     frontend: Option<SocketAddr>,

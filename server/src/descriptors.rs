@@ -60,7 +60,7 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8], descriptors: &mut Vec<OwnedF
     Ok(received.bytes)
 }
 
-/// Sends a message as JSON, and as many descriptors as it likes.
+/// Sends a message as JSON, and any number of descriptors.
 pub fn send_bundle(
     mut socket: &UnixStream,
     message: &impl Serialize,
@@ -81,7 +81,7 @@ pub fn send_bundle(
     Ok(())
 }
 
-/// Receives what [`send_bundle`] has sent.
+/// Receives a bundle of [`send_bundle`].
 pub fn receive_bundle<M: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<(M, Vec<OwnedFd>)> {
     let mut number = || {
         let mut bytes = [0; size_of::<u32>()];

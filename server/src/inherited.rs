@@ -38,7 +38,7 @@ pub enum InheritError {
     /// The count is none.
     #[error("LISTEN_FDS=`{0}` is no count of descriptors")]
     Count(String),
-    /// A descriptor is not what it should be.
+    /// A descriptor is no listener.
     #[error("LISTEN_FDS: descriptor {descriptor}: {error}")]
     Descriptor {
         /// Its number.
@@ -58,7 +58,7 @@ pub enum InheritError {
          (FileDescriptorName={FRONTEND_NAME} names the frontend's)"
     )]
     TwoAddresses(SocketAddr, SocketAddr),
-    /// Started by hand as what only a parent starts.
+    /// `--member` without a parent.
     #[error("--member: there is no parent on standard input: {0}")]
     NoParent(io::Error),
     /// Nothing can be taken over.

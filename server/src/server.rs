@@ -42,14 +42,14 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     };
     let mut runtime = match args.runs_frontend() {
         true => tokio::runtime::Builder::new_multi_thread(),
-        // Signals are all there is to wait for: the gate has threads of its own.
+        // The runtime only waits for signals: the gate has threads of its own.
         false => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(ServeError::Start)?;
     runtime.block_on(run(args, given))
 }
 
-/// The whole from its first signal on: `given` is what it inherits, if not from a parent.
+/// Runs the server; `given` is what it inherits, if not from a parent.
 async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeError> {
     // Before anything that may take time.
     let hangups = EarlyHangups::outlive().map_err(ServeError::Start)?;
@@ -92,7 +92,7 @@ async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeErro
         .await
 }
 
-/// Waits for what there may be; without it, `None` at once.
+/// Waits for an optional future; without one, `None` at once.
 async fn maybe(future: Option<impl Future<Output = ()>>) -> Option<()> {
     future?.await;
     Some(())
@@ -155,7 +155,7 @@ struct RunningFrontend {
     task: JoinHandle<io::Result<()>>,
 }
 
-/// The line that says that the server is ready.
+/// The ready line.
 #[derive(Serialize)]
 struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! Handing the listeners over to a successor without closing them, over a Unix socket at a path that both are given.
 //!
 //! ```text
-//! running:   a bundle: what follows, and the listeners
+//! running:   a bundle: the offer, and the listeners
 //! successor: ready                            once it serves
 //! ```
 //!

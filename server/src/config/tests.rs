@@ -17,7 +17,7 @@ fn read(flags: &str) -> Result<Config, String> {
     cli.serve.read().map_err(|error| error.to_string())
 }
 
-/// `fault` is a part of the error's text; `None`: the flags are good.
+/// `fault` is a part of the error's text; `None`: the flags are valid.
 fn check(flags: &str, fault: Option<&str>, why: &str) {
     match (read(flags), fault) {
         (Ok(_), None) => {}

@@ -111,7 +111,7 @@ impl fmt::Debug for Secret {
 /// A time as a user writes it: `250ms`, `10s`, `1.5m`, `2h`; a bare number is in seconds.
 ///
 /// # Errors
-/// What was written and what is allowed.
+/// The text and the allowed forms.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let number_bytes = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_bytes);
@@ -130,7 +130,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CpuList(pub Vec<usize>);
 
-/// CPU_SETSIZE: what the kernel's fixed-size masks can name.
+/// CPU_SETSIZE: the size of the kernel's fixed-size masks.
 const CPUS_MAX: usize = 1024;
 
 impl FromStr for CpuList {

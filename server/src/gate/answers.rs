@@ -1,5 +1,5 @@
 //! The HTTP answers of the gate. Each closes its connection, but for those of long-polling, which are in
-//! [`polling`](crate::gate::polling): what the gate keeps open are sockets.
+//! [`polling`](crate::gate::polling): the gate keeps only sockets open.
 
 use wire::{engineio::HttpError, http::write_response};
 

@@ -40,7 +40,7 @@ pub(super) fn payload(form: &[u8]) -> Option<String> {
     Some(unescape(&percent_decode(&spaced)?))
 }
 
-/// A form turns a line feed into what it likes, so clients write `\n` for it, and `\\n` for a `\n` of the payload.
+/// A form may change line feeds, so clients write `\n` for one, and `\\n` for a `\n` of the payload.
 fn unescape(text: &str) -> String {
     let mut payload = String::with_capacity(text.len());
     let mut rest = text;

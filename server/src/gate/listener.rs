@@ -8,7 +8,7 @@ use std::{
 /// Opens `shards` listeners at `addr`; port 0 takes a free one, the same for all.
 ///
 /// With SO_REUSEPORT a second process could bind the same port and take half of its connections unnoticed, so the
-/// address is tried without it first. Fails when it is in use or not ours.
+/// address is tried without it first. Fails when it is in use or not this machine's.
 pub fn open(addr: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
     if addr.port() != 0 {
         drop(reactor::bind(addr, false)?);

@@ -45,7 +45,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// An idle connection is closed before the frontend closes it, which takes 30 s.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
-/// The longest answer: a name and what is around it.
+/// The longest answer: a name and the JSON around it.
 const ANSWER_BYTES_MAX: usize = 4096;
 
 /// The frontend that a gate asks, and the key that allows it to.
@@ -157,7 +157,7 @@ enum LookupError {
     WrongKey,
     #[error("it answered {0}: is it the address of a frontend with --auth session?")]
     Status(u16),
-    #[error("what it answered is neither null nor an object with a username")]
+    #[error("its answer is neither null nor an object with a username")]
     InvalidAnswer,
 }
 

@@ -79,7 +79,7 @@ pub enum Step {
 
 /// A request under way, with what is needed to answer it.
 pub(super) struct Request<'r, 'o> {
-    /// The head, and what followed it.
+    /// The head, and the bytes behind it.
     pub(super) input: &'r [u8],
     pub(super) connection: Connection<'r>,
     pub(super) shared: &'r GateShared,

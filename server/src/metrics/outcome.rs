@@ -13,7 +13,7 @@ pub enum Outcome {
     Polled,
     /// It is the WebSocket that a session which polled has moved to.
     Upgraded,
-    /// It was an ordinary HTTP request, or an upgrade to what is not here, and was answered.
+    /// It was an ordinary HTTP request, or an upgrade at an unknown path, and was answered.
     Answered,
     /// Its TLS handshake failed.
     TlsFailed,
@@ -127,7 +127,7 @@ impl Phase {
     }
 }
 
-/// The limits on what may be open at once.
+/// The limits on connections and sessions that are open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Connections.

@@ -30,7 +30,7 @@ pub struct ShardMetrics {
     pub tls_resumed: Counter,
     /// Failed calls of `accept`: descriptors or memory ran out.
     pub accept_failures: Counter,
-    /// Connections that hold a buffer now: for a request or a frame that is not whole, or for what a peer does not
+    /// Connections that hold a buffer now: for an incomplete request or frame, or for bytes that a peer does not
     /// read.
     pub connections_buffered: Counter,
     /// Half-open connections, now: their first request is not complete.
@@ -47,7 +47,7 @@ pub struct ShardMetrics {
     pub gate_time: Histogram,
     /// Every session lookup, from its start to its answer or its failure.
     pub session_lookup_time: Histogram,
-    /// Bytes in buffers of sockets: requests and messages that are not whole, and what peers do not read, now.
+    /// Bytes in buffers of sockets: incomplete requests and messages, and bytes that peers do not read, now.
     pub buffered_bytes: Counter,
     /// Bytes that wait for clients to poll, now.
     pub unpolled_bytes: Counter,

@@ -1,4 +1,4 @@
-//! Where browsers find what was started.
+//! The URLs under which browsers reach the server.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 

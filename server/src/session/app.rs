@@ -117,7 +117,7 @@ fn push_json_string_or_null(out: &mut String, text: Option<&str>) {
     out.push_str(&serde_json::to_string(&text).unwrap_or_else(|_| "null".into()));
 }
 
-/// The arguments within an event's JSON array: what stands between its name's comma and its closing bracket.
+/// The arguments within an event's JSON array: the text between its name's comma and its closing bracket.
 ///
 /// `data` is a JSON array whose first element is a string or a number, which decoding has checked; on
 /// anything else the answer is some slice of it, never a panic.

@@ -1,6 +1,6 @@
 //! Limits on clients that are not authenticated yet: beyond them the oldest is closed first.
 //!
-//! | kind | what is still to come |
+//! | kind | missing |
 //! |---|---|
 //! | a connection | its first request |
 //! | a WebSocket | the packets of an upgrade, or Socket.IO's connect packet |

@@ -109,7 +109,7 @@ impl Host {
         }
     }
 
-    /// The instant `until` on the clock of `now_ns`, which shows now; [`u64::MAX`] for what has no end.
+    /// The instant `until` on the clock of `now_ns`, which shows now; [`u64::MAX`] for a session without an end.
     pub(super) fn instant_ns(&self, until: Until, now_ns: u64) -> u64 {
         let Some(until_s) = until.unix_s() else {
             return u64::MAX;

@@ -37,7 +37,7 @@ impl Outbox {
         self.bytes
     }
 
-    /// Takes what one poll is answered with: a single packet, or as many as have at most a mebibyte.
+    /// Takes the packets of one poll's answer: a single one, or as many as have at most a mebibyte.
     pub fn take_answer(&mut self) -> Vec<Item<'static>> {
         let mut bytes = 0;
         let fitting = self.items.iter().take_while(|item| {

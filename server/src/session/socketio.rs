@@ -40,7 +40,7 @@ pub struct Client {
     /// Do those attachments go back to the client?
     attachments_echo: bool,
     /// The namespaces it is in: the bit at the place of each that
-    /// [`App::namespace`](crate::session::app::App::namespace) says.
+    /// [`App::namespace`](crate::session::app::App::namespace) returns.
     joined: u8,
 }
 

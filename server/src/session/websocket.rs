@@ -133,7 +133,7 @@ mod tests {
 
     fn check(app: App, input: &[u8], answers: &[&str], end: Option<End>, why: &str) {
         let mut host = host(app);
-        // Every cut of the input must come to the same, as the reactor hands it over.
+        // The result is the same wherever the input is cut.
         for cut in 0..=input.len() {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, 0);

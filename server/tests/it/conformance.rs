@@ -114,7 +114,7 @@ async fn engineio_messages_go_back() {
     assert!(client.closed().await.is_some(), "no packet");
 
     for (eio, sent) in [(4, "4a\u{1e}bAQIDBA=="), (3, "2:4a10:b4AQIDBA==")] {
-        // A client of version 3 that reads no binary payloads says so.
+        // A client of version 3 that reads no binary payloads sends `b64=1`.
         let target = format!("/engine.io/?EIO={eio}&transport=polling&b64=1");
         let opened = get(server.gate, &target).await;
         let sid = opened.split(r#""sid":""#).nth(1).unwrap().split('"').next().unwrap();

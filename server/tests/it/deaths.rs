@@ -1,4 +1,4 @@
-//! Processes of a gate that die: they are started anew, now or later, and their end is not that of the others.
+//! Processes of a gate that die: each is restarted, and the others go on.
 
 use std::{
     fs,
@@ -169,10 +169,10 @@ fn a_process_that_died_before_the_drain_is_no_fault() {
     assert_eq!(status.code(), Some(0), "{log}");
 }
 
-/// What says that a child has heard a SIGHUP.
+/// The log line of a child that has received a SIGHUP.
 const HEARD: &str = "SIGHUP: reading the keys again";
 
-/// Starts a gate whose processes are ready once `set` has told them its keys; `act` has its way before.
+/// Starts a gate whose processes are ready once `set` has answered with its keys; `act` runs before that.
 fn start_by_set(set: &TcpListener, act: impl FnOnce(Pid)) -> TestProcess {
     let mut command = gatekeeper();
     let jwks = format!("--jwks=http://{}/", set.local_addr().unwrap());

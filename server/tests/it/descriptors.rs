@@ -13,7 +13,7 @@ use super::{
     tokens::{SECRET, good},
 };
 
-/// Fewer than the connections that come, more than the process holds when nobody has come.
+/// Fewer than the connections that come, more than the process holds without any.
 const DESCRIPTORS: u64 = 64;
 const CONNECTIONS: usize = 200;
 /// How long the gate is left without descriptors.
@@ -36,7 +36,7 @@ async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
     let began = Instant::now();
     let crowd: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            // They come without a byte, and wait in the kernel once nobody accepts them.
+            // They send nothing, and wait in the kernel once the gate accepts no more.
             TcpStream::connect(gate).unwrap()
         })
         .collect();

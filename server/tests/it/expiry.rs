@@ -10,7 +10,7 @@ use super::{
     tokens::{SECRET, now_s, sign},
 };
 
-/// Where the gate is told to close, a socket ends within this of its token's `exp`.
+/// With `--on-expiry close`, a socket ends within this of its token's `exp`.
 const WITHIN: Duration = Duration::from_secs(1);
 
 /// Tries for what is promised within a time: the machine may be busy with something else.

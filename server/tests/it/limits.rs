@@ -176,7 +176,7 @@ async fn the_oldest_half_open_connections_are_closed_beyond_the_limit() {
     server.metric_becomes("gatekeeper_connections_open", 0).await;
 }
 
-/// Sessions that are opened by WebSocket or by polling and never connected give way to newer ones; those that are
+/// Sessions that are opened by WebSocket or by polling and never connected are closed for newer ones; those that are
 /// connected stay.
 #[tokio::test]
 async fn the_oldest_unconnected_sessions_are_closed_beyond_the_limit() {
@@ -246,7 +246,7 @@ async fn frames_with_a_length_beyond_the_limit_are_closed_at_once() {
     }
 }
 
-/// A client that is let in over a raw WebSocket and then sends `frames`, as far as the gate takes them.
+/// A client that is authenticated over a raw WebSocket and then sends `frames`, as far as the gate takes them.
 async fn greedy(gate: std::net::SocketAddr, frames: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gate).await.unwrap();
     let upgrade = format!(
@@ -297,7 +297,7 @@ async fn connections_that_hold_the_most_memory_are_closed() {
         server.metric_becomes(ended, before + 1).await;
         assert!(server.metric("gatekeeper_buffered_bytes") <= BUFFER_BYTES as u64 / 2, "{why}");
     }
-    // A client that asks by POST and never polls.
+    // A client that sends events by POST and never polls.
     let opened = get(server.gate, &format!("/socket.io/?EIO=4&transport=polling&token={}", good("bob"))).await;
     let (_, sid) = opened.split_once(r#""sid":""#).unwrap();
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={}", sid.split('"').next().unwrap());

@@ -53,7 +53,7 @@ struct Poller {
 }
 
 impl Poller {
-    /// Opens a session; what its first payload says.
+    /// Opens a session; returns its first payload.
     async fn open(gate: SocketAddr, eio: u8, token: &str) -> (Self, String) {
         let target = format!("/socket.io/?EIO={eio}&transport=polling");
         let unnamed = Self { gate, target };
@@ -68,7 +68,7 @@ impl Poller {
         (named, opened.body)
     }
 
-    /// One of version 4, let in.
+    /// A client of version 4, connected.
     async fn connected(gate: SocketAddr) -> Self {
         let (poller, _) = Self::open(gate, 4, &good("ann")).await;
         poller.post("40").await.check(200, "ok", "a connect packet");
@@ -186,7 +186,7 @@ async fn requests_that_overlap_end_the_session() {
     let poller = Poller::connected(server.gate).await;
     let whole = request("POST", &poller.target, "", "42[\"a\"]");
     let mut stream = TcpStream::connect(server.gate).await.unwrap();
-    // Behind a whole one, whose answer tells that half of the next was looked at.
+    // Behind a complete one, whose answer shows that half of the next was looked at.
     let sent = format!("{whole}{}", &whole[..whole.len() - 3]);
     stream.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = [0; 1024];

@@ -31,7 +31,7 @@ pub fn value(page: &str, sample: &str) -> Option<f64> {
     })
 }
 
-/// Waits until a value is what it must become.
+/// Waits until a value is as expected.
 pub async fn metric_becomes(gate: SocketAddr, sample: &str, expected: f64) {
     soon(sample, async {
         while value(&get(gate, "/metrics").await, sample) != Some(expected) {

@@ -1,4 +1,4 @@
-//! A bad token of each kind, in each carrier, on each protocol: refused, and for its reason.
+//! An invalid token of each kind, in each carrier, on each protocol: refused, with its reason.
 
 use super::{
     clients::{Carrier, Client},

@@ -1,4 +1,4 @@
-//! Restarts under load: the listeners go from one process to the next, and nobody who knocks meanwhile is refused or
+//! Restarts under load: the listeners go from one process to the next, and no connection is refused or
 //! reset.
 
 use std::{
@@ -46,7 +46,7 @@ enum Way {
 struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
-    /// Each tells the fault that ended it.
+    /// Each returns the fault that ended it.
     knockers: JoinSet<Option<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! Keys that change while sockets come in: no good token is refused, no bad one accepted.
+//! Keys that change under load: no valid token is refused, no invalid one accepted.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ const SWAPS: &str = "gatekeeper_key_ring_swaps_total";
 /// What is on the ring, one after the other; between two of them either may be.
 const RINGS: [&[&str]; 4] = [&["old"], &["old", "new"], &["new"], &["old"]];
 
-/// A key set with the keys of those names, put in place whole, as whoever rotates keys should.
+/// A key set with the keys of those names, put in place by a rename, as key rotation should.
 fn write(path: &Path, kids: &[&str]) {
     let keys = kids.iter().map(|kid| {
         let secret = if *kid == "old" { OLD } else { NEW };
@@ -138,7 +138,7 @@ fn sighup_makes_a_process_read_its_keys_again() {
     fs::write(&path, "half a set").unwrap();
     let unusable = "the old keys stay in use";
     process.logs(unusable);
-    // A file that is bad is told about once, unless somebody asks.
+    // An invalid file is logged once, and again on SIGHUP.
     process.signal(rustix::process::Signal::HUP);
     process.logs("SIGHUP: reading the keys again");
     process.logs(unusable);

@@ -1,4 +1,4 @@
-//! Sessions in place of tokens: the gate asks the frontend whose each is.
+//! Sessions in place of tokens: the gate looks each up at the frontend.
 
 mod frontends;
 
@@ -53,7 +53,7 @@ async fn socketio(gate: SocketAddr, path: &str, headers: &[(&'static str, String
     told
 }
 
-/// A polling session opened and connected over one connection; what its second poll says.
+/// A polling session opened and connected over one connection; returns the answer to its second poll.
 async fn polled(gate: SocketAddr, query: &str) -> String {
     let target = format!("/socket.io/?EIO=4&transport=polling{query}");
     let mut stream = TcpStream::connect(gate).await.unwrap();
@@ -208,7 +208,7 @@ async fn lookups_share_few_connections_and_a_bounded_queue() {
     for _ in 0..CLIENTS {
         asking.spawn(async move { Client::open(gate, "/ws?session=a", &[]).await });
     }
-    // 32 are asked, 1,024 wait, and the others are told at once, before anybody is answered.
+    // 32 lookups run, 1,024 wait, and the other connections get 503 at once, before any lookup is answered.
     let mut turned_away = 0;
     while turned_away < CLIENTS - 32 - 1024 {
         let opened = soon("a 503", asking.join_next()).await.unwrap();

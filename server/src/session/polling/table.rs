@@ -78,7 +78,7 @@ pub struct WaitingPoll {
     pub keep_alive: bool,
     /// The place of the page's origin among the gate's, if it is one of them.
     pub origin: Option<u16>,
-    /// The number of the function that the answer is to call, where the client asks by a script's element.
+    /// The number of the function that the answer is to call, where the client polls by a script element.
     pub jsonp: Option<u32>,
 }
 
