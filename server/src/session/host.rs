@@ -59,7 +59,7 @@ impl Host {
             verifier,
             verdicts: 0,
             unix_ns: 0,
-            random: random,
+            random,
             open_packets,
             scratch: Vec::new(),
             data: String::new(),
