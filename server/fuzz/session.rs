@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatekeeper::gate::handshake::{self, HEAD_BYTES_MAX, Site, Step};
+use gatekeeper::gate::{
+    GateShared,
+    handshake::{self, HEAD_BYTES_MAX, Step},
+};
+use gatekeeper::metrics::End;
 use gatekeeper::session::app::App;
 use gatekeeper::session::engineio::{Probe, Probed};
-use gatekeeper::session::polling::{self, Key, Polls};
-use gatekeeper::session::{Auth, End, Host, OnExpiry, Reply, Session, Settings};
+use gatekeeper::session::polling::{Key, PollingSessions};
+use gatekeeper::session::{Auth, Host, OnExpiry, Reply, Session, Sessions, Settings};
 use gatekeeper::verify::Policy;
+use rand::{SeedableRng, rngs::StdRng};
 
 use super::{HEADER, NOW_S, sign, verifier};
 
@@ -89,8 +94,8 @@ enum Stage {
 
 /// A connection and its gate.
 struct Connection {
-    host: Host,
-    site: Site,
+    sessions: Sessions,
+    shared: GateShared,
     stage: Stage,
     /// Input that was not used.
     held: Vec<u8>,
@@ -109,12 +114,12 @@ impl Connection {
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
         };
-        let mut host = Host::new(Arc::new(settings), verifier(&Policy::default()), Arc::default());
+        let mut host =
+            Host::new(Arc::new(settings), verifier(&Policy::default()), Arc::default(), StdRng::seed_from_u64(7));
         host.unix_ns = NOW_S * 1_000_000_000;
-        host.polls = Polls::new(0, 4, 4, usize::MAX);
         Self {
-            host,
-            site: Site::new(vec!["http://page".to_owned()], None, 1),
+            sessions: Sessions { host, polls: PollingSessions::new(0, 4, 4, usize::MAX) },
+            shared: GateShared::new(vec!["http://page".to_owned()], None, 1),
             stage: Stage::Handshake { seen_bytes: 0 },
             held: Vec::new(),
             sent: Vec::new(),
@@ -160,15 +165,15 @@ impl Connection {
         }
         let end = self.end.unwrap_or(End::Gone);
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Posting(posting) => polling::lost(posting.key(), NUMBER, &mut self.host),
-            Stage::Waiting(key) => polling::lost(key, NUMBER, &mut self.host),
-            Stage::Probing(probe) => probe.ended(end, &mut self.host),
-            Stage::Session(session) => session.ended(end, &mut self.host),
+            Stage::Posting(posting) => self.sessions.connection_lost(posting.key(), NUMBER),
+            Stage::Waiting(key) => self.sessions.connection_lost(key, NUMBER),
+            Stage::Probing(probe) => probe.ended(end, &mut self.sessions),
+            Stage::Session(session) => session.ended(end, &mut self.sessions),
             Stage::Handshake { .. } | Stage::Over => {}
         }
-        polling::end_all(&mut self.host);
-        assert!(self.host.users.is_empty(), "a user is held by nobody");
-        assert_eq!(self.host.polls.count(), 0, "a session is left");
+        self.sessions.end_all();
+        assert!(self.sessions.host.users.is_empty(), "a user is held by nobody");
+        assert_eq!(self.sessions.polls.count(), 0, "a session is left");
         (without_ids(&self.sent), self.end)
     }
 
@@ -186,7 +191,7 @@ impl Connection {
         let mut used = 0;
         self.stage = match stage {
             Stage::Probing(mut probe) => {
-                let (taken, probed) = probe.received(&mut self.held, &mut self.host, &mut reply);
+                let (taken, probed) = probe.received(&mut self.held, &mut self.sessions, &mut reply);
                 used = taken;
                 match probed {
                     Probed::More => Stage::Probing(probe),
@@ -194,7 +199,7 @@ impl Connection {
                 }
             }
             Stage::Session(mut session) => {
-                used = session.received(&mut self.held, &mut self.host, &mut reply);
+                used = session.received(&mut self.held, &mut self.sessions.host, &mut reply);
                 Stage::Session(session)
             }
             waiting => waiting,
@@ -208,14 +213,14 @@ impl Connection {
     }
 
     fn request(&mut self, seen_bytes: usize) {
-        let connection = handshake::Connection { number: NUMBER, seen_bytes, connect_by_ns: u64::MAX };
+        let connection = handshake::Connection { number: NUMBER, seen_bytes, connect_by_ns: u64::MAX, owner: None };
         let mut reply = Reply::new(&mut self.sent, 0);
-        let step = handshake::take(&self.held, connection, &self.site, &mut self.host, &mut reply);
+        let step = handshake::take(&self.held, connection, &self.shared, &mut self.sessions, &mut reply);
         let (used, stage) = match step {
             Step::More => (0, Stage::Handshake { seen_bytes: self.held.len() }),
-            Step::Asks { .. } => unreachable!("tokens let clients in here"),
+            Step::NeedsLookup { .. } => unreachable!("tokens let clients in here"),
             Step::Posting(posting) => (0, Stage::Posting(posting)),
-            Step::Answered | Step::Elsewhere { .. } => (self.held.len(), Stage::Over),
+            Step::Answered | Step::Forward { .. } => (self.held.len(), Stage::Over),
             Step::Served { used } => (used, Stage::Handshake { seen_bytes: 0 }),
             Step::Waits { used, key } => (used, Stage::Waiting(key)),
             Step::Probing { used, probe } => (used, Stage::Probing(probe)),
@@ -227,22 +232,22 @@ impl Connection {
 
     /// Answers this connection's poll, if it has one that can be answered.
     fn answer_polls(&mut self) {
-        for delivery in self.host.polls.deliveries() {
+        for delivery in self.sessions.polls.deliveries() {
             let packets = format!("{:?}", delivery.packets);
             self.sent.extend_from_slice(packets.as_bytes());
             if matches!(self.stage, Stage::Waiting(_)) {
                 self.stage = Stage::Handshake { seen_bytes: 0 };
             }
         }
-        if self.host.polls.hangups().contains(&NUMBER) {
+        if self.sessions.polls.probes_to_close().contains(&NUMBER) {
             self.close(End::Gone);
         }
     }
 
     fn close(&mut self, end: End) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Probing(probe) => probe.ended(end, &mut self.host),
-            Stage::Session(session) => session.ended(end, &mut self.host),
+            Stage::Probing(probe) => probe.ended(end, &mut self.sessions),
+            Stage::Session(session) => session.ended(end, &mut self.sessions),
             _ => {}
         }
         self.held.clear();

@@ -11,10 +11,10 @@ use crate::config::{ConfigError, TokenArgs};
 use crate::keys::Keys;
 use crate::verify::{TOKEN_BYTES_MAX, Verifier};
 
-/// Verify tokens from standard input, one a line, and say about each in a line of JSON whether it is valid
+/// Verify tokens from standard input, one a line, and print a line of JSON for each
 ///
-/// Each line is an object: `valid`; `reason`, why a token is refused, else null; `claims`, what a valid one says. It
-/// leaves with 0 when all tokens are valid, 1 when one is not, 2 for wrong flags, 104 for a bad configuration.
+/// Each line is an object: `valid`; `reason`, why a token is refused, else null; `claims` of a valid one. It
+/// exits with 0 when all tokens are valid, 1 when one is not, 2 for wrong flags, 104 for an invalid configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct VerifyArgs {
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub struct VerifyArgs {
     /// The instant at which tokens are judged, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIXTIME")]
     at: Option<u64>,
-    /// Check header and signature alone; what is signed need not be claims, and is shown if it is JSON
+    /// Check header and signature alone; the payload need not be claims, and is shown if it is JSON
     #[arg(long)]
     signature_only: bool,
 }
@@ -33,7 +33,7 @@ pub enum VerifyError {
     /// The flags, or what they name.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A published set was not to be had.
+    /// A published set could not be fetched.
     #[error("--jwks: the key set could not be fetched, or not be used")]
     NoSet,
     /// Standard input or output failed.
@@ -42,7 +42,7 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
-    /// What the process is to leave with: 104 for a bad configuration, 1 for an internal error.
+    /// The exit code: 104 for an invalid configuration, 1 for an internal error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::NoSet => 104,
@@ -95,7 +95,7 @@ struct Verdict<'v> {
     claims: Option<&'v RawValue>,
 }
 
-/// A longer line is no token: what follows is dropped, and the rest refused for its length.
+/// A longer line is no token: it is cut here, and refused for its length.
 const LINE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 1;
 
 fn judge_lines(judge: &mut Judge, mut input: impl BufRead, mut output: impl Write) -> io::Result<bool> {
@@ -103,7 +103,7 @@ fn judge_lines(judge: &mut Judge, mut input: impl BufRead, mut output: impl Writ
     let mut line = Vec::new();
     while read_line(&mut input, &mut line)? {
         all_valid &= judge.write_verdict(&line, &mut output)?;
-        // Whoever pipes tokens in one by one waits for each answer.
+        // A program that sends tokens one by one waits for each answer.
         output.flush()?;
     }
     Ok(all_valid)
@@ -131,7 +131,7 @@ impl Judge {
     }
 }
 
-/// JSON as it stands, but for ends of lines, which are never inside its strings. None for what is no JSON.
+/// JSON without line ends, which are never inside its strings; `None` for other text.
 fn in_one_line(json: &[u8]) -> Option<Box<RawValue>> {
     let json = str::from_utf8(json).ok()?.replace(['\n', '\r'], " ");
     RawValue::from_string(json).ok()

@@ -1,4 +1,4 @@
-//! From flags to a [`Config`] that can be run: every value read, every rule between values kept.
+//! From flags to a [`Config`] that can be run: reads every value and checks every rule between values.
 
 mod deadlines;
 mod error;
@@ -22,6 +22,7 @@ use crate::{
     gate::{GateConfig, lookup::SessionSource},
     inherited::Inherited,
     keys::Keeper,
+    process::LogFormat,
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
     session_key::SessionKey,
@@ -32,17 +33,11 @@ pub use error::ConfigError;
 pub use sessions::SessionArgs;
 pub use tls::TlsArgs;
 pub use tokens::TokenArgs;
-use values::{CpuList, LogFormat, Role};
+use values::{CpuList, DEMO_SECRET, Role, SECRET_BYTES_MIN};
 
-/// The secret of the system that this one rebuilds. Shorter than RFC 7518 allows, and known to everybody.
-pub const DEMO_SECRET: &str = "my_super_secret_key";
-
-/// RFC 7518 section 3.2: an HS256 key has at least as many bytes as its hash.
-pub const SECRET_BYTES_MIN: usize = 32;
-
-/// Where the gate listens unless told otherwise.
+/// Where the gate listens by default.
 const GATE_LISTEN: SocketAddr = loopback(8080);
-/// Where the frontend listens unless told otherwise.
+/// Where the frontend listens by default.
 const FRONTEND_LISTEN: SocketAddr = loopback(8000);
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -52,22 +47,22 @@ const fn loopback(port: u16) -> SocketAddr {
 /// Shards are numbered over all processes by a u16, whose last value is the parent's.
 const SHARDS_MAX: usize = u16::MAX as usize;
 
-/// Descriptors that are no admitted connection: standard streams, listeners, epoll sets, peers that are being turned
-/// away, some of the frontend's.
+/// Descriptors beside admitted connections: standard streams, listeners, epoll sets, peers that are being
+/// rejected, some of the frontend's.
 const DESCRIPTORS_RESERVED: u64 = 1280;
 
-/// One connection in so many may be half-open unless told otherwise: enough for a storm of good clients, whose requests
-/// come at once, and places left for them under one of bad clients.
+/// One connection in so many may be half-open by default: enough for a storm of honest clients, whose requests
+/// come at once, and places are left for them under an attack.
 const HALF_OPEN_PART: usize = 4;
 
-/// Room for some 150,000 tokens by RSA keys, twice as many by elliptic curves; memory that is not used is not taken.
+/// Room for some 150,000 tokens by RSA keys, twice as many by elliptic curves; unused memory is not allocated.
 const TOKEN_CACHE_BYTES: usize = 64 << 20;
 
 /// Half of it for sockets: the longest heads of a quarter of 20,000 connections (77 MiB), and half as much again for
 /// messages under way.
 const BUFFER_BYTES: usize = 256 << 20;
 
-/// Above this many places the default stops growing; a machine for more is told so by its operator.
+/// The default grows no further than this many places; larger machines need the flag.
 const CONNECTIONS_DEFAULT_MAX: u64 = 1_000_000;
 
 /// A gate and a frontend: the flags of `gatekeeper`.
@@ -86,25 +81,25 @@ pub struct ServeArgs {
     tokens: TokenArgs,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Bytes of tokens that public keys verified and that need not be verified again, over all shards of a process;
+    /// The cache of tokens that public keys verified, in bytes over all shards of a process;
     /// 0 for none
     #[arg(long, value_name = "BYTES", default_value_t = TOKEN_CACHE_BYTES)]
     token_cache: usize,
-    /// What becomes of a socket when its token expires
+    /// What happens to a socket when its token expires
     #[arg(long, value_enum, default_value = "keep")]
     on_expiry: OnExpiry,
     /// Who may log in, a line `name,hash` each [default: the demo user, on loopback only]
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// How long the frontend's tokens are valid [default: for ever]
+    /// How long the frontend's tokens are valid [default: forever]
     #[arg(long, value_name = "D", value_parser = values::duration)]
     token_ttl: Option<Duration>,
-    /// What lets sockets in; session asks the frontend for each, none is for conformance runs, on loopback only
+    /// What sockets authenticate by; session asks the frontend for each, none is for conformance runs, on loopback only
     #[arg(long, value_enum, default_value = "token")]
     auth: Auth,
     #[command(flatten)]
     sessions: SessionArgs,
-    /// What sockets are answered
+    /// The application behind the gate
     #[arg(long, value_enum, default_value = "echo")]
     app: App,
     /// Origins whose pages may use the token cookie and long-polling (repeatable) [default: the frontend's own]
@@ -126,7 +121,7 @@ pub struct ServeArgs {
     /// Connections open at once from one address in each process, IPv6 by the first 64 bits [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections_per_address: Option<u32>,
-    /// Connections whose first request is still coming, and sessions that are not connected yet; of more than so many of
+    /// Half-open connections (first request not complete), and sessions that are not connected yet; beyond this many of
     /// either, the oldest end [default: a quarter of --max-connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_half_open: Option<u32>,
@@ -134,25 +129,25 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BYTES", default_value = "1000000",
           value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     max_message_bytes: u32,
-    /// Memory for requests and messages that are not whole and for what clients do not read or poll, in each process; of
-    /// more, those that hold the most are closed
+    /// Memory for incomplete requests and messages and for bytes that clients do not read or poll, in each process;
+    /// beyond it those that hold the most are closed
     #[arg(long, value_name = "BYTES", default_value_t = BUFFER_BYTES)]
     max_buffer_bytes: usize,
     #[command(flatten)]
     deadlines: DeadlineArgs,
-    /// Silence before a peer is asked for a sign of life
+    /// Silence before a peer is pinged
     #[arg(long, value_name = "MS", default_value = "25000",
           value_parser = clap::value_parser!(u32).range(1..))]
     ping_interval: u32,
-    /// How long that sign may take
+    /// How long the pong may take
     #[arg(long, value_name = "MS", default_value = "20000",
           value_parser = clap::value_parser!(u32).range(1..))]
     ping_timeout: u32,
     /// How long sockets may take to close at the end
     #[arg(long, value_name = "D", default_value = "10s", value_parser = values::duration)]
     drain: Duration,
-    /// A path for a Unix socket: take the listeners over from the server that was given it before, which then drains and
-    /// ends, and hand them over likewise; with --processes or without
+    /// A path for a Unix socket: take the listeners over from the server that was given it before, which then drains
+    /// and ends, and hand them over likewise; with --processes or without
     #[arg(long, value_name = "PATH")]
     takeover: Option<PathBuf>,
     /// The Socket.IO client to serve at /socket.io/socket.io.js
@@ -161,13 +156,13 @@ pub struct ServeArgs {
     /// Where browsers find the gate [default: where it listens]
     #[arg(long, value_name = "URL")]
     gate_url: Option<String>,
-    /// How the log is written, on standard error; RUST_LOG says how much
+    /// The format of the log on standard error; RUST_LOG sets its level
     #[arg(long, value_enum, default_value = "text")]
     log: LogFormat,
     /// End when the process that started this one does
     #[arg(long, hide = true)]
     die_with_parent: bool,
-    /// Be one process of several; what that takes comes over standard input
+    /// Be one process of several; its setup comes over standard input
     #[arg(long, hide = true)]
     member: bool,
 }
@@ -215,15 +210,15 @@ pub struct FrontendSetup {
     pub given: Option<TcpListener>,
     /// Who may log in.
     pub users: Users,
-    /// What tokens are signed with.
+    /// The key that signs tokens.
     pub secret: Vec<u8>,
-    /// How long they are valid; `None` is for ever.
+    /// How long they are valid; `None` is forever.
     pub token_ttl: Option<Duration>,
     /// Where the page finds the gate, when not where this process's gate listens.
     pub gate_url: Option<String>,
     /// Does the gate serve the Socket.IO client?
     pub socketio_client: bool,
-    /// By what the gate asks whose a session is, if it asks.
+    /// The key by which the gate looks sessions up, if it does.
     pub session_key: Option<SessionKey>,
     /// The `iss` of tokens.
     pub issuer: Option<String>,
@@ -232,7 +227,7 @@ pub struct FrontendSetup {
 }
 
 impl ServeArgs {
-    /// Reads what the flags name and keeps the rules between them.
+    /// Reads what the flags name and checks the rules between them.
     pub fn read(&self) -> Result<Config, ConfigError> {
         self.read_with(Inherited::default())
     }
@@ -251,7 +246,7 @@ impl ServeArgs {
         }
         let secret = self.read_secret(public)?;
         let session_key = self.sessions.key(self.auth, secret.as_deref())?;
-        // The cache is made at once, where a failure would be an abort.
+        // The cache is allocated later, where a failure would abort the process.
         let bytes = self.token_cache;
         let mut cache = Vec::<u8>::new();
         if cache.try_reserve_exact(bytes).is_err() {
@@ -307,8 +302,8 @@ impl ServeArgs {
         self.member
     }
 
-    /// Where what the role runs listens: at the listeners that are open, which the flags must not contradict, or where
-    /// the flags say.
+    /// Where the gate and the frontend of the role listen: at the open listeners, which the flags must not contradict,
+    /// or at the addresses of the flags.
     fn places(&self, role: Role, inherited: &Inherited) -> Result<Places, ConfigError> {
         let given = [inherited.gate_addr(), inherited.frontend_addr()];
         let asked = [self.listen, self.frontend_listen];
@@ -317,12 +312,12 @@ impl ServeArgs {
         for (((flag, asked), given), runs) in flags.into_iter().zip(asked).zip(given).zip(runs) {
             let Some(given) = given else { continue };
             if !runs {
-                return Err(ConfigError::NobodyListens { flag, given });
+                return Err(ConfigError::UnusedListener { flag, given });
             }
             if let Some(asked) = asked
                 && (asked.ip() != given.ip() || ![0, given.port()].contains(&asked.port()))
             {
-                return Err(ConfigError::ListensElsewhere { flag, asked, given });
+                return Err(ConfigError::ListenConflict { flag, asked, given });
             }
         }
         let place =
@@ -404,7 +399,7 @@ impl ServeArgs {
         self.workers.map_or(usual, usize::from)
     }
 
-    /// The places of a process: what was asked for, or what the limit on descriptors leaves.
+    /// The places of a process: those of the flag, or those that the limit on descriptors leaves.
     fn connections_max(&self) -> Result<usize, ConfigError> {
         let limit = raise_descriptor_limit();
         let Some(connections) = self.max_connections.map(u64::from) else {
@@ -450,7 +445,7 @@ impl ServeArgs {
     }
 }
 
-/// Where what a role runs listens.
+/// The addresses of a role's gate and frontend.
 struct Places {
     gate: Option<SocketAddr>,
     frontend: Option<SocketAddr>,

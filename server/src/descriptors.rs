@@ -1,4 +1,4 @@
-//! Descriptors on their way to another process over a Unix socket (unix(7), SCM_RIGHTS).
+//! Sends descriptors to another process over a Unix socket (unix(7), SCM_RIGHTS).
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -21,7 +21,7 @@ const PER_MESSAGE_MAX: usize = 64;
 /// The longest text of a [bundle](send_bundle): a few numbers and addresses.
 const TEXT_BYTES_MAX: u32 = 64 * 1024;
 
-/// Sends one message of `parts` with at most 64 descriptors; answers how many bytes the socket took.
+/// Sends one message of `parts` with at most 64 descriptors; returns how many bytes the socket took.
 pub fn send(
     socket: impl AsFd,
     parts: &[IoSlice<'_>],
@@ -37,8 +37,8 @@ pub fn send(
     Ok(sendmsg(socket, parts, &mut control, flags)?)
 }
 
-/// Receives one message into `bytes`, its descriptors behind those in `descriptors`; answers how many bytes it has, 0 at
-/// the end of the stream. One that is longer is an error.
+/// Receives one message into `bytes`, its descriptors behind those in `descriptors`; returns how many bytes it has, 0
+/// at the end of the stream. One that is longer is an error.
 pub fn receive(socket: impl AsFd, bytes: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PER_MESSAGE_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -60,7 +60,7 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8], descriptors: &mut Vec<OwnedF
     Ok(received.bytes)
 }
 
-/// Sends a message as JSON, and as many descriptors as it likes.
+/// Sends a message as JSON, and any number of descriptors.
 pub fn send_bundle(
     mut socket: &UnixStream,
     message: &impl Serialize,
@@ -75,13 +75,13 @@ pub fn send_bundle(
     socket.write_all(&count.to_le_bytes())?;
     socket.write_all(&text)?;
     for some in descriptors.chunks(PER_MESSAGE_MAX) {
-        // A message needs a byte to go with.
+        // Descriptors need at least one byte beside them.
         send(socket, &[IoSlice::new(b"d")], some, SendFlags::empty())?;
     }
     Ok(())
 }
 
-/// Receives what [`send_bundle`] has sent.
+/// Receives a bundle of [`send_bundle`].
 pub fn receive_bundle<M: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<(M, Vec<OwnedFd>)> {
     let mut number = || {
         let mut bytes = [0; size_of::<u32>()];
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// A file that says its number.
+    /// A file that contains its number.
     fn numbered(number: usize) -> File {
         let mut file = tempfile::tempfile().unwrap();
         write!(file, "{number}").unwrap();
@@ -139,7 +139,7 @@ mod tests {
     fn what_is_no_bundle_is_an_error() {
         for (bytes, kind, why) in [
             (&b""[..], io::ErrorKind::UnexpectedEof, "nothing"),
-            (b"\xff\xff\xff\xff\0\0\0\0", io::ErrorKind::InvalidData, "a length that nobody holds"),
+            (b"\xff\xff\xff\xff\0\0\0\0", io::ErrorKind::InvalidData, "a length beyond the limit"),
             (b"\x02\0\0\0\x01\0\0\0\"\"", io::ErrorKind::UnexpectedEof, "a descriptor short"),
         ] {
             let (mut here, there) = UnixStream::pair().unwrap();

@@ -41,15 +41,10 @@ use self::pages::Pages;
 use self::sessions::Sessions;
 use self::token::Minter;
 use self::users::Users;
-use crate::session_key::SessionKey;
+use crate::session_key::{SESSION_PATH, SessionKey};
 
 pub use self::serve::{serve, serve_within};
-
-/// The cookie that holds a session's id; named, as cookies of one host are shared by all its ports.
-pub const SESSION_COOKIE: &str = "gatekeeper_session";
-
-/// Where the gate asks whose a session is.
-pub const SESSION_PATH: &str = "/getSessionUser";
+pub use crate::session_key::SESSION_COOKIE;
 
 /// What a frontend is made of.
 pub struct FrontendConfig {

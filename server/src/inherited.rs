@@ -12,15 +12,14 @@ use rustix::net::sockopt;
 
 use crate::{
     processes::Membership,
-    server::ServeError,
-    takeover::{self, Predecessor},
+    takeover::{self, Predecessor, TakeoverError},
     tls::Seed,
 };
 
 /// The name (`FileDescriptorName=` in systemd.socket(5)) of the one listener that is the frontend's.
 const FRONTEND_NAME: &str = "frontend";
 
-/// What a process has from others.
+/// What a process receives at its start from others.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Listeners of the gate, all at one address.
@@ -39,15 +38,15 @@ pub enum InheritError {
     /// The count is none.
     #[error("LISTEN_FDS=`{0}` is no count of descriptors")]
     Count(String),
-    /// A descriptor is not what it should be.
+    /// A descriptor is no listener.
     #[error("LISTEN_FDS: descriptor {descriptor}: {error}")]
     Descriptor {
         /// Its number.
         descriptor: usize,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// Two ways at once.
+    /// Two sources at once.
     #[error("LISTEN_FDS and --takeover both hand listeners over: use one of them")]
     Twice,
     /// One name for two.
@@ -59,16 +58,19 @@ pub enum InheritError {
          (FileDescriptorName={FRONTEND_NAME} names the frontend's)"
     )]
     TwoAddresses(SocketAddr, SocketAddr),
-    /// Started by hand as what only a parent starts.
+    /// `--member` without a parent.
     #[error("--member: there is no parent on standard input: {0}")]
     NoParent(io::Error),
+    /// Nothing can be taken over.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
 }
 
 /// The first descriptor that systemd hands over (SD_LISTEN_FDS_START).
 const FIRST_DESCRIPTOR: usize = 3;
 
 impl Inherited {
-    /// Takes what the environment says was handed over, if anything was. To be called before any thread is made, since
+    /// Takes the listeners that the environment names, if any. To be called before any thread is made, since
     /// it clears the variables.
     pub fn from_environment() -> Result<Self, InheritError> {
         let count = env::var("LISTEN_FDS").unwrap_or_default();
@@ -95,16 +97,16 @@ impl Inherited {
         inherited.at_one_address()
     }
 
-    /// Takes what the parent of several processes says on standard input.
+    /// Receives the setup that the parent of several processes sends over standard input.
     pub fn from_parent() -> Result<Self, InheritError> {
         let member = Membership::receive().map_err(InheritError::NoParent)?;
         Ok(Self { member: Some(member), ..Self::default() })
     }
 
-    /// Takes the listeners of whoever listens at `path`, if somebody does, who is then to be dismissed.
-    pub fn take_over(&mut self, path: &Path) -> Result<Option<Predecessor>, ServeError> {
+    /// Takes over the listeners of the server that listens at `path`, if one does; it is to be dismissed then.
+    pub fn take_over(&mut self, path: &Path) -> Result<Option<Predecessor>, InheritError> {
         if !self.gate.is_empty() || self.frontend.is_some() {
-            return Err(InheritError::Twice.into());
+            return Err(InheritError::Twice);
         }
         Ok(takeover::take(path)?.map(|(listeners, predecessor)| {
             self.gate = listeners.gate;

@@ -1,33 +1,21 @@
-//! `gatekeeper`: a socket server that lets sockets in by JSON Web Token, and the web frontend that hands
-//! its tokens out.
+//! `gatekeeper`: a socket server that authenticates by JSON Web Token, and the web frontend that issues
+//! the tokens.
 //!
-//! Reading order: a [`keys::Ring`] of prepared keys; [`verify::Verifier`], which judges a token by them;
-//! the [`gate`], which runs a handshake on a shard; the [`session`] that lives on an accepted socket; the
-//! [`frontend`], where a user logs in and fetches a token; [`config`], which turns flags into what a
-//! [`server`] runs, under [`tls`] if asked; the [`command`] that verifies tokens without one; [`metrics`], which count what happened.
-
-pub mod keys;
-pub mod verify;
-
-pub mod session;
-
-pub mod gate;
-
-pub mod frontend;
-
-pub mod session_key;
-
-pub mod config;
-pub mod inherited;
-pub mod processes;
-pub mod server;
-pub mod takeover;
-pub mod tls;
+//! The modules stand in the order of their layers: each may use those above it in this file, none below it.
 
 pub mod command;
-
-mod process;
-
+pub mod config;
 mod descriptors;
-
+pub mod frontend;
+pub mod gate;
+pub mod inherited;
+pub mod keys;
 pub mod metrics;
+mod process;
+pub mod processes;
+pub mod server;
+pub mod session;
+pub mod session_key;
+pub mod takeover;
+pub mod tls;
+pub mod verify;

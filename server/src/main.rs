@@ -1,4 +1,4 @@
-//! `gatekeeper`: lets sockets in by JSON Web Token.
+//! `gatekeeper`: authenticates sockets by JSON Web Token.
 
 use std::{
     io::{self, Write},
@@ -12,11 +12,11 @@ use gatekeeper::{
     server::serve,
 };
 
-/// A socket server that lets sockets in by JSON Web Token, and the web frontend that hands its tokens out.
+/// A socket server that authenticates by JSON Web Token, and the web frontend that issues the tokens.
 ///
 /// Once it is ready, one line of JSON on standard output has the bound URLs. SIGTERM and SIGINT end it in order, SIGHUP
-/// makes it read its keys and its certificate again. It leaves with 0 then, with 1 after an internal error, 2 for wrong flags, 104 for a bad
-/// configuration.
+/// makes it read its keys and its certificate again. It exits with 0 then, with 1 after an internal error, 2 for wrong
+/// flags, 104 for an invalid configuration.
 #[derive(Parser)]
 #[command(name = "gatekeeper", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         },
     };
     if let Some(error) = error {
-        // The exit code says it too, where standard error takes nothing.
+        // The exit code shows the failure too, where standard error cannot be written.
         let _ = writeln!(io::stderr(), "gatekeeper: {error}");
     }
     ExitCode::from(code)

@@ -1,4 +1,4 @@
-//! What a process asks of the system around it: signals, a log, processors, an end with its parent.
+//! The process and its system: signals, the log, processor affinity, exit with the parent.
 
 use std::{
     io, process,
@@ -9,8 +9,6 @@ use std::{
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
 use tokio::signal::unix::{self, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-
-use crate::config::values::LogFormat;
 
 /// Resolves at the first SIGTERM or SIGINT.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
@@ -28,15 +26,15 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 pub struct EarlyHangups(unix::Signal);
 
 impl EarlyHangups {
-    /// From now on a SIGHUP ends nobody: whoever rotates keys may send it to a process that is still starting, or that
+    /// From now on a SIGHUP does not end the process: key rotation may send it to one that is still starting, or that
     /// has no keys to read again. Needs a tokio runtime.
     pub fn outlive() -> io::Result<Self> {
         // The handler stays when its receiver goes.
         signal(SignalKind::hangup()).map(Self)
     }
 
-    /// Raises one again if any came: files may have been read before it, and nobody have listened yet who reads them
-    /// anew.
+    /// Raises one again if any came: files may have been read before it, and their watcher was not started
+    /// yet.
     pub fn raise_again(mut self) {
         let mut nobody = Context::from_waker(Waker::noop());
         if self.0.poll_recv(&mut nobody).is_ready() {
@@ -46,7 +44,16 @@ impl EarlyHangups {
     }
 }
 
-/// Starts the log on standard error; RUST_LOG says how much of it.
+/// The format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a machine: a JSON object per line.
+    Json,
+}
+
+/// Starts the log on standard error; RUST_LOG sets its level.
 pub fn start_log(format: LogFormat) {
     // tower-sessions warns of every malformed session id: a peer that sends them would fill the log.
     let usual = || EnvFilter::new("info,tower_sessions=error");
@@ -54,7 +61,7 @@ pub fn start_log(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        // What cannot be written would be told by `eprintln!`, which panics on a disk that is full and a pipe without reader.
+        // Write failures would be reported by `eprintln!`, which panics on a full disk and on a pipe without a reader.
         .log_internal_errors(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
     // A program that embeds the server may have its own log already, which is then used.
@@ -64,14 +71,14 @@ pub fn start_log(format: LogFormat) {
     };
 }
 
-/// How long one line of log stands for what comes in floods.
+/// A repeated fault is logged once in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// When a fault that comes in floods was logged last.
+/// Limits how often a repeated fault is logged.
 #[derive(Debug, Default)]
-pub struct Rarely(Option<Instant>);
+pub struct LogThrottle(Option<Instant>);
 
-impl Rarely {
+impl LogThrottle {
     /// Is another line due? It counts as written then.
     pub fn is_due(&mut self) -> bool {
         let is_due = self.0.is_none_or(|at| at.elapsed() >= LOG_EVERY);
@@ -86,9 +93,9 @@ impl Rarely {
 pub fn die_with_parent() {
     let asked = set_parent_process_death_signal(Some(Signal::KILL));
     if let Err(error) = asked {
-        tracing::warn!(%error, "cannot follow the parent into its death");
+        tracing::warn!(%error, "cannot ask for an end with the parent");
     }
-    // It may have died before we asked; init has then taken its place.
+    // The parent may have ended before; init is the parent then.
     if getppid().is_none_or(Pid::is_init) {
         process::exit(0);
     }

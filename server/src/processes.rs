@@ -1,24 +1,21 @@
 //! A gate of several processes, for more sockets than one process may have descriptors.
 //!
-//! The parent binds every listener and keeps it, makes every inbox and keeps both its ends, and hands each child its own
-//! over its standard input, a Unix socket. A child that dies is started anew with the same: connections that wait for it
-//! in the kernel are not lost, only the sockets that it had. Connections go from child to child ([`courier`]), so that a
-//! session that polls is found wherever its requests arrive; `/metrics` goes to the parent, which asks all children.
+//! The parent binds every listener and keeps it, makes every inbox and keeps both its ends, and hands each child its
+//! own over its standard input, a Unix socket. A child that dies is restarted with the same: connections that wait for
+//! it in the kernel are not lost, only the sockets that it had. Connections go from child to child ([`courier`]), so
+//! that a session that polls is found wherever its requests arrive; `/metrics` goes to the parent, which asks all
+//! children.
 //!
-//! [`courier`]: crate::gate::courier
+//! [`courier`]: crate::gate::process_links
 
 mod attempts;
 mod child;
+mod group;
 mod member;
 mod pages;
 mod scrape;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
 use tokio::{
@@ -28,35 +25,21 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{frontend::Whereabouts, tls::Tls};
-use attempts::{Attempts, IN_VAIN_MAX};
+use attempts::{Attempts, FAILED_MAX};
 use child::{Members, Plan};
-pub use member::{Control, Membership};
+pub use group::Group;
+pub use member::{Membership, ParentLink};
 
 /// A running gate of several processes. They end when it is dropped.
 pub struct Processes {
     plan: Plan,
     members: Members,
     running: JoinSet<(u16, io::Result<ExitStatus>)>,
-    /// Those that are down, until they are to be started anew.
+    /// Processes that are down, until their restart is due.
     down: JoinSet<u16>,
     /// By their number.
     attempts: Vec<Attempts>,
     drains: bool,
-}
-
-/// What the processes are to be.
-pub struct Group {
-    /// The gate's listeners, at least one.
-    pub listeners: Vec<TcpListener>,
-    /// How many processes, at least one.
-    pub processes: u16,
-    /// How many shards each has, at least one.
-    pub shards: usize,
-    /// Where the parent's frontend is, if it has one.
-    pub frontend: Option<Whereabouts>,
-    /// What they share for TLS, if they speak it.
-    pub tls: Option<Tls>,
 }
 
 /// A process of the gate has ended, or did not start.
@@ -67,10 +50,10 @@ pub enum ProcessFailed {
     Start {
         /// Its number.
         process: u16,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// It ended before it was ready; why, it has said itself.
+    /// It ended before it was ready; its own log has the reason.
     #[error("process {process} of the gate did not start ({status})")]
     NotReady {
         /// Its number.
@@ -78,18 +61,18 @@ pub enum ProcessFailed {
         /// How it ended.
         status: ExitStatus,
     },
-    /// None is left, and none can be started anew.
+    /// None is left, and none can be restarted.
     #[error(
-        "no process of the gate is left, and {IN_VAIN_MAX} attempts at each were in vain, at last at process {process}: \
-         {fault}"
+        "no process of the gate is left, and {FAILED_MAX} attempts at each have failed, the last one at process \
+         {process}: {fault}"
     )]
     NoneLeft {
         /// The last one's number.
         process: u16,
-        /// What became of it.
+        /// How it failed.
         fault: String,
     },
-    /// It did not end in order when it was told to.
+    /// It did not drain when it was ordered to.
     #[error("process {process} of the gate ended with {status}")]
     Ended {
         /// Its number.
@@ -100,7 +83,7 @@ pub enum ProcessFailed {
 }
 
 impl ProcessFailed {
-    /// What the parent is to leave with: what the child left with where it did not start, else 1.
+    /// The parent's exit code: the child's where it did not start, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotReady { status, .. } => status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
@@ -115,7 +98,8 @@ impl Processes {
         let members = Members::default();
         let failed = |process| move |error| ProcessFailed::Start { process, error };
         forward_hangups(members.clone()).map_err(failed(0))?;
-        let plan = Plan::new(group, &members).map_err(failed(0))?;
+        let (plan, inbox) = Plan::new(group).map_err(failed(0))?;
+        scrape::start(inbox, members.clone()).map_err(failed(0))?;
         let mut processes = Self {
             attempts: vec![Attempts::default(); plan.group.processes.into()],
             plan,
@@ -128,10 +112,10 @@ impl Processes {
         for process in 0..processes.plan.group.processes {
             ready.push(processes.spawn(process).map_err(failed(process))?);
         }
-        for told in ready {
+        for is_ready in ready {
             tokio::select! {
                 biased;
-                Ok(()) = told => {}
+                Ok(()) = is_ready => {}
                 Some(Ok((process, status))) = processes.running.join_next() => {
                     return Err(match status {
                         Ok(status) => ProcessFailed::NotReady { process, status },
@@ -154,18 +138,18 @@ impl Processes {
         now.members.iter().map(|it| it.pid).collect()
     }
 
-    /// Goes down: each child drains. Await [`Processes::ended`] for their ends.
+    /// Drains every child. Await [`Processes::ended`] for their ends.
     pub fn drain(&mut self) {
         self.drains = true;
         // First, so that the listeners close with the children's.
         self.plan.group.listeners.clear();
         // Those that are down have nothing to drain.
         self.down = JoinSet::new();
-        self.members.tell(Signal::TERM);
+        self.members.signal(Signal::TERM);
     }
 
     /// Waits for the next end that matters: of a child after `drain`, before it of the last that can serve; others are
-    /// started anew. `None` once all have ended. May be dropped and called again.
+    /// restarted. `None` once all have ended. May be dropped and called again.
     pub async fn ended(&mut self) -> Option<Result<(), ProcessFailed>> {
         loop {
             let retried = tokio::select! {
@@ -174,7 +158,7 @@ impl Processes {
                     if self.drains {
                         return Some(ended_in_order(process, status, drained));
                     }
-                    self.retry(process, served, told(status))
+                    self.retry(process, served, describe(status))
                 }
                 Some(Ok(process)) = self.down.join_next() => match self.spawn(process) {
                     Ok(_) => {
@@ -194,7 +178,7 @@ impl Processes {
         }
     }
 
-    /// Starts a child; what comes back is told once it is ready.
+    /// Starts a child; the receiver gets a message once it is ready.
     fn spawn(&mut self, process: u16) -> io::Result<oneshot::Receiver<()>> {
         let (member, mut child, ready) = self.plan.spawn(process)?;
         tracing::info!(process, pid = member.pid, "process of the gate started");
@@ -203,13 +187,13 @@ impl Processes {
         Ok(ready)
     }
 
-    /// Plans the next attempt at a process that is down, unless none is left and each has had its attempts.
+    /// Plans the next attempt at a process that is down, unless none serves and all attempts have failed.
     fn retry(&mut self, process: u16, served: Duration, fault: String) -> Result<(), ProcessFailed> {
         let wait = self.attempts[usize::from(process)].next_after(served);
-        if self.attempts.iter().all(Attempts::are_in_vain) && !self.members.serve() {
+        if self.attempts.iter().all(Attempts::are_exhausted) && !self.members.serve() {
             return Err(ProcessFailed::NoneLeft { process, fault });
         }
-        tracing::error!(process, fault, again_in = ?wait, "a process of the gate is down: starting it anew");
+        tracing::error!(process, fault, again_in = ?wait, "a process of the gate is down and will be restarted");
         self.down.spawn(async move {
             sleep(wait).await;
             process
@@ -218,17 +202,17 @@ impl Processes {
     }
 }
 
-/// What the end of a child is after all were told to drain; only one that `drained` can do so out of order.
+/// Judges the end of a child after the order to drain; only one that `drained` can fail at it.
 fn ended_in_order(process: u16, status: io::Result<ExitStatus>, drained: bool) -> Result<(), ProcessFailed> {
     if !drained || matches!(status, Ok(status) if status.success()) {
         return Ok(());
     }
-    let status = told(status);
+    let status = describe(status);
     tracing::error!(process, status, "a process of the gate did not drain: the others go on");
     Err(ProcessFailed::Ended { process, status })
 }
 
-fn told(status: io::Result<ExitStatus>) -> String {
+fn describe(status: io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
@@ -237,7 +221,7 @@ fn forward_hangups(members: Members) -> io::Result<()> {
     let mut hangups = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            members.tell(Signal::HUP);
+            members.signal(Signal::HUP);
         }
     });
     Ok(())

@@ -14,12 +14,12 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::{
     config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs},
     frontend::{self, FrontendConfig, Whereabouts},
-    gate::{Gate, GateConfig, ShardFailed, courier::Links, listener},
+    gate::{Gate, GateConfig, ShardFailed, listener, process_links::ProcessLinks},
     inherited::Inherited,
     keys::{Keeper, Watch},
     metrics::Metrics,
     process::{EarlyHangups, die_with_parent, keep_to, start_log, stop_signal},
-    processes::{Control, Group, Processes},
+    processes::{Group, ParentLink, Processes},
     takeover::{Handover, Listeners},
     tls::{Tls, url},
 };
@@ -42,14 +42,14 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     };
     let mut runtime = match args.runs_frontend() {
         true => tokio::runtime::Builder::new_multi_thread(),
-        // Signals are all there is to wait for: the gate has threads of its own.
+        // The runtime only waits for signals: the gate has threads of its own.
         false => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(ServeError::Start)?;
     runtime.block_on(run(args, given))
 }
 
-/// The whole from its first signal on: `given` is what it inherits, if not from a parent.
+/// Runs the server; `given` is what it inherits, if not from a parent.
 async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeError> {
     // Before anything that may take time.
     let hangups = EarlyHangups::outlive().map_err(ServeError::Start)?;
@@ -67,7 +67,7 @@ async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeErro
     let tls = config.tls.clone();
     let mut server = Server::start(config).await?;
     hangups.raise_again();
-    let replaced = match (args.takeover(), kept) {
+    let handover = match (args.takeover(), kept) {
         (Some(path), Some(kept)) => Some(Handover::offer(path, kept, tls)?),
         _ => None,
     };
@@ -75,16 +75,16 @@ async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeErro
         predecessor.dismiss();
     }
     let metrics = server.metrics().cloned();
-    let orphaned = server.control.take().zip(metrics);
-    if orphaned.is_none() {
+    let parent_link = server.control.take().zip(metrics);
+    if parent_link.is_none() {
         announce(&server.ready_line());
     }
     server
         .run(async {
             tokio::select! {
                 () = stop => {}
-                Some(()) = maybe(replaced.map(Handover::taken)) => {}
-                Some(()) = maybe(orphaned.map(|(control, metrics)| control.hold(metrics))) => {
+                Some(()) = maybe(handover.map(Handover::taken)) => {}
+                Some(()) = maybe(parent_link.map(|(control, metrics)| control.hold(metrics))) => {
                     tracing::warn!("the parent is gone");
                 }
             }
@@ -92,14 +92,14 @@ async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeErro
         .await
 }
 
-/// Waits for what there may be; without it, `None` at once.
+/// Waits for an optional future; without one, `None` at once.
 async fn maybe(future: Option<impl Future<Output = ()>>) -> Option<()> {
     future?.await;
     Some(())
 }
 
 impl Config {
-    /// Opens the listeners that are not open yet, and gives another hold of each.
+    /// Opens the listeners that are not open yet, and returns a duplicate of each.
     fn open(&mut self) -> Result<Listeners, ServeError> {
         let mut kept = Listeners::default();
         if let Some(setup) = &mut self.gate {
@@ -126,7 +126,7 @@ fn announce(line: &str) {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
     if let Err(error) = written {
-        tracing::warn!(%error, "nobody reads the line that says where the server is");
+        tracing::warn!(%error, "the line that announces the server cannot be written");
     }
 }
 
@@ -136,7 +136,7 @@ pub struct Server {
     frontend: Option<RunningFrontend>,
     is_tls: bool,
     /// The way to its parent, if it is one process of several.
-    control: Option<Control>,
+    control: Option<ParentLink>,
 }
 
 /// A gate, in this process or in children.
@@ -155,7 +155,7 @@ struct RunningFrontend {
     task: JoinHandle<io::Result<()>>,
 }
 
-/// The line that says that the server is ready.
+/// The ready line.
 #[derive(Serialize)]
 struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -223,7 +223,7 @@ impl Server {
         }
     }
 
-    /// The line of JSON that says where everything is.
+    /// The line of JSON with the bound URLs.
     pub fn ready_line(&self) -> String {
         let ready = Ready {
             gate: self.gate_url(),
@@ -237,7 +237,7 @@ impl Server {
         serde_json::to_string(&ready).unwrap_or_default()
     }
 
-    /// Serves until `stop`, then goes down in order: no new connections, 1001 to every socket, an end when they are
+    /// Serves until `stop`, then drains: no new connections, 1001 to every socket, an end when they are
     /// gone or the time to drain is over.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let mut end = tokio::select! {
@@ -256,7 +256,7 @@ impl Server {
             }
         }
         if let Some(gate) = &mut self.gate {
-            // The first fault is told at the end: until then the others drain.
+            // The first fault is returned at the end: until then the others drain.
             while let Some(next) = gate.ended().await {
                 end = end.and(next);
             }
@@ -324,13 +324,13 @@ async fn start_gate(
     setup: GateSetup,
     frontend: Option<Whereabouts>,
     tls: Option<&Tls>,
-) -> Result<(RunningGate, Option<Control>), ServeError> {
+) -> Result<(RunningGate, Option<ParentLink>), ServeError> {
     let GateSetup { listen, processes, shards, keys, config } = setup;
     let listeners = match listen {
         Listen::At(addr) => open(addr, shards * usize::from(processes))?,
         Listen::Given(listeners) => listeners,
         Listen::Member(member) => {
-            let control = Control::new(member.control).map_err(ServeError::Start)?;
+            let control = ParentLink::new(member.control).map_err(ServeError::Start)?;
             let links = Some(member.links);
             let gate = start_here(member.shards, links, keys, config, member.frontend).await?;
             return Ok((gate, Some(control)));
@@ -352,7 +352,7 @@ fn open(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ServeError> 
 
 async fn start_here(
     listeners: Vec<Vec<TcpListener>>,
-    links: Option<Links>,
+    links: Option<ProcessLinks>,
     keeper: Keeper,
     mut config: GateConfig,
     frontend: Option<Whereabouts>,
@@ -392,7 +392,8 @@ fn listen_frontend(setup: &mut FrontendSetup) -> Result<(tokio::net::TcpListener
     listening.map_err(ServeError::Start)
 }
 
-/// Where the gate of the same server asks, which would not know whom to trust under TLS: on loopback.
+/// Where the gate of the same server looks sessions up: on loopback without TLS, as it could not verify the
+/// certificate.
 async fn listen_for_gate() -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
     let listening = async {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

@@ -1,13 +1,20 @@
-//! What the gate shows the frontend when it asks whose a session is, so that nobody else gets an answer.
+//! Session lookups: the cookie, the path and the key that the gate and the frontend share. Only the gate gets an
+//! answer.
 
 use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
 
-/// What the key is made for: another use of the secret has another.
+/// The cookie that holds a session's id; named, as cookies of one host are shared by all its ports.
+pub const SESSION_COOKIE: &str = "gatekeeper_session";
+
+/// The path of session lookups.
+pub const SESSION_PATH: &str = "/getSessionUser";
+
+/// The purpose of the key: another use of the secret derives another key.
 const PURPOSE: &[u8] = b"gatekeeper: whose session is this?";
 
-/// A key that both make of `--secret`, which never leaves them.
+/// A key that both derive from `--secret`, which is never sent.
 #[derive(Clone)]
 pub struct SessionKey(String);
 
@@ -24,7 +31,7 @@ impl SessionKey {
         format!("Bearer {}", self.0)
     }
 
-    /// Does this `Authorization` show it? The time that takes tells nothing about the key.
+    /// Does this `Authorization` show it? The comparison takes constant time.
     pub fn is_shown_by(&self, authorization: &[u8]) -> bool {
         let expected = self.authorization();
         constant_time::verify_slices_are_equal(expected.as_bytes(), authorization).is_ok()
@@ -42,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_shown_by_whoever_has_the_secret() {
+    fn only_the_same_secret_derives_the_key() {
         let key = SessionKey::of_secret(b"my_super_secret_key");
         let of = |secret: &[u8]| SessionKey::of_secret(secret).authorization();
         for (shown, accepted, why) in [

@@ -1,12 +1,12 @@
 //! Handing the listeners over to a successor without closing them, over a Unix socket at a path that both are given.
 //!
 //! ```text
-//! running:   a bundle: what follows, and the listeners
+//! running:   a bundle: the offer, and the listeners
 //! successor: ready                            once it serves
 //! ```
 //!
-//! The one that runs drains then. A successor that ends before has cost nothing: its predecessor goes on. The kernel's
-//! queues are the listeners', which live as long as anybody holds them, so no connection is refused or reset.
+//! The running server drains then. If the successor ends before, its predecessor goes on. The kernel's
+//! queues belong to the listeners, which live as long as a process holds them, so no connection is refused or reset.
 
 use std::{
     fs,
@@ -30,12 +30,12 @@ use crate::{
     tls::{Seed, Tls},
 };
 
-/// How long the one that runs may take to hand over: it does little else.
+/// How long the running server may take to hand over.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
 
 const READY: &[u8] = b"ready\n";
 
-/// What the bundle says, in this version of it.
+/// The name and version of the protocol in the bundle.
 const PROTOCOL: &str = "gatekeeper takeover 1";
 
 /// What goes to a successor.
@@ -52,12 +52,12 @@ pub struct Listeners {
 /// Why nothing was taken over, or can be.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeoverError {
-    /// The path is no place for a socket, or not ours.
+    /// No socket can be made at the path.
     #[error("--takeover {path}: {error}", path = path.display())]
     Path {
         /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// There is something else.
@@ -66,22 +66,22 @@ pub enum TakeoverError {
         /// The path.
         path: PathBuf,
     },
-    /// Whoever listens there belongs to somebody else.
-    #[error("--takeover {path}: whoever listens there runs as another user", path = path.display())]
-    Stranger {
+    /// The server that listens there runs as another user.
+    #[error("--takeover {path}: the server that listens there runs as another user", path = path.display())]
+    UnknownPeer {
         /// The path.
         path: PathBuf,
     },
-    /// Whoever listens there hands nothing over.
+    /// The server that listens there hands no listeners over.
     #[error(
-        "--takeover {path}: whoever listens there hands no listeners over ({error}): is it a gatekeeper, and is nobody \
-         else about to take over from it?",
+        "--takeover {path}: the server that listens there hands no listeners over ({error}): is it a gatekeeper, and is no \
+         other server about to take over from it?",
         path = path.display()
     )]
     Nothing {
         /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -96,11 +96,11 @@ struct Offer {
     tickets: Option<Seed>,
 }
 
-/// The one that ran before, and runs on until it is told.
+/// The server that ran before, and runs on until it is dismissed.
 #[derive(Debug)]
 pub struct Predecessor(UnixStream);
 
-/// Takes the listeners of whoever listens at `path`; `None` where nobody does.
+/// Takes over the listeners of the server that listens at `path`; `None` where none does.
 pub fn take(path: &Path) -> Result<Option<(Listeners, Predecessor)>, TakeoverError> {
     let owned = path.to_owned();
     if fs::metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
@@ -108,12 +108,12 @@ pub fn take(path: &Path) -> Result<Option<(Listeners, Predecessor)>, TakeoverErr
     }
     let stream = match UnixStream::connect(path).map_err(|error| (error.kind(), error)) {
         Ok(stream) => stream,
-        // Nothing was there yet, or it ended without a word.
+        // No server was there yet, or it ended without removing its socket.
         Err((io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, _)) => return Ok(None),
         Err((_, error)) => return Err(TakeoverError::Path { path: owned, error }),
     };
     if !is_ours(&stream) {
-        return Err(TakeoverError::Stranger { path: owned });
+        return Err(TakeoverError::UnknownPeer { path: owned });
     }
     match receive(&stream) {
         Ok(taken) => Ok(Some((taken, Predecessor(stream)))),
@@ -125,7 +125,7 @@ fn receive(stream: &UnixStream) -> io::Result<Listeners> {
     stream.set_read_timeout(Some(HANDED_OVER_WITHIN))?;
     let (offer, descriptors) = descriptors::receive_bundle::<Offer>(stream)?;
     if offer.protocol != PROTOCOL {
-        return Err(io::Error::other(format!("it says `{}`", offer.protocol)));
+        return Err(io::Error::other(format!("it speaks `{}`", offer.protocol)));
     }
     let mut gate: Vec<_> = descriptors.into_iter().map(TcpListener::from).collect();
     let frontend = match offer.has_frontend {
@@ -136,10 +136,10 @@ fn receive(stream: &UnixStream) -> io::Result<Listeners> {
 }
 
 impl Predecessor {
-    /// Tells it to drain and end: the listeners are served.
+    /// Orders it to drain and end: the listeners are served.
     pub fn dismiss(mut self) {
         if let Err(error) = self.0.write_all(READY) {
-            tracing::warn!(%error, "the predecessor has gone by itself");
+            tracing::warn!(%error, "the predecessor has ended by itself");
         }
     }
 }
@@ -155,12 +155,12 @@ pub struct Handover {
     listeners: Listeners,
     tls: Option<Tls>,
     path: PathBuf,
-    /// Tells this socket's file from one that a successor has put in its place.
+    /// Distinguishes this socket's file from one that a successor has put in its place.
     inode: u64,
 }
 
 impl Handover {
-    /// Offers `listeners` at `path`, in place of whoever did before. Needs a tokio runtime.
+    /// Offers `listeners` at `path`, in place of any earlier offer. Needs a tokio runtime.
     pub fn offer(path: &Path, listeners: Listeners, tls: Option<Tls>) -> Result<Self, TakeoverError> {
         let failed = |error| TakeoverError::Path { path: path.to_owned(), error };
         // Made beside it and then moved, so that there is a socket at the path at any time.
@@ -177,7 +177,7 @@ impl Handover {
     pub async fn taken(self) {
         loop {
             let Ok((successor, _)) = self.successors.accept().await else {
-                // Descriptors have run out: let some come back.
+                // Descriptors have run out: wait until some are closed.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
@@ -205,13 +205,13 @@ impl Handover {
         };
         let all = self.listeners.gate.iter().chain(&self.listeners.frontend);
         let descriptors: Vec<BorrowedFd<'_>> = all.map(AsFd::as_fd).collect();
-        // What a socket's buffer takes at once, so that nobody waits.
+        // It fits into the socket's buffer, so this does not block.
         descriptors::send_bundle(&successor, &offer, &descriptors)?;
         successor.set_nonblocking(true)?;
         let mut successor = tokio::net::UnixStream::from_std(successor)?;
-        let mut told = [0; READY.len()];
-        successor.read_exact(&mut told).await?;
-        match told == READY {
+        let mut answer = [0; READY.len()];
+        successor.read_exact(&mut answer).await?;
+        match answer == READY {
             true => Ok(()),
             false => Err(io::ErrorKind::InvalidData.into()),
         }

@@ -1,11 +1,11 @@
-//! How long the steps of a handshake may take: the flags, and what they come to.
+//! How long the steps of a handshake may take: the flags, and the deadlines they set.
 
 use std::time::Duration;
 
 use crate::config::values;
 use crate::gate::Deadlines;
 
-/// What each step may take unless told otherwise: the reference implementation's time for an upgrade. Good clients need
+/// The default time for each step: the reference implementation's for an upgrade. Honest clients need
 /// a round trip for each.
 const STEP_DEFAULT: &str = "10s";
 
@@ -27,7 +27,7 @@ pub struct DeadlineArgs {
 }
 
 impl DeadlineArgs {
-    /// What they say about each step.
+    /// The time for each step.
     pub fn read(&self) -> Deadlines {
         let or_common = |own: Option<Duration>| own.unwrap_or(self.handshake_timeout);
         Deadlines {

@@ -2,13 +2,13 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::config::{SECRET_BYTES_MIN, values::SecretError};
+use crate::config::values::{SECRET_BYTES_MIN, SecretError};
 use crate::{frontend::users::UsersError, keys::KeyError, tls::IdentityError};
 
-/// What is wrong with the flags, or with what they name: always the operator's to mend.
+/// What is wrong with the flags, or with what they name: the operator has to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The secret could not be had.
+    /// The secret could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// A short secret would be guessed, and its tokens forged, from anywhere.
@@ -28,26 +28,26 @@ pub enum ConfigError {
          name the users with --users"
     )]
     DemoUser(SocketAddr),
-    /// Everybody would be let in.
-    #[error("--auth none lets everybody in: it is accepted only while every listener is on loopback, and {0} is not")]
+    /// Every client would be accepted.
+    #[error("--auth none accepts every client: it is allowed only while every listener is on loopback, and {0} is not")]
     OpenGate(SocketAddr),
     /// The frontend has nothing to sign with.
     #[error("the frontend signs tokens with --secret, and there is none: give one, or --role gate")]
     NothingToSignWith,
-    /// The gate has nothing to ask the frontend by.
-    #[error("--auth session asks the frontend by a key made of --secret, and there is none: give both the same")]
-    NothingToAskBy,
-    /// No session is ever looked up.
-    #[error("--session-url names who is asked about sessions, and nobody asks: add --auth session")]
-    NobodyAsks,
+    /// The gate has no key for session lookups.
+    #[error("--auth session needs --secret, and there is none: give the gate and the frontend the same")]
+    NoLookupKey,
+    /// A URL for session lookups, which are off.
+    #[error("--session-url is for session lookups, and they are off: add --auth session")]
+    LookupsAreOff,
     /// The cache of tokens does not fit.
-    #[error("--token-cache {bytes}: this machine does not give so much memory")]
+    #[error("--token-cache {bytes}: this machine does not have so much memory")]
     TokenCache {
-        /// What was asked for.
+        /// The bytes that were requested.
         bytes: usize,
     },
     /// There are no keys at all.
-    #[error("there is nothing to verify tokens with: name --secret, --keys or --jwks")]
+    #[error("there is no key to verify tokens with: give --secret, --keys or --jwks")]
     NothingToVerifyWith,
     /// A key could not be read or not be used, or the keys do not go together.
     #[error("--keys: {0}")]
@@ -60,7 +60,7 @@ pub enum ConfigError {
     Client {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The certificate or its key cannot be used.
@@ -73,11 +73,11 @@ pub enum ConfigError {
     #[error("--tls-cert: no keys for session tickets can be made")]
     NoTickets,
     /// The shards could not be numbered.
-    #[error("{0} workers in each of {1} processes are more than 65,535: ask for fewer")]
+    #[error("{0} workers in each of {1} processes are more than 65,535: use fewer")]
     Shards(usize, u16),
-    /// A flag asks for another address than the listener has that was handed over.
+    /// A flag names another address than that of the listener that was handed over.
     #[error("{flag} {asked}: the listener that was handed over is at {given}; give the same, or leave the flag out")]
-    ListensElsewhere {
+    ListenConflict {
         /// The flag.
         flag: &'static str,
         /// Its value.
@@ -88,18 +88,18 @@ pub enum ConfigError {
     /// A listener was handed over that nothing would serve.
     #[error(
         "the listener at {given} was handed over, and this --role has no use for it ({flag}): \
-         its connections would wait for ever"
+         its connections would wait forever"
     )]
-    NobodyListens {
+    UnusedListener {
         /// The flag that names its like.
         flag: &'static str,
         /// Its address.
         given: SocketAddr,
     },
-    /// The system allows fewer descriptors than were asked for.
+    /// The system allows fewer descriptors than --max-connections needs.
     #[error(
         "--max-connections {connections} needs {needed} descriptors and the limit is {limit}: \
-         raise it (ulimit -n) or ask for fewer"
+         raise it (ulimit -n) or use fewer"
     )]
     Descriptors {
         /// Asked for.

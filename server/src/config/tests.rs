@@ -17,7 +17,7 @@ fn read(flags: &str) -> Result<Config, String> {
     cli.serve.read().map_err(|error| error.to_string())
 }
 
-/// `fault` is a part of the error's text; `None`: the flags are good.
+/// `fault` is a part of the error's text; `None`: the flags are valid.
 fn check(flags: &str, fault: Option<&str>, why: &str) {
     match (read(flags), fault) {
         (Ok(_), None) => {}
@@ -64,11 +64,11 @@ fn flags_that_do_not_go_together_are_refused() {
         (format!("{keys} --role gate"), None, "but it verifies"),
         (
             format!("{keys} --role gate --auth session"),
-            Some("a key made of --secret, and there is none"),
-            "nor does it ask about sessions",
+            Some("needs --secret, and there is none"),
+            "and it looks no session up",
         ),
         ("--auth session --session-url https://a.example/who".into(), None, "another frontend is asked"),
-        ("--session-url https://a.example/who".into(), Some("add --auth session"), "who is asked, and about what?"),
+        ("--session-url https://a.example/who".into(), Some("add --auth session"), "lookups are off"),
         (
             "--auth session --session-url http://a.example/who".into(),
             Some("must begin with https://"),
@@ -81,7 +81,7 @@ fn flags_that_do_not_go_together_are_refused() {
         (
             "--role gate --jwks http://issuer.example/keys".into(),
             Some("must begin with https://"),
-            "keys that anybody on the way could change",
+            "keys that an attacker on the network could change",
         ),
         ("--users /nonexistent".into(), Some("--users"), "likewise"),
         ("--socketio-client /nonexistent".into(), Some("--socketio-client /nonexistent"), "likewise"),
@@ -93,7 +93,7 @@ fn flags_that_do_not_go_together_are_refused() {
         ),
         ("--auth none".into(), None, "everybody on this machine"),
         ("--ping-interval 0".into(), Some("ping-interval"), "a ping each instant"),
-        ("--workers 0".into(), Some("workers"), "nobody to work"),
+        ("--workers 0".into(), Some("workers"), "no worker"),
         ("--processes 0".into(), Some("processes"), "likewise"),
         ("--processes 64 --workers 1024".into(), Some("more than 65,535"), "shards are numbered by a u16"),
         ("--handshake-timeout 10x".into(), Some("no unit of time"), "a unit that is none"),

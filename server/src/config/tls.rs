@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 use crate::tls::{Identity, Seed, Tickets, Tls};
 
 /// A certificate and its key: both, or neither.

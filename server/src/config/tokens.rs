@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::config::{
-    ConfigError,
+    error::ConfigError,
     values::{self, Secret},
 };
 use crate::{
@@ -23,7 +23,7 @@ pub struct TokenArgs {
     /// when they change, and on SIGHUP
     #[arg(long, value_name = "FILE")]
     pub(super) keys: Vec<PathBuf>,
-    /// A JWK set that somebody publishes, https:// (http:// on loopback alone), fetched again and again (repeatable)
+    /// A published JWK set, https:// (http:// on loopback only), fetched regularly (repeatable)
     #[arg(long, value_name = "URL")]
     pub(super) jwks: Vec<JwksUrl>,
     /// The `iss` that tokens must have, and that the frontend's have

@@ -2,6 +2,12 @@
 
 use std::{env, fmt, fs, path::PathBuf, str::FromStr, time::Duration};
 
+/// The secret of the system that this one rebuilds: public, and shorter than RFC 7518 allows.
+pub const DEMO_SECRET: &str = "my_super_secret_key";
+
+/// RFC 7518 section 3.2: an HS256 key has at least as many bytes as its hash.
+pub const SECRET_BYTES_MIN: usize = 32;
+
 /// What a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
@@ -25,15 +31,6 @@ impl Role {
     }
 }
 
-/// Where the log's lines are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For a person.
-    Text,
-    /// For a machine: a JSON object per line.
-    Json,
-}
-
 /// A secret, or where it is. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -45,7 +42,7 @@ pub enum Secret {
     File(PathBuf),
 }
 
-/// A secret that could not be had.
+/// A secret that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The environment has no such variable, or it is not UTF-8.
@@ -56,7 +53,7 @@ pub enum SecretError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
     /// There is nothing in it.
@@ -114,7 +111,7 @@ impl fmt::Debug for Secret {
 /// A time as a user writes it: `250ms`, `10s`, `1.5m`, `2h`; a bare number is in seconds.
 ///
 /// # Errors
-/// What was written and what is allowed.
+/// The text and the allowed forms.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let number_bytes = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_bytes);
@@ -133,7 +130,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CpuList(pub Vec<usize>);
 
-/// CPU_SETSIZE: what the kernel's fixed-size masks can name.
+/// CPU_SETSIZE: the size of the kernel's fixed-size masks.
 const CPUS_MAX: usize = 1024;
 
 impl FromStr for CpuList {

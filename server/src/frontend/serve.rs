@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::frontend::{FrontendConfig, Limits, asked_only, router_within};
-use crate::process::Rarely;
+use crate::process::LogThrottle;
 
 /// What keeps a connection from being accepted, such as too few descriptors, is not over at once.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -89,7 +89,7 @@ impl Door {
     /// Serves what comes until it is `stopped`, which is when the sender is dropped.
     async fn open(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
         let mut connections = JoinSet::new();
-        let mut failures = Rarely::default();
+        let mut failures = LogThrottle::default();
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
@@ -135,7 +135,7 @@ fn http(limits: &Limits) -> http1::Builder {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-    failures: &mut Rarely,
+    failures: &mut LogThrottle,
 ) -> (TcpStream, Option<OwnedSemaphorePermit>) {
     // Never closed, so the error that would be `None` here does not come.
     let place = places.clone().acquire_owned().await.ok();

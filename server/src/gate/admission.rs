@@ -1,26 +1,28 @@
-//! How many connections may be open at once, over all shards of the process, and from one address.
+//! Connection limits: over all shards of the process, and from one address.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
+use reactor::SocketId;
+
 use crate::metrics::Limit;
 
-/// Connections above the limit that are being told so at the same time. Each holds a descriptor until its peer has
-/// read the answer, a second at most; beyond this many, connections are dropped without a word.
-pub const TURNED_AWAY_AT_ONCE_MAX: usize = 1024;
+/// Connections above the limit that are answered at the same time. Each holds a descriptor until its peer has read the
+/// answer, a second at most; further ones are dropped without an answer.
+pub const REJECTED_AT_ONCE_MAX: usize = 1024;
 
 /// The places of a gate, taken and given back by its shards.
 #[derive(Debug)]
 pub struct Admission {
     connections_max: usize,
     open: AtomicUsize,
-    turned_away: AtomicUsize,
+    rejected: AtomicUsize,
     addresses: Option<Addresses>,
 }
 
@@ -36,9 +38,9 @@ struct Addresses {
 pub enum Place {
     /// It has a place; [`Admission::leave`] gives it back.
     Admitted,
-    /// There is none; tell the peer, then give it back likewise.
-    TurnedAway,
-    /// Too many are being told already: drop it. Nothing is to be given back.
+    /// There is none; answer the peer, then give this back likewise.
+    Rejected,
+    /// Too many are being answered already: drop it. Nothing is to be given back.
     Dropped,
 }
 
@@ -47,20 +49,29 @@ pub enum Place {
 #[error("as many connections as allowed are open from the client's address")]
 pub struct AddressFull;
 
+/// A connection has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPlace {
+    /// [`Place::Rejected`] or [`Place::Dropped`].
+    pub place: Place,
+    /// The limit that was reached.
+    pub limit: Limit,
+}
+
 impl Admission {
     /// A gate with `connections_max` places, none of them taken, and `per_address_max` for one address if there is a
     /// limit. Without one no address is looked at.
     pub fn new(connections_max: usize, per_address_max: Option<u32>) -> Self {
         let addresses = per_address_max.map(|each_max| Addresses { each_max, open: Mutex::default() });
-        Self { addresses, connections_max, open: AtomicUsize::new(0), turned_away: AtomicUsize::new(0) }
+        Self { addresses, connections_max, open: AtomicUsize::new(0), rejected: AtomicUsize::new(0) }
     }
 
     /// Takes a place for a new connection.
     pub fn enter(&self) -> Place {
         if take(&self.open, self.connections_max) {
             Place::Admitted
-        } else if take(&self.turned_away, TURNED_AWAY_AT_ONCE_MAX) {
-            Place::TurnedAway
+        } else if take(&self.rejected, REJECTED_AT_ONCE_MAX) {
+            Place::Rejected
         } else {
             Place::Dropped
         }
@@ -89,16 +100,16 @@ impl Admission {
         Ok(Some(address))
     }
 
-    /// Takes a place for a connection from `address`, which is only asked for where that is limited, and one of the
-    /// address, which comes back for [`Admission::leave_address`]. Where there is none, the limit says of what. A client
-    /// that is gone already has no address, and none of its places.
-    pub fn enter_from(&self, address: impl FnOnce() -> Option<IpAddr>) -> (Place, Limit, Option<IpAddr>) {
+    /// Takes a place for a connection, and one of its `address`, which is read only where addresses are limited. The
+    /// address comes back for [`Admission::leave_address`]. A client that is gone already has no address, and takes none of
+    /// its places.
+    pub fn enter_from(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<IpAddr>, NoPlace> {
         match self.enter() {
             Place::Admitted => match self.enter_address(address) {
-                Ok(address) => (Place::Admitted, Limit::Address, address),
-                Err(AddressFull) => (self.turn_away(), Limit::Address, None),
+                Ok(address) => Ok(address),
+                Err(AddressFull) => Err(NoPlace { place: self.reject(), limit: Limit::Address }),
             },
-            place => (place, Limit::Connections, None),
+            place => Err(NoPlace { place, limit: Limit::Connections }),
         }
     }
 
@@ -116,17 +127,17 @@ impl Admission {
         }
     }
 
-    /// Tells a connection that has a place that it is turned away for another reason.
-    pub fn turn_away(&self) -> Place {
+    /// Rejects a connection that has a place, for another reason.
+    pub fn reject(&self) -> Place {
         self.leave(Place::Admitted);
-        if take(&self.turned_away, TURNED_AWAY_AT_ONCE_MAX) { Place::TurnedAway } else { Place::Dropped }
+        if take(&self.rejected, REJECTED_AT_ONCE_MAX) { Place::Rejected } else { Place::Dropped }
     }
 
     /// Gives a place back.
     pub fn leave(&self, place: Place) {
         match place {
             Place::Admitted => self.open.fetch_sub(1, Relaxed),
-            Place::TurnedAway => self.turned_away.fetch_sub(1, Relaxed),
+            Place::Rejected => self.rejected.fetch_sub(1, Relaxed),
             Place::Dropped => 0,
         };
     }
@@ -141,6 +152,69 @@ fn take(taken: &AtomicUsize, max: usize) -> bool {
     false
 }
 
+/// The places of one shard's connections.
+#[derive(Debug)]
+pub(super) struct ShardPlaces {
+    admission: Arc<Admission>,
+    /// The clients' addresses by connection, where addresses are limited.
+    addresses: HashMap<u64, IpAddr>,
+}
+
+impl ShardPlaces {
+    /// No places taken yet.
+    pub(super) fn new(admission: Arc<Admission>) -> Self {
+        Self { admission, addresses: HashMap::new() }
+    }
+
+    /// The places of all shards.
+    pub(super) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Takes the places of the new connection `id`.
+    pub(super) fn enter(&mut self, id: SocketId, peer: impl FnOnce() -> Option<IpAddr>) -> Result<(), NoPlace> {
+        let address = self.admission.enter_from(peer)?;
+        self.set_address(id, address);
+        Ok(())
+    }
+
+    /// Gives the places of a connection back that is closed.
+    pub(super) fn leave(&mut self, id: SocketId, place: Place) {
+        // A hash costs time even where nothing is to be found.
+        if !self.addresses.is_empty()
+            && let Some(address) = self.addresses.remove(&id.to_bits())
+        {
+            self.admission.leave_address(address);
+        }
+        self.admission.leave(place);
+    }
+
+    /// Notes the address that `id` has a place of.
+    pub(super) fn set_address(&mut self, id: SocketId, address: Option<IpAddr>) {
+        if let Some(address) = address {
+            self.addresses.insert(id.to_bits(), address);
+        }
+    }
+
+    /// The address that `id` has a place of.
+    pub(super) fn address(&self, id: SocketId) -> Option<IpAddr> {
+        self.addresses.get(&id.to_bits()).copied()
+    }
+
+    /// The same, which goes with a connection to another shard.
+    pub(super) fn take_address(&mut self, id: SocketId) -> Option<IpAddr> {
+        self.addresses.remove(&id.to_bits())
+    }
+
+    /// Gives the places of a connection back that is no socket of this shard.
+    pub(super) fn give_back(&self, address: Option<IpAddr>) {
+        self.admission.leave(Place::Admitted);
+        if let Some(address) = address {
+            self.admission.leave_address(address);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,15 +224,15 @@ mod tests {
         let admission = Admission::new(2, None);
         assert_eq!(admission.enter(), Place::Admitted);
         assert_eq!(admission.enter(), Place::Admitted);
-        for _ in 0..TURNED_AWAY_AT_ONCE_MAX {
-            assert_eq!(admission.enter(), Place::TurnedAway);
+        for _ in 0..REJECTED_AT_ONCE_MAX {
+            assert_eq!(admission.enter(), Place::Rejected);
         }
         assert_eq!(admission.enter(), Place::Dropped);
 
         admission.leave(Place::Admitted);
         assert_eq!(admission.enter(), Place::Admitted, "a place was given back");
-        admission.leave(Place::TurnedAway);
-        assert_eq!(admission.enter(), Place::TurnedAway);
+        admission.leave(Place::Rejected);
+        assert_eq!(admission.enter(), Place::Rejected);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Accepting, authenticating and closing raw WebSockets allocates nothing once the shard has had that many before.
 
 use std::{
-    collections::HashMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
@@ -13,24 +12,29 @@ use std::{
 
 use reactor::{Clock, Options, Shard};
 
-use crate::gate::{
-    Deadlines,
-    admission::Admission,
-    handshake::Site,
-    mailbox::Mailboxes,
-    service::{Drain, GateService, ShardState},
-};
-use crate::session::{
-    app::App,
-    half_open::HalfOpen,
-    testing::{host, token},
+use crate::{
+    gate::{
+        admission::{Admission, ShardPlaces},
+        config::Deadlines,
+        connections::Connections,
+        forwarding::Forwarding,
+        routes::Routes,
+        service::{Drain, GateService, ShardDrain},
+        shared::GateShared,
+        wall_clock::{TimeOfDay, WallClock},
+    },
+    process::LogThrottle,
+    session::{
+        app::App,
+        testing::{sessions, token},
+    },
 };
 
 const SOCKETS_PER_WAVE: usize = 50;
-/// What no peer waits for.
+/// Longer than any peer waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Connects and is let in.
+/// Connects and is authenticated.
 fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gate).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -44,25 +48,24 @@ fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
     stream
 }
 
-/// How often the shard's thread allocates while it lets so many waves of sockets in, talks to them and sees them go.
+/// How often the shard's thread allocates while `waves` waves of sockets connect, exchange messages and close.
 fn allocations(waves: usize) -> u64 {
     let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
     let gate = listener.local_addr().unwrap();
     let drain = Arc::new(Drain { ordered: AtomicBool::new(false), within: Duration::ZERO });
+    let sessions = sessions(App::Echo);
+    let metrics = Arc::clone(&sessions.host.metrics);
+    let shared = Arc::new(GateShared::new(Vec::new(), None, 1));
+    let deadlines = Deadlines { head: PATIENCE, upgrade: PATIENCE, connect: PATIENCE };
+    let time = TimeOfDay::new(WallClock::system());
     let service = GateService {
-        host: host(App::Echo),
-        site: Arc::new(Site::new(Vec::new(), None, 1)),
-        admission: Arc::new(Admission::new(1_000, None)),
-        addresses: HashMap::new(),
-        half_open: HalfOpen::new(SOCKETS_PER_WAVE),
-        unconnected: HalfOpen::new(SOCKETS_PER_WAVE),
-        mailboxes: Arc::new(Mailboxes::new(0, 1, None)),
-        desk: None,
-        deadlines: Deadlines { head: PATIENCE, upgrade: PATIENCE, connect: PATIENCE },
-        drain: Arc::clone(&drain),
-        state: ShardState::default(),
+        connections: Connections::new(sessions, shared, deadlines, time, SOCKETS_PER_WAVE),
+        places: ShardPlaces::new(Arc::new(Admission::new(1_000, None))),
+        forwarding: Forwarding::new(0, Arc::new(Routes::new(0, 1, None)), Arc::clone(&metrics)),
+        lookup: None,
+        drain: ShardDrain::new(Arc::clone(&drain)),
+        accept_failures: LogThrottle::default(),
     };
-    let metrics = Arc::clone(&service.host.metrics);
     let mut shard = Shard::new(service, Clock::start(), Options::default()).unwrap();
     shard.listen(listener).unwrap();
     let waker = shard.waker();
@@ -72,7 +75,7 @@ fn allocations(waves: usize) -> u64 {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             token("ann", None)
         );
-        // The name of a user is kept while somebody has it.
+        // A user's name is kept while one of the user's sessions is open.
         let _held = enter(gate, request.as_bytes());
         for wave in 1..=waves {
             let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE).map(|_| enter(gate, request.as_bytes())).collect();
@@ -96,7 +99,7 @@ fn allocations(waves: usize) -> u64 {
 }
 
 #[test]
-fn a_warm_gate_lets_sockets_in_without_allocating() {
+fn a_warm_gate_accepts_sockets_without_allocating() {
     let (few, many) = (allocations(3), allocations(20));
     println!("{few} allocations in three waves, {many} in twenty");
     assert!(few > 0, "the counter counts");

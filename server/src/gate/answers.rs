@@ -1,5 +1,5 @@
 //! The HTTP answers of the gate. Each closes its connection, but for those of long-polling, which are in
-//! [`polling`](crate::gate::polling): what the gate keeps open are sockets.
+//! [`polling`](crate::gate::polling): the gate keeps only sockets open.
 
 use wire::{engineio::HttpError, http::write_response};
 
@@ -9,7 +9,7 @@ use crate::verify::Refusal;
 const REALM: &str = "gatekeeper";
 const TEXT: (&str, &str) = ("Content-Type", "text/plain; charset=utf-8");
 
-/// The answers that take the most hits, written once: a flood of bad tokens costs no formatting.
+/// The answers that take the most hits, written once: a flood of invalid tokens costs no formatting.
 #[derive(Debug)]
 pub struct Answers {
     /// By the place of the reason in [`Refusal::ALL`].
@@ -60,7 +60,7 @@ pub fn full(out: &mut Vec<u8>) {
     write_response(out, 503, "Service Unavailable", &headers, b"full", false);
 }
 
-/// 503: whose session it is cannot be told now.
+/// 503: the session cannot be looked up now.
 pub fn unanswered(out: &mut Vec<u8>) {
     let headers = [("Retry-After", "1"), TEXT];
     let body = b"sessions cannot be looked up";

@@ -6,18 +6,18 @@ use wire::http::{ChunkError, Chunked, RequestHead};
 
 use crate::session::polling::Key;
 
-/// What a head says about the body behind it (RFC 9112 section 6.3).
+/// The length of a body, as the head before it states it (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// Nothing: there is none, or no telling where it ends.
-    Untold,
-    /// So many bytes.
+    /// The head states none.
+    Unstated,
+    /// This many bytes.
     Bytes(u64),
     /// It comes in chunks.
     Chunks,
 }
 
-/// What is wrong with what a head says.
+/// Why a head's statement of the length is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LengthError {
     /// Two lengths, or one that is no number: an attempt to smuggle a request past a proxy.
@@ -26,11 +26,11 @@ pub(super) enum LengthError {
     UnknownCoding,
 }
 
-/// Reads it.
+/// Reads the length of a body from its head.
 pub(super) fn length(head: &RequestHead<'_>) -> Result<Length, LengthError> {
-    let mut length = Length::Untold;
+    let mut length = Length::Unstated;
     for (name, value) in head.headers() {
-        let told = if name.eq_ignore_ascii_case("content-length") {
+        let stated = if name.eq_ignore_ascii_case("content-length") {
             Length::Bytes(decimal(value).ok_or(LengthError::Bad)?)
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             if !value.eq_ignore_ascii_case(b"chunked") {
@@ -40,10 +40,10 @@ pub(super) fn length(head: &RequestHead<'_>) -> Result<Length, LengthError> {
         } else {
             continue;
         };
-        if length != Length::Untold {
+        if length != Length::Unstated {
             return Err(LengthError::Bad);
         }
-        length = told;
+        length = stated;
     }
     Ok(length)
 }
@@ -56,7 +56,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A POST that was begun: whose it is, and what is known of its body.
+/// A POST whose body is not complete: its session, and what is known of its body.
 #[derive(Debug)]
 pub struct Posting {
     key: Key,
@@ -66,7 +66,7 @@ pub struct Posting {
 
 #[derive(Debug)]
 enum Body {
-    /// So many bytes.
+    /// This many bytes.
     Known(usize),
     Chunked(Chunked),
 }
@@ -76,7 +76,7 @@ impl Posting {
     /// comes in chunks.
     pub(super) fn new(key: Key, head_bytes: usize, length: Length, body_bytes_max: u32) -> Self {
         let body = match length {
-            Length::Untold => Body::Known(0),
+            Length::Unstated => Body::Known(0),
             // Below the limit, which is a u32.
             Length::Bytes(bytes) => Body::Known(bytes as usize),
             Length::Chunks => Body::Chunked(Chunked::new(body_bytes_max as usize)),
@@ -84,7 +84,7 @@ impl Posting {
         Self { key, head_bytes, body }
     }
 
-    /// Whose POST it is.
+    /// Its session.
     pub fn key(&self) -> Key {
         self.key
     }
@@ -124,9 +124,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_told() {
+    fn body_lengths_are_read_from_heads() {
         for (headers, expected, why) in [
-            ("", Ok(Length::Untold), "none"),
+            ("", Ok(Length::Unstated), "none"),
             ("Content-Length: 12", Ok(Length::Bytes(12)), "a number"),
             ("Transfer-Encoding: Chunked", Ok(Length::Chunks), "chunks"),
             ("Content-Length: +1", Err(LengthError::Bad), "a sign"),

@@ -1,4 +1,4 @@
-//! Where a request carries its token, and what a bad one is told.
+//! Where a request carries its token, and how an invalid one is answered.
 //!
 //! | carrier | what the client sends | raw WebSocket | Socket.IO 5 (EIO 4) | Socket.IO 4 (EIO 3) |
 //! |---|---|---|---|---|
@@ -8,28 +8,28 @@
 //! | cookie | `Cookie: token=<jwt>`, with an `Origin` on the list | yes | yes | yes |
 //! | auth | the connect packet's payload, `40{"token":"<jwt>"}` | - | yes | - |
 //!
-//! The first that is there decides, in this order: a bad token is not rescued by a good one after it.
+//! The first carrier that is present decides, in this order: a valid token behind an invalid one does not count.
 //!
-//! | bad token | reason | raw WebSocket, each carrier | Socket.IO 5, in the upgrade | Socket.IO 5, auth | Socket.IO 4, each carrier |
+//! | invalid token | reason | raw WebSocket, each carrier | Socket.IO 5, in the upgrade | Socket.IO 5, auth | Socket.IO 4, each carrier |
 //! |---|---|---|---|---|---|
 //! | expired | `expired` | 401, reason | `44`, reason | `44`, reason | `44` |
-//! | forged (other claims under a good signature) | `signature_invalid` | 401, reason | `44`, reason | `44`, reason | `44` |
+//! | forged (other claims under a valid signature) | `signature_invalid` | 401, reason | `44`, reason | `44`, reason | `44` |
 //! | `alg` none | `none_algorithm` | 401, reason | `44`, reason | `44`, reason | `44` |
 //! | wrong key | `signature_invalid` | 401, reason | `44`, reason | `44`, reason | `44` |
 //! | garbage | `malformed` | 401, reason | `44`, reason | `44`, reason | `44` |
 //! | too long | `too_long` | 431 | 431 | `44`, reason | 431 |
-//! | missing, or a cookie of a strange page | `missing` | 401, no `error=` | - | `44`, reason | `44` |
+//! | missing, or a cookie of a page of another origin | `missing` | 401, no `error=` | - | `44`, reason | `44` |
 //!
 //! - *401, reason* is `WWW-Authenticate: Bearer realm="gatekeeper", error="invalid_token",
 //!   error_description="<reason>"` (RFC 6750 section 3), with the reason as the body. Without a token there is no
 //!   `error=` (section 3.1).
 //! - *`44`, reason* is the connect error `{"message":"not valid token","data":{"reason":"<reason>"}}`.
 //! - *`44`* is the connect error `"not valid token"`: the older protocol has no room for the reason.
-//! - *431* is the answer to the upgrade, with `too_long` as the body. A client of Socket.IO tells it as a failed
+//! - *431* is the answer to the upgrade, with `too_long` as the body. A client of Socket.IO reports it as a failed
 //!   transport.
 //!
 //! With `--auth session` a session's id takes the token's place: `?session=<id>`, or the frontend's cookie with an
-//! `Origin` on the list. A session that the frontend does not know, or knows no more, is refused as a bad token is, with
+//! `Origin` on the list. A session that the frontend does not know (any more) is refused like an invalid token, with
 //! the reason `unknown_session`.
 //!
 //! Every cell is tested with an independent client and with the real ones: npm's socket.io-client 4 and 2, npm's ws and
@@ -39,7 +39,7 @@ use std::borrow::Cow;
 
 use wire::http::{RequestHead, percent_decode};
 
-use crate::{frontend::SESSION_COOKIE, verify::Refusal};
+use crate::{session_key::SESSION_COOKIE, verify::Refusal};
 
 /// The member of the query and the cookie that carry a token, as in the original's `?token=`.
 pub const TOKEN_NAME: &str = "token";

@@ -2,28 +2,26 @@
 
 use wire::{
     engineio::{Form, HttpError, Version},
-    http::{HeadError, RequestHead, UpgradeError, UpgradeRequest, write_switching_protocols},
+    http::{HeadError, RequestHead, UpgradeError, UpgradeRequest},
 };
 
-use crate::gate::{
-    answers::{self, Answers},
-    carrier,
-    courier::PARENT,
-    polling,
-};
 use crate::{
-    metrics::{Metrics, Outcome},
+    gate::{answers, carrier, polling, process_links::PARENT, request::Request, shared::GateShared},
+    metrics::Outcome,
     session::{
-        Auth, Guest, Host, Reply, Session,
+        Auth, AuthenticatedUser, Reply, Session, Sessions,
         app::{App, ENGINEIO_ECHO_PATH},
-        engineio::{EngineIo, Opening, Probe},
-        polling::Key,
+        engine::Opening,
+        engineio::EngineIo,
         websocket::WebSocket,
     },
     verify::Refusal,
 };
 
-pub use crate::gate::body::Posting;
+pub use crate::gate::{
+    body::Posting,
+    request::{Connection, SessionOwner, Step},
+};
 
 /// The most bytes of a request's head: the longest token that is verified, and as much again for the rest.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -35,104 +33,19 @@ pub const ENGINEIO_PATH: &str = "/socket.io/";
 /// Where Socket.IO's servers serve their client.
 pub const CLIENT_PATH: &str = "/socket.io/socket.io.js";
 
-/// What the gate answers by, the same for all its shards.
-#[derive(Debug)]
-pub struct Site {
-    /// Origins whose pages may use the token cookie, and read the answers of long-polling.
-    pub origins: Vec<String>,
-    /// The Socket.IO client served at [`CLIENT_PATH`], if any.
-    pub socketio_client: Option<Vec<u8>>,
-    /// What `/metrics` shows.
-    pub metrics: Metrics,
-    /// Answers written once.
-    pub answers: Answers,
-    /// How many shards the gate has, over all its processes.
-    pub shards: usize,
-    /// Its processes, of which this is one, have a parent that answers for them all.
-    pub has_parent: bool,
-}
-
-impl Site {
-    /// A gate of `shards` shards, whose counters are all zero.
-    pub fn new(origins: Vec<String>, socketio_client: Option<Vec<u8>>, shards: usize) -> Self {
-        Self {
-            origins,
-            socketio_client,
-            metrics: Metrics::new(shards),
-            answers: Answers::prepare(),
-            shards,
-            has_parent: false,
-        }
-    }
-}
-
-/// The connection that a request came by.
-#[derive(Clone, Copy, Debug)]
-pub struct Connection {
-    /// Its number in the shard.
-    pub number: u64,
-    /// Bytes at the front of its input that were looked at before.
-    pub seen_bytes: usize,
-    /// When a session that it opens must be connected, on the clock of the reply.
-    pub connect_by_ns: u64,
-}
-
-/// What came of the input so far.
-#[derive(Debug)]
-pub enum Step {
-    /// The head is not whole yet.
-    More,
-    /// The head is whole, the body of a session's POST is not.
-    Posting(Box<Posting>),
-    /// The head is whole, and somebody must be asked about it first. It stays where it is, to be taken again once the
-    /// answer is [told](Host::told).
-    Asks {
-        /// The session whose user it is about.
-        session: String,
-    },
-    /// Answered and counted: the connection ends once the reply is sent.
-    Answered,
-    /// Answered; another request may follow behind the first `used` bytes.
-    Served {
-        /// The bytes of head and body.
-        used: usize,
-    },
-    /// A poll that waits for its session to say something.
-    Waits {
-        /// The bytes of the head.
-        used: usize,
-        /// Whose poll it is.
-        key: Key,
-    },
-    /// It asks for a session of another shard, where the connection is to go, request and all, or for what the parent
-    /// of several processes tells.
-    Elsewhere {
-        /// That shard's number, or [`PARENT`].
-        shard: u16,
-    },
-    /// A WebSocket, its 101 in the reply, that may take a session over.
-    Probing {
-        /// The bytes of the head.
-        used: usize,
-        /// What lives on the socket until then.
-        probe: Box<Probe>,
-    },
-    /// A session began behind the first `used` bytes; its 101 is in the reply.
-    Opened {
-        /// The bytes of the head.
-        used: usize,
-        /// What lives on the socket from now on.
-        session: Session,
-    },
-}
-
 /// Takes the request at the front of the `input` of `connection`.
-pub fn take(input: &[u8], connection: Connection, site: &Site, host: &mut Host, reply: &mut Reply<'_>) -> Step {
+pub fn take(
+    input: &[u8],
+    connection: Connection<'_>,
+    shared: &GateShared,
+    sessions: &mut Sessions,
+    reply: &mut Reply<'_>,
+) -> Step {
     let seen_bytes = connection.seen_bytes;
     if seen_bytes > 0 && input.len() < HEAD_BYTES_MAX && !ends_head(input, seen_bytes) {
         return Step::More;
     }
-    let mut request = Request { input, connection, site, host, reply };
+    let mut request = Request { input, connection, shared, sessions, reply };
     match RequestHead::parse(&input[..input.len().min(HEAD_BYTES_MAX)]) {
         Ok(Some(head)) => {
             let start = request.reply.out.len();
@@ -158,22 +71,12 @@ fn ends_head(input: &[u8], seen_bytes: usize) -> bool {
     fresh.windows(2).any(|two| two == b"\n\n") || fresh.windows(3).any(|three| three == b"\n\r\n")
 }
 
-/// A request under way, and what answers it.
-pub(super) struct Request<'r, 'o> {
-    /// The head, and what followed it.
-    pub(super) input: &'r [u8],
-    pub(super) connection: Connection,
-    pub(super) site: &'r Site,
-    pub(super) host: &'r mut Host,
-    pub(super) reply: &'r mut Reply<'o>,
-}
-
 impl Request<'_, '_> {
     fn route(&mut self, head: &RequestHead<'_>) -> Step {
         match head.path() {
             WEBSOCKET_PATH => self.websocket(head),
             ENGINEIO_PATH => self.engineio(head, true),
-            ENGINEIO_ECHO_PATH if self.host.settings.app == App::Conformance => self.engineio(head, false),
+            ENGINEIO_ECHO_PATH if self.sessions.host.settings.app == App::Conformance => self.engineio(head, false),
             path => self.page(head, path),
         }
     }
@@ -186,21 +89,21 @@ impl Request<'_, '_> {
         };
         let verdict = match self.verdict(head) {
             Ok(verdict) => verdict,
-            Err(asks) => return asks,
+            Err(step) => return step,
         };
-        match verdict.unwrap_or_else(|| self.host.admit_unnamed()) {
+        match verdict.unwrap_or_else(|| self.sessions.host.verdict_without_credentials()) {
             Ok(user) => {
                 self.switch_protocols(head, &upgrade);
-                self.host.metrics.handshake(Outcome::Established);
-                let session = WebSocket::open(user, self.host, self.reply);
+                self.sessions.host.metrics.handshake(Outcome::Established);
+                let session = WebSocket::open(user, &mut self.sessions.host, self.reply);
                 Step::Opened { used: head.bytes, session: Session::WebSocket(session) }
             }
             Err(refusal) => self.refuse(refusal),
         }
     }
 
-    /// Engine.IO: the session comes first, the verdict is told in the protocol's own words. The checks and their order
-    /// are those of the reference implementation. Without Socket.IO above there are no such words: 403.
+    /// Engine.IO: the session is opened first, the verdict follows in a packet of Socket.IO. The checks and their order
+    /// are those of the reference implementation. Without Socket.IO there is no such packet: 403.
     fn engineio(&mut self, head: &RequestHead<'_>, has_socketio: bool) -> Step {
         if head.method == "OPTIONS" && polling::is_sound(head) {
             return polling::preflight(self, head);
@@ -224,7 +127,7 @@ impl Request<'_, '_> {
         let upgrade = match UpgradeRequest::from_head(head) {
             _ if polls => None,
             Ok(upgrade) => Some(upgrade),
-            // The client is told which it is to speak (RFC 6455 section 4.4).
+            // The answer names the version that the gate speaks (RFC 6455 section 4.4).
             Err(UpgradeError::BadVersion) => return self.no_upgrade(UpgradeError::BadVersion),
             Err(_) => return self.engineio_error(head, HttpError::BadRequest),
         };
@@ -234,7 +137,7 @@ impl Request<'_, '_> {
         };
         let verdict = match self.verdict(head) {
             Ok(verdict) => verdict,
-            Err(asks) => return asks,
+            Err(step) => return step,
         };
         if verdict == Some(Err(Refusal::TooLong)) {
             return self.refuse(Refusal::TooLong);
@@ -242,7 +145,7 @@ impl Request<'_, '_> {
         let opening = if has_socketio {
             Opening::SocketIo(verdict)
         } else {
-            match verdict.unwrap_or_else(|| self.host.admit_unnamed()) {
+            match verdict.unwrap_or_else(|| self.sessions.host.verdict_without_credentials()) {
                 Ok(user) => Opening::Messages(user),
                 Err(refusal) => return self.forbid(head, refusal),
             }
@@ -252,47 +155,50 @@ impl Request<'_, '_> {
         };
         self.switch_protocols(head, &upgrade);
         let by_ns = self.connection.connect_by_ns;
-        let session = EngineIo::open(version, opening, by_ns, self.host, self.reply).reading(form);
+        let session = EngineIo::open(version, opening, by_ns, &mut self.sessions.host, self.reply).reading(form);
         Step::Opened { used: head.bytes, session: Session::EngineIo(Box::new(session)) }
     }
 
-    /// The verdict on what the request brings to be let in by, `None` where it brings nothing. `Err`: somebody is to be
-    /// asked first.
-    fn verdict(&mut self, head: &RequestHead<'_>) -> Result<Option<Result<Guest, Refusal>>, Step> {
-        if self.host.settings.auth == Auth::Session {
+    /// The verdict on the request's credentials, `None` where it has none. `Err`: the frontend must be asked
+    /// first.
+    fn verdict(&mut self, head: &RequestHead<'_>) -> Result<Option<Result<AuthenticatedUser, Refusal>>, Step> {
+        if self.sessions.host.settings.auth == Auth::Session {
             return self.verdict_on_session(head);
         }
-        let token = carrier::token(head, &self.site.origins);
-        Ok(token.map(|token| self.host.admit(token.as_bytes())))
+        let token = carrier::token(head, &self.shared.origins);
+        Ok(token.map(|token| self.sessions.host.admit(token.as_bytes())))
     }
 
-    fn verdict_on_session(&mut self, head: &RequestHead<'_>) -> Result<Option<Result<Guest, Refusal>>, Step> {
-        let session = match carrier::session(head, &self.site.origins) {
+    fn verdict_on_session(
+        &mut self,
+        head: &RequestHead<'_>,
+    ) -> Result<Option<Result<AuthenticatedUser, Refusal>>, Step> {
+        let session = match carrier::session(head, &self.shared.origins) {
             None => return Ok(None),
             Some(Err(refusal)) => return Ok(Some(Err(refusal))),
             Some(Ok(session)) => session,
         };
-        match self.host.told.take() {
-            Some(user) => Ok(Some(self.host.admit_user(user.as_deref()))),
-            None => Err(Step::Asks { session: session.into_owned() }),
+        match self.connection.owner {
+            Some(SessionOwner(user)) => Ok(Some(self.sessions.host.admit_session_owner(user))),
+            None => Err(Step::NeedsLookup { session: session.into_owned() }),
         }
     }
 
-    /// Everything that is no socket.
+    /// Ordinary HTTP requests.
     fn page(&mut self, head: &RequestHead<'_>, path: &str) -> Step {
         if !head.has_one_host() {
             return self.no_upgrade(UpgradeError::NoHost);
         }
-        let site = self.site;
+        let shared = self.shared;
         // Any other method is refused here, as by a gate of one process.
         let is_read = ["GET", "HEAD"].contains(&head.method);
-        if site.has_parent && path == "/metrics" && is_read {
-            return Step::Elsewhere { shard: PARENT };
+        if shared.has_parent && path == "/metrics" && is_read {
+            return Step::Forward { shard: PARENT };
         }
-        let write = |out: &mut Vec<u8>| match (path, &site.socketio_client) {
+        let write = |out: &mut Vec<u8>| match (path, &shared.socketio_client) {
             ("/healthz", _) => answers::ok(out, "text/plain; charset=utf-8", b"ok"),
             ("/metrics", _) => {
-                answers::metrics(out, &site.metrics.render());
+                answers::metrics(out, &shared.metrics.render());
             }
             (CLIENT_PATH, Some(client)) => {
                 answers::ok(out, "text/javascript; charset=utf-8", client);
@@ -305,15 +211,9 @@ impl Request<'_, '_> {
         })
     }
 
-    pub(super) fn switch_protocols(&mut self, head: &RequestHead<'_>, upgrade: &UpgradeRequest<'_>) {
-        let protocol =
-            carrier::offered(head).any(|protocol| protocol == carrier::SUBPROTOCOL).then_some(carrier::SUBPROTOCOL);
-        write_switching_protocols(self.reply.out, upgrade.key, protocol);
-    }
-
     fn refuse(&mut self, refusal: Refusal) -> Step {
-        let site = self.site;
-        self.answer(Outcome::Refused(refusal), |out| site.answers.refuse(out, refusal))
+        let shared = self.shared;
+        self.answer(Outcome::Refused(refusal), |out| shared.answers.refuse(out, refusal))
     }
 
     fn no_upgrade(&mut self, error: UpgradeError) -> Step {
@@ -330,23 +230,10 @@ impl Request<'_, '_> {
     }
 
     fn forbid(&mut self, head: &RequestHead<'_>, refusal: Refusal) -> Step {
-        let origin = polling::page_of(head, self.site).map(|(_, origin)| origin);
+        let origin = self.shared.allowed_origin(head).map(|(_, origin)| origin);
         self.answer(Outcome::Refused(refusal), |out| {
             answers::engineio(out, HttpError::Forbidden, origin);
         })
-    }
-
-    pub(super) fn engineio_error(&mut self, head: &RequestHead<'_>, error: HttpError) -> Step {
-        let origin = polling::page_of(head, self.site).map(|(_, origin)| origin);
-        self.answer(Outcome::Answered, |out| {
-            answers::engineio(out, error, origin);
-        })
-    }
-
-    pub(super) fn answer(&mut self, outcome: Outcome, write: impl FnOnce(&mut Vec<u8>)) -> Step {
-        write(self.reply.out);
-        self.host.metrics.handshake(outcome);
-        Step::Answered
     }
 }
 

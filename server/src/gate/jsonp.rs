@@ -1,15 +1,15 @@
-//! Long-polling by a script's element, for pages without XMLHttpRequest: what the query's `j` asks for.
+//! Long-polling by script elements (JSONP), for pages without XMLHttpRequest; the query's `j` selects it.
 //!
 //! The answer to a GET calls `___eio[j]` with the payload as a string. A POST is a form with the payload in the field
-//! `d`. Clients of Engine.IO 3 do so where they are told (`forceJSONP`); the reference implementation serves it in both
-//! versions. A script of any page may ask, so all that it may carry a token in is the query.
+//! `d`. Clients of Engine.IO 3 do so with the option `forceJSONP`; the reference implementation serves it in both
+//! versions. Scripts of any page may send such requests, so only the query may carry a token.
 
 use std::borrow::Cow;
 
 use wire::http::{RequestHead, percent_decode};
 
-/// The number of the function to be called: `Ok(None)` where the client polls otherwise, an error where `j` is no number.
-/// Nothing else of it could be sent back safely: it becomes a part of a script.
+/// The number of the function to be called: `Ok(None)` where the client polls otherwise, an error where `j` is no
+/// number. Nothing else of it could be sent back safely: it becomes a part of a script.
 pub(super) fn function(head: &RequestHead<'_>) -> Result<Option<u32>, ()> {
     let Some(j) = head.query_value("j") else {
         return Ok(None);
@@ -40,7 +40,7 @@ pub(super) fn payload(form: &[u8]) -> Option<String> {
     Some(unescape(&percent_decode(&spaced)?))
 }
 
-/// A form turns a line feed into what it likes, so clients write `\n` for it, and `\\n` for a `\n` of the payload.
+/// A form may change line feeds, so clients write `\n` for one, and `\\n` for a `\n` of the payload.
 fn unescape(text: &str) -> String {
     let mut payload = String::with_capacity(text.len());
     let mut rest = text;

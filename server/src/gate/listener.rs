@@ -7,8 +7,8 @@ use std::{
 
 /// Opens `shards` listeners at `addr`; port 0 takes a free one, the same for all.
 ///
-/// SO_REUSEPORT would let a second process bind the same port and take half of its connections in silence, so the
-/// address is tried without it first. Fails when it is in use or not ours.
+/// With SO_REUSEPORT a second process could bind the same port and take half of its connections unnoticed, so the
+/// address is tried without it first. Fails when it is in use or not this machine's.
 pub fn open(addr: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
     if addr.port() != 0 {
         drop(reactor::bind(addr, false)?);
@@ -22,8 +22,8 @@ pub fn open(addr: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Deals listeners to `shards` shards in turn. Where there are fewer, shards share them; where there are more, shards have
-/// several: each is listened to.
+/// Deals listeners to `shards` shards in turn. Where there are fewer, shards share them; where there are more, shards
+/// have several: each is listened to.
 pub fn deal(listeners: &[TcpListener], shards: usize) -> io::Result<Vec<Vec<TcpListener>>> {
     let mut dealt: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
     let turns = listeners.len().max(shards);
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shard_listens_and_every_listener_is_heard() {
+    fn every_shard_listens_and_every_listener_is_used() {
         for (listeners, shards, each, why) in [
             (2, 2, &[1, 1][..], "one for one"),
             (1, 3, &[1, 1, 1], "shared"),

@@ -1,13 +1,13 @@
-//! Whose session is it? The design that tokens replaced: the gate asks the frontend over HTTP, for each connection.
+//! Session lookups: the design that tokens replaced. The gate asks the frontend over HTTP, for each connection, for the
 //!
 //! ```text
-//! GET <url>                              200 {"username":"gonzalo"}    the session is this user's
-//! Cookie: gatekeeper_session=<id>        200 null                      it is nobody's: unknown, ended, logged out
+//! GET <url>                              200 {"username":"gonzalo"}    the session's user
+//! Cookie: gatekeeper_session=<id>        200 null                      no such session: unknown, ended, logged out
 //! Authorization: Bearer <key>            anything else                 no answer
 //! ```
 //!
-//! Shards ask and go on; the tasks here wait for the answers, at most [`CONNECTIONS_MAX`] at once and each over a
-//! connection that is kept. An answer goes into the mailbox of the shard that asked.
+//! Shards never block: the tasks here wait for the answers, at most [`CONNECTIONS_MAX`] at once and each over a
+//! kept connection. An answer goes into the queue of the shard that asked.
 
 use std::{
     sync::{Arc, Mutex as Lock, PoisonError},
@@ -22,44 +22,43 @@ use reqwest::{
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::gate::mailbox::Mailbox;
 use crate::{
-    frontend::{SESSION_COOKIE, SESSION_PATH},
+    gate::shard_queue::ShardQueue,
     keys::{JwksUrl, deepest},
     metrics::Unanswered,
-    process::Rarely,
-    session_key::SessionKey,
+    process::LogThrottle,
+    session_key::{SESSION_COOKIE, SESSION_PATH, SessionKey},
 };
 
-/// Questions under way at once, each over a connection of its own that is kept: what one process asks for does not fill
+/// Lookups under way at once, each over a kept connection of its own: those of one process do not fill
 /// the frontend's 8,192 places, and at a millisecond each they are 32,000 answers a second.
 pub const CONNECTIONS_MAX: usize = 32;
 
-/// Questions that wait for their turn. At 5,000 answers a second the last one waits a fifth of a second; who comes when
-/// all places are taken had better come again.
+/// Lookups that wait for their turn. At 5,000 answers a second the last one waits a fifth of a second; further
+/// connections are answered with 503.
 pub const WAITING_MAX: usize = 1024;
 
-/// For a question, from its asking to the last byte of its answer; half of what a handshake's step may take.
+/// For a lookup, from its start to the last byte of its answer; half of what a handshake's step may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// For the connection to the frontend.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// A connection that nobody used for so long is given up before the frontend does: that takes 30 s.
+/// An idle connection is closed before the frontend closes it, which takes 30 s.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
-/// The longest answer: a name and what is around it.
+/// The longest answer: a name and the JSON around it.
 const ANSWER_BYTES_MAX: usize = 4096;
 
-/// Where a gate asks, and by what right.
+/// The frontend that a gate asks, and the key that allows it to.
 #[derive(Clone, Debug)]
 pub struct SessionSource {
     /// `None`: the frontend that belongs to the gate.
     pub url: Option<JwksUrl>,
-    /// What both made of their common secret.
+    /// Derived from the secret that both have.
     pub key: SessionKey,
 }
 
 impl SessionSource {
-    /// The same, asking the frontend at `frontend`, which is asked without TLS, where no other is named.
+    /// The same, with the frontend at `frontend`, without TLS, where no URL is given.
     #[must_use]
     pub fn or_at(self, frontend: Option<std::net::SocketAddr>) -> Self {
         let own = || JwksUrl::of_own(frontend?, SESSION_PATH);
@@ -67,107 +66,108 @@ impl SessionSource {
     }
 }
 
-/// What the frontend said: a user's name, or that the session is nobody's.
-pub(super) type Whose = Result<Option<String>, Unanswered>;
+/// The frontend's answer: the session's user, or `None` for an unknown session; or why there is none.
+pub(super) type LookupResult = Result<Option<String>, Unanswered>;
 
-/// A question that was answered, or not.
-pub(super) struct Answer {
+/// A lookup that has ended.
+pub(super) struct FinishedLookup {
     /// The number of the connection that it is about, in its shard.
     pub(super) connection: u64,
-    pub(super) whose: Whose,
-    /// From the question on.
+    pub(super) result: LookupResult,
+    /// From its start to its end.
     pub(super) took: Duration,
 }
 
-/// As many questions wait as may.
+/// As many lookups wait as may.
 #[derive(Debug)]
-pub(super) struct TooManyWait;
+pub(super) struct LookupQueueFull;
 
-/// Where one shard asks, and finds its answers.
-pub(super) struct Desk {
-    questions: mpsc::Sender<Question>,
-    answers: Arc<Mailbox<Answer>>,
+/// Starts the lookups of one shard and holds those that have ended.
+pub(super) struct SessionLookup {
+    lookups: mpsc::Sender<PendingLookup>,
+    answers: Arc<ShardQueue<FinishedLookup>>,
 }
 
-struct Question {
+struct PendingLookup {
     connection: u64,
     session: String,
     asked_at: Instant,
-    answers: Arc<Mailbox<Answer>>,
+    answers: Arc<ShardQueue<FinishedLookup>>,
 }
 
-impl Desk {
-    /// The desks of `shards` shards, behind which tasks of this tokio runtime ask `source` until all desks are gone.
-    pub(super) fn open(source: SessionSource, shards: usize) -> std::io::Result<Vec<Self>> {
-        let asker = Arc::new(Asker::new(source).map_err(std::io::Error::other)?);
-        let (questions, waiting) = mpsc::channel(WAITING_MAX);
+impl SessionLookup {
+    /// One for each of `shards` shards. Tasks of this tokio runtime ask `source` until all of them are dropped.
+    pub(super) fn start(source: SessionSource, shards: usize) -> std::io::Result<Vec<Self>> {
+        let asker = Arc::new(LookupClient::new(source).map_err(std::io::Error::other)?);
+        let (lookups, waiting) = mpsc::channel(WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..CONNECTIONS_MAX {
             let (asker, waiting) = (Arc::clone(&asker), Arc::clone(&waiting));
             tokio::spawn(async move {
-                while let Some(question) = next(&waiting).await {
-                    asker.see_to(question).await;
+                while let Some(pending) = next(&waiting).await {
+                    asker.handle(pending).await;
                 }
             });
         }
-        let desk = |_| Self { questions: questions.clone(), answers: Arc::default() };
+        let desk = |_| Self { lookups: lookups.clone(), answers: Arc::default() };
         Ok((0..shards).map(desk).collect())
     }
 
-    /// Where its answers arrive.
-    pub(super) fn mailbox(&self) -> Arc<Mailbox<Answer>> {
+    /// The queue of lookups that have ended.
+    pub(super) fn finished(&self) -> Arc<ShardQueue<FinishedLookup>> {
         Arc::clone(&self.answers)
     }
 
-    /// Asks whose `session` is, for a connection.
-    pub(super) fn ask(&self, connection: u64, session: String) -> Result<(), TooManyWait> {
-        let question = Question { connection, session, asked_at: Instant::now(), answers: Arc::clone(&self.answers) };
-        self.questions.try_send(question).map_err(|_| TooManyWait)
+    /// Asks for the user of `session`, for a connection.
+    pub(super) fn ask(&self, connection: u64, session: String) -> Result<(), LookupQueueFull> {
+        let pending =
+            PendingLookup { connection, session, asked_at: Instant::now(), answers: Arc::clone(&self.answers) };
+        self.lookups.try_send(pending).map_err(|_| LookupQueueFull)
     }
 
-    /// The answers that have come.
-    pub(super) fn answers(&self) -> Vec<Answer> {
+    /// The lookups that have ended since the last call.
+    pub(super) fn take_finished(&self) -> Vec<FinishedLookup> {
         self.answers.take()
     }
 }
 
-/// The next question, for whoever is free.
-async fn next(waiting: &Mutex<mpsc::Receiver<Question>>) -> Option<Question> {
+/// The next lookup for a task that is free.
+async fn next(waiting: &Mutex<mpsc::Receiver<PendingLookup>>) -> Option<PendingLookup> {
     waiting.lock().await.recv().await
 }
 
 /// Asks the frontend.
-struct Asker {
+struct LookupClient {
     client: Client,
     url: reqwest::Url,
     authorization: HeaderValue,
-    failures: Lock<Rarely>,
+    failures: Lock<LogThrottle>,
 }
 
-/// Why there is no answer. It is the frontend's fault, or that of the way to it.
+/// Why there is no answer: the fault is the frontend's, or the network's.
 #[derive(Debug, thiserror::Error)]
 enum LookupError {
     #[error("there is no HTTP client: {0}")]
     NoClient(String),
     #[error("no answer within {} s", ANSWER_WITHIN.as_secs())]
-    Late,
+    Timeout,
     #[error("{0}")]
     Http(String),
     #[error("it does not take the gate's key: give both the same --secret")]
     WrongKey,
     #[error("it answered {0}: is it the address of a frontend with --auth session?")]
     Status(u16),
-    #[error("what it answered is neither null nor an object with a username")]
-    Strange,
+    #[error("its answer is neither null nor an object with a username")]
+    InvalidAnswer,
 }
 
-/// Whose session it is, as the frontend says it.
+/// A session's user, as the frontend answers.
 #[derive(Deserialize)]
 struct User {
     username: String,
 }
 
-impl Asker {
+impl LookupClient {
     fn new(source: SessionSource) -> Result<Self, LookupError> {
         let no_client = |error: String| LookupError::NoClient(error);
         let url = source
@@ -179,7 +179,7 @@ impl Asker {
         let client = url
             .client()
             .map_err(|error| no_client(error.to_string()))?
-            // One that leads elsewhere would be shown the key and the session.
+            // A redirect would send the key and the session elsewhere.
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_WITHIN)
             .pool_max_idle_per_host(CONNECTIONS_MAX)
@@ -191,26 +191,26 @@ impl Asker {
         Ok(Self { client, url: url.url().clone(), authorization, failures: Lock::default() })
     }
 
-    async fn see_to(&self, question: Question) {
-        let Question { connection, session, asked_at, answers } = question;
+    async fn handle(&self, pending: PendingLookup) {
+        let PendingLookup { connection, session, asked_at, answers } = pending;
         let left = ANSWER_WITHIN.saturating_sub(asked_at.elapsed());
-        let whose = match tokio::time::timeout(left, self.ask(&session)).await {
+        let result = match tokio::time::timeout(left, self.ask(&session)).await {
             Ok(Ok(user)) => Ok(user),
             Ok(Err(error)) => {
                 self.log(&error);
                 Err(Unanswered::Frontend)
             }
             Err(_) => {
-                self.log(&LookupError::Late);
+                self.log(&LookupError::Timeout);
                 Err(Unanswered::Time)
             }
         };
-        answers.put(Answer { connection, whose, took: asked_at.elapsed() });
+        answers.push(FinishedLookup { connection, result, took: asked_at.elapsed() });
     }
 
     async fn ask(&self, session: &str) -> Result<Option<String>, LookupError> {
         let mut cookie =
-            HeaderValue::from_str(&format!("{SESSION_COOKIE}={session}")).map_err(|_| LookupError::Strange)?;
+            HeaderValue::from_str(&format!("{SESSION_COOKIE}={session}")).map_err(|_| LookupError::InvalidAnswer)?;
         cookie.set_sensitive(true);
         let request =
             self.client.get(self.url.clone()).header(COOKIE, cookie).header(AUTHORIZATION, self.authorization.clone());
@@ -221,7 +221,7 @@ impl Asker {
             other => return Err(LookupError::Status(other.as_u16())),
         }
         let body = body(answer).await?;
-        let user: Option<User> = serde_json::from_slice(&body).map_err(|_| LookupError::Strange)?;
+        let user: Option<User> = serde_json::from_slice(&body).map_err(|_| LookupError::InvalidAnswer)?;
         Ok(user.map(|user| user.username))
     }
 
@@ -229,7 +229,7 @@ impl Asker {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.is_due() {
             let url = self.url.origin().ascii_serialization();
-            tracing::warn!(%error, url, "the frontend does not say whose sessions are");
+            tracing::warn!(%error, url, "the frontend cannot look sessions up");
         }
     }
 }
@@ -238,7 +238,7 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, LookupError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
         if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(LookupError::Strange);
+            return Err(LookupError::InvalidAnswer);
         }
         bytes.extend_from_slice(&chunk);
     }

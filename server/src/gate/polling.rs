@@ -3,15 +3,16 @@
 //! | request | answer |
 //! |---|---|
 //! | GET without `sid` | 200, a payload with the open packet: a new session |
-//! | GET with `sid` | 200, a payload, as soon as the session has something to say |
+//! | GET with `sid` | 200, a payload, as soon as the session has packets |
 //! | POST with `sid` | 200 `ok`, the payload taken |
 //! | a WebSocket with `sid` | 101, then `2probe`, `3probe`, `5`: the session moves there |
 //! | OPTIONS | 204: what a page of another origin may do |
 //!
-//! What cannot be served is answered with 400 and `{"code":n,"message":...}`, a body without a length with 411, one above
-//! `maxPayload` with 413, an expectation other than `100-continue` with 417, a transfer coding other than `chunked` with
-//! 501. With `j` in the query both ways are those of [`jsonp`]. A second poll, or a second POST, before the first is over ends the session, and so does a packet
-//! that breaks the protocol. The answers can be read by pages of the gate's origins.
+//! A request that cannot be served is answered with 400 and `{"code":n,"message":...}`; a body without a length with 411,
+//! one above `maxPayload` with 413, an expectation other than `100-continue` with 417, a transfer coding other than
+//! `chunked` with 501. With `j` in the query both directions use [`jsonp`]. A second poll, or a second POST, before the
+//! first is over ends the session, and so does a packet that breaks the protocol. Pages of the gate's origins may read the
+//! answers.
 
 use wire::{
     engineio::{Form, HttpError, Version, encode_payload},
@@ -19,33 +20,35 @@ use wire::{
     http::{ChunkError, RequestHead, UpgradeRequest, write_response},
 };
 
-use crate::gate::{
-    answers,
-    body::{self, Length, LengthError},
-    handshake::{Posting, Request, Site, Step},
-    jsonp,
-};
 use crate::{
-    metrics::{Limit, Outcome},
+    gate::{
+        answers,
+        body::{self, Length, LengthError, Posting},
+        jsonp,
+        request::{Request, Step},
+        shared::GateShared,
+    },
+    metrics::{End, Limit, Outcome},
     session::{
-        End, close_code,
-        engineio::{Opening, Probe},
-        polling::{self, Found, Key, Packets, Polled, Waiting},
+        close_code,
+        engine::Opening,
+        engineio::Probe,
+        polling::{Found, Key, Packets, Polled, WaitingPoll},
     },
 };
 
-/// What pages of other origins may send along.
+/// The headers that pages of other origins may send.
 const ALLOW_HEADERS: &str = "Authorization, Content-Type";
-/// What a client may expect before it sends a body, and the answer that it waits for (RFC 9110 section 10.1.1).
+/// The one expectation of clients that the gate meets, and its answer (RFC 9110 section 10.1.1).
 const CONTINUE: &str = "100-continue";
 const CONTINUES: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// How long a browser may remember that, in seconds.
+/// How long a browser may cache the preflight's answer, in seconds.
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 
-/// Does a request say whom it is for, can it be told from what follows it, and its answer be written? A GET with a body is
-/// an attempt to smuggle.
+/// Does the request have one Host, a clear end, and a valid `j`? A GET with a body is
+/// an attempt to smuggle a request.
 pub(super) fn is_sound(head: &RequestHead<'_>) -> bool {
-    let has_no_body = || matches!(body::length(head), Ok(Length::Untold | Length::Bytes(0)));
+    let has_no_body = || matches!(body::length(head), Ok(Length::Unstated | Length::Bytes(0)));
     head.has_one_host() && jsonp::function(head).is_ok() && (head.method == "POST" || has_no_body())
 }
 
@@ -57,26 +60,26 @@ pub(super) fn open(
     form: Form,
     opening: Opening,
 ) -> Step {
-    let host = &mut *request.host;
-    if host.polls.is_full() {
-        if let Opening::SocketIo(Some(Ok(guest))) | Opening::Messages(guest) = opening {
-            host.users.release(guest.user);
+    let sessions = &mut *request.sessions;
+    if sessions.polls.is_full() {
+        if let Opening::SocketIo(Some(Ok(user))) | Opening::Messages(user) = opening {
+            sessions.host.users.release(user.user);
         }
         return request.answer(Outcome::Full(Limit::Sessions), answers::full);
     }
-    host.metrics.polling_sessions.add(1);
+    sessions.host.metrics.polling_sessions.add(1);
     let by_ns = request.connection.connect_by_ns;
-    let packets = polling::open(version, opening, form, by_ns, host, request.reply.now_ns);
-    write_packets(request.reply.out, &packets, &waiting(request, head), request.site);
+    let packets = sessions.open(version, opening, form, by_ns, request.reply.now_ns);
+    write_packets(request.reply.out, &packets, &waiting(request, head), request.shared);
     served(request, head, head.bytes)
 }
 
 /// A request to the session `sid`, by polling or by a WebSocket.
 pub(super) fn of_session(request: &mut Request<'_, '_>, head: &RequestHead<'_>, sid: &str, polls: bool) -> Step {
     let upgrade = UpgradeRequest::from_head(head);
-    match (request.host.polls.find(sid), upgrade) {
-        (Found::Elsewhere(shard), _) if usize::from(shard) < request.site.shards => Step::Elsewhere { shard },
-        (Found::Elsewhere(_) | Found::Unknown, _) => request.engineio_error(head, HttpError::UnknownSid),
+    match (request.sessions.polls.find(sid), upgrade) {
+        (Found::OtherShard(shard), _) if usize::from(shard) < request.shared.shards => Step::Forward { shard },
+        (Found::OtherShard(_) | Found::Unknown, _) => request.engineio_error(head, HttpError::UnknownSid),
         (Found::Polling(key), _) if polls => match head.method {
             "GET" => get(request, head, key),
             "POST" => post(request, head, key),
@@ -85,10 +88,10 @@ pub(super) fn of_session(request: &mut Request<'_, '_>, head: &RequestHead<'_>, 
         (Found::Polling(key), Ok(upgrade)) => {
             let number = request.connection.number;
             request.switch_protocols(head, &upgrade);
-            if !request.host.polls.probe(key, number) {
+            if !request.sessions.polls.probe(key, number) {
                 return superfluous(request);
             }
-            Step::Probing { used: head.bytes, probe: Box::new(Probe::new(key, number, request.host)) }
+            Step::Probing { used: head.bytes, probe: Box::new(Probe::new(key, number, &request.sessions.host)) }
         }
         (Found::Upgraded, Ok(upgrade)) if !polls => {
             request.switch_protocols(head, &upgrade);
@@ -100,7 +103,7 @@ pub(super) fn of_session(request: &mut Request<'_, '_>, head: &RequestHead<'_>, 
 
 /// Whether the gate serves a page of the request's origin (Fetch, "CORS-preflight fetch").
 pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -> Step {
-    let origin = page_of(head, request.site).map(|(_, origin)| origin);
+    let origin = request.shared.allowed_origin(head).map(|(_, origin)| origin);
     let mut headers = answers::cors(origin);
     if origin.is_some() {
         headers.extend([
@@ -114,15 +117,8 @@ pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -
     served(request, head, head.bytes)
 }
 
-/// The origin of the request's page, and its place, if it is one of the gate's.
-pub(super) fn page_of<'s>(head: &RequestHead<'_>, site: &'s Site) -> Option<(u16, &'s str)> {
-    let origin = head.header("Origin")?;
-    let place = site.origins.iter().position(|allowed| allowed == origin)?;
-    Some((u16::try_from(place).ok()?, &site.origins[place]))
-}
-
 /// Writes the answer to a poll.
-pub(super) fn write_packets(out: &mut Vec<u8>, packets: &Packets, to: &Waiting, site: &Site) {
+pub(super) fn write_packets(out: &mut Vec<u8>, packets: &Packets, to: &WaitingPoll, shared: &GateShared) {
     let mut body = Vec::new();
     let allowed = match to.jsonp {
         Some(_) => Form::Text,
@@ -137,22 +133,22 @@ pub(super) fn write_packets(out: &mut Vec<u8>, packets: &Packets, to: &Waiting, 
         (Form::Text, None) => "text/plain; charset=UTF-8",
         (Form::Binary, None) => "application/octet-stream",
     };
-    write_ok(out, content_type, &body, to, site);
+    write_ok(out, content_type, &body, to, shared);
 }
 
 fn get(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step {
     let waiting = waiting(request, head);
-    match request.host.polls.poll(key, waiting, request.reply.now_ns) {
+    match request.sessions.polls.poll(key, waiting, request.reply.now_ns) {
         Some(Polled::Waits) => {
-            polling::see_off(key, request.host);
+            request.sessions.end_if_draining(key);
             Step::Waits { used: head.bytes, key }
         }
         Some(Polled::Packets(packets)) => {
-            write_packets(request.reply.out, &packets, &waiting, request.site);
+            write_packets(request.reply.out, &packets, &waiting, request.shared);
             served(request, head, head.bytes)
         }
         Some(Polled::Overlap) => {
-            polling::end(key, End::Protocol, request.host);
+            request.sessions.end(key, End::Protocol);
             request.engineio_error(head, HttpError::BadRequest)
         }
         None => request.engineio_error(head, HttpError::UnknownSid),
@@ -160,9 +156,9 @@ fn get(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step 
 }
 
 fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step {
-    let body_bytes_max = request.host.settings.message_bytes_max;
+    let body_bytes_max = request.sessions.host.settings.message_bytes_max;
     let length = match body::length(head) {
-        Ok(Length::Untold) => return request.answer(Outcome::Answered, answers::length_required),
+        Ok(Length::Unstated) => return request.answer(Outcome::Answered, answers::length_required),
         Ok(Length::Bytes(bytes)) if bytes > body_bytes_max.into() => {
             return request.answer(Outcome::Answered, answers::body_too_large);
         }
@@ -176,25 +172,25 @@ fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step
     if expects.is_some_and(|expected| !expected.eq_ignore_ascii_case(CONTINUE)) {
         return request.answer(Outcome::Answered, answers::expectation_failed);
     }
-    if !polling::begin_post(key, request.connection.number, request.host) {
+    if !request.sessions.begin_post(key, request.connection.number) {
         return request.engineio_error(head, HttpError::BadRequest);
     }
     let mut posting = Posting::new(key, head.bytes, length, body_bytes_max);
     match posting.body(request.input) {
         Ok(Some((body, used))) => posted(request, head, key, &body, used),
         Ok(None) => {
-            // A client whose body is on its way asks no more.
+            // A client that sends its body already does not wait for a 100.
             if expects.is_some() && request.input.len() == head.bytes {
                 request.reply.out.extend_from_slice(CONTINUES);
             }
             Step::Posting(Box::new(posting))
         }
         Err(ChunkError::TooLong) => {
-            polling::break_off_post(key, request.host);
+            request.sessions.polls.abandon_post(key);
             request.answer(Outcome::Answered, answers::body_too_large)
         }
         Err(ChunkError::Malformed(_)) => {
-            polling::end(key, End::Protocol, request.host);
+            request.sessions.end(key, End::Protocol);
             request.engineio_error(head, HttpError::BadRequest)
         }
     }
@@ -209,19 +205,19 @@ fn posted(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key, body:
     };
     let now_ns = request.reply.now_ns;
     let is_taken = match waiting.jsonp {
-        None => polling::post(key, form, body, request.host, now_ns),
+        None => request.sessions.post(key, form, body, now_ns),
         Some(_) => {
             // A form without a payload is no payload either.
             let payload = jsonp::payload(body).unwrap_or_default();
-            polling::post(key, Form::Text, payload.as_bytes(), request.host, now_ns)
+            request.sessions.post(key, Form::Text, payload.as_bytes(), now_ns)
         }
     };
     if !is_taken {
         return request.engineio_error(head, HttpError::BadRequest);
     }
-    // What the reference implementation says, whose word a client may wait for.
-    let (out, site) = (&mut *request.reply.out, request.site);
-    write_ok(out, "text/html", b"ok", &waiting, site);
+    // The reference implementation answers so, and clients may check it.
+    let (out, shared) = (&mut *request.reply.out, request.shared);
+    write_ok(out, "text/html", b"ok", &waiting, shared);
     served(request, head, used)
 }
 
@@ -236,18 +232,18 @@ fn served(request: &mut Request<'_, '_>, head: &RequestHead<'_>, used: usize) ->
     if head.keeps_alive() { Step::Served { used } } else { request.answer(Outcome::Polled, |_| {}) }
 }
 
-fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> Waiting {
-    Waiting {
+fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> WaitingPoll {
+    WaitingPoll {
         connection: request.connection.number,
         keep_alive: head.keeps_alive(),
-        origin: page_of(head, request.site).map(|(place, _)| place),
+        origin: request.shared.allowed_origin(head).map(|(place, _)| place),
         // One that is no number was refused before.
         jsonp: jsonp::function(head).unwrap_or_default(),
     }
 }
 
-fn write_ok(out: &mut Vec<u8>, content_type: &str, body: &[u8], to: &Waiting, site: &Site) {
-    let origin = to.origin.and_then(|place| site.origins.get(usize::from(place)));
+fn write_ok(out: &mut Vec<u8>, content_type: &str, body: &[u8], to: &WaitingPoll, shared: &GateShared) {
+    let origin = to.origin.and_then(|place| shared.origins.get(usize::from(place)));
     let mut headers = answers::cors(origin.map(String::as_str));
     headers.extend([
         ("Content-Type", content_type),

@@ -1,60 +1,46 @@
-//! A shard of the gate as the reactor runs it: each socket's handshake, then its session.
+//! A shard of the gate as the reactor runs it: callbacks that pass each event to the part that owns it.
 
 use std::{
-    collections::HashMap,
     io,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Acquire},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
 
-use crate::gate::{
-    Deadlines,
-    admission::{Admission, Place},
-    answers,
-    connection::{Socket, answer},
-    handshake::Site,
-    lookup::Desk,
-    mailbox::Mailboxes,
-    relay::Relays,
-};
 use crate::{
-    metrics::Outcome,
-    process::Rarely,
-    session::{End, Host, Reply, half_open::HalfOpen, polling},
+    gate::{
+        admission::{NoPlace, Place, ShardPlaces},
+        answers,
+        connections::{Connections, Progress, after},
+        forwarding::Forwarding,
+        lookup::{FinishedLookup, SessionLookup},
+        request::SessionOwner,
+        routes::{MovedConnection, Origin},
+        socket::Socket,
+    },
+    metrics::{End, Limit, Outcome, Unanswered},
+    process::LogThrottle,
 };
 
-/// While draining, how often a shard looks whether its last socket is gone when no event tells it.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
-
-/// The wall clock may be set at any time: no reading of it counts for longer.
-const WALL_NS_MAX: u64 = 100_000_000;
+/// While draining, how often a shard checks whether its last socket is gone.
+const DRAIN_CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// The program of one shard.
 pub(super) struct GateService {
-    pub(super) host: Host,
-    pub(super) site: Arc<Site>,
-    pub(super) admission: Arc<Admission>,
-    /// Where connections come from, where that is limited.
-    pub(super) addresses: HashMap<u64, IpAddr>,
-    /// Connections whose first request is still coming.
-    pub(super) half_open: HalfOpen<u64>,
-    /// WebSockets of sessions that are not connected yet, or that are still to move there.
-    pub(super) unconnected: HalfOpen<u64>,
-    pub(super) mailboxes: Arc<Mailboxes>,
-    /// Where it asks whose a session is, and is answered, if it asks.
-    pub(super) desk: Option<Desk>,
-    pub(super) deadlines: Deadlines,
-    pub(super) drain: Arc<Drain>,
-    pub(super) state: ShardState,
+    pub(super) connections: Connections,
+    pub(super) places: ShardPlaces,
+    pub(super) forwarding: Forwarding,
+    /// Asks the frontend for the users of sessions, where sessions let clients in.
+    pub(super) lookup: Option<SessionLookup>,
+    pub(super) drain: ShardDrain,
+    pub(super) accept_failures: LogThrottle,
 }
 
-/// The order to go down, given once to all shards.
+/// The order to drain, given once to all shards.
 #[derive(Debug)]
 pub(super) struct Drain {
     pub(super) ordered: AtomicBool,
@@ -62,221 +48,296 @@ pub(super) struct Drain {
     pub(super) within: Duration,
 }
 
-/// What a shard remembers from event to event.
-#[derive(Debug, Default)]
-pub(super) struct ShardState {
-    /// The wall clock when it was last read.
-    wall: Option<WallClock>,
-    /// Set while draining: when patience ends.
-    pub(super) drain_until_ns: Option<u64>,
-    /// Connections between two requests were told that nobody polls any more.
-    idlers_left: bool,
-    accept_failures: Rarely,
-    /// Connections under TLS whose session is in another process.
-    pub(super) relays: Relays,
+/// How far one shard has drained.
+#[derive(Debug)]
+pub(super) struct ShardDrain {
+    order: Arc<Drain>,
+    /// When the sockets that are left are closed; set when the drain begins.
+    until_ns: Option<u64>,
+    /// Connections between two requests were closed, as no session polls any more.
+    closed_idle: bool,
+}
+
+impl ShardDrain {
+    /// Not begun: waits for `order`.
+    pub(super) fn new(order: Arc<Drain>) -> Self {
+        Self { order, until_ns: None, closed_idle: false }
+    }
 }
 
 impl Service for GateService {
     type Socket = Socket;
 
     fn accepted(&mut self, io: &mut Io<'_>) -> Option<Socket> {
-        self.host.metrics.connections_accepted.add(1);
-        let connection = io.id().to_bits();
-        let peer = || io.peer().map(|peer| peer.ip());
-        let (place, limit, address) = self.admission.enter_from(peer);
-        if place == Place::Admitted {
-            if let Some(address) = address {
-                self.addresses.insert(connection, address);
-            }
-            self.half_open.add(connection);
-            let until_ns = after(io.now_ns(), self.deadlines.head);
-            io.set_deadline_ns(until_ns);
-            return Some(Socket::Handshake { until_ns, seen_bytes: 0, served: false });
+        self.connections.sessions.host.metrics.connections_accepted.add(1);
+        match self.places.enter(io.id(), || io.peer().map(|peer| peer.ip())) {
+            Ok(()) => Some(self.connections.accept(io)),
+            Err(NoPlace { place, limit }) => self.connections.reject(io, place, limit),
         }
-        self.host.metrics.handshake(Outcome::Full(limit));
-        if place == Place::Dropped {
-            self.host.metrics.connections_closed.add(1);
-            return None;
-        }
-        if io.is_tls() {
-            // It is told once there is somebody to tell; few are being told at once.
-            io.set_deadline_ns(after(io.now_ns(), self.deadlines.head));
-        } else {
-            answer(&mut self.host, io, |_, reply| answers::full(reply.out));
-            io.finish();
-        }
-        Some(Socket::TurnedAway)
     }
 
     fn secured(&mut self, io: &mut Io<'_>, socket: &mut Socket, resumed: bool) {
-        self.host.metrics.secured(resumed);
-        if let Socket::TurnedAway = socket {
-            answer(&mut self.host, io, |_, reply| answers::full(reply.out));
-            io.finish();
-        }
+        self.connections.secured(io, socket, resumed);
     }
 
     fn accept_failed(&mut self, error: &io::Error) {
-        self.host.metrics.accept_failures.add(1);
-        if self.state.accept_failures.is_due() {
+        self.connections.sessions.host.metrics.accept_failures.add(1);
+        if self.accept_failures.is_due() {
             tracing::warn!(%error, "cannot accept connections: raise the limit on descriptors?");
         }
     }
 
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         if let Socket::Relay(other) = *socket {
-            self.state.relays.pass(other, input);
+            self.forwarding.relays.pass(other, input);
             return input.len();
         }
-        self.read_clock(io.now_ns());
-        let mut used = self.requests(io, socket, input);
-        if let Socket::Probing(_) = socket
-            && used < input.len()
-        {
-            used += self.probe(io, socket, &mut input[used..]);
-        }
-        if let Socket::Session(session) = socket
-            && used < input.len()
-        {
-            let rest = &mut input[used..];
-            let was_settled = session.is_settled();
-            let received = |host: &mut Host, reply: &mut Reply<'_>| session.received(rest, host, reply);
-            let (taken, end) = answer(&mut self.host, io, received);
-            used += taken;
-            io.set_kept_bytes(session.kept_bytes());
-            if !was_settled && session.is_settled() {
-                self.unconnected.done();
-            }
-            self.end(io, socket, end);
-        }
-        self.host.metrics.bytes_received.add(used as u64);
-        if self.goes_down() {
-            self.see_off(io, socket);
-        }
-        used
+        self.take_input(io, socket, input, None)
     }
 
     fn drained(&mut self, _io: &mut Io<'_>, socket: &mut Socket) {
         if let Socket::Relay(other) = *socket {
-            self.state.relays.drained(other);
+            self.forwarding.relays.drained(other);
         }
     }
 
     fn deadline(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
-        self.read_clock(io.now_ns());
-        self.overdue(io, socket);
+        self.connections.read_clock(io.now_ns());
+        self.connections.deadline(io, socket);
     }
 
     fn closed(&mut self, _now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
         match socket {
-            // To the counters it has left.
-            Socket::Relay(other) => self.state.relays.end(other),
-            _ => self.host.metrics.connections_closed.add(1),
+            // Its end was counted when the relay began.
+            Socket::Relay(other) => self.forwarding.relays.end(other),
+            _ => self.connections.sessions.host.metrics.connections_closed.add(1),
         }
-        // To hash a name costs something even where there is nothing to find.
-        if !self.addresses.is_empty()
-            && let Some(address) = self.addresses.remove(&id.to_bits())
-        {
-            self.admission.leave_address(address);
-        }
-        self.admission.leave(match socket {
-            Socket::TurnedAway => Place::TurnedAway,
+        let place = match socket {
+            Socket::Rejected => Place::Rejected,
             _ => Place::Admitted,
-        });
-        self.settle(id, &mut socket, end_of(&why));
+        };
+        self.places.leave(id, place);
+        self.connections.count_end(id, &mut socket, end_of(&why));
     }
 
-    fn released(&mut self, now_ns: u64, id: SocketId, loose: Loose, socket: Socket) {
-        self.send_on(now_ns, id, loose, socket);
+    fn released(&mut self, now_ns: u64, id: SocketId, detached: Loose, socket: Socket) {
+        if let Socket::Leaving(leaving) = socket {
+            self.forwarding.send(now_ns, id, detached, leaving, &mut self.places);
+        }
     }
 
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
-        self.take_mail(sockets);
-        self.take_answers(sockets);
-        self.run_relays(sockets);
-        self.end_surplus(sockets);
-        self.run_polls(sockets);
-        self.gauge(sockets);
-        let next_due_ns = self.host.polls.next_due_ns();
-        if !self.drain.ordered.load(Acquire) {
-            return next_due_ns.map_or(Next::WhenNeeded, Next::At);
-        }
-        let now_ns = sockets.now_ns();
-        let until_ns = match self.state.drain_until_ns {
-            Some(until_ns) => until_ns,
-            None => {
-                let until_ns = after(now_ns, self.drain.within);
-                self.state.drain_until_ns = Some(until_ns);
-                sockets.stop_listening();
-                polling::see_all_off(&mut self.host);
-                self.answer_polls(sockets);
-                sockets.for_each(|io, socket| self.see_off(io, socket));
-                until_ns
-            }
-        };
-        if self.host.polls.is_idle() && !self.state.idlers_left {
-            self.state.idlers_left = true;
-            sockets.for_each(|io, socket| self.see_off(io, socket));
-        }
-        if sockets.is_empty() || now_ns >= until_ns {
-            // Clients that poll and have no connection would not come back.
-            polling::end_all(&mut self.host);
-            Next::Stop
+        self.take_arrivals(sockets);
+        self.take_lookups(sockets);
+        self.forwarding.run_relays(sockets, &mut self.connections, &self.places);
+        self.connections.end_surplus(sockets);
+        self.connections.run_due_polls(sockets);
+        self.answer_polls(sockets);
+        self.connections.set_gauges(sockets);
+        if self.drain.order.ordered.load(Acquire) {
+            self.run_drain(sockets)
         } else {
-            Next::At(until_ns.min(after(now_ns, DRAIN_LOOK)))
+            self.connections.sessions.polls.next_due_ns().map_or(Next::WhenNeeded, Next::At)
         }
     }
 }
 
 impl GateService {
-    /// Is the gate going down?
-    pub(super) fn goes_down(&self) -> bool {
-        self.state.drain_until_ns.is_some()
+    /// Takes the requests, then the frames, at the front of `input`; returns how many bytes they were. `owner` is the
+    /// frontend's answer about the session of the first request, if it was asked.
+    fn take_input(
+        &mut self,
+        io: &mut Io<'_>,
+        socket: &mut Socket,
+        input: &mut [u8],
+        owner: Option<SessionOwner<'_>>,
+    ) -> usize {
+        self.connections.read_clock(io.now_ns());
+        let mut used = self.take_requests(io, socket, input, owner);
+        used += self.connections.frames(io, socket, &mut input[used..]);
+        self.connections.sessions.host.metrics.bytes_received.add(used as u64);
+        self.connections.close_if_draining(io, socket);
+        used
     }
 
-    /// Tells the sessions the time of day. Between two readings of the wall clock it goes on with the shard's own.
-    pub(super) fn read_clock(&mut self, now_ns: u64) {
-        let age_ns = |wall: &WallClock| now_ns.saturating_sub(wall.read_at_ns);
-        let fresh = self.state.wall.filter(|wall| age_ns(wall) < WALL_NS_MAX);
-        let wall = fresh.unwrap_or_else(|| WallClock::read(now_ns));
-        self.state.wall = Some(wall);
-        self.host.unix_ns = wall.unix_ns.saturating_add(age_ns(&wall));
+    /// Takes the requests at the front of `input`; returns how many bytes they were. A session may be in `socket`
+    /// afterwards.
+    fn take_requests(
+        &mut self,
+        io: &mut Io<'_>,
+        socket: &mut Socket,
+        input: &[u8],
+        mut owner: Option<SessionOwner<'_>>,
+    ) -> usize {
+        let mut used = 0;
+        while let Socket::Handshake { .. } | Socket::Posting { .. } = socket
+            && used < input.len()
+        {
+            let rest = &input[used..];
+            match self.connections.request(io, socket, rest, owner.take()) {
+                Progress::Used(0) => break,
+                Progress::Used(bytes) => used += bytes,
+                Progress::NeedsLookup(session) => {
+                    if !self.start_lookup(io.id(), session) {
+                        self.connections.reject_unanswered(io, socket, Unanswered::Queue);
+                        used = input.len();
+                    }
+                }
+                Progress::Forward(shard) => self.forwarding.detach(io, shard, rest.len()),
+            }
+        }
+        used
     }
-}
 
-/// A reading of the wall clock.
-#[derive(Clone, Copy, Debug)]
-struct WallClock {
-    /// On the shard's clock.
-    read_at_ns: u64,
-    unix_ns: u64,
-}
+    /// Asks the frontend for the user of a connection's session; `false` where that cannot be asked.
+    fn start_lookup(&self, id: SocketId, session: String) -> bool {
+        self.lookup.as_ref().is_some_and(|lookup| lookup.ask(id.to_bits(), session).is_ok())
+    }
 
-impl WallClock {
-    fn read(now_ns: u64) -> Self {
-        // A clock before 1970 is broken: every token with a time in it is then refused.
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        Self {
-            read_at_ns: now_ns,
-            unix_ns: since_1970.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),
+    /// Takes input that is already here.
+    fn resume(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId, owner: Option<SessionOwner<'_>>) {
+        sockets.with_input(id, |io, socket, input| self.take_input(io, socket, input, owner));
+    }
+
+    /// Takes the connections that other shards have sent, and their requests.
+    fn take_arrivals(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        for moved in self.forwarding.take_arrivals() {
+            let entered = match moved.origin {
+                Origin::Shard(address) => Ok(address),
+                Origin::Process(address) => {
+                    self.connections.sessions.host.metrics.connections_taken_in.add(1);
+                    self.places.admission().enter_from(|| Some(address))
+                }
+            };
+            match entered {
+                Ok(address) => {
+                    let (until_ns, served) = (moved.until_ns, moved.served);
+                    // Nothing of it was looked at here.
+                    let socket = Socket::Handshake { until_ns, seen_bytes: 0, served };
+                    match sockets.adopt(moved.detached, socket) {
+                        Ok(id) => {
+                            self.places.set_address(id, address);
+                            self.connections.adopt(sockets, id, until_ns, served);
+                            self.resume(sockets, id, None);
+                        }
+                        Err((error, _)) => {
+                            self.forwarding.count_lost(&error);
+                            self.places.give_back(address);
+                        }
+                    }
+                }
+                Err(NoPlace { place, limit }) => self.reject_arrival(sockets, moved, place, limit),
+            }
         }
     }
-}
 
-/// The instant `time` after `now_ns`.
-pub(super) fn after(now_ns: u64, time: Duration) -> u64 {
-    now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    /// Answers a connection of another process, if `place` allows, that this process is full.
+    fn reject_arrival(
+        &mut self,
+        sockets: &mut Sockets<'_, Socket>,
+        moved: MovedConnection,
+        place: Place,
+        limit: Limit,
+    ) {
+        self.connections.sessions.host.metrics.handshake(Outcome::Full(limit));
+        let adopted = match place {
+            Place::Rejected => sockets.adopt(moved.detached, Socket::Rejected).ok(),
+            _ => None,
+        };
+        match adopted {
+            Some(id) => {
+                sockets.with(id, |io, _| self.connections.answer_and_finish(io, answers::full));
+            }
+            None => {
+                self.connections.sessions.host.metrics.connections_closed.add(1);
+                self.places.admission().leave(place);
+            }
+        }
+    }
+
+    /// Goes on with the connections whose sessions were looked up.
+    fn take_lookups(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        let finished = self.lookup.as_ref().map(SessionLookup::take_finished);
+        for FinishedLookup { connection, result, took } in finished.into_iter().flatten() {
+            self.connections.sessions.host.metrics.session_lookup_time.observe(took);
+            let id = SocketId::from_bits(connection);
+            let mut owner = None;
+            // The connection may be closed meanwhile.
+            sockets.with(id, |io, socket| {
+                let Socket::AwaitingLookup { until_ns, served } = *socket else {
+                    return;
+                };
+                match result {
+                    Ok(user) => {
+                        *socket = Socket::Handshake { until_ns, seen_bytes: 0, served };
+                        owner = Some(user);
+                    }
+                    Err(why) => self.connections.reject_unanswered(io, socket, why),
+                }
+            });
+            if let Some(user) = owner {
+                self.resume(sockets, id, Some(SessionOwner(user.as_deref())));
+            }
+        }
+    }
+
+    /// Answers the polls whose sessions have packets, until no request that waited behind one adds more.
+    fn answer_polls(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        loop {
+            let deliveries = self.connections.sessions.polls.deliveries();
+            self.connections.close_probes(sockets);
+            if deliveries.is_empty() {
+                return;
+            }
+            for delivery in deliveries {
+                let id = SocketId::from_bits(delivery.to.connection);
+                sockets.with(id, |io, socket| self.connections.answer_poll(io, socket, &delivery));
+                self.resume(sockets, id, None);
+            }
+        }
+    }
+
+    /// Goes on with the drain; stops when all sockets are gone, or when the time for it is over.
+    fn run_drain(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
+        let now_ns = sockets.now_ns();
+        let until_ns = match self.drain.until_ns {
+            Some(until_ns) => until_ns,
+            None => self.begin_drain(sockets, now_ns),
+        };
+        if self.connections.sessions.polls.is_idle() && !self.drain.closed_idle {
+            self.drain.closed_idle = true;
+            sockets.for_each(|io, socket| self.connections.close_if_draining(io, socket));
+        }
+        if sockets.is_empty() || now_ns >= until_ns {
+            // Clients that poll and have no connection would not come back.
+            self.connections.sessions.end_all();
+            Next::Stop
+        } else {
+            Next::At(until_ns.min(after(now_ns, DRAIN_CHECK_EVERY)))
+        }
+    }
+
+    /// Accepts no more connections and closes sessions; returns when the drain must be over.
+    fn begin_drain(&mut self, sockets: &mut Sockets<'_, Socket>, now_ns: u64) -> u64 {
+        let until_ns = after(now_ns, self.drain.order.within);
+        self.drain.until_ns = Some(until_ns);
+        sockets.stop_listening();
+        self.connections.begin_drain();
+        self.answer_polls(sockets);
+        sockets.for_each(|io, socket| self.connections.close_if_draining(io, socket));
+        until_ns
+    }
 }
 
 fn end_of(why: &Closed) -> End {
     match why {
-        // What the gate closes itself is settled before; what is left was cut off by the end of a drain.
+        // The gate counts the ends that it decides before it closes; what is left was cut off by the end of a drain.
         Closed::Local => End::Shutdown,
         Closed::Peer => End::Gone,
         Closed::Reset => End::Reset,
         Closed::InputTooLong => End::TooLong,
         Closed::PeerTooSlow => End::TooSlow,
-        Closed::Greediest => End::Greediest,
+        Closed::Greediest => End::MemoryPressure,
         Closed::Tls(_) => End::Tls,
         Closed::Refused | Closed::Failed(_) => End::Failed,
     }

@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use crate::metrics::{Counter, Histogram, Outcome, ShardMetrics, TIMED_EVERY, histogram::BOUNDS_NS, process::Process};
-use crate::{keys::KeyCounts, session::End, verify::Refusal};
+use crate::{keys::KeyCounts, metrics::End, verify::Refusal};
 
 /// The sums over all `shards`, then the keys and the process.
 pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> String {

@@ -1,18 +1,19 @@
-//! When a process that is down is started anew: at once, and ever later while that is in vain.
+//! When a process that is down is restarted: at once, then after waits that grow with each failure.
 
 use std::time::Duration;
 
-/// The wait before the second attempt, which each further one doubles. A file half written is whole by then.
+/// The wait before the second attempt, which each further one doubles. A file that was being written is complete by
+/// then.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// The longest wait: whoever mends what keeps a process down sees it come back within this.
+/// The longest wait: once the cause is fixed, the process is back within this time.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What served so long did not fail by the way it was started.
+/// A process that served this long did not fail because of its start.
 const STEADY_AFTER: Duration = Duration::from_secs(60);
 
-/// Attempts in vain at each process after which a gate that has no other is given up.
-pub(super) const IN_VAIN_MAX: u32 = 5;
+/// Failed attempts at each process after which a gate without any process ends.
+pub(super) const FAILED_MAX: u32 = 5;
 
 /// The attempts at one process since it last served for long.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +33,9 @@ impl Attempts {
         factor.map_or(Duration::ZERO, |factor| WAIT.saturating_mul(factor).min(WAIT_MAX))
     }
 
-    /// Were as many in vain as may be, beside the one that is planned?
-    pub(super) fn are_in_vain(&self) -> bool {
-        self.planned > IN_VAIN_MAX
+    /// Have as many failed as may, beside the one that is planned?
+    pub(super) fn are_exhausted(&self) -> bool {
+        self.planned > FAILED_MAX
     }
 }
 
@@ -45,13 +46,13 @@ mod tests {
     #[test]
     fn attempts_come_ever_later_until_one_serves_for_long() {
         let mut attempts = Attempts::default();
-        for (served_s, wait_ms, in_vain, why) in [
+        for (served_s, wait_ms, exhausted, why) in [
             (3600, 0, false, "the first, at once"),
             (0, 100, false, "the second"),
             (59, 200, false, "not long enough"),
             (0, 400, false, "twice as long"),
             (0, 800, false, "the fifth"),
-            (0, 1600, true, "five were in vain"),
+            (0, 1600, true, "five have failed"),
             (0, 3200, true, "and so on"),
             (0, 6400, true, "and so on"),
             (0, 10_000, true, "the longest"),
@@ -61,7 +62,7 @@ mod tests {
         ] {
             let wait = attempts.next_after(Duration::from_secs(served_s));
             assert_eq!(wait, Duration::from_millis(wait_ms), "{why}");
-            assert_eq!(attempts.are_in_vain(), in_vain, "{why}");
+            assert_eq!(attempts.are_exhausted(), exhausted, "{why}");
         }
         for _ in 0..100 {
             attempts.next_after(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! The children: how one is started, and what it is told by signals.
+//! The children: how one is started, and the signals that it gets.
 
 use std::{
     env, io,
@@ -21,24 +21,23 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::processes::{
-    Group,
-    member::{Conversation, Setup},
-    scrape::{self, Ask},
-};
 use crate::{
     descriptors,
-    gate::{courier::Inbox, listener},
+    gate::{listener, process_links::Inbox},
+    processes::{
+        group::Group,
+        member::{ChildLink, PageRequest, Setup},
+    },
     tls::Tls,
 };
 
-/// Questions to one child that wait for an answer.
-const ASKS_MAX: usize = 16;
+/// Requests to one child that wait for an answer.
+const PAGE_REQUESTS_MAX: usize = 16;
 
-/// The program that this process runs, also when its file was replaced meanwhile.
+/// The program that this process runs, also when its file was replaced.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// What makes a child of the command line of its parent.
+/// The flag that turns the parent's command line into a child's.
 const MEMBER_FLAG: &str = "--member";
 
 /// What each child is started with.
@@ -55,32 +54,32 @@ pub(super) struct Members(Arc<Mutex<Now>>);
 
 #[derive(Default)]
 pub(super) struct Now {
-    /// By their number; one that is down stands for the next.
+    /// By their number; one that is down stays until it is restarted.
     pub(super) members: Vec<Member>,
-    /// Children that were started anew.
+    /// How often a child was restarted.
     pub(super) restarts: u64,
 }
 
 pub(super) struct Member {
     pub(super) pid: u32,
-    pub(super) asks: mpsc::Sender<Ask>,
-    ear: Arc<Ear>,
+    pub(super) page_requests: mpsc::Sender<PageRequest>,
+    signals: Arc<ChildSignals>,
 }
 
-/// What hears signals: not before the child is ready.
-struct Ear {
+/// Sends signals to a child, but not before it is ready.
+struct ChildSignals {
     /// Names the child even after it has ended, when another may have its pid.
     pidfd: OwnedFd,
-    heard: Mutex<Heard>,
+    state: Mutex<SignalState>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct SignalState {
     /// Since when it serves.
     ready_at: Option<Instant>,
-    /// What it is to be told once it is ready.
+    /// The signals to send once it is ready.
     waiting: Vec<Signal>,
-    /// It was told to drain, while it served.
+    /// It was ordered to drain while it served.
     drains: bool,
 }
 
@@ -99,55 +98,55 @@ impl Members {
     }
 
     /// Sends all children a signal, those that are not ready as soon as they are.
-    pub(super) fn tell(&self, signal: Signal) {
-        self.now().members.iter().for_each(|it| it.ear.tell(signal));
+    pub(super) fn signal(&self, signal: Signal) {
+        self.now().members.iter().for_each(|it| it.signals.signal(signal));
     }
 
     /// Does any of them serve?
     pub(super) fn serve(&self) -> bool {
         let now = self.now();
         let mut all = now.members.iter();
-        all.any(|it| locked(&it.ear.heard).ready_at.is_some())
+        all.any(|it| locked(&it.signals.state).ready_at.is_some())
     }
 
-    /// Notes the end of a child: how long it served, and whether it was told to drain before.
+    /// Notes the end of a child: how long it served, and whether it was ordered to drain before.
     pub(super) fn ended(&self, process: u16) -> (Duration, bool) {
         let now = self.now();
         let Some(member) = now.members.get(usize::from(process)) else {
             return (Duration::ZERO, false);
         };
-        let mut heard = locked(&member.ear.heard);
-        let served = heard.ready_at.take().map(|at| at.elapsed());
-        (served.unwrap_or_default(), heard.drains)
+        let mut state = locked(&member.signals.state);
+        let served = state.ready_at.take().map(|at| at.elapsed());
+        (served.unwrap_or_default(), state.drains)
     }
 }
 
-impl Ear {
-    fn tell(&self, signal: Signal) {
-        let mut heard = locked(&self.heard);
-        if heard.ready_at.is_some() {
-            self.send(&mut heard, signal);
-        } else if !heard.waiting.contains(&signal) {
-            heard.waiting.push(signal);
+impl ChildSignals {
+    fn signal(&self, signal: Signal) {
+        let mut state = locked(&self.state);
+        if state.ready_at.is_some() {
+            self.send(&mut state, signal);
+        } else if !state.waiting.contains(&signal) {
+            state.waiting.push(signal);
         }
     }
 
     fn is_ready(&self) {
-        let mut heard = locked(&self.heard);
-        heard.ready_at = Some(Instant::now());
-        for signal in std::mem::take(&mut heard.waiting) {
-            self.send(&mut heard, signal);
+        let mut state = locked(&self.state);
+        state.ready_at = Some(Instant::now());
+        for signal in std::mem::take(&mut state.waiting) {
+            self.send(&mut state, signal);
         }
     }
 
-    fn send(&self, heard: &mut Heard, signal: Signal) {
-        // What has ended, unnoticed as yet, did not end by being told.
+    fn send(&self, state: &mut SignalState, signal: Signal) {
+        // A child that has ended already did not end by this signal.
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
         if poll(&mut ended, Some(&Timespec::default())).is_ok_and(|ended| ended > 0) {
             return;
         }
-        heard.drains |= signal == Signal::TERM;
-        // One that ends just now needs none.
+        state.drains |= signal == Signal::TERM;
+        // A child that ends at this moment needs no signal.
         let _ = pidfd_send_signal(&self.pidfd, signal);
     }
 }
@@ -157,24 +156,25 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Plan {
-    pub(super) fn new(group: Group, members: &Members) -> io::Result<Self> {
+    /// The plan, and the inbox where the parent's own connections arrive.
+    pub(super) fn new(group: Group) -> io::Result<(Self, Inbox)> {
         let first = group.listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
         let (inbox, parent) = Inbox::new()?;
-        scrape::start(inbox, members.clone())?;
         let inboxes = (0..group.processes).map(|_| Inbox::new());
-        Ok(Self { addr: first.local_addr()?, inboxes: inboxes.collect::<io::Result<_>>()?, parent, group })
+        let plan = Self { addr: first.local_addr()?, inboxes: inboxes.collect::<io::Result<_>>()?, parent, group };
+        Ok((plan, inbox))
     }
 
-    /// Starts a child; the last of what comes back is told once it is ready.
+    /// Starts a child; the receiver gets a message once it is ready.
     pub(super) fn spawn(&self, process: u16) -> io::Result<(Member, Child, oneshot::Receiver<()>)> {
         let (ours, theirs) = UnixStream::pair()?;
-        let mut words = env::args_os();
+        let mut arguments = env::args_os();
         let mut command = Command::new(OWN_PROGRAM);
-        if let Some(name) = words.next() {
+        if let Some(name) = arguments.next() {
             command.arg0(name);
         }
         let child = command
-            .args(words)
+            .args(arguments)
             .arg(MEMBER_FLAG)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
@@ -185,21 +185,21 @@ impl Plan {
         let pid = child.id().ok_or_else(gone)?;
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pidfd = pidfd_open(raw.ok_or_else(gone)?, PidfdFlags::empty())?;
-        let ear = Arc::new(Ear { pidfd, heard: Mutex::default() });
+        let signals = Arc::new(ChildSignals { pidfd, state: Mutex::default() });
         let (ready, is_ready) = oneshot::channel();
-        let (asks, asked) = mpsc::channel(ASKS_MAX);
-        let conversation = Conversation::new(ours, asked)?;
-        let hears = Arc::clone(&ear);
-        tokio::spawn(conversation.hold(move || {
-            hears.is_ready();
+        let (page_requests, requests) = mpsc::channel(PAGE_REQUESTS_MAX);
+        let link = ChildLink::new(ours, requests)?;
+        let on_ready = Arc::clone(&signals);
+        tokio::spawn(link.hold(move || {
+            on_ready.is_ready();
             // Only the first start is waited for.
             let _ = ready.send(());
         }));
-        let member = Member { pid, asks, ear };
+        let member = Member { pid, page_requests, signals };
         Ok((member, child, is_ready))
     }
 
-    /// Gives a child its listeners, its inbox, and the ways to all others'.
+    /// Sends a child its listeners, its inbox, and the links to all others.
     fn hand_over(&self, process: u16, to: &UnixStream) -> io::Result<()> {
         let Group { listeners, shards, processes, .. } = &self.group;
         let in_all = shards * usize::from(*processes);

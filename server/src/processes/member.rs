@@ -1,4 +1,4 @@
-//! The talk between the parent and a child of a gate of several processes, over the child's standard input.
+//! The protocol between the parent and a child of a gate of several processes, over the child's standard input.
 //!
 //! ```text
 //! parent: a bundle with the child's part and its descriptors
@@ -7,7 +7,7 @@
 //! child:  "the page, as a string of JSON"
 //! ```
 //!
-//! The end of the stream tells the child that its parent is gone: it drains then.
+//! At the end of the stream the parent is gone, and the child drains.
 
 use std::{
     io,
@@ -23,16 +23,18 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 
-use crate::processes::scrape::Ask;
-use crate::{descriptors, frontend::Whereabouts, gate::courier::Links, metrics::Metrics, tls::Seed};
+use crate::{descriptors, frontend::Whereabouts, gate::process_links::ProcessLinks, metrics::Metrics, tls::Seed};
 
 const READY: &str = "ready";
 const METRICS: &str = "metrics";
 
-/// What a child is told. Its descriptors follow: the listeners, its inbox, the way to each process's, that to the parent.
+/// A request to a child for its page of metrics.
+pub(super) type PageRequest = oneshot::Sender<String>;
+
+/// A child's setup. Its descriptors follow: the listeners, its inbox, the link to each process, the link to the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Setup {
     /// Its number, from 0.
@@ -52,8 +54,8 @@ pub(super) struct Setup {
 pub struct Membership {
     /// The listeners of each shard.
     pub shards: Vec<Vec<TcpListener>>,
-    /// What it knows of the other processes.
-    pub links: Links,
+    /// The links to the other processes.
+    pub links: ProcessLinks,
     /// Where the parent's frontend is.
     pub frontend: Option<Whereabouts>,
     /// What session tickets are made from, where TLS is spoken.
@@ -83,7 +85,7 @@ impl Membership {
         let outboxes = outboxes.collect::<io::Result<Vec<OwnedFd>>>()?;
         Ok(Self {
             shards,
-            links: Links { process: setup.process, inbox, outboxes, parent: next()? },
+            links: ProcessLinks { process: setup.process, inbox, outboxes, parent: next()? },
             frontend: setup.frontend,
             seed: setup.seed,
             control,
@@ -96,20 +98,20 @@ impl Membership {
     }
 }
 
-/// The child's end of the talk.
-pub struct Control {
+/// The child's end of the protocol.
+pub struct ParentLink {
     lines: Lines<BufReader<OwnedReadHalf>>,
     answers: OwnedWriteHalf,
 }
 
-impl Control {
-    /// Takes the talk up. Needs a tokio runtime.
+impl ParentLink {
+    /// Takes up the protocol. Needs a tokio runtime.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let (lines, answers) = halves(stream)?;
         Ok(Self { lines, answers })
     }
 
-    /// Says that the child is ready, and answers until the parent is gone.
+    /// Reports that the child is ready, and answers until the parent is gone.
     pub async fn hold(mut self, metrics: Metrics) {
         let mut answer = READY.to_owned();
         loop {
@@ -127,39 +129,39 @@ impl Control {
     }
 }
 
-/// The parent's end of the talk.
-pub(super) struct Conversation {
+/// The parent's end of the protocol.
+pub(super) struct ChildLink {
     lines: Lines<BufReader<OwnedReadHalf>>,
-    asking: OwnedWriteHalf,
-    asks: mpsc::Receiver<Ask>,
+    writer: OwnedWriteHalf,
+    page_requests: mpsc::Receiver<PageRequest>,
 }
 
-impl Conversation {
-    pub(super) fn new(stream: UnixStream, asks: mpsc::Receiver<Ask>) -> io::Result<Self> {
-        let (lines, asking) = halves(stream)?;
-        Ok(Self { lines, asking, asks })
+impl ChildLink {
+    pub(super) fn new(stream: UnixStream, page_requests: mpsc::Receiver<PageRequest>) -> io::Result<Self> {
+        let (lines, writer) = halves(stream)?;
+        Ok(Self { lines, writer, page_requests })
     }
 
-    /// Tells when the child is ready, and passes questions on until it is gone.
+    /// Calls `ready` when the child is ready, and passes requests on until it is gone.
     pub(super) async fn hold(mut self, ready: impl FnOnce()) {
         match self.lines.next_line().await {
             Ok(Some(line)) if line == READY => ready(),
             _ => return,
         }
-        while let Some(ask) = self.asks.recv().await {
-            let Some(page) = self.ask().await else {
+        while let Some(request) = self.page_requests.recv().await {
+            let Some(page) = self.request_page().await else {
                 return;
             };
-            // Whoever asked may have gone.
-            let _ = ask.send(page);
+            // The requester may be gone.
+            let _ = request.send(page);
         }
         // The stream stays open as long as the child, which would end with it.
         let _ = self.lines.next_line().await;
     }
 
-    async fn ask(&mut self) -> Option<String> {
+    async fn request_page(&mut self) -> Option<String> {
         let line = format!("{METRICS}\n");
-        self.asking.write_all(line.as_bytes()).await.ok()?;
+        self.writer.write_all(line.as_bytes()).await.ok()?;
         let answer = self.lines.next_line().await.ok()??;
         serde_json::from_str(&answer).ok()
     }
@@ -174,22 +176,21 @@ fn halves(stream: UnixStream) -> io::Result<(Lines<BufReader<OwnedReadHalf>>, Ow
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::oneshot;
 
     #[tokio::test]
-    async fn a_child_tells_its_metrics_until_its_parent_is_gone() {
+    async fn a_child_reports_its_metrics_until_its_parent_is_gone() {
         let (parents, childs) = UnixStream::pair().unwrap();
         let metrics = Metrics::new(1);
         metrics.shards()[0].connections_accepted.add(7);
-        let child = tokio::spawn(Control::new(childs).unwrap().hold(metrics));
-        let (asks, asked) = mpsc::channel(1);
+        let child = tokio::spawn(ParentLink::new(childs).unwrap().hold(metrics));
+        let (page_requests, requests) = mpsc::channel(1);
         let (ready, is_ready) = oneshot::channel();
-        let conversation = Conversation::new(parents, asked).unwrap();
-        let parent = tokio::spawn(conversation.hold(|| ready.send(()).unwrap()));
+        let link = ChildLink::new(parents, requests).unwrap();
+        let parent = tokio::spawn(link.hold(|| ready.send(()).unwrap()));
         is_ready.await.unwrap();
         for _ in 0..2 {
-            let (ask, page) = oneshot::channel();
-            asks.send(ask).await.unwrap();
+            let (request, page) = oneshot::channel();
+            page_requests.send(request).await.unwrap();
             let page = page.await.unwrap();
             assert!(page.contains("\ngatekeeper_connections_accepted_total 7\n"));
         }

@@ -17,32 +17,31 @@ use crate::processes::{child::Members, pages};
 use crate::{
     gate::{
         answers,
-        courier::{self, Inbox},
+        process_links::{self, Inbox},
     },
     metrics,
 };
 
-/// A question to a child for its page.
-pub(super) type Ask = oneshot::Sender<String>;
-
-/// Requests that are answered at once, each with a descriptor of the parent's; those who ask come every few seconds.
+/// Requests that are answered at the same time, each with a descriptor of the parent's; a scraper comes every few
+/// seconds.
 const ANSWERED_MAX: usize = 64;
 
-/// How long a child may take to tell its figures, and a client to take them.
+/// How long a child may take to report its figures, and a client to read them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Answers what arrives in `inbox`. Needs a tokio runtime.
 pub(super) fn start(inbox: Inbox, members: Members) -> io::Result<()> {
     let answering = Arc::new(Semaphore::new(ANSWERED_MAX));
     let runtime = Handle::current();
-    courier::receive(inbox, move |parcel| {
-        // Too many at once: it is closed, and will ask again. Left in the inbox, it would hold up those who send.
+    process_links::receive(inbox, move |forwarded| {
+        // Too many at once: it is closed, and the client page_requests again. Left in the inbox, it would block the
+        // senders.
         let Ok(place) = Arc::clone(&answering).try_acquire_owned() else {
             return;
         };
         let members = members.clone();
         runtime.spawn(async move {
-            let answered = timeout(2 * ANSWER_WITHIN, answer(parcel.parts, members)).await;
+            let answered = timeout(2 * ANSWER_WITHIN, answer(forwarded.parts, members)).await;
             if !matches!(answered, Ok(Ok(()))) {
                 tracing::debug!("a request for metrics was not answered");
             }
@@ -71,23 +70,23 @@ async fn answer(parts: Parts, members: Members) -> io::Result<()> {
 
 /// The figures of all children and of the parent, in one page.
 async fn page(members: &Members) -> String {
-    let mut asked = JoinSet::new();
+    let mut requests = JoinSet::new();
     let restarts = {
         let now = members.now();
         for (process, member) in now.members.iter().enumerate() {
-            let asks = member.asks.clone();
-            asked.spawn(async move {
-                let (ask, told) = oneshot::channel();
-                asks.send(ask).await.ok()?;
-                let page = timeout(ANSWER_WITHIN, told).await.ok()?.ok()?;
+            let page_requests = member.page_requests.clone();
+            requests.spawn(async move {
+                let (request, page) = oneshot::channel();
+                page_requests.send(request).await.ok()?;
+                let page = timeout(ANSWER_WITHIN, page).await.ok()?.ok()?;
                 Some((process, page))
             });
         }
         now.restarts
     };
-    let mut told: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
-    told.sort_unstable_by_key(|(process, _)| *process);
-    let named = told.into_iter().map(|(process, page)| (process.to_string(), page));
+    let mut answered_pages: Vec<_> = requests.join_all().await.into_iter().flatten().collect();
+    answered_pages.sort_unstable_by_key(|(process, _)| *process);
+    let named = answered_pages.into_iter().map(|(process, page)| (process.to_string(), page));
     let parent = ("parent".to_owned(), metrics::of_parent(restarts));
     pages::merge(&named.chain([parent]).collect::<Vec<_>>())
 }

@@ -19,7 +19,7 @@ pub enum ServeError {
         addr: SocketAddr,
         /// The flag that names it.
         flag: &'static str,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The process could not be kept to its cpus.
@@ -46,7 +46,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// What the process is to leave with: 104 for a bad configuration, 1 for an internal error.
+    /// The exit code: 104 for an invalid configuration, 1 for an internal error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Listen { .. } | Self::Pin(_) | Self::Inherit(_) | Self::Takeover(_) => 104,

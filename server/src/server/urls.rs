@@ -1,4 +1,4 @@
-//! Where browsers find what was started.
+//! The URLs under which browsers reach the server.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,7 +7,7 @@ use crate::tls::url;
 /// An address that a browser on this machine can open: one that listens everywhere listens on loopback too.
 pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
-        tracing::warn!(%addr, "browsers elsewhere need --gate-url: the page says loopback");
+        tracing::warn!(%addr, "browsers elsewhere need --gate-url: the page shows the loopback address");
         match &mut addr {
             SocketAddr::V4(v4) => v4.set_ip(Ipv4Addr::LOCALHOST),
             SocketAddr::V6(v6) => v6.set_ip(Ipv6Addr::LOCALHOST),

@@ -1,4 +1,4 @@
-//! What the gate says to the sockets it let in: small applications to load and to talk to.
+//! Small applications behind the gate, to load and to test against.
 
 use std::fmt;
 use wire::socketio::{Kind, Packet};
@@ -6,9 +6,9 @@ use wire::socketio::{Kind, Packet};
 /// The application behind the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum App {
-    /// Holds sockets and says nothing.
+    /// Holds sockets and sends nothing.
     Idle,
-    /// Says back what it is told: messages, events, and their arguments to an acknowledgement.
+    /// Sends back messages and events, and their arguments where an acknowledgement is requested.
     Echo,
     /// What the test suites of engine.io-protocol and socket.io-protocol expect of a server.
     Conformance,
@@ -28,7 +28,7 @@ impl App {
         self != App::Idle
     }
 
-    /// The place, from 0 to 7, of a namespace among the application's; `None` where there is no such one. A name of
+    /// The index, from 0 to 7, of a namespace of the application; `None` where it has no such one. A name of
     /// Socket.IO 4 may carry a query, which belongs to no name.
     pub fn namespace(self, name: &str) -> Option<u8> {
         match name.split('?').next() {
@@ -38,7 +38,7 @@ impl App {
         }
     }
 
-    /// Says the event that follows a connect packet with `payload`, if one does, into `data`.
+    /// Writes the event that follows a connect packet with `payload`, if there is one, to `data`.
     pub fn greet(self, payload: &str, data: &mut String) -> bool {
         data.clear();
         if self != App::Conformance {
@@ -117,7 +117,7 @@ fn push_json_string_or_null(out: &mut String, text: Option<&str>) {
     out.push_str(&serde_json::to_string(&text).unwrap_or_else(|_| "null".into()));
 }
 
-/// The arguments within an event's JSON array: what stands between its name's comma and its closing bracket.
+/// The arguments within an event's JSON array: the text between its name's comma and its closing bracket.
 ///
 /// `data` is a JSON array whose first element is a string or a number, which decoding has checked; on
 /// anything else the answer is some slice of it, never a panic.
@@ -192,15 +192,15 @@ mod tests {
                 "the suite's acknowledgement",
             ),
             (App::Conformance, r#"27["other",1]"#, None, "it knows no other event"),
-            (App::Idle, r#"2["a",1]"#, None, "idle says nothing"),
-            (App::Idle, r#"27["a",1]"#, None, "nor acknowledges"),
+            (App::Idle, r#"2["a",1]"#, None, "idle sends nothing"),
+            (App::Idle, r#"27["a",1]"#, None, "and acknowledges nothing"),
         ] {
             check(app, event, answer, why);
         }
     }
 
     #[test]
-    fn nobody_is_null() {
+    fn whoami_without_a_user_is_null() {
         let event = Packet::decode(r#"20["whoami"]"#).unwrap();
         let mut data = String::new();
         let answer = App::Idle.answer(&event, None, &mut data).unwrap();

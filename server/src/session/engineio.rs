@@ -1,345 +1,198 @@
-//! Engine.IO 3 and 4: the open packet, heartbeats, and the packets between, whatever transport carries them.
-//!
-//! An [`Engine`] is what a session is made of; [`EngineIo`] is one over a WebSocket, [`polling`](crate::session::polling) has
-//! those of clients that poll.
+//! Engine.IO over a WebSocket: opened on it, or moved to it from polling by way of a probe.
 
-mod websocket;
-
-use std::borrow::Cow;
-
-use wire::engineio::{Form, Item, Packet, Version};
-
-use crate::metrics::Outcome;
-use crate::session::{
-    End, Guest, Host, Reply, close_code,
-    socketio::{self, Client, Verdict},
-    users::UserId,
+use wire::{
+    engineio::{Form, Item, Packet, Version, decode_binary, decode_text},
+    frame::{Decoder, Message, OpCode, Side, write_frame},
 };
-pub use websocket::{EngineIo, Probe, Probed};
 
-/// What a session is opened for.
-#[derive(Clone, Copy, Debug)]
-pub enum Opening {
-    /// A Socket.IO client, and the verdict on its request's token: `None` when it had none, since version 4 may send one
-    /// with its connect packet.
-    SocketIo(Verdict),
-    /// Engine.IO's own messages, which go back to this user.
-    Messages(Guest),
-}
-
-/// What a session carries.
-#[derive(Debug)]
-enum Carried {
-    SocketIo(Client),
-    /// Messages of this user, which go back until then.
-    Messages {
-        user: UserId,
-        ends_ns: u64,
+use crate::{
+    metrics::{End, Outcome, Phase},
+    session::{
+        close_code,
+        engine::{Engine, Opening},
+        host::Host,
+        polling::{Key, Sessions},
+        reply::Reply,
     },
-}
+};
 
-/// An Engine.IO session with what it carries.
+/// An Engine.IO session over a WebSocket.
 #[derive(Debug)]
-pub struct Engine {
-    /// When the heartbeat is next due. Version 4: the next ping, or the end of the wait for its pong.
-    /// Version 3, where the client pings: the end of the wait for any packet.
-    beat_ns: u64,
-    carried: Carried,
-    version: Version,
-    /// What binary messages may be sent as.
-    form: Form,
-    /// Version 4: a ping is on its way.
-    pong_due: bool,
+pub struct EngineIo {
+    frames: Decoder,
+    engine: Engine,
+    /// The name it has among the sessions that poll, if it began as one.
+    polled: Option<Key>,
 }
 
-impl Engine {
-    /// Opens a session: the first packet, and what is above says to it.
-    ///
-    /// A Socket.IO client of version 4 may connect until `connect_by_ns`. `polls` is the session's id where the
-    /// client polls.
+impl EngineIo {
+    /// Opens a session; the 101 is already in `reply`. See [`Engine::open`].
     pub fn open(
         version: Version,
-        polls: Option<&str>,
         opening: Opening,
         connect_by_ns: u64,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) -> Self {
-        reply.text(host.open_packet(version, polls));
-        let carried = match opening {
-            Opening::SocketIo(verdict) => {
-                let client = Client::open(version, verdict, connect_by_ns, host, reply);
-                Carried::SocketIo(client)
-            }
-            Opening::Messages(guest) => {
-                host.metrics.handshake(Outcome::Established);
-                Carried::Messages { user: guest.user, ends_ns: host.instant_ns(guest.until, reply.now_ns) }
-            }
-        };
-        let mut session = Self {
-            beat_ns: reply.after(host.settings.ping_interval),
-            carried,
-            version,
-            form: Form::Binary,
-            pong_due: false,
-        };
-        session.heard(host, reply);
-        session.call_when_due(reply);
-        session
+        Self {
+            frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
+            engine: Engine::open(version, None, opening, connect_by_ns, host, reply),
+            polled: None,
+        }
     }
 
     /// The same, for a client that reads no more than `form`.
     #[must_use]
     pub fn reading(self, form: Form) -> Self {
-        Self { form, ..self }
+        Self { engine: self.engine.reading(form), ..self }
     }
 
-    /// The version that the client speaks.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// What binary messages may be sent as.
-    pub fn form(&self) -> Form {
-        self.form
-    }
-
-    /// Is its handshake over, whatever the verdict?
+    /// Is its handshake over, with any verdict?
     pub fn is_settled(&self) -> bool {
-        match &self.carried {
-            Carried::SocketIo(client) => !client.is_awaited(),
-            Carried::Messages { .. } => true,
-        }
+        self.engine.is_settled()
     }
 
-    /// Takes one packet of a payload.
-    pub fn item(&mut self, item: &Item<'_>, host: &mut Host, reply: &mut Reply<'_>) {
-        match item {
-            Item::Text(text) => self.text(text, host, reply),
-            Item::Binary(bytes) => self.binary(bytes, host, reply),
-        }
-    }
-
-    /// Takes the text of one packet.
-    pub fn text(&mut self, text: &str, host: &mut Host, reply: &mut Reply<'_>) {
-        let packet = match Packet::decode(text) {
-            Ok(packet) => packet,
-            Err(error) => return broken(&error, reply),
-        };
-        self.heard(host, reply);
-        match (packet, self.version) {
-            (Packet::Message(text), version) => {
-                match &mut self.carried {
-                    Carried::SocketIo(client) => client.packet(text, version, host, reply),
-                    Carried::Messages { .. } => {
-                        host.scratch.clear();
-                        packet.encode(&mut host.scratch);
-                        reply.text(&host.scratch);
-                        host.metrics.echoed();
-                    }
+    /// Takes the frames at the front of `input`; returns how many bytes they were.
+    pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
+        let mut used = 0;
+        reply.form = self.engine.form();
+        while reply.end.is_none() {
+            let step = match self.frames.next(&mut input[used..]) {
+                Ok(Some(step)) => step,
+                Ok(None) => break,
+                Err(error) => {
+                    reply.fail_framing(&error);
+                    return input.len();
                 }
-                self.call_when_due(reply);
+            };
+            used += step.used;
+            match step.message {
+                None | Some(Message::Pong(_)) => {}
+                // Binary messages of a client that writes no bytes.
+                Some(Message::Text(text)) if text.starts_with('b') => match decode_text(self.engine.version(), &text) {
+                    Ok(item) => self.engine.item(&item, host, reply),
+                    Err(error) => reply.break_off(&error),
+                },
+                Some(Message::Text(text)) => self.engine.text(&text, host, reply),
+                Some(Message::Binary(bytes)) => match decode_binary(self.engine.version(), &bytes) {
+                    Ok(payload) => self.engine.binary(payload, host, reply),
+                    Err(error) => reply.break_off(&error),
+                },
+                Some(Message::Ping(payload)) => write_frame(reply.out, OpCode::Pong, payload, None),
+                Some(Message::Close { code, .. }) => reply.answer_close(code),
             }
-            (Packet::Ping(probe), Version::V3) => {
-                let mut pong = Cow::Borrowed("3");
-                if !probe.is_empty() {
-                    pong.to_mut().push_str(probe);
-                }
-                reply.text(pong.as_bytes());
-            }
-            (Packet::Pong(_), Version::V4) => {
-                self.pong_due = false;
-                self.beat_ns = reply.after(host.settings.ping_interval);
-                self.call_when_due(reply);
-            }
-            (Packet::Close, _) => reply.close(close_code::NORMAL, "", End::Client),
-            (Packet::Noop | Packet::Upgrade, _) => {}
-            (Packet::Open(_), _) => broken(&"only the server opens", reply),
-            (Packet::Ping(_), Version::V4) => broken(&"only the server pings", reply),
-            (Packet::Pong(_), Version::V3) => broken(&"only the client pings", reply),
         }
+        used
     }
 
-    /// Takes one binary message.
-    pub fn binary(&mut self, payload: &[u8], host: &mut Host, reply: &mut Reply<'_>) {
-        self.heard(host, reply);
-        match &mut self.carried {
-            Carried::SocketIo(client) => client.attachment(payload, self.version, host, reply),
-            Carried::Messages { .. } => {
-                reply.binary(self.version, payload, &mut host.scratch);
-                host.metrics.echoed();
-            }
-        }
+    /// The bytes that it keeps of an incomplete message.
+    pub fn kept_bytes(&self) -> usize {
+        self.frames.unfinished_bytes()
     }
 
     /// A heartbeat is due, or the client's time in its stage is over.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
-        match &self.carried {
-            Carried::SocketIo(client) => {
-                if let Some((end, why)) = client.overdue(reply.now_ns) {
-                    if end == End::Expired {
-                        socketio::disconnect(host, reply);
-                    }
-                    return reply.close(close_code::NORMAL, why, end);
+        self.engine.deadline(host, reply);
+    }
+
+    /// Releases what the session holds, and counts its `end`.
+    pub fn ended(self, end: End, sessions: &mut Sessions) {
+        if let Some(key) = self.polled {
+            sessions.polls.forget(key);
+        }
+        self.engine.ended(end, &mut sessions.host);
+    }
+}
+
+/// A WebSocket that is to take a polling session over, while its client tries whether it works.
+#[derive(Debug)]
+pub struct Probe {
+    frames: Decoder,
+    key: Key,
+    /// The number of this connection, by which the session knows its probe.
+    connection: u64,
+}
+
+/// What came of a probe.
+#[derive(Debug)]
+pub enum Probed {
+    /// It goes on.
+    More,
+    /// The session lives on this WebSocket now.
+    Upgraded(EngineIo),
+}
+
+impl Probe {
+    /// A probe for the session `key`, which expects it; the 101 is already written.
+    pub fn new(key: Key, connection: u64, host: &Host) -> Self {
+        Self { frames: Decoder::new(Side::Client, host.settings.message_bytes_max), key, connection }
+    }
+
+    /// Takes frames from the front of `input` until the session has moved; returns how many bytes they were.
+    pub fn received(&mut self, input: &mut [u8], sessions: &mut Sessions, reply: &mut Reply<'_>) -> (usize, Probed) {
+        let mut used = 0;
+        while reply.end.is_none() {
+            let step = match self.frames.next(&mut input[used..]) {
+                Ok(Some(step)) => step,
+                Ok(None) => break,
+                Err(error) => {
+                    reply.fail_framing(&error);
+                    break;
                 }
-            }
-            Carried::Messages { ends_ns, .. } if reply.now_ns >= *ends_ns => {
-                return reply.close(close_code::UNAUTHORIZED, "token expired", End::Expired);
-            }
-            Carried::Messages { .. } => {}
-        }
-        if reply.now_ns >= self.beat_ns {
-            if self.pong_due || self.version == Version::V3 {
-                return reply.close(close_code::NORMAL, "ping timeout", End::PingTimeout);
-            }
-            reply.text(b"2");
-            self.pong_due = true;
-            self.beat_ns = reply.after(host.settings.ping_timeout);
-        }
-        self.call_when_due(reply);
-    }
-
-    /// Asks to be called when the next of its times is over.
-    pub fn call_when_due(&self, reply: &mut Reply<'_>) {
-        let stage_ends_ns = match &self.carried {
-            Carried::SocketIo(client) => client.stage_ends_ns(),
-            Carried::Messages { ends_ns, .. } => *ends_ns,
-        };
-        reply.deadline_ns = Some(self.beat_ns.min(stage_ends_ns));
-    }
-
-    /// Gives up what the session still holds, by `end`.
-    pub fn ended(self, end: End, host: &mut Host) {
-        match self.carried {
-            Carried::SocketIo(client) => client.ended(end, host),
-            Carried::Messages { user, .. } => {
-                host.users.release(user);
-                host.metrics.session_ended(end);
-            }
-        }
-    }
-
-    /// Version 3 takes every packet for a sign of life; version 4 asks for its pong.
-    fn heard(&mut self, host: &Host, reply: &Reply<'_>) {
-        if self.version == Version::V3 {
-            let settings = &host.settings;
-            self.beat_ns = reply.after(settings.ping_interval + settings.ping_timeout);
-        }
-    }
-}
-
-/// Closes on a packet that breaks the protocol; nothing of it is repeated to the peer but its fault.
-pub(super) fn broken(error: &dyn std::fmt::Display, reply: &mut Reply<'_>) {
-    reply.close(close_code::PROTOCOL_ERROR, &error.to_string(), End::Protocol);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::{
-        app::App,
-        testing::{frame, host, told},
-    };
-    use wire::frame::OpCode;
-
-    const S: u64 = 1_000_000_000;
-
-    /// What happens to a session, and when.
-    enum Event {
-        Text(&'static str),
-        Binary(&'static [u8]),
-        Deadline,
-    }
-    use Event::{Binary, Deadline, Text};
-
-    type Play<'e> = (u64, Event, &'e [&'e str], Option<u64>);
-
-    /// Connects, then plays `events`, each with its second, its answers and the deadline in seconds, if it is set anew.
-    fn check(version: Version, events: &[Play<'_>], end: Option<End>, why: &str) {
-        let mut host = host(App::Echo);
-        let mut out = Vec::new();
-        let mut reply = Reply::new(&mut out, 0);
-        let opening = Opening::SocketIo(Some(Ok(Guest::NOBODY)));
-        let mut session = EngineIo::open(version, opening, 10 * S, &mut host, &mut reply);
-        if version == Version::V4 {
-            let mut connect = frame(OpCode::Text, b"40");
-            session.received(&mut connect, &mut host, &mut reply);
-        }
-        let mut ended = None;
-        for (i, (at_s, event, answers, deadline_s)) in events.iter().enumerate() {
-            assert_eq!(ended, None, "{why}: event {i} comes after the end");
-            let mut out = Vec::new();
-            let mut reply = Reply::new(&mut out, at_s * S);
-            let mut input = match event {
-                Text(text) => frame(OpCode::Text, text.as_bytes()),
-                Binary(bytes) => frame(OpCode::Binary, bytes),
-                Deadline => Vec::new(),
             };
-            match event {
-                Deadline => session.deadline(&mut host, &mut reply),
-                _ => {
-                    let used = session.received(&mut input, &mut host, &mut reply);
-                    assert_eq!(used, input.len(), "{why}, event {i}");
-                }
+            used += step.used;
+            match step.message {
+                None | Some(Message::Pong(_)) => {}
+                Some(Message::Ping(payload)) => write_frame(reply.out, OpCode::Pong, payload, None),
+                Some(Message::Text(text)) => match Packet::decode(&text) {
+                    Ok(Packet::Ping("probe")) => {
+                        write_frame(reply.out, OpCode::Text, b"3probe", None);
+                        sessions.polls.probed(self.key, reply.now_ns);
+                    }
+                    Ok(Packet::Upgrade) => {
+                        if let Some(session) = self.upgrade(sessions, reply) {
+                            return (used, Probed::Upgraded(session));
+                        }
+                    }
+                    _ => reply.break_off(&"a probe is 2probe, then 5"),
+                },
+                Some(Message::Binary(_)) => reply.break_off(&"a probe is 2probe, then 5"),
+                Some(Message::Close { code, .. }) => reply.answer_close(code),
             }
-            ended = reply.end;
-            let deadline_ns = reply.deadline_ns.filter(|_| ended.is_none());
-            assert_eq!(told(out), *answers, "{why}, event {i}");
-            assert_eq!(deadline_ns.map(|ns| ns / S), *deadline_s, "{why}, event {i}");
         }
-        assert_eq!(ended, end, "{why}");
+        (used, Probed::More)
     }
 
-    #[test]
-    fn version_4_pings_by_itself() {
-        check(
-            Version::V4,
-            &[
-                (25, Deadline, &["T:2"], Some(45)),
-                (30, Text("3"), &[], Some(55)),
-                (55, Deadline, &["T:2"], Some(75)),
-                (75, Deadline, &["C:1000"], None),
-            ],
-            Some(End::PingTimeout),
-            "a ping, its pong, a ping without",
-        );
+    /// The bytes that it keeps of an incomplete message.
+    pub fn kept_bytes(&self) -> usize {
+        self.frames.unfinished_bytes()
     }
 
-    #[test]
-    fn version_3_answers_pings() {
-        check(
-            Version::V3,
-            &[
-                (10, Text("2"), &["T:3"], None),
-                (11, Text("2probe"), &["T:3probe"], None),
-                (45, Deadline, &[], Some(56)),
-                (56, Deadline, &["C:1000"], None),
-            ],
-            Some(End::PingTimeout),
-            "the client fell silent",
-        );
+    /// It ended without taking the session over, which polls on.
+    pub fn ended(self, end: End, sessions: &mut Sessions) {
+        sessions.polls.probe_ended(self.key, self.connection);
+        sessions.host.metrics.handshake(Outcome::without_verdict(end, Phase::Upgrade));
     }
 
-    #[test]
-    fn packets_out_of_place_end_the_session() {
-        for (version, event, why) in [
-            (Version::V4, Text("2"), "in version 4 the server pings"),
-            (Version::V3, Text("3"), "in version 3 the client pings"),
-            (Version::V4, Text("0{}"), "the server opens"),
-            (Version::V4, Text("9"), "there is no packet 9"),
-            (Version::V4, Text(""), "nor an empty one"),
-            (Version::V4, Binary(b"a"), "no binary event announced it"),
-        ] {
-            let play = [(1, event, &["C:1002"][..], None)];
-            check(version, &play, Some(End::Protocol), why);
+    /// Moves the session here, with what waits for its client.
+    fn upgrade(&mut self, sessions: &mut Sessions, reply: &mut Reply<'_>) -> Option<EngineIo> {
+        let Some((engine, items)) = sessions.upgrade(self.key, self.connection) else {
+            reply.close(close_code::NORMAL, "the session is over", End::Gone);
+            return None;
+        };
+        reply.form = engine.form();
+        for item in items {
+            match item {
+                Item::Text(text) => reply.text(text.as_bytes()),
+                Item::Binary(bytes) => reply.binary(engine.version(), &bytes, &mut sessions.host.scratch),
+            }
         }
-    }
-
-    #[test]
-    fn a_client_may_close() {
-        for version in [Version::V3, Version::V4] {
-            let play = [(1, Text("1"), &["C:1000"][..], None)];
-            check(version, &play, Some(End::Client), "a close packet");
-        }
+        engine.call_when_due(reply);
+        sessions.host.metrics.handshake(Outcome::Upgraded);
+        Some(EngineIo {
+            frames: Decoder::new(Side::Client, sessions.host.settings.message_bytes_max),
+            engine,
+            polled: Some(self.key),
+        })
     }
 }

@@ -1,20 +1,20 @@
-//! How long a session may live: as its token says, where the gate is told to hold sessions to it.
+//! The end of a session at its token's `exp`, with `--on-expiry close`.
 
 use crate::session::users::UserId;
 
-/// What becomes of a socket when its token expires.
+/// What happens to a socket when its token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnExpiry {
     /// It is closed.
     Close,
-    /// It stays: a token opens the door, and no more.
+    /// It stays: `exp` counts for the handshake alone.
     Keep,
 }
 
-/// Somebody who was let in, and until when.
+/// The user of an authenticated client, and when its session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guest {
-    /// Whose session it is.
+pub struct AuthenticatedUser {
+    /// The session's user.
     pub user: UserId,
     /// When it ends by itself.
     pub until: Until,
@@ -24,16 +24,16 @@ pub struct Guest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Until(u32);
 
-impl Guest {
-    /// Somebody without a name and without an end.
-    pub const NOBODY: Self = Self { user: UserId::NOBODY, until: Until::NEVER };
+impl AuthenticatedUser {
+    /// A user without a name, whose session does not end by itself.
+    pub const ANONYMOUS: Self = Self { user: UserId::ANONYMOUS, until: Until::NEVER };
 }
 
 impl Until {
-    /// There is no such second.
+    /// The session does not end by itself.
     pub const NEVER: Self = Self(u32::MAX);
 
-    /// In seconds since 1970. What lies beyond the year 2106 is as good as never.
+    /// In seconds since 1970. Times beyond the year 2106 count as never.
     pub fn new(unix_s: Option<u64>) -> Self {
         let unix_s = unix_s.and_then(|unix_s| u32::try_from(unix_s).ok());
         unix_s.map_or(Self::NEVER, Self)
@@ -61,6 +61,6 @@ mod tests {
         ] {
             assert_eq!(Until::new(unix_s).unix_s(), kept, "{why}");
         }
-        assert_eq!(size_of::<Guest>(), 8, "a parked socket is small");
+        assert_eq!(size_of::<AuthenticatedUser>(), 8, "a parked socket is small");
     }
 }

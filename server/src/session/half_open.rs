@@ -1,39 +1,39 @@
-//! What a shard has open for clients that are not let in yet: at most so many of a kind, the oldest gives way.
+//! Limits on clients that are not authenticated yet: beyond them the oldest is closed first.
 //!
-//! | kind | what is still to come |
+//! | kind | missing |
 //! |---|---|
 //! | a connection | its first request |
 //! | a WebSocket | the packets of an upgrade, or Socket.IO's connect packet |
 //! | a session that polls | Socket.IO's connect packet |
 //!
-//! A good client goes on at once, a bad one takes its time. So when there are too many it is the oldest that is ended, and
-//! a flood of them keeps nobody out.
+//! An honest client goes on at once, an attacker waits. So the oldest is closed when there are too many, and a flood of
+//! attackers keeps no honest client out.
 
 use std::collections::VecDeque;
 
-/// Others than half-open connections that may lie among them before they are forgotten: few, because the list of a busy
-/// shard is to stay in the processor's cache, but not so few that each new connection costs a look at all of them.
+/// Entries of the list that are not half-open any more before they are removed: few, because the list of a busy
+/// shard is to stay in the processor's cache, but enough that not each new connection costs a look at all of them.
 const PRUNE_SLACK: usize = 64;
 
-/// Those of one kind of one shard, by what names them.
+/// The clients of one kind of one shard that are not authenticated yet, by their name `T`.
 #[derive(Debug)]
-pub(crate) struct HalfOpen<T> {
+pub(crate) struct HalfOpenList<T> {
     /// How many there may be, at least 1.
     max: usize,
     /// How many there are.
     count: usize,
-    /// All of them, oldest first, among others that have gone on since.
+    /// All of them, oldest first, among others that are authenticated or closed since.
     order: VecDeque<T>,
 }
 
-impl<T: Copy> Default for HalfOpen<T> {
-    /// Room for one, for whoever has none to limit.
+impl<T: Copy> Default for HalfOpenList<T> {
+    /// Room for one.
     fn default() -> Self {
         Self::new(1)
     }
 }
 
-impl<T: Copy> HalfOpen<T> {
+impl<T: Copy> HalfOpenList<T> {
     /// None yet, of `max` at most.
     pub(crate) fn new(max: usize) -> Self {
         Self { max: max.max(1), count: 0, order: VecDeque::new() }
@@ -44,13 +44,13 @@ impl<T: Copy> HalfOpen<T> {
         self.count
     }
 
-    /// Another one.
+    /// Adds one, the newest.
     pub(crate) fn add(&mut self, name: T) {
         self.count += 1;
         self.order.push_back(name);
     }
 
-    /// One of them has gone on, or is gone.
+    /// One of them is authenticated, or closed.
     pub(crate) fn done(&mut self) {
         self.count = self.count.saturating_sub(1);
     }
@@ -74,8 +74,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_gives_way() {
-        let mut half_open = HalfOpen::new(2);
+    fn the_oldest_beyond_the_limit_is_closed_first() {
+        let mut half_open = HalfOpenList::new(2);
         half_open.add(1);
         half_open.add(2);
         assert_eq!(half_open.pop_surplus(), None, "as many as there may be");

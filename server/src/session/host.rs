@@ -5,35 +5,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, rngs::StdRng};
 use wire::engineio::{Open, Packet, PreparedOpen, Version};
 
-use crate::session::{Auth, Guest, OnExpiry, Settings, expiry::Until, polling::Polls, users::Users};
 use crate::{
     metrics::{ShardMetrics, TIMED_EVERY},
+    session::{
+        expiry::{AuthenticatedUser, OnExpiry, Until},
+        settings::{Auth, Settings},
+        users::Users,
+    },
     verify::{Refusal, Verifier},
 };
 
-/// What the sessions of one shard share.
+/// What all sessions of one shard share.
 pub struct Host {
     /// How sessions are run.
     pub settings: Arc<Settings>,
-    /// Whose sessions they are.
+    /// The users of the sessions.
     pub users: Users,
-    /// What happened to them.
+    /// The shard's counters.
     pub metrics: Arc<ShardMetrics>,
-    /// The sessions of clients that poll.
-    pub polls: Polls,
     /// Judges tokens that come after the upgrade too.
     verifier: Verifier,
-    /// Tokens that were judged, good or bad.
+    /// Tokens that were judged, valid or not.
     verdicts: u64,
-    /// Nanoseconds since 1970, as old as the batch of events being handled: good enough for `exp` and `nbf`.
+    /// Nanoseconds since 1970, read once per batch of events: exact enough for `exp` and `nbf`.
     pub unix_ns: u64,
-    /// What the frontend said about the session of the request at hand: whose it is, if anybody's. `None`: it was not
-    /// asked.
-    pub told: Option<Option<String>>,
-    /// Session ids come from it: a generator that cannot be foreseen, seeded by the system.
+    /// Session ids come from it: a cryptographic generator, whose seed is given from outside.
     pub(super) random: StdRng,
     /// Engine.IO's open packets of both versions: over a WebSocket, and for a client that polls.
     open_packets: [[PreparedOpen; 2]; 2],
@@ -50,29 +49,27 @@ const SID_RANDOM_BYTES: usize = 15;
 
 impl Host {
     /// The host of one shard's sessions.
-    pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>) -> Self {
+    pub fn new(settings: Arc<Settings>, verifier: Verifier, metrics: Arc<ShardMetrics>, random: StdRng) -> Self {
         let open_packets = [Version::V3, Version::V4]
             .map(|version| [false, true].map(|polls| prepare_open_packet(&settings, version, polls)));
         Self {
             settings,
             users: Users::default(),
             metrics,
-            polls: Polls::default(),
             verifier,
             verdicts: 0,
             unix_ns: 0,
-            told: None,
-            random: StdRng::from_rng(&mut rand::rng()),
+            random,
             open_packets,
             scratch: Vec::new(),
             data: String::new(),
         }
     }
 
-    /// Judges a token; a good one attaches its user, to be released when the session ends.
-    pub fn admit(&mut self, token: &[u8]) -> Result<Guest, Refusal> {
+    /// Judges a token; a valid one attaches its user, to be released when the session ends.
+    pub fn admit(&mut self, token: &[u8]) -> Result<AuthenticatedUser, Refusal> {
         if !self.settings.auth.asks() {
-            return Ok(Guest::NOBODY);
+            return Ok(AuthenticatedUser::ANONYMOUS);
         }
         let started = self.times_next_verdict().then(Instant::now);
         self.verdicts += 1;
@@ -85,13 +82,13 @@ impl Host {
         let (user, expires_at_s) = verdict?;
         let expires_at_s = expires_at_s.filter(|_| self.settings.on_expiry == OnExpiry::Close);
         let leeway_s = self.verifier.leeway_s();
-        Ok(Guest { user, until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))) })
+        Ok(AuthenticatedUser { user, until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))) })
     }
 
-    /// Judges a session by what is known of it: the name of its user, if it is anybody's. A good one attaches its user.
-    pub fn admit_user(&mut self, name: Option<&str>) -> Result<Guest, Refusal> {
+    /// Judges a session by its user's name, `None` for an unknown session. A known one attaches its user.
+    pub fn admit_session_owner(&mut self, name: Option<&str>) -> Result<AuthenticatedUser, Refusal> {
         let name = name.ok_or(Refusal::UnknownSession)?;
-        Ok(Guest { user: self.users.attach(Some(name)), until: Until::NEVER })
+        Ok(AuthenticatedUser { user: self.users.attach(Some(name)), until: Until::NEVER })
     }
 
     /// How many tokens were judged.
@@ -104,15 +101,15 @@ impl Host {
         self.verdicts.is_multiple_of(TIMED_EVERY)
     }
 
-    /// Judges a client that brings nothing to be let in by.
-    pub fn admit_unnamed(&self) -> Result<Guest, Refusal> {
+    /// Judges a client without credentials.
+    pub fn verdict_without_credentials(&self) -> Result<AuthenticatedUser, Refusal> {
         match self.settings.auth {
             Auth::Token | Auth::Session => Err(Refusal::Missing),
-            Auth::None => Ok(Guest::NOBODY),
+            Auth::None => Ok(AuthenticatedUser::ANONYMOUS),
         }
     }
 
-    /// The instant `until` on the clock of `now_ns`, which shows now; [`u64::MAX`] for what has no end.
+    /// The instant `until` on the clock of `now_ns`, which shows now; [`u64::MAX`] for a session without an end.
     pub(super) fn instant_ns(&self, until: Until, now_ns: u64) -> u64 {
         let Some(until_s) = until.unix_s() else {
             return u64::MAX;
@@ -150,7 +147,7 @@ fn prepare_open_packet(settings: &Settings, version: Version, polls: bool) -> Pr
     })
 }
 
-/// Appends a session id that nobody can guess.
+/// Appends a session id that cannot be guessed.
 pub(super) fn push_sid(random: &mut StdRng, sid: &mut String) {
     let mut bytes = [0; SID_RANDOM_BYTES];
     random.fill_bytes(&mut bytes);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use wire::{
     engineio::{Form, Item, Version, encode_base64, encode_binary},
-    frame::{OpCode, write_close, write_frame},
+    frame::{OpCode, ProtocolError, write_close, write_frame},
 };
 
-use crate::session::End;
+use crate::{metrics::End, session::close_code};
 
-/// What the packets of one poll's answer have at most, unless it is a single one.
+/// The most bytes of packets in one poll's answer, unless it is a single packet.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// What an Engine.IO session has for a client that polls.
+/// The packets that wait for a client to poll.
 #[derive(Debug)]
 pub struct Outbox {
     items: Vec<Item<'static>>,
@@ -37,7 +37,7 @@ impl Outbox {
         self.bytes
     }
 
-    /// Takes what one poll is answered with: a single packet, or as many as have at most a mebibyte.
+    /// Takes the packets of one poll's answer: a single one, or as many as have at most a mebibyte.
     pub fn take_answer(&mut self) -> Vec<Item<'static>> {
         let mut bytes = 0;
         let fitting = self.items.iter().take_while(|item| {
@@ -87,23 +87,24 @@ pub struct Reply<'a> {
     pub out: &'a mut Vec<u8>,
     /// The instant of the event, on the shard's monotonic clock.
     pub now_ns: u64,
-    /// When [`Session::deadline`](crate::session::Session::deadline) is to be called; `None` leaves the deadline as it was.
+    /// When [`Session::deadline`](crate::session::Session::deadline) is to be called; `None` leaves the deadline as it
+    /// was.
     pub deadline_ns: Option<u64>,
     /// Set once the session is over: `out` is sent, then the connection is closed.
     pub end: Option<End>,
-    /// The peer's close frame is answered. Nothing can follow from either side, so nobody need wait for the peer's FIN
-    /// (RFC 6455 section 7.1.1: the server closes first).
-    pub is_farewell: bool,
-    /// What binary messages may be sent as over a WebSocket.
+    /// The peer's close frame is answered. Nothing can follow from either side, so the gate does not wait for the
+    /// peer's FIN (RFC 6455 section 7.1.1: the server closes first).
+    pub is_close_answered: bool,
+    /// The form in which binary messages may be sent over a WebSocket.
     pub form: Form,
     /// Where Engine.IO packets go in place of `out` when the client polls.
     outbox: Option<&'a mut Outbox>,
 }
 
 impl<'a> Reply<'a> {
-    /// An answer that says nothing yet.
+    /// An empty answer.
     pub fn new(out: &'a mut Vec<u8>, now_ns: u64) -> Self {
-        Self { out, now_ns, deadline_ns: None, end: None, is_farewell: false, form: Form::Binary, outbox: None }
+        Self { out, now_ns, deadline_ns: None, end: None, is_close_answered: false, form: Form::Binary, outbox: None }
     }
 
     /// The same to a client that polls: packets are collected in `outbox`.
@@ -142,13 +143,37 @@ impl<'a> Reply<'a> {
         write_frame(self.out, OpCode::Binary, scratch, None);
     }
 
-    /// Ends an Engine.IO session. A WebSocket is told `code` and `reason`; a client that polls gets a close packet from
-    /// whoever answers its poll.
+    /// Ends an Engine.IO session. A WebSocket gets a close frame with `code` and `reason`; a client that polls gets a
+    /// close packet in the answer to its poll.
     pub fn close(&mut self, code: u16, reason: &str, end: End) {
         if self.outbox.is_none() {
             write_close(self.out, code, reason, None);
         }
         self.end = Some(end);
+    }
+
+    /// Answers a close frame with its own code (RFC 6455 section 5.5.1), or without one, and ends the session.
+    pub fn answer_close(&mut self, code: Option<u16>) {
+        match code {
+            Some(code) => write_close(self.out, code, "", None),
+            None => write_frame(self.out, OpCode::Close, &[], None),
+        }
+        self.end = Some(End::Client);
+        self.is_close_answered = true;
+    }
+
+    /// Closes on a peer that broke the framing, with the code for its fault.
+    pub fn fail_framing(&mut self, error: &ProtocolError) {
+        write_close(self.out, error.close_code(), &error.to_string(), None);
+        self.end = Some(match error {
+            ProtocolError::TooLong { .. } => End::TooLong,
+            _ => End::Protocol,
+        });
+    }
+
+    /// Closes because a packet breaks the protocol. The peer gets the fault, not what it sent.
+    pub fn break_off(&mut self, fault: &dyn std::fmt::Display) {
+        self.close(close_code::PROTOCOL_ERROR, &fault.to_string(), End::Protocol);
     }
 
     fn end_when_full(&mut self) {
@@ -165,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_never_polls_is_given_up() {
+    fn a_session_whose_client_never_polls_ends() {
         let mut out = Vec::new();
         let mut outbox = Outbox::new(4000);
         let mut reply = Reply::polling(&mut out, &mut outbox, 0);
@@ -176,7 +201,7 @@ mod tests {
         }
         assert_eq!(outbox.take().len(), 5);
         assert!(outbox.is_empty());
-        assert!(out.is_empty(), "nothing goes by itself");
+        assert!(out.is_empty(), "packets wait for a poll");
     }
 
     #[test]

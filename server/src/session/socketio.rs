@@ -1,7 +1,7 @@
 //! Socket.IO 4 (over Engine.IO 3) and 5 (over Engine.IO 4): the client's connects, its events, its disconnects.
 //!
-//! The application says which namespaces there are; the token is judged once, at the first connect. The protocol numbers are those of socket.io-protocol; the packages that speak
-//! them are Socket.IO 2 and Socket.IO 3 to 4.
+//! The application decides which namespaces there are; the token is judged once, at the first connect. The protocol
+//! numbers are those of socket.io-protocol; the packages that speak them are Socket.IO 2 and Socket.IO 3 to 4.
 
 use std::borrow::Cow;
 
@@ -11,17 +11,23 @@ use wire::{
     socketio::{Kind, Packet},
 };
 
-use crate::session::{Auth, End, Guest, Host, LINGER, Reply, engineio::broken, host::push_sid, users::UserId};
 use crate::{
-    metrics::{Outcome, Phase},
+    metrics::{End, Outcome, Phase},
+    session::{
+        expiry::AuthenticatedUser,
+        host::{Host, push_sid},
+        reply::Reply,
+        settings::{Auth, LINGER},
+        users::UserId,
+    },
     verify::Refusal,
 };
 
-/// The error that the original's middleware gives to every bad token.
+/// The error that the original's middleware sends for every invalid token.
 pub const REFUSED_MESSAGE: &str = "not valid token";
 
 /// The verdict on the token that came with the upgrade; `None` when none came.
-pub type Verdict = Option<Result<Guest, Refusal>>;
+pub type Verdict = Option<Result<AuthenticatedUser, Refusal>>;
 
 /// A client and the namespaces it is in, from its session's opening to its end.
 #[derive(Debug)]
@@ -33,7 +39,8 @@ pub struct Client {
     attachments_left: u32,
     /// Do those attachments go back to the client?
     attachments_echo: bool,
-    /// The namespaces it is in: the bit at the place of each that [`App::namespace`](crate::session::app::App::namespace) says.
+    /// The namespaces it is in: the bit at the place of each that
+    /// [`App::namespace`](crate::session::app::App::namespace) returns.
     joined: u8,
 }
 
@@ -56,7 +63,7 @@ struct ConnectPayload<'a> {
 }
 
 impl Client {
-    /// A client whose session just opened. Over Engine.IO 3 it is told its verdict at once.
+    /// A client whose session just opened. Over Engine.IO 3 the verdict is sent at once.
     pub fn open(
         version: Version,
         verdict: Verdict,
@@ -72,7 +79,7 @@ impl Client {
             joined: 0,
         };
         if version == Version::V3 {
-            let verdict = verdict.unwrap_or_else(|| host.admit_unnamed());
+            let verdict = verdict.unwrap_or_else(|| host.verdict_without_credentials());
             client.judge(verdict, &ROOT, 0, version, host, reply);
         }
         client
@@ -88,7 +95,7 @@ impl Client {
         self.stage_ends_ns
     }
 
-    /// The end, and the words for it, of a client whose time in its stage is over.
+    /// The end and the close reason of a client whose time in its stage is over.
     pub fn overdue(&self, now_ns: u64) -> Option<(End, &'static str)> {
         if now_ns < self.stage_ends_ns {
             return None;
@@ -104,10 +111,10 @@ impl Client {
     pub fn packet(&mut self, text: &str, version: Version, host: &mut Host, reply: &mut Reply<'_>) {
         let packet = match Packet::decode(text) {
             Ok(packet) => packet,
-            Err(error) => return broken(&error, reply),
+            Err(error) => return reply.break_off(&error),
         };
         if self.attachments_left > 0 {
-            return broken(&"a packet came before the attachments that were announced", reply);
+            return reply.break_off(&"a packet came before the attachments that were announced");
         }
         if let Stage::Leaving(_) = self.stage {
             return;
@@ -120,14 +127,14 @@ impl Client {
                 let verdict = verdict.unwrap_or_else(|| judge_payload(packet.data, host));
                 self.judge(verdict, &packet, place, version, host, reply);
             }
-            // A client of Socket.IO 2 was connected before it could ask.
+            // A client of Socket.IO 2 is connected without a connect packet.
             (Kind::Connect, _, Some(0)) if version == Version::V3 => {}
             (Kind::Connect, Stage::Connected(_), Some(place)) if !is_joined => {
                 self.join(&packet, place, version, host, reply);
             }
-            (_, Stage::Awaited(_), _) => broken(&"the first packet must be a connect", reply),
-            (Kind::Connect | Kind::ConnectError, _, _) => broken(&"already connected", reply),
-            (_, _, _) if !is_joined => broken(&"no such namespace", reply),
+            (_, Stage::Awaited(_), _) => reply.break_off(&"the first packet must be a connect"),
+            (Kind::Connect | Kind::ConnectError, _, _) => reply.break_off(&"already connected"),
+            (_, _, _) if !is_joined => reply.break_off(&"no such namespace"),
             (Kind::Event | Kind::BinaryEvent, Stage::Connected(user), _) => {
                 self.event(&packet, user, host, reply);
             }
@@ -137,7 +144,7 @@ impl Client {
                     self.disconnect(host, reply);
                 }
             }
-            // The gate asks for no acknowledgement; one that comes anyway is passed over.
+            // The gate requests no acknowledgement, and ignores one that comes.
             (_, _, _) => {
                 self.attachments_left = packet.attachments;
                 self.attachments_echo = false;
@@ -151,7 +158,7 @@ impl Client {
             return;
         }
         let Some(left) = self.attachments_left.checked_sub(1) else {
-            return broken(&"no attachment was announced", reply);
+            return reply.break_off(&"no attachment was announced");
         };
         self.attachments_left = left;
         if self.attachments_echo {
@@ -159,12 +166,12 @@ impl Client {
         }
     }
 
-    /// Gives up what the client still holds and counts how it ended.
+    /// Releases what the client holds and counts how it ended.
     pub fn ended(self, end: End, host: &mut Host) {
         match self.stage {
             Stage::Awaited(verdict) => {
-                if let Some(Ok(guest)) = verdict {
-                    host.users.release(guest.user);
+                if let Some(Ok(user)) = verdict {
+                    host.users.release(user.user);
                 }
                 host.metrics.handshake(Outcome::without_verdict(end, Phase::Connect));
             }
@@ -177,10 +184,10 @@ impl Client {
         }
     }
 
-    /// Lets the client in by its first connect, to the namespace at `place`, or refuses it, and says so.
+    /// Authenticates the client by its first connect, to the namespace at `place`, or refuses it, and answers.
     fn judge(
         &mut self,
-        verdict: Result<Guest, Refusal>,
+        verdict: Result<AuthenticatedUser, Refusal>,
         connect: &Packet<'_>,
         place: u8,
         version: Version,
@@ -188,14 +195,14 @@ impl Client {
         reply: &mut Reply<'_>,
     ) {
         match verdict {
-            Ok(guest) => {
-                let ends_ns = host.instant_ns(guest.until, reply.now_ns);
+            Ok(user) => {
+                let ends_ns = host.instant_ns(user.until, reply.now_ns);
                 if ends_ns <= reply.now_ns {
-                    // It was good when the session was opened.
-                    host.users.release(guest.user);
+                    // The token was valid when the session was opened.
+                    host.users.release(user.user);
                     return self.refuse(Refusal::Expired, connect, version, host, reply);
                 }
-                self.stage = Stage::Connected(guest.user);
+                self.stage = Stage::Connected(user.user);
                 self.stage_ends_ns = ends_ns;
                 host.metrics.handshake(Outcome::Established);
                 self.join(connect, place, version, host, reply);
@@ -204,7 +211,7 @@ impl Client {
         }
     }
 
-    /// Says to the client that it is not let in, and why.
+    /// Sends the client the refusal and its reason.
     fn refuse(
         &mut self,
         refusal: Refusal,
@@ -225,7 +232,7 @@ impl Client {
         send(&refused, &mut host.scratch, reply);
     }
 
-    /// Takes the client, which is let in, into the namespace at `place`.
+    /// Adds the authenticated client to the namespace at `place`.
     fn join(&mut self, connect: &Packet<'_>, place: u8, version: Version, host: &mut Host, reply: &mut Reply<'_>) {
         self.joined |= 1 << place;
         host.data.clear();
@@ -269,7 +276,7 @@ impl Client {
     }
 }
 
-/// What a client of Socket.IO 2 need not send, because its server says it for it.
+/// The connect packet that a client of Socket.IO 2 need not send.
 const ROOT: Packet<'static> = Packet { kind: Kind::Connect, attachments: 0, namespace: "/", id: None, data: "" };
 
 /// A packet to the namespace that `connect` names, without the query that its name may carry.
@@ -277,10 +284,10 @@ fn answer_to<'a>(connect: &Packet<'a>, kind: Kind, data: &'a str) -> Packet<'a> 
     Packet { kind, namespace: connect.namespace.split('?').next().unwrap_or("/"), data, ..ROOT }
 }
 
-fn judge_payload(data: &str, host: &mut Host) -> Result<Guest, Refusal> {
-    // A session must come with the request: asking takes time, which a packet has not.
+fn judge_payload(data: &str, host: &mut Host) -> Result<AuthenticatedUser, Refusal> {
+    // A session must come with the request: a lookup takes time, and packets are answered at once.
     if data.is_empty() || host.settings.auth != Auth::Token {
-        return host.admit_unnamed();
+        return host.verdict_without_credentials();
     }
     let payload: ConnectPayload<'_> = serde_json::from_str(data).map_err(|_| Refusal::Malformed)?;
     let token = payload.token.ok_or(Refusal::Missing)?;
@@ -296,7 +303,7 @@ fn refuse_namespace(packet: &Packet<'_>, version: Version, host: &mut Host, repl
     send(&refusal, &mut host.scratch, reply);
 }
 
-/// Tells a client that it is no longer connected.
+/// Sends a client a disconnect packet.
 pub(super) fn disconnect(host: &mut Host, reply: &mut Reply<'_>) {
     let packet = answer_to(&ROOT, Kind::Disconnect, "");
     send(&packet, &mut host.scratch, reply);

@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::session::{Auth, Host, OnExpiry, Settings, app::App};
+use rand::{SeedableRng, rngs::StdRng};
+
 use crate::{
     keys::{self, Algorithm, Ring},
+    session::{Auth, Host, OnExpiry, Sessions, Settings, app::App, polling::PollingSessions},
     verify::{Policy, Verifier},
 };
 use wire::frame::{Decoder, Message, OpCode, Side};
@@ -24,9 +26,14 @@ pub fn host(app: App) -> Host {
         ping_interval: Duration::from_secs(25),
         ping_timeout: Duration::from_secs(20),
     };
-    let mut host = Host::new(settings.into(), verifier, Arc::default());
+    let mut host = Host::new(settings.into(), verifier, Arc::default(), StdRng::seed_from_u64(7));
     host.unix_ns = NOW_S * 1_000_000_000;
     host
+}
+
+/// A host and a table for a few sessions that poll.
+pub fn sessions(app: App) -> Sessions {
+    Sessions { host: host(app), polls: PollingSessions::new(0, 9, 9, usize::MAX) }
 }
 
 pub fn token(user: &str, expires_at_s: Option<u64>) -> String {
@@ -46,14 +53,14 @@ pub fn frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The server's frames as text: `T:` text, `B:` binary, `P:` ping, `Q:` pong, `C:` close.
-pub fn told(mut out: Vec<u8>) -> Vec<String> {
+pub fn sent_frames(mut out: Vec<u8>) -> Vec<String> {
     let mut frames = Decoder::new(Side::Server, 1 << 20);
-    let mut told = Vec::new();
+    let mut frames_sent = Vec::new();
     let mut at = 0;
     while let Some(step) = frames.next(&mut out[at..]).unwrap() {
         at += step.used;
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        told.extend(step.message.map(|message| match message {
+        frames_sent.extend(step.message.map(|message| match message {
             Message::Text(text) => format!("T:{text}"),
             Message::Binary(bytes) => format!("B:{}", lossy(&bytes)),
             Message::Ping(bytes) => format!("P:{}", lossy(bytes)),
@@ -62,5 +69,5 @@ pub fn told(mut out: Vec<u8>) -> Vec<String> {
         }));
     }
     assert_eq!(at, out.len(), "the gate sends whole frames");
-    told
+    frames_sent
 }

@@ -1,16 +1,16 @@
-//! Whose socket it is: the users of a shard's sockets, each name kept once.
+//! The users of a shard's sockets, each name kept once.
 
 use std::{collections::HashMap, sync::Arc};
 
-/// The user of a session: an index into its shard's [`Users`], or nobody.
+/// The user of a session: an index into its shard's [`Users`], or anonymous.
 ///
-/// A token need not name a user; such a session belongs to nobody.
+/// A token need not name a user; such a session is anonymous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserId(u32);
 
 impl UserId {
     /// The user of a session whose token names none.
-    pub const NOBODY: Self = Self(u32::MAX);
+    pub const ANONYMOUS: Self = Self(u32::MAX);
 }
 
 /// The names behind the [`UserId`]s of one shard, counted by the sessions that hold them.
@@ -35,7 +35,7 @@ impl Users {
     /// The id of `name` for one more session; each must be [released](Self::release) once.
     pub fn attach(&mut self, name: Option<&str>) -> UserId {
         let Some(name) = name else {
-            return UserId::NOBODY;
+            return UserId::ANONYMOUS;
         };
         if let Some(&id) = self.ids.get(name) {
             self.slots[id as usize].sessions += 1;
@@ -58,12 +58,12 @@ impl Users {
         UserId(id)
     }
 
-    /// The name behind an attached id; `None` for nobody.
+    /// The name of an attached id; `None` for an anonymous user.
     pub fn name(&self, id: UserId) -> Option<&str> {
         self.slots.get(id.0 as usize).map(|slot| &*slot.name)
     }
 
-    /// Gives back one session's hold on its user.
+    /// Releases one session's user.
     pub fn release(&mut self, id: UserId) {
         let Some(slot) = self.slots.get_mut(id.0 as usize) else {
             return;
@@ -79,7 +79,7 @@ impl Users {
         self.ids.len()
     }
 
-    /// Has nobody a session?
+    /// Does no user have a session?
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -110,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_no_user() {
+    fn an_anonymous_user_is_not_counted() {
         let mut users = Users::default();
         let nobody = users.attach(None);
-        assert_eq!(nobody, UserId::NOBODY);
+        assert_eq!(nobody, UserId::ANONYMOUS);
         assert_eq!(users.name(nobody), None);
         users.release(nobody);
         assert!(users.is_empty());

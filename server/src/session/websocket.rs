@@ -4,48 +4,57 @@ use std::time::Duration;
 
 use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
 
-use crate::session::{End, Guest, Host, Reply, close_code, expiry::Until, users::UserId};
+use crate::{
+    metrics::End,
+    session::{
+        close_code,
+        expiry::{AuthenticatedUser, Until},
+        host::Host,
+        reply::Reply,
+        users::UserId,
+    },
+};
 
 /// An authenticated raw WebSocket.
 #[derive(Debug)]
 pub struct WebSocket {
     frames: Decoder,
-    /// When the peer was last heard of, in milliseconds of the shard's clock: they wrap around after 49 days, which is
+    /// When the peer's last bytes came, in milliseconds of the shard's clock: they wrap around after 49 days, which is
     /// more than any silence between two pings.
-    heard_ms: u32,
+    received_ms: u32,
     user: UserId,
     until: Until,
-    /// A ping is on its way and nothing was heard since.
+    /// A ping was sent, and no bytes came since.
     pong_due: bool,
 }
 
 impl WebSocket {
-    /// A session for `guest`, whose hold on its user it takes over; the 101 is already in `reply`.
-    pub fn open(guest: Guest, host: &mut Host, reply: &mut Reply<'_>) -> Self {
-        let ends_ns = host.instant_ns(guest.until, reply.now_ns);
+    /// A session for `user`, which it releases at its end; the 101 is already in `reply`.
+    pub fn open(user: AuthenticatedUser, host: &mut Host, reply: &mut Reply<'_>) -> Self {
+        let ends_ns = host.instant_ns(user.until, reply.now_ns);
         reply.deadline_ns = Some(reply.after(host.settings.ping_interval).min(ends_ns));
         Self {
             frames: Decoder::new(Side::Client, host.settings.message_bytes_max),
-            heard_ms: wrapping_ms(reply.now_ns),
-            user: guest.user,
-            until: guest.until,
+            received_ms: wrapping_ms(reply.now_ns),
+            user: user.user,
+            until: user.until,
             pong_due: false,
         }
     }
 
-    /// The memory that it keeps of a message whose parts are not all here.
+    /// The bytes that it keeps of an incomplete message.
     pub fn kept_bytes(&self) -> usize {
         self.frames.unfinished_bytes()
     }
 
-    /// Whose session it is.
+    /// The session's user.
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// Takes the frames at the front of `input`; answers how many bytes they were.
+    /// Takes the frames at the front of `input`; returns how many bytes they were.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
-        self.heard_ms = wrapping_ms(reply.now_ns);
+        self.received_ms = wrapping_ms(reply.now_ns);
         self.pong_due = false;
         let mut used = 0;
         while reply.end.is_none() {
@@ -53,7 +62,7 @@ impl WebSocket {
                 Ok(Some(step)) => step,
                 Ok(None) => break,
                 Err(error) => {
-                    fail(&error, reply);
+                    reply.fail_framing(&error);
                     return input.len();
                 }
             };
@@ -65,7 +74,7 @@ impl WebSocket {
         used
     }
 
-    /// Asks a silent peer for a sign of life, gives it up, or closes on an expired token.
+    /// Pings a silent peer, closes on a missing pong, or closes on an expired token.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
         let ends_ns = host.instant_ns(self.until, reply.now_ns);
         if ends_ns <= reply.now_ns {
@@ -73,7 +82,7 @@ impl WebSocket {
             reply.end = Some(End::Expired);
             return;
         }
-        let silent_ms = wrapping_ms(reply.now_ns).wrapping_sub(self.heard_ms);
+        let silent_ms = wrapping_ms(reply.now_ns).wrapping_sub(self.received_ms);
         let silent = Duration::from_millis(silent_ms.into());
         let interval = host.settings.ping_interval;
         // A ping is sent no sooner than it is due.
@@ -105,7 +114,7 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
         Message::Binary(bytes) => (OpCode::Binary, &bytes[..]),
         Message::Ping(payload) => return write_frame(reply.out, OpCode::Pong, payload, None),
         Message::Pong(_) => return,
-        Message::Close { code, .. } => return farewell(*code, reply),
+        Message::Close { code, .. } => return reply.answer_close(*code),
     };
     host.metrics.messages_received.add(1);
     if host.settings.app.echoes() {
@@ -114,40 +123,21 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
     }
 }
 
-/// Answers a close frame with its own code (RFC 6455 section 5.5.1), one without a code likewise, and ends.
-pub(super) fn farewell(code: Option<u16>, reply: &mut Reply<'_>) {
-    match code {
-        Some(code) => write_close(reply.out, code, "", None),
-        None => write_frame(reply.out, OpCode::Close, &[], None),
-    }
-    reply.end = Some(End::Client);
-    reply.is_farewell = true;
-}
-
-/// Closes on a peer that broke the framing, with the code for how it did.
-pub(super) fn fail(error: &wire::frame::ProtocolError, reply: &mut Reply<'_>) {
-    write_close(reply.out, error.close_code(), &error.to_string(), None);
-    reply.end = Some(match error {
-        wire::frame::ProtocolError::TooLong { .. } => End::TooLong,
-        _ => End::Protocol,
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::session::{
         app::App,
-        testing::{NOW_S, frame, host, token, told},
+        testing::{NOW_S, frame, host, sent_frames, token},
     };
 
     fn check(app: App, input: &[u8], answers: &[&str], end: Option<End>, why: &str) {
         let mut host = host(app);
-        // Every cut of the input must come to the same, as the reactor hands it over.
+        // The result is the same wherever the input is cut.
         for cut in 0..=input.len() {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, 0);
-            let mut session = WebSocket::open(Guest::NOBODY, &mut host, &mut reply);
+            let mut session = WebSocket::open(AuthenticatedUser::ANONYMOUS, &mut host, &mut reply);
             let mut held = Vec::new();
             for part in [&input[..cut], &input[cut..]] {
                 held.extend_from_slice(part);
@@ -155,7 +145,7 @@ mod tests {
                 held.drain(..used);
             }
             assert_eq!(reply.end, end, "{why}, cut at {cut}");
-            assert_eq!(told(out), answers, "{why}, cut at {cut}");
+            assert_eq!(sent_frames(out), answers, "{why}, cut at {cut}");
         }
     }
 
@@ -175,7 +165,7 @@ mod tests {
         for (app, input, answers, end, why) in [
             (App::Echo, &text[..], &["T:gr\u{fc}n"][..], None, "text comes back"),
             (App::Echo, &binary, &["B:\x01\x02"], None, "binary comes back"),
-            (App::Idle, &text, &[], None, "idle says nothing"),
+            (App::Idle, &text, &[], None, "idle sends nothing"),
             (App::Idle, &ping, &["Q:hi"], None, "a ping is answered by every application"),
             (App::Echo, &pong, &[], None, "a pong is not"),
             (App::Echo, &close, &["C:1001"], client, "a close is answered with its code"),
@@ -193,10 +183,10 @@ mod tests {
     fn a_socket_ends_with_its_token() {
         const S: u64 = 1_000_000_000;
         let mut host = host(App::Idle);
-        let guest = host.admit(token("ann", Some(NOW_S + 30)).as_bytes());
+        let user = host.admit(token("ann", Some(NOW_S + 30)).as_bytes());
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 100 * S);
-        let mut session = WebSocket::open(guest.unwrap(), &mut host, &mut reply);
+        let mut session = WebSocket::open(user.unwrap(), &mut host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(125 * S), "the ping comes before");
         for (at_s, clock_s, answers, deadline_s, end, why) in [
             (125, 25, &["P:"][..], Some(130), None, "then the end, before the pong"),
@@ -208,18 +198,18 @@ mod tests {
             let mut reply = Reply::new(&mut out, at_s * S);
             session.deadline(&mut host, &mut reply);
             let (deadline_ns, ended) = (reply.deadline_ns, reply.end);
-            assert_eq!(told(out), answers, "{why}");
+            assert_eq!(sent_frames(out), answers, "{why}");
             assert_eq!((deadline_ns.map(|ns| ns / S), ended), (deadline_s, end), "{why}");
         }
     }
 
     #[test]
-    fn a_silent_peer_is_pinged_then_given_up() {
+    fn a_silent_peer_is_pinged_then_closed() {
         const S: u64 = 1_000_000_000;
         let mut host = host(App::Idle);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = WebSocket::open(Guest::NOBODY, &mut host, &mut reply);
+        let mut session = WebSocket::open(AuthenticatedUser::ANONYMOUS, &mut host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(25 * S));
 
         let mut at = |now_ns, input: Option<Vec<u8>>| {
@@ -232,21 +222,21 @@ mod tests {
                 None => session.deadline(&mut host, &mut reply),
             }
             let (deadline_ns, end) = (reply.deadline_ns, reply.end);
-            (told(out), deadline_ns.map(|ns| ns / S), end)
+            (sent_frames(out), deadline_ns.map(|ns| ns / S), end)
         };
         let pong = || Some(frame(OpCode::Pong, b""));
         let text = || Some(frame(OpCode::Text, b"a"));
         for (now_s, input, answers, deadline_s, end, why) in [
             (10, text(), &[][..], None, None, "the deadline stays where it is"),
-            (25, None, &[], Some(35), None, "heard at 10: not silent for long enough"),
+            (25, None, &[], Some(35), None, "received at 10 s: not silent for long enough"),
             (35, None, &["P:"], Some(55), None, "a ping, and the time for its pong"),
-            (36, pong(), &[], None, None, "heard again"),
+            (36, pong(), &[], None, None, "received again"),
             (55, None, &[], Some(61), None, "so no timeout"),
             (61, None, &["P:"], Some(81), None, "the next ping"),
-            (81, None, &["C:1000"], None, Some(End::PingTimeout), "given up"),
+            (81, None, &["C:1000"], None, Some(End::PingTimeout), "closed"),
         ] {
-            let (told, deadline, ended) = at(now_s * S, input);
-            assert_eq!(told, answers, "{why}");
+            let (sent, deadline, ended) = at(now_s * S, input);
+            assert_eq!(sent, answers, "{why}");
             assert_eq!((deadline, ended), (deadline_s, end), "{why}");
         }
     }

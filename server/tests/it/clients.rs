@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// A raw WebSocket let in by `token` in the query.
+    /// A raw WebSocket with `token` in the query.
     pub async fn raw(addr: SocketAddr, token: &str) -> Self {
         let opened = Self::open(addr, &format!("/ws?token={token}"), &[]).await;
         opened.unwrap_or_else(|refused| panic!("{refused:?}"))

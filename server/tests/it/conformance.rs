@@ -114,7 +114,7 @@ async fn engineio_messages_go_back() {
     assert!(client.closed().await.is_some(), "no packet");
 
     for (eio, sent) in [(4, "4a\u{1e}bAQIDBA=="), (3, "2:4a10:b4AQIDBA==")] {
-        // A client of version 3 that reads no binary payloads says so.
+        // A client of version 3 that reads no binary payloads sends `b64=1`.
         let target = format!("/engine.io/?EIO={eio}&transport=polling&b64=1");
         let opened = get(server.gate, &target).await;
         let sid = opened.split(r#""sid":""#).nth(1).unwrap().split('"').next().unwrap();
@@ -131,7 +131,7 @@ async fn engineio_messages_go_back() {
 }
 
 #[tokio::test]
-async fn engineio_alone_asks_for_a_token_too() {
+async fn engineio_without_socketio_requires_a_token_too() {
     let server = TestServer::start(&["--app=conformance"]).await;
     for (transport, token, status) in [
         ("websocket", good("ann"), 101),
@@ -157,7 +157,7 @@ async fn engineio_alone_asks_for_a_token_too() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_on_a_raw_websocket() {
+async fn raw_websockets_need_no_token_with_auth_none() {
     let server = TestServer::start(&["--auth=none"]).await;
     for path in ["/ws", "/ws?token=bad"] {
         let mut client = Client::open(server.gate, path, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Processes of a gate that die: they are started anew, now or later, and their end is not that of the others.
+//! Processes of a gate that die: each is restarted, and the others go on.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ fn pid(number: &serde_json::Value) -> Pid {
 }
 
 #[tokio::test]
-async fn one_that_dies_is_started_anew_and_no_connection_refused() {
+async fn a_killed_process_is_restarted_and_no_connection_is_refused() {
     let process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
     kill(&process, 1);
@@ -48,11 +48,11 @@ async fn one_that_dies_is_started_anew_and_no_connection_refused() {
     process.signal(Signal::TERM);
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("starting it anew"), "{log}");
+    assert!(log.contains("will be restarted"), "{log}");
 }
 
 #[tokio::test]
-async fn one_that_cannot_start_is_tried_until_it_can_beside_those_that_serve() {
+async fn a_process_that_cannot_start_is_retried_while_others_serve() {
     type Act = fn(&TestProcess, &NamedTempFile);
     let write = |file: &NamedTempFile, text: &str| fs::write(file.path(), text).unwrap();
     let spoil: Act = |_, file| fs::write(file.path(), "no key").unwrap();
@@ -76,7 +76,7 @@ async fn one_that_cannot_start_is_tried_until_it_can_beside_those_that_serve() {
         cause(&process, &keys);
         kill(&process, 0);
         for wait in ["0ns", "100ms", "200ms", "400ms", "800ms", "1.6s"] {
-            let line = process.logs("starting it anew");
+            let line = process.logs("will be restarted");
             assert!(line.contains(&format!("again_in={wait}")), "{why}: {line}");
         }
         cure(&process, &keys);
@@ -95,7 +95,7 @@ fn limit_descriptors(process: &TestProcess, most: Option<u64>) {
 }
 
 #[tokio::test]
-async fn a_gate_ends_when_none_is_left_and_none_can_be_started() {
+async fn a_gate_ends_when_no_process_is_left_and_none_can_start() {
     let keys = NamedTempFile::new().unwrap();
     fs::write(keys.path(), KEY).unwrap();
     let flag = format!("--keys={}", keys.path().display());
@@ -105,13 +105,13 @@ async fn a_gate_ends_when_none_is_left_and_none_can_be_started() {
     (0..3).for_each(|number| kill(&process, number));
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(1), "{log}");
-    let told = "no process of the gate is left, and 5 attempts at each were in vain";
+    let told = "no process of the gate is left, and 5 attempts at each have failed";
     assert_eq!(log.matches(told).count(), 1, "{log}");
     assert!(TcpStream::connect(gate).is_err());
 }
 
 #[tokio::test]
-async fn one_that_dies_while_all_drain_cuts_no_other_short() {
+async fn a_process_that_dies_during_a_drain_does_not_end_others() {
     let mut process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
     let mut knocking = Vec::new();
@@ -147,17 +147,17 @@ async fn one_that_dies_while_all_drain_cuts_no_other_short() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_one_that_is_being_started_anew() {
+async fn a_drain_waits_for_a_process_that_is_restarting() {
     let mut process = TestProcess::start(&FLAGS);
     kill(&process, 0);
-    process.logs("starting it anew");
+    process.logs("will be restarted");
     process.signal(Signal::TERM);
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[test]
-fn a_death_that_is_not_noticed_when_all_are_told_to_drain_is_no_fault() {
+fn a_process_that_died_before_the_drain_is_no_fault() {
     let process = TestProcess::start(&FLAGS);
     let pidfd = pidfd_open(pid(&process.ready["gate_pids"][0]), PidfdFlags::empty()).unwrap();
     process.signal(Signal::STOP);
@@ -169,10 +169,10 @@ fn a_death_that_is_not_noticed_when_all_are_told_to_drain_is_no_fault() {
     assert_eq!(status.code(), Some(0), "{log}");
 }
 
-/// What says that a child has heard a SIGHUP.
+/// The log line of a child that has received a SIGHUP.
 const HEARD: &str = "SIGHUP: reading the keys again";
 
-/// Starts a gate whose processes are ready once `set` has told them its keys; `act` has its way before.
+/// Starts a gate whose processes are ready once `set` has answered with its keys; `act` runs before that.
 fn start_by_set(set: &TcpListener, act: impl FnOnce(Pid)) -> TestProcess {
     let mut command = gatekeeper();
     let jwks = format!("--jwks=http://{}/", set.local_addr().unwrap());
@@ -193,7 +193,7 @@ fn tell_no_keys(asked: &mut TcpStream) {
 }
 
 #[test]
-fn a_hangup_reaches_all_that_are_being_started() {
+fn sighup_reaches_processes_that_are_starting() {
     let set = TcpListener::bind("127.0.0.1:0").unwrap();
     let hangup = |pid| kill_process(pid, Signal::HUP).unwrap();
     let mut process = start_by_set(&set, hangup);
@@ -201,7 +201,7 @@ fn a_hangup_reaches_all_that_are_being_started() {
 }
 
 #[test]
-fn a_hangup_reaches_one_that_is_being_started_anew() {
+fn sighup_reaches_a_process_that_is_restarting() {
     let set = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut process = start_by_set(&set, |_| {});
     kill(&process, 0);

@@ -13,7 +13,7 @@ use super::{
     tokens::{SECRET, good},
 };
 
-/// Fewer than the connections that come, more than the process holds when nobody has come.
+/// Fewer than the connections that come, more than the process holds without any.
 const DESCRIPTORS: u64 = 64;
 const CONNECTIONS: usize = 200;
 /// How long the gate is left without descriptors.
@@ -22,7 +22,7 @@ const DROUGHT: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn exhausted_descriptors_are_survived_without_spinning() {
+async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
     let flags = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1", "--secret", SECRET];
     let process = TestProcess::start(&flags);
     let gate: SocketAddr = process.ready["gate"].as_str().unwrap()["http://".len()..].parse().unwrap();
@@ -36,7 +36,7 @@ async fn exhausted_descriptors_are_survived_without_spinning() {
     let began = Instant::now();
     let crowd: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            // They come without a byte, and wait in the kernel once nobody accepts them.
+            // They send nothing, and wait in the kernel once the gate accepts no more.
             TcpStream::connect(gate).unwrap()
         })
         .collect();

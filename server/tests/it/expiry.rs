@@ -10,7 +10,7 @@ use super::{
     tokens::{SECRET, now_s, sign},
 };
 
-/// Where the gate is told to close, a socket ends within this of its token's `exp`.
+/// With `--on-expiry close`, a socket ends within this of its token's `exp`.
 const WITHIN: Duration = Duration::from_secs(1);
 
 /// Tries for what is promised within a time: the machine may be busy with something else.
@@ -73,7 +73,7 @@ async fn leeway_counts_for_the_end_as_for_the_start() {
 }
 
 #[tokio::test]
-async fn a_token_opens_the_door_and_no_more_unless_told_otherwise() {
+async fn by_default_a_session_outlives_its_token() {
     let server = TestServer::start(&[]).await;
     let exp_s = now_s() + 1;
     let mut raw = Client::raw(server.gate, &expiring(exp_s)).await;

@@ -1,4 +1,4 @@
-//! What the gate says to plain HTTP, and whether its counters add up.
+//! The gate's answers to plain HTTP, and whether its counters add up.
 
 use super::{
     clients::{Client, exchange, get},

@@ -17,7 +17,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_signal_ends_it_in_order() {
+async fn a_signal_drains_the_server() {
     for signal in [Signal::TERM, Signal::INT] {
         let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--secret", SECRET];
         let process = TestProcess::start(&flags);
@@ -39,7 +39,7 @@ async fn a_signal_ends_it_in_order() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_written_ends_nobody() {
+async fn a_log_that_cannot_be_written_does_not_end_the_server() {
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = gatekeeper();
     let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--secret", SECRET];
@@ -60,7 +60,7 @@ async fn a_log_that_cannot_be_written_ends_nobody() {
 }
 
 #[tokio::test]
-async fn a_role_runs_what_it_says() {
+async fn each_role_runs_its_part_alone() {
     for (flag, url, absent) in [("gate", "gate", "frontend"), ("frontend", "frontend", "gate")] {
         let process = TestProcess::start(&["--role", flag, "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0"]);
         assert!(process.ready[absent].is_null(), "{}", process.ready);
@@ -74,7 +74,7 @@ async fn a_role_runs_what_it_says() {
 }
 
 #[tokio::test]
-async fn draining_waits_for_no_peer_for_ever() {
+async fn a_drain_has_a_time_limit() {
     let server = TestServer::start(&["--drain=100ms"]).await;
     // It never reads, so it never answers the close frame.
     let _silent = Client::raw(server.gate, &good("ann")).await;
@@ -83,7 +83,7 @@ async fn draining_waits_for_no_peer_for_ever() {
 }
 
 #[test]
-fn a_hangup_ends_no_process_that_waits_for_listeners() {
+fn sighup_does_not_end_a_process_that_waits_for_listeners() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gate.sock");
     let predecessor = UnixListener::bind(&path).unwrap();
@@ -104,7 +104,7 @@ fn run(flags: &[&str]) -> Output {
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn a_port_in_use_is_reported() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let used = held.local_addr().unwrap().to_string();
     let free = "127.0.0.1:0";
@@ -119,7 +119,7 @@ fn a_port_in_use_is_told() {
 }
 
 #[tokio::test]
-async fn another_gate_on_the_port_is_found() {
+async fn another_gate_on_the_port_is_detected() {
     let server = TestServer::start(&[]).await;
     let listen = server.gate.to_string();
     let output = tokio::task::spawn_blocking(move || run(&["--role=gate", "--listen", &listen]));
@@ -128,7 +128,7 @@ async fn another_gate_on_the_port_is_found() {
 }
 
 #[test]
-fn wrong_flags_are_told() {
+fn wrong_flags_are_reported() {
     for (flags, code, told, why) in [
         (&["--listen=0.0.0.0:0"][..], 104, "has 19 bytes", "the demo's secret, reachable"),
         (&["--listen=0.0.0.0:0", "--secret", SECRET], 104, "demo user", "the demo user, reachable"),
@@ -146,7 +146,7 @@ fn wrong_flags_are_told() {
 }
 
 #[test]
-fn it_can_die_with_its_parent() {
+fn the_server_can_end_with_its_parent() {
     // A shell starts it and lives until its own standard input ends.
     let mut shell = std::process::Command::new("sh")
         .args(["-c", r#""$0" "$@" & read _"#, env!("CARGO_BIN_EXE_gatekeeper")])

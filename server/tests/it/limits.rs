@@ -83,7 +83,7 @@ async fn a_large_head_is_refused() {
 }
 
 #[tokio::test]
-async fn a_full_gate_says_when_to_come_again() {
+async fn a_full_gate_answers_503_with_retry_after() {
     let server = TestServer::start(&["--max-connections=2"]).await;
     let mut first = Client::raw(server.gate, &good("ann")).await;
     let _second = Client::raw(server.gate, &good("bob")).await;
@@ -162,7 +162,7 @@ async fn trickle(gate: std::net::SocketAddr) -> usize {
 }
 
 #[tokio::test]
-async fn half_open_connections_give_way() {
+async fn the_oldest_half_open_connections_are_closed_beyond_the_limit() {
     let server = TestServer::start(&["--max-half-open=8", "--handshake-timeout=60s"]).await;
     let attack = tokio::spawn(trickle(server.gate));
     for _ in 0..32 {
@@ -176,10 +176,10 @@ async fn half_open_connections_give_way() {
     server.metric_becomes("gatekeeper_connections_open", 0).await;
 }
 
-/// Sessions that are opened by WebSocket or by polling and never connected give way to newer ones; those that are
+/// Sessions that are opened by WebSocket or by polling and never connected are closed for newer ones; those that are
 /// connected stay.
 #[tokio::test]
-async fn clients_that_never_connect_give_way() {
+async fn the_oldest_unconnected_sessions_are_closed_beyond_the_limit() {
     let server = TestServer::start(&["--max-half-open=8", "--handshake-timeout=60s"]).await;
     let mut good = Client::socketio(server.gate, &good("ann")).await;
     let path = "/socket.io/?EIO=4&transport=websocket";
@@ -202,7 +202,7 @@ async fn clients_that_never_connect_give_way() {
 }
 
 #[tokio::test]
-async fn forgers_do_not_keep_good_clients_out() {
+async fn forged_tokens_do_not_keep_valid_clients_out() {
     let server = TestServer::start(&[]).await;
     let gate = server.gate;
     let forgers = tokio::spawn(async move {
@@ -221,7 +221,7 @@ async fn forgers_do_not_keep_good_clients_out() {
 }
 
 #[tokio::test]
-async fn frames_that_lie_about_their_length_are_ended_at_once() {
+async fn frames_with_a_length_beyond_the_limit_are_closed_at_once() {
     let server = TestServer::start(&["--max-message-bytes=1000"]).await;
     for (head, code, why) in [
         (&[0x82, 0xfe, 0x03, 0xe9][..], 1009, "one byte above the limit"),
@@ -246,7 +246,7 @@ async fn frames_that_lie_about_their_length_are_ended_at_once() {
     }
 }
 
-/// A client that is let in over a raw WebSocket and then sends `frames`, as far as the gate takes them.
+/// A client that is authenticated over a raw WebSocket and then sends `frames`, as far as the gate takes them.
 async fn greedy(gate: std::net::SocketAddr, frames: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gate).await.unwrap();
     let upgrade = format!(
@@ -269,7 +269,7 @@ fn frame_head(first: u8, bytes: u64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn those_that_hold_the_most_memory_give_way() {
+async fn connections_that_hold_the_most_memory_are_closed() {
     const BUFFER_BYTES: usize = 1 << 20;
     let flag = format!("--max-buffer-bytes={BUFFER_BYTES}");
     let server = TestServer::start(&[&flag]).await;
@@ -297,7 +297,7 @@ async fn those_that_hold_the_most_memory_give_way() {
         server.metric_becomes(ended, before + 1).await;
         assert!(server.metric("gatekeeper_buffered_bytes") <= BUFFER_BYTES as u64 / 2, "{why}");
     }
-    // A client that asks by POST and never polls.
+    // A client that sends events by POST and never polls.
     let opened = get(server.gate, &format!("/socket.io/?EIO=4&transport=polling&token={}", good("bob"))).await;
     let (_, sid) = opened.split_once(r#""sid":""#).unwrap();
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={}", sid.split('"').next().unwrap());

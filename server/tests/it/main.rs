@@ -2,7 +2,6 @@
 
 mod frontend;
 
-mod asking;
 mod clients;
 mod conformance;
 mod deaths;
@@ -21,6 +20,7 @@ mod restarts;
 mod rotation;
 mod seeds;
 mod servers;
+mod session_lookups;
 mod sessions;
 mod tls;
 mod tokens;

@@ -53,7 +53,7 @@ struct Poller {
 }
 
 impl Poller {
-    /// Opens a session; what its first payload says.
+    /// Opens a session; returns its first payload.
     async fn open(gate: SocketAddr, eio: u8, token: &str) -> (Self, String) {
         let target = format!("/socket.io/?EIO={eio}&transport=polling");
         let unnamed = Self { gate, target };
@@ -68,7 +68,7 @@ impl Poller {
         (named, opened.body)
     }
 
-    /// One of version 4, let in.
+    /// A client of version 4, connected.
     async fn connected(gate: SocketAddr) -> Self {
         let (poller, _) = Self::open(gate, 4, &good("ann")).await;
         poller.post("40").await.check(200, "ok", "a connect packet");
@@ -134,7 +134,7 @@ async fn packets_go_both_ways() {
 }
 
 #[tokio::test]
-async fn version_3_has_payloads_of_its_own() {
+async fn version_3_has_its_own_payload_format() {
     let server = TestServer::start(&[]).await;
     let (poller, opened) = Poller::open(server.gate, 3, &good("ann")).await;
     assert!(opened.ends_with("}2:40"), "let in at once: {opened}");
@@ -186,7 +186,7 @@ async fn requests_that_overlap_end_the_session() {
     let poller = Poller::connected(server.gate).await;
     let whole = request("POST", &poller.target, "", "42[\"a\"]");
     let mut stream = TcpStream::connect(server.gate).await.unwrap();
-    // Behind a whole one, whose answer tells that half of the next was looked at.
+    // Behind a complete one, whose answer shows that half of the next was looked at.
     let sent = format!("{whole}{}", &whole[..whole.len() - 3]);
     stream.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = [0; 1024];
@@ -230,7 +230,7 @@ async fn sessions_end_for_every_reason() {
 }
 
 #[tokio::test]
-async fn heartbeats_go_by_polls() {
+async fn heartbeats_are_sent_in_polls() {
     let server = TestServer::start(&["--ping-interval=150", "--ping-timeout=3000"]).await;
     let poller = Poller::connected(server.gate).await;
     for _ in 0..2 {
@@ -250,7 +250,7 @@ async fn heartbeats_go_by_polls() {
 }
 
 #[tokio::test]
-async fn requests_that_cannot_be_served_are_told_why() {
+async fn requests_that_cannot_be_served_get_the_reason() {
     let server = TestServer::start(&["--max-message-bytes=100"]).await;
     let poller = Poller::connected(server.gate).await;
     let target = &poller.target;
@@ -328,7 +328,7 @@ async fn pages_of_other_origins_are_served_by_the_list() {
 }
 
 #[tokio::test]
-async fn polls_are_told_when_the_gate_goes_down() {
+async fn waiting_polls_are_answered_with_a_close_when_the_gate_drains() {
     let server = TestServer::start(&[]).await;
     let poller = Poller::connected(server.gate).await;
     let waiting = poller.wait(&server).await;
@@ -358,7 +358,7 @@ async fn counters_of_polling_add_up() {
 }
 
 #[tokio::test]
-async fn what_waits_is_told_in_several_answers() {
+async fn waiting_packets_are_split_into_several_answers() {
     let flags = ["--app=conformance", "--auth=none"];
     let longer = [flags[0], flags[1], "--max-message-bytes=8000000"];
     for (flags, bytes, count, more, why) in [

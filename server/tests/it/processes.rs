@@ -31,7 +31,7 @@ pub fn value(page: &str, sample: &str) -> Option<f64> {
     })
 }
 
-/// Waits until a value is what it must become.
+/// Waits until a value is as expected.
 pub async fn metric_becomes(gate: SocketAddr, sample: &str, expected: f64) {
     soon(sample, async {
         while value(&get(gate, "/metrics").await, sample) != Some(expected) {
@@ -42,7 +42,7 @@ pub async fn metric_becomes(gate: SocketAddr, sample: &str, expected: f64) {
 }
 
 #[tokio::test]
-async fn its_figures_are_those_of_all() {
+async fn metrics_add_up_all_processes() {
     let process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
     let mut clients = Vec::new();
@@ -82,7 +82,7 @@ async fn its_figures_are_those_of_all() {
 }
 
 #[tokio::test]
-async fn its_page_of_metrics_is_answered_as_by_one_process() {
+async fn metrics_are_answered_as_by_one_process() {
     let flags = |processes| {
         let own = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1"];
         [&own[..], &[processes]].concat()
@@ -110,7 +110,7 @@ async fn its_page_of_metrics_is_answered_as_by_one_process() {
 }
 
 #[tokio::test]
-async fn many_who_ask_for_metrics_take_few_descriptors() {
+async fn many_scrapes_take_few_descriptors() {
     let process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
     let fds = format!("/proc/{}/fd", process.ready["pid"]);
@@ -153,7 +153,7 @@ async fn children_end_with_their_parent() {
 }
 
 #[tokio::test]
-async fn all_read_their_keys_again() {
+async fn all_processes_read_their_keys_again() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let keys = file.path().display().to_string();
     let public = include_str!("../keys/p256.public.pem");
@@ -168,7 +168,7 @@ async fn all_read_their_keys_again() {
 }
 
 #[tokio::test]
-async fn the_frontend_is_there_once_and_the_gate_trusts_its_origin() {
+async fn one_frontend_runs_and_every_process_trusts_its_origin() {
     let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--processes=2", "--workers=1"];
     let process = TestProcess::start(&flags);
     let (gate, frontend) = (addr(&process.ready["gate"]), addr(&process.ready["frontend"]));
@@ -183,7 +183,7 @@ async fn the_frontend_is_there_once_and_the_gate_trusts_its_origin() {
 }
 
 #[test]
-fn what_no_child_can_start_with_is_told_once() {
+fn a_fault_that_keeps_every_child_from_starting_is_reported_once() {
     for (flags, code, told, why) in [
         (
             &["--processes=2", "--role=gate", "--listen=127.0.0.1:0", "--pin=0", "--max-connections=4000000000"][..],

@@ -1,4 +1,4 @@
-//! A bad token of each kind, in each carrier, on each protocol: refused, and for its reason.
+//! An invalid token of each kind, in each carrier, on each protocol: refused, with its reason.
 
 use super::{
     clients::{Carrier, Client},
@@ -55,7 +55,7 @@ async fn a_raw_websocket_is_refused_with_401() {
 }
 
 #[tokio::test]
-async fn a_socketio_client_is_told_not_valid_token() {
+async fn a_socketio_client_gets_the_error_not_valid_token() {
     let server = TestServer::start(&["--origin=http://app"]).await;
     for (path, carrier) in [SOCKETIO_4, SOCKETIO_3].iter().flat_map(|path| Carrier::ALL.map(|carrier| (path, carrier)))
     {
@@ -107,7 +107,7 @@ async fn the_connect_payload_is_a_carrier_of_version_5() {
 }
 
 #[tokio::test]
-async fn a_good_token_is_let_in_by_every_carrier() {
+async fn a_valid_token_is_accepted_in_every_carrier() {
     let server = TestServer::start(&["--origin=http://app"]).await;
     for carrier in Carrier::ALL {
         let (query, headers) = carrier.carry(&good("ann"), "http://app");
@@ -153,7 +153,7 @@ async fn the_first_carrier_decides() {
 }
 
 #[tokio::test]
-async fn a_cookie_counts_for_known_origins_alone() {
+async fn a_cookie_counts_only_with_an_allowed_origin() {
     let listed = TestServer::start(&["--origin=http://app"]).await;
     let default = TestServer::start(&[]).await;
     let own = format!("http://{}", default.frontend);

@@ -1,4 +1,4 @@
-//! Restarts under load: the listeners go from one process to the next, and nobody who knocks meanwhile is refused or
+//! Restarts under load: the listeners go from one process to the next, and no connection is refused or
 //! reset.
 
 use std::{
@@ -46,7 +46,7 @@ enum Way {
 struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
-    /// Each tells the fault that ended it.
+    /// Each returns the fault that ended it.
     knockers: JoinSet<Option<String>>,
 }
 
@@ -257,7 +257,7 @@ async fn a_socket_that_is_handed_over_outlives_its_servers() {
 }
 
 #[tokio::test]
-async fn a_name_tells_the_frontends_socket() {
+async fn the_descriptor_name_marks_the_frontends_listener() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr_given = listener.local_addr().unwrap();
     let named = format!("{ONE} LISTEN_FDNAMES=frontend");
@@ -267,7 +267,7 @@ async fn a_name_tells_the_frontends_socket() {
 }
 
 #[tokio::test]
-async fn a_handshake_under_way_gets_done_before_the_end() {
+async fn a_handshake_under_way_is_completed_during_a_drain() {
     let process = TestProcess::start(&["--role=gate", "--listen=127.0.0.1:0", "--secret", SECRET]);
     let gate = addr(&process.ready["gate"]);
     let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", good("ann"));
@@ -283,7 +283,7 @@ async fn a_handshake_under_way_gets_done_before_the_end() {
 }
 
 #[test]
-fn what_cannot_be_taken_over_is_told() {
+fn failed_takeovers_are_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let elsewhere = format!("--listen={}", other.unwrap());
@@ -319,7 +319,7 @@ fn what_cannot_be_taken_over_is_told() {
 }
 
 #[tokio::test]
-async fn a_successor_that_cannot_serve_changes_nothing() {
+async fn a_successor_that_cannot_serve_leaves_the_predecessor_running() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gate.sock");
     let running = taking_over(&path, "127.0.0.1:0", &["--role=gate"]);

@@ -1,4 +1,4 @@
-//! Keys that change while sockets come in: no good token is refused, no bad one accepted.
+//! Keys that change under load: no valid token is refused, no invalid one accepted.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ const SWAPS: &str = "gatekeeper_key_ring_swaps_total";
 /// What is on the ring, one after the other; between two of them either may be.
 const RINGS: [&[&str]; 4] = [&["old"], &["old", "new"], &["new"], &["old"]];
 
-/// A key set with the keys of those names, put in place whole, as whoever rotates keys should.
+/// A key set with the keys of those names, put in place by a rename, as key rotation should.
 fn write(path: &Path, kids: &[&str]) {
     let keys = kids.iter().map(|kid| {
         let secret = if *kid == "old" { OLD } else { NEW };
@@ -47,7 +47,7 @@ fn verdict(kid: &str, from: usize, to: usize) -> Option<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_under_load_refuses_no_good_token_and_accepts_no_bad_one() {
+async fn a_rotation_under_load_refuses_no_valid_token_and_accepts_no_invalid_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     write(&path, RINGS[0]);
@@ -104,7 +104,7 @@ async fn a_rotation_under_load_refuses_no_good_token_and_accepts_no_bad_one() {
 }
 
 #[tokio::test]
-async fn a_bad_key_file_changes_nothing() {
+async fn an_invalid_key_file_leaves_the_old_keys_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     write(&path, &["old"]);
@@ -128,7 +128,7 @@ async fn a_bad_key_file_changes_nothing() {
 }
 
 #[test]
-fn a_hangup_makes_a_process_read_its_keys() {
+fn sighup_makes_a_process_read_its_keys_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     write(&path, &["old"]);
@@ -138,7 +138,7 @@ fn a_hangup_makes_a_process_read_its_keys() {
     fs::write(&path, "half a set").unwrap();
     let unusable = "the old keys stay in use";
     process.logs(unusable);
-    // A file that is bad is told about once, unless somebody asks.
+    // An invalid file is logged once, and again on SIGHUP.
     process.signal(rustix::process::Signal::HUP);
     process.logs("SIGHUP: reading the keys again");
     process.logs(unusable);

@@ -24,7 +24,7 @@ use super::tokens::SECRET;
 /// What no test should take; the machine may be slow, so it is long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for what must come.
+/// Waits for a future that must complete.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
@@ -53,7 +53,7 @@ impl TestServer {
         Self::start_with(flags, |config| config).await
     }
 
-    /// The same, after `change` had its way with what the flags came to.
+    /// The same, after `change` has edited the configuration.
     pub async fn start_with(flags: &[&str], change: impl FnOnce(Config) -> Config) -> Self {
         let own =
             ["gatekeeper", "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--workers=2", "--secret", SECRET];
@@ -89,7 +89,7 @@ impl TestServer {
         line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
     }
 
-    /// Waits until a value of `/metrics` is what it must become.
+    /// Waits until a value of `/metrics` is as expected.
     pub async fn metric_becomes(&self, sample: &str, value: u64) {
         soon(sample, async {
             while self.metric(sample) != value {
@@ -114,7 +114,7 @@ pub struct TestProcess {
 }
 
 impl TestProcess {
-    /// Starts one and reads the line that says that it is ready.
+    /// Starts one and reads its ready line.
     pub fn start(flags: &[&str]) -> Self {
         let mut command = gatekeeper();
         command.args(flags);
@@ -163,7 +163,7 @@ impl TestProcess {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end; what else it wrote on standard output and in its log.
+    /// Waits for the end; returns the rest of its standard output and log.
     pub fn wait(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut log) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();

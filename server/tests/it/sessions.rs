@@ -37,7 +37,7 @@ async fn messages_come_back() {
 }
 
 #[tokio::test]
-async fn an_idle_gate_says_nothing() {
+async fn the_idle_application_sends_nothing() {
     let server = TestServer::start(&["--app=idle"]).await;
     let mut client = Client::raw(server.gate, &good("ann")).await;
     client.send("hello").await;
@@ -107,7 +107,7 @@ async fn socketio_packets_are_answered() {
 }
 
 #[tokio::test]
-async fn version_4_is_pinged_until_it_falls_silent() {
+async fn a_silent_version_4_client_is_closed_after_a_ping() {
     let server = TestServer::start(&["--ping-interval=20", "--ping-timeout=3000"]).await;
     let mut client = Client::socketio(server.gate, &good("ann")).await;
     for _ in 0..3 {
@@ -121,7 +121,7 @@ async fn version_4_is_pinged_until_it_falls_silent() {
 }
 
 #[tokio::test]
-async fn version_3_pings_by_itself_until_it_falls_silent() {
+async fn a_silent_version_3_client_is_closed() {
     let server = TestServer::start(&["--ping-interval=500", "--ping-timeout=500"]).await;
     let path = format!("/socket.io/?EIO=3&transport=websocket&token={}", good("ann"));
     let mut client = Client::open(server.gate, &path, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tokens to send: a good one, and one of each bad kind.
+//! Tokens to send: a valid one, and one of each invalid kind.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,7 +36,7 @@ pub fn sign_es256(kid: &str) -> String {
     jsonwebtoken::encode(&header, &json!({"sub": "ann"}), &key).unwrap()
 }
 
-/// A kind of bad token, as the documents' table names it.
+/// A kind of invalid token, as the documents' table names it.
 #[derive(Clone, Debug)]
 pub struct Bad {
     pub kind: &'static str,

@@ -88,7 +88,7 @@ fn each_token_gets_a_line() {
 }
 
 #[test]
-fn a_payload_that_is_no_claims_is_verified_alone() {
+fn signature_only_verifies_payloads_that_are_no_claims() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rfc8037.json");
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
@@ -104,7 +104,7 @@ fn a_payload_that_is_no_claims_is_verified_alone() {
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_keys_and_files_are_reported() {
     for (flags, code, part, why) in [
         (&[][..], 104, "--secret, --keys or --jwks", "no keys"),
         (&["--keys=/nonexistent"], 104, "/nonexistent", "no file"),

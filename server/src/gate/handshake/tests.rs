@@ -1,25 +1,25 @@
 //! Requests, whole and cut anywhere.
 
 use super::*;
-use crate::session::testing::{host, token};
+use crate::session::testing::{sessions, token};
 use proptest::prelude::*;
 
-fn site() -> Site {
-    Site::new(Vec::new(), None, 1)
+fn shared() -> GateShared {
+    GateShared::new(Vec::new(), None, 1)
 }
 
 /// Hands `parts` over one after the other, as the reactor does; what the gate wrote and the bytes it used once it
 /// stopped asking for more.
 fn play(parts: &[&[u8]]) -> (String, Option<usize>) {
-    let (site, mut host) = (site(), host(App::Echo));
+    let (shared, mut sessions) = (shared(), sessions(App::Echo));
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, 0);
     let (mut held, mut seen_bytes) = (Vec::new(), 0);
     let mut used = None;
     for part in parts {
         held.extend_from_slice(part);
-        let connection = Connection { number: 1, seen_bytes, connect_by_ns: 1 };
-        match take(&held, connection, &site, &mut host, &mut reply) {
+        let connection = Connection { number: 1, seen_bytes, connect_by_ns: 1, owner: None };
+        match take(&held, connection, &shared, &mut sessions, &mut reply) {
             Step::More => seen_bytes = held.len(),
             Step::Answered => used = Some(held.len()),
             Step::Opened { used: bytes, .. } | Step::Served { used: bytes } => {
@@ -67,7 +67,7 @@ fn a_request_is_answered_alike_however_it_is_cut() {
 }
 
 #[test]
-fn what_follows_the_head_is_the_session_s() {
+fn bytes_behind_the_head_are_left_for_the_session() {
     let head = upgrade(&format!("/ws?token={}", token("ann", None)));
     let (_, used) = play(&[format!("{head}\u{81}\u{80}").as_bytes()]);
     assert_eq!(used, Some(head.len()));

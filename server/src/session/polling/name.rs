@@ -1,4 +1,4 @@
-//! The id of a session that polls: which shard has it, which of its sessions it is, and what nobody can guess.
+//! The id of a polling session: its shard's number, its key there, and a random secret.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use rand::{Rng, rngs::StdRng};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub(super) u32);
 
-/// What a `sid` says: 24 characters of base64url.
+/// The content of a `sid`: 24 characters of base64url.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionName {
     /// The number of the shard that has the session.
@@ -17,7 +17,7 @@ pub struct SessionName {
     secret: [u8; SECRET_BYTES],
 }
 
-/// As many as nobody tries out: 96 bits.
+/// 96 bits: too many to guess.
 const SECRET_BYTES: usize = 12;
 const NAME_BYTES: usize = size_of::<u16>() + size_of::<u32>() + SECRET_BYTES;
 

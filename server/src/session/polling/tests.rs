@@ -1,27 +1,28 @@
 //! Sessions that poll, played without sockets.
 
 use super::*;
+use crate::metrics::End;
 use crate::session::{
-    End, Host,
     app::App,
-    engineio::Opening,
-    testing::{host, token},
+    engine::Opening,
+    testing::{sessions, token},
 };
 use proptest::prelude::*;
+use wire::engineio::{Form, Item, Version};
 
-fn waiting(connection: u64) -> Waiting {
-    Waiting { connection, keep_alive: true, origin: None, jsonp: None }
+fn waiting(connection: u64) -> WaitingPoll {
+    WaitingPoll { connection, keep_alive: true, origin: None, jsonp: None }
 }
 
 /// Opens a session and gives its key.
-fn session(version: Version, host: &mut Host) -> Key {
-    let verdict = host.admit(token("ann", None).as_bytes());
-    let packets = open(version, Opening::SocketIo(Some(verdict)), Form::Text, 1_000, host, 0);
+fn session(version: Version, sessions: &mut Sessions) -> Key {
+    let verdict = sessions.host.admit(token("ann", None).as_bytes());
+    let packets = sessions.open(version, Opening::SocketIo(Some(verdict)), Form::Text, 1_000, 0);
     let [Item::Text(opened), ..] = &packets.items[..] else {
         panic!("{packets:?}");
     };
     let sid = opened.split('"').nth(3).unwrap();
-    match host.polls.find(sid) {
+    match sessions.polls.find(sid) {
         Found::Polling(key) => key,
         found => panic!("{sid}: {found:?}"),
     }
@@ -29,54 +30,54 @@ fn session(version: Version, host: &mut Host) -> Key {
 
 #[test]
 fn places_are_counted() {
-    let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 1, 1, usize::MAX);
-    assert!(!host.polls.is_full());
-    let key = session(Version::V4, &mut host);
-    assert!(host.polls.is_full());
-    end(key, End::Gone, &mut host);
-    assert!(!host.polls.is_full());
+    let mut sessions = sessions(App::Echo);
+    sessions.polls = PollingSessions::new(3, 1, 1, usize::MAX);
+    assert!(!sessions.polls.is_full());
+    let key = session(Version::V4, &mut sessions);
+    assert!(sessions.polls.is_full());
+    sessions.end(key, End::Gone);
+    assert!(!sessions.polls.is_full());
 }
 
 #[test]
 fn ids_name_their_shard() {
-    let mut host = host(App::Echo);
-    host.polls = Polls::new(3, 9, 9, usize::MAX);
-    session(Version::V4, &mut host);
-    let slot = host.polls.sessions.values().next().unwrap();
+    let mut sessions = sessions(App::Echo);
+    sessions.polls = PollingSessions::new(3, 9, 9, usize::MAX);
+    session(Version::V4, &mut sessions);
+    let slot = sessions.polls.sessions.values().next().unwrap();
     let name = slot.name.to_string();
-    host.polls.shard = 4;
-    assert_eq!(host.polls.find(&name), Found::Elsewhere(3), "of another shard");
-    host.polls.shard = 3;
+    sessions.polls.shard = 4;
+    assert_eq!(sessions.polls.find(&name), Found::OtherShard(3), "of another shard");
+    sessions.polls.shard = 3;
     let forged = format!("{}AAAA", &name[..20]);
-    assert_eq!(host.polls.find(&forged), Found::Unknown, "the secret counts");
-    assert_eq!(host.polls.find("x"), Found::Unknown, "no id at all");
+    assert_eq!(sessions.polls.find(&forged), Found::Unknown, "the secret counts");
+    assert_eq!(sessions.polls.find("x"), Found::Unknown, "no id at all");
 }
 
 #[test]
-fn those_for_whom_the_most_waits_give_way() {
+fn sessions_with_the_most_unpolled_bytes_end_first() {
     const HELD_BYTES_MAX: usize = 2000;
-    let mut host = host(App::Echo);
-    host.polls = Polls::new(0, 9, 9, HELD_BYTES_MAX);
-    let keys = [(); 3].map(|()| session(Version::V4, &mut host));
+    let mut sessions = sessions(App::Echo);
+    sessions.polls = PollingSessions::new(0, 9, 9, HELD_BYTES_MAX);
+    let keys = [(); 3].map(|()| session(Version::V4, &mut sessions));
     for key in keys {
-        assert!(post(key, Form::Text, b"40", &mut host, 0));
+        assert!(sessions.post(key, Form::Text, b"40", 0));
     }
     for (speaker, event_bytes, lives, why) in [
         (0, 300, [true; 3], "a little"),
         (1, 900, [true; 3], "much"),
         (2, 300, [true; 3], "as much as may wait"),
-        (0, 500, [true, false, true], "the one with the most ends, not the last to speak"),
+        (0, 500, [true, false, true], "the one with the most ends, not the last sender"),
         (2, 900, [true, false, false], "and so it goes on"),
     ] {
         let event = format!("42[\"{}\"]", "x".repeat(event_bytes));
-        post(keys[speaker], Form::Text, event.as_bytes(), &mut host, 0);
-        let found = keys.map(|key| host.polls.polling(key).is_some());
+        sessions.post(keys[speaker], Form::Text, event.as_bytes(), 0);
+        let found = keys.map(|key| sessions.polls.polling(key).is_some());
         assert_eq!(found, lives, "{why}");
-        assert!(host.polls.held_bytes() <= HELD_BYTES_MAX, "{why}");
+        assert!(sessions.polls.held_bytes() <= HELD_BYTES_MAX, "{why}");
     }
-    end_all(&mut host);
-    assert_eq!(host.polls.held_bytes(), 0);
+    sessions.end_all();
+    assert_eq!(sessions.polls.held_bytes(), 0);
 }
 
 /// What a client, or several, may do to a session.
@@ -110,68 +111,68 @@ fn act() -> impl Strategy<Value = Act> {
 
 proptest! {
     #[test]
-    fn whatever_clients_do_nothing_is_left_behind(
+    fn no_session_is_left_whatever_clients_do(
         v3 in any::<bool>(),
         acts in prop::collection::vec(act(), 0..20),
     ) {
         // A few answers, so that now and then it is too much.
         const HELD_BYTES_MAX: usize = 90;
-        let mut host = host(App::Echo);
-        host.polls = Polls::new(0, 9, 9, HELD_BYTES_MAX);
+        let mut sessions = sessions(App::Echo);
+        sessions.polls = PollingSessions::new(0, 9, 9, HELD_BYTES_MAX);
         let version = if v3 { Version::V3 } else { Version::V4 };
-        let key = session(version, &mut host);
+        let key = session(version, &mut sessions);
         let mut now_ns = 0;
         let mut engine = None;
         let mut polls = 0;
         for act in acts {
             match act {
                 Act::Poll(connection) => {
-                    match host.polls.poll(key, waiting(connection), now_ns) {
+                    match sessions.polls.poll(key, waiting(connection), now_ns) {
                         Some(Polled::Waits) => polls += 1,
-                        Some(Polled::Overlap) => end(key, End::Protocol, &mut host),
+                        Some(Polled::Overlap) => sessions.end(key, End::Protocol),
                         Some(Polled::Packets(packets)) => prop_assert!(!packets.items.is_empty()),
                         None => {}
                     }
                 }
-                Act::Begin(connection) => drop(begin_post(key, connection, &mut host)),
+                Act::Begin(connection) => drop(sessions.begin_post(key, connection)),
                 Act::Post(body) => {
-                    post(key, Form::Text, body.as_bytes(), &mut host, now_ns);
+                    sessions.post(key, Form::Text, body.as_bytes(), now_ns);
                 }
                 Act::Lose(connection) => {
-                    let waits = host.polls.polling(key).and_then(|session| session.poll);
+                    let waits = sessions.polls.polling(key).and_then(|session| session.poll);
                     if waits.is_some_and(|waiting| waiting.connection == connection) {
                         polls -= 1;
                     }
-                    lost(key, connection, &mut host);
+                    sessions.connection_lost(key, connection);
                 }
-                Act::Probe(connection) => drop(host.polls.probe(key, connection)),
-                Act::Probed => probed(key, &mut host, now_ns),
-                Act::ProbeEnds(connection) => host.polls.probe_ended(key, connection),
-                Act::Upgrade(connection) => engine = engine.or(upgrade(key, connection, &mut host)),
+                Act::Probe(connection) => drop(sessions.polls.probe(key, connection)),
+                Act::Probed => sessions.polls.probed(key, now_ns),
+                Act::ProbeEnds(connection) => sessions.polls.probe_ended(key, connection),
+                Act::Upgrade(connection) => engine = engine.or(sessions.upgrade(key, connection)),
                 Act::Wait(ns) => {
                     now_ns += ns;
-                    due(&mut host, now_ns);
-                    let next_ns = host.polls.next_due_ns().unwrap_or(u64::MAX);
+                    sessions.run_due(now_ns);
+                    let next_ns = sessions.polls.next_due_ns().unwrap_or(u64::MAX);
                     prop_assert!(next_ns > now_ns, "all that was due was called");
                 }
             }
-            polls -= host.polls.deliveries().len();
-            let sessions = host.polls.sessions.values().filter_map(|slot| slot.session.as_ref());
-            let held_bytes: usize = sessions.map(|session| session.outbox.bytes()).sum();
-            prop_assert_eq!(host.polls.held_bytes(), held_bytes);
+            polls -= sessions.polls.deliveries().len();
+            let polling = sessions.polls.sessions.values().filter_map(|slot| slot.session.as_ref());
+            let held_bytes: usize = polling.map(|session| session.outbox.bytes()).sum();
+            prop_assert_eq!(sessions.polls.held_bytes(), held_bytes);
             // A noop, which goes out at the end of its turn, is counted but not refused.
             prop_assert!(held_bytes <= HELD_BYTES_MAX + 1);
         }
-        end_all(&mut host);
-        polls -= host.polls.deliveries().len();
+        sessions.end_all();
+        polls -= sessions.polls.deliveries().len();
         prop_assert_eq!(polls, 0, "every poll that waited was answered or lost");
         if let Some((engine, _)) = engine {
-            engine.ended(End::Gone, &mut host);
-            host.polls.forget(key);
+            engine.ended(End::Gone, &mut sessions.host);
+            sessions.polls.forget(key);
         }
-        prop_assert!(host.users.is_empty());
-        prop_assert!(host.polls.sessions.is_empty());
-        prop_assert!(host.polls.due.is_empty());
-        prop_assert_eq!(host.polls.polling, 0);
+        prop_assert!(sessions.host.users.is_empty());
+        prop_assert!(sessions.polls.sessions.is_empty());
+        prop_assert!(sessions.polls.due.is_empty());
+        prop_assert_eq!(sessions.polls.polling, 0);
     }
 }

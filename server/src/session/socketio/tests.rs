@@ -1,10 +1,11 @@
-//! What a Socket.IO client sends, and what it is told, as tables.
+//! What a Socket.IO client sends, and the answers, as tables.
 
 use super::*;
 use crate::session::{
     app::App,
-    engineio::{EngineIo, Opening},
-    testing::{NOW_S, frame, host, token, told},
+    engine::Opening,
+    engineio::EngineIo,
+    testing::{NOW_S, frame, sent_frames, sessions, token},
 };
 use wire::frame::OpCode;
 
@@ -24,26 +25,27 @@ fn text(text: impl Into<String>) -> Sent {
 /// Opens a session under the upgrade's `token`, if there is one, and plays what the client sends. Session ids are
 /// random, so they read `SID`.
 fn check(version: Version, upgrade_token: Option<&str>, sent: &[Sent], answers: &[&str], end: Option<End>, why: &str) {
-    let mut host = host(App::Echo);
+    let mut sessions = sessions(App::Echo);
+    let host = &mut sessions.host;
     let verdict = upgrade_token.map(|token| host.admit(token.as_bytes()));
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, 0);
-    let mut session = EngineIo::open(version, Opening::SocketIo(verdict), 10 * S, &mut host, &mut reply);
+    let mut session = EngineIo::open(version, Opening::SocketIo(verdict), 10 * S, host, &mut reply);
     for sent in sent {
         let mut input = match sent {
             Sent::Text(text) => frame(OpCode::Text, text.as_bytes()),
             Binary(bytes) => frame(OpCode::Binary, bytes),
         };
-        session.received(&mut input, &mut host, &mut reply);
+        session.received(&mut input, host, &mut reply);
     }
     assert_eq!(reply.end, end, "{why}");
-    let told: Vec<_> = told(out).iter().map(|text| without_sid(text)).collect();
-    let (open, told) = told.split_first().unwrap();
+    let frames: Vec<_> = sent_frames(out).iter().map(|text| without_sid(text)).collect();
+    let (open, frames) = frames.split_first().unwrap();
     assert!(open.starts_with(r#"T:0{"sid":"SID","upgrades":[]"#), "{open}");
     assert_eq!(open.contains("maxPayload"), version == Version::V4);
-    assert_eq!(told, answers, "{why}");
-    session.ended(end.unwrap_or(End::Gone), &mut host);
-    assert!(host.users.is_empty(), "{why}: every user is given back");
+    assert_eq!(frames, answers, "{why}");
+    session.ended(end.unwrap_or(End::Gone), &mut sessions);
+    assert!(sessions.host.users.is_empty(), "{why}: every user is given back");
 }
 
 fn without_sid(text: &str) -> String {
@@ -56,18 +58,18 @@ fn without_sid(text: &str) -> String {
 const CONNECTED: &str = r#"T:40{"sid":"SID"}"#;
 
 #[test]
-fn version_5_is_let_in_at_its_connect_packet() {
+fn version_5_is_authenticated_at_its_connect_packet() {
     let good = token("ann", None);
     let expired = token("ann", Some(NOW_S));
     let long = "a".repeat(900);
     let refused = |reason: &str| format!(r#"T:44{{"message":"not valid token","data":{{"reason":"{reason}"}}}}"#);
     let payload = |token: &str| text(format!(r#"40{{"token":"{token}"}}"#));
     for (upgrade, connect, answer, why) in [
-        (Some(&*good), text("40"), CONNECTED.into(), "a good token in the upgrade"),
+        (Some(&*good), text("40"), CONNECTED.into(), "a valid token in the upgrade"),
         (None, payload(&good), CONNECTED.into(), "or in the payload"),
-        (Some(&*expired), text("40"), refused("expired"), "a bad one in the upgrade"),
-        (Some(&*expired), payload(&good), refused("expired"), "is not rescued by the payload"),
-        (None, payload(&expired), refused("expired"), "a bad one in the payload"),
+        (Some(&*expired), text("40"), refused("expired"), "an invalid one in the upgrade"),
+        (Some(&*expired), payload(&good), refused("expired"), "a valid payload does not count then"),
+        (None, payload(&expired), refused("expired"), "an invalid one in the payload"),
         (None, text("40"), refused("missing"), "none at all"),
         (None, text("40{}"), refused("missing"), "none in the payload"),
         (None, text(r#"40{"token":7}"#), refused("malformed"), "no string"),
@@ -78,12 +80,12 @@ fn version_5_is_let_in_at_its_connect_packet() {
 }
 
 #[test]
-fn version_4_is_told_at_once() {
+fn version_4_gets_its_verdict_at_once() {
     let good = token("ann", None);
     let refused = r#"T:44"not valid token""#;
     for (upgrade, answer, why) in [
-        (Some(&*good), "T:40", "a good token"),
-        (Some("garbage"), refused, "a bad one"),
+        (Some(&*good), "T:40", "a valid token"),
+        (Some("garbage"), refused, "an invalid one"),
         (None, refused, "there is no other carrier"),
     ] {
         check(Version::V3, upgrade, &[], &[answer], None, why);
@@ -138,24 +140,25 @@ fn the_first_packet_connects() {
 }
 
 #[test]
-fn nobody_stays_without_a_verdict() {
+fn clients_without_a_verdict_are_closed() {
     for (upgrade, connect, deadline_s, end, why) in [
         (None, None, 10, End::HandshakeTimeout, "no connect packet"),
         (None, Some("40"), LINGER.as_secs(), End::Refused, "refused, and did not close"),
     ] {
-        let mut host = host(App::Echo);
+        let mut sessions = sessions(App::Echo);
+        let host = &mut sessions.host;
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = EngineIo::open(Version::V4, Opening::SocketIo(upgrade), 10 * S, &mut host, &mut reply);
+        let mut session = EngineIo::open(Version::V4, Opening::SocketIo(upgrade), 10 * S, host, &mut reply);
         if let Some(connect) = connect {
             let mut input = frame(OpCode::Text, connect.as_bytes());
-            session.received(&mut input, &mut host, &mut reply);
+            session.received(&mut input, host, &mut reply);
         }
         let due_ns = reply.deadline_ns.unwrap();
         assert_eq!(due_ns, deadline_s * S, "{why}");
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, due_ns);
-        session.deadline(&mut host, &mut reply);
+        session.deadline(host, &mut reply);
         assert_eq!(reply.end, Some(end), "{why}");
     }
 }
@@ -163,40 +166,42 @@ fn nobody_stays_without_a_verdict() {
 #[test]
 fn a_client_is_disconnected_when_its_token_expires() {
     for version in [Version::V3, Version::V4] {
-        let mut host = host(App::Echo);
+        let mut sessions = sessions(App::Echo);
+        let host = &mut sessions.host;
         let verdict = Some(host.admit(token("ann", Some(NOW_S + 7)).as_bytes()));
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 100 * S);
         let opening = Opening::SocketIo(verdict);
-        let mut session = EngineIo::open(version, opening, 110 * S, &mut host, &mut reply);
-        session.received(&mut frame(OpCode::Text, b"40"), &mut host, &mut reply);
+        let mut session = EngineIo::open(version, opening, 110 * S, host, &mut reply);
+        session.received(&mut frame(OpCode::Text, b"40"), host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(107 * S), "{version:?}");
 
         out.clear();
         let mut reply = Reply::new(&mut out, 107 * S);
-        session.deadline(&mut host, &mut reply);
+        session.deadline(host, &mut reply);
         assert_eq!(reply.end, Some(End::Expired), "{version:?}");
-        assert_eq!(told(out), ["T:41", "C:1000"], "{version:?}");
+        assert_eq!(sent_frames(out), ["T:41", "C:1000"], "{version:?}");
     }
 }
 
 #[test]
-fn a_token_that_expires_before_the_connect_lets_nobody_in() {
+fn a_token_that_expires_before_the_connect_is_refused() {
     for (connected_s, answer, end) in [(6, "T:40", End::Gone), (7, "T:44", End::Refused), (8, "T:44", End::Refused)] {
-        let mut host = host(App::Echo);
+        let mut sessions = sessions(App::Echo);
+        let host = &mut sessions.host;
         let verdict = Some(host.admit(token("ann", Some(NOW_S + 7)).as_bytes()));
         let mut out = Vec::new();
         let opening = Opening::SocketIo(verdict);
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = EngineIo::open(Version::V4, opening, 10 * S, &mut host, &mut reply);
+        let mut session = EngineIo::open(Version::V4, opening, 10 * S, host, &mut reply);
 
         out.clear();
         host.unix_ns += connected_s * S;
         let mut reply = Reply::new(&mut out, connected_s * S);
-        session.received(&mut frame(OpCode::Text, b"40"), &mut host, &mut reply);
-        let told = told(out);
-        assert!(told[0].starts_with(answer), "after {connected_s} s: {told:?}");
-        session.ended(end, &mut host);
-        assert!(host.users.is_empty(), "after {connected_s} s");
+        session.received(&mut frame(OpCode::Text, b"40"), host, &mut reply);
+        let frames = sent_frames(out);
+        assert!(frames[0].starts_with(answer), "after {connected_s} s: {frames:?}");
+        session.ended(end, &mut sessions);
+        assert!(sessions.host.users.is_empty(), "after {connected_s} s");
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{asking::login, servers::TestServer},
+    super::{servers::TestServer, session_lookups::login},
     Case, ORIGIN, Peers, USER, check,
 };
 

@@ -1,4 +1,4 @@
-//! Bodies of POSTs: in chunks, in pieces, behind a 100, and those that cannot be told from what follows.
+//! Bodies of POSTs: in chunks, in pieces, behind a 100, and those whose end is unclear.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

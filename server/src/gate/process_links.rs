@@ -1,11 +1,12 @@
-//! Connections between the processes of one gate: each goes in one message, with what is read of its request.
+//! Links between the processes of one gate. A connection goes in one message, with the bytes that are read of its
+//! request.
 //!
 //! ```text
 //! shard u16, served u8, left_ns u64, from [u8; 16], input_bytes u32 (all little-endian), input, output; the socket as a descriptor
 //! ```
 //!
 //! Every process has an inbox, a pair of Unix sockets (SOCK_SEQPACKET) whose ends the parent holds too: one that was
-//! started anew finds there what was sent meanwhile.
+//! started again finds the messages that were sent before.
 
 use std::{
     io::{self, IoSlice},
@@ -22,25 +23,24 @@ use rustix::{
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair},
 };
 
-use crate::gate::relay;
 use crate::{
     descriptors,
     metrics::{Outcome, ShardMetrics},
 };
 
-/// The shard that is none: the parent, which answers for all processes.
+/// In place of a shard's number: the parent, which answers for all processes.
 pub const PARENT: u16 = u16::MAX;
 
-/// A head, what one read brought behind it, and room for answers that a slow client has not taken: less than the
+/// A head, the rest of one read, and room for answers that a slow client has not read: less than the
 /// kernel's default for a message (`net.core.wmem_default`).
-const PARCEL_BYTES_MAX: usize = 128 * 1024;
+const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
-/// May a connection leave for another process with so many bytes that were read or are unsent?
+/// Has a message room for a connection with so many bytes that are unread or unsent?
 pub(super) fn fits(bytes: usize) -> bool {
-    HEAD_BYTES + bytes <= PARCEL_BYTES_MAX
+    HEAD_BYTES + bytes <= MESSAGE_BYTES_MAX
 }
 
-/// How long a full inbox is waited for. Its reader does nothing else, so it is stuck or has gone.
+/// How long to wait for room in a full inbox. Its reader has no other work, so it is stuck or gone.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + ADDRESS_BYTES + size_of::<u32>();
@@ -48,36 +48,36 @@ const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() 
 /// An address of IPv6.
 const ADDRESS_BYTES: usize = 16;
 
-/// What one process of a gate knows of the others.
+/// The links of one process of a gate to the others.
 #[derive(Debug)]
-pub struct Links {
+pub struct ProcessLinks {
     /// Its own number, from 0.
     pub process: u16,
-    /// Where connections for it arrive.
+    /// Where connections for this process arrive.
     pub inbox: Inbox,
-    /// Where those for each process go, by its number.
+    /// Where connections for each process go, by its number.
     pub outboxes: Vec<OwnedFd>,
-    /// Where those that the parent answers go.
+    /// Where connections for the parent go.
     pub parent: OwnedFd,
 }
 
-/// A connection on its way.
+/// A connection that is sent to another process.
 #[derive(Debug)]
-pub struct Parcel {
+pub struct ForwardedConnection {
     /// The number of the shard that it is for, among those of all processes.
     pub shard: u16,
     /// It had requests answered before.
     pub served: bool,
     /// How long its client may take to be authenticated, ns.
     pub left_ns: u64,
-    /// Where it comes from, if that is limited and the socket does not tell.
+    /// The client's address, if addresses are limited and the socket does not give it.
     pub from: Option<IpAddr>,
     /// The connection itself.
     pub parts: Parts,
 }
 
-impl Parcel {
-    /// Where the connection comes from; no address where it has failed meanwhile.
+impl ForwardedConnection {
+    /// The client's address; unspecified where the connection has failed.
     pub fn peer(&self) -> IpAddr {
         if let Some(from) = self.from {
             return from;
@@ -87,7 +87,7 @@ impl Parcel {
     }
 }
 
-/// Where a process takes in connections.
+/// Where a process receives connections.
 #[derive(Debug)]
 pub struct Inbox(OwnedFd);
 
@@ -99,20 +99,20 @@ impl Inbox {
         Ok((Self(inbox), outbox))
     }
 
-    /// Waits for the next connection; `None` when nobody is left to send one.
-    fn next(&self, buffer: &mut Buffer) -> io::Result<Option<Parcel>> {
+    /// Waits for the next connection; `None` when no sender is left.
+    fn next(&self, buffer: &mut Buffer) -> io::Result<Option<ForwardedConnection>> {
         loop {
             let mut descriptors = Vec::new();
             let length = match descriptors::receive(&self.0, &mut buffer.0, &mut descriptors) {
                 Ok(0) => return Ok(None),
                 Ok(length) => length,
-                // Longer than any that is sent.
+                // Longer than any message that is sent.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
                 Err(error) => return Err(error),
             };
             let message = buffer.0.get(..length).unwrap_or_default();
-            if let Some(parcel) = decode(message, descriptors.pop()) {
-                return Ok(Some(parcel));
+            if let Some(connection) = decode(message, descriptors.pop()) {
+                return Ok(Some(connection));
             }
         }
     }
@@ -135,16 +135,16 @@ struct Buffer(Vec<u8>);
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self(vec![0; PARCEL_BYTES_MAX])
+        Self(vec![0; MESSAGE_BYTES_MAX])
     }
 }
 
-/// Sends connections to other processes, from a thread of its own: an inbox that is full stops no shard.
-pub(super) struct Courier {
-    parcels: mpsc::Sender<Parcel>,
+/// Sends connections to other processes from a thread of its own, so that a full inbox blocks no shard.
+pub(super) struct ProcessForwarder {
+    connections: mpsc::Sender<ForwardedConnection>,
 }
 
-impl Courier {
+impl ProcessForwarder {
     /// Starts the thread, which ends with the last sender. `shards` is how many each process has.
     pub(super) fn start(
         outboxes: Vec<OwnedFd>,
@@ -152,45 +152,45 @@ impl Courier {
         shards: usize,
         metrics: Arc<ShardMetrics>,
     ) -> io::Result<Self> {
-        let (parcels, received) = mpsc::channel::<Parcel>();
-        thread::Builder::new().name("gate-courier".into()).spawn(move || {
-            for parcel in received {
-                let place = usize::from(parcel.shard) / shards;
-                let outbox = match parcel.shard {
+        let (connections, received) = mpsc::channel::<ForwardedConnection>();
+        thread::Builder::new().name("gate-forwarder".into()).spawn(move || {
+            for connection in received {
+                let place = usize::from(connection.shard) / shards;
+                let outbox = match connection.shard {
                     PARENT => Some(&parent),
                     _ => outboxes.get(place),
                 };
                 let sent =
-                    outbox.ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|outbox| send(outbox, &parcel));
+                    outbox.ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|outbox| send(outbox, &connection));
                 if let Err(error) = sent {
                     tracing::warn!(%error, "a connection was lost between two processes");
                     metrics.handshake(Outcome::Abandoned);
                 }
             }
         })?;
-        Ok(Self { parcels })
+        Ok(Self { connections })
     }
 
     /// Sends a connection on. As many wait as there are descriptors, at most.
-    pub(super) fn send(&self, parcel: Parcel) {
+    pub(super) fn send(&self, connection: ForwardedConnection) {
         // The thread lives as long as this.
-        let _ = self.parcels.send(parcel);
+        let _ = self.connections.send(connection);
     }
 }
 
-/// Starts the thread that gives `take` every connection that comes.
-pub fn receive(inbox: Inbox, take: impl Fn(Parcel) + Send + 'static) -> io::Result<()> {
+/// Starts the thread that calls `take` for every connection that arrives.
+pub fn receive(inbox: Inbox, take: impl Fn(ForwardedConnection) + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name("gate-inbox".into())
         .spawn(move || {
             let mut buffer = Buffer::default();
             loop {
                 match inbox.next(&mut buffer) {
-                    Ok(Some(parcel)) => take(parcel),
+                    Ok(Some(connection)) => take(connection),
                     Ok(None) => return,
                     Err(error) => {
-                        tracing::warn!(%error, "connections from other processes cannot be taken in");
-                        // Descriptors have run out: the one at hand is gone, others will do better.
+                        tracing::warn!(%error, "connections from other processes cannot be received");
+                        // Descriptors have run out: this connection is lost, later ones may succeed.
                         thread::sleep(Duration::from_millis(50));
                     }
                 }
@@ -199,10 +199,10 @@ pub fn receive(inbox: Inbox, take: impl Fn(Parcel) + Send + 'static) -> io::Resu
         .map(drop)
 }
 
-fn send(outbox: &OwnedFd, parcel: &Parcel) -> io::Result<()> {
-    let head = encode_head(parcel)?;
-    let parts = [&head[..], &parcel.parts.input, &parcel.parts.output].map(IoSlice::new);
-    let descriptors = [parcel.parts.fd.as_fd()];
+fn send(outbox: &OwnedFd, connection: &ForwardedConnection) -> io::Result<()> {
+    let head = encode_head(connection)?;
+    let parts = [&head[..], &connection.parts.input, &connection.parts.output].map(IoSlice::new);
+    let descriptors = [connection.parts.fd.as_fd()];
     let mut is_last = false;
     loop {
         match descriptors::send(outbox, &parts, &descriptors, SendFlags::DONTWAIT) {
@@ -215,44 +215,59 @@ fn send(outbox: &OwnedFd, parcel: &Parcel) -> io::Result<()> {
     }
 }
 
-fn encode_head(parcel: &Parcel) -> io::Result<[u8; HEAD_BYTES]> {
-    let Parts { input, output, .. } = &parcel.parts;
+fn encode_head(connection: &ForwardedConnection) -> io::Result<[u8; HEAD_BYTES]> {
+    let Parts { input, output, .. } = &connection.parts;
     let fits = fits(input.len() + output.len());
     let (true, Ok(input_bytes)) = (fits, u32::try_from(input.len())) else {
         return Err(io::Error::other("too much of it was read already"));
     };
     let mut head = [0; HEAD_BYTES];
     let mut rest = &mut head[..];
-    io::Write::write_all(&mut rest, &parcel.shard.to_le_bytes())?;
-    io::Write::write_all(&mut rest, &[u8::from(parcel.served)])?;
-    io::Write::write_all(&mut rest, &parcel.left_ns.to_le_bytes())?;
-    io::Write::write_all(&mut rest, &relay::to_bytes(parcel.from))?;
+    io::Write::write_all(&mut rest, &connection.shard.to_le_bytes())?;
+    io::Write::write_all(&mut rest, &[u8::from(connection.served)])?;
+    io::Write::write_all(&mut rest, &connection.left_ns.to_le_bytes())?;
+    io::Write::write_all(&mut rest, &address_to_bytes(connection.from))?;
     io::Write::write_all(&mut rest, &input_bytes.to_le_bytes())?;
     Ok(head)
 }
 
-fn decode(message: &[u8], descriptor: Option<OwnedFd>) -> Option<Parcel> {
+fn decode(message: &[u8], descriptor: Option<OwnedFd>) -> Option<ForwardedConnection> {
     let (shard, rest) = message.split_first_chunk()?;
     let (&[served], rest) = rest.split_first_chunk()?;
     let (left_ns, rest) = rest.split_first_chunk()?;
     let (from, rest) = rest.split_first_chunk::<ADDRESS_BYTES>()?;
     let (input_bytes, rest) = rest.split_first_chunk()?;
     let (input, output) = rest.split_at_checked(u32::from_le_bytes(*input_bytes) as usize)?;
-    Some(Parcel {
+    Some(ForwardedConnection {
         shard: u16::from_le_bytes(*shard),
         served: served != 0,
         left_ns: u64::from_le_bytes(*left_ns),
-        from: relay::from_bytes(*from),
+        from: address_from_bytes(*from),
         parts: Parts { fd: descriptor?, input: input.to_vec(), output: output.to_vec() },
     })
+}
+
+/// An address in as many bytes as one of IPv6 has.
+fn address_to_bytes(address: Option<IpAddr>) -> [u8; 16] {
+    match address {
+        None => [0; 16],
+        Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped().octets(),
+        Some(IpAddr::V6(v6)) => v6.octets(),
+    }
+}
+
+/// The address that such bytes stand for.
+fn address_from_bytes(bytes: [u8; 16]) -> Option<IpAddr> {
+    let address = IpAddr::from(bytes);
+    (!address.is_unspecified()).then(|| address.to_canonical())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parcel(input: &[u8], output: &[u8]) -> Parcel {
-        Parcel {
+    fn connection(input: &[u8], output: &[u8]) -> ForwardedConnection {
+        ForwardedConnection {
             shard: 0x0102,
             served: true,
             left_ns: u64::MAX - 1,
@@ -266,10 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_arrives_as_it_was_sent() {
+    fn a_connection_arrives_as_it_was_sent() {
         let (inbox, outbox) = Inbox::new().unwrap();
         let mut buffer = Buffer::default();
-        let long = vec![b'x'; PARCEL_BYTES_MAX - HEAD_BYTES];
+        let long = vec![b'x'; MESSAGE_BYTES_MAX - HEAD_BYTES];
         for (input, output, why) in [
             (&b""[..], &b""[..], "nothing was read"),
             (b"GET /", b"", "a request"),
@@ -277,7 +292,7 @@ mod tests {
             (b"GET /", b"HTTP/1.1 200", "both"),
             (&long, b"", "as much as there may be"),
         ] {
-            send(&outbox, &parcel(input, output)).unwrap();
+            send(&outbox, &connection(input, output)).unwrap();
             let received = inbox.next(&mut buffer).unwrap().unwrap();
             assert_eq!((received.shard, received.served), (0x0102, true), "{why}");
             assert_eq!(received.left_ns, u64::MAX - 1, "{why}");
@@ -285,28 +300,28 @@ mod tests {
             assert_eq!(received.parts.input, input, "{why}");
             assert_eq!(received.parts.output, output, "{why}");
         }
-        assert!(send(&outbox, &parcel(&long, b"x")).is_err(), "a byte too many");
+        assert!(send(&outbox, &connection(&long, b"x")).is_err(), "a byte too many");
         drop(outbox);
         assert!(inbox.next(&mut buffer).unwrap().is_none());
     }
 
     #[test]
-    fn what_is_no_parcel_is_passed_over() {
+    fn messages_that_are_no_connection_are_skipped() {
         let (inbox, outbox) = Inbox::new().unwrap();
-        let head = encode_head(&parcel(b"abc", b"")).unwrap();
+        let head = encode_head(&connection(b"abc", b"")).unwrap();
         for message in [&head[..3], &head[..], b"\xff"] {
             descriptors::send(&outbox, &[IoSlice::new(message)], &[], SendFlags::empty()).unwrap();
         }
-        send(&outbox, &parcel(b"good", b"")).unwrap();
+        send(&outbox, &connection(b"good", b"")).unwrap();
         let received = inbox.next(&mut Buffer::default()).unwrap().unwrap();
         assert_eq!(received.parts.input, b"good");
     }
 
     #[test]
-    fn an_inbox_that_nobody_reads_is_given_up() {
+    fn sending_to_an_inbox_without_a_reader_fails() {
         let (_inbox, outbox) = Inbox::new().unwrap();
-        let long = vec![b'x'; PARCEL_BYTES_MAX / 2];
-        let full = (0..1000).find_map(|_| send(&outbox, &parcel(&long, b"")).err());
+        let long = vec![b'x'; MESSAGE_BYTES_MAX / 2];
+        let full = (0..1000).find_map(|_| send(&outbox, &connection(&long, b"")).err());
         assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
     }
 }

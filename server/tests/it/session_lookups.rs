@@ -1,4 +1,4 @@
-//! Sessions in place of tokens: the gate asks the frontend whose each is.
+//! Sessions in place of tokens: the gate looks each up at the frontend.
 
 mod frontends;
 
@@ -53,7 +53,7 @@ async fn socketio(gate: SocketAddr, path: &str, headers: &[(&'static str, String
     told
 }
 
-/// A polling session opened and connected over one connection; what its second poll says.
+/// A polling session opened and connected over one connection; returns the answer to its second poll.
 async fn polled(gate: SocketAddr, query: &str) -> String {
     let target = format!("/socket.io/?EIO=4&transport=polling{query}");
     let mut stream = TcpStream::connect(gate).await.unwrap();
@@ -95,7 +95,7 @@ async fn request(stream: &mut TcpStream, line: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_session_lets_in_whose_it_is_until_it_ends() {
+async fn sessions_authenticate_their_user_until_they_end() {
     let server = TestServer::start(&[SESSION, "--origin", ORIGIN]).await;
     let session = login(server.frontend).await;
     let whoami = r#"431["gonzalo"]"#;
@@ -146,7 +146,7 @@ async fn a_session_lets_in_whose_it_is_until_it_ends() {
 }
 
 #[tokio::test]
-async fn what_is_sent_ahead_waits_for_the_answer() {
+async fn pipelined_bytes_wait_for_the_lookup() {
     let server = TestServer::start(&[SESSION]).await;
     let session = login(server.frontend).await;
     let upgrade = format!(
@@ -170,7 +170,7 @@ async fn what_is_sent_ahead_waits_for_the_answer() {
 }
 
 #[tokio::test]
-async fn a_gate_without_answers_says_so_and_serves_others() {
+async fn connections_without_a_lookup_answer_get_503_and_others_are_served() {
     let unanswered = |why: &str| format!(r#"gatekeeper_handshakes_total{{outcome="unanswered",reason="{why}"}}"#);
     for (behaviour, reason, why) in [
         (Behaviour::Gone, "frontend", "nobody listens there"),
@@ -199,7 +199,7 @@ async fn a_gate_without_answers_says_so_and_serves_others() {
 }
 
 #[tokio::test]
-async fn questions_share_few_connections_and_wait_in_a_queue_with_an_end() {
+async fn lookups_share_few_connections_and_a_bounded_queue() {
     const CLIENTS: usize = 1200;
     let stub = Stub::start(Behaviour::Held(r#"{"username":"ann"}"#)).await;
     let server = TestServer::start(&[SESSION, "--session-url", &stub.url]).await;
@@ -208,7 +208,7 @@ async fn questions_share_few_connections_and_wait_in_a_queue_with_an_end() {
     for _ in 0..CLIENTS {
         asking.spawn(async move { Client::open(gate, "/ws?session=a", &[]).await });
     }
-    // 32 are asked, 1,024 wait, and the others are told at once, before anybody is answered.
+    // 32 lookups run, 1,024 wait, and the other connections get 503 at once, before any lookup is answered.
     let mut turned_away = 0;
     while turned_away < CLIENTS - 32 - 1024 {
         let opened = soon("a 503", asking.join_next()).await.unwrap();
@@ -240,7 +240,7 @@ async fn questions_share_few_connections_and_wait_in_a_queue_with_an_end() {
 }
 
 #[tokio::test]
-async fn clients_that_leave_while_they_are_asked_about_leave_nothing_behind() {
+async fn clients_that_close_during_their_lookup_are_counted_once() {
     let stub = Stub::start(Behaviour::Held("null")).await;
     let server = TestServer::start(&[SESSION, "--session-url", &stub.url]).await;
     for _ in 0..10 {
@@ -258,7 +258,7 @@ async fn clients_that_leave_while_they_are_asked_about_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn roles_apart_and_several_processes_ask_by_the_common_secret() {
+async fn separate_roles_and_several_processes_look_sessions_up() {
     let frontend = |secret: &str| {
         TestProcess::start(&["--role=frontend", "--frontend-listen=127.0.0.1:0", SESSION, "--secret", secret])
     };
@@ -297,7 +297,7 @@ async fn roles_apart_and_several_processes_ask_by_the_common_secret() {
 }
 
 #[tokio::test]
-async fn only_the_gate_is_told_whose_a_session_is() {
+async fn only_the_gate_may_look_sessions_up() {
     let server = TestServer::start(&[SESSION]).await;
     let session = login(server.frontend).await;
     let ask = async |authorization: &str, session: &str| {

@@ -18,7 +18,7 @@ pub enum Behaviour {
     Gone,
     /// It answers each with this status and body.
     Answers(&'static str, &'static str),
-    /// It reads and says nothing.
+    /// It reads and answers nothing.
     Silent,
     /// It answers with this body, all of them once it is released.
     Held(&'static str),
@@ -60,7 +60,7 @@ impl Stub {
     }
 }
 
-/// Answers question after question; what goes wrong ends it.
+/// Answers one lookup after the other; a fault ends it.
 async fn serve(mut stream: TcpStream, behaviour: Behaviour, mut is_released: watch::Receiver<bool>) -> Option<()> {
     loop {
         let mut head = Vec::new();

@@ -1,0 +1,79 @@
+//! The ways of a connection to another shard of this process, or to another process of the same gate. A request for a
+//! polling session goes to the shard that owns the session.
+
+use std::net::IpAddr;
+
+use reactor::{Loose, Waker};
+
+use crate::gate::{
+    process_links::{ForwardedConnection, ProcessForwarder},
+    shard_queue::ShardQueue,
+};
+
+/// A connection whose next request, unread, is for the shard that receives it.
+pub(super) struct MovedConnection {
+    pub(super) detached: Loose,
+    /// When its request must be complete, on the clock that all shards share.
+    pub(super) until_ns: u64,
+    /// It had requests answered before.
+    pub(super) served: bool,
+    pub(super) origin: Origin,
+}
+
+/// Where a moved connection comes from.
+pub(super) enum Origin {
+    /// A shard of this process: the connection keeps its place, and its address where addresses are limited.
+    Shard(Option<IpAddr>),
+    /// Another process, where it had its place; the client's address.
+    Process(IpAddr),
+}
+
+/// The queues of this process's shards, and the way to other processes.
+pub(super) struct Routes {
+    /// The number of the first of these shards among those of all processes.
+    first: u16,
+    queues: Vec<ShardQueue<MovedConnection>>,
+    forwarder: Option<ProcessForwarder>,
+}
+
+impl Routes {
+    /// Empty queues for `shards` shards, numbered from `first`; `forwarder` reaches other processes.
+    pub(super) fn new(first: u16, shards: usize, forwarder: Option<ProcessForwarder>) -> Self {
+        Self { first, queues: (0..shards).map(|_| ShardQueue::default()).collect(), forwarder }
+    }
+
+    /// Sets how shard `shard` is woken.
+    pub(super) fn set_waker(&self, shard: u16, waker: Waker) {
+        if let Some(queue) = self.queue(shard) {
+            queue.set_waker(waker);
+        }
+    }
+
+    /// Is shard `shard` one of this process?
+    pub(super) fn is_local(&self, shard: u16) -> bool {
+        self.queue(shard).is_some()
+    }
+
+    /// Sends a connection to another process. Without any it is dropped, and closed by that.
+    pub(super) fn forward_to_process(&self, connection: ForwardedConnection) {
+        if let Some(forwarder) = &self.forwarder {
+            forwarder.send(connection);
+        }
+    }
+
+    /// Sends a connection to shard `shard` of this process. For an unknown shard it is dropped, and closed by that.
+    pub(super) fn send_to_shard(&self, shard: u16, moved: MovedConnection) {
+        if let Some(queue) = self.queue(shard) {
+            queue.push(moved);
+        }
+    }
+
+    /// The connections that were sent to shard `shard`.
+    pub(super) fn take(&self, shard: u16) -> Vec<MovedConnection> {
+        self.queue(shard).map_or_else(Vec::new, ShardQueue::take)
+    }
+
+    fn queue(&self, shard: u16) -> Option<&ShardQueue<MovedConnection>> {
+        self.queues.get(usize::from(shard.checked_sub(self.first)?))
+    }
+}

@@ -1,0 +1,145 @@
+//! Makes the services of a gate's shards. Nothing here starts a thread, opens a socket or reads a clock.
+
+use std::sync::Arc;
+
+use rand::{SeedableRng, rngs::StdRng};
+use reactor::TimeSource;
+
+use crate::{
+    gate::{
+        admission::{Admission, ShardPlaces},
+        config::GateConfig,
+        connections::Connections,
+        forwarding::Forwarding,
+        handshake::HEAD_BYTES_MAX,
+        lookup::SessionLookup,
+        routes::Routes,
+        service::{Drain, GateService, ShardDrain},
+        shared::GateShared,
+        wall_clock::{TimeOfDay, WallClock},
+    },
+    keys::Keys,
+    process::LogThrottle,
+    session::{Host, Sessions, Settings, polling::PollingSessions},
+    verify::{Policy, Verifier},
+};
+
+/// Beyond the longest message, what a socket's unused input may hold: the head of its frame, and the rest of one read.
+const INPUT_SLACK_BYTES: usize = 64 * 1024;
+
+/// Unsent bytes of a client that does not read before the gate stops reading from it: as much as one read brings.
+const OUTPUT_PAUSE_BYTES: usize = 64 * 1024;
+
+/// Connections accepted before the open sockets get their turn: 4 % less processor time for each than one at a time, which
+/// costs a wait per connection; 64 measured no better.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// While connections come densely the kernel holds each back until its first bytes are there, which saves a wake for each;
+/// a silent one comes after about this long, and its time to authenticate starts then.
+const DEFER_ACCEPT_S: u32 = 1;
+
+/// What shards get from outside, so that a simulation can decide it.
+#[derive(Debug)]
+pub struct ShardInputs {
+    /// The time of day.
+    pub wall_clock: WallClock,
+    /// Session ids of all shards come from it. Equal seeds give equal ids.
+    pub random: StdRng,
+}
+
+impl ShardInputs {
+    /// The system's clock, and a generator that the system seeds.
+    pub fn system() -> Self {
+        Self { wall_clock: WallClock::system(), random: StdRng::from_rng(&mut rand::rng()) }
+    }
+}
+
+/// The shards of one process among those of all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// The number of the first shard of this process.
+    pub(super) first: u16,
+    /// How many shards this process has.
+    pub(super) count: usize,
+    /// How many processes the gate has.
+    pub(super) processes: usize,
+}
+
+/// What the shards of a process share.
+pub(super) struct ShardParts {
+    pub(super) layout: Layout,
+    pub(super) shared: Arc<GateShared>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) drain: Arc<Drain>,
+    /// One for each shard, or none.
+    pub(super) lookups: Vec<SessionLookup>,
+    pub(super) inputs: ShardInputs,
+}
+
+/// Makes the services of all shards of `parts.layout`, in the order of their numbers.
+pub(super) fn make(config: &GateConfig, keys: &Keys, parts: ShardParts) -> Vec<GateService> {
+    let ShardParts { layout, shared, routes, drain, lookups, inputs } = parts;
+    let Layout { first, count, .. } = layout;
+    let ShardInputs { wall_clock, mut random } = inputs;
+    let settings = Arc::new(config.session.clone());
+    let policy = Arc::new(config.policy.clone());
+    let admission = Arc::new(Admission::new(config.connections_max, config.per_address_max));
+    // A session that polls needs no connection, but a place all the same; each shard gets an equal part.
+    let half_open_max = config.half_open_max.div_ceil(count);
+    let polls_max = config.connections_max.div_ceil(count);
+    let mut lookups = lookups.into_iter();
+    let make_one = |index: usize| {
+        let number = first + index as u16;
+        let metrics = Arc::clone(&shared.metrics.shards()[index]);
+        let verifier = verifier(keys, &policy, config.token_cache_bytes / count);
+        let random = StdRng::from_rng(&mut random);
+        let sessions = Sessions {
+            host: Host::new(Arc::clone(&settings), verifier, Arc::clone(&metrics), random),
+            polls: PollingSessions::new(number, polls_max, half_open_max, held_bytes_max(config, count)),
+        };
+        let time = TimeOfDay::new(wall_clock.clone());
+        GateService {
+            connections: Connections::new(sessions, Arc::clone(&shared), config.deadlines, time, half_open_max),
+            places: ShardPlaces::new(Arc::clone(&admission)),
+            forwarding: Forwarding::new(number, Arc::clone(&routes), metrics),
+            lookup: lookups.next(),
+            drain: ShardDrain::new(Arc::clone(&drain)),
+            accept_failures: LogThrottle::default(),
+        }
+    };
+    (0..count).map(make_one).collect()
+}
+
+fn verifier(keys: &Keys, policy: &Arc<Policy>, cache_bytes: usize) -> Verifier {
+    let verifier = Verifier::new(Arc::clone(&keys.store), Arc::clone(policy)).remembering_tokens(cache_bytes);
+    match &keys.wanted {
+        Some(wanted) => verifier.asking_for_keys(wanted.clone()),
+        None => verifier,
+    }
+}
+
+/// Bytes that a shard's sockets may hold, and its polling sessions likewise: half of the limit each.
+fn held_bytes_max(config: &GateConfig, count: usize) -> usize {
+    config.buffer_bytes_max / 2 / count
+}
+
+/// How the reactor runs shard `number`, one of `count` in this process.
+pub(super) fn reactor_options(config: &GateConfig, number: u16, count: usize) -> reactor::Options {
+    let settings: &Settings = &config.session;
+    reactor::Options {
+        cpu: pick(&config.cpus, number.into()),
+        input_bytes_max: HEAD_BYTES_MAX.max(settings.message_bytes_max as usize) + INPUT_SLACK_BYTES,
+        output_bytes_max: settings.output_bytes_max(),
+        output_pause_bytes: OUTPUT_PAUSE_BYTES,
+        held_bytes_max: held_bytes_max(config, count),
+        time: TimeSource::PerBatch,
+        accepts_per_turn: ACCEPTS_PER_TURN,
+        defer_accept_s: Some(DEFER_ACCEPT_S),
+        ..reactor::Options::default()
+    }
+}
+
+fn pick(cpus: &[usize], shard: usize) -> Option<usize> {
+    let place = shard.checked_rem(cpus.len())?;
+    cpus.get(place).copied()
+}
