@@ -46,7 +46,7 @@ use std::{
     time::Duration,
 };
 
-use reactor::{Clock, Loose, Shard, TimeSource, Waker};
+use reactor::{Clock, DetachedSocket, Shard, TimeSource, Waker};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
@@ -307,7 +307,7 @@ fn mailboxes(
     courier::receive(links.inbox, move |parcel| {
         let until_ns = clock.now_ns().saturating_add(parcel.left_ns);
         let way = Way::Between(parcel.peer());
-        let moved = Moved { loose: Loose::from_parts(parcel.parts), until_ns, served: parcel.served, way };
+        let moved = Moved { loose: DetachedSocket::from_parts(parcel.parts), until_ns, served: parcel.served, way };
         into.send(parcel.shard, moved);
     })?;
     Ok(mailboxes)

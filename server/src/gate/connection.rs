@@ -292,7 +292,7 @@ impl GateService {
     }
 
     /// Brings a connection that leaves to the shard it is for.
-    pub(super) fn send_on(&mut self, now_ns: u64, id: SocketId, loose: reactor::Loose, socket: Socket) {
+    pub(super) fn send_on(&mut self, now_ns: u64, id: SocketId, loose: reactor::DetachedSocket, socket: Socket) {
         if let Socket::Leaving { shard, until_ns, served } = socket {
             let address = self.addresses.remove(&id.to_bits());
             if self.mailboxes.has(shard) {

@@ -12,13 +12,13 @@ use std::{
     },
 };
 
-use reactor::{Loose, Waker};
+use reactor::{DetachedSocket, Waker};
 
 use crate::gate::courier::{Courier, Parcel};
 
 /// A connection whose next request, unread, is for the shard that gets it.
 pub(super) struct Moved {
-    pub(super) loose: Loose,
+    pub(super) loose: DetachedSocket,
     /// When its request must be there, on the clock that all shards share.
     pub(super) until_ns: u64,
     /// It had requests answered before.

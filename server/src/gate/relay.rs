@@ -11,7 +11,7 @@
 
 use std::{io, net::IpAddr};
 
-use reactor::{Io, Loose, Parts, Reading, SocketId, Sockets};
+use reactor::{DetachedSocket, Io, Parts, Reading, SocketId, Sockets};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::gate::{
@@ -181,7 +181,7 @@ fn open_pair(sockets: &mut Sockets<'_, Socket>, id: SocketId, mut input: Vec<u8>
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // A message between processes has room for a head.
     let behind = input.split_off(input.len().min(HEAD_BYTES_MAX));
-    let loose = Loose::from_parts(Parts { fd: ours, input: Vec::new(), output: behind });
+    let loose = DetachedSocket::from_parts(Parts { fd: ours, input: Vec::new(), output: behind });
     let adopted = sockets.adopt(loose.read_to_the_end(), Socket::Relay(id.to_bits()));
     let inner = adopted.map_err(|(error, _)| error)?;
     let parts = Parts { fd: theirs, input, output: Vec::new() };

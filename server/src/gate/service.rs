@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
+use reactor::{Closed, DetachedSocket, Io, Next, Service, SocketId, Sockets};
 
 use crate::gate::{
     Deadlines,
@@ -186,7 +186,7 @@ impl Service for GateService {
         self.settle(id, &mut socket, end_of(&why));
     }
 
-    fn released(&mut self, now_ns: u64, id: SocketId, loose: Loose, socket: Socket) {
+    fn released(&mut self, now_ns: u64, id: SocketId, loose: DetachedSocket, socket: Socket) {
         self.send_on(now_ns, id, loose, socket);
     }
 
@@ -276,7 +276,7 @@ fn end_of(why: &Closed) -> End {
         Closed::Reset => End::Reset,
         Closed::InputTooLong => End::TooLong,
         Closed::PeerTooSlow => End::TooSlow,
-        Closed::Greediest => End::Greediest,
+        Closed::MemoryPressure => End::Greediest,
         Closed::Tls(_) => End::Tls,
         Closed::Refused | Closed::Failed(_) => End::Failed,
     }
