@@ -33,17 +33,11 @@ mod key;
 mod fields;
 
 pub use crate::error::{ChunkError, HeadError, UpgradeError, UpgradeRefused};
+pub use crate::limits::HEADERS_MAX;
 pub use body::Body;
 pub use chunked::Chunked;
+pub use fields::HEAD_BYTES_MAX;
 pub use key::{accept_key, client_key};
 pub use request::{RequestHead, percent_decode, write_request};
 pub use response::{ResponseHead, write_response};
 pub use upgrade::{UpgradeRequest, write_switching_protocols, write_upgrade_request};
-
-/// The most header fields of one head. Browsers send about 20 and proxies add a few; each costs eight bytes of the
-/// parsed head.
-pub const HEADERS_MAX: usize = 64;
-
-/// The most bytes of one head, since offsets into it are kept in 16 bits. Callers ask for less (a server answers
-/// 431 long before).
-pub const HEAD_BYTES_MAX: usize = u16::MAX as usize;

@@ -18,6 +18,14 @@
 //! - "More bytes are needed" is `Ok(None)`, never an error.
 //! - Every error names what the peer did wrong; no input, however hostile, panics.
 
+// The modules in the order of their layers, lowest first: each uses those before it and none after it.
+
+pub mod decimal;
+
+mod limits;
+
+pub mod error;
+
 pub mod http;
 
 pub mod frame;
@@ -25,7 +33,3 @@ pub mod frame;
 pub mod engineio;
 
 pub mod socketio;
-
-pub mod error;
-
-pub mod decimal;

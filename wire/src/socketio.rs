@@ -18,68 +18,14 @@
 
 mod data;
 
+mod kind;
+
 use std::borrow::Cow;
 
 use crate::decimal::write_decimal;
 pub use crate::error::PacketError;
-
-/// The most attachments of one packet: a peer that announces them holds memory until they are there. The reference
-/// implementation allows ten by default.
-pub const ATTACHMENTS_MAX: u32 = 64;
-
-/// The deepest nesting of arrays and objects in a packet's data: as deep as serde_json reads values, so that data
-/// which passed here can be parsed by whoever needs it.
-pub const NESTING_MAX: usize = 127;
-
-/// The type of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `0`: joins a namespace, or says that it was joined.
-    Connect,
-    /// `1`: leaves a namespace.
-    Disconnect,
-    /// `2`: an event, `["name", ...]`.
-    Event,
-    /// `3`: the answer to an event that carried an id, `[...]`.
-    Ack,
-    /// `4`: the namespace was refused. Any JSON in version 4 of the protocol, an object in version 5.
-    ConnectError,
-    /// `5`: an event with attachments.
-    BinaryEvent,
-    /// `6`: an acknowledgement with attachments.
-    BinaryAck,
-}
-
-impl Kind {
-    fn from_digit(digit: u8) -> Option<Self> {
-        Some(match digit {
-            b'0' => Kind::Connect,
-            b'1' => Kind::Disconnect,
-            b'2' => Kind::Event,
-            b'3' => Kind::Ack,
-            b'4' => Kind::ConnectError,
-            b'5' => Kind::BinaryEvent,
-            b'6' => Kind::BinaryAck,
-            _ => return None,
-        })
-    }
-
-    fn digit(self) -> u8 {
-        match self {
-            Kind::Connect => b'0',
-            Kind::Disconnect => b'1',
-            Kind::Event => b'2',
-            Kind::Ack => b'3',
-            Kind::ConnectError => b'4',
-            Kind::BinaryEvent => b'5',
-            Kind::BinaryAck => b'6',
-        }
-    }
-
-    fn is_binary(self) -> bool {
-        matches!(self, Kind::BinaryEvent | Kind::BinaryAck)
-    }
-}
+pub use crate::limits::{ATTACHMENTS_MAX, NESTING_MAX};
+pub use kind::Kind;
 
 /// One packet, borrowed from the message it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@
 use std::borrow::Cow;
 
 use crate::decimal::write_decimal;
-use crate::engineio::{PacketError, Version, decode_binary};
+use crate::engineio::version::{BINARY_MESSAGE, Version, decode_binary};
+use crate::error::PacketError;
 
 /// One packet of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +106,7 @@ fn push_behind(version: Version, packet: &str, others: bool, out: &mut Vec<u8>) 
 fn encode_bytes(item: &Item<'_>, out: &mut Vec<u8>) {
     let (kind, prefix, bytes) = match item {
         Item::Text(text) => (TEXT_PACKET, &[][..], text.as_bytes()),
-        Item::Binary(bytes) => (BINARY_PACKET, &[crate::engineio::BINARY_MESSAGE][..], &bytes[..]),
+        Item::Binary(bytes) => (BINARY_PACKET, &[BINARY_MESSAGE][..], &bytes[..]),
     };
     out.push(kind);
     let start = out.len();

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::error::ProtocolError;
 use crate::frame::head::Head;
+use crate::frame::mask;
 use crate::frame::message::{Message, Unfinished, close, text};
-use crate::frame::{OpCode, ProtocolError, Side, mask};
+use crate::frame::opcode::{OpCode, Side};
 
 /// Reads the frames of one direction of one connection.
 ///

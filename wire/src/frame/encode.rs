@@ -1,6 +1,8 @@
 //! Writing frames: always one final frame, masked where a client writes.
 
-use crate::frame::{CONTROL_BYTES_MAX, FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode, mask};
+use crate::frame::mask;
+use crate::frame::opcode::{FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode};
+use crate::limits::CONTROL_BYTES_MAX;
 
 /// Appends one final frame (RFC 6455 section 5.2). A client gives a fresh, unpredictable `mask` for every frame
 /// (section 10.3), a server none.

@@ -1,8 +1,8 @@
 //! What stands in front of a payload (RFC 6455 section 5.2).
 
-use crate::frame::{
-    CONTROL_BYTES_MAX, FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, ProtocolError, RESERVED, Side,
-};
+use crate::error::ProtocolError;
+use crate::frame::opcode::{FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, RESERVED, Side};
+use crate::limits::CONTROL_BYTES_MAX;
 
 /// The head of one frame.
 pub(super) struct Head {

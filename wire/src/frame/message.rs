@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::error::ProtocolError;
+use crate::frame::mask;
+use crate::frame::opcode::OpCode;
 use crate::frame::utf8::Utf8;
-use crate::frame::{OpCode, ProtocolError, mask};
 
 /// A whole message or a control frame. Borrows from the buffer, unless it came in fragments.
 #[derive(Clone, Debug, PartialEq, Eq)]

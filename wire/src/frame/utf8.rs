@@ -1,6 +1,6 @@
 //! UTF-8 checked as it comes (RFC 6455 section 8.1), however the text is cut.
 
-use crate::frame::ProtocolError;
+use crate::error::ProtocolError;
 
 /// The longest character.
 const CHARACTER_BYTES_MAX: usize = 4;

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::http::{HeadError, ResponseHead};
+use crate::error::HeadError;
+use crate::http::response::ResponseHead;
 
 /// A body that is all there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Bodies in chunks (RFC 9112 section 7.1): where such a body ends, and what it says.
 
-use crate::http::ChunkError;
+use crate::error::ChunkError;
 
 /// The longest line in front of a chunk, its extensions included, and the longest of a trailer. Extensions have no use
 /// that is known; trailers have few.

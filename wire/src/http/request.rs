@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use memchr::memchr;
 
-use crate::http::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
-use crate::http::upgrade::write_target;
-use crate::http::{HEADERS_MAX, HeadError};
+use crate::error::HeadError;
+use crate::http::fields::{Fields, await_more, head_error, head_of, write_field, write_target, write_text};
+use crate::limits::HEADERS_MAX;
 
 /// The head of an HTTP/1.1 request, borrowed from the buffer it was received in.
 #[derive(Clone, Copy, Debug)]
