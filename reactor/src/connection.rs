@@ -45,7 +45,7 @@ pub enum Reading {
     Answered,
     /// However much waits: its input goes elsewhere, and its output comes from there.
     Always,
-    /// Not now. Its bytes wait in the kernel, then with the peer, whose end is not noticed meanwhile. An exception is a
+    /// Not now. Its bytes wait in the kernel, then with the peer, and its end is not noticed meanwhile. An exception is a
     /// peer that has hung up where what it sent is read first
     /// ([`DetachedSocket::read_to_the_end`](crate::DetachedSocket)): then all is read, and no more can follow.
     Paused,
@@ -182,7 +182,7 @@ impl Connection {
         !self.is_closed && self.closing == Closing::No
     }
 
-    /// What the socket is to be watched for. Unless the service says otherwise, reading pauses while more than
+    /// What the socket is to be watched for. Unless the service has set another mode, reading pauses while more than
     /// `pause_bytes` wait to be sent, so that a peer that does not read is not answered without end.
     pub(crate) fn wanted(&self, pause_bytes: usize) -> EventFlags {
         let unsent_bytes = self.unsent_bytes();

@@ -1,4 +1,4 @@
-//! Offers input to a service, behind what it has not used yet, and keeps what it leaves over.
+//! Offers input to a service, behind what it has not used yet, and keeps what remains unused.
 
 use crate::closed::Closed;
 use crate::connection::{Closing, Connection};
@@ -6,7 +6,7 @@ use crate::driver::Driver;
 use crate::io::Io;
 use crate::socket_id::SocketId;
 
-/// Has `act` use bytes behind those left over from before, and keeps what it leaves over now.
+/// Has `act` use bytes behind those left over from before, and keeps what remains unused.
 pub(crate) fn offer_input(
     driver: &mut Driver,
     id: SocketId,
@@ -28,7 +28,7 @@ pub(crate) fn offer_input(
         held.drain(..used.min(held.len()));
         &[]
     };
-    // What a closing socket leaves over is never offered again, except by another shard.
+    // What remains unused at a closing socket is never offered again, except by another shard.
     if connection.is_live() || connection.closing == Closing::Release {
         held.extend_from_slice(new);
         if connection.is_live() && held.len() > driver.options.input_bytes_max {

@@ -37,7 +37,7 @@ impl Io<'_> {
     }
 
     /// The time of this event or of its batch, in nanoseconds of the shard's clock, as
-    /// [`Options::time`](crate::Options) says.
+    /// [`Options::time`](crate::Options) sets.
     pub fn now_ns(&self) -> u64 {
         self.driver.now_ns
     }
@@ -53,7 +53,7 @@ impl Io<'_> {
     }
 
     /// Bytes of earlier callbacks that the socket has not taken yet. Reading pauses while they are many, unless
-    /// [`Io::set_reading`] says otherwise.
+    /// [`Io::set_reading`] has set another mode.
     pub fn unsent_bytes(&self) -> usize {
         self.connection.unsent_bytes()
     }

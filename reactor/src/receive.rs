@@ -97,7 +97,7 @@ fn receive_tls<S: Service>(
     }
 }
 
-/// Offers bytes to the service, behind those it has left over, and keeps what it leaves over now.
+/// Offers bytes to the service, behind those it has not used yet, and keeps what remains unused.
 fn deliver<S: Service>(
     service: &mut S,
     driver: &mut Driver,

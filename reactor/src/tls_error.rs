@@ -40,7 +40,7 @@ impl From<rustls::Error> for TlsError {
 }
 
 impl CertificateFault {
-    /// What an error says about the certificate, if it is about that.
+    /// The fault of the certificate, if the error is about that.
     pub fn of(error: &rustls::Error) -> Option<Self> {
         let rustls::Error::InvalidCertificate(fault) = error else {
             return matches!(error, rustls::Error::NoCertificatesPresented).then_some(Self::Invalid);

@@ -87,7 +87,7 @@ pub struct Open {
     pub ping_interval_ms: u32,
     /// How long the answer to a ping may take.
     pub ping_timeout_ms: u32,
-    /// The most bytes of a message or of a polling payload; version 3 does not say.
+    /// The most bytes of a message or of a polling payload; version 3 does not send it.
     pub max_payload_bytes: Option<u64>,
 }
 
@@ -174,7 +174,7 @@ pub enum HttpError {
     BadHandshakeMethod,
     /// Anything else that cannot be understood.
     BadRequest,
-    /// The server does not let this client in.
+    /// The server refuses this client.
     Forbidden,
     /// `EIO` names no version that is spoken.
     UnsupportedProtocolVersion,
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_known_by_their_bodies() {
+    fn errors_are_recognised_by_their_bodies() {
         for error in HttpError::ALL {
             assert_eq!(HttpError::from_body(error.body().as_bytes()), Some(error));
         }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_told_by_their_first_character() {
+    fn first_character_is_the_type_of_a_packet() {
         for (text, expected, why) in [
             ("0{}", Ok(Packet::Open("{}")), "open"),
             ("1", Ok(Packet::Close), "close"),
@@ -303,7 +303,7 @@ mod tests {
             Open::decode(json).unwrap().encode(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), json);
         }
-        assert_eq!(Open::decode(v3).unwrap().max_payload_bytes, None, "version 3 does not say");
+        assert_eq!(Open::decode(v3).unwrap().max_payload_bytes, None, "version 3 does not send it");
         let bad = Err(PacketError::BadData(OPEN_SHAPE));
         for (json, expected, why) in [
             ("{", Err(PacketError::NotJson), "cut"),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_have_their_numbers() {
+    fn version_is_the_number_in_the_query() {
         for (eio, version) in [("3", Some(Version::V3)), ("4", Some(Version::V4)), ("5", None), ("", None)] {
             assert_eq!(Version::from_query(eio), version);
             assert!(version.is_none_or(|version| version.number().to_string() == eio));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn http_errors_say_their_code_and_message() {
+    fn http_errors_carry_code_and_message() {
         use HttpError::*;
         for (code, error) in
             [UnknownTransport, UnknownSid, BadHandshakeMethod, BadRequest, Forbidden, UnsupportedProtocolVersion]

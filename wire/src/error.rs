@@ -1,6 +1,6 @@
 //! What a peer can do wrong, protocol by protocol.
 //!
-//! Every error of this crate is the peer's fault: the caller's own mistakes are ruled out by types or said in the
+//! Every error of this crate is the peer's fault: the caller's own are ruled out by types or named in the
 //! docstrings of the encoders. The modules re-export the errors they return.
 
 use crate::limits::{ATTACHMENTS_MAX, CONTROL_BYTES_MAX, HEADERS_MAX, NESTING_MAX};
@@ -8,7 +8,7 @@ use crate::limits::{ATTACHMENTS_MAX, CONTROL_BYTES_MAX, HEADERS_MAX, NESTING_MAX
 /// A head that is no HTTP/1.1 head (RFC 9112). A server answers 400, a client gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    /// The bytes break the grammar; the text says where.
+    /// The bytes break the grammar; the text names the place.
     #[error("the peer sent a malformed HTTP head: {0}")]
     Malformed(&'static str),
     /// More header fields than [`HEADERS_MAX`]. A server may answer 431.
@@ -19,7 +19,7 @@ pub enum HeadError {
 /// A body that is no sequence of chunks (RFC 9112 section 7.1), or is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
-    /// The bytes break the grammar; the text says where. A server answers 400.
+    /// The bytes break the grammar; the text names the place. A server answers 400.
     #[error("the peer sent a malformed chunk: {0}")]
     Malformed(&'static str),
     /// The body, or the framing around it, is longer than the caller's limit. A server answers 413.

@@ -1,7 +1,7 @@
 //! HTTP/1.1 heads (RFC 9112) and the WebSocket upgrade (RFC 6455 section 4), for both sides.
 //!
 //! Heads are parsed in place and keep offsets alone: a parsed head is some 600 bytes on the stack and no
-//! allocation. A head says how many bytes it took; the body behind a response's is read once it is whole ([`Body`]), that
+//! allocation. A head knows how many bytes it took; the body behind a response's is read once it is whole ([`Body`]), that
 //! behind a request's as it comes ([`Chunked`]).
 //!
 //! ```

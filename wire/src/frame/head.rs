@@ -1,4 +1,4 @@
-//! What stands in front of a payload (RFC 6455 section 5.2).
+//! The head of a frame, in front of its payload (RFC 6455 section 5.2).
 
 use crate::error::ProtocolError;
 use crate::frame::opcode::{FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, RESERVED, Side};
@@ -15,7 +15,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Checks all that one head can tell by itself. `Ok(None)`: more bytes are needed.
+    /// Checks all that one head shows by itself. `Ok(None)`: more bytes are needed.
     pub fn parse(buf: &[u8], from: Side) -> Result<Option<Self>, ProtocolError> {
         let [first, second, rest @ ..] = buf else {
             return Ok(None);

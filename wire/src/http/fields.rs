@@ -111,7 +111,7 @@ pub(super) fn await_more<T>(buf: &[u8]) -> Result<Option<T>, HeadError> {
     if buf.len() >= HEAD_BYTES_MAX { Err(TOO_LONG) } else { Ok(None) }
 }
 
-/// What httparse found, in our words.
+/// The error of httparse, as one of ours.
 pub(super) fn head_error(found: httparse::Error) -> HeadError {
     HeadError::Malformed(match found {
         httparse::Error::TooManyHeaders => return HeadError::TooManyHeaders,

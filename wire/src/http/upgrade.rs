@@ -124,7 +124,7 @@ mod tests {
             ("GET", "GET", Ok(()), "as the RFC has it"),
             ("GET", "POST", Err(UpgradeError::NotGet), "4.2.1 item 1"),
             ("Host: h", "", Err(UpgradeError::NoHost), "4.2.1 item 2"),
-            ("Host: h", "Host: h\r\nHost: i", Err(UpgradeError::NoHost), "whose?"),
+            ("Host: h", "Host: h\r\nHost: i", Err(UpgradeError::NoHost), "two hosts"),
             ("Upgrade: websocket", "", Err(UpgradeError::NoUpgrade), "4.2.1 item 3"),
             ("Upgrade: websocket", "upgrade: WebSocket", Ok(()), "case does not matter"),
             ("Upgrade: websocket", "Upgrade: h2c, websocket", Ok(()), "a list"),

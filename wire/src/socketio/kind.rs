@@ -3,7 +3,7 @@
 /// The type of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `0`: joins a namespace, or says that it was joined.
+    /// `0`: joins a namespace, or confirms that it was joined.
     Connect,
     /// `1`: leaves a namespace.
     Disconnect,
