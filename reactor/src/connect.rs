@@ -1,12 +1,8 @@
 //! Client sockets: where to, from which address, and whether under TLS.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use nix::sys::socket::{setsockopt, sockopt};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustls::pki_types::ServerName;
 
 /// A connection to open.
@@ -27,25 +23,4 @@ pub struct ClientTls {
     pub config: Arc<rustls::ClientConfig>,
     /// The name that the server's certificate must bear, and that is sent as SNI.
     pub name: ServerName<'static>,
-}
-
-/// Makes a non-blocking socket and starts to connect it: writable then means connected or failed.
-///
-/// Fails for local reasons: no descriptor or port is left, or the addresses do not go together.
-pub(crate) fn open(to: SocketAddr, from: Option<IpAddr>) -> io::Result<OwnedFd> {
-    let family = match to {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    if let Some(from) = from {
-        // Without it bind() would take a port for itself alone, whoever the peer is.
-        setsockopt(&fd, sockopt::IpBindAddressNoPort, &true)?;
-        rustix::net::bind(&fd, &SocketAddr::new(from, 0))?;
-    }
-    match rustix::net::connect(&fd, &to) {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(fd),
-        Err(errno) => Err(errno.into()),
-    }
 }

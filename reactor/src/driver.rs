@@ -1,40 +1,34 @@
 //! Carries out what callbacks asked for: sends what they wrote, watches sockets for what they wait for, begins and ends
-//! their closing. It knows a socket's [`Link`] but not its service, so none of this is generic.
+//! their closing. It knows a socket's [`Connection`] but not the service, so none of this is generic.
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown};
-
-use crate::link::{Closing, Delay, Link, Stage};
-use crate::pacing::Clock;
-use crate::service::Closed;
-use crate::shard::{Options, TimeSource};
-use crate::slab::SocketId;
+use crate::closed::Closed;
+use crate::connection::{Closing, Connection, Delay, Stage};
+use crate::options::{Options, TimeSource};
+use crate::socket_id::SocketId;
+use crate::sys::{self, Clock, Descriptor, EventFlags};
 use crate::wheel::Wheel;
 
 /// How long a finished socket waits for the peer's FIN. A peer that is alive answers within a round trip.
-const FAREWELL_NS_MAX: u64 = 1_000_000_000;
+const PEER_FIN_NS_MAX: u64 = 1_000_000_000;
 
-/// How long a closing socket may take to send what is unsent. The service has lost interest in it, so someone must
-/// bound it.
+/// How long a closing socket may take to send what is unsent. The service sets no deadline for it any more, so the reactor
+/// does.
 const DRAIN_NS_MAX: u64 = 10_000_000_000;
 
-/// One large answer shall not keep its buffer for the rest of the shard's life.
+/// After a larger answer the output buffer shrinks to this, so that one such answer does not hold memory for ever.
 const OUT_KEPT_BYTES_MAX: usize = 1 << 20;
 
 const NS_PER_MS: u64 = 1_000_000;
 
 /// What all sockets of a shard share.
 pub(crate) struct Driver {
-    pub(crate) epoll: OwnedFd,
+    pub(crate) epoll: Descriptor,
     pub(crate) clock: Clock,
     pub(crate) options: Options,
-    /// The time that callbacks are told, ns.
+    /// The time that callbacks see, ns.
     pub(crate) now_ns: u64,
     /// How long the shard has spun before exact instants, ns.
     pub(crate) spun_ns: u64,
@@ -43,7 +37,8 @@ pub(crate) struct Driver {
     pub(crate) out: Vec<u8>,
     /// TLS records on their way from `out` to the socket. Empty between callbacks.
     records: Vec<u8>,
-    doomed: VecDeque<(SocketId, Closed)>,
+    /// Sockets that are marked as closed, to be removed once the current callback has returned.
+    closed: VecDeque<(SocketId, Closed)>,
     /// How many sockets hold a buffer, as of the last callback of each.
     pub(crate) buffered: usize,
     /// The memory that those buffers take, with what TLS keeps beside its keys.
@@ -53,7 +48,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(clock: Clock, options: Options) -> io::Result<Self> {
         Ok(Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            epoll: sys::event_set()?,
             now_ns: clock.now_ns(),
             spun_ns: 0,
             clock,
@@ -61,14 +56,14 @@ impl Driver {
             wheel: Wheel::new(),
             out: Vec::new(),
             records: Vec::new(),
-            doomed: VecDeque::new(),
+            closed: VecDeque::new(),
             buffered: 0,
             held_bytes: 0,
         })
     }
 
-    /// Takes the time for the next callback, where each has its own.
-    pub(crate) fn stamp(&mut self) {
+    /// Reads the clock for the next callback, where each has its own time.
+    pub(crate) fn update_time(&mut self) {
         if self.options.time == TimeSource::PerEvent {
             self.now_ns = self.clock.now_ns();
         }
@@ -79,7 +74,7 @@ impl Driver {
         self.now_ns / NS_PER_MS
     }
 
-    /// The wheel's next appointment as an instant, ns.
+    /// When the wheel next has something to do, ns.
     pub(crate) fn next_due_ns(&mut self) -> Option<u64> {
         let due_ms = self.wheel.next_due_ms()?;
         Some(due_ms.saturating_mul(NS_PER_MS))
@@ -90,26 +85,26 @@ impl Driver {
         self.wheel.schedule(id.index, at_ns.div_ceil(NS_PER_MS));
     }
 
-    /// Ends each round of callbacks on a socket: sends, closes, watches.
-    pub(crate) fn settle(&mut self, id: SocketId, link: &mut Link) {
-        if !link.doomed
-            && let Err(why) = self.carry_out(id, link)
+    /// To be called after each callback on a socket: sends, closes, watches.
+    pub(crate) fn after_callback(&mut self, id: SocketId, connection: &mut Connection) {
+        if !connection.is_closed
+            && let Err(why) = self.apply_requests(id, connection)
         {
-            self.doom(id, link, why);
+            self.mark_closed(id, connection, why);
         }
-        if link.is_counted || link.is_buffered() {
-            self.count(link, false);
+        if connection.is_counted || connection.is_buffered() {
+            self.count(connection, false);
         }
         self.discard_out();
     }
 
     /// Counts a socket among those with a buffer, and what it holds, or no longer where it `is_gone`.
-    pub(crate) fn count(&mut self, link: &mut Link, is_gone: bool) {
-        let (before_bytes, now_bytes) = link.recount(is_gone);
+    pub(crate) fn count(&mut self, connection: &mut Connection, is_gone: bool) {
+        let (before_bytes, now_bytes) = connection.recount(is_gone);
         self.held_bytes = self.held_bytes - before_bytes + now_bytes;
-        let is_buffered = link.is_buffered() && !is_gone;
-        if link.is_counted != is_buffered {
-            link.is_counted = is_buffered;
+        let is_buffered = connection.is_buffered() && !is_gone;
+        if connection.is_counted != is_buffered {
+            connection.is_counted = is_buffered;
             match is_buffered {
                 true => self.buffered += 1,
                 false => self.buffered -= 1,
@@ -117,7 +112,7 @@ impl Driver {
         }
     }
 
-    /// Forgets what the last callback has written.
+    /// Discards what the last callback has written.
     pub(crate) fn discard_out(&mut self) {
         self.out.clear();
         self.out.shrink_to(OUT_KEPT_BYTES_MAX);
@@ -125,169 +120,152 @@ impl Driver {
         self.records.shrink_to(OUT_KEPT_BYTES_MAX);
     }
 
-    /// Puts a socket on the list of those that end after this callback.
-    pub(crate) fn doom(&mut self, id: SocketId, link: &mut Link, why: Closed) {
-        if !link.doomed {
-            link.doomed = true;
-            self.doomed.push_back((id, why));
+    /// Marks a socket as closed: it is removed once the current callback has returned.
+    pub(crate) fn mark_closed(&mut self, id: SocketId, connection: &mut Connection, why: Closed) {
+        if !connection.is_closed {
+            connection.is_closed = true;
+            self.closed.push_back((id, why));
         }
     }
 
-    /// Takes one of the doomed, in their order.
-    pub(crate) fn take_doomed(&mut self) -> Option<(SocketId, Closed)> {
-        self.doomed.pop_front()
+    /// Takes one of the sockets that are marked as closed, in the order in which they were.
+    pub(crate) fn next_closed(&mut self) -> Option<(SocketId, Closed)> {
+        self.closed.pop_front()
     }
 
-    /// Sends bytes that did not fit before, and answers whether there were some and all are sent.
-    pub(crate) fn drain(&mut self, id: SocketId, link: &mut Link) -> bool {
-        if link.unsent_bytes() == 0 {
+    /// Sends bytes that did not fit before. Returns whether there were some and all are sent.
+    pub(crate) fn send_unsent(&mut self, id: SocketId, connection: &mut Connection) -> bool {
+        if connection.unsent_bytes() == 0 {
             return false;
         }
-        send_at_once(link);
-        match send(&link.fd, link.unsent()) {
-            Ok(bytes) => link.sent(bytes),
-            Err(errno) => self.doom(id, link, Closed::from_errno(errno)),
+        limit_delay(connection);
+        match sys::send(&connection.descriptor, connection.unsent()) {
+            Ok(bytes) => connection.sent(bytes),
+            Err(error) => self.mark_closed(id, connection, Closed::from_error(&error)),
         }
-        link.unsent_bytes() == 0
+        connection.unsent_bytes() == 0
     }
 
-    /// Lets TLS tell the peer what it did wrong, as far as the socket takes it, then dooms the socket.
-    pub(crate) fn fail_tls(&mut self, id: SocketId, link: &mut Link, why: Closed) {
+    /// Sends TLS's alert to the peer, as far as the socket takes it, then marks the socket as closed.
+    pub(crate) fn fail_tls(&mut self, id: SocketId, connection: &mut Connection, why: Closed) {
         self.records.clear();
         let mut records = std::mem::take(&mut self.records);
-        if let Some(tls) = link.tls_mut() {
+        if let Some(tls) = connection.tls_mut() {
             tls.take_alert(&mut records);
         }
-        if link.unsent_bytes() == 0 && !records.is_empty() {
-            // The socket ends for TLS's reason, whatever becomes of the alert.
-            let _ = send(&link.fd, &records);
+        if connection.unsent_bytes() == 0 && !records.is_empty() {
+            // The socket ends for TLS's reason, whether the alert is sent or not.
+            let _ = sys::send(&connection.descriptor, &records);
         }
         self.records = records;
-        self.doom(id, link, why);
+        self.mark_closed(id, connection, why);
     }
 
     /// Makes the epoll set watch a socket for what it waits for.
-    pub(crate) fn watch(&mut self, id: SocketId, link: &mut Link) -> io::Result<()> {
-        let wanted = link.wanted(self.options.output_pause_bytes);
-        if link.watched() == Some(wanted) {
+    pub(crate) fn watch(&mut self, id: SocketId, connection: &mut Connection) -> io::Result<()> {
+        let wanted = connection.wanted(self.options.output_pause_bytes);
+        if connection.watched() == Some(wanted) {
             return Ok(());
         }
-        let data = EventData::new_u64(id.to_bits());
-        // Who reads is told of the peer's FIN with the bytes before it.
+        // A socket that is read reports the peer's FIN with the bytes before it.
         let flags = if wanted.contains(EventFlags::IN) { wanted | EventFlags::RDHUP } else { wanted };
-        match link.watched() {
-            Some(_) => epoll::modify(&self.epoll, &link.fd, data, flags)?,
-            None => epoll::add(&self.epoll, &link.fd, data, flags)?,
+        match connection.watched() {
+            Some(_) => sys::rewatch(&self.epoll, &connection.descriptor, id.to_bits(), flags)?,
+            None => sys::watch(&self.epoll, &connection.descriptor, id.to_bits(), flags)?,
         }
-        link.set_watched(wanted);
+        connection.set_watched(wanted);
         Ok(())
     }
 
     /// Stops watching a socket that stays open.
-    pub(crate) fn forget(&self, link: &Link) {
-        if link.watched().is_some() {
+    pub(crate) fn unwatch(&self, connection: &Connection) {
+        if connection.watched().is_some() {
             // It fails only for a descriptor that is not in the set, which is what is wanted.
-            let _ = epoll::delete(&self.epoll, &link.fd);
+            let _ = sys::unwatch(&self.epoll, &connection.descriptor);
         }
     }
 
-    fn carry_out(&mut self, id: SocketId, link: &mut Link) -> Result<(), Closed> {
-        match link.closing {
+    fn apply_requests(&mut self, id: SocketId, connection: &mut Connection) -> Result<(), Closed> {
+        match connection.closing {
             Closing::Reset => {
-                reset_on_close(link);
+                sys::reset_on_close(&connection.descriptor);
                 return Err(Closed::Local);
             }
             // Nothing can be sent to a peer that is not there yet.
-            Closing::Close | Closing::Finish if link.stage == Stage::Connecting => {
+            Closing::Close | Closing::Finish if connection.stage == Stage::Connecting => {
                 return Err(Closed::Local);
             }
             _ => {}
         }
-        self.send_out(link)?;
-        if link.closing == Closing::Release {
+        self.send_out(connection)?;
+        if connection.closing == Closing::Release {
             return Err(Closed::Local);
         }
-        if link.unsent_bytes() > self.options.output_bytes_max {
-            // A reset lets the kernel forget the bytes that this peer does not take.
-            reset_on_close(link);
+        if connection.unsent_bytes() > self.options.output_bytes_max {
+            // A reset lets the kernel discard the bytes that this peer does not take.
+            sys::reset_on_close(&connection.descriptor);
             return Err(Closed::PeerTooSlow);
         }
-        if matches!(link.closing, Closing::Close | Closing::Finish) {
-            self.leave(id, link)?;
+        if matches!(connection.closing, Closing::Close | Closing::Finish) {
+            self.continue_closing(id, connection)?;
         }
-        self.watch(id, link).map_err(|error| Closed::Failed(error.kind()))
+        self.watch(id, connection).map_err(|error| Closed::Failed(error.kind()))
     }
 
-    /// Goes on with closing, as far as everything has been sent.
-    fn leave(&mut self, id: SocketId, link: &mut Link) -> Result<(), Closed> {
-        if !link.leaving {
-            link.leaving = true;
+    /// Goes on with closing, as far as what precedes the next step has been sent.
+    fn continue_closing(&mut self, id: SocketId, connection: &mut Connection) -> Result<(), Closed> {
+        if !connection.close_begun {
+            connection.close_begun = true;
             self.set_deadline_ns(id, self.now_ns.saturating_add(DRAIN_NS_MAX));
-            if let Some(tls) = link.tls_mut() {
-                tls.say_farewell();
-                self.send_out(link)?;
+            if let Some(tls) = connection.tls_mut() {
+                tls.queue_close_notify();
+                self.send_out(connection)?;
             }
         }
-        if link.unsent_bytes() > 0 {
+        if connection.unsent_bytes() > 0 {
             return Ok(());
         }
-        if link.closing == Closing::Close {
+        if connection.closing == Closing::Close {
             return Err(Closed::Local);
         }
-        rustix::net::shutdown(&link.fd, Shutdown::Write).map_err(Closed::from_errno)?;
-        link.closing = Closing::Discard;
-        self.set_deadline_ns(id, self.now_ns.saturating_add(FAREWELL_NS_MAX));
+        sys::shut_down_output(&connection.descriptor).map_err(|error| Closed::from_error(&error))?;
+        connection.closing = Closing::Discard;
+        self.set_deadline_ns(id, self.now_ns.saturating_add(PEER_FIN_NS_MAX));
         Ok(())
     }
 
     /// Sends what the callback has written, sealed under TLS; what the socket does not take is kept.
-    fn send_out(&mut self, link: &mut Link) -> Result<(), Closed> {
-        if let Some(tls) = link.tls_mut() {
+    fn send_out(&mut self, connection: &mut Connection) -> Result<(), Closed> {
+        if let Some(tls) = connection.tls_mut() {
             self.records.clear();
             tls.seal(&self.out, &mut self.records)?;
             std::mem::swap(&mut self.out, &mut self.records);
         }
         if !self.out.is_empty() {
-            let sent = match link.stage {
-                Stage::Open if link.unsent_bytes() == 0 => {
-                    send_at_once(link);
-                    send(&link.fd, &self.out).map_err(Closed::from_errno)?
+            let sent = match connection.stage {
+                Stage::Open if connection.unsent_bytes() == 0 => {
+                    limit_delay(connection);
+                    sys::send(&connection.descriptor, &self.out).map_err(|error| Closed::from_error(&error))?
                 }
                 // Earlier bytes go first.
                 _ => 0,
             };
-            link.keep_unsent(&self.out[sent..]);
+            connection.keep_unsent(&self.out[sent..]);
             self.out.clear();
         }
         Ok(())
     }
 }
 
-/// Keeps the kernel from holding small segments back until those before are acknowledged (Nagle, RFC 896). That begins
-/// with what is sent second, so a socket that never gets there saves the call. An accepted one has it from its listener.
-fn send_at_once(link: &mut Link) {
-    match link.delay {
-        Delay::First => link.delay = Delay::Later,
+/// Keeps the kernel from holding small segments back. It would begin to with what is sent second, so a socket that never
+/// gets there saves the call. An accepted socket has the option from its listener.
+fn limit_delay(connection: &mut Connection) {
+    match connection.delay {
+        Delay::First => connection.delay = Delay::Later,
         Delay::Later => {
-            link.delay = Delay::Never;
-            // Should it fail, some bytes come later than they could.
-            let _ = rustix::net::sockopt::set_tcp_nodelay(&link.fd, true);
+            connection.delay = Delay::Never;
+            sys::disable_delay(&connection.descriptor);
         }
         Delay::Never => {}
     }
-}
-
-/// Sends what the socket takes now, which may be nothing.
-pub(crate) fn send(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
-    match rustix::net::send(fd, bytes, SendFlags::NOSIGNAL) {
-        Ok(sent) => Ok(sent),
-        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Makes close(2) send RST and forget what is unsent.
-pub(crate) fn reset_on_close(link: &Link) {
-    // Should it fail, the peer sees a FIN in place of a RST.
-    let _ = rustix::net::sockopt::set_socket_linger(&link.fd, Some(Duration::ZERO));
 }

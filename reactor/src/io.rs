@@ -2,20 +2,21 @@
 
 use std::net::SocketAddr;
 
+use crate::connection::{Closing, Connection, Reading};
 use crate::driver::Driver;
-use crate::link::{Closing, Link, Reading};
-use crate::slab::SocketId;
+use crate::socket_id::SocketId;
+use crate::sys;
 
-/// One socket, in the hands of a callback. What is asked for here is carried out once the callback has returned.
+/// One socket, as a callback sees it. What is asked for here is carried out once the callback has returned.
 pub struct Io<'a> {
     driver: &'a mut Driver,
-    link: &'a mut Link,
+    connection: &'a mut Connection,
     id: SocketId,
 }
 
 impl<'a> Io<'a> {
-    pub(crate) fn new(driver: &'a mut Driver, link: &'a mut Link, id: SocketId) -> Self {
-        Self { driver, link, id }
+    pub(crate) fn new(driver: &'a mut Driver, connection: &'a mut Connection, id: SocketId) -> Self {
+        Self { driver, connection, id }
     }
 }
 
@@ -27,17 +28,16 @@ impl Io<'_> {
 
     /// Whether TLS stands between the socket and its bytes.
     pub fn is_tls(&self) -> bool {
-        self.link.is_tls
+        self.connection.is_tls
     }
 
     /// The peer's address: a call of the kernel, which accepting spares. `None`: the peer is gone already.
     pub fn peer(&self) -> Option<SocketAddr> {
-        let peer = rustix::net::getpeername(&self.link.fd).ok()?;
-        SocketAddr::try_from(peer?).ok()
+        sys::peer_address(&self.connection.descriptor)
     }
 
     /// The time of this event or of its batch, in nanoseconds of the shard's clock, as
-    /// [`Options::time`](crate::Options) says.
+    /// [`Options::time`](crate::Options) sets.
     pub fn now_ns(&self) -> u64 {
         self.driver.now_ns
     }
@@ -53,20 +53,20 @@ impl Io<'_> {
     }
 
     /// Bytes of earlier callbacks that the socket has not taken yet. Reading pauses while they are many, unless
-    /// [`Io::set_reading`] says otherwise.
+    /// [`Io::set_reading`] has set another mode.
     pub fn unsent_bytes(&self) -> usize {
-        self.link.unsent_bytes()
+        self.connection.unsent_bytes()
     }
 
-    /// Says when the socket is to be read from now on.
+    /// Sets when the socket is to be read from now on.
     pub fn set_reading(&mut self, reading: Reading) {
-        self.link.reading = reading;
+        self.connection.reading = reading;
     }
 
-    /// Says how much memory the service keeps for this socket beside its state, such as a message whose parts are not all
-    /// here: it counts among the socket's buffers.
+    /// Sets how much memory the service keeps for this socket beside its state, such as a message that is not complete:
+    /// it counts among the socket's buffers.
     pub fn set_kept_bytes(&mut self, bytes: usize) {
-        self.link.set_kept_bytes(bytes);
+        self.connection.set_kept_bytes(bytes);
     }
 
     /// Sets the socket's one deadline, in nanoseconds of the shard's clock: [`Service::deadline`](crate::Service) is
@@ -81,20 +81,20 @@ impl Io<'_> {
     }
 
     /// Sends what is written, then closes. The kernel turns that into a reset when bytes of the peer lie unread;
-    /// [`Io::finish`] makes sure that the peer gets to read the last words.
+    /// [`Io::finish`] makes sure that the peer gets to read what was written last.
     pub fn close(&mut self) {
         self.end(Closing::Close);
     }
 
     /// Sends what is written and FIN, discards what still arrives until the peer's FIN, for a second at most, then
-    /// closes. Of a peer that sends more than a mebibyte no more is read; the kernel resets it in the end.
+    /// closes. After a mebibyte nothing more is read, and the kernel resets the connection in the end.
     pub fn finish(&mut self) {
         self.end(Closing::Finish);
     }
 
-    /// Closes with a reset; what is unsent is forgotten.
+    /// Closes with a reset; what is unsent is discarded.
     pub fn reset(&mut self) {
-        self.link.closing = Closing::Reset;
+        self.connection.closing = Closing::Reset;
     }
 
     /// Takes the socket out of this shard, open, with the input that is not used and the output that is not sent yet:
@@ -104,8 +104,8 @@ impl Io<'_> {
     }
 
     fn end(&mut self, closing: Closing) {
-        if self.link.closing == Closing::No {
-            self.link.closing = closing;
+        if self.connection.closing == Closing::No {
+            self.connection.closing = closing;
         }
     }
 }

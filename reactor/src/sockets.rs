@@ -1,70 +1,24 @@
 //! What a turn of the loop may do with all sockets of its shard.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
-use crate::connect::{self, Connect};
-use crate::deliver::offer;
-use crate::driver::{Driver, send};
+use crate::connect::Connect;
+use crate::connection::{Connection, Delay, Stage};
+use crate::detached::DetachedSocket;
+use crate::driver::Driver;
+use crate::input::offer_input;
 use crate::io::Io;
-use crate::link::{Delay, Link, Stage};
-use crate::listen::Listeners;
-use crate::slab::{SocketId, Table};
+use crate::listeners::Listeners;
+use crate::socket_id::SocketId;
+use crate::sys;
+use crate::table::Table;
 use crate::tls::Tls;
 
-/// The sockets of a shard, in the hands of [`Service::turn`](crate::Service::turn).
+/// The sockets of a shard, as [`Service::turn`](crate::Service::turn) sees them.
 pub struct Sockets<'a, T> {
     table: &'a mut Table<T>,
     driver: &'a mut Driver,
     listeners: &'a mut Listeners,
-}
-
-/// An open socket between two shards: its descriptor, its TLS, its input that was not used and its output that was not
-/// sent. [`Io::release`] lets go of one, [`Sockets::adopt`] takes it in.
-pub struct Loose {
-    link: Link,
-}
-
-/// What a socket without TLS consists of: all that another process needs to go on with it.
-#[derive(Debug)]
-pub struct Parts {
-    /// The descriptor, which does not block.
-    pub fd: OwnedFd,
-    /// What has arrived and was not used.
-    pub input: Vec<u8>,
-    /// What was written and is not sent.
-    pub output: Vec<u8>,
-}
-
-impl Loose {
-    pub(crate) fn new(link: Link) -> Self {
-        Self { link }
-    }
-
-    /// Takes a socket apart that is to leave the process; `Err` gives one under TLS back, whose keys cannot leave.
-    pub fn into_parts(mut self) -> Result<Parts, Self> {
-        if self.link.tls_mut().is_some() {
-            return Err(self);
-        }
-        Ok(Parts { input: self.link.take_input(), output: self.link.unsent().to_vec(), fd: self.link.fd })
-    }
-
-    /// Puts a socket together that a peer had opened to another process.
-    pub fn from_parts(parts: Parts) -> Self {
-        // The shard that adopts it gives it its name.
-        let mut link = Link::new(parts.fd, SocketId::from_bits(0), Stage::Open, None);
-        link.keep_input(parts.input);
-        link.keep_unsent(&parts.output);
-        Self { link }
-    }
-
-    /// Has all that was sent be read before the peer's end counts. A Unix socket hangs up (EPOLLHUP) as soon as its other
-    /// end is closed, with bytes unread, where one of TCP does so after a reset.
-    #[must_use]
-    pub fn read_to_the_end(mut self) -> Self {
-        self.link.inbound = false;
-        self
-    }
 }
 
 impl<'a, T> Sockets<'a, T> {
@@ -113,15 +67,15 @@ impl<T> Sockets<'_, T> {
     /// Fails, giving the state back, for local reasons: no descriptor, port or memory is left, no such local address, an
     /// unusable TLS configuration.
     pub fn connect(&mut self, to: Connect, socket: T, deadline_ns: Option<u64>) -> Result<SocketId, (io::Error, T)> {
-        self.connect_saying(to, &[], socket, deadline_ns, |_, _| ())
+        self.connect_and_send(to, &[], socket, deadline_ns, |_, _| ())
     }
 
-    /// The same with something to say first: where the connection is up at once, as one within a machine is, that is sent
+    /// The same with bytes to send first. Where the connection is up at once, as one within a machine is, they are sent
     /// here, and `up` is called with the instant (nanoseconds of the shard's clock) in place of `connected`. It saves an
-    /// event and two system calls. Under TLS nothing is sent yet.
+    /// event and two system calls. Otherwise, and under TLS, nothing is sent yet.
     ///
     /// Fails also where the peer has refused at once.
-    pub fn connect_saying(
+    pub fn connect_and_send(
         &mut self,
         to: Connect,
         first: &[u8],
@@ -139,47 +93,47 @@ impl<T> Sockets<'_, T> {
             }
         };
         let first = if tls.is_none() { first } else { &[] };
-        let fd = match connect::open(to.to, to.from) {
-            Ok(fd) => fd,
+        let descriptor = match sys::connect(to.to, to.from) {
+            Ok(descriptor) => descriptor,
             Err(error) => return Err((error, socket)),
         };
         let id = self.table.next_id();
-        let mut link = Link::new(fd, id, Stage::Connecting, tls);
+        let mut connection = Connection::new(descriptor, id, Stage::Connecting, tls);
         if !first.is_empty() {
             let up_ns = self.now_ns();
-            match send(&link.fd, first) {
-                // Not up yet. (Nothing else can be in the way of a socket's first bytes.)
+            match sys::send(&connection.descriptor, first) {
+                // Not up yet: nothing else keeps a socket from taking its first bytes.
                 Ok(0) => {}
                 Ok(sent) => {
-                    link.stage = Stage::Open;
-                    link.delay = Delay::Later;
-                    link.keep_unsent(&first[sent..]);
+                    connection.stage = Stage::Open;
+                    connection.delay = Delay::Later;
+                    connection.keep_unsent(&first[sent..]);
                     up(&mut socket, up_ns);
                 }
-                Err(errno) => return Err((errno.into(), socket)),
+                Err(error) => return Err((error, socket)),
             }
         }
-        if let Err(error) = self.driver.watch(id, &mut link) {
+        if let Err(error) = self.driver.watch(id, &mut connection) {
             return Err((error, socket));
         }
-        self.table.insert(link, socket);
+        self.table.insert(connection, socket);
         if let Some(at_ns) = deadline_ns {
             self.driver.set_deadline_ns(id, at_ns);
         }
         Ok(id)
     }
 
-    /// Takes in a socket that another shard has released. Whether input came along is for
-    /// [`Sockets::with_input`] to tell: what has arrived since is reported as ever.
+    /// Takes in a socket that another shard has released. The input that came along is offered by
+    /// [`Sockets::with_input`]; what has arrived since is reported as usual.
     ///
     /// Fails, giving the state back, when memory for watching it is short.
-    pub fn adopt(&mut self, loose: Loose, socket: T) -> Result<SocketId, (io::Error, T)> {
-        let mut link = loose.link;
+    pub fn adopt(&mut self, detached: DetachedSocket, socket: T) -> Result<SocketId, (io::Error, T)> {
+        let mut connection = detached.connection;
         let id = self.table.next_id();
-        link.renew(id);
-        match self.driver.watch(id, &mut link) {
+        connection.renew(id);
+        match self.driver.watch(id, &mut connection) {
             Ok(()) => {
-                self.table.insert(link, socket);
+                self.table.insert(connection, socket);
                 Ok(id)
             }
             Err(error) => Err((error, socket)),
@@ -187,18 +141,18 @@ impl<T> Sockets<'_, T> {
     }
 
     /// Acts on one socket and the input that it has not used yet, like [`Service::received`](crate::Service::received):
-    /// the answer is how many bytes of it were used. `false`: it is gone, or about to be, and nothing was done.
+    /// it returns how many bytes of it were used. `false`: it is gone, or about to be, and nothing was done.
     pub fn with_input(&mut self, id: SocketId, act: impl FnOnce(&mut Io<'_>, &mut T, &mut [u8]) -> usize) -> bool {
         let Some(entry) = self.table.get_mut(id) else {
             return false;
         };
-        let (link, socket) = (&mut entry.link, &mut entry.socket);
-        if !link.is_live() {
+        let (connection, socket) = (&mut entry.connection, &mut entry.socket);
+        if !connection.is_live() {
             return false;
         }
-        self.driver.stamp();
-        offer(self.driver, id, link, &mut [], |io, input| act(io, socket, input));
-        self.driver.settle(id, link);
+        self.driver.update_time();
+        offer_input(self.driver, id, connection, &mut [], |io, input| act(io, socket, input));
+        self.driver.after_callback(id, connection);
         true
     }
 
@@ -207,28 +161,28 @@ impl<T> Sockets<'_, T> {
         let Some(entry) = self.table.get_mut(id) else {
             return false;
         };
-        if !entry.link.is_live() {
+        if !entry.connection.is_live() {
             return false;
         }
-        self.driver.stamp();
-        act(&mut Io::new(self.driver, &mut entry.link, id), &mut entry.socket);
-        self.driver.settle(id, &mut entry.link);
+        self.driver.update_time();
+        act(&mut Io::new(self.driver, &mut entry.connection, id), &mut entry.socket);
+        self.driver.after_callback(id, &mut entry.connection);
         true
     }
 
     /// Acts on each socket that is not about to be gone, those that still connect included.
     pub fn for_each(&mut self, mut act: impl FnMut(&mut Io<'_>, &mut T)) {
-        self.driver.stamp();
+        self.driver.update_time();
         for (id, entry) in self.table.iter_mut() {
-            if entry.link.is_live() {
-                act(&mut Io::new(self.driver, &mut entry.link, id), &mut entry.socket);
-                self.driver.settle(id, &mut entry.link);
+            if entry.connection.is_live() {
+                act(&mut Io::new(self.driver, &mut entry.connection, id), &mut entry.socket);
+                self.driver.after_callback(id, &mut entry.connection);
             }
         }
     }
 
-    /// Closes the shard's listeners. Connections that wait in the queue of one that nobody else holds are reset by the
-    /// kernel.
+    /// Closes the shard's listeners. Connections that wait in the queue of one that no other process or shard holds are
+    /// reset by the kernel.
     pub fn stop_listening(&mut self) {
         self.listeners.close(&self.driver.epoll);
     }

@@ -9,9 +9,9 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus};
 use rustls::{HandshakeKind, ServerConfig};
 
+use crate::closed::Closed;
 use crate::connect::ClientTls;
-use crate::fault::TlsError;
-use crate::service::Closed;
+use crate::tls_error::TlsError;
 
 /// A record's data at most (RFC 8446 section 5.1), and what seals it at most (section 5.2).
 const RECORD_BYTES_MAX: usize = (1 << 14) + RECORD_OVERHEAD_BYTES_MAX;
@@ -21,12 +21,12 @@ const RECORD_OVERHEAD_BYTES_MAX: usize = 256 + 5;
 /// its chain of certificates may need, and a record.
 const SERVER_WIRE_BYTES_MAX: usize = 0xffff + RECORD_BYTES_MAX;
 
-/// Bytes of a client, whom nobody knows yet: a record. Its hello takes 2 kB with keys of the largest kind, a chain of
+/// Bytes of a client, which is not authenticated: a record. Its hello takes 2 kB with keys of the largest kind, a chain of
 /// certificates a few.
 const CLIENT_WIRE_BYTES_MAX: usize = RECORD_BYTES_MAX;
 
-/// close_notify of a server that has not said anything yet, so that nothing is sealed (RFC 8446 section 6.1).
-const FAREWELL: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
+/// close_notify of a server that has not sent anything yet, so that nothing is sealed (RFC 8446 section 6.1).
+const CLOSE_NOTIFY: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
 
 /// One TLS connection.
 pub(crate) struct Tls {
@@ -39,12 +39,12 @@ pub(crate) struct Tls {
     early: Vec<u8>,
     /// How much that may be.
     early_bytes_max: u32,
-    /// The service has been told that the handshake is complete.
+    /// The handshake was reported as complete.
     secured: bool,
-    /// Something was said to the peer.
-    spoke: bool,
-    /// close_notify is to be said, or was.
-    farewell: bool,
+    /// Something was sent to the peer.
+    has_sent: bool,
+    /// close_notify is to be sent, or was.
+    close_notify: bool,
 }
 
 enum Side {
@@ -53,7 +53,7 @@ enum Side {
 }
 
 impl Tls {
-    /// A client that has not said anything yet. Fails when the configuration leaves nothing to offer.
+    /// A client that has not sent anything yet. Fails when the configuration leaves nothing to offer.
     pub(crate) fn client(client: &ClientTls, held_bytes_max: usize) -> Result<Self, rustls::Error> {
         let config = Arc::clone(&client.config);
         let connection = UnbufferedClientConnection::new(config, client.name.clone())?;
@@ -74,8 +74,8 @@ impl Tls {
             early: Vec::new(),
             early_bytes_max: u32::try_from(held_bytes_max).unwrap_or(u32::MAX),
             secured: false,
-            spoke: false,
-            farewell: false,
+            has_sent: false,
+            close_notify: false,
         }
     }
 
@@ -101,7 +101,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Whether the handshake has been completed since this was last asked.
+    /// Whether the handshake has been completed since the last call.
     pub(crate) fn newly_secured(&mut self) -> bool {
         let newly = !self.secured && !self.side.is_handshaking();
         self.secured |= newly;
@@ -118,17 +118,17 @@ impl Tls {
     /// Fails when the peer does not get on with its handshake while more is written than may be held.
     pub(crate) fn seal(&mut self, plain: &[u8], records: &mut Vec<u8>) -> Result<(), Closed> {
         if self.side.is_handshaking() {
-            // A client has its hello to say. What is held of the peer is not whole, so nothing of it is used.
+            // A client has its hello to send. What is held of the peer is no whole record, so nothing of it is used.
             let (_, end) = self.side.open(&mut self.wire, &mut Vec::new(), &mut self.records);
             end?;
         }
         records.append(&mut self.records);
         self.records = Vec::new();
         if self.side.is_handshaking() {
-            if self.farewell {
+            if self.close_notify {
                 // What was written will not be sent.
-                if !self.spoke && records.is_empty() {
-                    records.extend_from_slice(&FAREWELL);
+                if !self.has_sent && records.is_empty() {
+                    records.extend_from_slice(&CLOSE_NOTIFY);
                 }
             } else if self.early.len() + plain.len() > self.early_bytes_max as usize {
                 return Err(Closed::PeerTooSlow);
@@ -139,11 +139,11 @@ impl Tls {
             let early = std::mem::take(&mut self.early);
             self.side.seal(&mut self.wire, &early, records)?;
             self.side.seal(&mut self.wire, plain, records)?;
-            if self.farewell {
-                self.side.take_leave(&mut self.wire, records)?;
+            if self.close_notify {
+                self.side.append_close_notify(&mut self.wire, records)?;
             }
         }
-        self.spoke |= !records.is_empty();
+        self.has_sent |= !records.is_empty();
         Ok(())
     }
 
@@ -166,8 +166,8 @@ impl Tls {
     }
 
     /// Has close_notify written behind what is sealed next.
-    pub(crate) fn say_farewell(&mut self) {
-        self.farewell = true;
+    pub(crate) fn queue_close_notify(&mut self) {
+        self.close_notify = true;
     }
 }
 
@@ -215,7 +215,7 @@ impl Side {
         }))
     }
 
-    fn take_leave(&mut self, wire: &mut [u8], records: &mut Vec<u8>) -> Result<(), Closed> {
+    fn append_close_notify(&mut self, wire: &mut [u8], records: &mut Vec<u8>) -> Result<(), Closed> {
         let usual = RECORD_OVERHEAD_BYTES_MAX;
         on_either!(self, it => write(it.process_tls_records(wire), usual, records, |state, room| {
             state.queue_close_notify(room)
@@ -296,8 +296,8 @@ fn write<Data>(
     }
 }
 
-/// Appends what `fill` writes into the room that it is given, which is made larger when it says so.
-fn append<E: Into<Refused>>(
+/// Appends what `fill` writes into the room that it is given, which is made larger if `fill` requires it.
+fn append<E: Into<NotWritten>>(
     records: &mut Vec<u8>,
     usual: usize,
     mut fill: impl FnMut(&mut [u8]) -> Result<usize, E>,
@@ -311,28 +311,28 @@ fn append<E: Into<Refused>>(
                 records.truncate(before + written);
                 return Ok(());
             }
-            Err(Refused::Room(required)) if required > room => room = required,
-            Err(refused) => {
+            Err(NotWritten::Room(required)) if required > room => room = required,
+            Err(reason) => {
                 records.truncate(before);
-                let words = match refused {
-                    Refused::Room(_) => "a record has no size",
-                    Refused::Exhausted => "a key has sealed as much as it may",
+                let message = match reason {
+                    NotWritten::Room(_) => "a record has no size",
+                    NotWritten::Exhausted => "a key has sealed as much as it may",
                 };
-                return Err(Closed::Tls(TlsError::other(words)));
+                return Err(Closed::Tls(TlsError::other(message)));
             }
         }
     }
 }
 
 /// Why rustls has written nothing.
-enum Refused {
+enum NotWritten {
     /// It needs so many bytes.
     Room(usize),
     /// It may not any more.
     Exhausted,
 }
 
-impl From<EncodeError> for Refused {
+impl From<EncodeError> for NotWritten {
     fn from(error: EncodeError) -> Self {
         match error {
             EncodeError::InsufficientSize(size) => Self::Room(size.required_size),
@@ -341,7 +341,7 @@ impl From<EncodeError> for Refused {
     }
 }
 
-impl From<EncryptError> for Refused {
+impl From<EncryptError> for NotWritten {
     fn from(error: EncryptError) -> Self {
         match error {
             EncryptError::InsufficientSize(size) => Self::Room(size.required_size),

@@ -1,38 +1,31 @@
-//! A hand on the shoulder of a sleeping shard.
+//! Wakes a shard from another thread (eventfd).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, eventfd};
+use crate::sys::{self, Descriptor, EventFlags};
 
 /// Makes a shard's loop take a turn, from any thread. Wakes that come before the turn are one wake.
 #[derive(Clone, Debug)]
 pub struct Waker {
-    eventfd: Arc<OwnedFd>,
+    counter: Arc<Descriptor>,
 }
 
 impl Waker {
-    pub(crate) fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
-        Ok(Self { eventfd: Arc::new(eventfd(0, flags)?) })
+    /// One whose event in the epoll set carries `data`.
+    pub(crate) fn new(epoll: &Descriptor, data: u64) -> io::Result<Self> {
+        let counter = sys::event_counter()?;
+        sys::watch(epoll, &counter, data, EventFlags::IN)?;
+        Ok(Self { counter: Arc::new(counter) })
     }
 
     /// Wakes the shard. After its end this does nothing.
     pub fn wake(&self) {
-        // The one possible error is a counter that is full, and then a wake is already on its way.
-        let _ = rustix::io::write(&*self.eventfd, &1u64.to_ne_bytes());
+        sys::raise_counter(&self.counter);
     }
 
-    /// Takes the wakes that have come, so that the next wait can sleep.
+    /// Clears the wakes that have come, so that the next wait can sleep.
     pub(crate) fn clear(&self) {
-        let mut wakes = [0; 8];
-        let _ = rustix::io::read(&*self.eventfd, &mut wakes);
-    }
-}
-
-impl AsFd for Waker {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.eventfd.as_fd()
+        sys::clear_counter(&self.counter);
     }
 }

@@ -22,13 +22,13 @@ const UNLINKED: u32 = u32::MAX;
 pub(crate) struct Wheel {
     /// First the heads of the slots' circular lists, then a node per key.
     nodes: Vec<Node>,
-    /// A bit per slot that may be in use. Clearing a deadline leaves its bit; it is tidied up when it is next looked at.
+    /// A bit per slot that may be in use. Clearing a deadline does not clear its bit; the next search for a slot does.
     occupied: [u64; LEVELS],
     /// All deadlines up to this millisecond have been taken.
     elapsed_ms: u64,
 }
 
-/// A link of a circular, doubly linked list: a slot's head or a key's deadline.
+/// A node of a circular, doubly linked list: a slot's head or a key's deadline.
 #[derive(Clone, Copy, Debug)]
 struct Node {
     previous: u32,
@@ -179,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_costs_sixteen_bytes() {
+    fn deadline_takes_sixteen_bytes() {
         assert_eq!(size_of::<Node>(), 16);
     }
 
     #[test]
-    fn a_deadline_is_due_at_its_millisecond_and_never_before() {
+    fn deadline_is_due_at_its_millisecond_and_never_before() {
         for (due_ms, why) in [
             (1, "the next tick"),
             (63, "the last slot of the lowest level"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_past_deadline_that_is_set_again_and_again_does_not_hold_the_wheel() {
+    fn past_deadline_is_due_at_the_next_tick() {
         let mut wheel = Wheel::new();
         assert_eq!(wheel.pop_due(100), None);
         wheel.schedule(1, 50);
@@ -234,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_agrees_with_a_sorted_map(steps in prop::collection::vec(step(), 1..200)) {
+        fn wheel_agrees_with_a_sorted_map(steps in prop::collection::vec(step(), 1..200)) {
             let mut wheel = Wheel::new();
             let mut oracle = BTreeMap::new();
             let mut now_ms = 0;

@@ -50,7 +50,7 @@ use std::{
     thread,
 };
 
-use reactor::{Clock, Loose, Shard, Waker};
+use reactor::{Clock, DetachedSocket, Shard, Waker};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{keys::Keys, metrics::Metrics};
@@ -206,7 +206,7 @@ fn open_routes(
     process_links::receive(links.inbox, move |forwarded| {
         let until_ns = clock.now_ns().saturating_add(forwarded.left_ns);
         let origin = Origin::Process(forwarded.peer());
-        let detached = Loose::from_parts(forwarded.parts);
+        let detached = DetachedSocket::from_parts(forwarded.parts);
         let moved = MovedConnection { detached, until_ns, served: forwarded.served, origin };
         into.send_to_shard(forwarded.shard, moved);
     })?;

@@ -1,8 +1,8 @@
 //! Engine.IO packets over WebSocket and long-polling, versions 3 and 4 (engine.io-protocol).
 //!
 //! A text frame carries one packet, its type the first character; a polling [payload](Payload) carries several. The
-//! versions differ in who pings (3: the client,
-//! 4: the server), in binary messages ([`decode_binary`]) and in one member of the open packet ([`Open`]).
+//! versions differ in who pings (3: the client, 4: the server), in binary messages ([`decode_binary`]) and in one member
+//! of the open packet ([`Open`]).
 //!
 //! ```
 //! use wire::engineio::Packet;
@@ -15,38 +15,13 @@
 
 mod payload;
 
+mod version;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::error::PacketError;
 pub use payload::{Form, Item, Payload, decode_payload, decode_text, encode_base64, encode_payload, push_text};
-
-/// The version of the protocol, the value of `EIO` in the query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// Spoken by Socket.IO 1 and 2. The client pings.
-    V3,
-    /// Spoken by Socket.IO 3 and 4. The server pings.
-    V4,
-}
-
-impl Version {
-    /// The version that a query's `EIO` asks for, if there is such a one.
-    pub fn from_query(eio: &str) -> Option<Self> {
-        match eio {
-            "3" => Some(Version::V3),
-            "4" => Some(Version::V4),
-            _ => None,
-        }
-    }
-
-    /// The value of `EIO`: 3 or 4.
-    pub fn number(self) -> u8 {
-        match self {
-            Version::V3 => 3,
-            Version::V4 => 4,
-        }
-    }
-}
+pub use version::{Version, decode_binary, encode_binary};
 
 /// One packet of a text frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,26 +76,6 @@ impl<'b> Packet<'b> {
     }
 }
 
-/// The type byte in front of version 3's binary messages: the number 4, not its digit.
-const BINARY_MESSAGE: u8 = 4;
-
-/// The payload of a binary frame, which is always a message: bare in version 4, behind a type byte in version 3.
-pub fn decode_binary(version: Version, bytes: &[u8]) -> Result<&[u8], PacketError> {
-    match (version, bytes) {
-        (Version::V4, payload) | (Version::V3, [BINARY_MESSAGE, payload @ ..]) => Ok(payload),
-        (Version::V3, []) => Err(PacketError::Empty),
-        (Version::V3, [unknown, ..]) => Err(PacketError::UnknownType(*unknown)),
-    }
-}
-
-/// Appends the content of the binary frame that carries `payload` as a message.
-pub fn encode_binary(version: Version, payload: &[u8], out: &mut Vec<u8>) {
-    if version == Version::V3 {
-        out.push(BINARY_MESSAGE);
-    }
-    out.extend_from_slice(payload);
-}
-
 /// A session's parameters, the JSON of the open packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
@@ -132,7 +87,7 @@ pub struct Open {
     pub ping_interval_ms: u32,
     /// How long the answer to a ping may take.
     pub ping_timeout_ms: u32,
-    /// The most bytes of a message or of a polling payload; version 3 does not say.
+    /// The most bytes of a message or of a polling payload; version 3 does not send it.
     pub max_payload_bytes: Option<u64>,
 }
 
@@ -219,7 +174,7 @@ pub enum HttpError {
     BadHandshakeMethod,
     /// Anything else that cannot be understood.
     BadRequest,
-    /// The server does not let this client in.
+    /// The server refuses this client.
     Forbidden,
     /// `EIO` names no version that is spoken.
     UnsupportedProtocolVersion,
@@ -256,7 +211,7 @@ impl HttpError {
         }
     }
 
-    /// The reference implementation's words.
+    /// The reference implementation's message.
     pub fn message(self) -> &'static str {
         match self {
             HttpError::UnknownTransport => "Transport unknown",
@@ -268,14 +223,14 @@ impl HttpError {
         }
     }
 
-    /// The error that a body tells of, where it has the protocol's shape.
+    /// The error in a body, where it has the protocol's shape.
     pub fn from_body(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Told {
+        struct Body {
             code: u8,
         }
-        let told: Told = serde_json::from_slice(body).ok()?;
-        Self::ALL.into_iter().find(|error| error.code() == told.code)
+        let body: Body = serde_json::from_slice(body).ok()?;
+        Self::ALL.into_iter().find(|error| error.code() == body.code)
     }
 
     /// The whole body, JSON.
@@ -296,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_known_by_their_bodies() {
+    fn errors_are_recognised_by_their_bodies() {
         for error in HttpError::ALL {
             assert_eq!(HttpError::from_body(error.body().as_bytes()), Some(error));
         }
@@ -306,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_told_by_their_first_character() {
+    fn first_character_is_the_type_of_a_packet() {
         for (text, expected, why) in [
             ("0{}", Ok(Packet::Open("{}")), "open"),
             ("1", Ok(Packet::Close), "close"),
@@ -348,7 +303,7 @@ mod tests {
             Open::decode(json).unwrap().encode(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), json);
         }
-        assert_eq!(Open::decode(v3).unwrap().max_payload_bytes, None, "version 3 does not say");
+        assert_eq!(Open::decode(v3).unwrap().max_payload_bytes, None, "version 3 does not send it");
         let bad = Err(PacketError::BadData(OPEN_SHAPE));
         for (json, expected, why) in [
             ("{", Err(PacketError::NotJson), "cut"),
@@ -364,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_have_their_numbers() {
+    fn version_is_the_number_in_the_query() {
         for (eio, version) in [("3", Some(Version::V3)), ("4", Some(Version::V4)), ("5", None), ("", None)] {
             assert_eq!(Version::from_query(eio), version);
             assert!(version.is_none_or(|version| version.number().to_string() == eio));
@@ -372,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn http_errors_say_their_code_and_message() {
+    fn http_errors_carry_code_and_message() {
         use HttpError::*;
         for (code, error) in
             [UnknownTransport, UnknownSid, BadHandshakeMethod, BadRequest, Forbidden, UnsupportedProtocolVersion]

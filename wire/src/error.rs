@@ -1,23 +1,25 @@
 //! What a peer can do wrong, protocol by protocol.
 //!
-//! Every error of this crate is the peer's fault: the caller's own mistakes are ruled out by types or said in the
+//! Every error of this crate is the peer's fault: the caller's own are ruled out by types or named in the
 //! docstrings of the encoders. The modules re-export the errors they return.
+
+use crate::limits::{ATTACHMENTS_MAX, CONTROL_BYTES_MAX, HEADERS_MAX, NESTING_MAX};
 
 /// A head that is no HTTP/1.1 head (RFC 9112). A server answers 400, a client gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    /// The bytes break the grammar; the text says where.
+    /// The bytes break the grammar; the text names the place.
     #[error("the peer sent a malformed HTTP head: {0}")]
     Malformed(&'static str),
-    /// More header fields than [`HEADERS_MAX`](crate::http::HEADERS_MAX). A server may answer 431.
-    #[error("the peer sent more than {} header fields", crate::http::HEADERS_MAX)]
+    /// More header fields than [`HEADERS_MAX`]. A server may answer 431.
+    #[error("the peer sent more than {} header fields", HEADERS_MAX)]
     TooManyHeaders,
 }
 
 /// A body that is no sequence of chunks (RFC 9112 section 7.1), or is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
-    /// The bytes break the grammar; the text says where. A server answers 400.
+    /// The bytes break the grammar; the text names the place. A server answers 400.
     #[error("the peer sent a malformed chunk: {0}")]
     Malformed(&'static str),
     /// The body, or the framing around it, is longer than the caller's limit. A server answers 413.
@@ -86,8 +88,8 @@ pub enum ProtocolError {
     /// A control frame that is not final (section 5.5).
     #[error("the peer fragmented a control frame")]
     FragmentedControl,
-    /// A control frame with more than [`CONTROL_BYTES_MAX`](crate::frame::CONTROL_BYTES_MAX) (section 5.5).
-    #[error("the peer sent a control frame of more than {} bytes", crate::frame::CONTROL_BYTES_MAX)]
+    /// A control frame with more than [`CONTROL_BYTES_MAX`] (section 5.5).
+    #[error("the peer sent a control frame of more than {} bytes", CONTROL_BYTES_MAX)]
     LongControl,
     /// A length written in more bytes than it needs (section 5.2).
     #[error("the peer wrote a frame's length in more bytes than it needs")]
@@ -146,8 +148,8 @@ pub enum PacketError {
     #[error("the peer's payload has a binary message that is not base64")]
     NotBase64,
     /// A binary packet's attachment count is missing, no number, or above
-    /// [`ATTACHMENTS_MAX`](crate::socketio::ATTACHMENTS_MAX).
-    #[error("the peer's attachment count is not a number from 0 to {}", crate::socketio::ATTACHMENTS_MAX)]
+    /// [`ATTACHMENTS_MAX`].
+    #[error("the peer's attachment count is not a number from 0 to {}", ATTACHMENTS_MAX)]
     BadAttachments,
     /// An acknowledgement id above 64 bits, or an acknowledgement without one.
     #[error("the peer's acknowledgement id is missing or above 64 bits")]
@@ -155,8 +157,8 @@ pub enum PacketError {
     /// The data is not JSON.
     #[error("the peer's packet data is not JSON")]
     NotJson,
-    /// The data nests deeper than [`NESTING_MAX`](crate::socketio::NESTING_MAX).
-    #[error("the peer's packet data nests deeper than {}", crate::socketio::NESTING_MAX)]
+    /// The data nests deeper than [`NESTING_MAX`].
+    #[error("the peer's packet data nests deeper than {}", NESTING_MAX)]
     TooDeep,
     /// The data is JSON, or missing, but not what this type of packet carries.
     #[error("the peer's packet data is not {0}")]

@@ -1,7 +1,7 @@
 //! HTTP/1.1 heads (RFC 9112) and the WebSocket upgrade (RFC 6455 section 4), for both sides.
 //!
 //! Heads are parsed in place and keep offsets alone: a parsed head is some 600 bytes on the stack and no
-//! allocation. A head says how many bytes it took; the body behind a response's is read once it is whole ([`Body`]), that
+//! allocation. A head knows how many bytes it took; the body behind a response's is read once it is whole ([`Body`]), that
 //! behind a request's as it comes ([`Chunked`]).
 //!
 //! ```
@@ -33,17 +33,11 @@ mod key;
 mod fields;
 
 pub use crate::error::{ChunkError, HeadError, UpgradeError, UpgradeRefused};
+pub use crate::limits::HEADERS_MAX;
 pub use body::Body;
 pub use chunked::Chunked;
+pub use fields::HEAD_BYTES_MAX;
 pub use key::{accept_key, client_key};
 pub use request::{RequestHead, percent_decode, write_request};
 pub use response::{ResponseHead, write_response};
 pub use upgrade::{UpgradeRequest, write_switching_protocols, write_upgrade_request};
-
-/// The most header fields of one head. Browsers send about 20 and proxies add a few; each costs eight bytes of the
-/// parsed head.
-pub const HEADERS_MAX: usize = 64;
-
-/// The most bytes of one head, since offsets into it are kept in 16 bits. Callers ask for less (a server answers
-/// 431 long before).
-pub const HEAD_BYTES_MAX: usize = u16::MAX as usize;

@@ -18,68 +18,14 @@
 
 mod data;
 
+mod kind;
+
 use std::borrow::Cow;
 
 use crate::decimal::write_decimal;
 pub use crate::error::PacketError;
-
-/// The most attachments of one packet: a peer that announces them holds memory until they are there. The reference
-/// implementation allows ten by default.
-pub const ATTACHMENTS_MAX: u32 = 64;
-
-/// The deepest nesting of arrays and objects in a packet's data: as deep as serde_json reads values, so that data
-/// which passed here can be parsed by whoever needs it.
-pub const NESTING_MAX: usize = 127;
-
-/// The type of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `0`: joins a namespace, or says that it was joined.
-    Connect,
-    /// `1`: leaves a namespace.
-    Disconnect,
-    /// `2`: an event, `["name", ...]`.
-    Event,
-    /// `3`: the answer to an event that carried an id, `[...]`.
-    Ack,
-    /// `4`: the namespace was refused. Any JSON in version 4 of the protocol, an object in version 5.
-    ConnectError,
-    /// `5`: an event with attachments.
-    BinaryEvent,
-    /// `6`: an acknowledgement with attachments.
-    BinaryAck,
-}
-
-impl Kind {
-    fn from_digit(digit: u8) -> Option<Self> {
-        Some(match digit {
-            b'0' => Kind::Connect,
-            b'1' => Kind::Disconnect,
-            b'2' => Kind::Event,
-            b'3' => Kind::Ack,
-            b'4' => Kind::ConnectError,
-            b'5' => Kind::BinaryEvent,
-            b'6' => Kind::BinaryAck,
-            _ => return None,
-        })
-    }
-
-    fn digit(self) -> u8 {
-        match self {
-            Kind::Connect => b'0',
-            Kind::Disconnect => b'1',
-            Kind::Event => b'2',
-            Kind::Ack => b'3',
-            Kind::ConnectError => b'4',
-            Kind::BinaryEvent => b'5',
-            Kind::BinaryAck => b'6',
-        }
-    }
-
-    fn is_binary(self) -> bool {
-        matches!(self, Kind::BinaryEvent | Kind::BinaryAck)
-    }
-}
+pub use crate::limits::{ATTACHMENTS_MAX, NESTING_MAX};
+pub use kind::Kind;
 
 /// One packet, borrowed from the message it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +57,7 @@ impl<'b> Packet<'b> {
         Ok(Self { kind, attachments, namespace, id, data })
     }
 
-    /// Appends the text of the packet. The caller keeps what the fields say of themselves; the root namespace
+    /// Appends the text of the packet. The caller keeps to the rules of the fields; the root namespace
     /// (`/` or empty) is left out, and so is the attachment count of a kind that has none.
     pub fn encode(&self, out: &mut Vec<u8>) {
         debug_assert!(!self.namespace.contains(','), "a comma ends a namespace");
@@ -156,7 +102,7 @@ fn split_namespace(text: &str) -> (&str, &str) {
     if text.starts_with('/') { text.split_once(',').unwrap_or((text, "")) } else { ("/", text) }
 }
 
-/// The digits in front of the JSON. A number that is the JSON cannot be told from an id, and counts as one.
+/// The digits in front of the JSON. A number that is the JSON cannot be distinguished from an id, and counts as one.
 fn split_id(text: &str) -> Result<(Option<u64>, &str), PacketError> {
     let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
@@ -183,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_the_protocol_page_are_read() {
+    fn packets_of_the_protocol_page_are_decoded() {
         use Kind::*;
         let event = r#"["a",{"_placeholder":true,"num":0}]"#;
         for (text, kind, namespace, id, data, why) in [
@@ -192,7 +138,7 @@ mod tests {
             ("0/b,{}", Connect, "/b", None, "{}", "a namespace"),
             ("0/b", Connect, "/b", None, "", "without its comma"),
             ("0/b?x=1,", Connect, "/b?x=1", None, "", "a query, version 4"),
-            ("1/b,", Disconnect, "/b", None, "", "leaves"),
+            ("1/b,", Disconnect, "/b", None, "", "a disconnect"),
             (r#"2["a",1]"#, Event, "/", None, r#"["a",1]"#, "an event"),
             ("2[1]", Event, "/", None, "[1]", "a number as its name"),
             (r#"2/b,12["a"]"#, Event, "/b", Some(12), r#"["a"]"#, "asks"),
@@ -208,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_without_a_meaning_are_refused() {
+    fn malformed_packets_are_refused() {
         let no_event = PacketError::BadData("an array that starts with an event's name");
         for (expected, rows) in [
             (PacketError::Empty, &[("", "nothing")][..]),
@@ -238,7 +184,7 @@ mod tests {
             ),
             (PacketError::BadData("an array"), &[("31{}", "an answer")]),
             (PacketError::BadData("an object, or nothing"), &[("0[]", "no credentials")]),
-            (PacketError::BadData("empty"), &[("1{}", "nothing is left to say")]),
+            (PacketError::BadData("empty"), &[("1{}", "a disconnect carries nothing")]),
         ] {
             for (text, why) in rows {
                 assert_eq!(Packet::decode(text), Err(expected), "{why}: {text}");
@@ -247,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn data_nests_as_deep_as_it_can_be_parsed() {
+    fn data_may_nest_as_deep_as_serde_json_parses() {
         let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
         for (depth, expected, why) in [
             (NESTING_MAX, Ok(()), "as deep as allowed"),

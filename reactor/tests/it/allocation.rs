@@ -1,15 +1,15 @@
-//! Accepting, conversing and closing allocate nothing once the shard has had that many sockets before.
+//! Accepting, exchanging bytes and closing allocate nothing once the shard has had that many sockets before.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use reactor::{Clock, Closed, Io, Next, Options, Service, Shard, SocketId, Sockets, bind};
 
-use crate::lab::patient;
+use crate::test_shard::with_timeouts;
 
 const SOCKETS_PER_WAVE: usize = 50;
 
-/// Echoes, and hangs up on `q`; stops after so many sockets.
+/// Echoes, and closes on `q`; stops after so many sockets.
 struct Counting {
     left: usize,
 }
@@ -52,7 +52,7 @@ fn allocations(waves: usize) -> u64 {
     let peers = std::thread::spawn(move || {
         for _ in 0..waves {
             let mut clients: Vec<_> =
-                (0..SOCKETS_PER_WAVE).map(|_| patient(TcpStream::connect(addr).unwrap())).collect();
+                (0..SOCKETS_PER_WAVE).map(|_| with_timeouts(TcpStream::connect(addr).unwrap())).collect();
             // All are open at once before the first is closed.
             for word in [b"x", b"q"] {
                 for client in &mut clients {
@@ -76,7 +76,7 @@ fn allocations(waves: usize) -> u64 {
 }
 
 #[test]
-fn a_warm_shard_accepts_without_allocating() {
+fn accepting_allocates_nothing_after_the_first_sockets() {
     let (few, many) = (allocations(1), allocations(20));
     println!("{few} allocations in one wave, {many} in twenty");
     assert!(few > 0, "the counter counts");

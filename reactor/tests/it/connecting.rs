@@ -8,123 +8,124 @@ use std::time::Duration;
 use reactor::{Closed, Connect, Options};
 use rustix::net::{AddressFamily, SocketType};
 
-use crate::lab::{Lab, Seen, State, echo, patient};
+use crate::test_shard::{Event, State, TestShard, echo, with_timeouts};
 
 fn plain(to: SocketAddr) -> Connect {
     Connect { to, from: None, tls: None }
 }
 
 #[test]
-fn a_client_connects_and_converses() {
+fn client_connects_and_exchanges_bytes() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = server.local_addr().unwrap();
-    let lab = Lab::start(Options::default(), echo);
+    let shard = TestShard::start(Options::default(), echo);
     // What is written before the connection is up waits for it.
-    lab.ask(move |sockets| {
+    shard.ask(move |sockets| {
         let id = sockets.connect(plain(to), State::default(), None).unwrap();
         assert!(sockets.with(id, |io, _| io.write(b"hello")));
     });
-    let mut stream = patient(server.accept().unwrap().0);
-    let mut heard = [0; 5];
-    stream.read_exact(&mut heard).unwrap();
-    assert_eq!(&heard, b"hello");
-    assert_eq!(lab.next(), Seen::Connected);
+    let mut stream = with_timeouts(server.accept().unwrap().0);
+    let mut received = [0; 5];
+    stream.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"hello");
+    assert_eq!(shard.next(), Event::Connected);
     stream.write_all(b"again").unwrap();
-    stream.read_exact(&mut heard).unwrap();
-    assert_eq!(&heard, b"again");
-    assert_eq!(lab.next(), Seen::Received(b"again".to_vec()));
+    stream.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"again");
+    assert_eq!(shard.next(), Event::Received(b"again".to_vec()));
     drop(stream);
-    assert_eq!(lab.next(), Seen::Closed(Closed::Peer));
+    assert_eq!(shard.next(), Event::Closed(Closed::Peer));
 }
 
 #[test]
-fn first_words_go_out_with_a_connection_that_is_up_at_once() {
+fn first_bytes_are_sent_where_the_connection_is_up_at_once() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = server.local_addr().unwrap();
-    let lab = Lab::start(Options::default(), echo);
-    let was_up = lab.ask(move |sockets| {
+    let shard = TestShard::start(Options::default(), echo);
+    let was_up = shard.ask(move |sockets| {
         let (before_ns, mut was_up) = (sockets.now_ns(), false);
         let state = State::default();
         let up = |_: &mut State, up_ns| was_up = up_ns >= before_ns;
-        let id = sockets.connect_saying(plain(to), b"hello", state, None, up);
+        let id = sockets.connect_and_send(plain(to), b"hello", state, None, up);
         id.unwrap();
         was_up
     });
     assert!(was_up);
-    let mut stream = patient(server.accept().unwrap().0);
-    let mut heard = [0; 5];
-    stream.read_exact(&mut heard).unwrap();
-    assert_eq!(&heard, b"hello");
+    let mut stream = with_timeouts(server.accept().unwrap().0);
+    let mut received = [0; 5];
+    stream.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"hello");
     stream.write_all(b"again").unwrap();
-    assert_eq!(lab.next(), Seen::Received(b"again".to_vec()), "the connection is not told of a second time");
+    assert_eq!(shard.next(), Event::Received(b"again".to_vec()), "the connection is not reported a second time");
 }
 
 #[test]
-fn first_words_wait_for_a_connection_that_is_not_up_yet() {
+fn first_bytes_are_not_sent_before_the_connection_is_up() {
     let (_server, _first, to) = full_queue();
-    let lab = Lab::start(Options::default(), echo);
-    let id = lab.ask(move |sockets| {
+    let shard = TestShard::start(Options::default(), echo);
+    let id = shard.ask(move |sockets| {
         let up = |_: &mut State, _| panic!("it is not up");
-        sockets.connect_saying(plain(to), b"hello", State::default(), None, up)
+        sockets.connect_and_send(plain(to), b"hello", State::default(), None, up)
     });
     let id = id.unwrap();
-    assert!(lab.ask(move |sockets| sockets.with(id, |io, _| io.close())));
-    assert_eq!(lab.next(), Seen::Closed(Closed::Local));
+    assert!(shard.ask(move |sockets| sockets.with(id, |io, _| io.close())));
+    assert_eq!(shard.next(), Event::Closed(Closed::Local));
 }
 
 #[test]
-fn first_words_to_nobody_are_refused_at_once() {
-    let (_bound, to) = nobody();
-    let lab = Lab::start(Options::default(), echo);
-    let (error, _) = lab.ask(move |sockets| {
-        let up = |_: &mut State, _| panic!("nobody is there");
-        let refused = sockets.connect_saying(plain(to), b"hello", State::default(), None, up);
+fn first_bytes_to_an_address_without_listener_are_refused_at_once() {
+    let (_bound, to) = unused_address();
+    let shard = TestShard::start(Options::default(), echo);
+    let (error, _) = shard.ask(move |sockets| {
+        let up = |_: &mut State, _| panic!("no listener is there");
+        let refused = sockets.connect_and_send(plain(to), b"hello", State::default(), None, up);
         assert!(sockets.is_empty());
         refused.unwrap_err()
     });
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
-/// An address where nobody listens; it stays so while the socket lives, which is bound to it.
-fn nobody() -> (OwnedFd, SocketAddr) {
+/// An address without a listener; it stays so while the socket lives, which is bound to it.
+fn unused_address() -> (OwnedFd, SocketAddr) {
     let bound = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let to = SocketAddr::try_from(rustix::net::getsockname(&bound).unwrap()).unwrap();
     (bound, to)
 }
 
-/// An address whose queue is full, so that further SYNs are dropped (listen(2)): the listener, and who fills it.
+/// An address whose queue is full, so that further SYNs are dropped (listen(2)): the listener, and the connection that
+/// fills it.
 fn full_queue() -> (OwnedFd, TcpStream, SocketAddr) {
-    let (server, to) = nobody();
+    let (server, to) = unused_address();
     rustix::net::listen(&server, 0).unwrap();
     let first = TcpStream::connect(to).unwrap();
     (server, first, to)
 }
 
 #[test]
-fn nobody_listening_is_refused() {
-    let (_bound, to) = nobody();
-    let lab = Lab::start(Options::default(), echo);
-    lab.ask(move |sockets| {
+fn address_without_listener_is_refused() {
+    let (_bound, to) = unused_address();
+    let shard = TestShard::start(Options::default(), echo);
+    shard.ask(move |sockets| {
         sockets.connect(plain(to), State::default(), None).unwrap();
     });
-    assert_eq!(lab.next(), Seen::Closed(Closed::Refused));
+    assert_eq!(shard.next(), Event::Closed(Closed::Refused));
 }
 
 #[test]
-fn a_connection_that_does_not_come_about_ends_by_its_deadline() {
+fn connecting_without_an_answer_ends_by_its_deadline() {
     let (_server, _first, to) = full_queue();
-    let lab = Lab::start(Options::default(), echo);
-    let id = lab.ask(move |sockets| {
+    let shard = TestShard::start(Options::default(), echo);
+    let id = shard.ask(move |sockets| {
         let due_ns = sockets.now_ns() + 30_000_000;
         let state = State { due_ns };
         sockets.connect(plain(to), state, Some(due_ns)).unwrap()
     });
-    let Seen::Deadline(_) = lab.next() else {
+    let Event::Deadline(_) = shard.next() else {
         panic!("something else than the deadline");
     };
-    assert!(lab.ask(move |sockets| sockets.with(id, |io, _| io.close())));
-    assert_eq!(lab.next(), Seen::Closed(Closed::Local));
+    assert!(shard.ask(move |sockets| sockets.with(id, |io, _| io.close())));
+    assert_eq!(shard.next(), Event::Closed(Closed::Local));
 }
 
 #[test]
@@ -136,8 +137,8 @@ fn the_local_address_is_the_one_asked_for() {
             continue;
         };
         let to = server.local_addr().unwrap();
-        let lab = Lab::start(Options::default(), echo);
-        lab.ask(move |sockets| {
+        let shard = TestShard::start(Options::default(), echo);
+        shard.ask(move |sockets| {
             let to = Connect { from: Some(from), ..plain(to) };
             sockets.connect(to, State::default(), None).unwrap();
         });
@@ -146,9 +147,9 @@ fn the_local_address_is_the_one_asked_for() {
 }
 
 #[test]
-fn what_cannot_even_begin_gives_the_state_back() {
-    let lab = Lab::start(Options::default(), echo);
-    let state = lab.ask(|sockets| {
+fn failed_connect_gives_the_state_back() {
+    let shard = TestShard::start(Options::default(), echo);
+    let state = shard.ask(|sockets| {
         let to = Connect { from: Some("::1".parse().unwrap()), ..plain(SocketAddr::from(([127, 0, 0, 1], 9))) };
         let state = State { due_ns: 77 };
         let (_, state) = sockets.connect(to, state, None).unwrap_err();
@@ -156,5 +157,5 @@ fn what_cannot_even_begin_gives_the_state_back() {
         state
     });
     assert_eq!(state.due_ns, 77);
-    assert!(lab.seen.recv_timeout(Duration::ZERO).is_err());
+    assert!(shard.events.recv_timeout(Duration::ZERO).is_err());
 }

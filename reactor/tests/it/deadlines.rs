@@ -2,20 +2,20 @@
 
 use reactor::{Clock, Closed, Io, Next, Options, Service, Shard, SocketId, Sockets, TimeSource};
 
-use crate::lab::{Lab, Seen, echo};
+use crate::test_shard::{Event, TestShard, echo};
 
 const MS_NS: u64 = 1_000_000;
 
 #[test]
 fn deadlines_are_never_early_and_soon_when_idle() {
     let options = Options { time: TimeSource::PerEvent, ..Options::default() };
-    let lab = Lab::start(options, echo);
+    let shard = TestShard::start(options, echo);
     let mut clients = Vec::new();
     let mut lates_ns = Vec::new();
     for ahead_ms in 1..=30 {
-        clients.push(lab.client());
-        assert_eq!(lab.next(), Seen::Accepted);
-        lab.ask(move |sockets| {
+        clients.push(shard.client());
+        assert_eq!(shard.next(), Event::Accepted);
+        shard.ask(move |sockets| {
             let due_ns = sockets.now_ns() + ahead_ms * MS_NS / 3;
             sockets.for_each(|io, state| {
                 state.due_ns = due_ns;
@@ -23,8 +23,8 @@ fn deadlines_are_never_early_and_soon_when_idle() {
             });
         });
         for _ in &clients {
-            match lab.next() {
-                Seen::Deadline(late_ns) => lates_ns.push(late_ns),
+            match shard.next() {
+                Event::Deadline(late_ns) => lates_ns.push(late_ns),
                 other => panic!("{other:?}"),
             }
         }
@@ -37,14 +37,14 @@ fn deadlines_are_never_early_and_soon_when_idle() {
 }
 
 #[test]
-fn a_deadline_can_be_moved_and_cleared() {
-    let lab = Lab::start(Options::default(), echo);
-    let _clients = [lab.client(), lab.client()];
+fn deadline_can_be_moved_and_cleared() {
+    let shard = TestShard::start(Options::default(), echo);
+    let _clients = [shard.client(), shard.client()];
     for _ in 0..2 {
-        assert_eq!(lab.next(), Seen::Accepted);
+        assert_eq!(shard.next(), Event::Accepted);
     }
     // All in one turn: the first socket's deadline is moved back, the second's is set and cleared.
-    lab.ask(|sockets| {
+    shard.ask(|sockets| {
         let soon_ns = sockets.now_ns() + 2 * MS_NS;
         let later_ns = soon_ns + 30 * MS_NS;
         let mut is_first = true;
@@ -58,10 +58,10 @@ fn a_deadline_can_be_moved_and_cleared() {
             }
         });
     });
-    // The moved one is not early (the lab sees to that), and by then the cleared one would have come.
-    assert!(matches!(lab.next(), Seen::Deadline(_)));
-    lab.ask(|_| ());
-    assert!(lab.seen.try_recv().is_err(), "one deadline, once");
+    // The moved one is not early (the shard sees to that), and by then the cleared one would have come.
+    assert!(matches!(shard.next(), Event::Deadline(_)));
+    shard.ask(|_| ());
+    assert!(shard.events.try_recv().is_err(), "one deadline, once");
 }
 
 /// Takes turns at instants 1 ms apart.
@@ -100,7 +100,7 @@ impl Service for Paced {
 }
 
 #[test]
-fn instants_are_met_and_exact_ones_exactly() {
+fn turns_at_instants_are_never_early() {
     for exactly in [false, true] {
         let service = Paced { exactly, at_ns: 0, lates_ns: Vec::new() };
         let shard = Shard::new(service, Clock::start(), Options::default()).unwrap();

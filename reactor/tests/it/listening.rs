@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 use reactor::{Clock, Closed, Io, Next, Options, Service, Shard, SocketId, Sockets, Waker, bind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::lab::{Lab, Seen, echo, patient};
+use crate::test_shard::{Event, TestShard, echo, with_timeouts};
 
 #[test]
-fn bytes_that_come_along_are_read_at_once() {
-    let lab = Lab::start(Options::default(), echo);
-    let (look, looked) = channel();
-    let turned = lab.begin(move |_| looked.recv().unwrap());
-    let mut client = lab.client();
+fn bytes_that_came_with_the_connection_are_read_at_once() {
+    let shard = TestShard::start(Options::default(), echo);
+    let (resume, resumed) = channel();
+    let turn_done = shard.begin(move |_| resumed.recv().unwrap());
+    let mut client = shard.client();
     client.write_all(b"early").unwrap();
-    look.send(()).unwrap();
-    turned.recv().unwrap();
-    // Nothing but the one event of the listener can have told the shard of both.
-    assert_eq!(lab.next(), Seen::Accepted);
-    assert_eq!(lab.next(), Seen::Received(b"early".to_vec()));
+    resume.send(()).unwrap();
+    turn_done.recv().unwrap();
+    // Nothing but the one event of the listener can have reported both.
+    assert_eq!(shard.next(), Event::Accepted);
+    assert_eq!(shard.next(), Event::Received(b"early".to_vec()));
     let mut answer = [0; 5];
     client.read_exact(&mut answer).unwrap();
 }
 
-/// Answers with its shard's number and finishes; turns every second connection away.
+/// Answers with its shard's number and finishes; rejects every second connection.
 #[derive(Default)]
 struct Numbered {
     number: u8,
@@ -88,39 +88,39 @@ fn two_shards_share_an_address() {
         threads.push(std::thread::spawn(move || shard.run().unwrap().accepted));
     }
 
-    let mut heard = [0, 0];
-    let mut turned_away = 0;
+    let mut received = [0, 0];
+    let mut rejected = 0;
     for _ in 0..100 {
-        let mut client = patient(TcpStream::connect(addr).unwrap());
+        let mut client = with_timeouts(TcpStream::connect(addr).unwrap());
         client.write_all(b"x").unwrap();
         let mut number = [0];
         match client.read(&mut number) {
-            Ok(1) => heard[usize::from(number[0])] += 1,
-            Ok(_) => turned_away += 1,
+            Ok(1) => received[usize::from(number[0])] += 1,
+            Ok(_) => rejected += 1,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-                turned_away += 1;
+                rejected += 1;
             }
         }
     }
     stop.store(true, Ordering::Release);
     wakers.iter().for_each(Waker::wake);
     let accepted: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    assert!(heard[0] > 0 && heard[1] > 0, "{heard:?}");
+    assert!(received[0] > 0 && received[1] > 0, "{received:?}");
     assert_eq!(accepted[0] + accepted[1], 100);
-    assert_eq!(turned_away, accepted[0] / 2 + accepted[1] / 2);
+    assert_eq!(rejected, accepted[0] / 2 + accepted[1] / 2);
 }
 
 #[test]
-fn connections_are_served_in_a_rush_and_after_it() {
+fn connections_are_served_at_a_high_rate_and_after_it() {
     let options = Options { accepts_per_turn: 16, defer_accept_s: Some(1), ..Options::default() };
-    let lab = Lab::start(options, echo);
+    let shard = TestShard::start(options, echo);
     let begun = Instant::now();
     let mut rounds = 0;
-    // Several windows of a rush, however slow the machine is.
+    // Several windows of a high rate, however slow the machine is.
     while rounds < 20 || begun.elapsed() < Duration::from_millis(100) {
         rounds += 1;
-        let mut clients: Vec<_> = (0..32).map(|_| lab.client()).collect();
+        let mut clients: Vec<_> = (0..32).map(|_| shard.client()).collect();
         for client in &mut clients {
             client.write_all(b"x").unwrap();
         }
@@ -128,39 +128,39 @@ fn connections_are_served_in_a_rush_and_after_it() {
             client.read_exact(&mut [0]).unwrap();
         }
     }
-    // One that says nothing is told of all the same, if need be after the time that it was deferred by.
-    let accepted = || lab.seen.try_iter().filter(|seen| *seen == Seen::Accepted);
+    // One that sends nothing is reported all the same, if need be after the time that it was deferred by.
+    let accepted = || shard.events.try_iter().filter(|event| *event == Event::Accepted);
     assert_eq!(accepted().count(), rounds * 32);
-    let _silent = lab.client();
-    while lab.next() != Seen::Accepted {}
+    let _silent = shard.client();
+    while shard.next() != Event::Accepted {}
 }
 
 #[test]
-fn after_listening_has_stopped_the_sockets_live_on() {
-    let lab = Lab::start(Options::default(), echo);
-    let mut client = lab.client();
-    assert_eq!(lab.next(), Seen::Accepted);
-    lab.ask(|sockets| sockets.stop_listening());
-    let refused = TcpStream::connect(lab.addr).unwrap_err();
+fn sockets_stay_open_after_listening_has_stopped() {
+    let shard = TestShard::start(Options::default(), echo);
+    let mut client = shard.client();
+    assert_eq!(shard.next(), Event::Accepted);
+    shard.ask(|sockets| sockets.stop_listening());
+    let refused = TcpStream::connect(shard.addr).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     client.write_all(b"x").unwrap();
     client.read_exact(&mut [0]).unwrap();
 }
 
 #[test]
-fn one_that_has_stopped_listening_leaves_the_listener_to_others() {
+fn shard_that_has_stopped_listening_leaves_the_listener_to_others() {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), true).unwrap();
     let held = listener.try_clone().unwrap();
-    let second = Lab::on(listener, Options::default(), echo, None);
+    let second = TestShard::on(listener, Options::default(), echo, None);
     // It came last, so it would be woken first.
-    let first = Lab::on(held, Options::default(), echo, None);
+    let first = TestShard::on(held, Options::default(), echo, None);
     first.ask(|sockets| sockets.stop_listening());
     for _ in 0..20 {
         let mut client = second.client();
         client.write_all(b"x").unwrap();
         client.read_exact(&mut [0]).unwrap();
     }
-    assert!(first.seen.try_recv().is_err(), "it was told of nothing");
+    assert!(first.events.try_recv().is_err(), "it gets no event");
 }
 
 #[test]
@@ -170,16 +170,16 @@ fn a_shard_cannot_be_pinned_to_a_processor_that_is_not_there() {
     assert!(shard.run().is_err());
 }
 
-/// Descriptors are a process's, so the shortage happens in a child: this very test, told so by its environment.
+/// Descriptors belong to the process, so the shortage happens in a child: this very test, with a variable set.
 #[test]
-fn a_shortage_of_descriptors_rests_the_listener_and_passes() {
+fn shortage_of_descriptors_pauses_the_listener() {
     const CHILD: &str = "REACTOR_TEST_SHORT_OF_DESCRIPTORS";
     if std::env::var_os(CHILD).is_some() {
         return run_short_of_descriptors();
     }
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
-        .arg("listening::a_shortage_of_descriptors_rests_the_listener_and_passes")
+        .arg("listening::shortage_of_descriptors_pauses_the_listener")
         .env(CHILD, "1")
         .output()
         .unwrap();
@@ -188,33 +188,33 @@ fn a_shortage_of_descriptors_rests_the_listener_and_passes() {
 }
 
 fn run_short_of_descriptors() {
-    let lab = Lab::start(Options::default(), echo);
+    let shard = TestShard::start(Options::default(), echo);
     let maximum = getrlimit(Resource::Nofile).maximum;
     // Descriptors are numbered from the lowest that is free, so the next one's number is the count in use.
-    let mut client = lab.client();
-    assert_eq!(lab.next(), Seen::Accepted);
+    let mut client = shard.client();
+    assert_eq!(shard.next(), Event::Accepted);
     let in_use = std::os::fd::AsRawFd::as_raw_fd(&client) as u64 + 2;
     let limit = |current| Rlimit { current: Some(current), maximum };
     // One more: the second client's own end. None is left for the shard's.
     setrlimit(Resource::Nofile, limit(in_use + 1)).unwrap();
     let begun = Instant::now();
-    let mut waiting = lab.client();
+    let mut waiting = shard.client();
     waiting.write_all(b"w").unwrap();
     let mut failures = 0;
     let mut served = 0;
     while failures < 3 || served < 3 {
-        match lab.next() {
-            Seen::AcceptFailed(_) => {
+        match shard.next() {
+            Event::AcceptFailed(_) => {
                 failures += 1;
                 // Meanwhile the sockets that are there are served.
                 client.write_all(b"c").unwrap();
                 client.read_exact(&mut [0]).unwrap();
             }
-            Seen::Received(bytes) => served += bytes.len(),
+            Event::Received(bytes) => served += bytes.len(),
             other => panic!("{other:?}"),
         }
     }
-    assert!(begun.elapsed() >= Duration::from_millis(100), "50 ms of rest between failures");
+    assert!(begun.elapsed() >= Duration::from_millis(100), "a pause of 50 ms between failures");
     setrlimit(Resource::Nofile, limit(in_use + 64)).unwrap();
     waiting.read_exact(&mut [0]).unwrap();
 }

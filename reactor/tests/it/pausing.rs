@@ -1,15 +1,13 @@
 //! Sockets that are not read for a while because their service says so.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 
-use reactor::{Closed, Io, Loose, Options, Parts, Reading};
+use reactor::{Closed, Io, Options, Reading};
 
-use crate::lab::{Lab, Seen, State};
+use crate::test_shard::{Event, TestShard};
 
 /// More than the kernel buffers for one connection, both sides together (tcp_wmem and tcp_rmem: 4 and 6 MiB).
-const MUCH_BYTES: usize = 32 << 20;
+const LARGE_BYTES: usize = 32 << 20;
 
 fn pause(io: &mut Io<'_>, input: &mut [u8]) -> usize {
     io.set_reading(Reading::Paused);
@@ -17,61 +15,41 @@ fn pause(io: &mut Io<'_>, input: &mut [u8]) -> usize {
 }
 
 #[test]
-fn a_socket_that_is_paused_is_read_once_it_is_resumed() {
-    let lab = Lab::start(Options::default(), pause);
-    let client = lab.unread_client();
+fn paused_socket_is_read_once_it_is_resumed() {
+    let shard = TestShard::start(Options::default(), pause);
+    let client = shard.client_with_unread_byte();
 
-    lab.ask(|sockets| sockets.for_each(|io, _| io.set_reading(Reading::Answered)));
-    assert_eq!(lab.next(), Seen::Received(b"2".to_vec()));
+    shard.ask(|sockets| sockets.for_each(|io, _| io.set_reading(Reading::Answered)));
+    assert_eq!(shard.next(), Event::Received(b"2".to_vec()));
     drop(client);
-    lab.ask(|sockets| sockets.for_each(|io, _| io.set_reading(Reading::Answered)));
-    assert_eq!(lab.next(), Seen::Closed(Closed::Peer));
+    shard.ask(|sockets| sockets.for_each(|io, _| io.set_reading(Reading::Answered)));
+    assert_eq!(shard.next(), Event::Closed(Closed::Peer));
 }
 
 #[test]
-fn a_service_is_told_when_all_that_waited_is_sent() {
-    let options = Options { output_bytes_max: 2 * MUCH_BYTES, ..Options::default() };
-    let lab = Lab::start(options, |io, input| {
+fn drained_is_called_when_all_waiting_output_is_sent() {
+    let options = Options { output_bytes_max: 2 * LARGE_BYTES, ..Options::default() };
+    let shard = TestShard::start(options, |io, input| {
         match &*input {
-            b"much" => io.out().resize(MUCH_BYTES, 0),
+            b"large" => io.out().resize(LARGE_BYTES, 0),
             _ => io.write(input),
         }
         input.len()
     });
-    for (asked, answer_bytes, told, why) in
-        [(&b"much"[..], MUCH_BYTES, true, "it had to wait"), (b"a", 1, false, "it was sent at once")]
+    for (asked, answer_bytes, is_drained, why) in
+        [(&b"large"[..], LARGE_BYTES, true, "it had to wait"), (b"a", 1, false, "it was sent at once")]
     {
-        let mut client = lab.client();
-        assert_eq!(lab.next(), Seen::Accepted);
+        let mut client = shard.client();
+        assert_eq!(shard.next(), Event::Accepted);
         client.write_all(asked).unwrap();
-        assert_eq!(lab.next(), Seen::Received(asked.to_vec()));
-        lab.ask(|_| ());
-        assert!(lab.seen.try_recv().is_err(), "{why}: told too early");
+        assert_eq!(shard.next(), Event::Received(asked.to_vec()));
+        shard.ask(|_| ());
+        assert!(shard.events.try_recv().is_err(), "{why}: called too early");
         client.read_exact(&mut vec![0; answer_bytes]).unwrap();
-        if told {
-            assert_eq!(lab.next(), Seen::Drained, "{why}");
+        if is_drained {
+            assert_eq!(shard.next(), Event::Drained, "{why}");
         }
         drop(client);
-        assert_eq!(lab.next(), Seen::Closed(Closed::Peer), "{why}");
+        assert_eq!(shard.next(), Event::Closed(Closed::Peer), "{why}");
     }
-}
-
-#[test]
-fn what_a_unix_socket_sent_before_its_end_is_read_though_it_is_paused() {
-    let lab = Lab::start(Options::default(), pause);
-    let (mut here, there) = UnixStream::pair().unwrap();
-    there.set_nonblocking(true).unwrap();
-    let parts = Parts { fd: OwnedFd::from(there), input: Vec::new(), output: Vec::new() };
-    lab.ask(|sockets| {
-        let loose = Loose::from_parts(parts).read_to_the_end();
-        let adopted = sockets.adopt(loose, State::default());
-        let id = adopted.map_err(|(error, _)| error).unwrap();
-        assert!(sockets.with(id, |io, _| io.set_reading(Reading::Paused)));
-    });
-    here.write_all(b"last words").unwrap();
-    lab.ask(|_| ());
-    assert!(lab.seen.try_recv().is_err(), "its peer is still there");
-    drop(here);
-    assert_eq!(lab.next(), Seen::Received(b"last words".to_vec()));
-    assert_eq!(lab.next(), Seen::Closed(Closed::Peer));
 }

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use reactor::{Io, Loose, Parts, Reading, SocketId, Sockets};
+use reactor::{DetachedSocket, Io, Parts, Reading, SocketId, Sockets};
 
 use crate::{
     gate::{
@@ -48,7 +48,14 @@ impl Forwarding {
     }
 
     /// Sends a detached connection on.
-    pub(super) fn send(&self, now_ns: u64, id: SocketId, detached: Loose, leaving: Leaving, places: &mut ShardPlaces) {
+    pub(super) fn send(
+        &self,
+        now_ns: u64,
+        id: SocketId,
+        detached: DetachedSocket,
+        leaving: Leaving,
+        places: &mut ShardPlaces,
+    ) {
         let Leaving { shard, until_ns, served } = leaving;
         let address = places.take_address(id);
         if self.routes.is_local(shard) {

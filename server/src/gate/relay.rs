@@ -11,7 +11,7 @@
 
 use std::io;
 
-use reactor::{Loose, Parts, Reading, SocketId, Sockets};
+use reactor::{DetachedSocket, Parts, Reading, SocketId, Sockets};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::gate::{handshake::HEAD_BYTES_MAX, socket::Socket};
@@ -101,7 +101,7 @@ pub(super) fn open_pair(
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // A message between processes has room for a head; the rest goes through the pair.
     let behind = input.split_off(input.len().min(HEAD_BYTES_MAX));
-    let detached = Loose::from_parts(Parts { fd: ours, input: Vec::new(), output: behind });
+    let detached = DetachedSocket::from_parts(Parts { fd: ours, input: Vec::new(), output: behind });
     let adopted = sockets.adopt(detached.read_to_the_end(), Socket::Relay(id.to_bits()));
     let inner = adopted.map_err(|(error, _)| error)?;
     Ok((inner, Parts { fd: theirs, input, output: Vec::new() }))

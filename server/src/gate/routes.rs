@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use reactor::{Loose, Waker};
+use reactor::{DetachedSocket, Waker};
 
 use crate::gate::{
     process_links::{ForwardedConnection, ProcessForwarder},
@@ -12,7 +12,7 @@ use crate::gate::{
 
 /// A connection whose next request, unread, is for the shard that receives it.
 pub(super) struct MovedConnection {
-    pub(super) detached: Loose,
+    pub(super) detached: DetachedSocket,
     /// When its request must be complete, on the clock that all shards share.
     pub(super) until_ns: u64,
     /// It had requests answered before.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use reactor::{Closed, Io, Loose, Next, Service, SocketId, Sockets};
+use reactor::{Closed, DetachedSocket, Io, Next, Service, SocketId, Sockets};
 
 use crate::{
     gate::{
@@ -120,7 +120,7 @@ impl Service for GateService {
         self.connections.count_end(id, &mut socket, end_of(&why));
     }
 
-    fn released(&mut self, now_ns: u64, id: SocketId, detached: Loose, socket: Socket) {
+    fn released(&mut self, now_ns: u64, id: SocketId, detached: DetachedSocket, socket: Socket) {
         if let Socket::Leaving(leaving) = socket {
             self.forwarding.send(now_ns, id, detached, leaving, &mut self.places);
         }
@@ -337,7 +337,7 @@ fn end_of(why: &Closed) -> End {
         Closed::Reset => End::Reset,
         Closed::InputTooLong => End::TooLong,
         Closed::PeerTooSlow => End::TooSlow,
-        Closed::Greediest => End::MemoryPressure,
+        Closed::MemoryPressure => End::MemoryPressure,
         Closed::Tls(_) => End::Tls,
         Closed::Refused | Closed::Failed(_) => End::Failed,
     }

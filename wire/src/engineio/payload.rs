@@ -9,7 +9,8 @@
 use std::borrow::Cow;
 
 use crate::decimal::write_decimal;
-use crate::engineio::{PacketError, Version, decode_binary};
+use crate::engineio::version::{BINARY_MESSAGE, Version, decode_binary};
+use crate::error::PacketError;
 
 /// One packet of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Item<'b> {
 pub enum Form {
     /// UTF-8; every peer reads it.
     Text,
-    /// Bytes, in version 3 alone; a client that cannot read them says `b64=1`.
+    /// Bytes, in version 3 alone; a client that cannot read them sends `b64=1`.
     Binary,
 }
 
@@ -45,7 +46,7 @@ const LENGTH_END: u8 = 255;
 const LENGTH_DIGITS_MAX: usize = 10;
 
 /// Appends the payload of `items` and answers which form it has: binary only when `allowed` is, an item needs it, and
-/// the version knows it. An empty text item is the caller's mistake: no peer reads it.
+/// the version knows it. The caller gives no empty text item: no peer reads it.
 pub fn encode_payload(version: Version, items: &[Item<'_>], allowed: Form, out: &mut Vec<u8>) -> Form {
     let has_binary = items.iter().any(|item| matches!(item, Item::Binary(_)));
     if version == Version::V3 && allowed == Form::Binary && has_binary {
@@ -68,7 +69,7 @@ pub fn encode_payload(version: Version, items: &[Item<'_>], allowed: Form, out: 
     Form::Text
 }
 
-/// Appends the text that carries `payload` as a message to a client that reads no bytes (it says `b64=1`).
+/// Appends the text that carries `payload` as a message to a client that reads no bytes (it sends `b64=1`).
 pub fn encode_base64(version: Version, payload: &[u8], out: &mut String) {
     out.push(BASE64.into());
     if version == Version::V3 {
@@ -105,7 +106,7 @@ fn push_behind(version: Version, packet: &str, others: bool, out: &mut Vec<u8>) 
 fn encode_bytes(item: &Item<'_>, out: &mut Vec<u8>) {
     let (kind, prefix, bytes) = match item {
         Item::Text(text) => (TEXT_PACKET, &[][..], text.as_bytes()),
-        Item::Binary(bytes) => (BINARY_PACKET, &[crate::engineio::BINARY_MESSAGE][..], &bytes[..]),
+        Item::Binary(bytes) => (BINARY_PACKET, &[BINARY_MESSAGE][..], &bytes[..]),
     };
     out.push(kind);
     let start = out.len();
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_those_of_the_protocol_pages() {
+    fn payloads_are_the_examples_of_the_protocol_pages() {
         for (version, allowed, items, form, body, why) in [
             (V4, Binary, &[text("4hello"), text("2")][..], Text, &b"4hello\x1e2"[..], "version 4 joins"),
             (
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_payload_is_told() {
+    fn malformed_payloads_are_refused() {
         for (version, form, body, error, why) in [
             (V4, Text, &b""[..], Empty, "nothing"),
             (V4, Text, b"\x1e4", Empty, "nothing in front"),

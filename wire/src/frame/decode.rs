@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 
+use crate::error::ProtocolError;
 use crate::frame::head::Head;
+use crate::frame::mask;
 use crate::frame::message::{Message, Unfinished, close, text};
-use crate::frame::{OpCode, ProtocolError, Side, mask};
+use crate::frame::opcode::{OpCode, Side};
 
 /// Reads the frames of one direction of one connection.
 ///
 /// 16 bytes: a fragmented message, and the state of a text frame that arrives in pieces, are boxed while they last, and
-/// nothing is held while idle. After an error the
-/// connection is to be closed; what the decoder answers then has no meaning.
+/// nothing is held while idle. After an error the connection is to be closed; what the decoder returns then has no meaning.
 #[derive(Debug)]
 pub struct Decoder {
-    /// The message of which some is here, and some still to come.
+    /// The message that has not arrived completely.
     unfinished: Option<Box<Unfinished>>,
     /// The most payload bytes of a message, in one frame or many.
     message_bytes_max: u32,
@@ -21,7 +22,7 @@ pub struct Decoder {
     from: Side,
 }
 
-/// What one frame came to.
+/// One decoded frame.
 #[derive(Debug, PartialEq)]
 pub struct Step<'b> {
     /// How many bytes at the front of the buffer the frame took.
@@ -36,7 +37,7 @@ impl Decoder {
         Self { unfinished: None, message_bytes_max, from }
     }
 
-    /// The memory that it keeps of a message whose fragments are not all here.
+    /// The memory that it keeps of a message whose fragments have not all arrived.
     pub fn unfinished_bytes(&self) -> usize {
         let unfinished = self.unfinished.as_ref();
         unfinished.map_or(0, |unfinished| unfinished.capacity_bytes())
@@ -45,9 +46,9 @@ impl Decoder {
     /// Takes the next whole frame at the front of `buf` and unmasks it in place. `Ok(None)`: more bytes are needed,
     /// nothing was taken or changed.
     ///
-    /// Call it again with the buffer from [`Step::used`] on, until it answers `None`. What a head gives away is
-    /// refused as soon as the head is there: no one waits for the payload of a frame that is too long. Text that is no
-    /// UTF-8 is refused as soon as the byte is there that breaks it.
+    /// Call it again with the buffer from [`Step::used`] on, until it returns `None`. What is wrong with a head is an
+    /// error as soon as the head has arrived: the payload of a frame that is too long is not waited for. Text that is no
+    /// UTF-8 is an error as soon as the byte arrives that breaks it.
     pub fn next<'b>(&mut self, buf: &'b mut [u8]) -> Result<Option<Step<'b>>, ProtocolError> {
         let Some(head) = Head::parse(buf, self.from)? else {
             return Ok(None);
@@ -55,7 +56,7 @@ impl Decoder {
         self.check_sequence(&head)?;
         let end = head.head_bytes.saturating_add(head.payload_bytes as usize);
         if buf.len() < end {
-            self.look_ahead(&head, &buf[head.head_bytes..])?;
+            self.check_front(&head, &buf[head.head_bytes..])?;
             return Ok(None);
         }
         let payload = &mut buf[head.head_bytes..end];
@@ -67,7 +68,7 @@ impl Decoder {
             OpCode::Pong => Some(Message::Pong(payload)),
             OpCode::Close => Some(close(payload)?),
             OpCode::Text if head.is_final => {
-                // What was found out about its front.
+                // The state of the check of its front.
                 self.unfinished = None;
                 Some(Message::Text(Cow::Borrowed(text(payload)?)))
             }
@@ -84,7 +85,7 @@ impl Decoder {
         self.unfinished.is_none()
     }
 
-    /// What only the frames before can tell: whether this one may come now, and whether the message fits.
+    /// Checks that this frame may follow those before it, and that its message is not too long.
     fn check_sequence(&self, head: &Head) -> Result<(), ProtocolError> {
         let begun = self.unfinished.as_ref().filter(|message| message.is_begun);
         let before = match (head.opcode, begun) {
@@ -101,8 +102,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Looks at the front of a text frame's payload, whose rest is still to come.
-    fn look_ahead(&mut self, head: &Head, front: &[u8]) -> Result<(), ProtocolError> {
+    /// Checks the front of a text frame's payload whose rest has not arrived.
+    fn check_front(&mut self, head: &Head, front: &[u8]) -> Result<(), ProtocolError> {
         let is_text = match (head.opcode, &self.unfinished) {
             (OpCode::Continuation, Some(message)) => message.is_text(),
             (opcode, _) => opcode == OpCode::Text,
@@ -110,7 +111,7 @@ impl Decoder {
         if !is_text || front.is_empty() {
             return Ok(());
         }
-        self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(OpCode::Text))).look(front, head.mask)
+        self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(OpCode::Text))).check_front(front, head.mask)
     }
 
     fn take_fragment<'b>(
@@ -134,13 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_idle_decoder_is_small() {
+    fn idle_decoder_is_small_and_holds_nothing() {
         assert!(size_of::<Decoder>() <= 24, "there is one beside every socket");
         let mut decoder = Decoder::new(Side::Server, 10);
         for (frame, idle, why) in [
-            (&b"\x81\x03a"[..], false, "the front of a text is known"),
+            (&b"\x81\x03a"[..], false, "the front of a text is checked"),
             (b"\x81\x01a", true, "the frame is whole"),
-            (b"\x82\x03a", true, "binary needs no looking at"),
+            (b"\x82\x03a", true, "binary needs no check"),
             (b"\x01\x01a", false, "a fragment is kept"),
             (b"\x89\0", false, "a ping between changes nothing"),
             (b"\x80\0", true, "the message went with its last fragment"),

@@ -1,12 +1,14 @@
 //! Writing frames: always one final frame, masked where a client writes.
 
-use crate::frame::{CONTROL_BYTES_MAX, FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode, mask};
+use crate::frame::mask;
+use crate::frame::opcode::{FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode};
+use crate::limits::CONTROL_BYTES_MAX;
 
 /// Appends one final frame (RFC 6455 section 5.2). A client gives a fresh, unpredictable `mask` for every frame
 /// (section 10.3), a server none.
 ///
-/// A control frame carries at most [`CONTROL_BYTES_MAX`]: a longer payload is cut there, and is the caller's
-/// mistake.
+/// A control frame carries at most [`CONTROL_BYTES_MAX`]: the caller gives no longer payload (it would be
+/// cut there).
 pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) {
     let payload = if opcode.is_control() {
         debug_assert!(payload.len() <= CONTROL_BYTES_MAX, "a control frame is short");

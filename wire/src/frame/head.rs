@@ -1,8 +1,8 @@
-//! What stands in front of a payload (RFC 6455 section 5.2).
+//! The head of a frame, in front of its payload (RFC 6455 section 5.2).
 
-use crate::frame::{
-    CONTROL_BYTES_MAX, FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, ProtocolError, RESERVED, Side,
-};
+use crate::error::ProtocolError;
+use crate::frame::opcode::{FINAL, LENGTH, LENGTH_16, LENGTH_64, MASKED, OPCODE, OpCode, RESERVED, Side};
+use crate::limits::CONTROL_BYTES_MAX;
 
 /// The head of one frame.
 pub(super) struct Head {
@@ -15,7 +15,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Checks all that one head can tell by itself. `Ok(None)`: more bytes are needed.
+    /// Checks all that one head shows by itself. `Ok(None)`: more bytes are needed.
     pub fn parse(buf: &[u8], from: Side) -> Result<Option<Self>, ProtocolError> {
         let [first, second, rest @ ..] = buf else {
             return Ok(None);

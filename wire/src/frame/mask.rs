@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_meets_its_key() {
+    fn every_byte_is_masked_by_its_key() {
         let mask = [0x37, 0xfa, 0x21, 0x3d];
         for length in 0..70 {
             let payload: Vec<u8> = (0..length).collect();
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_rfc() {
+    fn example_of_the_rfc_is_masked() {
         let mut payload = *b"Hello";
         apply(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
         assert_eq!(payload, [0x7f, 0x9f, 0x4d, 0x51, 0x58], "section 5.7");

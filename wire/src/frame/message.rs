@@ -1,9 +1,11 @@
-//! What frames come to: whole messages, put together from fragments where they must be, and control frames.
+//! Whole messages, put together from fragments where they must be, and control frames.
 
 use std::borrow::Cow;
 
+use crate::error::ProtocolError;
+use crate::frame::mask;
+use crate::frame::opcode::OpCode;
 use crate::frame::utf8::Utf8;
-use crate::frame::{OpCode, ProtocolError, mask};
 
 /// A whole message or a control frame. Borrows from the buffer, unless it came in fragments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,22 +27,22 @@ pub enum Message<'b> {
     },
 }
 
-/// A message of which some is here: fragments before the last, or the front of a text frame.
+/// A message that has not arrived completely: fragments before the last, or the front of a text frame.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     is_text: bool,
-    /// Its first fragment is here whole, so that others must follow.
+    /// Its first fragment has arrived completely, so others must follow.
     pub is_begun: bool,
-    /// That of the fragments that are here whole: never longer than the decoder's limit.
+    /// The payload of the complete fragments: never longer than the decoder's limit.
     payload: Vec<u8>,
     /// Of a text: the fragments, and the front of the frame that is arriving.
     text: Utf8,
-    /// How much of the arriving frame's payload `text` has seen.
-    looked_at_bytes: usize,
+    /// How much of the arriving frame's payload `text` has checked.
+    checked_bytes: usize,
 }
 
-/// How much of an arriving frame is unmasked at once, to be looked at.
-const LOOK_BYTES: usize = 512;
+/// How much of an arriving frame is unmasked at once, to be checked.
+const CHECK_BYTES: usize = 512;
 
 impl Unfinished {
     pub fn new(opcode: OpCode) -> Self {
@@ -49,7 +51,7 @@ impl Unfinished {
             is_begun: false,
             payload: Vec::new(),
             text: Utf8::default(),
-            looked_at_bytes: 0,
+            checked_bytes: 0,
         }
     }
 
@@ -57,41 +59,41 @@ impl Unfinished {
         self.is_text
     }
 
-    /// How many payload bytes are here.
+    /// How many payload bytes have arrived.
     pub fn bytes(&self) -> usize {
         self.payload.len()
     }
 
-    /// What it takes of memory.
+    /// The memory that it takes.
     pub fn capacity_bytes(&self) -> usize {
         self.payload.capacity()
     }
 
-    /// Looks at the front of a text frame's payload while the rest is arriving; `front` is masked, and stays as it is.
-    /// Each byte is looked at once. Text that can no longer become UTF-8 fails at once (section 8.1).
-    pub fn look(&mut self, front: &[u8], mask: Option<[u8; 4]>) -> Result<(), ProtocolError> {
-        let mut bytes = [0; LOOK_BYTES];
-        let fresh = front.get(self.looked_at_bytes..).unwrap_or_default();
-        for masked in fresh.chunks(LOOK_BYTES) {
+    /// Checks the front of a text frame's payload while the rest is arriving; `front` is masked, and stays as it is.
+    /// Each byte is checked once. Text that can no longer become UTF-8 fails at once (section 8.1).
+    pub fn check_front(&mut self, front: &[u8], mask: Option<[u8; 4]>) -> Result<(), ProtocolError> {
+        let mut bytes = [0; CHECK_BYTES];
+        let fresh = front.get(self.checked_bytes..).unwrap_or_default();
+        for masked in fresh.chunks(CHECK_BYTES) {
             let bytes = &mut bytes[..masked.len()];
             bytes.copy_from_slice(masked);
             if let Some(mut key) = mask {
-                key.rotate_left(self.looked_at_bytes % 4);
+                key.rotate_left(self.checked_bytes % 4);
                 mask::apply(bytes, key);
             }
             self.text.push(bytes)?;
-            self.looked_at_bytes += bytes.len();
+            self.checked_bytes += bytes.len();
         }
         Ok(())
     }
 
-    /// Adds a fragment that is here whole; a character may be cut between two.
+    /// Adds a complete fragment; a character may be cut between two.
     pub fn push(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
         self.is_begun = true;
         if self.is_text {
-            let fresh = payload.get(self.looked_at_bytes..).unwrap_or_default();
+            let fresh = payload.get(self.checked_bytes..).unwrap_or_default();
             self.text.push(fresh)?;
-            self.looked_at_bytes = 0;
+            self.checked_bytes = 0;
         }
         self.payload.extend_from_slice(payload);
         Ok(())

@@ -1,21 +1,21 @@
-//! UTF-8 checked as it comes (RFC 6455 section 8.1), however the text is cut.
+//! UTF-8 checked as it arrives (RFC 6455 section 8.1), however the text is cut.
 
-use crate::frame::ProtocolError;
+use crate::error::ProtocolError;
 
 /// The longest character.
 const CHARACTER_BYTES_MAX: usize = 4;
 
-/// What is known of a text of which some is here: all of it can still become UTF-8.
+/// The state of a text that has not arrived completely: so far it can still become UTF-8.
 #[derive(Debug, Default)]
 pub(super) struct Utf8 {
-    /// The first bytes of a character whose others are still to come.
+    /// The first bytes of a character whose other bytes have not arrived.
     cut: [u8; CHARACTER_BYTES_MAX],
     /// How many those are, at most 3.
     cut_bytes: usize,
 }
 
 impl Utf8 {
-    /// Looks at the next bytes of the text. After an error the text is lost.
+    /// Checks the next bytes of the text. After an error there is nothing more to check.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), ProtocolError> {
         while self.cut_bytes > 0
             && let Some((first, rest)) = bytes.split_first()
@@ -53,14 +53,14 @@ mod tests {
 
     use super::*;
 
-    /// Can `text` still become UTF-8, by the standard library's word?
+    /// Whether `text` can still become UTF-8, according to the standard library.
     fn may_become_utf8(text: &[u8]) -> bool {
         std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
     }
 
     proptest! {
         #[test]
-        fn it_fails_at_the_byte_that_breaks_the_text(
+        fn check_fails_at_the_byte_that_breaks_the_text(
             text in prop_oneof![
                 any::<String>().prop_map(String::into_bytes),
                 prop::collection::vec(prop::sample::select(b"a\xe2\x82\xac\xf0\x9f\x9a\xaa\xed\xa0\xc0\xf4\x90".to_vec()), 0..12),

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::http::{HeadError, ResponseHead};
+use crate::error::HeadError;
+use crate::http::response::ResponseHead;
 
 /// A body that is all there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,15 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn framing_that_breaks_the_rules_is_told() {
+    fn framing_that_breaks_the_rules_is_refused() {
         for (fields, body, why) in [
-            ("", "", "nothing says where it ends"),
+            ("", "", "nothing gives its end"),
             ("Content-Length: +5\r\n", "hello", "no number"),
             ("Content-Length: 99999999999999999999\r\n", "", "beyond all numbers"),
             ("Content-Length: 1\r\nContent-Length: 2\r\n", "ab", "two lengths"),
             ("Transfer-Encoding: gzip\r\n", "", "a coding that was not asked for"),
             ("Transfer-Encoding: chunked\r\n", "x\r\n", "no size"),
-            ("Transfer-Encoding: chunked\r\n", "1\r\nabc\r\n", "a chunk that is longer than it says"),
+            ("Transfer-Encoding: chunked\r\n", "1\r\nabc\r\n", "a chunk that is longer than its length"),
             ("Transfer-Encoding: chunked\r\n", "ffffffffffffffff\r\nabc", "a size beyond memory"),
         ] {
             let response = format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}");

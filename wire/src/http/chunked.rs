@@ -1,6 +1,6 @@
-//! Bodies in chunks (RFC 9112 section 7.1): where such a body ends, and what it says.
+//! Bodies in chunks (RFC 9112 section 7.1): where such a body ends, and its content.
 
-use crate::http::ChunkError;
+use crate::error::ChunkError;
 
 /// The longest line in front of a chunk, its extensions included, and the longest of a trailer. Extensions have no use
 /// that is known; trailers have few.
@@ -108,7 +108,7 @@ fn line(sent: &[u8], at: usize) -> Result<Option<&[u8]>, ChunkError> {
     match window.iter().position(|&byte| byte == b'\n') {
         Some(end) => match window[..end].strip_suffix(b"\r") {
             Some(line) => Ok(Some(line)),
-            // Section 2.2 leaves it to us whether that ends a line; smugglers live on it.
+            // Section 2.2 allows a recipient to take that for a line's end; request smuggling depends on it.
             None => Err(ChunkError::Malformed("a bare line feed")),
         },
         None if window.len() == LINE_BYTES_MAX => Err(ChunkError::Malformed("a line between chunks is too long")),
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sent_in_chunks_is_read_back(
+        fn written_chunks_are_read_back(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..10),
             after in any::<Vec<u8>>(),
         ) {
@@ -212,7 +212,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_answered(sent in prop_oneof![
+        fn any_bytes_give_a_result(sent in prop_oneof![
             any::<Vec<u8>>(),
             "[0-9a-f;\r\n]{0,40}".prop_map(String::into_bytes),
         ]) {

@@ -1,6 +1,11 @@
 //! Header fields of a parsed head, kept as offsets, and the one way to write a field.
 
-use crate::http::{HEAD_BYTES_MAX, HEADERS_MAX, HeadError};
+use crate::error::HeadError;
+use crate::limits::HEADERS_MAX;
+
+/// The most bytes of one head, since offsets into it are kept in 16 bits. Callers ask for less (a server answers
+/// 431 long before).
+pub const HEAD_BYTES_MAX: usize = u16::MAX as usize;
 
 /// The header fields of one head, in the order they were sent.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +111,7 @@ pub(super) fn await_more<T>(buf: &[u8]) -> Result<Option<T>, HeadError> {
     if buf.len() >= HEAD_BYTES_MAX { Err(TOO_LONG) } else { Ok(None) }
 }
 
-/// What httparse found, in our words.
+/// The error of httparse, as one of ours.
 pub(super) fn head_error(found: httparse::Error) -> HeadError {
     HeadError::Malformed(match found {
         httparse::Error::TooManyHeaders => return HeadError::TooManyHeaders,
@@ -151,6 +156,16 @@ const TOO_LONG: HeadError = HeadError::Malformed("it is longer than 65535 bytes"
 fn offset(whole: &[u8], part: &[u8]) -> u16 {
     let distance = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
     u16::try_from(distance).unwrap_or(u16::MAX)
+}
+
+pub(super) fn write_target(out: &mut Vec<u8>, target: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in target.bytes() {
+        match byte {
+            b'!'..=b'~' => out.push(byte),
+            _ => out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -40,14 +40,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_accept_key_is_the_example_of_the_rfc() {
+    fn accept_key_is_the_example_of_the_rfc() {
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
         assert_eq!(accept_key(key), *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "section 1.3");
         assert_eq!(client_key(*b"the sample nonce"), key.as_bytes(), "section 1.3");
     }
 
     #[test]
-    fn keys_are_told_apart() {
+    fn valid_and_invalid_keys_are_distinguished() {
         for (key, good, why) in [
             ("dGhlIHNhbXBsZSBub25jZQ==", true, "16 bytes"),
             ("+/+/+/+/+/+/+/+/+/+/+/==", true, "the other two digits, spare bits set"),

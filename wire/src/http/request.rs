@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use memchr::memchr;
 
-use crate::http::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
-use crate::http::upgrade::write_target;
-use crate::http::{HEADERS_MAX, HeadError};
+use crate::error::HeadError;
+use crate::http::fields::{Fields, await_more, head_error, head_of, write_field, write_target, write_text};
+use crate::limits::HEADERS_MAX;
 
 /// The head of an HTTP/1.1 request, borrowed from the buffer it was received in.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ impl<'b> RequestHead<'b> {
         self.fields.iter()
     }
 
-    /// Whether it says once whom it is for, as every request must (RFC 9112 section 3.2).
+    /// Whether it names its host once, as every request must (RFC 9112 section 3.2).
     pub fn has_one_host(&self) -> bool {
         self.fields.only_value("Host").is_some()
     }
@@ -174,7 +174,7 @@ fn unquoted(value: &str) -> &str {
 }
 
 /// Appends the head of a request: its line, `Host`, `extra`, the empty line. A body is the caller's, and so is the field
-/// that says how long it is.
+/// that gives its length.
 ///
 /// Bytes of `target` that no target may hold are percent-encoded; control bytes elsewhere become spaces, so that nothing
 /// from outside can inject a line.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_told_apart() {
+    fn complete_incomplete_and_malformed_heads_are_distinguished() {
         let many = |count| request(&("GET / HTTP/1.1".to_owned() + &"\r\na: b".repeat(count)));
         let long = |bytes| request(&format!("GET / HTTP/1.1\r\na: {}", "b".repeat(bytes)));
         let malformed = |what| Err(HeadError::Malformed(what));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_kept_unless_the_client_says_close() {
+    fn connection_is_kept_unless_the_client_asks_to_close() {
         for (lines, keeps, why) in [
             ("Host: a", true, "HTTP/1.1 keeps"),
             ("Connection: keep-alive", true, "asked for"),

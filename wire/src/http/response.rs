@@ -3,8 +3,9 @@
 use std::mem::MaybeUninit;
 
 use crate::decimal::write_decimal;
+use crate::error::HeadError;
 use crate::http::fields::{Fields, await_more, head_error, head_of, write_field, write_text};
-use crate::http::{HEADERS_MAX, HeadError};
+use crate::limits::HEADERS_MAX;
 
 /// The head of an HTTP/1.1 response, borrowed from the buffer it was received in.
 #[derive(Clone, Copy, Debug)]

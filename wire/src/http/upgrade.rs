@@ -1,8 +1,10 @@
 //! The opening handshake of a WebSocket (RFC 6455 section 4), both sides of it.
 
-use crate::http::fields::{list_items, write_field, write_text};
+use crate::error::{UpgradeError, UpgradeRefused};
+use crate::http::fields::{list_items, write_field, write_target, write_text};
 use crate::http::key::{accept_key, is_key};
-use crate::http::{RequestHead, ResponseHead, UpgradeError, UpgradeRefused};
+use crate::http::request::RequestHead;
+use crate::http::response::ResponseHead;
 
 /// An upgrade asked for as RFC 6455 section 4.2.1 demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,16 +109,6 @@ pub fn write_upgrade_request(out: &mut Vec<u8>, target: &str, host: &str, key: &
     out.extend_from_slice(b"\r\n");
 }
 
-pub(super) fn write_target(out: &mut Vec<u8>, target: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in target.bytes() {
-        match byte {
-            b'!'..=b'~' => out.push(byte),
-            _ => out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +124,7 @@ mod tests {
             ("GET", "GET", Ok(()), "as the RFC has it"),
             ("GET", "POST", Err(UpgradeError::NotGet), "4.2.1 item 1"),
             ("Host: h", "", Err(UpgradeError::NoHost), "4.2.1 item 2"),
-            ("Host: h", "Host: h\r\nHost: i", Err(UpgradeError::NoHost), "whose?"),
+            ("Host: h", "Host: h\r\nHost: i", Err(UpgradeError::NoHost), "two hosts"),
             ("Upgrade: websocket", "", Err(UpgradeError::NoUpgrade), "4.2.1 item 3"),
             ("Upgrade: websocket", "upgrade: WebSocket", Ok(()), "case does not matter"),
             ("Upgrade: websocket", "Upgrade: h2c, websocket", Ok(()), "a list"),

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::socketio::{Kind, NESTING_MAX, PacketError};
+use crate::error::PacketError;
+use crate::limits::NESTING_MAX;
+use crate::socketio::kind::Kind;
 
 /// Whether `data` is JSON, or nothing, of the shape that `kind` demands.
 pub(super) fn check(kind: Kind, id: Option<u64>, data: &str) -> Result<(), PacketError> {

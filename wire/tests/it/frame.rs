@@ -280,14 +280,14 @@ fn hostile() -> impl Strategy<Value = (Side, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn they_read_what_we_write(from in side(), messages in messages(), mask in any::<[u8; 4]>()) {
+    fn tungstenite_reads_our_frames(from in side(), messages in messages(), mask in any::<[u8; 4]>()) {
         let bytes = write_ours(&messages, (from == Side::Client).then_some(mask));
         prop_assert_eq!(read_theirs(from, &bytes), (messages.clone(), true));
         prop_assert_eq!(read_ours(from, &bytes, &[bytes.len().max(1)]), (messages, Ok(0)));
     }
 
     #[test]
-    fn we_read_what_they_write(
+    fn we_read_the_frames_of_tungstenite(
         from in side(),
         messages in messages(),
         fragment in prop_oneof![1..5_usize, 30_000..80_000_usize],
@@ -308,7 +308,7 @@ proptest! {
 
     /// Where both accept, they agree; only one rule is ours alone.
     #[test]
-    fn we_agree_on_hostile_frames((from, bytes) in hostile()) {
+    fn both_decode_hostile_frames_alike((from, bytes) in hostile()) {
         let (theirs, they_accept) = read_theirs(from, &bytes);
         let (ours, result) = read_ours(from, &bytes, &[bytes.len().max(1)]);
         match result {
@@ -318,7 +318,7 @@ proptest! {
             }
             Err(ProtocolError::LengthNotMinimal) => prop_assert!(theirs.starts_with(&ours)),
             Err(ProtocolError::BadClose(_)) if they_accept => {
-                // They tell their user of such a close, with a code of their own.
+                // tungstenite reports such a close to its user, with a code of its own.
                 prop_assert!(matches!(theirs.last(), Some(Sent::Close(Some(1002), _))));
             }
             Err(ProtocolError::TooLong { .. } | ProtocolError::NotUtf8) => {
@@ -346,7 +346,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(from in side(), bytes in any::<Vec<u8>>(), piece in 1..9_usize) {
+    fn any_bytes_give_a_result(from in side(), bytes in any::<Vec<u8>>(), piece in 1..9_usize) {
         let _ = read_ours(from, &bytes, &[piece]);
     }
 }

@@ -1,10 +1,10 @@
-//! Every framing rule of RFC 6455 as a row: the bytes, what they come to, the section that says so.
+//! Every framing rule of RFC 6455 as a row: the bytes, the messages or the error, the section.
 
 use wire::frame::{Decoder, Message, ProtocolError, Side};
 
 const LIMIT: u32 = 200_000;
 
-/// Feeds frames (byte strings of whole frames, one after the other) and lists what they came to.
+/// Feeds frames (byte strings of whole frames, one after the other) and lists the messages.
 fn decode(from: Side, frames: &[u8]) -> Result<Vec<Message<'static>>, ProtocolError> {
     let mut decoder = Decoder::new(from, LIMIT);
     let mut buf = frames.to_vec();
@@ -37,7 +37,7 @@ fn closed(code: Option<u16>, reason: &str) -> Message<'_> {
 }
 
 #[test]
-fn what_a_server_may_send() {
+fn valid_frames_of_a_server_are_decoded() {
     let long = [&[0x82, 127, 0, 0, 0, 0, 0, 3, 0x0d, 0x40][..], &[7; 200_000]].concat();
     for (frames, expected, why) in [
         (&b"\x81\x05Hello"[..], &[message("Hello")][..], "section 5.7: text"),
@@ -62,7 +62,7 @@ fn what_a_server_may_send() {
 }
 
 #[test]
-fn what_no_server_may_send() {
+fn invalid_frames_of_a_server_are_refused() {
     let too_long = ProtocolError::TooLong { limit: LIMIT };
     for (frames, expected, code, why) in [
         (&b"\xc1\0"[..], ProtocolError::Reserved, 1002, "5.2: RSV1 without an extension"),
@@ -104,7 +104,7 @@ fn what_no_server_may_send() {
 }
 
 #[test]
-fn a_client_masks() {
+fn frames_of_a_client_must_be_masked() {
     let masked = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     assert_eq!(decode(Side::Client, masked), Ok(vec![message("Hello")]), "section 5.7");
     let bare = decode(Side::Client, b"\x81\x05Hello");
@@ -112,7 +112,7 @@ fn a_client_masks() {
 }
 
 #[test]
-fn an_unfinished_frame_is_left_alone() {
+fn incomplete_frame_is_not_changed() {
     let whole = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     let mut decoder = Decoder::new(Side::Client, LIMIT);
     for cut in 0..whole.len() {
@@ -123,7 +123,7 @@ fn an_unfinished_frame_is_left_alone() {
 }
 
 #[test]
-fn text_that_is_none_is_refused_while_it_arrives() {
+fn invalid_utf8_is_refused_while_the_frame_arrives() {
     // 100,000 bytes are announced; the mask 1 2 3 4 begins anew with each frame.
     let masked = |head: &[u8], payload: &[u8]| {
         let key = [1, 2, 3, 4];
@@ -142,7 +142,7 @@ fn text_that_is_none_is_refused_while_it_arrives() {
         (b"", long, b"\xed\xa0", false, "half a pair of UTF-16"),
         (b"", fragment, b"a\xff", false, "in a fragment"),
         (b"a\xe2\x82", rest, b"\xac", true, "cut between fragments"),
-        (b"a\xe2\x82", rest, b"a", false, "the cut is not healed"),
+        (b"a\xe2\x82", rest, b"a", false, "the character is not completed"),
         (b"", binary, b"\xff", true, "binary may be anything"),
     ] {
         let mut decoder = Decoder::new(Side::Client, LIMIT);

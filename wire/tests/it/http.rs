@@ -69,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(
+    fn any_bytes_give_a_result(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
             "[GETHP/1. \r\n:%?&=;a-c]{0,60}".prop_map(String::into_bytes),

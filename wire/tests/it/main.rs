@@ -5,3 +5,4 @@ mod frame;
 mod frame_rules;
 mod http;
 mod packets;
+mod prometheus;

@@ -1,4 +1,4 @@
-//! Engine.IO and Socket.IO packets: what is written is read back, and any text is answered.
+//! Engine.IO and Socket.IO packets: what is written is read back, and any text gives a result.
 
 use proptest::prelude::*;
 use wire::engineio::{
@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn an_event_name_is_what_json_says(name in any::<String>()) {
+    fn event_name_is_unescaped_like_json(name in any::<String>()) {
         let text = format!("2{}", serde_json::json!([name, 1]));
         let packet = socketio::Packet::decode(&text).unwrap();
         let read = packet.event_name();
@@ -71,7 +71,7 @@ proptest! {
 
     /// Text near enough to a packet to get past its first characters.
     #[test]
-    fn any_socketio_text_is_answered(
+    fn any_socketio_text_gives_a_result(
         text in prop_oneof![any::<String>(), "[0-7][0-9-]{0,3}(/[a-c,]{0,3})?[0-9]{0,2}[\\[\\]{}\", a1]{0,8}"],
     ) {
         if let Ok(packet) = socketio::Packet::decode(&text) {
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn a_prepared_open_packet_is_the_plain_one(
+    fn prepared_open_packet_equals_the_plain_one(
         sid in "[A-Za-z0-9_-]{0,30}",
         upgrades in any::<Vec<String>>(),
         max_payload_bytes in any::<Option<u64>>(),
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn any_engineio_text_is_answered(text in any::<String>()) {
+    fn any_engineio_text_gives_a_result(text in any::<String>()) {
         let _ = engineio::Packet::decode(&text);
         let _ = Open::decode(&text);
     }
@@ -158,7 +158,7 @@ proptest! {
 
     /// Bytes near enough to a payload to get past their first length.
     #[test]
-    fn any_payload_is_answered(
+    fn any_payload_gives_a_result(
         body in prop_oneof![
             any::<Vec<u8>>(),
             "([0-9]{0,2}:[0-6b]?[a-z4=\u{20ac}\u{1e}]{0,4}){0,4}".prop_map(String::into_bytes),

@@ -183,7 +183,7 @@ impl Engine {
             Some((to, from)) => {
                 let to = Connect { to, from, tls: self.tls.clone() };
                 let (flights, counters) = (&mut self.flights, &mut self.recorder.counters);
-                sockets.connect_saying(to, &self.first, socket, Some(deadline_ns), |socket, up_ns| {
+                sockets.connect_and_send(to, &self.first, socket, Some(deadline_ns), |socket, up_ns| {
                     counters.sent_bytes += self.first.len() as u64;
                     socket.up(flights, up_ns);
                 })

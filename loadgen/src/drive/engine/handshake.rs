@@ -261,7 +261,7 @@ pub(super) fn kind_of_closed(why: &Closed, ended: FailureKind) -> FailureKind {
         Closed::Failed(error) => kind_of(&(*error).into()),
         Closed::Tls(error) => error.certificate.map_or(FailureKind::Tls, FailureKind::Certificate),
         Closed::InputTooLong => FailureKind::Protocol,
-        Closed::Reset | Closed::PeerTooSlow | Closed::Greediest | Closed::Local => FailureKind::Reset,
+        Closed::Reset | Closed::PeerTooSlow | Closed::MemoryPressure | Closed::Local => FailureKind::Reset,
     }
 }
 

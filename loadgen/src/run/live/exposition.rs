@@ -1,6 +1,8 @@
 //! A run as Prometheus reads it: the text exposition format, version 0.0.4.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
+
+use wire::prometheus::{Kind, Page};
 
 use crate::ground::outcome::Outcome;
 use crate::ground::recorder::Counters;
@@ -13,19 +15,14 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// that lasts: they begin again at T0.
 pub fn page(now: &Now) -> String {
     let mut page = Page::default();
-    page.one(
-        "gatecrash_build_info",
-        "gauge",
-        "The program, by its version.",
-        &[("version", &env!("CARGO_PKG_VERSION"))],
-        1,
-    );
+    page.family("gatecrash_build_info", "The program, by its version.", Kind::Gauge)
+        .sample(&[("version", &env!("CARGO_PKG_VERSION"))], 1);
     run(&mut page, now);
     arrivals(&mut page, now);
     latencies(&mut page, now);
     counters(&mut page, &now.counters);
     generator(&mut page, &now.generator);
-    page.0
+    page.into_text()
 }
 
 fn run(page: &mut Page, now: &Now) {
@@ -56,47 +53,34 @@ fn arrivals(page: &mut Page, now: &Now) {
         now.counters.planned,
     );
     page.counter("gatecrash_arrivals_started_total", "Arrivals that were begun.", now.counters.started);
-    page.head("gatecrash_arrivals_total", "counter", "Arrivals by what became of them.");
+    let mut family = page.family("gatecrash_arrivals_total", "Arrivals by what became of them.", Kind::Counter);
     for outcome in Outcome::ALL {
-        page.sample("gatecrash_arrivals_total", &[("outcome", &outcome.as_str())], now.count(outcome));
+        family.sample(&[("outcome", &outcome.as_str())], now.count(outcome));
     }
-    page.head("gatecrash_failures_total", "counter", "What broke, by phase and kind.");
+    let mut family = page.family("gatecrash_failures_total", "What broke, by phase and kind.", Kind::Counter);
     for (failure, count) in &now.failures {
         let labels: [(&str, &dyn Display); 2] = [("phase", &failure.phase.as_str()), ("kind", &failure.kind)];
-        page.sample("gatecrash_failures_total", &labels, count);
+        family.sample(&labels, count);
     }
-    page.head(
-        "gatecrash_refusals_total",
-        "counter",
-        "What the target refused, by kind of token and the reason that it gave.",
-    );
+    let help = "What the target refused, by kind of token and the reason that it gave.";
+    let mut family = page.family("gatecrash_refusals_total", help, Kind::Counter);
     for (kind, reason, count) in &now.refusals {
         let labels: [(&str, &dyn Display); 2] = [("token_kind", &kind.as_str()), ("reason", reason)];
-        page.sample("gatecrash_refusals_total", &labels, count);
+        family.sample(&labels, count);
     }
-    page.head(
-        "gatecrash_sockets_dropped_total",
-        "counter",
-        "Established sockets that the target ended before their time, by how.",
-    );
+    let help = "Established sockets that the target ended before their time, by how.";
+    let mut family = page.family("gatecrash_sockets_dropped_total", help, Kind::Counter);
     for (kind, count) in &now.drops {
-        page.sample("gatecrash_sockets_dropped_total", &[("kind", kind)], count);
+        family.sample(&[("kind", kind)], count);
     }
 }
 
 fn latencies(page: &mut Page, now: &Now) {
-    let name = "gatecrash_phase_seconds";
-    page.head(name, "histogram", "Latencies of established arrivals, by phase as run.hlog names it.");
+    let help = "Latencies of established arrivals, by phase as run.hlog names it.";
+    let mut family = page.family("gatecrash_phase_seconds", help, Kind::Histogram);
     for phase in &now.phases {
-        let tag = phase.metric.tag();
-        let bucket = format!("{name}_bucket");
-        for (bound_ns, count) in Buckets::BOUNDS_NS.iter().zip(phase.buckets.0) {
-            let bound_s = *bound_ns as f64 / 1e9;
-            page.sample(&bucket, &[("phase", &tag), ("le", &bound_s)], count);
-        }
-        page.sample(&bucket, &[("phase", &tag), ("le", &"+Inf")], phase.count);
-        page.sample(&format!("{name}_sum"), &[("phase", &tag)], phase.sum_s);
-        page.sample(&format!("{name}_count"), &[("phase", &tag)], phase.count);
+        let ends = Buckets::BOUNDS_NS.iter().map(|&bound_ns| bound_ns as f64 / 1e9);
+        family.histogram(&[("phase", &phase.metric.tag())], ends.zip(phase.buckets.0), phase.count, phase.sum_s);
     }
 }
 
@@ -155,45 +139,6 @@ fn generator(page: &mut Page, generator: &GeneratorNow) {
         "0: the run would be invalid if it ended now, and no figure may be trusted.",
         u8::from(generator.doubts.is_empty()),
     );
-}
-
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.one(name, "gauge", help, &[], value);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.one(name, "counter", help, &[], value);
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
-        self.head(name, kind, help);
-        self.sample(name, labels, value);
-    }
-
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
-        self.0.push_str(name);
-        for (place, (label, text)) in labels.iter().enumerate() {
-            let open = if place == 0 { '{' } else { ',' };
-            let text = escaped(&text.to_string());
-            let _ = write!(self.0, "{open}{label}=\"{text}\"");
-        }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.0, "{close} {value}");
-    }
-}
-
-/// A label's value: backslash, quotation mark and line feed have escapes of their own.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

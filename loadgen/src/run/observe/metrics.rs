@@ -4,7 +4,6 @@
 //! the result says what is missing.
 
 mod cost;
-mod exposition;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use reqwest::{Client, redirect};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use wire::prometheus;
 
 use crate::speak::target::client_config;
 use crate::spec::{MetricNames, MetricsPlan, TlsPlan};
@@ -109,7 +109,7 @@ impl Metrics {
         let at = Instant::now();
         let page = self.page().await?;
         // Nothing that is read here can be less than nothing.
-        let value = |name: &str| exposition::value(&page, name).filter(|value| *value >= 0.0);
+        let value = |name: &str| prometheus::value(&page, name).filter(|value| *value >= 0.0);
         let names = &self.plan.names;
         Ok(Reading {
             at,

@@ -1,4 +1,4 @@
-//! A shard under observation: it tells all that its service is told, and does what a test asks of it.
+//! A shard on a thread of its own: it reports every callback of its service, and does what a test asks for.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,14 +7,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use reactor::{Clock, Closed, Io, Loose, Next, Options, Service, Shard, SocketId, Sockets, Waker, bind};
+use reactor::{Clock, Closed, DetachedSocket, Io, Next, Options, Service, Shard, SocketId, Sockets, Waker, bind};
 
-/// How long a test waits for what must happen before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for an event before it fails.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the service was told.
+/// A callback of the service.
 #[derive(Debug, PartialEq)]
-pub enum Seen {
+pub enum Event {
     Accepted,
     AcceptFailed(io::ErrorKind),
     Connected,
@@ -29,7 +29,7 @@ pub enum Seen {
     Closed(Closed),
 }
 
-/// What a lab's sockets do with their input.
+/// What the sockets do with their input.
 pub type OnInput = fn(&mut Io<'_>, &mut [u8]) -> usize;
 
 type Command = Box<dyn FnOnce(&mut Sockets<'_, State>) + Send>;
@@ -37,23 +37,23 @@ type Command = Box<dyn FnOnce(&mut Sockets<'_, State>) + Send>;
 /// A socket's state.
 #[derive(Debug, Default)]
 pub struct State {
-    /// When its deadline is due, ns, to tell how late it comes.
+    /// When its deadline is due, ns, to measure how late it comes.
     pub due_ns: u64,
 }
 
 /// A shard on a thread of its own, which ends with this value.
-pub struct Lab {
+pub struct TestShard {
     pub addr: SocketAddr,
-    pub seen: Receiver<Seen>,
-    /// The sockets that the shard has let go of.
-    pub loose: Receiver<Loose>,
+    pub events: Receiver<Event>,
+    /// The sockets that have left the shard.
+    pub detached: Receiver<DetachedSocket>,
     commands: Sender<Command>,
     stop: Sender<()>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Lab {
+impl TestShard {
     /// A shard that listens on a free port.
     pub fn start(options: Options, on_input: OnInput) -> Self {
         Self::with_tls(options, on_input, None)
@@ -72,11 +72,11 @@ impl Lab {
         on_input: OnInput,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Self {
-        let (tell, seen) = channel();
-        let (let_go, loose) = channel();
+        let (reports, events) = channel();
+        let (released, detached) = channel();
         let (commands, asked) = channel::<Command>();
         let (stop, stopped) = channel();
-        let service = Observed { on_input, tell, let_go, asked, stopped };
+        let service = Recording { on_input, reports, released, asked, stopped };
         let addr = listener.local_addr().unwrap();
         let mut shard = Shard::new(service, Clock::start(), options).unwrap();
         match tls {
@@ -87,27 +87,27 @@ impl Lab {
         let thread = std::thread::spawn(move || {
             shard.run().unwrap();
         });
-        Self { addr, seen, loose, commands, stop, waker, thread: Some(thread) }
+        Self { addr, events, detached, commands, stop, waker, thread: Some(thread) }
     }
 
     /// A client whose first byte was read, and whose second is there and is not.
-    pub fn unread_client(&self) -> TcpStream {
+    pub fn client_with_unread_byte(&self) -> TcpStream {
         let mut client = self.client();
         client.write_all(b"1").unwrap();
-        assert_eq!(self.next(), Seen::Accepted);
-        assert_eq!(self.next(), Seen::Received(b"1".to_vec()));
+        assert_eq!(self.next(), Event::Accepted);
+        assert_eq!(self.next(), Event::Received(b"1".to_vec()));
 
         // The byte is there before the turn that answers, so only the pause keeps it from being read.
         client.write_all(b"2").unwrap();
         self.ask(|_| ());
-        assert!(self.seen.try_recv().is_err(), "read in spite of the pause");
+        assert!(self.events.try_recv().is_err(), "read in spite of the pause");
         client
     }
 
     /// Has the shard do something in its turn, and waits for the answer.
     pub fn ask<R: Send + 'static>(&self, act: impl FnOnce(&mut Sockets<'_, State>) -> R + Send + 'static) -> R {
         let answer = self.begin(act);
-        answer.recv_timeout(PATIENCE).expect("the shard answers")
+        answer.recv_timeout(TIMEOUT).expect("the shard answers")
     }
 
     /// Has the shard do something in its turn.
@@ -124,32 +124,32 @@ impl Lab {
         answered
     }
 
-    /// The next thing that the service is told.
-    pub fn next(&self) -> Seen {
-        self.seen.recv_timeout(PATIENCE).expect("something happens")
+    /// The next callback of the service.
+    pub fn next(&self) -> Event {
+        self.events.recv_timeout(TIMEOUT).expect("something happens")
     }
 
     /// Waits for the next socket to end.
     pub fn next_closed(&self) -> Closed {
         loop {
-            if let Seen::Closed(why) = self.next() {
+            if let Event::Closed(why) = self.next() {
                 return why;
             }
         }
     }
 
-    /// Ends the shard, and gives what it still has to tell.
-    pub fn stop(mut self) -> Receiver<Seen> {
-        std::mem::replace(&mut self.seen, channel().1)
+    /// Ends the shard, and gives the events that are left.
+    pub fn stop(mut self) -> Receiver<Event> {
+        std::mem::replace(&mut self.events, channel().1)
     }
 
     /// A blocking client of this shard.
     pub fn client(&self) -> TcpStream {
-        patient(TcpStream::connect(self.addr).unwrap())
+        with_timeouts(TcpStream::connect(self.addr).unwrap())
     }
 }
 
-impl Drop for Lab {
+impl Drop for TestShard {
     fn drop(&mut self) {
         let _ = self.stop.send(());
         self.waker.wake();
@@ -162,10 +162,10 @@ impl Drop for Lab {
     }
 }
 
-/// A stream that fails rather than waits for ever.
-pub fn patient(stream: TcpStream) -> TcpStream {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+/// A stream that fails instead of waiting for ever.
+pub fn with_timeouts(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
@@ -181,61 +181,61 @@ pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-struct Observed {
+struct Recording {
     on_input: OnInput,
-    tell: Sender<Seen>,
-    let_go: Sender<Loose>,
+    reports: Sender<Event>,
+    released: Sender<DetachedSocket>,
     asked: Receiver<Command>,
     stopped: Receiver<()>,
 }
 
-impl Observed {
-    fn tell(&self, seen: Seen) {
-        // A test that has seen enough does not listen any more.
-        let _ = self.tell.send(seen);
+impl Recording {
+    fn report(&self, event: Event) {
+        // A test that has ended does not receive any more.
+        let _ = self.reports.send(event);
     }
 }
 
-impl Service for Observed {
+impl Service for Recording {
     type Socket = State;
 
     fn accepted(&mut self, _io: &mut Io<'_>) -> Option<State> {
-        self.tell(Seen::Accepted);
+        self.report(Event::Accepted);
         Some(State::default())
     }
 
     fn accept_failed(&mut self, error: &io::Error) {
-        self.tell(Seen::AcceptFailed(error.kind()));
+        self.report(Event::AcceptFailed(error.kind()));
     }
 
     fn connected(&mut self, _io: &mut Io<'_>, _socket: &mut State) {
-        self.tell(Seen::Connected);
+        self.report(Event::Connected);
     }
 
     fn secured(&mut self, _io: &mut Io<'_>, _socket: &mut State, resumed: bool) {
-        self.tell(Seen::Secured { resumed });
+        self.report(Event::Secured { resumed });
     }
 
     fn received(&mut self, io: &mut Io<'_>, _socket: &mut State, input: &mut [u8]) -> usize {
-        self.tell(Seen::Received(input.to_vec()));
+        self.report(Event::Received(input.to_vec()));
         (self.on_input)(io, input)
     }
 
     fn drained(&mut self, _io: &mut Io<'_>, _socket: &mut State) {
-        self.tell(Seen::Drained);
+        self.report(Event::Drained);
     }
 
     fn deadline(&mut self, io: &mut Io<'_>, socket: &mut State) {
         let late_ns = io.now_ns().checked_sub(socket.due_ns);
-        self.tell(Seen::Deadline(late_ns.expect("never early")));
+        self.report(Event::Deadline(late_ns.expect("never early")));
     }
 
     fn closed(&mut self, _now_ns: u64, _id: SocketId, _socket: State, why: Closed) {
-        self.tell(Seen::Closed(why));
+        self.report(Event::Closed(why));
     }
 
-    fn released(&mut self, _now_ns: u64, _id: SocketId, loose: Loose, _socket: State) {
-        let _ = self.let_go.send(loose);
+    fn released(&mut self, _now_ns: u64, _id: SocketId, detached: DetachedSocket, _socket: State) {
+        let _ = self.released.send(detached);
     }
 
     fn turn(&mut self, sockets: &mut Sockets<'_, State>) -> Next {

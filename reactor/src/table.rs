@@ -2,29 +2,8 @@
 
 use slab::Slab;
 
-use crate::link::Link;
-
-/// Names a socket of one shard for as long as the process lives: its place in the slab, and a generation that tells it
-/// from those that had the place before. (The generation is one of 2^32 and counts all sockets of the shard.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SocketId {
-    /// Below 2^31: no process has more descriptors.
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-}
-
-impl SocketId {
-    /// The name as a number: what epoll carries with each event of this socket, and what a program may keep that is
-    /// to know nothing of sockets.
-    pub fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    /// The name behind such a number. One that never was a name is the name of no socket.
-    pub fn from_bits(bits: u64) -> Self {
-        Self { index: bits as u32, generation: (bits >> 32) as u32 }
-    }
-}
+use crate::connection::Connection;
+use crate::socket_id::SocketId;
 
 /// The sockets of a shard.
 pub(crate) struct Table<T> {
@@ -34,7 +13,7 @@ pub(crate) struct Table<T> {
 
 /// One socket: the reactor's part and the service's part.
 pub(crate) struct Entry<T> {
-    pub(crate) link: Link,
+    pub(crate) connection: Connection,
     pub(crate) socket: T,
 }
 
@@ -47,8 +26,8 @@ impl<T> Table<T> {
         self.entries.len()
     }
 
-    /// The name that the next `insert` will use. Asking twice without an insert gives two names, of which only the
-    /// newer is good.
+    /// The name that the next `insert` will use. Of two calls without an insert between them, only the second one's name is
+    /// valid.
     pub(crate) fn next_id(&mut self) -> SocketId {
         let generation = self.generation_next;
         self.generation_next = generation.wrapping_add(1);
@@ -56,12 +35,12 @@ impl<T> Table<T> {
     }
 
     /// Puts a socket into the place that `next_id` named.
-    pub(crate) fn insert(&mut self, link: Link, socket: T) -> &mut Entry<T> {
-        self.entries.vacant_entry().insert(Entry { link, socket })
+    pub(crate) fn insert(&mut self, connection: Connection, socket: T) -> &mut Entry<T> {
+        self.entries.vacant_entry().insert(Entry { connection, socket })
     }
 
     pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Entry<T>> {
-        self.entries.get_mut(id.index as usize).filter(|entry| entry.link.generation == id.generation)
+        self.entries.get_mut(id.index as usize).filter(|entry| entry.connection.generation == id.generation)
     }
 
     /// The socket at a place, whatever its generation.
@@ -82,32 +61,29 @@ impl<T> Table<T> {
 
 impl<T> Entry<T> {
     fn id(&self, index: u32) -> SocketId {
-        SocketId { index, generation: self.link.generation }
+        SocketId { index, generation: self.connection.generation }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::Stage;
-
-    fn fd() -> std::os::fd::OwnedFd {
-        rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap()
-    }
+    use crate::connection::Stage;
+    use crate::sys;
 
     fn insert(table: &mut Table<u8>, socket: u8) -> SocketId {
         let id = table.next_id();
-        table.insert(Link::new(fd(), id, Stage::Open, None), socket);
+        table.insert(Connection::new(sys::event_counter().unwrap(), id, Stage::Open, None), socket);
         id
     }
 
     #[test]
-    fn a_parked_socket_costs_little_beside_its_state() {
+    fn parked_socket_costs_40_bytes_beside_its_state() {
         assert!(size_of::<Entry<()>>() <= 40, "{}", size_of::<Entry<()>>());
     }
 
     #[test]
-    fn an_old_name_never_finds_the_new_socket_in_its_place() {
+    fn old_id_never_finds_the_new_socket_in_its_place() {
         let mut table = Table::new();
         let old = insert(&mut table, 1);
         assert_eq!(table.remove(old).map(|entry| entry.socket), Some(1));

@@ -1,4 +1,4 @@
-//! How TLS fails, in the words of rustls and by what a person would do about it.
+//! How TLS fails: the message of rustls, and what is wrong with the certificate, for advice to the user.
 
 use rustls::CertificateError;
 
@@ -7,40 +7,40 @@ use rustls::CertificateError;
 pub struct TlsError {
     /// What is wrong with the peer's certificate, where that is what is wrong.
     pub certificate: Option<CertificateFault>,
-    /// rustls's words.
-    pub words: String,
+    /// The message of rustls.
+    pub message: String,
 }
 
-/// Why a certificate is not taken (RFC 5280 section 6.1, RFC 9525).
+/// Why a certificate is not accepted (RFC 5280 section 6.1, RFC 9525).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CertificateFault {
-    /// Its time is over.
+    /// Its validity is over.
     Expired,
-    /// Its time has not begun.
+    /// Its validity has not begun.
     NotYetValid,
-    /// Nobody who is trusted vouches for it.
+    /// No trusted issuer has signed it.
     UnknownIssuer,
     /// It is another host's.
     WrongName,
-    /// Anything else: a wrong purpose, bytes that are none, no certificate at all.
+    /// Anything else: a wrong purpose, bytes that are no certificate, no certificate at all.
     Invalid,
 }
 
 impl TlsError {
-    /// One that is not of rustls's own making, such as its I/O.
+    /// An error that does not come from rustls.
     pub(crate) fn other(error: impl std::fmt::Display) -> Self {
-        Self { certificate: None, words: error.to_string() }
+        Self { certificate: None, message: error.to_string() }
     }
 }
 
 impl From<rustls::Error> for TlsError {
     fn from(error: rustls::Error) -> Self {
-        Self { certificate: CertificateFault::of(&error), words: error.to_string() }
+        Self { certificate: CertificateFault::of(&error), message: error.to_string() }
     }
 }
 
 impl CertificateFault {
-    /// What an error says about the certificate, if it is about that.
+    /// The fault of the certificate, if the error is about that.
     pub fn of(error: &rustls::Error) -> Option<Self> {
         let rustls::Error::InvalidCertificate(fault) = error else {
             return matches!(error, rustls::Error::NoCertificatesPresented).then_some(Self::Invalid);
@@ -48,7 +48,7 @@ impl CertificateFault {
         Some(match fault {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
-            // Signed by somebody who only has the name of one who is trusted.
+            // Signed by an issuer that has only the name of a trusted one.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::WrongName,
             _ => Self::Invalid,
@@ -72,14 +72,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_of_certificates_are_told_apart_from_others() {
+    fn faults_of_certificates_are_recognised() {
         let of = |fault| CertificateFault::of(&rustls::Error::InvalidCertificate(fault));
         for (seen, expected, why) in [
             (of(CertificateError::Expired), Some(CertificateFault::Expired), "its time is over"),
             (of(CertificateError::NotValidYet), Some(CertificateFault::NotYetValid), "its time is to come"),
             (of(CertificateError::UnknownIssuer), Some(CertificateFault::UnknownIssuer), "self-signed"),
             (of(CertificateError::NotValidForName), Some(CertificateFault::WrongName), "another host's"),
-            (of(CertificateError::BadSignature), Some(CertificateFault::UnknownIssuer), "by another of the same name"),
+            (
+                of(CertificateError::BadSignature),
+                Some(CertificateFault::UnknownIssuer),
+                "by another issuer of the same name",
+            ),
             (of(CertificateError::BadEncoding), Some(CertificateFault::Invalid), "no certificate"),
             (CertificateFault::of(&rustls::Error::HandshakeNotComplete), None, "not about a certificate"),
         ] {

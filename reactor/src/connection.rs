@@ -1,15 +1,12 @@
-//! The little that the reactor keeps about each socket.
+//! What the reactor keeps for each socket, beside the service's own state.
 
-use std::os::fd::OwnedFd;
-
-use rustix::event::epoll::EventFlags;
-
-use crate::slab::SocketId;
+use crate::socket_id::SocketId;
+use crate::sys::{Descriptor, EventFlags};
 use crate::tls::Tls;
 
 /// The reactor's part of a socket. Its deadline lies in the wheel.
-pub(crate) struct Link {
-    pub(crate) fd: OwnedFd,
+pub(crate) struct Connection {
+    pub(crate) descriptor: Descriptor,
     pub(crate) generation: u32,
     pub(crate) stage: Stage,
     pub(crate) closing: Closing,
@@ -20,15 +17,15 @@ pub(crate) struct Link {
     /// TLS stands between the socket and its bytes, also while a callback has it.
     pub(crate) is_tls: bool,
     /// The reactor has begun to close it: TLS's close_notify is written, and its deadline is the reactor's own.
-    pub(crate) leaving: bool,
-    /// On the list of the doomed: no callback but `closed` any more.
-    pub(crate) doomed: bool,
+    pub(crate) close_begun: bool,
+    /// Marked as closed: no callback but `closed` any more, which follows as soon as the current one has returned.
+    pub(crate) is_closed: bool,
     pub(crate) reading: Reading,
     /// Counted among those with a buffer.
     pub(crate) is_counted: bool,
     /// Whether its next bytes may be held back by the kernel.
     pub(crate) delay: Delay,
-    /// What has been read and forgotten since FIN was sent.
+    /// What has been read and discarded since FIN was sent.
     discarded_bytes: u32,
     /// Held only while something waits, or for TLS: a parked socket has none.
     extra: Option<Box<Extra>>,
@@ -46,11 +43,11 @@ pub(crate) enum Stage {
 pub enum Reading {
     /// While no more output than [`Options::output_pause_bytes`](crate::Options) waits: its input is what is answered.
     Answered,
-    /// Whatever waits: its input goes elsewhere, and its output comes from there.
+    /// However much waits: its input goes elsewhere, and its output comes from there.
     Always,
-    /// Not now. Its bytes wait in the kernel, then with the peer, whose end is not noticed meanwhile; but that of a peer
-    /// that has hung up, where what it sent is read first ([`Loose::read_to_the_end`](crate::Loose)). Then all is read: no
-    /// more can follow.
+    /// Not now. Its bytes wait in the kernel, then with the peer, and its end is not noticed meanwhile. An exception is a
+    /// peer that has hung up where what it sent is read first
+    /// ([`DetachedSocket::read_to_the_end`](crate::DetachedSocket)): then all is read, and no more can follow.
     Paused,
 }
 
@@ -72,7 +69,7 @@ pub(crate) enum Closing {
     Close,
     /// Send what is unsent, then send FIN and go on to `Discard`.
     Finish,
-    /// FIN is sent: read and forget until the peer's.
+    /// FIN is sent: read and discard until the peer's.
     Discard,
     /// RST at once.
     Reset,
@@ -80,9 +77,9 @@ pub(crate) enum Closing {
     Release,
 }
 
-/// What is read and forgotten of a peer that sends on after its last answer: the rest of a message that was refused
-/// half-way, whose sender reads only then. Who sends more is not read any more, and is reset in the end: nobody keeps a
-/// shard busy with what it throws away.
+/// What is read and discarded of a peer that goes on sending after its last answer: the rest of a message that was
+/// refused half-way, whose sender reads only then. A peer that sends more is not read any more, and is reset in the end:
+/// no peer keeps a shard busy with bytes that it discards.
 pub(crate) const DISCARDED_BYTES_MAX: u32 = 1024 * 1024;
 
 #[derive(Default)]
@@ -98,13 +95,13 @@ struct Extra {
     tls: Option<Box<Tls>>,
 }
 
-impl Link {
+impl Connection {
     /// A socket that an accept or a connect has just made.
-    pub(crate) fn new(fd: OwnedFd, id: SocketId, stage: Stage, tls: Option<Tls>) -> Self {
+    pub(crate) fn new(descriptor: Descriptor, id: SocketId, stage: Stage, tls: Option<Tls>) -> Self {
         let is_tls = tls.is_some();
         let extra = tls.map(|tls| Box::new(Extra { tls: Some(Box::new(tls)), ..Extra::default() }));
         Self {
-            fd,
+            descriptor,
             generation: id.generation,
             stage,
             closing: Closing::No,
@@ -115,8 +112,8 @@ impl Link {
                 Stage::Connecting => Delay::First,
                 Stage::Open => Delay::Never,
             },
-            leaving: false,
-            doomed: false,
+            close_begun: false,
+            is_closed: false,
             reading: Reading::Answered,
             is_counted: false,
             discarded_bytes: 0,
@@ -124,13 +121,13 @@ impl Link {
         }
     }
 
-    /// Makes it the socket of another shard, which has not watched it yet.
+    /// Makes it a socket of another shard, which does not watch it yet.
     pub(crate) fn renew(&mut self, id: SocketId) {
         self.generation = id.generation;
         self.closing = Closing::No;
         self.watched = None;
-        self.leaving = false;
-        self.doomed = false;
+        self.close_begun = false;
+        self.is_closed = false;
         self.reading = Reading::Answered;
     }
 
@@ -174,7 +171,7 @@ impl Link {
         }
     }
 
-    /// Forgets bytes that came after the last answer.
+    /// Counts bytes that came after the last answer and were discarded.
     pub(crate) fn discard(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.discarded_bytes = self.discarded_bytes.saturating_add(bytes);
@@ -182,11 +179,11 @@ impl Link {
 
     /// Whether callbacks may still be made.
     pub(crate) fn is_live(&self) -> bool {
-        !self.doomed && self.closing == Closing::No
+        !self.is_closed && self.closing == Closing::No
     }
 
-    /// What the socket is to be watched for. Unless the service says otherwise, reading pauses while more than
-    /// `pause_bytes` wait to be sent, so that a peer that does not read cannot make us answer it for ever.
+    /// What the socket is to be watched for. Unless the service has set another mode, reading pauses while more than
+    /// `pause_bytes` wait to be sent, so that a peer that does not read is not answered without end.
     pub(crate) fn wanted(&self, pause_bytes: usize) -> EventFlags {
         let unsent_bytes = self.unsent_bytes();
         let out = match unsent_bytes {
@@ -265,7 +262,7 @@ impl Link {
         self.extra.as_mut()?.tls.as_deref_mut()
     }
 
-    /// Takes TLS out while a callback needs both it and the link; `put_tls` brings it back.
+    /// Takes TLS out while a callback needs both it and the connection; `put_tls` brings it back.
     pub(crate) fn take_tls(&mut self) -> Option<Box<Tls>> {
         self.extra.as_mut()?.tls.take()
     }
@@ -290,43 +287,44 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys;
 
-    fn link() -> Link {
-        let fd = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
-        Link::new(fd, SocketId::from_bits(0), Stage::Open, None)
+    fn connection() -> Connection {
+        let descriptor = sys::event_counter().unwrap();
+        Connection::new(descriptor, SocketId::from_bits(0), Stage::Open, None)
     }
 
     #[test]
-    fn unsent_bytes_keep_their_order_and_leave_nothing_behind() {
-        let mut link = link();
-        link.keep_unsent(b"abcdef");
-        link.sent(4);
-        link.keep_unsent(b"ghi");
-        assert_eq!(link.unsent(), b"efghi");
-        assert_eq!(link.unsent_bytes(), 5);
-        let (before_bytes, held_bytes) = link.recount(false);
-        assert_eq!((before_bytes, link.counted_bytes()), (0, held_bytes));
+    fn unsent_bytes_keep_their_order_and_their_buffer_is_freed() {
+        let mut connection = connection();
+        connection.keep_unsent(b"abcdef");
+        connection.sent(4);
+        connection.keep_unsent(b"ghi");
+        assert_eq!(connection.unsent(), b"efghi");
+        assert_eq!(connection.unsent_bytes(), 5);
+        let (before_bytes, held_bytes) = connection.recount(false);
+        assert_eq!((before_bytes, connection.counted_bytes()), (0, held_bytes));
         assert!(held_bytes >= 5, "what is unsent takes memory");
-        link.sent(5);
-        assert_eq!(link.recount(false), (held_bytes, 0), "given back");
-        assert_eq!(link.unsent(), b"");
-        assert!(link.extra.is_none(), "a parked socket has no buffer");
+        connection.sent(5);
+        assert_eq!(connection.recount(false), (held_bytes, 0), "given back");
+        assert_eq!(connection.unsent(), b"");
+        assert!(connection.extra.is_none(), "a parked socket has no buffer");
     }
 
     #[test]
-    fn a_peer_is_not_heard_out_for_ever() {
-        let mut link = link();
-        link.closing = Closing::Discard;
-        link.discard(DISCARDED_BYTES_MAX as usize);
-        assert_eq!(link.wanted(0), EventFlags::IN, "as much as may be");
-        link.discard(1);
-        assert_eq!(link.wanted(0), EventFlags::empty(), "one byte more");
-        link.discard(usize::MAX);
-        assert_eq!(link.wanted(0), EventFlags::empty(), "any more");
+    fn bytes_after_the_last_answer_are_read_up_to_a_limit() {
+        let mut connection = connection();
+        connection.closing = Closing::Discard;
+        connection.discard(DISCARDED_BYTES_MAX as usize);
+        assert_eq!(connection.wanted(0), EventFlags::IN, "as much as may be");
+        connection.discard(1);
+        assert_eq!(connection.wanted(0), EventFlags::empty(), "one byte more");
+        connection.discard(usize::MAX);
+        assert_eq!(connection.wanted(0), EventFlags::empty(), "any more");
     }
 
     #[test]
-    fn what_a_socket_is_watched_for_follows_its_state() {
+    fn watched_events_follow_stage_and_closing() {
         const PAUSE_BYTES: usize = 2;
         let none = EventFlags::empty();
         let both = EventFlags::IN | EventFlags::OUT;
@@ -339,31 +337,31 @@ mod tests {
             (Stage::Open, Closing::Finish, 0, none, "about to send FIN"),
             (Stage::Open, Closing::Discard, 0, EventFlags::IN, "until the peer's FIN"),
         ] {
-            let mut link = link();
-            link.stage = stage;
-            link.closing = closing;
-            link.keep_unsent(&vec![0; unsent]);
-            assert_eq!(link.wanted(PAUSE_BYTES), wanted, "{why}");
+            let mut connection = connection();
+            connection.stage = stage;
+            connection.closing = closing;
+            connection.keep_unsent(&vec![0; unsent]);
+            assert_eq!(connection.wanted(PAUSE_BYTES), wanted, "{why}");
         }
     }
 
     #[test]
-    fn the_service_may_say_when_a_socket_is_read() {
+    fn watched_events_follow_the_reading_mode() {
         const PAUSE_BYTES: usize = 2;
         let none = EventFlags::empty();
         for (reading, closing, wanted, why) in [
             (Reading::Answered, Closing::No, none, "too much waits"),
-            (Reading::Always, Closing::No, EventFlags::IN, "in spite of it"),
-            (Reading::Paused, Closing::No, none, "not even without"),
-            (Reading::Paused, Closing::Discard, EventFlags::IN, "its end is waited for all the same"),
+            (Reading::Always, Closing::No, EventFlags::IN, "although too much waits"),
+            (Reading::Paused, Closing::No, none, "although nothing waits"),
+            (Reading::Paused, Closing::Discard, EventFlags::IN, "the peer's FIN is waited for all the same"),
         ] {
-            let mut link = link();
-            link.reading = reading;
-            link.closing = closing;
+            let mut connection = connection();
+            connection.reading = reading;
+            connection.closing = closing;
             if reading != Reading::Paused {
-                link.keep_unsent(&[0; PAUSE_BYTES + 1]);
+                connection.keep_unsent(&[0; PAUSE_BYTES + 1]);
             }
-            let watched = link.wanted(PAUSE_BYTES).difference(EventFlags::OUT);
+            let watched = connection.wanted(PAUSE_BYTES).difference(EventFlags::OUT);
             assert_eq!(watched, wanted, "{why}");
         }
     }
