@@ -21,7 +21,7 @@ use crate::{
     frontend::users::Users,
     gate::{GateConfig, lookup::SessionSource},
     inherited::Inherited,
-    keys::Keeper,
+    keys::KeyReloader,
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
     session_key::SessionKey,
@@ -191,7 +191,7 @@ pub struct GateSetup {
     /// How many shards each of them has, at least 1.
     pub shards: usize,
     /// The keys that tokens are verified by, and where they come from.
-    pub keys: Keeper,
+    pub keys: KeyReloader,
     /// Everything else.
     pub config: GateConfig,
 }
@@ -366,7 +366,7 @@ impl ServeArgs {
             listen,
             processes,
             shards,
-            keys: self.tokens.keeper(secret)?,
+            keys: self.tokens.reloader(secret)?,
             config: GateConfig {
                 cpus,
                 connections_max,

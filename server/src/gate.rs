@@ -164,7 +164,7 @@ impl Gate {
         let first = process * count as u16;
         // The courier counts what it loses.
         let counters = count + usize::from(links.is_some());
-        let metrics = Metrics::new(counters).with_keys(Arc::clone(&keys.tally));
+        let metrics = Metrics::new(counters).with_keys(Arc::clone(&keys.counters));
         let site = Arc::new(Site {
             metrics: metrics.clone(),
             has_parent: links.is_some(),
@@ -199,9 +199,9 @@ impl Gate {
         for (index, listeners) in shards.into_iter().enumerate() {
             let number = first + index as u16;
             let mut verifier =
-                Verifier::new(Arc::clone(&keys.store), Arc::clone(&policy)).remembering_tokens(token_cache_bytes);
-            if let Some(wanted) = &keys.wanted {
-                verifier = verifier.asking_for_keys(wanted.clone());
+                Verifier::new(Arc::clone(&keys.store), Arc::clone(&policy)).with_token_cache(token_cache_bytes);
+            if let Some(trigger) = &keys.fetch_trigger {
+                verifier = verifier.with_fetch_trigger(trigger.clone(), rand::random());
             }
             let shard_metrics = Arc::clone(&metrics.shards()[index]);
             let mut host = Host::new(Arc::clone(&settings), verifier, shard_metrics);

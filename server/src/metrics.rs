@@ -18,9 +18,9 @@ use std::sync::{
 };
 
 use crate::{
-    keys::KeyTally,
+    keys::KeyCounters,
     session::End,
-    verify::{CacheTally, Refusal},
+    verify::{CacheCounts, Refusal},
 };
 
 /// A number that one shard writes and any may read.
@@ -337,7 +337,7 @@ impl ShardMetrics {
     }
 
     /// Takes over what a verifier counted about its cache.
-    pub fn token_cache(&self, tally: CacheTally) {
+    pub fn token_cache(&self, tally: CacheCounts) {
         self.token_cache_hits.set(tally.hits);
         self.token_cache_misses.set(tally.misses);
         self.token_cache_bytes.set(tally.bytes);
@@ -359,7 +359,7 @@ fn place<T: Copy + PartialEq>(all: &[T], one: T) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     shards: Arc<[Arc<ShardMetrics>]>,
-    keys: Arc<KeyTally>,
+    keys: Arc<KeyCounters>,
 }
 
 impl Metrics {
@@ -370,7 +370,7 @@ impl Metrics {
 
     /// The same, beside those of the gate's keys.
     #[must_use]
-    pub fn with_keys(mut self, keys: Arc<KeyTally>) -> Self {
+    pub fn with_keys(mut self, keys: Arc<KeyCounters>) -> Self {
         self.keys = keys;
         self
     }

@@ -28,7 +28,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{frontend::Whereabouts, tls::Tls};
+use crate::{frontend::FrontendAddrs, tls::Tls};
 use attempts::{Attempts, IN_VAIN_MAX};
 use child::{Members, Plan};
 pub use member::{Control, Membership};
@@ -54,7 +54,7 @@ pub struct Group {
     /// How many shards each has, at least one.
     pub shards: usize,
     /// Where the parent's frontend is, if it has one.
-    pub frontend: Option<Whereabouts>,
+    pub frontend: Option<FrontendAddrs>,
     /// What they share for TLS, if they speak it.
     pub tls: Option<Tls>,
 }

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use crate::processes::scrape::Ask;
-use crate::{descriptors, frontend::Whereabouts, gate::courier::Links, metrics::Metrics, tls::Seed};
+use crate::{descriptors, frontend::FrontendAddrs, gate::courier::Links, metrics::Metrics, tls::Seed};
 
 const READY: &str = "ready";
 const METRICS: &str = "metrics";
@@ -42,7 +42,7 @@ pub(super) struct Setup {
     /// How many listeners each of its shards has.
     pub(super) listeners: Vec<usize>,
     /// Where the parent's frontend is.
-    pub(super) frontend: Option<Whereabouts>,
+    pub(super) frontend: Option<FrontendAddrs>,
     /// What session tickets are made from, where TLS is spoken.
     pub(super) seed: Option<Seed>,
 }
@@ -55,7 +55,7 @@ pub struct Membership {
     /// What it knows of the other processes.
     pub links: Links,
     /// Where the parent's frontend is.
-    pub frontend: Option<Whereabouts>,
+    pub frontend: Option<FrontendAddrs>,
     /// What session tickets are made from, where TLS is spoken.
     pub seed: Option<Seed>,
     /// The way to the parent.
