@@ -4,7 +4,6 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    time::Duration,
 };
 
 use clap::Parser;
@@ -17,20 +16,12 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process},
 };
+use testkit::{LOOK_EVERY, PATIENCE};
 use tokio::{sync::oneshot, task::JoinHandle};
 
+pub use testkit::soon;
+
 use super::tokens::SECRET;
-
-/// What no test should take; the machine may be slow, so it is long.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Waits for what must come.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} took more than {PATIENCE:?}"),
-    }
-}
 
 /// A server on free ports, in this process.
 pub struct TestServer {
@@ -82,18 +73,14 @@ impl TestServer {
     /// One value of `/metrics`, by its name with its labels.
     pub fn metric(&self, sample: &str) -> u64 {
         let page = self.metrics.render();
-        let line = page.lines().find_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            (name == sample).then(|| value.parse().unwrap())
-        });
-        line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
+        testkit::metric(&page, sample).unwrap_or_else(|| panic!("no {sample} in\n{page}")) as u64
     }
 
     /// Waits until a value of `/metrics` is what it must become.
     pub async fn metric_becomes(&self, sample: &str, value: u64) {
         soon(sample, async {
             while self.metric(sample) != value {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         })
         .await;
