@@ -73,7 +73,7 @@ fn hs256(what: &str) -> Judged {
 /// A token whose signature need not be checked again.
 fn remembered(algorithm: Algorithm) -> Judged {
     let good = token(algorithm);
-    let verifier = verifier(algorithm).remembering_tokens(CACHE_BYTES);
+    let verifier = verifier(algorithm).with_token_cache(CACHE_BYTES);
     seen(verifier, &good, good.clone())
 }
 

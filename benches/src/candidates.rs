@@ -103,21 +103,21 @@ fn refused(row: &str, algorithm: Algorithm, token: String, refusal: Refusal) -> 
 
 /// The cache with one token, which is hot, and with [`MANY`], which are not.
 fn cached(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) -> [Candidate; 2] {
-    let hot = verifier(algorithm).remembering_tokens(CACHE_BYTES);
+    let hot = verifier(algorithm).with_token_cache(CACHE_BYTES);
     let hot = accepted(&row("gatekeeper-cached"), hot, good.to_owned());
 
     let tokens = many_tokens(algorithm);
-    let mut verifier = verifier(algorithm).remembering_tokens(CACHE_BYTES);
+    let mut verifier = verifier(algorithm).with_token_cache(CACHE_BYTES);
     // Learn the header, so that all of them are kept.
     assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok());
     for token in &tokens {
         assert!(verifier.verify(token.as_bytes(), NOW_S).is_ok());
     }
-    let before = verifier.cache_tally();
+    let before = verifier.cache_counts();
     for token in &tokens {
         assert!(verifier.verify(token.as_bytes(), NOW_S).is_ok());
     }
-    let hits = verifier.cache_tally().hits - before.hits;
+    let hits = verifier.cache_counts().hits - before.hits;
     assert!(hits as usize > MANY * 98 / 100, "{hits} of {MANY} are kept");
     let many = Candidate {
         name: row("gatekeeper-cached-100k"),

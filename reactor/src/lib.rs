@@ -17,49 +17,27 @@
 //! The modules below stand in the order of their layers, lowest first: each uses those before it and none after it.
 
 mod sys;
-
 mod socket_id;
-
 mod tls_error;
-
 mod closed;
-
 mod options;
-
 mod wheel;
-
 mod accept_rate;
-
 mod waker;
-
 mod timer;
-
 mod pacing;
-
 mod listeners;
-
 mod connect;
-
 mod tls;
-
 mod connection;
-
 mod table;
-
 mod driver;
-
 mod io;
-
 mod input;
-
 mod detached;
-
 mod sockets;
-
 mod service;
-
 mod receive;
-
 mod shard;
 
 pub use closed::Closed;

@@ -42,7 +42,7 @@ type Verdict = Result<String, Refusal>;
 /// A whole token: no verdict depends on what was seen before, and of what was accepted no bit can be changed.
 pub fn token(input: &[u8]) {
     let mut forgetful = verifier(&Policy::default());
-    let mut remembering = verifier(&Policy::default()).remembering_tokens(CACHE_BYTES);
+    let mut remembering = verifier(&Policy::default()).with_token_cache(CACHE_BYTES);
     let first = judge(&mut forgetful, input);
     for _ in 0..3 {
         assert_eq!(first, judge(&mut remembering, input), "what was remembered changes no verdict");

@@ -65,12 +65,12 @@ pub fn verify(args: &VerifyArgs, input: impl BufRead, output: impl Write) -> Res
 
 /// The keys that the flags name, all of them there.
 fn keys(args: &TokenArgs) -> Result<Keys, VerifyError> {
-    let keeper = args.keeper(args.given_secret()?.as_deref())?;
-    let keys = keeper.keys().clone();
-    if keys.wanted.is_some() {
+    let reloader = args.reloader(args.given_secret()?.as_deref())?;
+    let keys = reloader.keys().clone();
+    if keys.fetch_trigger.is_some() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(keeper.watch())?;
-        let counts = keys.tally.counts();
+        runtime.block_on(reloader.watch())?;
+        let counts = keys.counters.counts();
         if counts.fetches_failed > 0 || counts.fetches == 0 {
             return Err(VerifyError::NoSet);
         }

@@ -21,7 +21,7 @@ use crate::{
     frontend::users::Users,
     gate::{GateConfig, lookup::SessionSource},
     inherited::Inherited,
-    keys::Keeper,
+    keys::KeyReloader,
     process::LogFormat,
     processes::Membership,
     session::{Auth, OnExpiry, Settings, app::App},
@@ -186,7 +186,7 @@ pub struct GateSetup {
     /// How many shards each of them has, at least 1.
     pub shards: usize,
     /// The keys that tokens are verified by, and where they come from.
-    pub keys: Keeper,
+    pub keys: KeyReloader,
     /// Everything else.
     pub config: GateConfig,
 }
@@ -361,7 +361,7 @@ impl ServeArgs {
             listen,
             processes,
             shards,
-            keys: self.tokens.keeper(secret)?,
+            keys: self.tokens.reloader(secret)?,
             config: GateConfig {
                 cpus,
                 connections_max,

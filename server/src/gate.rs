@@ -182,7 +182,7 @@ fn make_shared(config: &GateConfig, keys: &Keys, layout: Layout, has_parent: boo
     // The thread that forwards to other processes counts too.
     let counters = layout.count + usize::from(has_parent);
     GateShared {
-        metrics: Metrics::new(counters).with_keys(Arc::clone(&keys.tally)),
+        metrics: Metrics::new(counters).with_keys(Arc::clone(&keys.counters)),
         has_parent,
         ..GateShared::new(config.origins.clone(), config.socketio_client.clone(), layout.count * layout.processes)
     }

@@ -3,19 +3,19 @@
 //!
 //! The modules stand in the order of their layers: each may use those above it in this file, none below it.
 
-pub mod command;
-pub mod config;
-mod descriptors;
-pub mod frontend;
-pub mod gate;
-pub mod inherited;
-pub mod keys;
-pub mod metrics;
 mod process;
-pub mod processes;
-pub mod server;
-pub mod session;
+mod descriptors;
 pub mod session_key;
-pub mod takeover;
-pub mod tls;
+pub mod keys;
 pub mod verify;
+pub mod tls;
+pub mod metrics;
+pub mod session;
+pub mod gate;
+pub mod frontend;
+pub mod processes;
+pub mod takeover;
+pub mod inherited;
+pub mod config;
+pub mod server;
+pub mod command;

@@ -17,7 +17,7 @@ mod shard;
 
 use std::sync::Arc;
 
-use crate::keys::KeyTally;
+use crate::keys::KeyCounters;
 pub use counter::Counter;
 pub use histogram::Histogram;
 pub use outcome::{End, Limit, Outcome, Phase, Unanswered};
@@ -27,7 +27,7 @@ pub use shard::{ShardMetrics, TIMED_EVERY};
 #[derive(Clone, Debug)]
 pub struct Metrics {
     shards: Arc<[Arc<ShardMetrics>]>,
-    keys: Arc<KeyTally>,
+    keys: Arc<KeyCounters>,
 }
 
 impl Metrics {
@@ -38,7 +38,7 @@ impl Metrics {
 
     /// The same, beside those of the gate's keys.
     #[must_use]
-    pub fn with_keys(mut self, keys: Arc<KeyTally>) -> Self {
+    pub fn with_keys(mut self, keys: Arc<KeyCounters>) -> Self {
         self.keys = keys;
         self
     }

@@ -13,10 +13,10 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs},
-    frontend::{self, FrontendConfig, Whereabouts},
+    frontend::{self, FrontendAddrs, FrontendConfig},
     gate::{Gate, GateConfig, ShardFailed, listener, process_links::ProcessLinks},
     inherited::Inherited,
-    keys::{Keeper, Watch},
+    keys::{KeyReloader, Watch},
     metrics::Metrics,
     process::{EarlyHangups, die_with_parent, keep_to, start_log, stop_signal},
     processes::{Group, ParentLink, Processes},
@@ -182,7 +182,7 @@ impl Server {
             Some((_, setup)) if asks && setup.session_key.is_some() => Some(listen_for_gate().await?),
             _ => None,
         };
-        let frontend_is = frontend.as_ref().map(|((_, addr), _)| Whereabouts {
+        let frontend_is = frontend.as_ref().map(|((_, addr), _)| FrontendAddrs {
             addr: *addr,
             asked_at: asked_at.as_ref().map_or(*addr, |(_, asked_at)| *asked_at),
         });
@@ -322,7 +322,7 @@ fn ended(end: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), Serv
 
 async fn start_gate(
     setup: GateSetup,
-    frontend: Option<Whereabouts>,
+    frontend: Option<FrontendAddrs>,
     tls: Option<&Tls>,
 ) -> Result<(RunningGate, Option<ParentLink>), ServeError> {
     let GateSetup { listen, processes, shards, keys, config } = setup;
@@ -353,17 +353,17 @@ fn open(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ServeError> 
 async fn start_here(
     listeners: Vec<Vec<TcpListener>>,
     links: Option<ProcessLinks>,
-    keeper: Keeper,
+    reloader: KeyReloader,
     mut config: GateConfig,
-    frontend: Option<Whereabouts>,
+    frontend: Option<FrontendAddrs>,
 ) -> Result<RunningGate, ServeError> {
     if config.origins.is_empty() {
         config.origins = frontend.map_or_else(Vec::new, |it| origins_of(config.tls.is_some(), it.addr));
     }
     config.sessions = config.sessions.map(|source| source.or_at(frontend.map(|it| reachable(it.asked_at))));
     let (connections_max, shards) = (config.connections_max, listeners.len());
-    let keys = keeper.keys().clone();
-    let watch = keeper.watch().await.map_err(ServeError::Start)?;
+    let keys = reloader.keys().clone();
+    let watch = reloader.watch().await.map_err(ServeError::Start)?;
     let gate = Gate::start(config, &keys, listeners, links).map_err(ServeError::Start)?;
     let (addr, keys) = (gate.addr(), keys.store.load().len());
     tracing::info!(%addr, shards, keys, connections_max, "gate started");

@@ -1,1 +1,17 @@
-//! What the tests of several crates share. The rules of the whole tree that are tests stand in `tests/house/`.
+//! What the tests of several crates share: real peers in Node and Python, certificates, bare HTTP clients, and waiting
+//! with a limit.
+//!
+//! Everything here panics instead of returning errors: a failed helper is a failed test.
+
+mod http;
+mod peers;
+mod pki;
+mod wait;
+
+pub use http::{exchange, fetch, get, metric, rest};
+pub use peers::{PeerServer, Peers, on_path, ready_line};
+pub use pki::{Pki, TlsClient};
+pub use wait::{LOOK_EVERY, PATIENCE, soon, until};
+
+/// The HS256 secret of the tests' tokens, as long as RFC 7518 asks.
+pub const SECRET: &str = "a secret of at least 32 bytes, as RFC 7518 asks";

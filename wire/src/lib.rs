@@ -22,17 +22,10 @@
 // The modules in the order of their layers, lowest first: each uses those before it and none after it.
 
 pub mod decimal;
-
 mod limits;
-
 pub mod error;
-
 pub mod http;
-
 pub mod frame;
-
 pub mod engineio;
-
 pub mod socketio;
-
 pub mod prometheus;

@@ -1,6 +1,5 @@
 //! Servers that others wrote: Node's socket.io in two versions and ws, which count for themselves.
 
-pub mod tools;
 mod transports;
 
 mod prometheus;

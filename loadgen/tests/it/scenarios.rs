@@ -4,10 +4,10 @@ use std::fs;
 
 use gatecrash::ground::outcome::Outcome;
 
-use crate::peers::tools::Peers;
 use crate::run::program::{Program, run};
 use crate::run::services::{SECRET, Site};
 use crate::run::steps::service;
+use testkit::Peers;
 
 /// A run of an example file, by its name, with flags over it.
 fn example(name: &str, flags: &str) -> Program {

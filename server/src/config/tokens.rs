@@ -8,7 +8,7 @@ use crate::config::{
     values::{self, Secret},
 };
 use crate::{
-    keys::{self, Algorithm, JwksUrl, Keeper},
+    keys::{self, Algorithm, JwksUrl, KeyReloader},
     verify::Policy,
 };
 
@@ -54,9 +54,9 @@ impl TokenArgs {
     }
 
     /// The keys of all sources, with `secret` for HS256.
-    pub(crate) fn keeper(&self, secret: Option<&[u8]>) -> Result<Keeper, ConfigError> {
+    pub(crate) fn reloader(&self, secret: Option<&[u8]>) -> Result<KeyReloader, ConfigError> {
         let secret = secret.map(|secret| keys::load::secret(secret, Algorithm::HS256)).transpose();
-        secret.and_then(|secret| Keeper::new(secret, &self.keys, self.jwks.clone())).map_err(ConfigError::Keys)
+        secret.and_then(|secret| KeyReloader::new(secret, &self.keys, self.jwks.clone())).map_err(ConfigError::Keys)
     }
 
     /// What tokens must satisfy.

@@ -9,8 +9,8 @@ use hyper::ext::ReasonPhrase;
 use tokio::sync::Semaphore;
 use tower_sessions::Session;
 
+use crate::frontend::response::{busy, redirect};
 use crate::frontend::users::Users;
-use crate::frontend::{Frontend, busy};
 
 /// The words of a 401, as its reason phrase and as its body.
 const PLEASE_SIGN_IN: &str = "Please sign in.";
@@ -23,12 +23,16 @@ const USER_KEY: &str = "user";
 ///
 /// The session's id is a new one, so that nobody can lay out an id beforehand and share the session
 /// (session fixation). Answers 302, 401, or 503 where too many wait or no session is to be had.
-pub(super) async fn login(State(frontend): State<Arc<Frontend>>, session: Session, headers: HeaderMap) -> Response {
+pub(super) async fn login(
+    State(passwords): State<Arc<PasswordChecker>>,
+    session: Session,
+    headers: HeaderMap,
+) -> Response {
     let Some(credentials) = Credentials::from_headers(&headers) else {
         return please_sign_in();
     };
     let name = credentials.name.clone();
-    match frontend.doorman.check(credentials).await {
+    match passwords.check(credentials).await {
         Ok(true) => {}
         Ok(false) => {
             // The name stays out of the log: people type passwords into the wrong field.
@@ -66,14 +70,8 @@ pub(super) async fn user(session: &Session) -> Option<String> {
     session.get(USER_KEY).await.ok().flatten()
 }
 
-/// A redirect that no cache keeps: where it leads depends on the session.
-pub(super) fn redirect(status: StatusCode, to: &'static str) -> Response {
-    let headers = [(header::LOCATION, to), (header::CACHE_CONTROL, "no-store")];
-    (status, headers).into_response()
-}
-
 /// Verifies passwords on threads of their own, a few at once, with a bounded queue.
-pub(super) struct Doorman {
+pub(super) struct PasswordChecker {
     users: Arc<Users>,
     /// One permit for each verification that may run at once.
     turns: Arc<Semaphore>,
@@ -85,7 +83,7 @@ pub(super) struct Doorman {
 #[derive(Debug)]
 pub(super) struct TooManyWaiting;
 
-impl Doorman {
+impl PasswordChecker {
     /// As many verifications at once as there are cores, more would only share them; at most
     /// `waiting_max` logins wait for their turn.
     pub(super) fn new(users: Users, waiting_max: usize) -> Self {
@@ -205,17 +203,17 @@ mod tests {
     #[tokio::test]
     async fn a_login_beyond_the_queue_is_turned_away() {
         let demo = || Credentials { name: DEMO_NAME.to_owned(), password: DEMO_PASSWORD.to_owned() };
-        let doorman = Doorman::new(Users::demo(), 1);
-        let cores = u32::try_from(doorman.turns.available_permits()).unwrap();
+        let passwords = PasswordChecker::new(Users::demo(), 1);
+        let cores = u32::try_from(passwords.turns.available_permits()).unwrap();
         // Every turn is taken, as by verifications that run, and so are their places.
-        let turns = doorman.turns.clone().acquire_many_owned(cores).await.unwrap();
-        let places = doorman.places.clone().acquire_many_owned(cores).await.unwrap();
-        let mut waiting = std::pin::pin!(doorman.check(demo()));
+        let turns = passwords.turns.clone().acquire_many_owned(cores).await.unwrap();
+        let places = passwords.places.clone().acquire_many_owned(cores).await.unwrap();
+        let mut waiting = std::pin::pin!(passwords.check(demo()));
         assert!(poll_once(waiting.as_mut()).await.is_none(), "the one place to wait in");
-        assert!(doorman.check(demo()).await.is_err(), "no place left");
+        assert!(passwords.check(demo()).await.is_err(), "no place left");
         drop((turns, places));
         assert!(waiting.await.unwrap(), "whoever waited has his turn");
-        assert!(doorman.check(demo()).await.unwrap(), "and places are free again");
+        assert!(passwords.check(demo()).await.unwrap(), "and places are free again");
     }
 
     #[tokio::test]
@@ -223,11 +221,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.csv");
         std::fs::write(&path, format!("ana,{}", hash("secret", Cost::Embedded))).unwrap();
-        let doorman = Doorman::new(Users::load(&path).unwrap(), 0);
+        let passwords = PasswordChecker::new(Users::load(&path).unwrap(), 0);
         for (name, password, expected) in [("ana", "secret", true), ("bob", "secret", false)] {
-            for _ in 0..2 * doorman.places.available_permits() {
+            for _ in 0..2 * passwords.places.available_permits() {
                 let (name, password) = (name.to_owned(), password.to_owned());
-                let verdict = doorman.check(Credentials { name, password }).await;
+                let verdict = passwords.check(Credentials { name, password }).await;
                 assert_eq!(verdict.unwrap(), expected);
             }
         }

@@ -9,9 +9,11 @@ use aws_lc_rs::digest;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use tower_sessions::Session;
 
-use crate::frontend::{Frontend, login};
+use crate::frontend::login;
+use crate::frontend::response::redirect;
 
 const STYLE: &str = include_str!("assets/page.css");
 /// Opens the socket by speaking the protocol itself.
@@ -20,21 +22,29 @@ const SCRIPT_OWN: &str = concat!(include_str!("assets/engineio.js"), include_str
 const SCRIPT_CLIENT: &str = concat!(include_str!("assets/socketio.js"), include_str!("assets/page.js"));
 
 /// The home page, the same for everybody.
-pub(super) async fn home(State(frontend): State<Arc<Frontend>>) -> Response {
-    let body = "<h1>gatekeeper</h1>\n\
-        <p>Log in, and your page opens a socket that is let in by a JSON Web Token alone.</p>\n\
-        <div class=\"actions\"><a class=\"button\" href=\"/login\">Log in</a></div>\n";
-    let page = document("gatekeeper", "", "", body);
-    (frontend.pages.home_policy(), Html(page)).into_response()
+pub(super) async fn home(State(pages): State<Arc<Pages>>) -> Response {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head("gatekeeper", None))
+            body {
+                main {
+                    h1 { "gatekeeper" }
+                    p { "Log in, and your page opens a socket that is let in by a JSON Web Token alone." }
+                    div class="actions" { a class="button" href="/login" { "Log in" } }
+                }
+            }
+        }
+    };
+    (pages.home_policy(), Html(page.into_string())).into_response()
 }
 
 /// The user's page; without a session a redirect to the login.
-pub(super) async fn private(State(frontend): State<Arc<Frontend>>, session: Session) -> Response {
+pub(super) async fn private(State(pages): State<Arc<Pages>>, session: Session) -> Response {
     let Some(name) = login::user(&session).await else {
-        return login::redirect(StatusCode::FOUND, "/login");
+        return redirect(StatusCode::FOUND, "/login");
     };
     let headers = [(header::CACHE_CONTROL, "no-store")];
-    let pages = &frontend.pages;
     (headers, pages.private_policy(), Html(pages.private(&name))).into_response()
 }
 
@@ -75,29 +85,33 @@ impl Pages {
     }
 
     fn private(&self, name: &str) -> String {
-        let gate = escape(&self.gate_url);
+        let gate = &self.gate_url;
         let (auth, how) = match self.by_session {
             true => ("session", "This page opens a socket with the cookie of your session."),
             false => ("token", "This page asked for a token and opens a socket with it."),
         };
-        let head = match self.socketio_client && !gate.is_empty() {
-            true => format!("<script src=\"{gate}/socket.io/socket.io.js\"></script>\n"),
-            false => String::new(),
+        let client = (self.socketio_client && !gate.is_empty()).then(|| format!("{gate}/socket.io/socket.io.js"));
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                (head("Your socket", client.as_deref()))
+                body data-state="connecting" data-auth=(auth) data-gate=(gate) {
+                    main {
+                        h1 { "Hello, " (name) }
+                        p { (how) " The gate tells whose socket it is." }
+                        noscript { p { "The socket needs JavaScript." } }
+                        div class="status" role="status" { span id="status" { "connecting" } }
+                        dl { dt { "Socket of" } dd id="user" { "–" } dt { "Gate" } dd { (gate) } }
+                        div class="actions" {
+                            button id="reconnect" type="button" { "Reconnect" }
+                            form method="post" action="/logout" { button class="quiet" { "Log out" } }
+                        }
+                        script { (PreEscaped(script(self.socketio_client))) }
+                    }
+                }
+            }
         };
-        let body = format!(
-            "<h1>Hello, {name}</h1>\n\
-            <p>{how} The gate tells whose socket it is.</p>\n\
-            <noscript><p>The socket needs JavaScript.</p></noscript>\n\
-            <div class=\"status\" role=\"status\"><span id=\"status\">connecting</span></div>\n\
-            <dl><dt>Socket of</dt><dd id=\"user\">–</dd><dt>Gate</dt><dd>{gate}</dd></dl>\n\
-            <div class=\"actions\"><button id=\"reconnect\" type=\"button\">Reconnect</button>\n\
-            <form method=\"post\" action=\"/logout\">\
-            <button class=\"quiet\">Log out</button></form></div>\n",
-            name = escape(name),
-        );
-        let attributes = format!(" data-state=\"connecting\" data-auth=\"{auth}\" data-gate=\"{gate}\"");
-        let script = format!("<script>{}</script>\n", script(self.socketio_client));
-        document("Your socket", &head, &attributes, &(body + &script))
+        page.into_string()
     }
 }
 
@@ -169,30 +183,18 @@ fn script(socketio_client: bool) -> &'static str {
     }
 }
 
-fn document(title: &str, head: &str, attributes: &str, body: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-        <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-        <title>{title}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
-        <style>{STYLE}</style>\n{head}</head>\n\
-        <body{attributes}>\n<main>\n{body}</main>\n</body>\n</html>\n"
-    )
-}
-
-/// Text as it stands in HTML, in an element or in a quoted attribute.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(c),
+/// The head of a page, which loads the Socket.IO `client` from its address if there is one.
+fn head(title: &str, client: Option<&str>) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            title { (title) }
+            link rel="icon" href="data:,";
+            style { (PreEscaped(STYLE)) }
+            @if let Some(client) = client { script src=(client) {} }
         }
     }
-    escaped
 }
 
 #[cfg(test)]
@@ -280,6 +282,6 @@ mod tests {
     #[test]
     fn a_name_cannot_leave_its_element() {
         let page = Pages::new("", false, false).private("<b>\"&'");
-        assert!(page.contains("<h1>Hello, &lt;b&gt;&quot;&amp;&#39;</h1>"));
+        assert!(page.contains("<h1>Hello, &lt;b&gt;&quot;&amp;'</h1>"));
     }
 }

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::frontend::{FrontendConfig, Limits, asked_only, router_within};
+use crate::frontend::router::{lookups_only, router};
+use crate::frontend::{FrontendConfig, Limits};
 use crate::process::LogThrottle;
 
 /// What keeps a connection from being accepted, such as too few descriptors, is not over at once.
@@ -52,14 +53,14 @@ pub async fn serve_within(
     let door = Door {
         http: http(&limits),
         tls: config.tls.clone().map(TlsAcceptor::from),
-        router: router_within(config, &limits),
+        router: router(config, &limits),
         places: Arc::new(Semaphore::new(places)),
         head_timeout: limits.head_timeout,
         drain_timeout: limits.drain_timeout,
     };
     let (stop, stopped) = watch::channel(());
     let asked = asked_at.map(|listener| {
-        let door = Door { tls: None, router: asked_only(door.router.clone()), ..door.clone() };
+        let door = Door { tls: None, router: lookups_only(door.router.clone()), ..door.clone() };
         door.open(listener, stopped.clone())
     });
     let stops = async {

@@ -1,34 +1,31 @@
-//! `GET /getSessionUser`: whose session is it? The gate's question, where sessions and not tokens let sockets in.
+//! `GET /getSessionUser`: the gate looks up the user of a session, where sessions and not tokens let sockets in.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tower_sessions::Session;
 
-use crate::frontend::{Frontend, login};
+use crate::frontend::login;
+use crate::frontend::response::access_denied;
+use crate::session_key::SessionKey;
 
-/// The user of a session, as a token's `user` claim has it.
+/// The user of a session, in the form of a token's `user` claim.
 #[derive(Serialize)]
 struct User {
     username: String,
 }
 
-/// Answers the gate with the user of the session whose cookie it passes on, or with `null` where that is nobody's; anybody
-/// else with 403 `Access Denied`.
-pub(super) async fn user(State(frontend): State<Arc<Frontend>>, headers: HeaderMap, session: Session) -> Response {
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    let shown = headers.get(header::AUTHORIZATION);
-    let is_gate = |shown: &header::HeaderValue| {
-        let key = frontend.session_key.as_ref();
-        key.is_some_and(|key| key.is_shown_by(shown.as_bytes()))
-    };
-    if !shown.is_some_and(is_gate) {
-        return (StatusCode::FORBIDDEN, no_store, "Access Denied").into_response();
+/// Answers the gate with the user of the session whose cookie it passes on, or with `null` where nobody is logged in;
+/// any other client with 403 `Access Denied`.
+pub(super) async fn user(State(key): State<Arc<SessionKey>>, headers: HeaderMap, session: Session) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION);
+    if !authorization.is_some_and(|shown| key.is_shown_by(shown.as_bytes())) {
+        return access_denied();
     }
-    let user = login::user(&session).await;
-    (no_store, Json(user.map(|username| User { username }))).into_response()
+    let user = login::user(&session).await.map(|username| User { username });
+    ([(header::CACHE_CONTROL, "no-store")], Json(user)).into_response()
 }

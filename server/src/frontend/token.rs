@@ -11,16 +11,16 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 use tower_sessions::Session;
 
-use crate::frontend::{Frontend, login};
+use crate::frontend::login;
+use crate::frontend::response::access_denied;
 
 /// Answers with a fresh token as a JSON string, or with 403 `Access Denied` where nobody is logged in.
-pub(super) async fn token(State(frontend): State<Arc<Frontend>>, session: Session) -> Response {
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
+pub(super) async fn token(State(minter): State<Arc<Minter>>, session: Session) -> Response {
     let Some(name) = login::user(&session).await else {
-        return (StatusCode::FORBIDDEN, no_store, "Access Denied").into_response();
+        return access_denied();
     };
-    match frontend.minter.mint(&name, now_s()) {
-        Ok(token) => (no_store, Json(token)).into_response(),
+    match minter.mint(&name, now_s()) {
+        Ok(token) => ([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response(),
         Err(error) => {
             tracing::error!(%error, "a token could not be signed");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::{
     gate::shard_queue::ShardQueue,
-    keys::{JwksUrl, deepest},
+    keys::{JwksUrl, root_cause},
     metrics::Unanswered,
     process::LogThrottle,
     session_key::{SESSION_COOKIE, SESSION_PATH, SessionKey},
@@ -187,7 +187,7 @@ impl LookupClient {
             .tcp_nodelay(true)
             .user_agent(concat!("gatekeeper/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| no_client(deepest(&error)))?;
+            .map_err(|error| no_client(root_cause(&error)))?;
         Ok(Self { client, url: url.url().clone(), authorization, failures: Lock::default() })
     }
 
@@ -246,5 +246,5 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, LookupError> {
 }
 
 fn failed(error: reqwest::Error) -> LookupError {
-    LookupError::Http(deepest(&error))
+    LookupError::Http(root_cause(&error))
 }

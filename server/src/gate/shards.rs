@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rand::{SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use reactor::TimeSource;
 
 use crate::{
@@ -91,8 +91,8 @@ pub(super) fn make(config: &GateConfig, keys: &Keys, parts: ShardParts) -> Vec<G
     let make_one = |index: usize| {
         let number = first + index as u16;
         let metrics = Arc::clone(&shared.metrics.shards()[index]);
-        let verifier = verifier(keys, &policy, config.token_cache_bytes / count);
-        let random = StdRng::from_rng(&mut random);
+        let mut random = StdRng::from_rng(&mut random);
+        let verifier = verifier(keys, &policy, config.token_cache_bytes / count, random.next_u64());
         let sessions = Sessions {
             host: Host::new(Arc::clone(&settings), verifier, Arc::clone(&metrics), random),
             polls: PollingSessions::new(number, polls_max, half_open_max, held_bytes_max(config, count)),
@@ -110,10 +110,10 @@ pub(super) fn make(config: &GateConfig, keys: &Keys, parts: ShardParts) -> Vec<G
     (0..count).map(make_one).collect()
 }
 
-fn verifier(keys: &Keys, policy: &Arc<Policy>, cache_bytes: usize) -> Verifier {
-    let verifier = Verifier::new(Arc::clone(&keys.store), Arc::clone(policy)).remembering_tokens(cache_bytes);
-    match &keys.wanted {
-        Some(wanted) => verifier.asking_for_keys(wanted.clone()),
+fn verifier(keys: &Keys, policy: &Arc<Policy>, cache_bytes: usize, hash_seed: u64) -> Verifier {
+    let verifier = Verifier::new(Arc::clone(&keys.store), Arc::clone(policy)).with_token_cache(cache_bytes);
+    match &keys.fetch_trigger {
+        Some(trigger) => verifier.with_fetch_trigger(trigger.clone(), hash_seed),
         None => verifier,
     }
 }

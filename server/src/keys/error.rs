@@ -9,7 +9,7 @@ use crate::keys::Algorithm;
 /// No message holds key material.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// HMAC with no key is a checksum that anybody can compute.
+    /// HMAC without a key is a checksum that anybody can compute.
     #[error("the secret is empty")]
     SecretEmpty,
     /// RFC 7518 section 3.2: a key of the same size as the hash output, or larger.
@@ -36,7 +36,7 @@ pub enum KeyError {
         /// The length of the modulus.
         bits: u32,
     },
-    /// The cryptographic library takes the bytes for no key of that kind.
+    /// The cryptographic library does not accept the bytes as a key of that kind.
     #[error("the bytes are not {material}")]
     KeyMalformed {
         /// What they should have been.
@@ -51,17 +51,17 @@ pub enum KeyError {
     /// The file cannot be read.
     #[error("the key file cannot be read: {source}")]
     Unreadable {
-        /// What the system said.
+        /// The operating system's error.
         #[from]
         source: std::io::Error,
     },
-    /// No sensible set of keys is that long.
+    /// Longer than any set of keys is.
     #[error("the key file is longer than {bytes_max} bytes")]
     FileTooLong {
         /// The limit.
         bytes_max: u64,
     },
-    /// Neither of the formats is in the file.
+    /// The file has neither of the known formats.
     #[error("the key file holds neither a PEM public key nor a JSON Web Key or set")]
     FormatUnknown,
     /// A PEM block that is broken.
@@ -72,20 +72,20 @@ pub enum KeyError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A PEM block that is no public key.
+    /// A PEM block that is not a public key.
     #[error("the PEM block that begins on line {line} is a {label}: {advice}")]
     PemUnfit {
         /// The line of its `BEGIN`, counted from 1.
         line: usize,
         /// The label of the block.
         label: String,
-        /// What to give instead.
+        /// What the user should configure instead.
         advice: &'static str,
     },
-    /// The text is no JSON Web Key, or no set of them.
+    /// The text is neither a JSON Web Key nor a set of them.
     #[error("not a JSON Web Key or set: {source}")]
     JwkMalformed {
-        /// What the parser said, with line and column.
+        /// The parser's error, with line and column.
         #[from]
         source: serde_json::Error,
     },
@@ -102,7 +102,7 @@ pub enum KeyError {
     /// Keys were read, but none that can check a signature.
     #[error("the JSON Web Key set holds no key that can check a signature")]
     NoKeyUsable,
-    /// What went wrong with one file of several.
+    /// One of several files cannot be used.
     #[error("{}: {source}", .path.display())]
     File {
         /// The file.

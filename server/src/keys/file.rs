@@ -1,4 +1,4 @@
-//! A key file that is looked at again and again.
+//! A key file that is checked for changes periodically.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::keys::{Key, KeyError, load};
 
-/// A key file and what was last read of it.
+/// A key file and its last content that could be used.
 #[derive(Debug)]
 pub(super) struct KeyFile {
     path: PathBuf,
-    /// What the file looked like before it was last read; none where there was none.
+    /// Identity and times of the file just before it was last read; `None` if it did not exist.
     stamp: Option<Stamp>,
-    /// Its content when it was last good.
+    /// The last content that could be used.
     content: String,
 }
 
-/// What changes when a file is written to, replaced, or led elsewhere by a link.
+/// Changes when a file is written to, replaced, or its link points elsewhere.
 #[derive(Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,
@@ -37,12 +37,12 @@ impl KeyFile {
         Ok((file, keys.unwrap_or_default()))
     }
 
-    /// Its keys, if the file was touched since, or `anyway`; none when they are those that are known.
+    /// The keys of a file that was touched since it was last read, or `force`d; `None` if its content is the same.
     ///
     /// # Errors
-    /// [`KeyError::File`], once per touch.
-    pub(super) fn look(&mut self, anyway: bool) -> Result<Option<Vec<Key>>, KeyError> {
-        if !anyway && stamp(&self.path) == self.stamp {
+    /// [`KeyError::File`], once for each touch.
+    pub(super) fn changed_keys(&mut self, force: bool) -> Result<Option<Vec<Key>>, KeyError> {
+        if !force && stamp(&self.path) == self.stamp {
             return Ok(None);
         }
         self.read()
@@ -53,7 +53,7 @@ impl KeyFile {
     }
 
     fn read(&mut self) -> Result<Option<Vec<Key>>, KeyError> {
-        // Before the content: should it be written to in between, the next look finds another stamp.
+        // Before the content: if it is written to in between, the next check finds another stamp.
         self.stamp = stamp(&self.path);
         let named = |source| KeyError::File { path: self.path.clone(), source: Box::new(source) };
         let content = load::read(&self.path).map_err(named)?;
@@ -86,36 +86,36 @@ mod tests {
     const OTHER: &str = include_str!("../../tests/keys/ed25519.public.pem");
 
     #[test]
-    fn a_change_is_seen_once_and_a_bad_one_told_once() {
+    fn each_change_is_reported_once_whether_it_is_usable_or_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.pem");
-        assert!(KeyFile::open(&path).is_err(), "there must be one to begin with");
+        assert!(KeyFile::open(&path).is_err(), "the file must exist at the start");
         fs::write(&path, ONE).unwrap();
         let (mut file, keys) = KeyFile::open(&path).unwrap();
         assert_eq!(keys.len(), 1);
 
         let write = |content: &str| fs::write(&path, content).unwrap();
         let replace = |content: &str| {
-            let beside = folder.path().join("new");
-            fs::write(&beside, content).unwrap();
-            fs::rename(beside, &path).unwrap();
+            let temporary = folder.path().join("new");
+            fs::write(&temporary, content).unwrap();
+            fs::rename(temporary, &path).unwrap();
         };
         let nothing = || {};
         type Step<'s> = (&'s dyn Fn(), bool, Result<Option<usize>, ()>, &'s str);
         let steps: [Step<'_>; 9] = [
             (&nothing, false, Ok(None), "untouched"),
-            (&nothing, true, Ok(None), "read anyway, and the same"),
+            (&nothing, true, Ok(None), "forced, and the same content"),
             (&|| replace(ONE), false, Ok(None), "another file of the same content"),
             (&|| replace(&[ONE, OTHER].concat()), false, Ok(Some(2)), "replaced"),
             (&|| write("half a k"), false, Err(()), "half written"),
-            (&nothing, false, Ok(None), "told already"),
+            (&nothing, false, Ok(None), "reported already"),
             (&|| write(OTHER), false, Ok(Some(1)), "whole again"),
             (&|| fs::remove_file(&path).unwrap(), false, Err(()), "gone"),
-            (&|| write(OTHER), false, Ok(None), "back, with the keys in use"),
+            (&|| write(OTHER), false, Ok(None), "it exists again, with the keys in use"),
         ];
-        for (act, anyway, expected, why) in steps {
+        for (act, force, expected, why) in steps {
             act();
-            let found = file.look(anyway).map(|keys| keys.map(|keys| keys.len()));
+            let found = file.changed_keys(force).map(|keys| keys.map(|keys| keys.len()));
             assert_eq!(found.map_err(|_| ()), expected, "{why}");
         }
     }

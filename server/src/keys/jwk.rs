@@ -9,8 +9,8 @@ use crate::keys::{Algorithm, Key, KeyError};
 /// The keys in `text`: one JSON Web Key, or those of a set that can check a signature.
 ///
 /// # Errors
-/// What is wrong with the JSON or with a key; [`KeyError::NoKeyUsable`] when every key of a set was passed
-/// over. A key that stands alone is never passed over: what keeps it from use is an error.
+/// What is wrong with the JSON or with a key; [`KeyError::NoKeyUsable`] when every key of a set was skipped. A key
+/// outside a set is never skipped: what prevents its use is an error.
 pub(super) fn keys(text: &str) -> Result<Vec<Key>, KeyError> {
     let Document { keys: None } = serde_json::from_str(text)? else {
         return set(text);
@@ -29,11 +29,11 @@ fn set(text: &str) -> Result<Vec<Key>, KeyError> {
             keys.push(jwk.key()?);
         }
     }
-    some(keys)
+    not_empty(keys)
 }
 
-/// The keys in `text`, a set that somebody publishes: those that are public, sound and long enough. What one key lacks
-/// is no reason to go without the others (RFC 7517 section 5), and a published secret is none.
+/// The keys in `text`, a published set: those that are public, valid and long enough. A key that cannot be used does not
+/// exclude the others (RFC 7517 section 5). A secret in a published set is ignored: everybody knows it.
 ///
 /// # Errors
 /// What is wrong with the JSON of the set; [`KeyError::KidDuplicate`], since a name must pick one key;
@@ -43,7 +43,7 @@ pub(super) fn remote_keys(text: &str) -> Result<Vec<Key>, KeyError> {
     for member in members(text)? {
         match usable(member).and_then(|jwk| jwk.as_ref().map(Jwk::published_key).transpose()) {
             Ok(key) => keys.extend(key),
-            Err(error) => tracing::warn!(%error, "a published key is passed over"),
+            Err(error) => tracing::warn!(%error, "a published key is skipped"),
         }
     }
     for (i, key) in keys.iter().enumerate() {
@@ -54,7 +54,7 @@ pub(super) fn remote_keys(text: &str) -> Result<Vec<Key>, KeyError> {
             return Err(KeyError::KidDuplicate { kid: kid.to_owned() });
         }
     }
-    some(keys)
+    not_empty(keys)
 }
 
 fn members(text: &str) -> Result<Vec<&RawValue>, KeyError> {
@@ -64,7 +64,7 @@ fn members(text: &str) -> Result<Vec<&RawValue>, KeyError> {
 
 /// A member of a set, if it is meant for checking signatures.
 fn usable(member: &RawValue) -> Result<Option<Jwk>, KeyError> {
-    // The kind alone first: a key of an unknown kind may give any member another type.
+    // The kind first: in a key of an unknown kind any member may have another type.
     let kind: Kind = serde_json::from_str(member.get())?;
     if !KINDS.contains(&kind.kty.as_str()) {
         return Ok(None);
@@ -73,17 +73,17 @@ fn usable(member: &RawValue) -> Result<Option<Jwk>, KeyError> {
     Ok(jwk.obstacle().is_none().then_some(jwk))
 }
 
-fn some(keys: Vec<Key>) -> Result<Vec<Key>, KeyError> {
+fn not_empty(keys: Vec<Key>) -> Result<Vec<Key>, KeyError> {
     match keys.is_empty() {
         true => Err(KeyError::NoKeyUsable),
         false => Ok(keys),
     }
 }
 
-/// The values of `kty` that this gate has an algorithm for.
+/// The supported values of `kty`.
 const KINDS: [&str; 4] = ["RSA", "EC", "OKP", "oct"];
 
-/// Tells a set, which has `keys`, from a key.
+/// Distinguishes a set, which has `keys`, from a key.
 #[derive(Deserialize)]
 struct Document {
     keys: Option<serde::de::IgnoredAny>,
@@ -118,7 +118,7 @@ struct Jwk {
 }
 
 impl Jwk {
-    /// What keeps this key from checking signatures here, well-formed as it may be.
+    /// The member, and its problem, that prevents a well-formed key from checking signatures here.
     fn obstacle(&self) -> Option<(&'static str, &'static str)> {
         if !KINDS.contains(&self.kty.as_str()) {
             return Some(("kty", "none of RSA, EC, OKP and oct"));
@@ -150,7 +150,7 @@ impl Jwk {
         None
     }
 
-    /// The prepared key, pinned to its `alg` or to its kind's usual one.
+    /// The prepared key, pinned to its `alg` or to the default of its kind.
     fn key(&self) -> Result<Key, KeyError> {
         let key = match self.kty.as_str() {
             "oct" => self.secret(),
@@ -165,7 +165,7 @@ impl Jwk {
         })
     }
 
-    /// The same of a set that anybody can read.
+    /// The same for a key of a published set.
     fn published_key(&self) -> Result<Key, KeyError> {
         match self.kty.as_str() {
             "oct" => Err(self.error("kty", "that of a secret, and it is published")),
@@ -173,7 +173,7 @@ impl Jwk {
         }
     }
 
-    /// A secret that nobody types in can be as long as it should be.
+    /// A secret, which must be as long as the algorithm demands: nobody has to type one in a JWK.
     fn secret(&self) -> Result<Key, KeyError> {
         let (bytes, algorithm) = (self.bytes("k", &self.k)?, self.pinned(Algorithm::HS256));
         let key = Key::secret(&bytes, algorithm)?;
@@ -222,9 +222,9 @@ impl Jwk {
         Key::ed25519(&bytes)
     }
 
-    /// The key's own `alg`, else `usual`.
-    fn pinned(&self, usual: Algorithm) -> Algorithm {
-        self.alg.as_ref().and_then(|name| name.parse().ok()).unwrap_or(usual)
+    /// The key's own `alg`, else `default`.
+    fn pinned(&self, default: Algorithm) -> Algorithm {
+        self.alg.as_ref().and_then(|name| name.parse().ok()).unwrap_or(default)
     }
 
     fn bytes(&self, member: &'static str, value: &Option<String>) -> Result<Vec<u8>, KeyError> {
@@ -250,7 +250,7 @@ mod tests {
         "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
     #[test]
-    fn every_kind_of_key_is_read_with_its_usual_algorithm() {
+    fn every_kind_of_key_has_a_default_algorithm() {
         let keys = keys(SET).unwrap();
         let found: Vec<_> = keys.iter().map(|key| (key.kid().unwrap(), key.algorithm().as_str())).collect();
         assert_eq!(
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_algorithm_of_its_own_pins_the_key() {
+    fn the_alg_of_a_key_pins_it() {
         let secret = URL_SAFE_NO_PAD.encode_to_string([7; 64]);
         let hs256 = format!(r#"{{"kty":"oct","k":"{secret}"}}"#);
         let hs512 = format!(r#"{{"kty":"oct","k":"{secret}","alg":"HS512"}}"#);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_meant_for_something_else_are_passed_over_in_a_set() {
+    fn keys_for_another_use_are_skipped_in_a_set() {
         for (other, why) in [
             (r#"{"kty":"AKP","x":7}"#, "an unknown kind, any members"),
             (r#"{"kty":"oct","k":"AAAA","use":"enc"}"#, "for encryption"),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_keys_are_named_with_their_member() {
+    fn the_error_of_a_broken_key_names_its_member() {
         for (jwk, message, why) in [
             (r#"{"kty":"oct"}"#, r#""k" is missing"#, "no secret"),
             (r#"{"kty":"oct","k":""}"#, "secret is empty", "no bytes"),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn published_keys_are_judged_one_by_one() {
+    fn each_published_key_is_checked_on_its_own() {
         let rsa_small = r#"{"kty":"RSA","n":"4Q","e":"AQAB","kid":"small"}"#;
         let secret = format!(r#"{{"kty":"oct","k":"{}"}}"#, URL_SAFE_NO_PAD.encode_to_string([7; 64]));
         let powerless = {
@@ -328,10 +328,10 @@ mod tests {
         };
         let named = ED25519.replace("}", r#","kid":"a"}"#);
         for (members, expected, why) in [
-            (vec![ED25519], Ok(1), "a sound one"),
+            (vec![ED25519], Ok(1), "a valid one"),
             (vec![ED25519, rsa_small], Ok(1), "beside one that is too small"),
             (vec![ED25519, &secret], Ok(1), "beside a secret"),
-            (vec![r#"{"kty":"RSA","n":7}"#, ED25519, "{}", "null"], Ok(1), "beside what is no key"),
+            (vec![r#"{"kty":"RSA","n":7}"#, ED25519, "{}", "null"], Ok(1), "beside values that are not keys"),
             (vec![r#"{"kty":"RSA","kty":"RSA"}"#, ED25519], Ok(1), "beside one of two kinds"),
             (vec![ED25519, ED25519], Ok(2), "two without a name"),
             (vec![&named, &named], Err("kid \"a\""), "two of one name"),
@@ -349,8 +349,8 @@ mod tests {
                 (found, _) => panic!("{why}: {found:?}"),
             }
         }
-        assert!(remote_keys(ED25519).is_err(), "a key alone is no set");
-        assert!(remote_keys("<html>").is_err(), "nor is a page");
+        assert!(remote_keys(ED25519).is_err(), "a key outside a set is refused");
+        assert!(remote_keys("<html>").is_err(), "an HTML page is refused");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Key sets that others publish (RFC 7517 section 5), fetched again and again.
+//! Key sets that others publish (RFC 7517 section 5), fetched periodically.
 //!
-//! A source may be slow, broken or hostile, and tokens may name keys that nobody has; neither may cost more than a
-//! fetch now and then. So there is [one fetch at a time](follow), at the instants that a [`Schedule`] allows, within
-//! limits on time and size; and the keys of the last good set stay until there is a better one.
+//! A source may be slow, broken or hostile, and tokens may name unknown keys. The cost of both is limited: there is [one
+//! fetch at a time](follow), at the instants that a [`Schedule`] allows, within limits on time and size. The keys of the
+//! last valid set stay in use until a fetch succeeds.
 
 mod fetch;
 mod schedule;
@@ -16,32 +16,33 @@ use crate::keys::{Key, KeyError, jwk};
 use fetch::{FetchError, Fetched, Fetcher};
 use schedule::Schedule;
 
-pub(crate) use fetch::deepest;
+pub(crate) use fetch::root_cause;
 pub use fetch::{JWKS_BYTES_MAX, JwksUrl, JwksUrlError};
 pub use schedule::Pace;
 
-/// Asks for keys that are not there: every source is fetched anew as soon as its schedule allows.
+/// Requests a fetch of every key set, because a token names an unknown key. A source is fetched as soon as its schedule
+/// allows.
 ///
-/// Shards keep one each, and it takes no lock.
+/// Each shard has a clone; it takes no lock.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct FetchTrigger {
     sources: Arc<[Arc<Notify>]>,
 }
 
-impl Wanted {
+impl FetchTrigger {
     pub(crate) fn new(sources: impl IntoIterator<Item = Arc<Notify>>) -> Self {
         Self { sources: sources.into_iter().collect() }
     }
 
-    /// A token named a key that is not on the ring.
-    pub fn ask(&self) {
+    /// Requests a fetch of every source.
+    pub fn request(&self) {
         for source in self.sources.iter() {
             source.notify_one();
         }
     }
 }
 
-/// Why a set was not taken.
+/// Why a set was not used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SetError {
     #[error(transparent)]
@@ -50,22 +51,22 @@ pub(super) enum SetError {
     Keys(#[from] KeyError),
 }
 
-/// What became of a fetch: the keys of a set that changed, none where it did not.
-pub(super) type News = Result<Option<Vec<Key>>, SetError>;
+/// The result of a fetch: the keys of a set that changed, `None` for one that did not.
+pub(super) type FetchOutcome = Result<Option<Vec<Key>>, SetError>;
 
-/// A source that is followed.
+/// A source that is fetched periodically.
 pub(super) struct Source {
     pub url: JwksUrl,
     pub pace: Pace,
-    /// Somebody wants keys that are not there.
-    pub wanted: Arc<Notify>,
-    /// The place of the source, which goes with its news.
-    pub place: usize,
+    /// Notified by a [`FetchTrigger`].
+    pub requested: Arc<Notify>,
+    /// The index of the source, which is sent with each result.
+    pub index: usize,
 }
 
-/// Fetches the set of `source` for ever, at the pace of its schedule, and tells what came of it. `first` is told when
-/// the first attempt is over.
-pub(super) async fn follow(source: Source, news: mpsc::Sender<(usize, News)>, first: oneshot::Sender<()>) {
+/// Fetches the set of `source` by its schedule until the receiver of `outcomes` is dropped, and sends each result.
+/// `first` is notified when the first attempt is over.
+pub(super) async fn follow(source: Source, outcomes: mpsc::Sender<(usize, FetchOutcome)>, first: oneshot::Sender<()>) {
     let mut first = Some(first);
     let mut schedule = Schedule::new(source.pace, Instant::now());
     let mut known = String::new();
@@ -73,12 +74,12 @@ pub(super) async fn follow(source: Source, news: mpsc::Sender<(usize, News)>, fi
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(schedule.due().into()) => {}
-            () = source.wanted.notified() => {
-                schedule.wanted(Instant::now());
+            () = source.requested.notified() => {
+                schedule.requested(Instant::now());
                 continue;
             }
         }
-        schedule.begun(Instant::now());
+        schedule.started(Instant::now());
         let fetched = match &fetcher {
             Ok(fetcher) => fetcher.fetch().await.map_err(SetError::Fetch),
             Err(error) => Err(SetError::Fetch(error.clone())),
@@ -87,18 +88,18 @@ pub(super) async fn follow(source: Source, news: mpsc::Sender<(usize, News)>, fi
         if outcome.is_err() {
             schedule.failed(Instant::now());
         }
-        if news.send((source.place, outcome)).await.is_err() {
-            // Nobody listens any more.
+        if outcomes.send((source.index, outcome)).await.is_err() {
+            // The receiver is gone.
             return;
         }
         if let Some(first) = first.take() {
-            // The keeper may have stopped waiting.
+            // The reloader may not be waiting any more.
             let _ = first.send(());
         }
     }
 }
 
-fn take(fetched: Fetched, known: &mut String, schedule: &mut Schedule) -> News {
+fn take(fetched: Fetched, known: &mut String, schedule: &mut Schedule) -> FetchOutcome {
     let keys = match fetched.text == *known {
         true => None,
         false => Some(jwk::remote_keys(&fetched.text)?),

@@ -10,7 +10,7 @@ use ed25519_dalek::{Signature, Verifier, VerifyingKey};
 use crate::keys::mac::Mac;
 use crate::keys::{Algorithm, KeyError};
 
-/// A prepared key: it answers for exactly one algorithm, whatever a token's header asks for.
+/// A prepared key: it checks signatures of exactly one algorithm, whatever the header of a token says.
 ///
 /// Neither `Debug` nor any error shows the material.
 pub struct Key {
@@ -19,8 +19,7 @@ pub struct Key {
     prepared: Prepared,
 }
 
-/// What is left of the key material once it is parsed. Each is the fastest sound library's own form; the
-/// benchmarks hold them against the others.
+/// The parsed key material, in the form of the library that is fastest for it; the benchmarks compare the others.
 enum Prepared {
     /// Boxed, for the states of SHA-512 would make every public key as large.
     Secret { mac: Box<Mac>, secret_bytes: usize },
@@ -43,8 +42,8 @@ impl Key {
 
     /// The length of an HMAC secret in bytes, or none for a public key.
     ///
-    /// RFC 7518 section 3.2 asks for as many bytes as the digest has. Whether a shorter secret is taken is
-    /// for the configuration to decide.
+    /// RFC 7518 section 3.2 asks for as many bytes as the digest has. The configuration decides whether a shorter secret
+    /// is accepted.
     pub fn secret_bytes(&self) -> Option<usize> {
         match self.prepared {
             Prepared::Secret { secret_bytes, .. } => Some(secret_bytes),
@@ -76,8 +75,7 @@ impl Key {
         verdict.is_ok_and(|(is_good, ())| is_good)
     }
 
-    /// The same for a signature that `prepare` has yet to come up with, maybe along with something else; a MAC is begun
-    /// before it is called.
+    /// The same for a signature that `prepare` returns, with other results of its own; a MAC is started before the call.
     ///
     /// # Errors
     /// That of `prepare`.
@@ -129,7 +127,7 @@ impl Key {
         let components = signature::RsaPublicKeyComponents { n: without_leading_zeros(n), e: without_leading_zeros(e) };
         let parsed =
             components.to_parsed_public_key(rsa_parameters(algorithm)?).map_err(|_| malformed("an RSA public key"))?;
-        // By way of DER, so that size and shape are judged in one place.
+        // Through DER, so that size and form are checked in one place.
         Self::rsa_der(parsed.as_ref(), algorithm)
     }
 
@@ -149,7 +147,7 @@ impl Key {
         let material = "an Ed25519 public key";
         let point = bytes.strip_prefix(&ED25519_DER_PREFIX).unwrap_or(bytes);
         let key = VerifyingKey::try_from(point).map_err(|_| malformed(material))?;
-        // Under a point of low order a signature of nothing is good for almost every message.
+        // With a point of low order a forged signature is valid for almost every message.
         if key.is_weak() {
             return Err(malformed(material));
         }
@@ -193,7 +191,7 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<&'static RsaParameters, KeyErr
     })
 }
 
-/// RFC 7518 section 6.3.1.1 forbids leading zeros, and some encoders write one all the same.
+/// RFC 7518 section 6.3.1.1 forbids leading zeros, but some encoders write one.
 fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.get(zeros..).unwrap_or_default()
@@ -212,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_serves_hmac_alone() {
+    fn a_secret_is_for_hmac_alone() {
         for algorithm in Algorithm::ALL {
             let is_hmac = algorithm.as_str().starts_with("HS");
             let key = Key::secret(b"secret", algorithm);
@@ -232,11 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn leading_zeros_do_not_count() {
+    fn leading_zeros_are_removed() {
         for (bytes, rest, why) in [
             (&[0, 0, 1, 0][..], &[1, 0][..], "only those in front"),
             (&[0], &[], "a zero is nothing"),
-            (&[], &[], "nothing stays nothing"),
+            (&[], &[], "an empty number stays empty"),
         ] {
             assert_eq!(without_leading_zeros(bytes), rest, "{why}");
         }

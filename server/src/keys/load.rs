@@ -1,4 +1,4 @@
-//! Keys from where an operator keeps them: a secret on the command line, a PEM file, a JWK or JWK set.
+//! Loads keys from their sources: a secret on the command line, a PEM file, a JWK or JWK set.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,17 +6,17 @@ use std::path::Path;
 
 use crate::keys::{Algorithm, Key, KeyError, jwk, pem};
 
-/// The longest key file that is read. A thousand RSA keys of 4,096 bits fit; a wrong path (a log, a disk
-/// image) does not fill the memory.
+/// The longest key file that is read: a thousand RSA keys of 4,096 bits. A wrong path (a log, a disk image) must not fill
+/// the memory.
 pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// An HMAC key for HS256, HS384 or HS512.
 ///
-/// A secret of any length above zero is taken: [`Key::secret_bytes`] tells the configuration how long it
-/// is, which decides about short ones.
+/// A secret of any length above zero is accepted; the configuration reads its length from [`Key::secret_bytes`] and
+/// decides about short ones.
 ///
 /// # Errors
-/// [`KeyError::SecretEmpty`], or [`KeyError::AlgorithmUnfit`] for an algorithm that is no HMAC.
+/// [`KeyError::SecretEmpty`], or [`KeyError::AlgorithmUnfit`] for an algorithm that is not HMAC.
 pub fn secret(bytes: &[u8], algorithm: Algorithm) -> Result<Key, KeyError> {
     Key::secret(bytes, algorithm)
 }
@@ -37,8 +37,8 @@ pub fn file(path: &Path) -> Result<Vec<Key>, KeyError> {
 ///   (PKCS#1). They have no `kid` and are pinned to RS256, to ES256, ES384 or ES512 by their curve, or to
 ///   EdDSA.
 /// - A JSON Web Key, or a set of them (RFC 7517): RSA, EC, OKP with Ed25519, oct. A key without `alg` is
-///   pinned likewise, and oct to HS256. Private members are never read. Keys of a set that are meant for
-///   something else (another `use`, an unknown `kty`, `crv` or `alg`) are passed over, as section 5 asks.
+///   pinned likewise, and oct to HS256. Private members are never read. Keys of a set for another purpose
+///   (another `use`, an unknown `kty`, `crv` or `alg`) are skipped, as section 5 asks.
 ///
 /// # Errors
 /// What is wrong with the text, by line or by key.
@@ -52,7 +52,7 @@ pub fn text(text: &str) -> Result<Vec<Key>, KeyError> {
     }
 }
 
-/// The text of a file, of which there is a limited amount.
+/// The text of a file of limited length.
 pub(super) fn read(path: &Path) -> Result<String, KeyError> {
     let mut content = String::new();
     File::open(path)?.take(KEY_FILE_BYTES_MAX + 1).read_to_string(&mut content)?;
@@ -74,7 +74,7 @@ fn public_key(block: &pem::Block<'_>) -> Result<Key, KeyError> {
     Err(KeyError::PemUnfit { line: block.line, label: block.label.to_owned(), advice })
 }
 
-/// SubjectPublicKeyInfo names its own kind, and each parser takes its own kind alone.
+/// The key of a SubjectPublicKeyInfo, which names its kind: each parser accepts its own kind alone.
 fn any_public_key(block: &pem::Block<'_>) -> Result<Key, KeyError> {
     match Key::rsa_der(&block.der, Algorithm::RS256) {
         Err(KeyError::KeyMalformed { .. }) => {}
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_is_named() {
+    fn the_error_says_why_a_text_has_no_public_key() {
         let broken = P256.replace("MF", "MG");
         for (content, message, why) in [
             ("", "neither a PEM", "an empty file"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_named_in_its_error() {
+    fn the_error_names_the_file() {
         let mut empty = tempfile::NamedTempFile::new().unwrap();
         let path = empty.path().to_owned();
         let error = file(&path).unwrap_err().to_string();

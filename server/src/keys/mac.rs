@@ -1,4 +1,4 @@
-//! HMAC with SHA-2 (RFC 2104; RFC 7518 section 3.2) from a state that has taken its key already.
+//! HMAC with SHA-2 (RFC 2104; RFC 7518 section 3.2) from a state that is prepared with the key.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(super) enum Mac {
 }
 
 impl Mac {
-    /// The state for `secret`, or none where `algorithm` is no HMAC.
+    /// The state for `secret`, or `None` where `algorithm` is not HMAC.
     pub(super) fn new(secret: &[u8], algorithm: Algorithm) -> Option<Self> {
         // HMAC takes keys of any length: longer ones are hashed first.
         match algorithm {
@@ -32,17 +32,17 @@ impl Mac {
         }
     }
 
-    /// Is `tag`, whole, the MAC of `message`? Compared in constant time.
+    /// Whether `tag`, in its full length, is the MAC of `message`. Compared in constant time.
     #[cfg(test)]
     fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
         let verdict: Result<_, ()> = self.verify_after(message, || Ok((tag, ())));
         verdict.is_ok_and(|(is_good, _)| is_good)
     }
 
-    /// Is the tag that `prepare` comes up with, whole, the MAC of `message`? Compared in constant time.
+    /// Whether the tag that `prepare` returns, in its full length, is the MAC of `message`. Compared in constant time.
     ///
-    /// The blocks of a MAC wait for one another, so the processor has nothing to do meanwhile: `prepare` is called between
-    /// two of them.
+    /// Each block of a MAC waits for the one before, which leaves the processor idle: `prepare` is called between two of
+    /// them.
     #[inline]
     pub(super) fn verify_after<'t, T, E>(
         &self,
@@ -67,13 +67,13 @@ fn is_tag<'t, D: EagerHash, T, E>(
     let mut buffer = Buffer::<HmacCore<D>>::default();
     buffer.digest_blocks(message, |blocks| state.update_blocks(blocks));
     let (tag, prepared) = prepare()?;
-    // How long the tag is the algorithm says; that is no secret.
+    // The length of a tag depends on the algorithm and is not secret.
     let Ok(tag) = <&Output<HmacCore<D>>>::try_from(tag) else {
         return Ok((false, prepared));
     };
     let mut computed = Output::<HmacCore<D>>::default();
     state.finalize_fixed_core(&mut buffer, &mut computed);
-    // The comparison of this type is the constant-time one.
+    // This type compares in constant time.
     let is_good = CtOutput::<HmacCore<D>>::new(computed) == CtOutput::from(tag);
     Ok((is_good, prepared))
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_other_algorithm_has_a_mac() {
+    fn hmac_algorithms_alone_have_a_mac() {
         for algorithm in Algorithm::ALL {
             let is_hmac = algorithm.as_str().starts_with("HS");
             assert_eq!(Mac::new(b"secret", algorithm).is_some(), is_hmac);
@@ -101,7 +101,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_mac_is_that_of_another_library(
+        fn the_mac_equals_that_of_another_library(
             secret in proptest::collection::vec(any::<u8>(), 1..300),
             message in proptest::collection::vec(any::<u8>(), 0..600),
             changed in any::<prop::sample::Index>(),

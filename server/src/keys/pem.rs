@@ -1,4 +1,4 @@
-//! PEM blocks (RFC 7468), of which the text between two is ignored.
+//! PEM blocks (RFC 7468). Text between two blocks is ignored.
 
 use base64_simd::STANDARD;
 
@@ -10,13 +10,13 @@ pub(super) const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// One block: what it calls itself and what it holds.
+/// One block.
 pub(super) struct Block<'t> {
     /// The line of its `BEGIN`, counted from 1.
     pub line: usize,
-    /// Such as `PUBLIC KEY`.
+    /// Its label, such as `PUBLIC KEY`.
     pub label: &'t str,
-    /// Its content, not yet known to be DER.
+    /// Its decoded content, which need not be DER.
     pub der: Vec<u8>,
 }
 
@@ -100,7 +100,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_written_is_read(der in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn every_encoded_block_is_decoded(der in proptest::collection::vec(any::<u8>(), 0..300)) {
             let body = STANDARD.encode_to_string(&der);
             let text = format!("-----BEGIN X-----\n{body}\n-----END X-----\n");
             prop_assert_eq!(&blocks(&text).unwrap()[0].der, &der);

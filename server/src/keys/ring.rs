@@ -8,13 +8,13 @@ use arc_swap::ArcSwap;
 
 use crate::keys::{Algorithm, Key, KeyError};
 
-/// The ring in use: every shard reads it without a lock, and whoever reloads the keys swaps it whole.
+/// The ring in use: every shard reads it without a lock; a reload of keys swaps the whole ring.
 ///
 /// `Arc::new(ArcSwap::from_pointee(ring))` makes one.
 pub type Store = Arc<ArcSwap<Ring>>;
 
-/// A token without a `kid` is tried against no more keys than this, the one that goes and the one that comes: each try
-/// is a whole signature check, and the sender of the token decides whether it says its `kid`.
+/// The most keys that a token without a `kid` is checked against: the old and the new one of a rotation. Each is a whole
+/// signature check, and the sender of a token decides whether it has a `kid`.
 pub const KEYS_TRIED_MAX: usize = 2;
 
 /// Prepared keys, found by name or by algorithm. A ring never changes; new keys make a new ring.
@@ -22,12 +22,12 @@ pub const KEYS_TRIED_MAX: usize = 2;
 pub struct Ring {
     /// Shared with the rings before and after it, so that a key is parsed once however often others change.
     keys: Vec<Arc<Key>>,
-    /// For each name the place in `keys` of the one key that has it.
+    /// For each name the index in `keys` of the one key that has it.
     by_kid: HashMap<String, usize>,
     generation: u64,
 }
 
-/// The generation of the next ring. An address would not do: a new ring may lie where an old one lay.
+/// The generation of the next ring. An address would not identify a ring: a new one may be allocated at an old address.
 static GENERATION_NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Ring {
@@ -38,17 +38,16 @@ impl Ring {
     pub fn new<K: Into<Arc<Key>>>(keys: impl IntoIterator<Item = K>) -> Result<Self, KeyError> {
         let keys: Vec<Arc<Key>> = keys.into_iter().map(Into::into).collect();
         let mut by_kid = HashMap::with_capacity(keys.len());
-        for (place, key) in keys.iter().enumerate() {
+        for (index, key) in keys.iter().enumerate() {
             let Some(kid) = key.kid() else { continue };
-            if by_kid.insert(kid.to_owned(), place).is_some() {
+            if by_kid.insert(kid.to_owned(), index).is_some() {
                 return Err(KeyError::KidDuplicate { kid: kid.to_owned() });
             }
         }
         Ok(Self { keys, by_kid, generation: GENERATION_NEXT.fetch_add(1, Relaxed) })
     }
 
-    /// A number that no other ring of this process has, and never 0: whoever remembers a verdict remembers
-    /// under which ring it was given.
+    /// A number that no other ring of this process has, and never 0. A cached verdict is stored with it.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -58,7 +57,7 @@ impl Ring {
         self.keys.len()
     }
 
-    /// Is there no key at all?
+    /// Whether there is no key at all.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -70,7 +69,7 @@ impl Ring {
 
     /// The key of that name.
     pub fn named(&self, kid: &str) -> Option<&Arc<Key>> {
-        self.by_kid.get(kid).and_then(|place| self.keys.get(*place))
+        self.by_kid.get(kid).and_then(|index| self.keys.get(*index))
     }
 
     /// The keys pinned to `algorithm`, in order.
@@ -112,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn no_two_rings_are_of_one_generation() {
+    fn every_ring_has_a_generation_of_its_own() {
         let generations = [Ring::default(), Ring::default()].map(|ring| ring.generation());
         assert_ne!(generations[0], generations[1]);
-        assert!(!generations.contains(&0), "0 is nobody's");
+        assert!(!generations.contains(&0), "0 means no ring");
     }
 
     #[test]

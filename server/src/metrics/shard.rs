@@ -6,7 +6,7 @@ use crate::{
         histogram::Histogram,
         outcome::{End, Outcome},
     },
-    verify::{CacheTally, Refusal},
+    verify::{CacheCounts, Refusal},
 };
 
 /// One verdict in so many is timed, its token's verification and its request's way through the gate: reading the clock
@@ -134,7 +134,7 @@ impl ShardMetrics {
     }
 
     /// Copies what a verifier counted about its cache.
-    pub fn token_cache(&self, tally: CacheTally) {
+    pub fn token_cache(&self, tally: CacheCounts) {
         self.token_cache_hits.set(tally.hits);
         self.token_cache_misses.set(tally.misses);
         self.token_cache_bytes.set(tally.bytes);

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::{frontend::Whereabouts, tls::Tls};
+use crate::{frontend::FrontendAddrs, tls::Tls};
 
 /// What the processes are to be.
 pub struct Group {
@@ -13,7 +13,7 @@ pub struct Group {
     /// How many shards each has, at least one.
     pub shards: usize,
     /// Where the parent's frontend is, if it has one.
-    pub frontend: Option<Whereabouts>,
+    pub frontend: Option<FrontendAddrs>,
     /// What they share for TLS, if they speak it.
     pub tls: Option<Tls>,
 }

@@ -26,7 +26,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::{descriptors, frontend::Whereabouts, gate::process_links::ProcessLinks, metrics::Metrics, tls::Seed};
+use crate::{descriptors, frontend::FrontendAddrs, gate::process_links::ProcessLinks, metrics::Metrics, tls::Seed};
 
 const READY: &str = "ready";
 const METRICS: &str = "metrics";
@@ -44,7 +44,7 @@ pub(super) struct Setup {
     /// How many listeners each of its shards has.
     pub(super) listeners: Vec<usize>,
     /// Where the parent's frontend is.
-    pub(super) frontend: Option<Whereabouts>,
+    pub(super) frontend: Option<FrontendAddrs>,
     /// What session tickets are made from, where TLS is spoken.
     pub(super) seed: Option<Seed>,
 }
@@ -57,7 +57,7 @@ pub struct Membership {
     /// The links to the other processes.
     pub links: ProcessLinks,
     /// Where the parent's frontend is.
-    pub frontend: Option<Whereabouts>,
+    pub frontend: Option<FrontendAddrs>,
     /// What session tickets are made from, where TLS is spoken.
     pub seed: Option<Seed>,
     /// The way to the parent.

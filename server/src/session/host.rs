@@ -78,7 +78,7 @@ impl Host {
             self.metrics.verify_time.observe(started.elapsed());
         }
         let verdict = verdict.map(|verified| (self.users.attach(verified.user), verified.expires_at_s));
-        self.metrics.token_cache(self.verifier.cache_tally());
+        self.metrics.token_cache(self.verifier.cache_counts());
         let (user, expires_at_s) = verdict?;
         let expires_at_s = expires_at_s.filter(|_| self.settings.on_expiry == OnExpiry::Close);
         let leeway_s = self.verifier.leeway_s();

@@ -1,15 +1,14 @@
-//! The header of a token: which key it asks for, and what must not be in it.
+//! The header of a token: the key that it selects, and the members that it must not have.
 
 use crate::keys::Algorithm;
 use crate::verify::Refusal;
-use crate::verify::json::{JsonError, Members, Seen, Text, Value};
-use crate::verify::word::Word;
+use crate::verify::json::{JsonError, Members, NameCode, SeenNames, Text, Value};
 
-/// Members that a header may have. It is read before anything is known about its sender, so the bound is a
-/// tight one; headers of identity providers have 2 to 6.
+/// Members that a header may have. It is read before the sender is authenticated, therefore the limit is low; headers of
+/// identity providers have 2 to 6.
 const HEADER_MEMBERS_MAX: usize = 16;
 
-/// What a header says about its key.
+/// The members of a header that select the key.
 #[derive(Debug)]
 pub(super) struct Header<'t> {
     /// `alg` (RFC 7515 section 4.1.1).
@@ -20,12 +19,12 @@ pub(super) struct Header<'t> {
 
 /// The header in `json`, the first segment of a token decoded.
 ///
-/// Members that are not known are ignored, as RFC 7515 section 4 asks, unless `crit` is there.
+/// Unknown members are ignored, as RFC 7515 section 4 asks, unless there is a `crit`.
 ///
 /// # Errors
-/// The first of these that applies: the text is no header, `alg` is none or unknown, `crit`, a key inside,
-/// another `typ`.
-pub(super) fn read<'t>(json: &'t [u8], seen: &mut Seen) -> Result<Header<'t>, Refusal> {
+/// The first of these that applies: the text is not a header, `alg` is none or unknown, there is a `crit`, an embedded
+/// key, another `typ`.
+pub(super) fn read<'t>(json: &'t [u8], seen: &mut SeenNames) -> Result<Header<'t>, Refusal> {
     let json = str::from_utf8(json).map_err(|_| Refusal::HeaderMalformed)?;
     let mut algorithm = None;
     let mut kid = None;
@@ -35,7 +34,7 @@ pub(super) fn read<'t>(json: &'t [u8], seen: &mut Seen) -> Result<Header<'t>, Re
 
     let mut members = Members::of(json, HEADER_MEMBERS_MAX, seen).map_err(refusal)?;
     while let Some((name, value)) = members.next(seen).map_err(refusal)? {
-        match name.word {
+        match name.code {
             ALG => algorithm = Some(text(value)?),
             TYP => type_wrong = !is_token_type(text(value)?),
             KID => kid = Some(text(value)?),
@@ -60,18 +59,18 @@ pub(super) fn read<'t>(json: &'t [u8], seen: &mut Seen) -> Result<Header<'t>, Re
     Ok(Header { algorithm, kid })
 }
 
-const ALG: Word = Word::short(b"alg");
-const TYP: Word = Word::short(b"typ");
-const KID: Word = Word::short(b"kid");
-const CRIT: Word = Word::short(b"crit");
-const B64: Word = Word::short(b"b64");
+const ALG: NameCode = NameCode::short(b"alg");
+const TYP: NameCode = NameCode::short(b"typ");
+const KID: NameCode = NameCode::short(b"kid");
+const CRIT: NameCode = NameCode::short(b"crit");
+const B64: NameCode = NameCode::short(b"b64");
 
-// Members that hold the sender's own idea of the key or of where it is (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5 and
+// Members in which the sender provides the key or its address (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5 and
 // 4.1.6). A verifier that trusts them accepts anything (RFC 8725 section 3.10).
-const JWK: Word = Word::short(b"jwk");
-const JKU: Word = Word::short(b"jku");
-const X5C: Word = Word::short(b"x5c");
-const X5U: Word = Word::short(b"x5u");
+const JWK: NameCode = NameCode::short(b"jwk");
+const JKU: NameCode = NameCode::short(b"jku");
+const X5C: NameCode = NameCode::short(b"x5c");
+const X5U: NameCode = NameCode::short(b"x5u");
 
 fn text(value: Value<'_>) -> Result<Text<'_>, Refusal> {
     match value {
@@ -80,8 +79,8 @@ fn text(value: Value<'_>) -> Result<Text<'_>, Refusal> {
     }
 }
 
-/// The algorithm of that name. `none` gets a reason of its own in every spelling, for it is the oldest
-/// attack on tokens and worth an alarm.
+/// The algorithm of that name. `none` has a reason of its own in every spelling: it is the oldest attack on tokens, and
+/// operators may want an alarm.
 fn named(name: Text<'_>) -> Result<Algorithm, Refusal> {
     let known = Algorithm::ALL.into_iter().find(|algorithm| name.is(algorithm.as_str()));
     match known {
@@ -110,10 +109,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_names_its_key_or_is_refused() {
-        let bomb = format!(r#"{{"alg":"HS256","x":{}1{}}}"#, "[".repeat(70), "]".repeat(70));
-        let crowd: Vec<_> = (0..=HEADER_MEMBERS_MAX).map(|i| format!(r#""m{i}":0"#)).collect();
-        let crowd = format!("{{{}}}", crowd.join(","));
+    fn each_header_is_accepted_or_refused_with_its_reason() {
+        let deep = format!(r#"{{"alg":"HS256","x":{}1{}}}"#, "[".repeat(70), "]".repeat(70));
+        let many: Vec<_> = (0..=HEADER_MEMBERS_MAX).map(|i| format!(r#""m{i}":0"#)).collect();
+        let many = format!("{{{}}}", many.join(","));
         for (json, verdict, why) in [
             (r#"{"alg":"HS256","typ":"JWT"}"#, Ok("HS256"), "the usual one"),
             (r#"{"alg":"EdDSA"}"#, Ok("EdDSA"), "typ is optional"),
@@ -122,44 +121,44 @@ mod tests {
             (r#"{"alg":"RS256","typ":"application/at+jwt"}"#, Ok("RS256"), "in full"),
             (r#"{"alg":"HS256","kid":"a","x5t":"b","y":[{}]}"#, Ok("HS256"), "ignored"),
             (r#"{"\u0061lg":"HS\u003256"}"#, Ok("HS256"), "escapes are allowed"),
-            (r#"{"alg":"HS256","b64":true}"#, Ok("HS256"), "the default, said aloud"),
-            ("", Err(Refusal::HeaderMalformed), "nothing"),
-            ("[]", Err(Refusal::HeaderMalformed), "no object"),
+            (r#"{"alg":"HS256","b64":true}"#, Ok("HS256"), "the default, explicitly"),
+            ("", Err(Refusal::HeaderMalformed), "empty"),
+            ("[]", Err(Refusal::HeaderMalformed), "not an object"),
             ("{}", Err(Refusal::HeaderMalformed), "no alg"),
-            (r#"{"alg":null}"#, Err(Refusal::HeaderMalformed), "alg is no string"),
-            (r#"{"alg":"HS256","kid":1}"#, Err(Refusal::HeaderMalformed), "kid is no string"),
-            (r#"{"alg":"HS256","typ":1}"#, Err(Refusal::HeaderMalformed), "typ is no string"),
-            (crowd.as_str(), Err(Refusal::HeaderMalformed), "too many members"),
-            (r#"{"alg":"HS256","alg":"none"}"#, Err(Refusal::DuplicateMember), "two"),
-            (r#"{"x":1,"alg":"HS256","x":2}"#, Err(Refusal::DuplicateMember), "two others"),
-            (bomb.as_str(), Err(Refusal::NestedTooDeep), "a bomb"),
+            (r#"{"alg":null}"#, Err(Refusal::HeaderMalformed), "alg is not a string"),
+            (r#"{"alg":"HS256","kid":1}"#, Err(Refusal::HeaderMalformed), "kid is not a string"),
+            (r#"{"alg":"HS256","typ":1}"#, Err(Refusal::HeaderMalformed), "typ is not a string"),
+            (many.as_str(), Err(Refusal::HeaderMalformed), "too many members"),
+            (r#"{"alg":"HS256","alg":"none"}"#, Err(Refusal::DuplicateMember), "alg twice"),
+            (r#"{"x":1,"alg":"HS256","x":2}"#, Err(Refusal::DuplicateMember), "another member twice"),
+            (deep.as_str(), Err(Refusal::NestedTooDeep), "nested too deep"),
             (r#"{"alg":"none"}"#, Err(Refusal::NoneAlgorithm), "unsigned"),
-            (r#"{"alg":"nOnE"}"#, Err(Refusal::NoneAlgorithm), "disguised"),
-            (r#"{"alg":"n\u006fne"}"#, Err(Refusal::NoneAlgorithm), "disguised"),
+            (r#"{"alg":"nOnE"}"#, Err(Refusal::NoneAlgorithm), "in another spelling"),
+            (r#"{"alg":"n\u006fne"}"#, Err(Refusal::NoneAlgorithm), "in another spelling"),
             (r#"{"alg":" none "}"#, Err(Refusal::UnknownAlgorithm), "nothing is trimmed"),
-            (r#"{"alg":"none","crit":[]}"#, Err(Refusal::NoneAlgorithm), "alg goes first"),
+            (r#"{"alg":"none","crit":[]}"#, Err(Refusal::NoneAlgorithm), "alg is checked first"),
             (r#"{"alg":"hs256"}"#, Err(Refusal::UnknownAlgorithm), "case matters"),
-            (r#"{"alg":""}"#, Err(Refusal::UnknownAlgorithm), "no name"),
-            (r#"{"alg":"A128KW"}"#, Err(Refusal::UnknownAlgorithm), "no signature"),
+            (r#"{"alg":""}"#, Err(Refusal::UnknownAlgorithm), "empty"),
+            (r#"{"alg":"A128KW"}"#, Err(Refusal::UnknownAlgorithm), "not a signature algorithm"),
             (r#"{"alg":"HS256","crit":["exp"]}"#, Err(Refusal::CriticalHeader), "crit"),
             (r#"{"alg":"HS256","crit":[]}"#, Err(Refusal::CriticalHeader), "even empty"),
             (r#"{"alg":"HS256","b64":false}"#, Err(Refusal::CriticalHeader), "RFC 7797"),
-            (r#"{"alg":"RS256","jwk":{}}"#, Err(Refusal::EmbeddedKey), "its own key"),
-            (r#"{"alg":"RS256","jku":"http://a"}"#, Err(Refusal::EmbeddedKey), "its own set"),
-            (r#"{"alg":"RS256","x5c":[]}"#, Err(Refusal::EmbeddedKey), "its own chain"),
-            (r#"{"alg":"RS256","x5u":"http://a"}"#, Err(Refusal::EmbeddedKey), "the same"),
+            (r#"{"alg":"RS256","jwk":{}}"#, Err(Refusal::EmbeddedKey), "an embedded key"),
+            (r#"{"alg":"RS256","jku":"http://a"}"#, Err(Refusal::EmbeddedKey), "the URL of a key set"),
+            (r#"{"alg":"RS256","x5c":[]}"#, Err(Refusal::EmbeddedKey), "an embedded certificate"),
+            (r#"{"alg":"RS256","x5u":"http://a"}"#, Err(Refusal::EmbeddedKey), "the URL of a certificate"),
             (r#"{"alg":"HS256","typ":"JWE"}"#, Err(Refusal::WrongType), "another type"),
             (r#"{"alg":"HS256","typ":"logout+jwt"}"#, Err(Refusal::WrongType), "another use"),
         ] {
-            let mut seen = Seen::new();
+            let mut seen = SeenNames::new();
             let found = read(json.as_bytes(), &mut seen).map(|header| header.algorithm.as_str());
             assert_eq!(found, verdict, "{why}: {json:.60}");
         }
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_no_header() {
-        let found = read(b"{\"alg\":\"HS256\",\"x\":\"\xff\"}", &mut Seen::new());
+    fn a_header_that_is_not_utf8_is_refused() {
+        let found = read(b"{\"alg\":\"HS256\",\"x\":\"\xff\"}", &mut SeenNames::new());
         assert_eq!(found.unwrap_err(), Refusal::HeaderMalformed);
     }
 }

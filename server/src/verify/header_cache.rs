@@ -1,38 +1,38 @@
-//! Headers under which a signature was verified, so that the next token with one is spared its reading.
+//! A cache of headers under which a signature was valid, so that the same header is not parsed again.
 //!
-//! An issuer writes the same header into every token. Once a key has answered for it, a token that begins with
-//! the very same bytes asks for the same key by the same algorithm and breaks no rule about headers. Nothing
-//! that a stranger sends gets in, for only the holder of a key can make a signature that is verified.
+//! An issuer writes the same header into every token. Once a signature under it was valid, a token that begins with the
+//! same bytes selects the same key and algorithm and breaks no rule about headers. Only the holder of a key can add a
+//! header, because only that sender can make a valid signature.
 
 use std::sync::Arc;
 
 use crate::keys::{Key, Ring};
 use crate::verify::token::{Segments, Shape};
 
-/// Headers that are remembered: an issuer has one for each of its keys, of which there are a few.
+/// Headers that are stored: an issuer has one for each of its few keys.
 const HEADERS_MAX: usize = 32;
 
-/// A longer segment is read each time. A usual header takes 36 characters, one with a thumbprint about 100.
+/// A longer header is parsed each time. A usual one has 36 characters, one with a thumbprint about 100.
 const HEADER_BYTES_MAX: usize = 256;
 
-/// The headers known under one ring. Its memory is taken once.
+/// The headers of one ring. Its memory is allocated once.
 pub(super) struct HeaderCache {
-    known: Vec<Known>,
+    known: Vec<KnownHeader>,
     generation: u64,
-    /// The place of the header that came last, which likely comes next.
+    /// The index of the header of the last token, which is likely that of the next.
     last: usize,
-    /// The place that is overwritten next once all are taken.
+    /// The index that is overwritten next once the cache is full.
     oldest: usize,
 }
 
 /// A header and the key that verified the last signature under it.
-pub(super) struct Known {
+pub(super) struct KnownHeader {
     bytes: [u8; HEADER_BYTES_MAX],
     len: usize,
-    /// How long the encoded signature was, as all of a key are.
+    /// The length of the encoded signature, equal for all of a key.
     signature_bytes: usize,
     pub key: Arc<Key>,
-    /// No other key could verify a token with this header: it names the key, or the ring has one alone of its
+    /// Whether no other key can verify a token with this header: it names the key, or the ring has only one key of its
     /// algorithm.
     pub only: bool,
 }
@@ -42,7 +42,7 @@ impl HeaderCache {
         Self { known: Vec::with_capacity(HEADERS_MAX), generation: 0, last: 0, oldest: 0 }
     }
 
-    /// The place of the header with which `token` begins, if it is known under `ring`.
+    /// The index of the header with which `token` begins, if it was remembered under `ring`.
     #[inline]
     pub(super) fn find(&mut self, token: &[u8], ring: &Ring) -> Option<usize> {
         if self.generation != ring.generation() {
@@ -55,19 +55,19 @@ impl HeaderCache {
         Some(self.last)
     }
 
-    /// What is known of the header at `place`.
+    /// The header at `index`.
     #[inline]
-    pub(super) fn at(&self, place: usize) -> Option<&Known> {
-        self.known.get(place)
+    pub(super) fn at(&self, index: usize) -> Option<&KnownHeader> {
+        self.known.get(index)
     }
 
-    /// The ring under which all of them were learnt.
+    /// The generation of the ring under which all of them were remembered.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
     /// Remembers that `key` of `ring` verified the signature of a token.
-    pub(super) fn learn(&mut self, segments: &Segments<'_>, ring: &Ring, key: &Arc<Key>, only: bool) {
+    pub(super) fn remember(&mut self, segments: &Segments<'_>, ring: &Ring, key: &Arc<Key>, only: bool) {
         let header = segments.header;
         if self.generation != ring.generation() {
             self.known.clear();
@@ -78,8 +78,13 @@ impl HeaderCache {
             return;
         };
         place.copy_from_slice(header);
-        let known =
-            Known { bytes, len: header.len(), signature_bytes: segments.signature.len(), key: Arc::clone(key), only };
+        let known = KnownHeader {
+            bytes,
+            len: header.len(),
+            signature_bytes: segments.signature.len(),
+            key: Arc::clone(key),
+            only,
+        };
         let same = self.known.iter_mut().find(|known| known.header() == header);
         if let Some(same) = same {
             *same = known;
@@ -98,19 +103,19 @@ impl HeaderCache {
     }
 }
 
-impl Known {
-    /// The header, as it stands in a token.
+impl KnownHeader {
+    /// The encoded header.
     pub(super) fn header(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// What a token with this header looks like.
+    /// The lengths of the segments of a token with this header.
     #[inline]
     pub(super) fn shape(&self) -> Shape {
         Shape { header_bytes: self.len, signature_bytes: self.signature_bytes }
     }
 
-    /// Does `token` begin with this header and a dot?
+    /// Whether `token` begins with this header and a dot.
     #[inline]
     fn begins(&self, token: &[u8]) -> bool {
         token.get(self.len) == Some(&b'.') && token.get(..self.len) == Some(self.header())
@@ -127,49 +132,49 @@ mod tests {
         Ring::new(vec![load::secret(b"secret", Algorithm::HS256).unwrap()]).unwrap()
     }
 
-    fn learn(cache: &mut HeaderCache, header: &[u8], ring: &Ring) {
+    fn remember(cache: &mut HeaderCache, header: &[u8], ring: &Ring) {
         let token = [header, b".."].concat();
-        let segments = token::cut(&token, None, token.len()).unwrap();
-        cache.learn(&segments, ring, &ring.keys()[0], true);
+        let segments = token::split(&token, None, token.len()).unwrap();
+        cache.remember(&segments, ring, &ring.keys()[0], true);
     }
 
     #[test]
-    fn a_header_is_known_until_the_ring_changes() {
+    fn a_header_is_remembered_until_the_ring_changes() {
         let (old, new) = (ring(), ring());
         let mut cache = HeaderCache::new();
-        learn(&mut cache, b"abc", &old);
+        remember(&mut cache, b"abc", &old);
         for (header, ring, found, why) in [
-            (&b"abc.d"[..], &old, true, "the very same bytes"),
+            (&b"abc.d"[..], &old, true, "the same bytes"),
             (b"abc.", &old, true, "and nothing else"),
-            (b"abc", &old, false, "no token"),
-            (b"abcd.e", &old, false, "one more"),
-            (b"ab.cd", &old, false, "one less"),
-            (b"", &old, false, "none"),
-            (b"abc.d", &new, false, "learnt under another ring"),
-            (b"abc.d", &old, false, "which forgot everything"),
+            (b"abc", &old, false, "no dot"),
+            (b"abcd.e", &old, false, "one byte more"),
+            (b"ab.cd", &old, false, "one byte less"),
+            (b"", &old, false, "empty"),
+            (b"abc.d", &new, false, "remembered under another ring"),
+            (b"abc.d", &old, false, "another ring cleared the cache"),
         ] {
             assert_eq!(cache.find(header, ring).is_some(), found, "{why}");
         }
     }
 
     #[test]
-    fn memory_has_a_bound() {
+    fn memory_is_limited() {
         let ring = ring();
         let mut cache = HeaderCache::new();
         let header = |i: usize| format!("header {i}");
         let token = |i: usize| format!("header {i}.");
         for i in 0..3 * HEADERS_MAX {
-            learn(&mut cache, header(i).as_bytes(), &ring);
-            learn(&mut cache, header(i).as_bytes(), &ring);
+            remember(&mut cache, header(i).as_bytes(), &ring);
+            remember(&mut cache, header(i).as_bytes(), &ring);
             let found = cache.find(token(i).as_bytes(), &ring);
-            assert!(found.is_some(), "what was learnt last is known");
+            assert!(found.is_some(), "the last header is in the cache");
         }
         assert_eq!(cache.len(), HEADERS_MAX);
         assert!(cache.find(token(0).as_bytes(), &ring).is_none());
 
         let long = [&[b'a'; HEADER_BYTES_MAX + 1][..], b"."].concat();
-        for (token, kept, why) in [(&long[..], false, "too long to be kept"), (&long[1..], true, "just short enough")] {
-            learn(&mut cache, &token[..token.len() - 1], &ring);
+        for (token, kept, why) in [(&long[..], false, "too long"), (&long[1..], true, "just short enough")] {
+            remember(&mut cache, &token[..token.len() - 1], &ring);
             assert_eq!(cache.find(token, &ring).is_some(), kept, "{why}");
         }
     }

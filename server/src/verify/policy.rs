@@ -1,8 +1,8 @@
-//! What a gate asks of a token beyond its signature.
+//! The rules for the claims of a token.
 
-use crate::verify::word::{Label, Name};
+use crate::verify::json::{Name, WantedName};
 
-/// The rules for the claims of a token. The defaults are the careful ones.
+/// The rules for the claims of a token. The defaults are strict.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
     /// How far the issuer's clock may be from this one, in seconds; it counts for `exp`, `nbf` and `iat`.
@@ -11,15 +11,14 @@ pub struct Policy {
     pub issuer: Option<String>,
     /// When set, `aud` must be present and equal to it, or be a list that holds it.
     pub audience: Option<String>,
-    /// Where the user's name is, most wanted first: the first that leads to a string is taken. Dots lead
-    /// into objects; a member whose own name has the dots in it is found as well.
+    /// Paths to the user's name: the first that leads to a string is used. Dots lead into objects; a member whose name
+    /// has the dots in it is found as well.
     pub user_claim: Vec<String>,
-    /// The longest token that is looked at, in bytes.
+    /// The longest token that is read, in bytes.
     pub token_bytes_max: usize,
 }
 
-/// Room for the claims of any identity provider; more would not fit into the request lines that common
-/// servers accept.
+/// Enough for the claims of any identity provider; more would not fit into the request lines that common servers accept.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 impl Default for Policy {
@@ -34,26 +33,26 @@ impl Default for Policy {
     }
 }
 
-/// One place of the user's name, split once.
+/// One path to the user's name, split once.
 pub(super) struct ClaimPath {
-    /// The path as it was given, which may be the name of a member.
-    whole: Label,
-    /// The same, split at its dots: never empty.
-    steps: Vec<Label>,
+    /// The whole path, which may be the name of a member.
+    whole: WantedName,
+    /// The path split at its dots: never empty.
+    steps: Vec<WantedName>,
 }
 
 impl ClaimPath {
     pub(super) fn new(path: &str) -> Self {
-        Self { whole: Label::new(path), steps: path.split('.').map(Label::new).collect() }
+        Self { whole: WantedName::new(path), steps: path.split('.').map(WantedName::new).collect() }
     }
 
-    /// May the member `name` of the claims be where this path leads, or where it begins?
+    /// Whether the member `name` of the claims is the end of this path, or may be its first step.
     #[inline]
     pub(super) fn begins_with(&self, name: Name<'_>) -> bool {
         self.steps.first().is_some_and(|first| first.is(name)) || self.ends_with(name)
     }
 
-    /// Does this path, dots and all, lead to the member `name` of the claims?
+    /// Whether this path, its dots included, is the member `name` of the claims.
     #[inline]
     pub(super) fn ends_with(&self, name: Name<'_>) -> bool {
         self.whole.is(name)
@@ -61,15 +60,15 @@ impl ClaimPath {
 
     /// The second step of a path that has two.
     #[inline]
-    pub(super) fn second_of_two(&self) -> Option<&Label> {
+    pub(super) fn second_of_two(&self) -> Option<&WantedName> {
         match &self.steps[..] {
             [_, second] => Some(second),
             _ => None,
         }
     }
 
-    /// The first step and those that follow it; without dots nothing follows.
-    pub(super) fn steps(&self) -> Option<(&Label, &[Label])> {
+    /// The first step and those after it; without dots there are none.
+    pub(super) fn steps(&self) -> Option<(&WantedName, &[WantedName])> {
         self.steps.split_first()
     }
 }

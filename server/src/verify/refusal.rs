@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Why a token was refused: one reason for each way to fail, and the first that applies.
+/// Why a token was refused: one reason for each rule, and the first that applies.
 ///
-/// The reason is told to the peer, counted and logged, so it holds nothing of the token. The table in the
+/// The reason is sent to the peer, counted and logged; it has no data of the token. The table in the
 /// documentation of [`verify`](super), `rules.md`, names the rule behind each.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Refusal {
@@ -16,33 +16,33 @@ pub enum Refusal {
     Malformed,
     /// A segment is not canonical base64url without padding.
     EncodingInvalid,
-    /// The header is no JSON object, or a member that it needs is missing or of another type.
+    /// The header is not a JSON object, or a member that it needs is missing or of another type.
     HeaderMalformed,
     /// The header or the claims name a member twice.
     DuplicateMember,
-    /// The header or the claims are nested deeper than any token has reason to be.
+    /// The header or the claims have more levels than the limit.
     NestedTooDeep,
     /// `alg` is `none`, in whatever spelling.
     NoneAlgorithm,
-    /// `alg` is no signature algorithm that is supported.
+    /// `alg` is not a supported signature algorithm.
     UnknownAlgorithm,
-    /// The header says `crit`, or `b64` other than true: an extension that must be understood.
+    /// The header has `crit`, or a `b64` other than true: an extension that must be understood.
     CriticalHeader,
-    /// The header brings a key of its own, or the address of one.
+    /// The header has a key, or the address of one.
     EmbeddedKey,
     /// `typ` is neither `JWT` nor `at+jwt`.
     WrongType,
     /// No key has the token's `kid`, or there are no keys.
     UnknownKey,
-    /// No `kid`, and more keys of the algorithm than are tried.
+    /// No `kid`, and more keys of the algorithm than are checked.
     AmbiguousKey,
     /// The key is pinned to another algorithm than the token's.
     AlgorithmMismatch,
-    /// No key that may have made the signature made it.
+    /// None of the keys that the header selects made the signature.
     SignatureInvalid,
-    /// The claims are no JSON object, or a member that is read has another type.
+    /// The claims are not a JSON object, or a member that is read has another type.
     ClaimsMalformed,
-    /// `exp`, `nbf` or `iat` is no number of seconds that a clock could show.
+    /// `exp`, `nbf` or `iat` is not a number of seconds between 1970 and the year 10000.
     TimeInvalid,
     /// `exp` has passed.
     Expired,
@@ -50,15 +50,15 @@ pub enum Refusal {
     NotYetValid,
     /// `iat` has not come yet.
     IssuedInFuture,
-    /// An issuer is asked for, and the token names none.
+    /// The policy names an issuer, and the token has none.
     IssuerMissing,
-    /// The token is by another issuer.
+    /// The token has another issuer.
     IssuerMismatch,
-    /// An audience is asked for, and the token names none.
+    /// The policy names an audience, and the token has none.
     AudienceMissing,
     /// The token is for another audience.
     AudienceMismatch,
-    /// No token but a session was shown, and it is nobody's: it has ended, or never was.
+    /// There is a session instead of a token, and no user is logged in by it: it has ended, or never existed.
     UnknownSession,
 }
 
@@ -93,7 +93,7 @@ impl Refusal {
         Refusal::UnknownSession,
     ];
 
-    /// The reason as a program reads it: lower case, digits and underscores.
+    /// The reason for programs: lower-case letters and underscores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Refusal::Missing => "missing",
@@ -125,8 +125,8 @@ impl Refusal {
         }
     }
 
-    /// The reason as a person reads it: the rest of a sentence, without quotation marks, so that it may
-    /// stand inside a quoted string of an HTTP header.
+    /// The reason for people: the rest of a sentence, without quotation marks, so that it fits into a quoted string of an
+    /// HTTP header.
     pub const fn describe(self) -> &'static str {
         match self {
             Refusal::Missing => "there is no token",
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_stands_once_in_the_list_and_has_a_name_of_its_own() {
+    fn all_lists_every_reason_once_with_a_unique_name() {
         let names: HashSet<_> = Refusal::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(names.len(), Refusal::ALL.len());
         // The enum's last variant is the list's last, and variants are numbered from 0 without a gap.
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_safe_wherever_they_are_written() {
+    fn reasons_need_no_escaping() {
         for reason in Refusal::ALL {
             let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
             assert!(reason.as_str().bytes().all(plain), "{reason}");

@@ -5,7 +5,7 @@ use memchr::{memchr, memrchr};
 
 use crate::verify::Refusal;
 
-/// A token cut at its dots (JWS Compact Serialization, RFC 7515 section 7.1), nothing decoded.
+/// A token split at its dots (JWS Compact Serialization, RFC 7515 section 7.1), nothing decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Segments<'t> {
     /// The header, encoded.
@@ -14,28 +14,27 @@ pub(super) struct Segments<'t> {
     pub claims: &'t [u8],
     /// The signature, encoded.
     pub signature: &'t [u8],
-    /// What is signed: header and claims as they came, with the dot between them.
+    /// The signed bytes: header and claims as sent, with the dot between them.
     pub signed: &'t [u8],
 }
 
-/// What is known of a token from others like it.
+/// The expected lengths of the segments of a token, from earlier tokens with the same header.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
-    /// It begins with a header of that many bytes and a dot.
+    /// It begins with a header of this length and a dot.
     pub header_bytes: usize,
-    /// Likely its signature has that many.
+    /// The likely length of its signature.
     pub signature_bytes: usize,
 }
 
-/// Cuts `token` at its first dot and at its last, or where its shape says.
+/// Splits `token` at its first and its last dot, or at the dots of its shape.
 ///
-/// Should it have more dots, they are left inside claims or signature, where they mean nothing:
-/// [`Segments::blame`] says so once the token is refused.
+/// Further dots stay inside claims or signature, which cannot be decoded then; [`Segments::precise`] gives the reason.
 ///
 /// # Errors
 /// [`Refusal::Missing`], [`Refusal::TooLong`] or [`Refusal::Malformed`].
 #[inline]
-pub(super) fn cut(token: &[u8], shape: Option<Shape>, bytes_max: usize) -> Result<Segments<'_>, Refusal> {
+pub(super) fn split(token: &[u8], shape: Option<Shape>, bytes_max: usize) -> Result<Segments<'_>, Refusal> {
     if token.is_empty() {
         return Err(Refusal::Missing);
     }
@@ -67,18 +66,18 @@ fn segments(token: &[u8], shape: Option<Shape>) -> Option<Segments<'_>> {
 }
 
 impl Segments<'_> {
-    /// Why the token is refused, when its segments are for `refusal`: a token with more segments has none. One that has
-    /// more is never decoded.
+    /// The precise reason of a refusal: a token with more than three segments is malformed, although its segments are
+    /// found to be wrongly encoded first.
     #[inline]
-    pub(super) fn blame(&self, refusal: Refusal) -> Refusal {
+    pub(super) fn precise(&self, refusal: Refusal) -> Refusal {
         match refusal {
-            Refusal::EncodingInvalid => self.blame_encoding(),
+            Refusal::EncodingInvalid => self.encoding_or_malformed(),
             other => other,
         }
     }
 
     #[cold]
-    fn blame_encoding(&self) -> Refusal {
+    fn encoding_or_malformed(&self) -> Refusal {
         let dots = [self.claims, self.signature];
         if dots.iter().any(|segment| memchr(b'.', segment).is_some()) {
             return Refusal::Malformed;
@@ -87,23 +86,23 @@ impl Segments<'_> {
     }
 }
 
-/// Room for one decoded segment, reused from token to token.
+/// A buffer for one decoded segment, reused from token to token.
 pub(super) struct Buffer {
     bytes: Box<[u8]>,
 }
 
 impl Buffer {
-    /// Room for any segment of `segment_bytes_max` characters.
+    /// A buffer for any segment of `segment_bytes_max` characters.
     pub(super) fn new(segment_bytes_max: usize) -> Self {
         let bytes = URL_SAFE_NO_PAD.estimated_decoded_length(segment_bytes_max);
         Self { bytes: vec![0; bytes].into() }
     }
 
-    /// The bytes that `segment` means: base64url without padding, in the one canonical form (RFC 7515
+    /// Decodes `segment`: base64url without padding, in its canonical form (RFC 7515
     /// section 2; unused bits are zero, RFC 4648 section 3.5).
     ///
     /// # Errors
-    /// [`Refusal::EncodingInvalid`]; a segment that is too long for the buffer counts as such.
+    /// [`Refusal::EncodingInvalid`], also for a segment that is too long for the buffer.
     #[inline]
     pub(super) fn decode(&mut self, segment: &[u8]) -> Result<&[u8], Refusal> {
         if URL_SAFE_NO_PAD.estimated_decoded_length(segment.len()) > self.bytes.len() {
@@ -125,21 +124,21 @@ mod tests {
     fn a_token_is_three_segments() {
         for (token, verdict, why) in [
             ("a.b.c", Ok(("a", "b", "c", "a.b")), "three"),
-            ("..", Ok(("", "", "", ".")), "empty ones are for others to judge"),
-            ("", Err(Refusal::Missing), "nothing"),
+            ("..", Ok(("", "", "", ".")), "empty segments are refused later"),
+            ("", Err(Refusal::Missing), "empty"),
             ("abc", Err(Refusal::Malformed), "one segment"),
             ("a.b", Err(Refusal::Malformed), "two segments"),
             ("a.b.c.d", Err(Refusal::Malformed), "four segments"),
             ("a.b.c.d.e", Err(Refusal::Malformed), "an encrypted token"),
             ("a.bcdefgh.c", Err(Refusal::TooLong), "11 bytes"),
         ] {
-            let cut = cut(token.as_bytes(), None, 10);
+            let split = split(token.as_bytes(), None, 10);
             let undecoded = Refusal::EncodingInvalid;
-            let cut = cut.and_then(|segments| match segments.blame(undecoded) {
+            let split = split.and_then(|segments| match segments.precise(undecoded) {
                 refusal if refusal == undecoded => Ok(segments),
                 refusal => Err(refusal),
             });
-            let found = cut.map(|segments| {
+            let found = split.map(|segments| {
                 let text = |bytes| str::from_utf8(bytes).unwrap();
                 (text(segments.header), text(segments.claims), text(segments.signature), text(segments.signed))
             });
@@ -150,23 +149,23 @@ mod tests {
     #[test]
     fn only_canonical_base64url_is_decoded() {
         for (segment, verdict, why) in [
-            ("", Some(&[][..]), "nothing"),
+            ("", Some(&[][..]), "empty"),
             ("_-8", Some(&[0xff, 0xef]), "the alphabet of URLs"),
             ("AA", Some(&[0]), "one byte"),
             ("AB", None, "unused bits that are not zero"),
             ("AAB", None, "unused bits that are not zero"),
             ("AA==", None, "padding"),
-            ("A", None, "no whole byte"),
+            ("A", None, "not a whole byte"),
             ("/+8", None, "the other alphabet"),
             ("A A", None, "a space"),
             ("AA\n", None, "a line break"),
-            ("ÄÖ", None, "no ASCII"),
+            ("ÄÖ", None, "not ASCII"),
         ] {
             let mut buffer = Buffer::new(8);
             assert_eq!(buffer.decode(segment.as_bytes()).ok(), verdict, "{why}");
         }
         let long = Buffer::new(8).decode(&[b'A'; 12]).unwrap_err();
-        assert_eq!(long, Refusal::EncodingInvalid, "never beyond its room");
+        assert_eq!(long, Refusal::EncodingInvalid, "longer than the buffer");
     }
 
     proptest! {
@@ -181,8 +180,8 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_cut_or_refused(token in proptest::collection::vec(any::<u8>(), 0..50)) {
-            if let Ok(segments) = cut(&token, None, 40) {
+        fn any_bytes_are_split_or_refused(token in proptest::collection::vec(any::<u8>(), 0..50)) {
+            if let Ok(segments) = split(&token, None, 40) {
                 let joined = [segments.signed, b".", segments.signature].concat();
                 prop_assert_eq!(joined, token);
             }

@@ -1,61 +1,61 @@
-//! Tokens that were verified by a public key, so that the same token again costs no signature check.
+//! A cache of tokens that a public key verified: the same token again costs no signature check.
 //!
-//! A signature check takes 13 to 160 microseconds, and clients come back with the token that they have. An
-//! entry holds the whole token and is found by nothing less; it counts under the ring it was verified by, and
-//! only at instants at which the claims allow it. HMAC tokens are not kept: they cost less than a look.
+//! A signature check takes 13 to 160 microseconds, and clients reconnect with the same token. An entry has the whole
+//! token and is found by the whole token only; it is valid under the ring that verified it, at instants that the claims
+//! allow. HMAC tokens are not cached: their verification costs less than a lookup.
 //!
-//! The memory is a log: entries are written one behind the other around a ring of bytes, and the oldest are
-//! overwritten. So it has a bound in bytes, is taken once, and nothing is allocated per token. An index of
-//! buckets, each of which fits a cache line, leads to the entries. A token is kept decoded, which every segment
-//! has one form of: what is compared is the whole token still, in fewer cache lines.
+//! The memory is a circular log: entries are written one after the other, and the oldest are overwritten. Its size is
+//! fixed, it is allocated once, and nothing is allocated per token. An index of buckets, each of which fits a cache line,
+//! leads to the entries. A token is stored decoded, in fewer cache lines; because each segment has one canonical
+//! encoding, comparing the decoded token compares the whole token.
 
 use std::ops::Range;
 
 use crate::verify::{Refusal, Verified};
 
-/// What one verified token may be worth keeping: its share of the whole.
+/// An entry may take up one part in this many of the log.
 const ENTRY_SHARE_MIN: usize = 8;
 
-/// Entries are as large as this on average when the index is dimensioned: a token by RSA-2048 takes 384 bytes, one
-/// by an elliptic curve 192. There are twice as many slots, so that few buckets are full.
+/// The average entry for which the index is dimensioned: a token by RSA-2048 takes 384 bytes, one by an elliptic curve
+/// 192. There are twice as many slots as such entries, so that few buckets are full.
 const ENTRY_BYTES_USUAL: usize = 256;
 
 /// Slots of a bucket: one cache line of them.
 const SLOTS: usize = 8;
 
-/// Less is no cache: it would hold a handful of tokens.
+/// The smallest cache: less would hold only a few tokens.
 const BYTES_MIN: usize = 64 * 1024;
 
 /// Verified tokens of one shard.
 pub(super) struct TokenCache {
     log: Box<[u8]>,
-    /// Bytes ever written, including those skipped at the end of the log; where the next entry goes.
+    /// Bytes written so far, including those skipped at the end of the log: the position of the next entry.
     written: u64,
     buckets: Box<[Bucket]>,
-    tally: CacheTally,
+    counts: CacheCounts,
 }
 
-/// What happened to a cache, counted since it was made.
+/// Counters of a cache since it was made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct CacheTally {
-    /// Tokens that were found, good or expired.
+pub struct CacheCounts {
+    /// Tokens that were found, valid or expired.
     pub hits: u64,
-    /// Tokens by a public key that were not.
+    /// Tokens by a public key that were not found.
     pub misses: u64,
-    /// Bytes in use, of entries that may be outdated.
+    /// Bytes in use, outdated entries included.
     pub bytes: u64,
 }
 
-/// Slots that share a place in the index. A slot is 0 when it is free, else 16 bits of the hash above the position
+/// Slots that share an index entry. A slot is 0 when it is free, else 16 bits of the hash above the position
 /// of the entry in units of 8 bytes.
 #[repr(align(64))]
 #[derive(Clone, Copy)]
 struct Bucket([u64; SLOTS]);
 
-/// A token that is looked for: all of it.
+/// The three parts of a token, by which an entry is found.
 #[derive(Clone, Copy)]
-pub(super) struct Whole<'t> {
-    /// Its header as it was sent.
+pub(super) struct DecodedToken<'t> {
+    /// Its header as sent, not decoded.
     pub header: &'t [u8],
     /// Its claims, decoded.
     pub claims: &'t [u8],
@@ -63,25 +63,25 @@ pub(super) struct Whole<'t> {
     pub signature: &'t [u8],
 }
 
-/// Where a token may be in the cache, as far as its signature tells.
+/// Where a token with a certain signature may be in the cache.
 pub(super) struct Place {
     hash: u64,
-    /// A bit for each slot of the bucket that may lead to it.
+    /// A bit for each slot of the bucket whose tag matches.
     alike: u32,
-    /// What the first of them leads to: read ahead, for memory is far away and there is other work to do meanwhile.
+    /// The entry of the first such slot, read early: memory is slow, and other work is done meanwhile.
     first: Option<Head>,
 }
 
-/// What is kept of a token beside itself.
+/// The data stored with a token.
 pub(super) struct Entry<'e> {
-    /// The ring by which the token was verified.
+    /// The generation of the ring that verified the token.
     pub generation: u64,
-    /// `nbf` and `iat` with their leeway: it is good from this second on.
+    /// `nbf` and `iat` with their leeway: the token is valid from this second on.
     pub good_from_s: u64,
     pub verified: Verified<'e>,
 }
 
-/// An entry that was found and is good.
+/// An entry that was found and is valid.
 #[derive(Clone, Debug)]
 pub(super) struct Hit {
     pub user: Option<User>,
@@ -92,13 +92,13 @@ pub(super) struct Hit {
 #[derive(Clone, Debug)]
 pub(super) enum User {
     /// In the claims.
-    Within(Range<usize>),
-    /// In the [log](TokenCache::text), for it is what an escape in the claims means.
-    Apart(Range<usize>),
+    InClaims(Range<usize>),
+    /// In the [log](TokenCache::text), because it has escapes in the claims.
+    InLog(Range<usize>),
 }
 
 impl TokenCache {
-    /// A cache of at most `bytes_max` bytes with its index, or none when that is too little to be one.
+    /// A cache of at most `bytes_max` bytes with its index, or `None` if that is too little.
     pub(super) fn new(bytes_max: usize) -> Option<Self> {
         if bytes_max < BYTES_MIN {
             return None;
@@ -107,21 +107,21 @@ impl TokenCache {
         let buckets = (slots / SLOTS).next_power_of_two();
         let log_bytes = (bytes_max - buckets * size_of::<Bucket>()) / UNIT * UNIT;
         Some(Self {
-            // The kernel gives zeros, and memory only where something is written.
+            // Zeroed pages take up memory only once they are written.
             log: vec![0; log_bytes].into(),
-            // Not 0, which is no slot's position.
+            // Not 0, which means a free slot.
             written: log_bytes as u64,
             buckets: vec![Bucket([0; SLOTS]); buckets].into(),
-            tally: CacheTally::default(),
+            counts: CacheCounts::default(),
         })
     }
 
-    /// Where a token with this signature may be, encoded as it was sent; none for what is too short to be one.
+    /// Where a token with this encoded signature may be; `None` for a signature that is too short.
     #[inline]
     pub(super) fn locate(&self, signature: &[u8]) -> Option<Place> {
         let hash = hash(signature)?;
         let slots = self.slots(hash)?;
-        // Which of them it is nobody can foresee, so it is computed and not branched upon.
+        // The branch could not be predicted, therefore the bits are computed.
         let mut alike = 0;
         for (i, slot) in slots.iter().enumerate() {
             alike |= u32::from(tag(*slot) == tag(hash)) << i;
@@ -130,25 +130,25 @@ impl TokenCache {
         Some(Place { hash, alike, first: first.and_then(|slot| Head::read(self.entry(*slot)?)) })
     }
 
-    /// The verdict on `token`, which may be at `place`, at `now_s` with `leeway_s` for its `exp`, if it is known under
+    /// The verdict on `token`, which may be at `place`, at `now_s` with `leeway_s` for its `exp`, if it was cached under
     /// the ring `generation`.
     ///
     /// # Errors
-    /// [`Refusal::Expired`]. A token that is known and not good yet is not found.
+    /// [`Refusal::Expired`]. A cached token that is not valid yet counts as not found.
     pub(super) fn find(
         &mut self,
         place: &Place,
-        token: Whole<'_>,
+        token: DecodedToken<'_>,
         generation: u64,
         leeway_s: u64,
         now_s: u64,
     ) -> Option<Result<Hit, Refusal>> {
         let found = self.look(place, token, generation);
         let Some((head, user)) = found.filter(|(head, _)| now_s >= head.good_from_s) else {
-            self.tally.misses += 1;
+            self.counts.misses += 1;
             return None;
         };
-        self.tally.hits += 1;
+        self.counts.hits += 1;
         let expires_at_s = (head.expires_at_s != NEVER_S).then_some(head.expires_at_s);
         if expires_at_s.is_some_and(|exp_s| now_s >= exp_s.saturating_add(leeway_s)) {
             return Some(Err(Refusal::Expired));
@@ -156,7 +156,7 @@ impl TokenCache {
         Some(Ok(Hit { user, expires_at_s }))
     }
 
-    fn look(&self, place: &Place, token: Whole<'_>, generation: u64) -> Option<(Head, Option<User>)> {
+    fn look(&self, place: &Place, token: DecodedToken<'_>, generation: u64) -> Option<(Head, Option<User>)> {
         let slots = self.slots(place.hash)?;
         let mut head = place.first;
         let mut alike = place.alike;
@@ -177,23 +177,23 @@ impl TokenCache {
         None
     }
 
-    /// The text at a place that [`User::Apart`] names.
+    /// The user at the position of a [`User::InLog`].
     pub(super) fn text(&self, place: &Range<usize>) -> &str {
         let bytes = self.log.get(place.clone()).unwrap_or_default();
-        // It was text when it was written, and is again.
+        // It was valid UTF-8 when it was written.
         str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// Keeps a token that was verified, at the place that [`locate`](Self::locate) named for it.
-    pub(super) fn insert(&mut self, place: &Place, token: Whole<'_>, entry: &Entry<'_>) {
+    /// Stores a verified token at the place that [`locate`](Self::locate) returned.
+    pub(super) fn insert(&mut self, place: &Place, token: DecodedToken<'_>, entry: &Entry<'_>) {
         let Some(head) = Head::of(token, entry) else {
             return;
         };
-        let user_apart = match entry.verified.user {
-            Some(user) if head.user_start == APART => user,
+        let user_in_log = match entry.verified.user {
+            Some(user) if head.user_start == IN_LOG => user,
             _ => "",
         };
-        let bytes = HEAD_BYTES + head.token_bytes() + user_apart.len();
+        let bytes = HEAD_BYTES + head.token_bytes() + user_in_log.len();
         let Some(position) = self.reserve(bytes) else {
             return;
         };
@@ -202,7 +202,7 @@ impl TokenCache {
         let mut rest = self.log.get_mut(offset..offset + bytes).unwrap_or_default();
         let head = head.bytes();
         let parts = [&head[..]].into_iter().chain(token.parts());
-        for part in parts.chain([user_apart.as_bytes()]) {
+        for part in parts.chain([user_in_log.as_bytes()]) {
             let Some((place, behind)) = rest.split_at_mut_checked(part.len()) else {
                 return;
             };
@@ -211,23 +211,23 @@ impl TokenCache {
         }
         let bucket = self.bucket(place.hash);
         if let Some(Bucket(slots)) = self.buckets.get_mut(bucket) {
-            // The oldest goes, and a free slot is older than any.
+            // Replaces the oldest; a free slot counts as the oldest.
             if let Some(oldest) = slots.iter_mut().min_by_key(|slot| **slot & !TAG_MASK) {
                 *oldest = slot;
             }
         }
     }
 
-    /// What happened so far.
-    pub(super) fn tally(&self) -> CacheTally {
+    /// The counters so far.
+    pub(super) fn counts(&self) -> CacheCounts {
         let log_bytes = self.log.len() as u64;
-        CacheTally {
+        CacheCounts {
             bytes: (self.written - log_bytes).min(log_bytes) + size_of_val::<[Bucket]>(&self.buckets) as u64,
-            ..self.tally
+            ..self.counts
         }
     }
 
-    /// The position of `bytes` bytes in one piece, which are taken from the oldest entries.
+    /// Reserves `bytes` bytes in one piece, over the oldest entries, and returns their position.
     fn reserve(&mut self, bytes: usize) -> Option<u64> {
         if bytes > self.log.len() / ENTRY_SHARE_MIN {
             return None;
@@ -243,7 +243,7 @@ impl TokenCache {
         Some(position)
     }
 
-    /// The log from the entry on that `slot` leads to, unless it is free or overwritten.
+    /// The log from the entry of `slot` on, unless the slot is free or the entry overwritten.
     fn entry(&self, slot: u64) -> Option<&[u8]> {
         let position = (slot & !TAG_MASK) * UNIT as u64;
         let alive = slot != 0 && position + self.log.len() as u64 >= self.written;
@@ -271,15 +271,15 @@ const UNIT: usize = 8;
 const TAG_MASK: u64 = 0xffff << 48;
 
 const NEVER_S: u64 = u64::MAX;
-const NOBODY: u32 = u32::MAX;
-const APART: u32 = u32::MAX - 1;
+const NO_USER: u32 = u32::MAX;
+const IN_LOG: u32 = u32::MAX - 1;
 
 fn tag(hash: u64) -> u64 {
     hash & TAG_MASK
 }
 
-/// A hash of the last 16 characters of a signature, which nobody but the issuer can choose; every token that is looked
-/// for is compared as a whole.
+/// A hash of the last 16 characters of a signature, which only the issuer can choose. An entry is then compared with the
+/// whole token.
 fn hash(signature: &[u8]) -> Option<u64> {
     let (rest, last) = signature.split_last_chunk::<8>()?;
     let (_, before) = rest.split_last_chunk::<8>()?;
@@ -288,7 +288,7 @@ fn hash(signature: &[u8]) -> Option<u64> {
     Some(product as u64 ^ (product >> 64) as u64)
 }
 
-/// Is `joined` these parts, one behind the other?
+/// Whether `joined` is the concatenation of the parts.
 fn is_joined(joined: &[u8], parts: [&[u8]; 3]) -> bool {
     let mut rest = joined;
     let begin = parts.iter().all(|part| match rest.strip_prefix(*part) {
@@ -301,13 +301,13 @@ fn is_joined(joined: &[u8], parts: [&[u8]; 3]) -> bool {
     begin && rest.is_empty()
 }
 
-impl<'t> Whole<'t> {
+impl<'t> DecodedToken<'t> {
     fn parts(&self) -> [&'t [u8]; 3] {
         [self.header, self.claims, self.signature]
     }
 }
 
-/// The fixed part of an entry; the parts of the token, and a user that is not within its claims, follow it.
+/// The fixed part of an entry; the parts of the token follow it, and a user that is not in its claims.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Head {
     generation: u64,
@@ -317,7 +317,7 @@ struct Head {
     header_bytes: u16,
     signature_bytes: u16,
     claims_bytes: u32,
-    /// Counted from the start of the claims; or [`APART`], or [`NOBODY`].
+    /// From the start of the claims; or [`IN_LOG`], or [`NO_USER`].
     user_start: u32,
     user_bytes: u32,
 }
@@ -325,8 +325,8 @@ struct Head {
 const HEAD_BYTES: usize = 40;
 
 impl Head {
-    /// None for a token that is too long to be kept.
-    fn of(token: Whole<'_>, entry: &Entry<'_>) -> Option<Self> {
+    /// `None` for a token that is too long to be cached.
+    fn of(token: DecodedToken<'_>, entry: &Entry<'_>) -> Option<Self> {
         let Verified { user, expires_at_s, claims } = entry.verified;
         Some(Self {
             generation: entry.generation,
@@ -336,8 +336,8 @@ impl Head {
             signature_bytes: u16::try_from(token.signature.len()).ok()?,
             claims_bytes: u32::try_from(token.claims.len()).ok()?,
             user_start: match user {
-                None => NOBODY,
-                Some(user) => place_within(claims, user).unwrap_or(APART),
+                None => NO_USER,
+                Some(user) => place_within(claims, user).unwrap_or(IN_LOG),
             },
             user_bytes: u32::try_from(user.map_or(0, str::len)).ok()?,
         })
@@ -347,20 +347,20 @@ impl Head {
         usize::from(self.header_bytes) + self.claims_bytes as usize + usize::from(self.signature_bytes)
     }
 
-    /// May it be that of `token`, as far as lengths tell? Where one part ends and the next begins belongs to it.
-    fn is_of(&self, token: Whole<'_>) -> bool {
+    /// Whether the lengths are those of `token`; they decide where each part ends.
+    fn is_of(&self, token: DecodedToken<'_>) -> bool {
         usize::from(self.header_bytes) == token.header.len()
             && self.claims_bytes as usize == token.claims.len()
             && usize::from(self.signature_bytes) == token.signature.len()
     }
 
-    /// Where the user is, when what stands apart begins at `apart`.
+    /// Where the user is; a user in the log begins at `apart`.
     fn user(&self, apart: usize) -> Option<User> {
         let bytes = self.user_bytes as usize;
         match self.user_start {
-            NOBODY => None,
-            APART => Some(User::Apart(apart..apart + bytes)),
-            start => Some(User::Within(start as usize..start as usize + bytes)),
+            NO_USER => None,
+            IN_LOG => Some(User::InLog(apart..apart + bytes)),
+            start => Some(User::InClaims(start as usize..start as usize + bytes)),
         }
     }
 
@@ -394,12 +394,12 @@ impl Head {
     }
 }
 
-/// Where `part` stands in `whole`, if it is a slice of it.
+/// The position of `part` in `whole`, if it is a slice of it.
 fn place_within(whole: &str, part: &str) -> Option<u32> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let fits = whole.get(start..start.checked_add(part.len())?).is_some();
-    // The last two numbers mean something else.
-    u32::try_from(start).ok().filter(|start| fits && *start < APART)
+    // The last two numbers are `NO_USER` and `IN_LOG`.
+    u32::try_from(start).ok().filter(|start| fits && *start < IN_LOG)
 }
 
 #[cfg(test)]

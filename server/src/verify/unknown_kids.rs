@@ -1,59 +1,67 @@
-//! Names of keys that nobody has, so that each of them is asked for once in a while.
+//! Key names that no key has, so that each of them triggers a fetch of the key sets once in a while.
 //!
-//! Anybody can send a token with a `kid` of his own making. Were each to send the gate to its key sources, they would
-//! carry the load of everything that is thrown at the gate.
+//! Anybody can send a token with a made-up `kid`. If each of them triggered a fetch, the key sources would carry the
+//! load of everything that is sent to the gate.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::keys::Wanted;
+use crate::keys::FetchTrigger;
 
-/// Names that are remembered. A flood of others overwrites them, at the price of questions that the sources' own
-/// schedule limits.
+/// Names that are remembered. A flood of others overwrites them; the fetches that this costs are limited by the
+/// schedule of each source.
 const KIDS_MAX: usize = 256;
 
-/// How long a name is known to be nobody's. A key that is published meanwhile is found by the next fetch.
+/// How long a name is known to have no key. A key that is published meanwhile is found by the next fetch.
 const FORGOTTEN_AFTER_S: u64 = 30;
 
-/// The names that one shard has met, and whom it asks for their keys.
+/// The unknown key names that one shard has received.
 pub(super) struct UnknownKids {
-    wanted: Wanted,
-    hasher: RandomState,
+    trigger: FetchTrigger,
+    /// Begins every hash, so that a sender who does not know it cannot choose names that collide.
+    hash_seed: u64,
     /// For each remainder of the hash the last name that had it.
-    met: Vec<Met>,
+    seen: Vec<SeenKid>,
 }
 
 /// A name by its hash, for names may be long.
 #[derive(Clone, Copy, Default)]
-struct Met {
+struct SeenKid {
     hash: u64,
     until_s: u64,
 }
 
 impl UnknownKids {
-    pub(super) fn new(wanted: Wanted) -> Self {
-        Self { wanted, hasher: RandomState::new(), met: vec![Met::default(); KIDS_MAX] }
+    pub(super) fn new(trigger: FetchTrigger, hash_seed: u64) -> Self {
+        Self { trigger, hash_seed, seen: vec![SeenKid::default(); KIDS_MAX] }
     }
 
-    /// A token at `now_s` names a key that is not there, or has no key to name; asks for it unless that was done just
-    /// before.
-    pub(super) fn meet(&mut self, kid: &str, now_s: u64) {
+    /// Records that a token at `now_s` names an unknown key, or has no key to name; triggers a fetch unless this name
+    /// did so recently.
+    pub(super) fn record(&mut self, kid: &str, now_s: u64) {
         if self.is_new(kid, now_s) {
-            self.wanted.ask();
+            self.trigger.request();
         }
     }
 
     fn is_new(&mut self, kid: &str, now_s: u64) -> bool {
-        let hash = self.hasher.hash_one(kid);
-        let Some(met) = self.met.get_mut(hash as usize % KIDS_MAX) else {
+        let hash = self.hash(kid);
+        let Some(seen) = self.seen.get_mut(hash as usize % KIDS_MAX) else {
             return false;
         };
-        let known = met.hash == hash && now_s < met.until_s;
-        // A clock that was set back must not make a name unknown for long.
+        let known = seen.hash == hash && now_s < seen.until_s;
+        // A clock that was set back must not keep a name known for long.
         let until_s = now_s.saturating_add(FORGOTTEN_AFTER_S);
-        if !known || met.until_s > until_s {
-            *met = Met { hash, until_s };
+        if !known || seen.until_s > until_s {
+            *seen = SeenKid { hash, until_s };
         }
         !known
+    }
+
+    fn hash(&self, kid: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_seed.hash(&mut hasher);
+        kid.hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -61,29 +69,38 @@ impl UnknownKids {
 mod tests {
     use super::*;
 
+    fn unknown_kids(hash_seed: u64) -> UnknownKids {
+        UnknownKids::new(FetchTrigger::new([]), hash_seed)
+    }
+
     #[test]
-    fn a_name_is_new_once_in_a_while() {
-        let mut kids = UnknownKids::new(Wanted::new([]));
+    fn a_name_is_new_again_after_half_a_minute() {
+        let mut kids = unknown_kids(7);
         for (kid, now_s, is_new, why) in [
-            ("a", 100, true, "never met"),
-            ("a", 100, false, "met"),
+            ("a", 100, true, "never seen"),
+            ("a", 100, false, "seen"),
             ("a", 129, false, "still known"),
             ("a", 130, true, "forgotten"),
-            ("", 130, true, "no name is one too"),
-            ("", 131, false, "met"),
-            ("a", 10, false, "the clock went back"),
-            ("a", 40, true, "but not for long"),
+            ("", 130, true, "no name counts as one"),
+            ("", 131, false, "seen"),
+            ("a", 10, false, "the clock was set back"),
+            ("a", 40, true, "but the name is not known for long"),
         ] {
             assert_eq!(kids.is_new(kid, now_s), is_new, "{why}: {kid} at {now_s}");
         }
     }
 
     #[test]
-    fn memory_has_a_bound() {
-        let mut kids = UnknownKids::new(Wanted::new([]));
-        let new = (0..10_000).filter(|i| kids.is_new(&format!("kid {i}"), 1));
-        assert_eq!(new.count(), 10_000, "all of them were new");
-        let known = (0..10_000).filter(|i| !kids.is_new(&format!("kid {i}"), 1));
-        assert!(known.count() <= KIDS_MAX);
+    fn memory_is_limited_and_a_seed_decides_what_collides() {
+        let known = |hash_seed| {
+            let mut kids = unknown_kids(hash_seed);
+            let new = (0..10_000).filter(|i| kids.is_new(&format!("kid {i}"), 1));
+            assert_eq!(new.count(), 10_000, "all of them were new");
+            // The last first, before the search itself overwrites them.
+            (0..10_000).rev().filter(|i| !kids.is_new(&format!("kid {i}"), 1)).collect::<Vec<_>>()
+        };
+        assert!((1..=KIDS_MAX).contains(&known(7).len()));
+        assert_eq!(known(7), known(7), "equal seeds, equal verdicts");
+        assert_ne!(known(7), known(8), "another seed, other collisions");
     }
 }

@@ -3,10 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{
@@ -17,6 +14,8 @@ use tokio_tungstenite::{
         protocol::CloseFrame,
     },
 };
+
+pub use testkit::{exchange, get, rest};
 
 use super::servers::soon;
 
@@ -125,24 +124,4 @@ impl Client {
     pub async fn close_code(&mut self) -> u16 {
         self.closed().await.expect("a close frame").code.into()
     }
-}
-
-/// Sends bytes over TCP and reads all that comes until the stream's end.
-pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    rest(&mut stream).await
-}
-
-/// Everything until the end of the stream.
-pub async fn rest(stream: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    soon("an answer", stream.read_to_end(&mut answer)).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// A GET of `path` by hand.
-pub async fn get(addr: SocketAddr, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
-    exchange(addr, request.as_bytes()).await
 }

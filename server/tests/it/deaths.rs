@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     clients::{Client, get},
-    processes::{FLAGS, metric, metric_becomes, value},
+    processes::{FLAGS, metric, metric_becomes},
     servers::{TestProcess, addr, gatekeeper, soon},
     tokens::good,
 };
@@ -44,7 +44,8 @@ async fn a_killed_process_is_restarted_and_no_connection_is_refused() {
     }
     metric_becomes(gate, "gatekeeper_process_restarts_total", 1.0).await;
     let open = r#"gatekeeper_process_sessions_open{process="1"}"#;
-    soon("a page of the new one", async { while value(&get(gate, "/metrics").await, open).is_none() {} }).await;
+    soon("a page of the new one", async { while testkit::metric(&get(gate, "/metrics").await, open).is_none() {} })
+        .await;
     process.signal(Signal::TERM);
     let (status, _, log) = process.wait();
     assert_eq!(status.code(), Some(0), "{log}");
@@ -80,7 +81,10 @@ async fn a_process_that_cannot_start_is_retried_while_others_serve() {
             assert!(line.contains(&format!("again_in={wait}")), "{why}: {line}");
         }
         cure(&process, &keys);
-        soon("a page of the new one", async { while value(&get(gate, "/metrics").await, of_first).is_none() {} }).await;
+        soon("a page of the new one", async {
+            while testkit::metric(&get(gate, "/metrics").await, of_first).is_none() {}
+        })
+        .await;
         let open = metric(gate, "gatekeeper_sessions_open").await;
         assert_eq!(open, left, "{why}: others keep what they have");
         process.signal(Signal::TERM);

@@ -267,7 +267,7 @@ async fn the_shutdown_closes_idle_connections_and_returns() {
 async fn where_the_gate_asks_nothing_else_is_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let asked_at = listener.local_addr().unwrap();
-    let key = SessionKey::of_secret(b"a secret of at least 32 bytes, as RFC 7518 asks");
+    let key = SessionKey::of_secret(testkit::SECRET.as_bytes());
     let authorization = format!("Authorization: {}\r\n", key.authorization());
     let config = FrontendConfig { session_key: Some(key), asked_at: Some(listener), ..config() };
     let site = Site::start(config, Limits::default()).await;

@@ -71,7 +71,7 @@ impl Judge {
             let verifier = || Verifier::new(Arc::clone(&store), Arc::new(policy.clone()));
             Round {
                 forgetful: verifier(),
-                remembering: verifier().remembering_tokens(CACHE_BYTES),
+                remembering: verifier().with_token_cache(CACHE_BYTES),
                 rival_rules: rules(algorithm, &policy),
                 policy,
             }
@@ -114,7 +114,7 @@ impl Judge {
     /// Tokens that were found in a cache.
     fn hits(&self) -> u64 {
         let rounds = self.rounds.iter();
-        rounds.map(|it| it.remembering.cache_tally().hits).sum()
+        rounds.map(|it| it.remembering.cache_counts().hits).sum()
     }
 }
 

@@ -1,8 +1,6 @@
 //! The gate, its verifier and the frontend with programs that others wrote: npm's socket.io-client, ws and
 //! jsonwebtoken, Python's websockets and PyJWT, and a browser.
 
-mod tools;
-
 mod jwt;
 mod metrics;
 mod page;
@@ -14,12 +12,12 @@ mod tls;
 mod websocket;
 
 use serde_json::{Value, json};
+use testkit::Peers;
 
 use super::{
     servers::TestServer,
     tokens::{bad, good},
 };
-use tools::Peers;
 
 /// The origin whose pages may use the token cookie.
 const ORIGIN: &str = "http://app";

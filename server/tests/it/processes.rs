@@ -21,20 +21,13 @@ pub const FLAGS: [&str; 6] =
 /// One value of the page that all processes share.
 pub async fn metric(gate: SocketAddr, sample: &str) -> f64 {
     let page = get(gate, "/metrics").await;
-    value(&page, sample).unwrap_or_else(|| panic!("no {sample} in\n{page}"))
-}
-
-pub fn value(page: &str, sample: &str) -> Option<f64> {
-    page.lines().find_map(|line| {
-        let (name, value) = line.rsplit_once(' ')?;
-        (name == sample).then(|| value.parse().unwrap())
-    })
+    testkit::metric(&page, sample).unwrap_or_else(|| panic!("no {sample} in\n{page}"))
 }
 
 /// Waits until a value is as expected.
 pub async fn metric_becomes(gate: SocketAddr, sample: &str, expected: f64) {
     soon(sample, async {
-        while value(&get(gate, "/metrics").await, sample) != Some(expected) {
+        while testkit::metric(&get(gate, "/metrics").await, sample) != Some(expected) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -53,7 +46,7 @@ async fn metrics_add_up_all_processes() {
     let page = get(gate, "/metrics").await;
     let by_process: Vec<f64> = (0..3)
         .map(|i| format!("gatekeeper_process_sessions_open{{process=\"{i}\"}}"))
-        .map(|sample| value(&page, &sample).expect(&page))
+        .map(|sample| testkit::metric(&page, &sample).expect(&page))
         .collect();
     assert_eq!(by_process.iter().sum::<f64>(), 60.0);
     assert!(by_process.iter().all(|&open| open > 0.0), "{by_process:?}");
@@ -62,11 +55,11 @@ async fn metrics_add_up_all_processes() {
         ("gatekeeper_keys", 1.0, "the same in each"),
         ("gatekeeper_process_restarts_total", 0.0, "the parent's own"),
     ] {
-        assert_eq!(value(&page, sample), Some(expected), "{why}: {page}");
+        assert_eq!(testkit::metric(&page, sample), Some(expected), "{why}: {page}");
     }
     for who in ["0", "1", "2", "parent"] {
         let sample = format!("process_resident_memory_bytes{{process=\"{who}\"}}");
-        assert!(value(&page, &sample).expect(&page) > 0.0, "{who}");
+        assert!(testkit::metric(&page, &sample).expect(&page) > 0.0, "{who}");
     }
     let head = "HEAD /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n";
     let answer = exchange(gate, head.as_bytes()).await;

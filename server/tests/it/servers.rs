@@ -4,7 +4,6 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    time::Duration,
 };
 
 use clap::Parser;
@@ -17,20 +16,12 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process},
 };
+use testkit::{LOOK_EVERY, PATIENCE};
 use tokio::{sync::oneshot, task::JoinHandle};
 
+pub use testkit::soon;
+
 use super::tokens::SECRET;
-
-/// What no test should take; the machine may be slow, so it is long.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Waits for a future that must complete.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} took more than {PATIENCE:?}"),
-    }
-}
 
 /// A server on free ports, in this process.
 pub struct TestServer {
@@ -53,7 +44,7 @@ impl TestServer {
         Self::start_with(flags, |config| config).await
     }
 
-    /// The same, after `change` has edited the configuration.
+    /// The same, after `change` had its way with what the flags came to.
     pub async fn start_with(flags: &[&str], change: impl FnOnce(Config) -> Config) -> Self {
         let own =
             ["gatekeeper", "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--workers=2", "--secret", SECRET];
@@ -82,18 +73,14 @@ impl TestServer {
     /// One value of `/metrics`, by its name with its labels.
     pub fn metric(&self, sample: &str) -> u64 {
         let page = self.metrics.render();
-        let line = page.lines().find_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            (name == sample).then(|| value.parse().unwrap())
-        });
-        line.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
+        testkit::metric(&page, sample).unwrap_or_else(|| panic!("no {sample} in\n{page}")) as u64
     }
 
-    /// Waits until a value of `/metrics` is as expected.
+    /// Waits until a value of `/metrics` is what it must become.
     pub async fn metric_becomes(&self, sample: &str, value: u64) {
         soon(sample, async {
             while self.metric(sample) != value {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         })
         .await;
@@ -114,7 +101,7 @@ pub struct TestProcess {
 }
 
 impl TestProcess {
-    /// Starts one and reads its ready line.
+    /// Starts one and reads the line that says that it is ready.
     pub fn start(flags: &[&str]) -> Self {
         let mut command = gatekeeper();
         command.args(flags);
@@ -163,7 +150,7 @@ impl TestProcess {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end; returns the rest of its standard output and log.
+    /// Waits for the end; what else it wrote on standard output and in its log.
     pub fn wait(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut log) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();

@@ -1,7 +1,6 @@
 //! The gate and the frontend under TLS, with independent clients.
 
 mod hostile;
-mod pki;
 mod processes;
 mod reload;
 mod resumption;
@@ -11,6 +10,7 @@ use std::net::SocketAddr;
 use futures_util::{SinkExt, StreamExt};
 use gatekeeper::config::Config;
 use rustls::version::{TLS12, TLS13};
+use testkit::TlsClient;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
@@ -18,12 +18,12 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::CloseFrame},
 };
 
+pub use testkit::Pki;
+
 use super::{
     servers::{TestProcess, TestServer, addr, soon},
     tokens::{bad, good},
 };
-pub use pki::Pki;
-use pki::TlsClient;
 
 /// A server under TLS in this process.
 async fn server(pki: &Pki, flags: &[&str]) -> TestServer {
@@ -86,7 +86,7 @@ async fn closed(mut socket: Socket) -> Option<CloseFrame> {
 
 #[tokio::test]
 async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &[]).await;
     for (versions, alpn, why) in
         [(&[&TLS13][..], &["h2", "http/1.1"][..], "1.3, as browsers ask"), (&[&TLS12], &[], "1.2, without ALPN")]
@@ -127,7 +127,7 @@ async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
 
 #[tokio::test]
 async fn the_frontend_speaks_tls_and_names_the_gate_by_it() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let client = pki.client();
     let cookie = login(&client, server.frontend).await;
@@ -149,7 +149,7 @@ async fn the_frontend_speaks_tls_and_names_the_gate_by_it() {
 
 #[tokio::test]
 async fn a_gate_asks_its_own_frontend_without_tls() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let tls = pki.flags();
     let client = pki.client();
     for processes in ["--processes=1", "--processes=2"] {
@@ -173,7 +173,7 @@ async fn a_gate_asks_its_own_frontend_without_tls() {
 
 #[tokio::test]
 async fn whoever_is_too_many_is_told_so_under_tls() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &["--max-connections=2"]).await;
     let client = pki.client();
     let mut held = Vec::new();
@@ -191,7 +191,7 @@ async fn whoever_is_too_many_is_told_so_under_tls() {
 
 #[tokio::test]
 async fn a_drain_says_1001_and_close_notify() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let client = pki.client();
     let socket = raw(&client, server.gate).await;

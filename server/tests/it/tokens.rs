@@ -5,8 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-/// Long enough for RFC 7518.
-pub const SECRET: &str = "a secret of at least 32 bytes, as RFC 7518 asks";
+pub use testkit::SECRET;
 
 pub fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()

@@ -4,9 +4,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::tools::Peers;
-use crate::run::process::PATIENCE;
 use crate::run::program::run;
+use testkit::PATIENCE;
+use testkit::Peers;
 
 #[tokio::test]
 async fn prometheus_reads_a_run() {
@@ -18,7 +18,7 @@ async fn prometheus_reads_a_run() {
     // Looked at until there are arrivals of both kinds; the page is whole from the beginning.
     let page = timeout(PATIENCE, async {
         loop {
-            let told = peers.run("python/metrics.py", &[url]).await;
+            let told = peers.output("python/metrics.py", &[url], String::new()).await;
             let page: Value = serde_json::from_str(&told).unwrap();
             let labels = [("outcome", "refused_expected")];
             if value(&page, "gatecrash_arrivals_total", &labels) > 5.0 {

@@ -5,9 +5,9 @@ use std::fs;
 use gatecrash::ground::outcome::Outcome;
 use serde_json::{Value, json};
 
-use super::tools::{PeerServer, Peers};
 use crate::run::program::{Program, run};
 use crate::run::services::{LoginService, SECRET};
+use testkit::{PeerServer, Peers, Pki};
 
 /// Version of npm's socket.io, and the flag that speaks to it.
 const VERSIONS: [(&str, &str); 2] = [("4", "--eio 4"), ("2", "--eio 3")];
@@ -138,23 +138,16 @@ async fn each_user_has_a_session_and_tokens_of_their_own() {
 #[tokio::test]
 async fn certificates_are_checked_unless_they_are_not() {
     let Some(peers) = Peers::find() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: String| {
-        let path = folder.path().join(name);
-        fs::write(&path, content).unwrap();
-        path.into_os_string().into_string().unwrap()
-    };
-    let made = || rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let (server, stranger) = (made(), made());
-    let certificate = file("server.pem", server.cert.pem());
-    let key = file("key.pem", server.signing_key.serialize_pem());
-    let stranger = file("stranger.pem", stranger.cert.pem());
-    let by_name = format!("--cacert {certificate}");
+    let (pki, other) = (Pki::create(), Pki::create());
+    let path = |pki: &Pki, name: &str| pki.path(name).into_os_string().into_string().unwrap();
+    let (certificate, key) = (path(&pki, "cert.pem"), path(&pki, "key.pem"));
+    let (authority, stranger) = (path(&pki, "ca.pem"), path(&other, "ca.pem"));
+    let by_name = format!("--cacert {authority}");
     let resuming = format!("{by_name} --tls-resumption on");
 
     for (trusted, flags, code, resumes, why) in [
         (&stranger, "-k", 0, false, "no certificate is checked"),
-        (&certificate, "", 0, false, "it is trusted"),
+        (&authority, "", 0, false, "it is trusted"),
         (&stranger, by_name.as_str(), 0, false, "it is named"),
         (&stranger, resuming.as_str(), 0, true, "clients that come back"),
         (&stranger, "", 104, false, "it is not trusted"),

@@ -3,9 +3,9 @@
 use gatecrash::ground::outcome::Outcome;
 use serde_json::json;
 
-use super::tools::Peers;
 use crate::run::program::run;
 use crate::run::services::SECRET;
+use testkit::Peers;
 
 #[tokio::test]
 async fn nodes_own_count_is_ours_by_every_transport_and_namespace() {

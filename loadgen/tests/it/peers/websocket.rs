@@ -6,10 +6,10 @@ use gatecrash::ground::outcome::Outcome;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::tools::{PeerServer, Peers};
-use crate::run::process::PATIENCE;
 use crate::run::program::{Program, run};
 use crate::run::services::SECRET;
+use testkit::PATIENCE;
+use testkit::{PeerServer, Peers};
 
 fn minting(server: &PeerServer, flags: &str) -> Program {
     let asked = format!("--target ws://{}/chat --token-source mint", server.addr);

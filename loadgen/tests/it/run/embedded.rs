@@ -5,9 +5,9 @@ use std::fs;
 use gatecrash::ground::outcome::Outcome;
 use reports::schema::RunResult;
 
-use super::process::until;
 use super::program::run;
-use crate::peers::tools::Peers;
+use testkit::Peers;
+use testkit::until;
 
 const PHASES: [&str; 8] = ["auth", "connect", "echo", "handshake", "login", "open", "token", "upgrade"];
 const FILES: [&str; 6] = ["intervals.csv", "junit.xml", "report.html", "result.json", "run.hlog", "summary.md"];
@@ -58,7 +58,7 @@ async fn readers_that_others_wrote_agree_with_the_result() {
         let ended = run(flags).end().await;
         let expected = ended.result().totals.planned.to_string();
         let words = [ended.out.to_str().unwrap(), "--established", &expected];
-        let told = peers.run("../ci/check_result.py", &words).await;
+        let told = peers.output("../ci/check_result.py", &words, String::new()).await;
         assert!(told.contains("agree"), "{flags}: {told}");
     }
 }

@@ -1,29 +1,8 @@
-//! Processes of this machine, as `/proc` shows them, and waiting for what they do.
+//! Processes of this machine, as `/proc` shows them.
 
 use std::fs;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{interval, timeout};
-
-/// What nothing in these tests takes, however busy the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(90);
-/// Between two looks at something that tells nobody when it happens.
-pub const LOOK_EVERY: Duration = Duration::from_millis(5);
-
-/// Looks until there is something to see.
-pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let seen = timeout(PATIENCE, async {
-        let mut ticks = interval(LOOK_EVERY);
-        loop {
-            ticks.tick().await;
-            if let Some(seen) = look() {
-                return seen;
-            }
-        }
-    });
-    seen.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
-}
 
 /// A process that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

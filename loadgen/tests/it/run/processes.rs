@@ -7,7 +7,9 @@ use gatecrash::ground::outcome::Outcome;
 use gatecrash::judge::verdict::{CONFIGURATION, INVALID, STOPPED};
 use rustix::process::Signal;
 
-use super::process::{Process, children_of, until};
+use testkit::until;
+
+use super::process::{Process, children_of};
 use super::program::{Running, run};
 use super::services::{SECRET, Site};
 use crate::engine_servers::{WebSocket, read_head, serve};

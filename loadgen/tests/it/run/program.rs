@@ -16,7 +16,9 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::process::{PATIENCE, Process, children_of, until};
+use testkit::{PATIENCE, until};
+
+use super::process::{Process, children_of};
 use super::services::SECRET;
 
 /// What nobody may read anywhere: the secret, and every JWT of these tests, which begins with `{"typ":` or `{"alg":` in

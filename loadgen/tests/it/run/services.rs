@@ -11,37 +11,18 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jsonwebtoken::{EncodingKey, Header};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use serde_json::json;
+use testkit::{LOOK_EVERY, fetch, metric, ready_line, soon};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
-use super::process::{LOOK_EVERY, PATIENCE};
-
-/// What the tests' tokens are signed with, as long as RFC 7518 asks.
-pub const SECRET: &str = "a secret of the tests, as long as RFC 7518 asks";
+pub use testkit::SECRET;
 
 /// A token for a user, as the frontend of the original makes it.
 pub fn token(user: &str) -> String {
     let claims = json!({"user": {"username": user}});
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
-}
-
-/// What a URL answers to GET; its body, for a success.
-pub async fn fetch(addr: SocketAddr, path: &str) -> String {
-    let mut answer = String::new();
-    let asked = timeout(PATIENCE, async {
-        let mut stream = TcpStream::connect(addr).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream.read_to_string(&mut answer).await.unwrap();
-    });
-    asked.await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{addr}{path}: {head}");
-    body.to_owned()
 }
 
 /// A gate and a frontend with the demo user and the tests' secret; they are killed with the test.
@@ -65,11 +46,7 @@ impl Site {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let ready = timeout(PATIENCE, stdout.read_line(&mut line)).await;
-        ready.unwrap().unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
+        let ready = ready_line(process.stdout.take().unwrap()).await;
         let addr = |role: &str| {
             let (_, addr) = ready[role].as_str().unwrap().split_once("://").unwrap();
             addr.parse()
@@ -79,23 +56,18 @@ impl Site {
 
     /// Looks at a value of the gate's `/metrics` until it is this.
     pub async fn metric_becomes(&self, name: &str, expected: u64) {
-        let becomes = timeout(PATIENCE, async {
+        soon(&format!("{name} = {expected}"), async {
             while self.metric(name).await != expected {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
-        });
-        let waited = || format!("waited {PATIENCE:?} for {name} to be {expected}");
-        becomes.await.unwrap_or_else(|_| panic!("{}", waited()));
+        })
+        .await;
     }
 
     /// One value of the gate's `/metrics`, by its name with its labels.
     pub async fn metric(&self, name: &str) -> u64 {
         let page = fetch(self.gate, "/metrics").await;
-        let value = page.lines().find_map(|line| {
-            let (found, value) = line.rsplit_once(' ')?;
-            (found == name).then(|| value.parse().unwrap())
-        });
-        value.unwrap_or_else(|| panic!("no {name} in\n{page}"))
+        metric(&page, name).unwrap_or_else(|| panic!("no {name} in\n{page}")) as u64
     }
 }
 

@@ -5,10 +5,10 @@ use std::io::Read;
 use gatecrash::judge::verdict::{CONFIGURATION, INVALID, STOPPED};
 use rustix::process::Signal;
 
-use super::process::until;
 use super::program::{Ended, Running, Servers, run};
 use super::services::Site;
 use crate::engine_servers::{Gauge, serve};
+use testkit::until;
 
 /// Fifty seconds of load, which no test waits for.
 const LONG: &str = "-c 5000 -r 100/s";

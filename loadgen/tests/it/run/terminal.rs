@@ -15,8 +15,8 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use tempfile::TempDir;
 use vt100::{Color, Parser};
 
-use super::process::until;
 use crate::engine_servers::nowhere;
+use testkit::until;
 
 /// Fifty seconds of load, which no test waits for.
 const LONG: &str = "-c 5000 -r 100/s";

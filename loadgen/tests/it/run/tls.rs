@@ -1,18 +1,14 @@
 //! Runs under TLS against the gate of this project, by every transport.
 
-use std::fs;
+use testkit::Pki;
 
 use super::program::run;
 use super::services::{SECRET, Site};
 
 #[tokio::test]
 async fn the_gate_is_loaded_under_tls_by_every_transport() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    fs::write(&cert, made.cert.pem()).unwrap();
-    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let tls = [format!("--tls-cert={}", cert.display()), format!("--tls-key={}", key.display())];
+    let pki = Pki::create();
+    let (tls, authority) = (pki.flags(), pki.path("ca.pem"));
     for shards in [&["--workers=2"][..], &["--workers=1", "--processes=2"]] {
         let flags: Vec<_> = shards.iter().copied().chain(tls.iter().map(|it| &**it)).collect();
         let site = Site::start(&flags).await;
@@ -27,7 +23,7 @@ async fn the_gate_is_loaded_under_tls_by_every_transport() {
                 let asked = format!("--target {target} {transport} --token-source mint");
                 let load = "-c 60 --concurrency 4 --hold 0s --echo 1 --mix valid=5,forged=1";
                 let ended = run(&format!("{asked} {load} --tls-resumption {resumption}"))
-                    .flag("--cacert", &cert)
+                    .flag("--cacert", &authority)
                     .flag("--secret", SECRET)
                     .end()
                     .await;
@@ -49,7 +45,7 @@ async fn the_gate_is_loaded_under_tls_by_every_transport() {
              --user gonzalo:password -c 20 --concurrency 4 --hold 0s --echo 1",
             site.gate, site.frontend, site.frontend
         );
-        let ended = run(&logins).flag("--cacert", &cert).end().await;
+        let ended = run(&logins).flag("--cacert", &authority).end().await;
         ended.exits_with(0, "logins under TLS");
         assert_eq!(ended.result().totals.established, 20);
     }

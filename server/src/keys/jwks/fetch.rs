@@ -1,4 +1,4 @@
-//! One fetch of a set over HTTP: within a time and a size, and never by a detour over an unprotected network.
+//! One fetch of a set over HTTP, with limits on time and size, and never over an unprotected network.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,25 +16,25 @@ pub const JWKS_BYTES_MAX: usize = 256 * 1024;
 /// For the TCP connection and TLS.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// For all of it, to the last byte.
+/// For the whole fetch, to the last byte.
 const FETCH_WITHIN: Duration = Duration::from_secs(10);
 
-/// Addresses that a source may lead to from its own.
+/// Redirects that are followed.
 const REDIRECTS_MAX: usize = 2;
 
 /// Where a set is published.
 ///
-/// Whoever can change the set on its way can make tokens, so it is `https`, or `http` on this machine.
+/// A person who can change the set on its way can make tokens: it must be `https`, or `http` on this machine.
 #[derive(Clone, PartialEq)]
 pub struct JwksUrl(Url);
 
-/// An address from which no set is taken.
+/// An address from which no set is fetched.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum JwksUrlError {
     /// It cannot be read.
-    #[error("`{asked}` is no URL: {problem}")]
+    #[error("`{asked}` is not a URL: {problem}")]
     Malformed {
-        /// What was given.
+        /// The configured text.
         asked: String,
         /// What is wrong with it.
         problem: String,
@@ -58,22 +58,22 @@ impl FromStr for JwksUrl {
 }
 
 impl JwksUrl {
-    /// An address of a server of this process, which is trusted wherever it listens.
+    /// An address of a server of this process, which is trusted on every interface.
     pub(crate) fn of_own(addr: SocketAddr, path: &str) -> Option<Self> {
         Url::parse(&format!("http://{addr}{path}")).ok().map(Self)
     }
 
-    /// The address itself, passwords and all.
+    /// The address itself, including any password.
     pub(crate) fn url(&self) -> &Url {
         &self.0
     }
 
-    /// What a client is made of that reaches it over a protected way.
+    /// The builder of a client that reaches it over a protected connection.
     pub(crate) fn client(&self) -> Result<ClientBuilder, FetchError> {
         let is_protected = self.0.scheme() == "https";
         let builder = match is_protected {
             true => Client::builder().https_only(true),
-            // A proxy would get to see, and to write, what is protected by never leaving this machine.
+            // A proxy could read and change data that must not leave this machine.
             false => Client::builder().no_proxy(),
         };
         Ok(builder.tls_backend_preconfigured(tls(is_protected)?))
@@ -99,7 +99,7 @@ fn is_loopback(url: &Url) -> bool {
 
 impl fmt::Display for JwksUrl {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without what may be a password.
+        // Without user info and query, which may hold a password.
         write!(out, "{}{}", self.0.origin().ascii_serialization(), self.0.path())
     }
 }
@@ -110,7 +110,7 @@ impl fmt::Debug for JwksUrl {
     }
 }
 
-/// Why a set was not had. It is the source's fault, or the network's.
+/// Why a fetch failed: the fault of the source or of the network.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("no HTTP client: {0}")]
@@ -121,19 +121,19 @@ pub(crate) enum FetchError {
     Status(u16),
     #[error("it is longer than {JWKS_BYTES_MAX} bytes")]
     TooLong,
-    #[error("it is no text")]
-    NoText,
+    #[error("it is not UTF-8")]
+    NotUtf8,
 }
 
-/// A set as it came.
+/// A fetched set.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub text: String,
-    /// How long it is fresh from now on, if its Cache-Control says so (RFC 9111 section 5.2.2).
+    /// How long it is fresh from now on, if it has a Cache-Control field with a lifetime (RFC 9111 section 5.2.2).
     pub lifetime: Option<Duration>,
 }
 
-/// What fetches one source.
+/// The client of one source.
 pub(super) struct Fetcher {
     client: Client,
     url: Url,
@@ -143,18 +143,18 @@ impl Fetcher {
     pub(super) fn new(url: &JwksUrl) -> Result<Self, FetchError> {
         let client = url
             .client()?
-            .redirect(redirect::Policy::custom(redirected))
+            .redirect(redirect::Policy::custom(follow_protected))
             .connect_timeout(CONNECT_WITHIN)
             .timeout(FETCH_WITHIN)
             .user_agent(concat!("gatekeeper/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| FetchError::NoClient(innermost(&error)))?;
+            .map_err(|error| FetchError::NoClient(cause_without_url(&error)))?;
         let JwksUrl(url) = url.clone();
         Ok(Self { client, url })
     }
 
     pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
-        let failed = |error: reqwest::Error| FetchError::Http(innermost(&error));
+        let failed = |error: reqwest::Error| FetchError::Http(cause_without_url(&error));
         let mut answer = self.client.get(self.url.clone()).send().await.map_err(failed)?;
         if answer.status() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
@@ -167,24 +167,24 @@ impl Fetcher {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let text = String::from_utf8(bytes).map_err(|_| FetchError::NoText)?;
+        let text = String::from_utf8(bytes).map_err(|_| FetchError::NotUtf8)?;
         Ok(Fetched { text, lifetime })
     }
 }
 
-/// Follows a source that moved, but not to where anybody could change the set.
-fn redirected(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    // The first of those before is the source itself.
+/// Follows a redirect, but not to an address where anybody could change the set.
+fn follow_protected(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    // The first of the previous addresses is the source itself.
     if attempt.previous().len() > REDIRECTS_MAX {
-        return attempt.error("it leads from one address to the next");
+        return attempt.error("too many redirects");
     }
     match is_safe(attempt.url()) {
         true => attempt.follow(),
-        false => attempt.error("it leads to an address that is not protected"),
+        false => attempt.error("it redirects to an address that is not protected"),
     }
 }
 
-/// This machine's certificate authorities, which are read only where they are needed.
+/// The TLS configuration with this machine's certificate authorities, which are read only if they are needed.
 fn tls(is_protected: bool) -> Result<ClientConfig, FetchError> {
     let mut roots = RootCertStore::empty();
     if is_protected {
@@ -200,39 +200,39 @@ fn tls(is_protected: bool) -> Result<ClientConfig, FetchError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// What went wrong at the bottom, without the address, which may hold a password.
-fn innermost(error: &reqwest::Error) -> String {
+/// The innermost cause of an error, or its timeout, without the address, which may hold a password.
+fn cause_without_url(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", FETCH_WITHIN.as_secs());
     }
-    deepest(error)
+    root_cause(error)
 }
 
-/// What went wrong at the bottom, without the address, which may hold a password.
-pub(crate) fn deepest(error: &reqwest::Error) -> String {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+/// The innermost cause of an error, without the address, which may hold a password.
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    match std::ptr::addr_eq(deepest, error) {
-        // Nothing below, and the error itself shows the address.
+    match std::ptr::addr_eq(cause, error) {
+        // There is no inner cause, and the error itself shows the address.
         true => "the request failed".to_owned(),
-        false => deepest.to_string(),
+        false => cause.to_string(),
     }
 }
 
-/// How long the answer is fresh from now on: what its Cache-Control says less the age that it had when a cache on the
-/// way handed it out (RFC 9111 sections 4.2.3 and 5.1).
+/// How long the response is fresh from now on: the lifetime in its Cache-Control less its age when a cache on the way
+/// sent it (RFC 9111 sections 4.2.3 and 5.1).
 fn lifetime_left(head: &HeaderMap) -> Option<Duration> {
     let cache_control = head.get_all(CACHE_CONTROL).iter();
     let lifetime = cache_control.filter_map(|value| lifetime(value.to_str().ok()?)).min()?;
-    // Of several the first counts, and what is no age is ignored.
+    // Of several the first counts; an invalid age is ignored.
     let age = head.get(AGE).and_then(|value| value.to_str().ok());
     let age = age.and_then(|field| delta_seconds(field.split(',').next()?.trim()));
     Some(lifetime.saturating_sub(age.unwrap_or_default()))
 }
 
-/// How long a Cache-Control field says that an answer is fresh.
+/// The lifetime in a Cache-Control field.
 fn lifetime(field: &str) -> Option<Duration> {
     let directives = field.split(',').map(str::trim);
     let lifetimes = directives.filter_map(|directive| {
@@ -249,7 +249,7 @@ fn lifetime(field: &str) -> Option<Duration> {
 /// A number of seconds (RFC 9111 section 1.2.2).
 fn delta_seconds(value: &str) -> Option<Duration> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    // More of them than a u64 holds are for ever.
+    // A number that a u64 cannot hold means for ever.
     digits.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
 }
 
@@ -261,18 +261,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_protected_or_at_home() {
+    fn an_address_is_https_or_loopback() {
         for (asked, accepted, why) in [
             ("https://issuer.example/keys", true, "protected"),
-            ("http://127.0.0.1:1/keys", true, "at home"),
-            ("http://[::1]:1/keys", true, "at home"),
-            ("http://localhost/keys", true, "at home"),
+            ("http://127.0.0.1:1/keys", true, "loopback"),
+            ("http://[::1]:1/keys", true, "loopback"),
+            ("http://localhost/keys", true, "loopback"),
             ("http://issuer.example/keys", false, "anybody could change it"),
-            ("http://localhost.example/keys", false, "elsewhere, by its name"),
-            ("http://127.0.0.1.example/", false, "elsewhere, by its name"),
-            ("http://10.0.0.1/", false, "elsewhere"),
-            ("file:///etc/keys", false, "no such scheme"),
-            ("issuer.example", false, "no URL"),
+            ("http://localhost.example/keys", false, "not loopback, despite its name"),
+            ("http://127.0.0.1.example/", false, "not loopback, despite its name"),
+            ("http://10.0.0.1/", false, "another machine"),
+            ("file:///etc/keys", false, "an unsupported scheme"),
+            ("issuer.example", false, "not a URL"),
         ] {
             assert_eq!(asked.parse::<JwksUrl>().is_ok(), accepted, "{why}: {asked}");
         }
@@ -281,17 +281,17 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_is_what_cache_control_says() {
+    fn the_lifetime_is_read_from_cache_control() {
         for (field, seconds, why) in [
-            ("max-age=600", Some(600), "the usual"),
+            ("max-age=600", Some(600), "the usual form"),
             ("public, max-age=21600, must-revalidate, no-transform", Some(21_600), "among others"),
-            ("MAX-AGE = \"60\"", Some(60), "in another spelling"),
-            ("no-store", Some(0), "not at all"),
+            ("MAX-AGE = \"60\"", Some(60), "other case and spaces"),
+            ("no-store", Some(0), "never fresh"),
             ("no-cache, max-age=600", Some(0), "the shorter counts"),
             ("max-age=99999999999999999999999", Some(u64::MAX), "for ever"),
-            ("max-age=-1", None, "no number"),
-            ("max-age", None, "no number"),
-            ("s-maxage=9", None, "for others"),
+            ("max-age=-1", None, "not a number"),
+            ("max-age", None, "not a number"),
+            ("s-maxage=9", None, "for shared caches"),
             ("", None, "nothing"),
         ] {
             let found = lifetime(field).map(|lifetime| lifetime.as_secs());
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_age_of_an_answer_is_taken_from_its_lifetime() {
+    fn the_age_of_a_response_is_subtracted_from_its_lifetime() {
         for (fields, seconds, why) in [
             (&[("cache-control", "max-age=600")][..], Some(600), "fresh from its source"),
             (&[("cache-control", "max-age=600"), ("age", "250")], Some(350), "from a cache"),
@@ -309,15 +309,15 @@ mod tests {
             (&[("cache-control", "max-age=600"), ("age", "99999999999999999999999")], Some(0), "for ever"),
             (&[("cache-control", "max-age=600"), ("age", " 100, 400")], Some(500), "the first counts"),
             (&[("cache-control", "max-age=600"), ("age", "100"), ("age", "400")], Some(500), "the first counts"),
-            (&[("cache-control", "max-age=600"), ("age", "-100")], Some(600), "no age"),
-            (&[("cache-control", "max-age=600"), ("age", "")], Some(600), "no age"),
+            (&[("cache-control", "max-age=600"), ("age", "-100")], Some(600), "not an age"),
+            (&[("cache-control", "max-age=600"), ("age", "")], Some(600), "not an age"),
             (
                 &[("cache-control", "max-age=600"), ("cache-control", "max-age=60"), ("age", "10")],
                 Some(50),
                 "the shorter",
             ),
             (&[("cache-control", "no-cache"), ("age", "10")], Some(0), "never fresh"),
-            (&[("age", "10")], None, "a lifetime that is not told is ours to choose"),
+            (&[("age", "10")], None, "without a lifetime the default counts"),
         ] {
             let head = fields
                 .iter()
@@ -333,7 +333,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_field_is_read(field in "(max-age|no-store|=|,|\"|[0-9]|.){0,20}") {
+        fn no_field_panics(field in "(max-age|no-store|=|,|\"|[0-9]|.){0,20}") {
             let _ = lifetime(&field);
         }
     }

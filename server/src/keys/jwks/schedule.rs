@@ -1,21 +1,21 @@
-//! When a set is fetched next: decided from what happened, without a clock.
+//! When a set is fetched next: decided from events, without a clock.
 
 use std::time::{Duration, Instant};
 
-/// The limits between which a source is fetched.
+/// The limits on how often a source is fetched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// A set is taken for fresh no shorter than this, whatever its Cache-Control says.
+    /// The shortest lifetime of a set, whatever its Cache-Control says.
     pub lifetime_min: Duration,
-    /// How long, when its Cache-Control says nothing.
+    /// The lifetime of a set whose Cache-Control has none.
     pub lifetime_usual: Duration,
-    /// Nor longer than this: a key that was withdrawn must be forgotten some day.
+    /// The longest lifetime: a key that was withdrawn must be forgotten some day.
     pub lifetime_max: Duration,
-    /// Between the starts of two fetches that tokens asked for there is at least this, whatever came of the first.
+    /// The least time between the starts of two fetches that tokens triggered, whether the first succeeded or not.
     pub cooldown: Duration,
-    /// After a failure the next fetch comes this much later, then twice as much, and so on.
+    /// The time from a failure to the next fetch; each further failure doubles it.
     pub retry_min: Duration,
-    /// But no later than this.
+    /// The longest time from a failure to the next fetch.
     pub retry_max: Duration,
 }
 
@@ -38,29 +38,28 @@ pub(super) struct Schedule {
     pace: Pace,
     due: Instant,
     /// The start of the last fetch.
-    begun: Option<Instant>,
-    /// Since the last success.
+    started: Option<Instant>,
+    /// Failures since the last success.
     failures: u32,
 }
 
 impl Schedule {
     /// The first fetch is due at once.
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
-        Self { pace, due: now, begun: None, failures: 0 }
+        Self { pace, due: now, started: None, failures: 0 }
     }
 
-    /// When the next fetch is to begin.
+    /// When the next fetch starts.
     pub(super) fn due(&self) -> Instant {
         self.due
     }
 
-    /// A fetch begins.
-    pub(super) fn begun(&mut self, now: Instant) {
-        self.begun = Some(now);
+    /// A fetch starts.
+    pub(super) fn started(&mut self, now: Instant) {
+        self.started = Some(now);
     }
 
-    /// It brought a set that says how long it is fresh, or does not. The next comes ahead of the end, while this one
-    /// is good still.
+    /// The fetch succeeded; the set may have a lifetime. The next fetch is due before it ends.
     pub(super) fn fetched(&mut self, now: Instant, lifetime: Option<Duration>) {
         self.failures = 0;
         let lifetime =
@@ -68,17 +67,17 @@ impl Schedule {
         self.due = now + lifetime * 4 / 5;
     }
 
-    /// It failed.
+    /// The fetch failed.
     pub(super) fn failed(&mut self, now: Instant) {
         let doubled = self.pace.retry_min.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.due = now + doubled.min(self.pace.retry_max);
     }
 
-    /// A token named a key that is not in the set. Time alone decides when that counts: a source that has nothing, or
-    /// fails, is asked no sooner than another.
-    pub(super) fn wanted(&mut self, now: Instant) {
-        let earliest = self.begun.map_or(now, |begun| begun + self.pace.cooldown);
+    /// A token named a key that is not in the set. The cooldown alone decides when the set is fetched: one without the
+    /// key, or one that failed, is fetched no sooner.
+    pub(super) fn requested(&mut self, now: Instant) {
+        let earliest = self.started.map_or(now, |started| started + self.pace.cooldown);
         self.due = self.due.min(earliest.max(now));
     }
 }
@@ -88,48 +87,48 @@ mod tests {
     use super::*;
 
     enum Event {
-        Begun,
+        Started,
         Fetched(Option<u64>),
         Failed,
-        Wanted,
+        Requested,
     }
     use Event::*;
 
     #[test]
-    fn fetches_are_due_within_bounds() {
+    fn fetches_are_due_within_the_limits() {
         let start = Instant::now();
         let mut schedule = Schedule::new(Pace::default(), start);
         assert_eq!(schedule.due(), start, "the first at once");
         for (at_s, event, due_s, why) in [
-            (0, Begun, 0, "under way"),
+            (0, Started, 0, "it has started"),
             (1, Fetched(None), 241, "four fifths of the usual five minutes"),
-            (2, Wanted, 10, "an unknown key, after the cooldown"),
-            (10, Begun, 10, "under way"),
+            (2, Requested, 10, "an unknown key, after the cooldown"),
+            (10, Started, 10, "it has started"),
             (10, Fetched(Some(0)), 34, "no shorter than half a minute"),
-            (30, Wanted, 30, "the cooldown is over"),
-            (30, Begun, 30, "under way"),
+            (30, Requested, 30, "the cooldown is over"),
+            (30, Started, 30, "it has started"),
             (30, Fetched(Some(1_000_000)), 2910, "no longer than an hour"),
-            (31, Wanted, 40, "the cooldown"),
-            (32, Wanted, 40, "is not begun anew"),
-            (40, Begun, 40, "under way"),
+            (31, Requested, 40, "the cooldown"),
+            (32, Requested, 40, "does not start again"),
+            (40, Started, 40, "it has started"),
             (50, Failed, 51, "a second later"),
-            (50, Wanted, 50, "sooner, if the cooldown allows"),
-            (51, Begun, 50, "under way"),
+            (50, Requested, 50, "sooner, if the cooldown allows"),
+            (51, Started, 50, "it has started"),
             (51, Failed, 53, "then two"),
-            (52, Wanted, 53, "the cooldown holds for failures too"),
-            (53, Begun, 53, "under way"),
+            (52, Requested, 53, "the cooldown holds for failures too"),
+            (53, Started, 53, "it has started"),
             (53, Failed, 57, "then four"),
-            (57, Fetched(Some(100)), 137, "as it says"),
-            (137, Failed, 138, "from the start again"),
+            (57, Fetched(Some(100)), 137, "four fifths of its lifetime"),
+            (137, Failed, 138, "a success resets the waits"),
         ] {
             let now = start + Duration::from_secs(at_s);
             match event {
-                Begun => schedule.begun(now),
+                Started => schedule.started(now),
                 Fetched(lifetime_s) => {
                     schedule.fetched(now, lifetime_s.map(Duration::from_secs));
                 }
                 Failed => schedule.failed(now),
-                Wanted => schedule.wanted(now),
+                Requested => schedule.requested(now),
             }
             assert_eq!((schedule.due() - start).as_secs(), due_s, "{why}");
         }

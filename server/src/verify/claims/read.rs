@@ -1,10 +1,11 @@
-//! Claims read in one pass.
+//! Reads the claims in one pass.
 
 use crate::verify::Refusal;
-use crate::verify::claims::{Audience, Claims, TIME_S_END, refusal};
-use crate::verify::json::{Cursor, JsonError, MEMBERS_MAX, Members, Seen, Text, Value, array_holds, to_f64};
+use crate::verify::claims::check::{Audience, Claims, TIME_S_END, refusal};
+use crate::verify::json::{
+    Cursor, JsonError, MEMBERS_MAX, Members, Name, NameCode, SeenNames, Text, Value, WantedName, array_holds, to_f64,
+};
 use crate::verify::policy::ClaimPath;
-use crate::verify::word::{Label, Name, Word};
 
 /// Reads the claims in `json`, the second segment of a token decoded, into `claims`, which are still empty.
 ///
@@ -15,18 +16,18 @@ use crate::verify::word::{Label, Name, Word};
 pub(in crate::verify) fn read<'t>(
     json: &'t str,
     user_claim: &[ClaimPath],
-    seen: &mut Seen,
+    seen: &mut SeenNames,
     claims: &mut Claims<'t>,
 ) -> Result<(), Refusal> {
     seen.clear();
     let mut cursor = Cursor::new(json, 0);
-    // Paths from this one on are less wanted than what was found.
+    // Paths from this one on have a lower rank than the user that was found.
     let mut rank_max = user_claim.len();
     cursor.expect(b'{').map_err(refusal)?;
     if !cursor.take(b'}') {
         loop {
             let name = cursor.name().map_err(refusal)?;
-            let time_s = match name.word {
+            let time_s = match name.code {
                 EXP => Some(&mut claims.expires_at_s),
                 IAT => Some(&mut claims.issued_at_s),
                 NBF => Some(&mut claims.not_before_s),
@@ -45,16 +46,16 @@ pub(in crate::verify) fn read<'t>(
     cursor.expect_end().map_err(refusal)
 }
 
-const EXP: Word = Word::short(b"exp");
-const NBF: Word = Word::short(b"nbf");
-const IAT: Word = Word::short(b"iat");
-const ISS: Word = Word::short(b"iss");
-const SUB: Word = Word::short(b"sub");
-const AUD: Word = Word::short(b"aud");
+const EXP: NameCode = NameCode::short(b"exp");
+const NBF: NameCode = NameCode::short(b"nbf");
+const IAT: NameCode = NameCode::short(b"iat");
+const ISS: NameCode = NameCode::short(b"iss");
+const SUB: NameCode = NameCode::short(b"sub");
+const AUD: NameCode = NameCode::short(b"aud");
 
 /// Reads the value of a member that is a time.
 #[inline(always)]
-fn time<'t>(cursor: &mut Cursor<'t>, name: Name<'t>, seen: &mut Seen) -> Result<u64, Refusal> {
+fn time<'t>(cursor: &mut Cursor<'t>, name: Name<'t>, seen: &mut SeenNames) -> Result<u64, Refusal> {
     if let Some(whole_s) = cursor.whole_number() {
         insert(cursor, name, seen)?;
         if whole_s >= TIME_S_END {
@@ -67,26 +68,26 @@ fn time<'t>(cursor: &mut Cursor<'t>, name: Name<'t>, seen: &mut Seen) -> Result<
     time_s(value)
 }
 
-/// Reads the value of a member that is no time.
+/// Reads the value of a member that is not a time.
 #[inline(always)]
 fn member<'t>(
     cursor: &mut Cursor<'t>,
     name: Name<'t>,
     user_claim: &[ClaimPath],
     rank_max: &mut usize,
-    seen: &mut Seen,
+    seen: &mut SeenNames,
     claims: &mut Claims<'t>,
 ) -> Result<(), Refusal> {
     let wanted = user_claim.get(..*rank_max).unwrap_or_default();
     if cursor.peek() == Some(b'"') {
         let text = cursor.string().map_err(refusal)?;
         insert(cursor, name, seen)?;
-        match name.word {
+        match name.code {
             ISS => claims.issuer = Some(text),
             AUD => claims.audience = Some(Audience::One(text)),
             _ => {}
         }
-        // Where a path leads on into an object another may end here.
+        // One path may end at this member while another continues into an object.
         if let Some(rank) = wanted.iter().position(|path| path.ends_with(name)) {
             claims.user = Some(text);
             *rank_max = rank;
@@ -94,7 +95,7 @@ fn member<'t>(
         return Ok(());
     }
     let rank = wanted.iter().position(|path| path.begins_with(name));
-    let is_claim = matches!(name.word, ISS | SUB | AUD);
+    let is_claim = matches!(name.code, ISS | SUB | AUD);
     if rank.is_none() && !is_claim {
         cursor.pass(1).map_err(refusal)?;
         return insert(cursor, name, seen);
@@ -117,27 +118,27 @@ fn member<'t>(
 }
 
 #[inline(always)]
-fn insert(cursor: &Cursor<'_>, name: Name<'_>, seen: &mut Seen) -> Result<(), Refusal> {
+fn insert(cursor: &Cursor<'_>, name: Name<'_>, seen: &mut SeenNames) -> Result<(), Refusal> {
     seen.insert(cursor.text(), name, 0, MEMBERS_MAX).map_err(refusal)
 }
 
-/// Members of the object that holds the user whose names are held against each other in passing.
+/// Members that the object with the user may have to be read on the fast path.
 const MEMBERS_WITHIN_MAX: usize = 4;
 
-/// The string that the member `wanted` of the object at `at` holds, and where the object ends; none where there is
-/// anything unusual about it.
+/// The string value of the member `wanted` of the object at `at`, and the end of the object; `None` if the slow path must
+/// read it.
 #[inline(always)]
-fn user_within<'t>(text: &'t str, at: usize, wanted: &Label) -> Option<(Text<'t>, usize)> {
+fn user_within<'t>(text: &'t str, at: usize, wanted: &WantedName) -> Option<(Text<'t>, usize)> {
     let mut cursor = Cursor::new(text, at);
-    let mut words = [Word::default(); MEMBERS_WITHIN_MAX];
+    let mut words = [NameCode::default(); MEMBERS_WITHIN_MAX];
     let mut found = None;
     cursor.expect(b'{').ok()?;
     for count in 0..MEMBERS_WITHIN_MAX {
         let name = cursor.name().ok()?;
-        if words.get(..count)?.contains(&name.word) {
+        if words.get(..count)?.contains(&name.code) {
             return None;
         }
-        *words.get_mut(count)? = name.word;
+        *words.get_mut(count)? = name.code;
         if cursor.peek() == Some(b'"') {
             let text = cursor.string().ok()?;
             if wanted.is(name) {
@@ -154,18 +155,18 @@ fn user_within<'t>(text: &'t str, at: usize, wanted: &Label) -> Option<(Text<'t>
     None
 }
 
-/// What a member means that is neither a time nor a string.
+/// Reads a member that is neither a time nor a string.
 #[inline(never)]
 fn unusual<'t>(
     name: Name<'t>,
     value: Value<'t>,
     user_claim: &[ClaimPath],
     rank_max: &mut usize,
-    seen: &mut Seen,
+    seen: &mut SeenNames,
     claims: &mut Claims<'t>,
 ) -> Result<(), Refusal> {
-    match name.word {
-        // A subject that is no string (RFC 7519 section 4.1.2) is another user to each reader.
+    match name.code {
+        // Each reader would take a subject that is not a string (RFC 7519 section 4.1.2) for another user.
         ISS | SUB => return Err(Refusal::ClaimsMalformed),
         AUD => claims.audience = Some(audience(value)?),
         _ => {}
@@ -180,8 +181,8 @@ fn unusual<'t>(
     Ok(())
 }
 
-/// A NumericDate (RFC 7519 section 2): seconds since 1970, maybe with a fraction, from 0 to
-/// [`TIME_S_END`]; rounded up, since only whole seconds are compared with it.
+/// A NumericDate (RFC 7519 section 2): seconds since 1970, maybe with a fraction, from 0 to [`TIME_S_END`]; rounded up,
+/// because it is compared with whole seconds.
 fn time_s(value: Value<'_>) -> Result<u64, Refusal> {
     let Value::Number(number) = value else {
         return Err(Refusal::TimeInvalid);
@@ -202,25 +203,25 @@ fn time_s(value: Value<'_>) -> Result<u64, Refusal> {
     }
 }
 
-/// Characters of a time: an `f64` takes at most 24 to write, a second in nanoseconds 20. To find the number that is
-/// nearest to thousands of digits would take longer than a MAC.
+/// Characters of a time: an `f64` has at most 24, a time in nanoseconds 20. Parsing thousands of digits would take longer
+/// than a MAC.
 const TIME_CHARACTERS_MAX: usize = 32;
 
-/// An audience that is no string.
+/// An audience that is not a string.
 fn audience(value: Value<'_>) -> Result<Audience<'_>, Refusal> {
     match value {
-        // The search is for the check of the elements alone: what is wanted is not known here.
+        // The search only checks the elements: the configured audience is not known here.
         Value::Array(names) => array_holds(names, "").map(|_| Audience::Many(names)).map_err(refusal),
         _ => Err(Refusal::ClaimsMalformed),
     }
 }
 
-/// The string that `path` leads to by way of this member of the claims, which is no string itself.
+/// The string at the end of `path`, which starts at this member of the claims, an object.
 fn follow<'t>(
     path: &ClaimPath,
     name: Name<'_>,
     value: Value<'t>,
-    seen: &mut Seen,
+    seen: &mut SeenNames,
 ) -> Result<Option<Text<'t>>, JsonError> {
     match path.steps() {
         Some((first, rest)) if !rest.is_empty() && first.is(name) && !path.ends_with(name) => {
@@ -230,8 +231,8 @@ fn follow<'t>(
     }
 }
 
-/// The string at the end of `steps`, which are as many as the configuration gave.
-fn descend<'t>(value: Value<'t>, steps: &[Label], seen: &mut Seen) -> Result<Option<Text<'t>>, JsonError> {
+/// The string at the end of `steps`, whose number the configuration limits.
+fn descend<'t>(value: Value<'t>, steps: &[WantedName], seen: &mut SeenNames) -> Result<Option<Text<'t>>, JsonError> {
     let Some((first, rest)) = steps.split_first() else {
         return Ok(match value {
             Value::Text(text) => Some(text),
@@ -242,7 +243,7 @@ fn descend<'t>(value: Value<'t>, steps: &[Label], seen: &mut Seen) -> Result<Opt
         return Ok(None);
     };
     let mut found = None;
-    // To the end, even after it is found: a second member of that name makes the user ambiguous.
+    // To the end, even after the member is found: a second one of that name makes the user ambiguous.
     let mut members = Members::of(object, MEMBERS_MAX, seen)?;
     while let Some((name, value)) = members.next(seen)? {
         if first.is(name) {

@@ -1,28 +1,27 @@
-//! One pass over a text, which checks everything that it passes over.
+//! One pass over a text, which checks everything that it skips.
 //!
-//! What issuers write (compact JSON, plain strings, whole numbers) is passed over eight bytes at a time and without a
-//! call. What is unusual (white space, escapes, fractions) is left to functions of their own, so that it costs the usual
-//! nothing.
+//! The usual JSON of issuers (compact, plain strings, whole numbers) is read eight bytes at a time and without a call.
+//! White space, escapes and fractions are left to functions of their own and do not slow the usual case down.
 
+use crate::verify::json::name_code::{NameCodeBuilder, ONES, quotes, specials};
 use crate::verify::json::number::end_of_number;
 use crate::verify::json::text::unescape;
-use crate::verify::json::{JsonError, NESTING_MAX, Text, Value};
-use crate::verify::word::{Name, ONES, Spelling, Word, quotes, specials};
+use crate::verify::json::{JsonError, NESTING_MAX, Name, NameCode, Text, Value};
 
 /// Digits of a number that is read without a general parser: any such number is below 2^64, and an `f64` holds it.
 const DIGITS_MAX: usize = 15;
 
-/// A place in a text. It always stands between two characters: it stops at ASCII bytes alone.
+/// A position in a text, always between two characters: it stops at ASCII bytes alone.
 pub(in crate::verify) struct Cursor<'t> {
     text: &'t str,
-    /// The same.
+    /// The bytes of `text`.
     bytes: &'t [u8],
     at: usize,
 }
 
-// Always inlined, so that the place stands in a register: through memory each step would wait for the one before.
+// Always inlined, so that the position is in a register: in memory each step would wait for the one before.
 impl<'t> Cursor<'t> {
-    /// The place `at` of `text`.
+    /// The position `at` of `text`.
     #[inline(always)]
     pub(in crate::verify) fn new(text: &'t str, at: usize) -> Self {
         let bytes = text.as_bytes();
@@ -35,13 +34,13 @@ impl<'t> Cursor<'t> {
         self.text
     }
 
-    /// How many bytes lie behind.
+    /// The position in bytes.
     #[inline(always)]
     pub(in crate::verify) fn place(&self) -> usize {
         self.at
     }
 
-    /// The next byte, which is not looked for behind space.
+    /// The next byte, spaces included.
     #[inline(always)]
     pub(in crate::verify) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
@@ -52,10 +51,10 @@ impl<'t> Cursor<'t> {
         self.at = skip_space(self.bytes, self.at);
     }
 
-    /// Passes over `byte`, and space before it, if it comes next.
+    /// Skips `byte`, and space before it, if it comes next.
     #[inline(always)]
     pub(in crate::verify) fn take(&mut self, byte: u8) -> bool {
-        // A branch, which is foreseen, where a sum would have to wait for the byte.
+        // A branch, which is predicted; arithmetic would have to wait for the byte.
         if self.peek() != Some(byte) {
             let Some(..=b' ') = self.peek() else {
                 return false;
@@ -74,7 +73,7 @@ impl<'t> Cursor<'t> {
         if self.take(byte) { Ok(()) } else { Err(JsonError::Malformed) }
     }
 
-    /// Nothing but space follows.
+    /// Fails unless only space follows.
     #[inline(always)]
     pub(in crate::verify) fn expect_end(&mut self) -> Result<(), JsonError> {
         self.skip_space();
@@ -95,12 +94,12 @@ impl<'t> Cursor<'t> {
         self.expect(b'"')?;
         let start = self.at;
         let nine = self.bytes.get(start..).and_then(<[u8]>::first_chunk);
-        let name = match nine.and_then(Word::until_quote) {
-            Some((bytes, word)) => {
+        let name = match nine.and_then(NameCode::until_quote) {
+            Some((bytes, code)) => {
                 self.at += bytes;
                 let text = Text::plain(self.since(start)?);
                 self.at += 1;
-                Name { text, word, start }
+                Name { text, code, start }
             }
             None => {
                 let (name, end) = unusual_name(self.text, start)?;
@@ -130,7 +129,7 @@ impl<'t> Cursor<'t> {
         self.string().map(Value::Text)
     }
 
-    /// Passes over the value that begins here, `depth` levels down.
+    /// Skips the value that begins here, `depth` levels down.
     #[inline(always)]
     pub(in crate::verify) fn pass(&mut self, depth: u32) -> Result<(), JsonError> {
         self.at = end_of_value(self.bytes, self.at, depth)?;
@@ -147,7 +146,7 @@ impl<'t> Cursor<'t> {
         Ok(Text::new(raw.ok_or(JsonError::Malformed)?, escaped))
     }
 
-    /// Passes over the rest of a string; had it escapes?
+    /// Skips the rest of a string, and returns whether it has escapes.
     #[inline(always)]
     fn pass_characters(&mut self) -> Result<bool, JsonError> {
         let end = end_of_plain(self.bytes, self.at);
@@ -159,7 +158,7 @@ impl<'t> Cursor<'t> {
         Ok(true)
     }
 
-    /// A whole number without a sign, of at most [`DIGITS_MAX`] digits; none if it is another, and then the place stays.
+    /// A whole number without a sign, of at most [`DIGITS_MAX`] digits; `None` for another, and then the position stays.
     #[inline(always)]
     pub(in crate::verify) fn whole_number(&mut self) -> Option<u64> {
         let rest = self.bytes.get(self.at..)?;
@@ -183,8 +182,8 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// Where the value that begins at `at` ends, `depth` levels down. By values, so that the caller's place never has to be
-/// in memory.
+/// The end of the value that begins at `at`, `depth` levels down. Takes and returns values, so that the caller's position
+/// stays in a register.
 fn end_of_value(bytes: &[u8], at: usize, depth: u32) -> Result<usize, JsonError> {
     match bytes.get(at) {
         Some(b'{' | b'[') => end_of_nested(bytes, at, depth),
@@ -194,14 +193,14 @@ fn end_of_value(bytes: &[u8], at: usize, depth: u32) -> Result<usize, JsonError>
     }
 }
 
-/// Where the object or array that begins at `at` ends.
+/// The end of the object or array that begins at `at`.
 ///
 /// The levels are a stack of bits (1 for an object), so that depth costs neither recursion nor memory.
 fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonError> {
     let mut levels: u64 = 0;
     let mut depth = outer;
     loop {
-        // A value begins here; in arrays of arrays many at once.
+        // A value begins here; several may, in arrays of arrays.
         while bytes.get(at) == Some(&b'[') {
             if depth >= NESTING_MAX {
                 return Err(JsonError::NestedTooDeep);
@@ -214,7 +213,7 @@ fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonE
             Some(b'"') => at = end_of_string(bytes, at + 1)?,
             Some(b'-' | b'0'..=b'9') => {
                 at = match bytes.get(at + 1) {
-                    // One byte, which is a digit, or it would be a minus alone.
+                    // One byte, which must be a digit: a minus alone is not a number.
                     Some(b',' | b']' | b'}') if bytes.get(at) != Some(&b'-') => at + 1,
                     _ => end_of_number(bytes, at)?,
                 }
@@ -231,7 +230,7 @@ fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonE
                     continue;
                 }
             }
-            // An array that is empty ends below.
+            // The end of an empty array is handled below.
             Some(b']') if bytes.get(at - 1) == Some(&b'[') => {}
             Some(b' ' | b'\t' | b'\n' | b'\r') if bytes.get(at - 1) == Some(&b'[') => {
                 at = skip_space(bytes, at);
@@ -243,7 +242,7 @@ fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonE
         }
         // A value or the start of an empty one has ended.
         loop {
-            // Of arrays of arrays many at once.
+            // Several arrays may end here.
             while levels & 1 == 0 && bytes.get(at) == Some(&b']') {
                 at += 1;
                 levels >>= 1;
@@ -284,7 +283,7 @@ fn skip_space(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// Behind the name at `at`, the colon after it and space.
+/// The position after the name at `at`, its colon and space.
 #[inline(always)]
 fn end_of_name(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     if bytes.get(at) != Some(&b'"') {
@@ -297,7 +296,7 @@ fn end_of_name(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// Behind the quotation mark that ends the string whose first character is at `at`.
+/// The position after the quotation mark that ends the string whose first character is at `at`.
 #[inline(always)]
 fn end_of_string(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     let end = end_of_plain(bytes, at);
@@ -307,12 +306,12 @@ fn end_of_string(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// A name that is longer than 8 bytes or has escapes, from its first character on, and where it ends: one pass, which
-/// finds its end, checks it and adds it up.
+/// A name that is longer than 8 bytes or has escapes, from its first character on, and its end: one pass finds the end,
+/// checks the name and computes its code.
 #[inline(never)]
 fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError> {
     let bytes = text.as_bytes();
-    let mut spelling = Spelling::default();
+    let mut spelling = NameCodeBuilder::default();
     let (mut at, mut escaped) = (start, false);
     loop {
         let eight = bytes.get(at..).and_then(<[u8]>::first_chunk);
@@ -353,7 +352,7 @@ fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError
         }
     }
     let raw = text.get(start..at).ok_or(JsonError::Malformed)?;
-    let name = Name { text: Text::new(raw, escaped), word: spelling.word(), start };
+    let name = Name { text: Text::new(raw, escaped), code: spelling.code(), start };
     Ok((name, at + 1))
 }
 
@@ -365,12 +364,12 @@ fn after_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The first byte from `at` on that does not stand for itself in a string, or the end: eight at a time.
+/// The first byte from `at` on that is a quotation mark, an escape or a control character, or the end of the text.
 #[inline(always)]
 fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let eight = u64::from_le_bytes(*eight);
-        // The quotation mark is looked for alone, so that the place is known soon; then what stands before it.
+        // The quotation mark is searched for first, so that its place is known early; then the bytes before it.
         let quote = quotes(eight);
         let unusual = specials(eight);
         if unusual & quote.wrapping_sub(1) & !quote != 0 {
@@ -384,7 +383,7 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     match bytes.last_chunk() {
         Some(last) if !rest.is_empty() => {
-            // The last eight, without those that were seen: zeros follow, the first of which is the end.
+            // The last eight bytes without those already read: zeros follow, the first of which is the end.
             let word = u64::from_le_bytes(*last) >> (8 * (8 - rest.len()));
             at + (specials(word) | quotes(word)).trailing_zeros() as usize / 8
         }
@@ -395,7 +394,7 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// Behind the quotation mark that ends the string whose first unusual character is at `at`.
+/// The position after the quotation mark that ends the string whose first escape or mark is at `at`.
 #[cold]
 fn end_of_escaped(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
     loop {
@@ -413,7 +412,7 @@ fn end_of_escaped(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// Behind the literal at `at`.
+/// The position after the literal at `at`.
 #[inline]
 fn end_of_literal(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     let four = bytes.get(at..).and_then(<[u8]>::first_chunk);
@@ -428,11 +427,11 @@ const TRUE: u32 = u32::from_le_bytes(*b"true");
 const NULL: u32 = u32::from_le_bytes(*b"null");
 const FALS: u32 = u32::from_le_bytes(*b"fals");
 
-/// The number that eight digits write, added up pairwise: two, then four, then eight.
+/// The value of eight digits, combined pairwise: two, then four, then eight.
 #[inline(always)]
 fn eight_digits(bytes: &[u8; 8]) -> Option<u64> {
     let digits = u64::from_le_bytes(*bytes) ^ (ONES * b'0' as u64);
-    // A digit is 0 to 9: no high half, and none with 6 more.
+    // A digit is 0 to 9: its high four bits are zero, also after adding 6.
     if (digits | digits.wrapping_add(ONES * 6)) & (ONES * 0xf0) != 0 {
         return None;
     }

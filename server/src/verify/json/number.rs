@@ -1,9 +1,9 @@
-//! Numbers (RFC 8259 section 6): where they end, whether an `f64` holds them, and what they are when they are times.
+//! Numbers (RFC 8259 section 6): their end, whether an `f64` holds them, and their value as times.
 
 use crate::verify::json::JsonError;
 
-/// The least number that is no `f64`, for it is rounded to infinity (2^1024 - 2^970): its digits, none left out. The
-/// first is that of 10^[`POWER_MAX`].
+/// All digits of the least number that is rounded to infinity (2^1024 - 2^970), which no `f64` holds. The first digit is
+/// that of 10^[`POWER_MAX`].
 const INFINITE: &[u8] = b"17976931348623158079372897140530341507993413271003782693617377898044496829276475094664901797\
     75872070963302864166928879109465555478519404026306574886715058206819089020007083836762738548458177115317644757\
     30270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
@@ -11,7 +11,7 @@ const INFINITE: &[u8] = b"179769313486231580793728971405303415079934132710037826
 /// The power of ten of the first digit of [`INFINITE`].
 const POWER_MAX: i64 = 308;
 
-/// Behind the number at `start`, which an `f64` can hold.
+/// The position after the number at `start`, which an `f64` can hold.
 #[inline]
 pub(super) fn end_of_number(bytes: &[u8], start: usize) -> Result<usize, JsonError> {
     let whole = start + usize::from(bytes.get(start) == Some(&b'-'));
@@ -29,7 +29,7 @@ pub(super) fn end_of_number(bytes: &[u8], start: usize) -> Result<usize, JsonErr
     }
 }
 
-/// The same for one with a fraction or an exponent, whose whole part lies between `whole` and `point`.
+/// The same for a number with a fraction or an exponent, whose whole part is between `whole` and `point`.
 #[inline]
 fn end_of_unusual(bytes: &[u8], whole: usize, point: usize) -> Result<usize, JsonError> {
     let mut mantissa_end = point;
@@ -57,7 +57,7 @@ fn end_of_digits(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Behind the exponent at `at`, which follows its `e`, and its value.
+/// The position after the exponent at `at`, which follows its `e`, and its value.
 #[inline(always)]
 fn exponent(bytes: &[u8], mut at: usize) -> Option<(usize, i64)> {
     let sign = bytes.get(at).filter(|sign| matches!(sign, b'+' | b'-'));
@@ -65,7 +65,7 @@ fn exponent(bytes: &[u8], mut at: usize) -> Option<(usize, i64)> {
     let start = at;
     let mut value: i64 = 0;
     while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
-        // Far beyond what the digits of any token could make up for.
+        // Far beyond what the digits of any token could balance.
         value = (10 * value + i64::from(digit - b'0')).min(EXPONENT_MAX);
         at += 1;
     }
@@ -73,17 +73,17 @@ fn exponent(bytes: &[u8], mut at: usize) -> Option<(usize, i64)> {
     (at > start).then_some((at, value))
 }
 
-/// Larger exponents are as good as this one.
+/// Larger exponents are treated as this one.
 const EXPONENT_MAX: i64 = 1 << 32;
 
-/// Is a number of so many digits before its point, whatever they are, below 10^[`POWER_MAX`]?
+/// Whether every number of so many digits before its point is below 10^[`POWER_MAX`].
 #[inline(always)]
 fn is_small(digits: usize, exponent: i64) -> bool {
     digits as i64 + exponent <= POWER_MAX
 }
 
-/// Is the number with this mantissa and exponent below every number that is rounded to infinity? Told by its digits, so
-/// that no number costs more than to read them.
+/// Whether the number with this mantissa and exponent is below every number that is rounded to infinity. Decided by its
+/// digits, so that a long number costs no more than reading it.
 #[cold]
 fn is_finite(bytes: &[u8], start: usize, end: usize, exponent: i64) -> bool {
     let mantissa = bytes.get(start..end).unwrap_or_default();
@@ -91,7 +91,7 @@ fn is_finite(bytes: &[u8], start: usize, end: usize, exponent: i64) -> bool {
     let point = point.unwrap_or(mantissa.len()) as i64;
     let is_significant = |byte: &u8| !matches!(byte, b'0' | b'.');
     let Some(first) = mantissa.iter().position(is_significant) else {
-        // A zero, whatever its exponent.
+        // Zero with any exponent.
         return true;
     };
     let place = first as i64;
@@ -104,19 +104,19 @@ fn is_finite(bytes: &[u8], start: usize, end: usize, exponent: i64) -> bool {
     }
 }
 
-/// Digits of a number whose product with a power of ten is made of two numbers that an `f64` holds: below 2^53.
+/// The most digits of a number that an `f64` holds exactly: below 2^53.
 const DIGITS_EXACT: usize = 15;
 
-/// Powers of ten that an `f64` holds.
+/// Powers of ten that an `f64` holds exactly.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
 
-/// The `f64` that is nearest to `number`, which was checked and has no sign; of those beyond 10^22 any that is as well.
+/// The `f64` nearest to `number`, which was checked and has no sign; for a number beyond 10^22 any `f64` beyond it.
 ///
-/// What is usual is one multiplication or division of two exact numbers, and so rounded once (Clinger 1990); the rest is
-/// left to the standard library.
+/// The usual case is one multiplication or division of two exact numbers, which is rounded once (Clinger 1990); the
+/// standard library parses the rest.
 pub(in crate::verify) fn to_f64(number: &str) -> Option<f64> {
     exact(number.as_bytes()).or_else(|| number.parse().ok())
 }
@@ -161,14 +161,14 @@ mod tests {
 
     use super::*;
 
-    /// Behind the number, by another parser; numbers have nothing around them here.
+    /// The end of the number according to another parser; `text` is the number alone.
     fn oracle(text: &str) -> Option<usize> {
         let is_finite = serde_json::from_str::<f64>(text).is_ok() && text.parse::<f64>().ok()?.is_finite();
         is_finite.then_some(text.len())
     }
 
     #[test]
-    fn the_bound_is_where_infinity_begins() {
+    fn the_least_infinite_number_is_refused_and_the_one_below_accepted() {
         let infinite = str::from_utf8(INFINITE).unwrap();
         assert_eq!(infinite.len() as i64, POWER_MAX + 1);
         assert_eq!(infinite.parse(), Ok(f64::INFINITY));
@@ -192,14 +192,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_ends_where_it_does_for_another_parser(
+        fn the_end_of_a_number_is_that_of_another_parser(
             text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?0{0,2}[0-9]{1,3})?",
         ) {
             prop_assert_eq!(end_of_number(text.as_bytes(), 0).ok(), oracle(&text));
         }
 
         #[test]
-        fn numbers_about_the_bound_are_told_apart(
+        fn numbers_near_the_limit_are_classified_as_by_another_parser(
             digits in "17976931348623157(0[0-9]{0,9}|[5-9][0-9]{0,9}|8079372897140[0-9]{0,9})",
             zeros in 0_usize..400,
             power in 308_usize..311,
@@ -216,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn a_time_is_the_nearest_number(
+        fn a_time_is_the_nearest_f64(
             text in "(0|[1-9][0-9]{0,12})(\\.[0-9]{1,8})?([eE][+-]?[0-9]{1,2})?",
         ) {
             let found = to_f64(&text).unwrap();

@@ -1,59 +1,58 @@
-//! Names of the objects that are being read, so that none appears twice.
+//! The member names of the objects that are being read, to find duplicates.
 
-use crate::verify::json::{Cursor, JsonError, MEMBERS_MAX};
-use crate::verify::word::{Name, Word};
+use crate::verify::json::{Cursor, JsonError, MEMBERS_MAX, Name, NameCode};
 
-/// So many names are held against each other; more are sorted out by a [filter](Seen) first.
+/// Up to this many names are compared one by one; above it a [filter](SeenNames) is asked first.
 const FEW: usize = 16;
 
-/// Names of all objects that are open at once: the claims, and one for each step of a user's path.
+/// Names of all objects that are open at once: the claims, and one object for each step of a user's path.
 const NAMES_MAX: usize = 4 * MEMBERS_MAX;
 
-/// Bits of the filter: of [`MEMBERS_MAX`] names eight find theirs set by another.
+/// Bits of the filter: of [`MEMBERS_MAX`] names about eight find their bit set by another.
 const FILTER_BITS: usize = 4096;
 
 /// The names seen in the objects that are being read; reused, so that nothing is allocated.
-pub(in crate::verify) struct Seen {
+pub(in crate::verify) struct SeenNames {
     names: Box<[Entry]>,
     len: usize,
-    /// A bit for each word of the object from [`filtered`](Self::filtered) on.
+    /// A bit for each name code of the object from [`filtered`](Self::filtered) on.
     filter: [u64; FILTER_BITS / 64],
-    /// Where the names of the object begin that the filter is of, if it is of any.
+    /// The first name of the object that the filter belongs to, if any.
     filtered: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Entry {
-    word: Word,
-    /// Where it begins in its text, for a slice of the text could not be kept between tokens.
+    code: NameCode,
+    /// Where it begins in its text: a slice of the text could not be stored between tokens.
     start: u32,
 }
 
-impl Seen {
+impl SeenNames {
     pub(in crate::verify) fn new() -> Self {
         Self { names: vec![Entry::default(); NAMES_MAX].into(), len: 0, filter: [0; FILTER_BITS / 64], filtered: None }
     }
 
-    /// Forgets everything, whatever an error left behind.
+    /// Removes all names, also those that an error left behind.
     #[inline]
     pub(in crate::verify) fn clear(&mut self) {
         self.forget(0);
     }
 
-    /// Where the names of an object that begins now will be.
+    /// The index of the first name of an object that begins now.
     #[inline]
     pub(in crate::verify) fn base(&self) -> usize {
         self.len
     }
 
-    /// Forgets the names of the object whose names begin at `base`.
+    /// Removes the names of the object whose names begin at `base`.
     #[inline]
     pub(in crate::verify) fn forget(&mut self, base: usize) {
         self.len = base;
         self.filtered = None;
     }
 
-    /// Adds the name of a member of an object in `text` that has `members_max` at most.
+    /// Adds the name of a member of an object in `text`, which may have `members_max` members.
     ///
     /// # Errors
     /// [`JsonError::DuplicateMember`], or [`JsonError::Malformed`] for too many.
@@ -71,38 +70,38 @@ impl Seen {
                 return Err(JsonError::Malformed);
             }
             self.insert_into_many(text, name, base)?;
-        } else if others.iter().any(|other| other.word == name.word) {
+        } else if others.iter().any(|other| other.code == name.code) {
             self.compare(text, name, base)?;
         }
         let place = self.names.get_mut(self.len).ok_or(JsonError::Malformed)?;
-        *place = Entry { word: name.word, start: name.start as u32 };
+        *place = Entry { code: name.code, start: name.start as u32 };
         self.len += 1;
         Ok(())
     }
 
-    /// Finds the name in the filter, which is made anew if it is that of another object, and then among the others.
+    /// Looks for the name in the filter, which is rebuilt if it belongs to another object, and then among the others.
     #[inline(never)]
     fn insert_into_many(&mut self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
         if self.filtered != Some(base) {
             self.filter.fill(0);
             self.filtered = Some(base);
             for name in self.names.get(base..self.len).unwrap_or_default() {
-                set(&mut self.filter, name.word);
+                set(&mut self.filter, name.code);
             }
         }
-        if set(&mut self.filter, name.word) {
+        if set(&mut self.filter, name.code) {
             self.compare(text, name, base)?;
         }
         Ok(())
     }
 
-    /// Is none of the names from `base` on the same? Those of one word are read again.
+    /// Fails if one of the names from `base` on is the same; those with the same code are read again.
     #[cold]
     fn compare(&self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
         let others = self.names.get(base..self.len).unwrap_or_default();
-        for other in others.iter().filter(|other| other.word == name.word) {
+        for other in others.iter().filter(|other| other.code == name.code) {
             let mut cursor = Cursor::new(text, (other.start as usize).saturating_sub(1));
-            if !name.word.is_hash() || cursor.string()?.same(&name.text) {
+            if !name.code.is_hash() || cursor.string()?.same(&name.text) {
                 return Err(JsonError::DuplicateMember);
             }
         }
@@ -110,10 +109,10 @@ impl Seen {
     }
 }
 
-/// Sets the bit of `word`; was it set?
+/// Sets the bit of `code`, and returns whether it was set before.
 #[inline]
-fn set(filter: &mut [u64; FILTER_BITS / 64], word: Word) -> bool {
-    let place = word.place(FILTER_BITS);
+fn set(filter: &mut [u64; FILTER_BITS / 64], code: NameCode) -> bool {
+    let place = code.place(FILTER_BITS);
     let Some(bits) = filter.get_mut(place / 64) else {
         return true;
     };

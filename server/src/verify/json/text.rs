@@ -1,6 +1,6 @@
-//! Strings as they stand in JSON, and what their escapes mean (RFC 8259 section 7).
+//! JSON strings and the decoding of their escapes (RFC 8259 section 7).
 
-/// The inside of a string, which was checked and may still hold escapes.
+/// The content of a string, which was checked and may still have escapes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::verify) struct Text<'t> {
     raw: &'t str,
@@ -8,7 +8,7 @@ pub(in crate::verify) struct Text<'t> {
 }
 
 impl<'t> Text<'t> {
-    /// A string by what stands between its quotation marks, which the cursor has checked.
+    /// A string from the text between its quotation marks, which the cursor has checked.
     #[inline]
     pub(super) fn new(raw: &'t str, escaped: bool) -> Self {
         Self { raw, escaped }
@@ -20,17 +20,17 @@ impl<'t> Text<'t> {
         Self::new(text, false)
     }
 
-    /// The string as it stands.
+    /// The string, escapes not decoded.
     pub(in crate::verify) fn raw(&self) -> &'t str {
         self.raw
     }
 
-    /// Does it mean something else than it shows?
+    /// Whether it has escapes.
     pub(in crate::verify) fn is_escaped(&self) -> bool {
         self.escaped
     }
 
-    /// Does the string say `wanted`, escapes taken for what they mean?
+    /// Whether the decoded string equals `wanted`.
     #[inline]
     pub(in crate::verify) fn is(&self, wanted: &str) -> bool {
         if self.escaped { self.chars().eq(wanted.chars()) } else { self.raw == wanted }
@@ -42,7 +42,7 @@ impl<'t> Text<'t> {
         self.chars().map(fold).eq(wanted.chars().map(fold))
     }
 
-    /// The string itself where it has no escapes, else a copy of what they mean in `buffer`.
+    /// The string itself if it has no escapes, else its decoded copy in `buffer`.
     pub(in crate::verify) fn resolve<'b>(&self, buffer: &'b mut String) -> &'b str
     where
         't: 'b,
@@ -62,13 +62,13 @@ impl<'t> Text<'t> {
         }
     }
 
-    /// What the string says.
+    /// The decoded characters.
     pub(super) fn chars(&self) -> Unescaped<'t> {
         Unescaped { rest: self.raw }
     }
 }
 
-/// The characters of a string that was checked.
+/// The decoded characters of a string that was checked.
 pub(super) struct Unescaped<'t> {
     rest: &'t str,
 }
@@ -87,7 +87,7 @@ impl Iterator for Unescaped<'_> {
     }
 }
 
-/// What the escape at `at` means and how many bytes it takes. Half a surrogate pair means nothing.
+/// The character that the escape at `at` stands for and its length in bytes; `None` for half a surrogate pair.
 #[inline]
 pub(super) fn unescape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
     let plain = match bytes.get(at + 1)? {
@@ -124,11 +124,11 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
     let digits: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
     let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
     let number = a << 12 | b << 8 | c << 4 | d;
-    // What is no digit has bits above those of one.
+    // A byte that is not a digit has bits above those of a digit.
     ((a | b | c | d) < 16).then_some(number)
 }
 
-/// What each byte means as a hexadecimal digit; 255 for one that is none.
+/// The value of each byte as a hexadecimal digit; 255 for other bytes.
 const HEX: [u8; 256] = {
     let mut table = [255; 256];
     let mut value = 0;

@@ -1,4 +1,4 @@
-//! The cache held against a set that forgets nothing.
+//! The cache compared with a set that keeps everything.
 
 use std::collections::HashSet;
 
@@ -16,30 +16,30 @@ fn entry(generation: u64) -> Entry<'static> {
     Entry { generation, good_from_s: 100, verified: verified() }
 }
 
-/// A token that is told from others by its signature, as tokens are.
+/// A unique signature.
 fn signature(number: usize) -> Vec<u8> {
     format!("{number:064}").into_bytes()
 }
 
-fn whole<'t>(header: &'t str, signature: &'t [u8]) -> Whole<'t> {
-    Whole { header: header.as_bytes(), claims: CLAIMS.as_bytes(), signature }
+fn decoded<'t>(header: &'t str, signature: &'t [u8]) -> DecodedToken<'t> {
+    DecodedToken { header: header.as_bytes(), claims: CLAIMS.as_bytes(), signature }
 }
 
-fn insert(cache: &mut TokenCache, token: Whole<'_>, entry: &Entry<'_>) {
+fn insert(cache: &mut TokenCache, token: DecodedToken<'_>, entry: &Entry<'_>) {
     let place = cache.locate(token.signature).unwrap();
     cache.insert(&place, token, entry);
 }
 
-/// What a hit says, or why the token is refused, with a leeway of ten seconds.
-fn found(cache: &mut TokenCache, token: Whole<'_>, generation: u64, now_s: u64) -> Option<String> {
+/// The user and `exp` of a hit, or the refusal, with a leeway of ten seconds.
+fn found(cache: &mut TokenCache, token: DecodedToken<'_>, generation: u64, now_s: u64) -> Option<String> {
     let place = cache.locate(token.signature)?;
     let verdict = cache.find(&place, token, generation, 10, now_s)?;
     Some(match verdict {
         Err(refusal) => refusal.to_string(),
         Ok(hit) => {
             let user = hit.user.map(|user| match user {
-                User::Within(place) => CLAIMS[place].to_owned(),
-                User::Apart(place) => cache.text(&place).to_owned(),
+                User::InClaims(place) => CLAIMS[place].to_owned(),
+                User::InLog(place) => cache.text(&place).to_owned(),
             });
             format!("{user:?} {:?}", hit.expires_at_s)
         }
@@ -47,37 +47,37 @@ fn found(cache: &mut TokenCache, token: Whole<'_>, generation: u64, now_s: u64) 
 }
 
 #[test]
-fn a_token_counts_whole_under_its_ring_and_while_it_is_good() {
+fn a_hit_needs_the_whole_token_its_ring_and_a_valid_time() {
     let mut cache = TokenCache::new(BYTES_MIN).unwrap();
     let (one, two) = (signature(1), signature(2));
-    let token = whole("header", &one);
+    let token = decoded("header", &one);
     insert(&mut cache, token, &entry(7));
-    let other_claims = Whole { claims: br#"{"sub":"bob"}"#, ..token };
-    let shifted = Whole { header: &[token.header, b"{"].concat(), claims: &token.claims[1..], ..token };
+    let other_claims = DecodedToken { claims: br#"{"sub":"bob"}"#, ..token };
+    let shifted = DecodedToken { header: &[token.header, b"{"].concat(), claims: &token.claims[1..], ..token };
     let good = "Some(\"ann\") Some(200)";
     for (token, generation, now_s, expected, why) in [
         (token, 7, 100, Some(good), "from the first second"),
         (token, 7, 209, Some(good), "to the last, leeway included"),
         (token, 7, 210, Some("expired"), "then it has expired"),
-        (token, 7, 99, None, "too early is for a full look to say"),
+        (token, 7, 99, None, "too early: not found"),
         (token, 8, 150, None, "the ring changed"),
-        (whole("header", &two), 7, 150, None, "another signature"),
-        (whole("Header", &one), 7, 150, None, "another header"),
+        (decoded("header", &two), 7, 150, None, "another signature"),
+        (decoded("Header", &one), 7, 150, None, "another header"),
         (other_claims, 7, 150, None, "other claims"),
-        (shifted, 7, 150, None, "the same bytes, cut elsewhere"),
-        (whole("header", b"short"), 7, 150, None, "what is no signature"),
+        (shifted, 7, 150, None, "the same bytes, split elsewhere"),
+        (decoded("header", b"short"), 7, 150, None, "too short a signature"),
     ] {
         let found = found(&mut cache, token, generation, now_s);
         assert_eq!(found.as_deref(), expected, "{why}");
     }
-    let tally = cache.tally();
-    assert_eq!((tally.hits, tally.misses), (3, 6));
+    let counts = cache.counts();
+    assert_eq!((counts.hits, counts.misses), (3, 6));
 }
 
 #[test]
-fn what_a_token_says_comes_back() {
+fn user_and_expiry_are_stored() {
     let mut cache = TokenCache::new(BYTES_MIN).unwrap();
-    // An escape is resolved outside the claims.
+    // A user with escapes is stored outside the claims.
     let escaped = String::from("ann");
     for (number, user, expires_at_s, expected) in [
         (1, None, None, "None None"),
@@ -87,54 +87,54 @@ fn what_a_token_says_comes_back() {
         let verified = Verified { user, expires_at_s, claims: CLAIMS };
         let entry = Entry { verified, ..entry(7) };
         let signature = signature(number);
-        insert(&mut cache, whole("header", &signature), &entry);
-        let found = found(&mut cache, whole("header", &signature), 7, 1_000);
+        insert(&mut cache, decoded("header", &signature), &entry);
+        let found = found(&mut cache, decoded("header", &signature), 7, 1_000);
         assert_eq!(found.as_deref(), Some(expected));
     }
 }
 
 #[test]
-fn memory_has_a_bound() {
+fn memory_is_limited() {
     assert!(TokenCache::new(BYTES_MIN - 1).is_none());
     for bytes_max in [BYTES_MIN, 100_000, 1 << 20] {
         let mut cache = TokenCache::new(bytes_max).unwrap();
         for number in 0..20_000 {
             let signature = signature(number);
-            let token = whole("header", &signature);
+            let token = decoded("header", &signature);
             insert(&mut cache, token, &entry(7));
-            assert!(found(&mut cache, token, 7, 100).is_some(), "the last one");
+            assert!(found(&mut cache, token, 7, 100).is_some(), "the last one is cached");
         }
         let kept = (0..20_000).filter(|number| {
             let signature = signature(*number);
-            found(&mut cache, whole("header", &signature), 7, 100).is_some()
+            found(&mut cache, decoded("header", &signature), 7, 100).is_some()
         });
         let kept = kept.count();
-        assert!(cache.tally().bytes <= bytes_max as u64);
+        assert!(cache.counts().bytes <= bytes_max as u64);
         assert!(kept > bytes_max / 200, "{kept} in {bytes_max} bytes");
         let huge = vec![b'a'; bytes_max / ENTRY_SHARE_MIN];
-        insert(&mut cache, whole("header", &huge), &entry(7));
-        let found = found(&mut cache, whole("header", &huge), 7, 100);
-        assert_eq!(found, None, "too large a share");
+        insert(&mut cache, decoded("header", &huge), &entry(7));
+        let found = found(&mut cache, decoded("header", &huge), 7, 100);
+        assert_eq!(found, None, "too large for the log");
     }
 }
 
 proptest! {
     #[test]
-    fn it_never_says_what_was_not_put_in(
+    fn only_inserted_tokens_are_found(
         steps in prop::collection::vec((0..40_usize, 0..4_usize, 1..4_u64, any::<bool>()), 0..600),
     ) {
         let mut cache = TokenCache::new(BYTES_MIN).unwrap();
         let mut all = HashSet::new();
         for (number, length, generation, keep) in steps {
-            // Lengths of their own, so that entries of all sizes overwrite each other.
+            // Different lengths, so that entries of all sizes overwrite each other.
             let header = "x".repeat(length * 700);
             let signature = signature(number);
-            let token = whole(&header, &signature);
+            let token = decoded(&header, &signature);
             if keep {
                 insert(&mut cache, token, &entry(generation));
                 all.insert((number, length, generation));
             } else if let Some(found) = found(&mut cache, token, generation, 150) {
-                prop_assert!(all.contains(&(number, length, generation)), "it was never put in");
+                prop_assert!(all.contains(&(number, length, generation)), "it was never inserted");
                 prop_assert_eq!(found, "Some(\"ann\") Some(200)");
             }
         }

@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use gatekeeper::frontend::users::{Cost, Users, hash};
 use gatekeeper::frontend::{FrontendConfig, Limits, serve_within};
 use serde_json::Value;
+use testkit::SECRET;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-const SECRET: &[u8] = b"a secret of at least 32 bytes, as RFC 7518 asks";
 
 /// A frontend on a port of its own, which ends with the test.
 pub struct Site {
@@ -79,7 +78,7 @@ impl Site {
         let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
         rules.validate_aud = false;
         rules.required_spec_claims.clear();
-        let key = jsonwebtoken::DecodingKey::from_secret(SECRET);
+        let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
         jsonwebtoken::decode(&token, &key, &rules).unwrap().claims
     }
 }
@@ -131,7 +130,7 @@ pub fn config() -> FrontendConfig {
     std::fs::write(&path, line("ana", "a:na") + &line("bob", "bob")).unwrap();
     FrontendConfig {
         users: Users::load(&path).unwrap(),
-        secret: SECRET.to_vec(),
+        secret: SECRET.into(),
         token_ttl: None,
         gate_url: "http://127.0.0.1:3000".to_owned(),
         socketio_client: false,

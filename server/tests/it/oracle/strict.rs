@@ -136,7 +136,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
 
 /// How many levels of objects and arrays there are, in JSON that was read before.
 fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut depth, mut root_cause) = (0_usize, 0);
     let (mut in_string, mut escaped) = (false, false);
     for byte in json.bytes() {
         match byte {
@@ -145,11 +145,11 @@ fn depth(json: &str) -> usize {
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
                 depth += 1;
-                deepest = deepest.max(depth);
+                root_cause = root_cause.max(depth);
             }
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    deepest
+    root_cause
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{super::servers::TestServer, Peers, tools::on_path};
+use testkit::on_path;
+
+use super::{super::servers::TestServer, Peers};
 
 /// Logs in, waits for the socket, reconnects, tries a bad token, logs out.
 const SCRIPT: &str = "node/private-page.js";

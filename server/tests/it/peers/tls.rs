@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use serde_json::{Value, json};
+use testkit::on_path;
 use tokio::process::Command;
 
 use super::{
@@ -11,9 +12,7 @@ use super::{
         servers::{TestProcess, TestServer, addr, soon},
         tls::Pki,
     },
-    ORIGIN, Peers, page, polling,
-    tools::on_path,
-    websocket,
+    ORIGIN, Peers, page, polling, websocket,
 };
 
 async fn server(pki: &Pki) -> TestServer {
@@ -27,7 +26,7 @@ fn peers(pki: &Pki) -> Option<Peers> {
 
 #[tokio::test]
 async fn websocket_clients() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let Some(peers) = peers(&pki) else { return };
     let server = server(&pki).await;
     let url = format!("wss://{}/ws", server.gate);
@@ -37,7 +36,7 @@ async fn websocket_clients() {
 
 #[tokio::test]
 async fn socketio_clients_poll_and_upgrade() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let Some(peers) = peers(&pki) else { return };
     let server = server(&pki).await;
     polling::check_clients(&peers, &format!("https://{}", server.gate), 2).await;
@@ -45,7 +44,7 @@ async fn socketio_clients_poll_and_upgrade() {
 
 #[tokio::test]
 async fn socketio_clients_poll_and_upgrade_over_several_processes() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let Some(peers) = peers(&pki) else { return };
     let [cert, key] = pki.flags();
     let more = ["--origin", ORIGIN, &cert, &key];
@@ -57,7 +56,7 @@ async fn socketio_clients_poll_and_upgrade_over_several_processes() {
 
 #[tokio::test]
 async fn the_page_in_a_browser() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let Some(peers) = peers(&pki) else { return };
     let [cert, key] = pki.flags();
     let server = TestServer::start(&[&cert, &key]).await;
@@ -76,7 +75,7 @@ async fn run(program: &str, words: &str) -> Output {
 
 #[tokio::test]
 async fn openssl_takes_its_session_up_again() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     if Peers::find().is_none() {
         return;
     }
@@ -110,7 +109,7 @@ async fn openssl_takes_its_session_up_again() {
 
 #[tokio::test]
 async fn curl_is_answered_by_tls_alone() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     if Peers::find().is_none() {
         return;
     }

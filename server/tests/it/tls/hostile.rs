@@ -36,7 +36,7 @@ const ALERT: u8 = 21;
 
 #[tokio::test]
 async fn what_is_no_tls_gets_an_alert() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let hello = hello(&pki);
     let mut changed = hello.clone();
@@ -75,7 +75,7 @@ async fn what_is_no_tls_gets_an_alert() {
 
 #[tokio::test]
 async fn a_handshake_has_as_long_as_a_head() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &["--head-timeout=300ms"]).await;
     let hello = hello(&pki);
     let mut idle = Vec::new();
@@ -110,13 +110,13 @@ async fn a_handshake_has_as_long_as_a_head() {
     // Within its handshake nobody is served by halves: the time is for both.
     let mut stream = pki.client().connect(server.gate).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-    let answer = super::pki::rest(&mut stream).await;
+    let answer = testkit::rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
 #[tokio::test]
 async fn of_too_many_half_open_handshakes_the_oldest_give_way() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let one_shard = |mut config: gatekeeper::config::Config| {
         config.gate.as_mut().unwrap().shards = 1;
         config
@@ -141,7 +141,7 @@ async fn of_too_many_half_open_handshakes_the_oldest_give_way() {
 #[tokio::test]
 async fn hellos_that_never_get_whole_take_no_more_than_all_buffers_may() {
     const BUFFER_BYTES: u64 = 1_000_000;
-    let pki = Pki::new();
+    let pki = Pki::create();
     let flag = format!("--max-buffer-bytes={BUFFER_BYTES}");
     let server = server(&pki, &[&flag]).await;
     // The beginning of a hello in one record, of which each is as much as may be held of one.
@@ -170,7 +170,7 @@ async fn hellos_that_never_get_whole_take_no_more_than_all_buffers_may() {
 
 #[tokio::test]
 async fn a_session_that_breaks_tls_is_counted_as_such() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let mut socket = super::raw(&pki.client(), server.gate).await;
     let (stream, _) = socket.get_mut().get_mut();

@@ -79,7 +79,7 @@ impl<'c> Poller<'c> {
 
 #[tokio::test]
 async fn sessions_are_found_from_every_shard() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let client = pki.client();
     for round in 0..4 {
@@ -91,7 +91,7 @@ async fn sessions_are_found_from_every_shard() {
 
 #[tokio::test]
 async fn sessions_are_found_from_every_process() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let tls = pki.flags();
     let more = ["--max-connections-per-address=50"];
     let all = FLAGS.iter().chain(&more).copied();
@@ -126,7 +126,7 @@ async fn a_client_of_another_process_may_read_as_late_as_it_likes() {
     const WAITING_BYTES: f64 = 64.0 * 1024.0;
     /// What both ends of a relay and the other process may hold together, each way: some reads and some messages.
     const HELD_BYTES_MAX: f64 = 4.0 * 1024.0 * 1024.0;
-    let pki = Pki::new();
+    let pki = Pki::create();
     let tls = pki.flags();
     let all = FLAGS.iter().copied().chain(["--max-message-bytes=300000"]);
     let flags: Vec<_> = all.chain(tls.iter().map(|it| &**it)).collect();

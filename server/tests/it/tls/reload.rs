@@ -25,7 +25,7 @@ async fn shown(client: &TlsClient, to: std::net::SocketAddr) -> CertificateDer<'
 
 #[tokio::test]
 async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let first = pki.renew();
     let [cert, key] = pki.flags();
     let flags = ["--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--secret", SECRET, &cert, &key];
@@ -56,7 +56,7 @@ async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
 
 #[test]
 fn a_hangup_during_the_start_is_heeded_after_it() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let [cert, key] = pki.flags();
     let pipe = pki.path("secret");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
@@ -78,8 +78,8 @@ fn a_hangup_during_the_start_is_heeded_after_it() {
 
 #[test]
 fn what_is_wrong_with_the_files_is_said_at_the_start() {
-    let pki = Pki::new();
-    let other = Pki::new();
+    let pki = Pki::create();
+    let other = Pki::create();
     let named = |name: &str| pki.path(name).display().to_string();
     let (cert, key) = (named("cert.pem"), named("key.pem"));
     let others = other.path("key.pem").display().to_string();

@@ -39,7 +39,7 @@ async fn check(client: &TlsClient, to: SocketAddr, why: &str) {
 
 #[tokio::test]
 async fn shards_take_each_others_tickets() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let server = server(&pki, &[]).await;
     for (versions, why) in [(&[&TLS13][..], "1.3"), (&[&TLS12], "1.2")] {
         let client = pki.client_of(versions, &[]);
@@ -56,7 +56,7 @@ async fn shards_take_each_others_tickets() {
 
 #[tokio::test]
 async fn processes_take_each_others_tickets() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let tls = pki.flags();
     let flags: Vec<_> = FLAGS.iter().copied().chain(tls.iter().map(|it| &**it)).collect();
     let process = TestProcess::start(&flags);
@@ -66,7 +66,7 @@ async fn processes_take_each_others_tickets() {
 
 #[tokio::test]
 async fn a_successor_takes_its_predecessors_tickets() {
-    let pki = Pki::new();
+    let pki = Pki::create();
     let path = pki.path("takeover");
     let takeover = format!("--takeover={}", path.display());
     let [cert, key] = pki.flags();

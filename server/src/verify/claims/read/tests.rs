@@ -4,7 +4,7 @@ use proptest::sample::select;
 use super::*;
 
 #[test]
-fn a_time_is_a_sensible_number_of_seconds() {
+fn a_time_is_seconds_between_1970_and_10000() {
     for (number, verdict, why) in [
         ("0", Ok(0), "1970"),
         ("1700000000", Ok(1_700_000_000), "2023"),
@@ -15,8 +15,8 @@ fn a_time_is_a_sensible_number_of_seconds() {
         ("253402300800", Err(Refusal::TimeInvalid), "year 10000"),
         ("253402300799.5", Err(Refusal::TimeInvalid), "rounded into it"),
         ("1700000000000", Err(Refusal::TimeInvalid), "milliseconds"),
-        ("1e18", Err(Refusal::TimeInvalid), "absurd"),
-        ("1e300", Err(Refusal::TimeInvalid), "absurd"),
+        ("1e18", Err(Refusal::TimeInvalid), "far beyond the year 10000"),
+        ("1e300", Err(Refusal::TimeInvalid), "far beyond the year 10000"),
         ("18446744073709551615", Err(Refusal::TimeInvalid), "u64::MAX"),
         ("18446744073709551616", Err(Refusal::TimeInvalid), "beyond u64"),
         ("-1", Err(Refusal::TimeInvalid), "before 1970"),
@@ -25,31 +25,31 @@ fn a_time_is_a_sensible_number_of_seconds() {
         assert_eq!(time_s(Value::Number(number)), verdict, "{why}");
     }
     let other = time_s(Value::Literal("null"));
-    assert_eq!(other, Err(Refusal::TimeInvalid), "present means a number");
+    assert_eq!(other, Err(Refusal::TimeInvalid), "a time is a number");
 }
 
 #[test]
-fn the_user_is_the_most_wanted_claim_that_is_a_string() {
+fn the_user_is_the_first_configured_claim_that_is_a_string() {
     let default = ["user.username", "sub"];
     let url = ["https://example.com/name"];
     for (json, paths, user, why) in [
         (r#"{"user":{"username":"a"}}"#, &default[..], Some("a"), "the usual"),
-        (r#"{"sub":"b","user":{"username":"a"}}"#, &default, Some("a"), "by rank"),
-        (r#"{"user":{"username":"a"},"sub":"b"}"#, &default, Some("a"), "by rank"),
+        (r#"{"sub":"b","user":{"username":"a"}}"#, &default, Some("a"), "the first path wins"),
+        (r#"{"user":{"username":"a"},"sub":"b"}"#, &default, Some("a"), "the first path wins"),
         (r#"{"sub":"b"}"#, &default, Some("b"), "the second"),
-        (r#"{"user":"c","sub":"b"}"#, &default, Some("b"), "no object to enter"),
-        (r#"{"user":{"username":7},"sub":"b"}"#, &default, Some("b"), "no string"),
-        (r#"{"user":{"username":7}}"#, &default, None, "no string at all"),
-        (r#"{}"#, &default, None, "nothing"),
+        (r#"{"user":"c","sub":"b"}"#, &default, Some("b"), "not an object"),
+        (r#"{"user":{"username":7},"sub":"b"}"#, &default, Some("b"), "not a string"),
+        (r#"{"user":{"username":7}}"#, &default, None, "no string"),
+        (r#"{}"#, &default, None, "no claims"),
         (r#"{"user":{"x":{"username":"a"}}}"#, &default, None, "too deep"),
-        (r#"{"https://example.com/name":"d"}"#, &url, Some("d"), "dots of its own"),
-        (r#"{"user.username":"e"}"#, &default, Some("e"), "dots of its own"),
+        (r#"{"https://example.com/name":"d"}"#, &url, Some("d"), "a member name with dots"),
+        (r#"{"user.username":"e"}"#, &default, Some("e"), "a member name with dots"),
         (r#"{"a":{"b":{"c":"f"}}}"#, &["a.b.c"], Some("f"), "three steps"),
-        (r#"{"sub":"b"}"#, &[], None, "nobody asks"),
+        (r#"{"sub":"b"}"#, &[], None, "no path is configured"),
     ] {
         let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path)).collect();
         let mut claims = Claims::default();
-        read(json, &paths, &mut Seen::new(), &mut claims).unwrap();
+        read(json, &paths, &mut SeenNames::new(), &mut claims).unwrap();
         let mut buffer = String::new();
         let found = claims.user.map(|user| user.resolve(&mut buffer).to_owned());
         assert_eq!(found.as_deref(), user, "{why}: {json}");
@@ -57,11 +57,11 @@ fn the_user_is_the_most_wanted_claim_that_is_a_string() {
 }
 
 #[test]
-fn a_user_who_is_named_twice_is_nobody() {
+fn a_duplicate_user_is_refused() {
     let paths = [ClaimPath::new("user.username")];
     let json = r#"{"user":{"username":"a","username":"b"}}"#;
     let mut claims = Claims::default();
-    let found = read(json, &paths, &mut Seen::new(), &mut claims);
+    let found = read(json, &paths, &mut SeenNames::new(), &mut claims);
     assert_eq!(found, Err(Refusal::DuplicateMember));
 }
 
@@ -69,9 +69,9 @@ fn paths(paths: &[&str]) -> Vec<ClaimPath> {
     paths.iter().map(|path| ClaimPath::new(path)).collect()
 }
 
-/// The claims member by member, with nothing done in passing.
-fn read_plainly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Refusal> {
-    let mut seen = Seen::new();
+/// The claims member by member, without the fast path.
+fn read_slowly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Refusal> {
+    let mut seen = SeenNames::new();
     let mut claims = Claims::default();
     let mut rank_max = user_claim.len();
     let mut members = Members::of(json, MEMBERS_MAX, &seen).map_err(refusal)?;
@@ -99,7 +99,7 @@ fn read_plainly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Re
             let found = match path.split_once('.') {
                 _ if is(path) => text,
                 Some((first, rest)) if is(first) => {
-                    let steps: Vec<_> = rest.split('.').map(Label::new).collect();
+                    let steps: Vec<_> = rest.split('.').map(WantedName::new).collect();
                     descend(value, &steps, &mut seen).map_err(refusal)?
                 }
                 _ => None,
@@ -114,7 +114,7 @@ fn read_plainly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Re
     Ok(claims)
 }
 
-/// JSON that is mostly sound.
+/// JSON that is mostly valid.
 fn value() -> impl Strategy<Value = String> {
     let words = r#" "a" "" "\u0061" "ü" 0 7 1700000000 -1 1.5 1e3 01 999999999999999 1000000000000000
         253402300800 true false null tru [ " "#;
@@ -128,7 +128,7 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
-/// Names that mean something, most of them.
+/// Names, most of which have a meaning.
 fn name() -> impl Strategy<Value = &'static str> {
     let names = r"exp nbf iat iss aud sub user username user.username a b \u0061 some_longer_name
         some_l0nger_name";
@@ -144,7 +144,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn what_is_done_in_passing_changes_nothing(
+    fn the_fast_path_reads_what_the_slow_path_reads(
         json in prop::collection::vec((name(), value()), 0..7).prop_map(object),
         change in prop_oneof![4 => Just(None), 1 => any::<(prop::sample::Index, bool)>().prop_map(Some)],
         tail in "( |x|,)?",
@@ -155,7 +155,7 @@ proptest! {
     ) {
         let mut json = json + &tail;
         if let Some((at, is_space)) = change {
-            // Space where it may or may not be, or a byte less.
+            // Adds a space, where it may be allowed or not, or removes a byte.
             let places: Vec<_> = json.char_indices().map(|(place, _)| place).collect();
             let place = *at.get(&places);
             if is_space {
@@ -165,8 +165,8 @@ proptest! {
             }
         }
         let mut claims = Claims::default();
-        let found = read(&json, &paths(&wanted), &mut Seen::new(), &mut claims).map(|()| claims);
-        let plain = read_plainly(&json, &wanted);
+        let found = read(&json, &paths(&wanted), &mut SeenNames::new(), &mut claims).map(|()| claims);
+        let plain = read_slowly(&json, &wanted);
         prop_assert_eq!(format!("{found:?}"), format!("{plain:?}"), "{}", json);
     }
 }

@@ -54,18 +54,18 @@ proptest! {
         let original = sign(algorithm, &header, CLAIMS);
         let mut token = original.clone().into_bytes();
         changes.iter().for_each(|change| apply(&mut token, change));
-        let mut verifier = verifier(vec![public_key(algorithm)]).remembering_tokens(1 << 17);
-        // The original is known by its header, and by heart where a public key verified it.
+        let mut verifier = verifier(vec![public_key(algorithm)]).with_token_cache(1 << 17);
+        // The header of the original is cached, and the whole token where a public key verified it.
         for _ in 0..2 {
             prop_assert!(verifier.verify(original.as_bytes(), NOW_S).is_ok());
         }
         let accepted = verifier.verify(&token, NOW_S).is_ok();
-        // No two texts mean the same signature, so only the original itself is good.
+        // A signature has one encoding, therefore only the original is valid.
         prop_assert_eq!(accepted, token == original.as_bytes());
     }
 
     #[test]
-    fn any_bytes_are_judged(token in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_are_refused(token in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut verifier = verifier(vec![public_key(Algorithm::HS256)]);
         prop_assert!(verifier.verify(&token, NOW_S).is_err());
     }

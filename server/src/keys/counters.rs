@@ -1,10 +1,10 @@
-//! What happened to the keys of a gate, counted for whoever watches it.
+//! Counters of key loads, fetches and swaps, for the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counters of the keys in use and of where they come from. Written by the [`Keeper`](crate::keys::Keeper) alone.
+/// Counters of the keys in use and of their sources. Written by the [`KeyReloader`](crate::keys::KeyReloader) alone.
 #[derive(Debug, Default)]
-pub struct KeyTally {
+pub struct KeyCounters {
     keys: AtomicU64,
     swaps: AtomicU64,
     files_read: AtomicU64,
@@ -20,17 +20,17 @@ pub struct KeyCounts {
     pub keys: u64,
     /// Rings put into use after the first.
     pub swaps: u64,
-    /// Changes of key files that were taken over.
+    /// Changes of key files that were applied.
     pub files_read: u64,
-    /// Changes that could not be read or not be used: the old keys stayed.
+    /// Changes of key files that could not be read or used: the old keys stayed.
     pub files_failed: u64,
     /// Sets fetched, changed or not.
     pub fetches: u64,
-    /// Sets that could not be fetched or not be used: the old keys stayed.
+    /// Sets that could not be fetched or used: the old keys stayed.
     pub fetches_failed: u64,
 }
 
-impl KeyTally {
+impl KeyCounters {
     /// The counters now.
     pub fn counts(&self) -> KeyCounts {
         KeyCounts {
@@ -43,21 +43,21 @@ impl KeyTally {
         }
     }
 
-    pub(super) fn starts_with(&self, keys: usize) {
+    pub(super) fn set_keys(&self, keys: usize) {
         self.keys.store(keys as u64, Relaxed);
     }
 
-    pub(super) fn swapped(&self, keys: usize) {
-        self.starts_with(keys);
+    pub(super) fn count_swap(&self, keys: usize) {
+        self.set_keys(keys);
         self.swaps.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn file(&self, is_good: bool) {
+    pub(super) fn count_file(&self, is_good: bool) {
         let counter = if is_good { &self.files_read } else { &self.files_failed };
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn fetch(&self, is_good: bool) {
+    pub(super) fn count_fetch(&self, is_good: bool) {
         let counter = if is_good { &self.fetches } else { &self.fetches_failed };
         counter.fetch_add(1, Relaxed);
     }

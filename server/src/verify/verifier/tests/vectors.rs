@@ -1,4 +1,4 @@
-//! Published examples: what others signed is accepted.
+//! Signatures of published examples are valid.
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn the_examples_of_rfc_7515_are_accepted_until_they_expire() {
 }
 
 #[test]
-fn the_signature_of_rfc_8037_a_4_is_its_keys() {
+fn the_signature_of_rfc_8037_appendix_a_4_is_valid() {
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
     let signed = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
     let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
@@ -49,7 +49,7 @@ fn the_signature_of_rfc_8037_a_4_is_its_keys() {
     let bytes = URL_SAFE_NO_PAD.decode_to_vec(signature).unwrap();
     assert!(keys[0].verify(signed.as_bytes(), &bytes));
 
-    // The payload is a sentence, so the signature is good and the claims are not.
+    // The payload is a sentence: the signature is valid and the claims are not.
     let token = format!("{signed}.{signature}");
     let found = verifier(keys).verify(token.as_bytes(), NOW_S).map(|_| ());
     assert_eq!(found, Err(Refusal::ClaimsMalformed));
@@ -64,7 +64,7 @@ const RSA_RFC7520: &str = r#""kty":"RSA","kid":"bilbo.baggins@hobbiton.example",
 const OCT_RFC7520: &str = r#""kty":"oct","kid":"018c0ae5-4d9b-471b-bfd6-eef314bc7037","use":"sig","k":"hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg""#;
 
 #[test]
-fn the_signatures_of_rfc_7520_are_their_keys() {
+fn the_signatures_of_rfc_7520_are_valid() {
     for (example, key, algorithm, header, signature) in [
         (
             "4.1, RS256",
@@ -95,7 +95,7 @@ fn the_signatures_of_rfc_7520_are_their_keys() {
             "s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0",
         ),
         (
-            "4.6, HS256, the kid outside of what is protected",
+            "4.6, HS256, the kid outside the protected header",
             OCT_RFC7520,
             "HS256",
             "eyJhbGciOiJIUzI1NiJ9",
@@ -118,7 +118,7 @@ fn the_signatures_of_rfc_7520_are_their_keys() {
         assert_eq!(
             verifier.verify(token.as_bytes(), NOW_S),
             Err(Refusal::ClaimsMalformed),
-            "{example}: a sentence is no claims"
+            "{example}: a sentence is not claims"
         );
         let other = token.replace("SXTi", "SXTj");
         assert_eq!(
@@ -130,7 +130,7 @@ fn the_signatures_of_rfc_7520_are_their_keys() {
 }
 
 #[test]
-fn what_rfc_7520_signed_without_a_protected_header_is_its_keys_and_no_token() {
+fn signatures_of_rfc_7520_without_a_protected_header_are_valid_and_their_tokens_refused() {
     // Sections 4.5 and 4.8 show the signature of 4.4 in two more forms.
     for (example, key, algorithm, signature) in [
         ("4.7, HS256", OCT_RFC7520, "HS256", "xuLifqLGiblpv9zBpuZczWhNj1gARaLV3UxvxhJxZuk"),

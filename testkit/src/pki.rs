@@ -1,4 +1,4 @@
-//! An authority of the tests' own, a certificate by it for this machine, and clients that trust it.
+//! A certificate authority, a certificate by it for this machine, and clients that trust it.
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::super::servers::soon;
+use crate::http::{request, rest};
+use crate::wait::soon;
 
 /// A folder with `ca.pem`, `cert.pem` and `key.pem`.
 pub struct Pki {
@@ -23,9 +24,10 @@ pub struct Pki {
 }
 
 impl Pki {
-    pub fn new() -> Self {
+    /// A new authority, and a certificate by it for `localhost` and 127.0.0.1.
+    pub fn create() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
-        // OpenSSL takes a certificate by somebody of its own name for one that vouches for itself.
+        // OpenSSL takes a certificate whose issuer has the name of its subject for a self-signed one.
         let name = "the tests' authority";
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -42,12 +44,12 @@ impl Pki {
         pki
     }
 
-    /// Makes a new certificate and key in place of the old ones; the certificate.
+    /// Replaces certificate and key by new ones; returns the certificate.
     pub fn renew(&self) -> CertificateDer<'static> {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, "localhost");
-        // Python's OpenSSL is strict about it.
+        // Python's OpenSSL demands it.
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().unwrap();
@@ -57,6 +59,7 @@ impl Pki {
         certificate.der().clone()
     }
 
+    /// The path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -88,7 +91,7 @@ impl Pki {
     }
 }
 
-/// A client of its own making: rustls on tokio's sockets.
+/// A TLS client: rustls on tokio's sockets.
 #[derive(Clone)]
 pub struct TlsClient(Arc<ClientConfig>);
 
@@ -107,24 +110,15 @@ impl TlsClient {
         soon("a TLS handshake", connector.connect(name, stream)).await
     }
 
-    /// Sends bytes and reads all that comes until close_notify.
+    /// Sends bytes, and returns all that is received until close_notify.
     pub async fn exchange(&self, to: SocketAddr, bytes: &[u8]) -> String {
         let mut stream = self.connect(to).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         rest(&mut stream).await
     }
 
-    /// A GET of `path`; its answer.
+    /// The response to a GET of `path`.
     pub async fn get(&self, to: SocketAddr, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
-        self.exchange(to, request.as_bytes()).await
+        self.exchange(to, request(path).as_bytes()).await
     }
-}
-
-/// Everything until close_notify; an end without is a failure.
-pub async fn rest(stream: &mut TlsStream<TcpStream>) -> String {
-    use tokio::io::AsyncReadExt;
-    let mut answer = Vec::new();
-    soon("an answer", stream.read_to_end(&mut answer)).await.expect("close_notify");
-    String::from_utf8_lossy(&answer).into_owned()
 }

@@ -1,0 +1,275 @@
+//! The verifier of one shard: the rules in their order, and the memory that they are applied with.
+
+use std::sync::Arc;
+
+use arc_swap::cache::Cache;
+
+use crate::keys::{Algorithm, FetchTrigger, KEYS_TRIED_MAX, Key, Ring, Store};
+use crate::verify::claims::{self, Claims};
+use crate::verify::header;
+use crate::verify::header_cache::{HeaderCache, KnownHeader};
+use crate::verify::json::{SeenNames, Text};
+use crate::verify::policy::ClaimPath;
+use crate::verify::token::{self, Buffer, Segments};
+use crate::verify::token_cache::{DecodedToken, Entry, Hit, TokenCache, User};
+use crate::verify::unknown_kids::UnknownKids;
+use crate::verify::{CacheCounts, Policy, Refusal, Verified};
+
+/// Verifies tokens for one shard. It owns its buffers, therefore a result borrows it until the next token.
+pub struct Verifier {
+    /// The ring in use, loaded for each token at the cost of one comparison.
+    keys: Cache<Store, Arc<Ring>>,
+    policy: Arc<Policy>,
+    /// [`Policy::user_claim`], split once.
+    user_claim: Vec<ClaimPath>,
+    headers: HeaderCache,
+    tokens: Option<TokenCache>,
+    scratch: Scratch,
+}
+
+/// Memory that is reused from token to token. Each buffer takes the longest segment a token can have.
+struct Scratch {
+    header: HeaderScratch,
+    claims: Buffer,
+    signature: Buffer,
+    /// Names of the claims that are being read.
+    seen: SeenNames,
+    /// A user whose escapes had to be resolved.
+    user: String,
+}
+
+/// Memory for reading a header, which few tokens need.
+struct HeaderScratch {
+    bytes: Buffer,
+    /// Names of the header that is being read.
+    seen: SeenNames,
+    /// Names of unknown keys, where there are key sets to fetch.
+    unknown: Option<UnknownKids>,
+}
+
+impl Verifier {
+    /// A verifier with the keys that are in `keys` at the time of a token, and with `policy`.
+    pub fn new(keys: Store, policy: Arc<Policy>) -> Self {
+        Self {
+            keys: Cache::new(keys),
+            user_claim: policy.user_claim.iter().map(|path| ClaimPath::new(path)).collect(),
+            headers: HeaderCache::new(),
+            tokens: None,
+            scratch: Scratch::new(policy.token_bytes_max),
+            policy,
+        }
+    }
+
+    /// The same with a cache, of at most `bytes_max` bytes, of tokens that a public key verified; no cache if that is too
+    /// little.
+    #[must_use]
+    pub fn with_token_cache(mut self, bytes_max: usize) -> Self {
+        self.tokens = TokenCache::new(bytes_max);
+        self
+    }
+
+    /// The same, requesting a fetch when a token names an unknown key. `hash_seed` should be random: see
+    /// [`UnknownKids`].
+    #[must_use]
+    pub fn with_fetch_trigger(mut self, trigger: FetchTrigger, hash_seed: u64) -> Self {
+        self.scratch.header.unknown = Some(UnknownKids::new(trigger, hash_seed));
+        self
+    }
+
+    /// How far the issuer's clock may be off, in seconds.
+    pub fn leeway_s(&self) -> u64 {
+        self.policy.leeway_s
+    }
+
+    /// The counters of the token cache; zeros without a cache.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.tokens.as_ref().map_or_else(CacheCounts::default, TokenCache::counts)
+    }
+
+    /// Verifies `token` at `now_s` (seconds since 1970).
+    ///
+    /// `token` is the compact form as it was sent, with nothing around it.
+    ///
+    /// # Errors
+    /// The first rule that it breaks; see the table of the [module](self).
+    pub fn verify(&mut self, token: &[u8], now_s: u64) -> Result<Verified<'_>, Refusal> {
+        let known = self.headers.find(token, self.keys.load());
+        let shape = known.and_then(|place| self.headers.at(place)).map(KnownHeader::shape);
+        let segments = token::split(token, shape, self.policy.token_bytes_max)?;
+        self.judge(&segments, known, now_s).map_err(|refusal| segments.precise(refusal))
+    }
+
+    /// The payload of `token` if the signature is valid: bytes that need not be claims.
+    ///
+    /// # Errors
+    /// The first rule that it breaks, those about claims excepted; see the table of the [module](self).
+    pub fn verify_signature(&mut self, token: &[u8]) -> Result<&[u8], Refusal> {
+        let segments = token::split(token, None, self.policy.token_bytes_max)?;
+        let Self { keys, headers, scratch, .. } = self;
+        let precise = |refusal| segments.precise(refusal);
+        let signature = scratch.signature.decode(segments.signature).map_err(precise)?;
+        let payload = scratch.claims.decode(segments.claims).map_err(precise)?;
+        let header = &mut scratch.header;
+        check_signature(keys.load(), headers, &segments, signature, header, None, 0).map_err(precise)?;
+        Ok(payload)
+    }
+
+    /// The verdict on a token; `known` is the index of its header in the cache of headers.
+    #[inline(always)]
+    fn judge(&mut self, segments: &Segments<'_>, known: Option<usize>, now_s: u64) -> Result<Verified<'_>, Refusal> {
+        let Self { keys, policy, user_claim, headers, tokens, scratch } = self;
+        let known = known.and_then(|place| headers.at(place));
+        let buffers = (&mut scratch.signature, &mut scratch.claims);
+        let decode = move || {
+            let (signature, claims) = buffers;
+            // The claims first: reading them must wait until they are in memory, the comparison of the MAC comes last.
+            let claims = claims.decode(segments.claims)?;
+            let signature = signature.decode(segments.signature)?;
+            Ok((signature, (signature, claims)))
+        };
+        let mut place = None;
+        let (verdict, (signature, json)) = match known {
+            Some(known) if !known.key.is_public() => {
+                let (is_good, decoded) = known.key.verify_after(segments.signed, decode)?;
+                (Some(is_good), decoded)
+            }
+            known => {
+                place = tokens.as_ref().and_then(|tokens| tokens.locate(segments.signature));
+                let (_, decoded) = decode()?;
+                let found = match (tokens.as_mut(), &place, known) {
+                    (Some(tokens), Some(place), Some(_)) => {
+                        let whole = decoded_token(segments, decoded);
+                        tokens.find(place, whole, headers.generation(), policy.leeway_s, now_s)
+                    }
+                    _ => None,
+                };
+                if let Some(found) = found {
+                    return found.and_then(|hit| remembered(tokens.as_ref(), &hit, decoded.1));
+                }
+                let (signature, _) = decoded;
+                let verdict = known.map(|known| known.key.verify(segments.signed, signature));
+                (verdict, decoded)
+            }
+        };
+
+        let is_public = match (verdict, known) {
+            (Some(true), Some(known)) => known.key.is_public(),
+            (_, Some(known)) if known.only => return Err(Refusal::SignatureInvalid),
+            (_, known) => {
+                let tried = known.map(|known| Arc::clone(&known.key));
+                let header = &mut scratch.header;
+                check_signature(keys.load(), headers, segments, signature, header, tried, now_s)?
+            }
+        };
+
+        let json = str::from_utf8(json).map_err(|_| Refusal::ClaimsMalformed)?;
+        let mut claims = Claims::default();
+        claims::read(json, user_claim, &mut scratch.seen, &mut claims)?;
+        claims.check(policy, now_s)?;
+        let verified = Verified {
+            user: claims.user.map(|user| user.resolve(&mut scratch.user)),
+            expires_at_s: claims.expires_at_s,
+            claims: json,
+        };
+        if let (Some(tokens), Some(place), true) = (tokens, &place, is_public) {
+            let entry = Entry { generation: headers.generation(), good_from_s: claims.good_from_s(policy), verified };
+            let whole = decoded_token(segments, (signature, json.as_bytes()));
+            tokens.insert(place, whole, &entry);
+        }
+        Ok(verified)
+    }
+}
+
+impl Scratch {
+    fn new(token_bytes_max: usize) -> Self {
+        Self {
+            header: HeaderScratch { bytes: Buffer::new(token_bytes_max), seen: SeenNames::new(), unknown: None },
+            claims: Buffer::new(token_bytes_max),
+            signature: Buffer::new(token_bytes_max),
+            seen: SeenNames::new(),
+            user: String::with_capacity(token_bytes_max),
+        }
+    }
+}
+
+/// A token as the cache stores it: its header as sent, its claims and signature decoded.
+#[inline]
+fn decoded_token<'t>(segments: &Segments<'t>, (signature, claims): (&'t [u8], &'t [u8])) -> DecodedToken<'t> {
+    DecodedToken { header: segments.header, claims, signature }
+}
+
+/// The result for a token that was found in the cache.
+fn remembered<'v>(tokens: Option<&'v TokenCache>, hit: &Hit, claims: &'v [u8]) -> Result<Verified<'v>, Refusal> {
+    // They were valid UTF-8 when they were cached.
+    let claims = str::from_utf8(claims).map_err(|_| Refusal::ClaimsMalformed)?;
+    let user = hit.user.as_ref().and_then(|user| match user {
+        User::InClaims(place) => claims.get(place.clone()),
+        User::InLog(place) => tokens.map(|tokens| tokens.text(place)),
+    });
+    Ok(Verified { user, expires_at_s: hit.expires_at_s, claims })
+}
+
+/// Checks the signature with the keys that the header selects, and remembers the header if one is valid. Returns whether
+/// that is a public key. `tried` is a key that failed already.
+#[inline(never)]
+fn check_signature(
+    ring: &Ring,
+    headers: &mut HeaderCache,
+    segments: &Segments<'_>,
+    signature: &[u8],
+    scratch: &mut HeaderScratch,
+    tried: Option<Arc<Key>>,
+    now_s: u64,
+) -> Result<bool, Refusal> {
+    scratch.seen.clear();
+    let header = header::read(scratch.bytes.decode(segments.header)?, &mut scratch.seen)?;
+    let found = candidates(ring, header.algorithm, header.kid);
+    let (candidates, only) = found.inspect_err(|refusal| {
+        if let (Refusal::UnknownKey, Some(unknown)) = (refusal, &mut scratch.unknown) {
+            unknown.record(header.kid.map_or("", |kid| kid.raw()), now_s);
+        }
+    })?;
+    let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
+    let key = candidates
+        .filter(|key| !tried(key))
+        .find(|key| key.verify(segments.signed, signature))
+        .ok_or(Refusal::SignatureInvalid)?;
+    headers.remember(segments, ring, key, only);
+    Ok(key.is_public())
+}
+
+/// The keys that may have signed, and whether there is only one: the one that `kid` names, or all that are pinned to the
+/// algorithm.
+fn candidates<'r>(
+    ring: &'r Ring,
+    algorithm: Algorithm,
+    kid: Option<Text<'_>>,
+) -> Result<(impl Iterator<Item = &'r Arc<Key>>, bool), Refusal> {
+    if ring.is_empty() {
+        return Err(Refusal::UnknownKey);
+    }
+    let (one, many, count) = match kid {
+        Some(kid) => {
+            let key = match kid.is_escaped() {
+                false => ring.named(kid.raw()),
+                // Compared without decoding it first, because it may be long: the comparison ends at the first difference.
+                true => ring.keys().iter().find(|key| key.kid().is_some_and(|name| kid.is(name))),
+            };
+            let key = key.ok_or(Refusal::UnknownKey)?;
+            if key.algorithm() != algorithm {
+                return Err(Refusal::AlgorithmMismatch);
+            }
+            (Some(key), None, 1)
+        }
+        None => match ring.pinned_to(algorithm).take(KEYS_TRIED_MAX + 1).count() {
+            0 => return Err(Refusal::AlgorithmMismatch),
+            count @ 1..=KEYS_TRIED_MAX => (None, Some(ring.pinned_to(algorithm)), count),
+            _ => return Err(Refusal::AmbiguousKey),
+        },
+    };
+    let keys = one.into_iter().chain(many.into_iter().flatten());
+    Ok((keys, count == 1))
+}
+
+#[cfg(test)]
+mod tests;
