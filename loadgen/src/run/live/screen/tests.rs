@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use ratatui::style::Color;
 
 use super::*;
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
