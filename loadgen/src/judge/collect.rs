@@ -155,21 +155,13 @@ fn row(number: u64, second: &Second, part: Part) -> schema::Interval {
     let recorder = &second.recorder;
     let handshake = recorder.latency(Metric::Handshake(part), Outcome::Established);
     let echo = recorder.latency(Metric::Echo(part), Outcome::Established);
-    let other_ends = [
-        Outcome::FalseAccept,
-        Outcome::FalseReject,
-        Outcome::Timeout,
-        Outcome::Failed,
-        Outcome::Interrupted,
-        Outcome::NotSent,
-    ];
     schema::Interval {
         second: number as u32,
         planned: recorder.counters.planned,
         started: recorder.counters.started,
         established: recorder.count(Outcome::Established),
         refused_expected: recorder.count(Outcome::RefusedExpected),
-        failed: other_ends.into_iter().map(|outcome| recorder.count(outcome)).sum(),
+        failed: recorder.ended() - recorder.count(Outcome::Established) - recorder.count(Outcome::RefusedExpected),
         held: second.held,
         echoes: recorder.counters.echoes_answered,
         handshake_p50_us: quantile_us(&handshake, 0.5),

@@ -60,7 +60,7 @@ impl Run<'_> {
         }
     }
 
-    /// The thresholds that were asked, and `established>0`, which always is unless no token should be let in.
+    /// The thresholds that were asked for, and `established>0` unless no token should be accepted.
     pub fn thresholds(&self, asked: &[Expression], lets_any_in: bool) -> Vec<schema::Threshold> {
         let established = Expression::parse("established>0").expect("a condition of the grammar");
         lets_any_in

@@ -132,7 +132,7 @@ pub struct Plot {
 /// The nested box is this wide, whatever its width on the screen.
 const PATH_WIDTH: f64 = 1000.0;
 
-/// More points than this cannot be told apart in the widest plot.
+/// More points than this cannot be distinguished in the widest plot.
 const POINTS_MAX: usize = 2_000;
 
 impl Plot {

@@ -55,7 +55,7 @@ fn smooth() -> Now {
     }
 }
 
-/// The same under attack by whoever answers, with a generator that is late.
+/// The same with failures, hostile text from the target, and a generator that is late.
 fn troubled() -> Now {
     let mut recorder = Recorder::new();
     for _ in 0..90 {
