@@ -2,5 +2,6 @@
 
 pub mod collect;
 pub mod result;
+pub mod threshold;
 pub mod validity;
 pub mod verdict;

@@ -4,15 +4,11 @@ mod encoding;
 
 use hdrhistogram::Histogram;
 
-pub use encoding::HistogramError;
+pub use encoding::{HistogramError, LATENCY_NS_MAX};
 
 use crate::schema::Distribution;
 
-/// The longest duration that is recorded by its value: an hour, which no timeout of a run exceeds.
-pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
-
-/// Two values that differ by less than a thousandth are one, which is finer than any run repeats.
-const SIGNIFICANT_DIGITS: u8 = 3;
+use encoding::SIGNIFICANT_DIGITS;
 
 /// Durations of one phase, in nanoseconds, to three significant digits and up to [`LATENCY_NS_MAX`].
 ///

@@ -3,16 +3,12 @@
 //! A run becomes a [`schema::RunResult`]; everything that is shown of it, [`render`] makes from that value alone, so
 //! that `result.json` is enough to draw the report again. Nothing here knows about sockets, tokens or clocks.
 
-pub mod schema;
-
+pub mod files;
 pub mod histogram;
-
 pub mod hlog;
-
 pub mod render;
-
+pub mod schema;
 pub mod store;
-
 pub mod units;
 
 /// The JSON Schema (draft 2020-12) of `result.json`, as it is published beside this code.

@@ -1,6 +1,6 @@
 //! A result as people and other programs read it: pure functions from [`RunResult`] to text.
 //!
-//! Formatting alone: every statistic is taken from the result, none is computed. Scales of pictures are the one
+//! Formatting alone: every statistic is taken from the result, none is computed. Scales of pictures are the only
 //! arithmetic here.
 
 mod charts;

@@ -7,10 +7,12 @@
 
 mod cost;
 mod latency;
+mod names;
 mod parts;
 mod scenario;
 mod sockets;
 mod tokens;
+mod totals;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -19,21 +21,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cost::{Frontend, Generator, Machine, Server, ServerSample, Thread};
-pub use latency::{Distribution, Latencies, Phase};
+pub use latency::{Distribution, Latencies, PhaseLatencies};
+pub use names::{Expected, Outcome, Phase, PhaseName, TokenKind, VerdictName};
 pub use parts::{Step, Target};
 pub use scenario::{AskedStep, AskedTarget, Scenario};
 pub use sockets::{Drop, Sockets};
 pub use tokens::{AtExp, Tokens};
+pub use totals::{Failure, Messages, Rates, Refusal, Totals};
 pub use verdict::{Threshold, Unit, Validity, Verdict};
 
 /// The name and major version of this format, the value of [`RunResult::schema`].
 pub const SCHEMA: &str = "gatecrash.result/1";
 
-/// The names of the phases, in the order in which an arrival meets them.
-pub const PHASES: [&str; 10] =
-    ["login", "token", "connect", "tls", "upgrade", "open", "poll", "auth", "handshake", "echo"];
-
-/// Everything that one run measured, and what it means.
+/// Everything that one run measured, and its verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     /// Always [`SCHEMA`].
@@ -54,8 +54,8 @@ pub struct RunResult {
     pub totals: Totals,
     /// What was planned and what was reached, from T0 to the end of the last handshake.
     pub rates: Rates,
-    /// Latencies by the phase's name, one of [`PHASES`]; a phase that never happened is absent.
-    pub phases: BTreeMap<String, Phase>,
+    /// Latencies by phase; a phase that never happened is absent.
+    pub phases: BTreeMap<PhaseName, PhaseLatencies>,
     /// What went wrong, by phase and kind, most frequent first.
     pub failures: Vec<Failure>,
     /// What the target refused, by token kind and reason, most frequent first.
@@ -66,7 +66,7 @@ pub struct RunResult {
     /// The life of the tokens.
     #[serde(default)]
     pub tokens: Tokens,
-    /// What was said over established sockets; absent where nothing was.
+    /// Messages over established sockets; absent where none was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Messages>,
     /// What became of each step of a login that the scenario describes; empty where it describes none.
@@ -87,7 +87,7 @@ pub struct RunResult {
     pub validity: Validity,
     /// Each expression that was asked, in the order of asking.
     pub thresholds: Vec<Threshold>,
-    /// What it comes to.
+    /// The exit code and its reason.
     pub verdict: Verdict,
     /// The generator's shards, by index.
     pub shards: Vec<Shard>,
@@ -130,90 +130,6 @@ pub struct Environment {
     pub memory_bytes: u64,
     /// File descriptors that one process may open (the soft limit, after it was raised).
     pub fd_limit: u64,
-}
-
-/// Every planned arrival, in exactly one outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Totals {
-    /// Arrivals that the schedule held: the sum of the eight outcomes.
-    pub planned: u64,
-    /// Arrivals whose connection was begun: all but `not_sent`.
-    pub started: u64,
-    /// Accepted, as was expected.
-    pub established: u64,
-    /// Refused, as was expected of their token.
-    pub refused_expected: u64,
-    /// Accepted although the token should have been refused.
-    pub false_accept: u64,
-    /// Refused although the token should have been accepted.
-    pub false_reject: u64,
-    /// Not decided within the handshake's timeout.
-    pub timeout: u64,
-    /// Broken on the way: see [`RunResult::failures`].
-    pub failed: u64,
-    /// Under way when the run was stopped.
-    pub interrupted: u64,
-    /// Planned but never begun.
-    pub not_sent: u64,
-}
-
-impl Totals {
-    /// The eight outcomes with their counts, in the order in which they are shown.
-    pub fn outcomes(&self) -> [(&'static str, u64); 8] {
-        [
-            ("established", self.established),
-            ("refused_expected", self.refused_expected),
-            ("false_accept", self.false_accept),
-            ("false_reject", self.false_reject),
-            ("timeout", self.timeout),
-            ("failed", self.failed),
-            ("interrupted", self.interrupted),
-            ("not_sent", self.not_sent),
-        ]
-    }
-}
-
-/// Arrivals per second from T0 to the end of the last handshake.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Rates {
-    /// What the schedule asked; in the closed model, what was begun.
-    pub planned_per_s: f64,
-    /// What the target let in.
-    pub established_per_s: f64,
-}
-
-/// How often one kind of failure met one phase.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failure {
-    /// The phase that broke, one of [`PHASES`].
-    pub phase: String,
-    /// `dns`, `refused`, `reset`, `timeout`, `tls`,
-    /// `certificate-<fault>`, `http-<status>`, `protocol`, `closed-<code>`, `redirect`, `body`.
-    pub kind: String,
-    /// Arrivals.
-    pub count: u64,
-}
-
-/// How often the target refused one kind of token for one reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Refusal {
-    /// The kind of token that was shown, such as `valid` or `expired`.
-    pub token_kind: String,
-    /// The reason that the target gave.
-    pub reason: String,
-    /// Arrivals.
-    pub count: u64,
-}
-
-/// What was said over established sockets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Messages {
-    /// Messages that were sent.
-    pub sent: u64,
-    /// Those that were answered; their latency is that of the phase `echo`.
-    pub answered: u64,
-    /// Those that an answer was waited for in vain, or whose socket was lost before; zero where messages go one way.
-    pub unanswered: u64,
 }
 
 /// One shard of the generator: a thread with its share of the schedule.

@@ -4,21 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files::{INTERVALS_CSV, JUNIT_XML, REPORT_HTML, RESULT_JSON, RUN_HLOG, SUMMARY_MD};
 use crate::render;
 use crate::schema::RunResult;
-
-/// The machine-readable result; see [`crate::schema`].
-pub const RESULT_JSON: &str = "result.json";
-/// The report for people, one file that opens offline.
-pub const REPORT_HTML: &str = "report.html";
-/// The summary of a CI step.
-pub const SUMMARY_MD: &str = "summary.md";
-/// The thresholds as test cases.
-pub const JUNIT_XML: &str = "junit.xml";
-/// One row per second.
-pub const INTERVALS_CSV: &str = "intervals.csv";
-/// Every phase in every interval; see [`crate::hlog`].
-pub const RUN_HLOG: &str = "run.hlog";
 
 /// A folder that result files can be written to, checked before a run is begun.
 #[derive(Debug)]
@@ -35,7 +23,7 @@ pub struct StoreError {
     pub action: &'static str,
     /// Where.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -78,7 +66,7 @@ impl ResultDir {
             .and_then(|()| fs::rename(&temporary, &path))
             .and_then(|()| File::open(&self.path)?.sync_all());
         written.map_err(|source| {
-            // What is left of the attempt would only confuse; the first error is the one to tell.
+            // The unfinished file is of no use; the first error is the one to report.
             let _ = fs::remove_file(&temporary);
             self.error("write the result file", &path, source)
         })
@@ -130,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_takes_no_file_is_told_before_the_run() {
+    fn a_folder_that_takes_no_file_is_an_error_before_the_run() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();

@@ -1,107 +1,14 @@
-//! What became of an arrival: exactly one outcome each, and the name of what broke.
+//! How an arrival ended, and the name of what failed.
 //!
-//! The sets are closed, so that totals add up and every name that a result may hold is known beforehand. Nothing
-//! here knows about sockets: the engine decides, the recorder counts.
-
-mod names;
+//! The sets are closed, so that totals add up and every name that a result may hold is known beforehand: most of them
+//! are those of [`reports::schema`]. Nothing here knows about sockets: the engine decides, the recorder counts.
 
 use std::fmt;
 
+pub use reports::schema::{Expected, Outcome, Phase, TokenKind};
+
 use reactor::CertificateFault;
 use wire::engineio::HttpError;
-
-/// What became of an arrival. Every planned arrival ends in exactly one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
-    /// Let in, as its token deserves.
-    Established,
-    /// Refused, as its token deserves.
-    RefusedExpected,
-    /// Let in although its token should have been refused.
-    FalseAccept,
-    /// Refused although its token should have been accepted.
-    FalseReject,
-    /// Not decided in time.
-    Timeout,
-    /// Broken on the way; a [`Failure`] says where and how.
-    Failed,
-    /// Under way when the run was stopped.
-    Interrupted,
-    /// Due, but never begun: the generator or its machine could not.
-    NotSent,
-}
-
-impl Outcome {
-    /// Every outcome, in the order in which results show them.
-    pub const ALL: [Self; 8] = [
-        Self::Established,
-        Self::RefusedExpected,
-        Self::FalseAccept,
-        Self::FalseReject,
-        Self::Timeout,
-        Self::Failed,
-        Self::Interrupted,
-        Self::NotSent,
-    ];
-
-    /// Its name in a result.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Established => "established",
-            Self::RefusedExpected => "refused_expected",
-            Self::FalseAccept => "false_accept",
-            Self::FalseReject => "false_reject",
-            Self::Timeout => "timeout",
-            Self::Failed => "failed",
-            Self::Interrupted => "interrupted",
-            Self::NotSent => "not_sent",
-        }
-    }
-}
-
-/// A step on an arrival's way, in the order in which it meets them; each has a duration of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// A user's login at the frontend, before the first arrival.
-    Login,
-    /// The HTTP request that fetches a token.
-    Token,
-    /// From the start of the connection until TCP is up.
-    Connect,
-    /// From TCP until the TLS handshake is done.
-    Tls,
-    /// From the upgrade request until its 101 (RFC 6455 section 4). Of a session that began by polling: from the start of
-    /// its WebSocket's connection until the session has moved there.
-    Upgrade,
-    /// From the 101 until Engine.IO's open packet; by polling from the first request.
-    Open,
-    /// One request of Engine.IO's polling transport that the server answers at once: those of the handshake, and every
-    /// POST but that which takes leave. A poll of an established session waits until there is something to say, which is nobody's latency.
-    Poll,
-    /// From the open packet until the Socket.IO namespace is connected. A raw WebSocket has no such packet: its
-    /// failures after the 101 are counted here, its duration is not.
-    Auth,
-}
-
-impl Phase {
-    /// Every phase, in the order of an arrival's way.
-    pub const ALL: [Self; 8] =
-        [Self::Login, Self::Token, Self::Connect, Self::Tls, Self::Upgrade, Self::Open, Self::Poll, Self::Auth];
-
-    /// Its name in a result.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::Token => "token",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Upgrade => "upgrade",
-            Self::Open => "open",
-            Self::Poll => "poll",
-            Self::Auth => "auth",
-        }
-    }
-}
 
 /// How an arrival broke; [`Display`](fmt::Display) gives its name in a result.
 ///
@@ -114,7 +21,7 @@ pub enum FailureKind {
     Refused,
     /// The peer ended the TCP connection, by RST or FIN, before it had answered.
     Reset,
-    /// The network knows no way there.
+    /// No route to the host.
     Unreachable,
     /// Not done in time.
     Timeout,
@@ -181,147 +88,98 @@ pub struct Failure {
     pub kind: FailureKind,
 }
 
-/// What kind of token an arrival shows, which decides how it should end.
-///
-/// Each bad kind has one fault alone: a target that overlooks it lets the token in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TokenKind {
-    /// As the issuer made it, and in force.
-    Valid,
-    /// Signed by the issuer's key, its `exp` long past (RFC 7519 section 4.1.4).
-    Expired,
-    /// Signed by the issuer's key, its `nbf` far ahead (RFC 7519 section 4.1.5).
-    NotYetValid,
-    /// The issuer's signature under other claims.
-    Forged,
-    /// Well made, but signed by a key of the attacker's own.
-    WrongKey,
-    /// `"alg":"none"` and no signature (RFC 8725 section 2.1).
-    AlgNone,
-    /// An HMAC whose secret is the target's public key (RFC 8725 section 2.1).
-    AlgConfused,
-    /// Signed by the attacker's key, which its `kid` names.
-    UnknownKid,
-    /// No JWT at all.
-    Garbage,
-    /// A forged token that is longer than any real one.
-    Oversized,
-    /// No token.
-    Missing,
-    /// A token that another arrival was let in with.
-    Replayed,
-}
-
-impl TokenKind {
-    /// Every kind, in the order in which results show them.
-    pub const ALL: [Self; 12] = [
-        Self::Valid,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::Forged,
-        Self::WrongKey,
-        Self::AlgNone,
-        Self::AlgConfused,
-        Self::UnknownKid,
-        Self::Garbage,
-        Self::Oversized,
-        Self::Missing,
-        Self::Replayed,
-    ];
-
-    /// Its name in a result, and in `--mix`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not-yet-valid",
-            Self::Forged => "forged",
-            Self::WrongKey => "wrong-key",
-            Self::AlgNone => "alg-none",
-            Self::AlgConfused => "alg-confused",
-            Self::UnknownKid => "unknown-kid",
-            Self::Garbage => "garbage",
-            Self::Oversized => "oversized",
-            Self::Missing => "missing",
-            Self::Replayed => "replayed",
-        }
-    }
-
-    /// What a target should do with it, unless it was said otherwise.
-    pub fn usually(self) -> Expected {
-        match self {
-            Self::Valid | Self::Replayed => Expected::Accept,
-            _ => Expected::Refuse,
-        }
-    }
-
-    /// Whether this HTTP status refuses it: 401 and 403 refuse any token; where the request itself is at fault,
-    /// because its token is missing, endless or none, so do the statuses that say so.
-    pub fn is_refused_by(self, status: u16) -> bool {
-        match self {
-            Self::Garbage | Self::Oversized | Self::Missing => {
-                matches!(status, 400 | 401 | 403 | 413 | 414 | 431)
-            }
-            _ => matches!(status, 401 | 403),
-        }
+impl FailureKind {
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let number = |prefix| name.strip_prefix(prefix)?.parse().ok();
+        let numbered = number("http-").map(Self::Http);
+        numbered
+            .or_else(|| number("closed-").map(Self::Closed))
+            .or_else(|| PLAIN.into_iter().find(|kind| kind.to_string() == name))
     }
 }
 
-/// What a target should do with a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// Let it in.
-    Accept,
-    /// Turn it away.
-    Refuse,
-}
+/// Every kind without a number.
+const PLAIN: [FailureKind; 23] = [
+    FailureKind::Dns,
+    FailureKind::Refused,
+    FailureKind::Reset,
+    FailureKind::Unreachable,
+    FailureKind::Timeout,
+    FailureKind::Tls,
+    FailureKind::Certificate(CertificateFault::Expired),
+    FailureKind::Certificate(CertificateFault::NotYetValid),
+    FailureKind::Certificate(CertificateFault::UnknownIssuer),
+    FailureKind::Certificate(CertificateFault::WrongName),
+    FailureKind::Certificate(CertificateFault::Invalid),
+    FailureKind::EngineIo(HttpError::UnknownTransport),
+    FailureKind::EngineIo(HttpError::UnknownSid),
+    FailureKind::EngineIo(HttpError::BadHandshakeMethod),
+    FailureKind::EngineIo(HttpError::BadRequest),
+    FailureKind::EngineIo(HttpError::Forbidden),
+    FailureKind::EngineIo(HttpError::UnsupportedProtocolVersion),
+    FailureKind::OpenAfterExp,
+    FailureKind::NoUpgrade,
+    FailureKind::Protocol,
+    FailureKind::Redirect,
+    FailureKind::Body,
+    FailureKind::Limit,
+];
 
-impl Expected {
-    /// As `--expect` takes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Refuse => "refuse",
-        }
-    }
-
-    /// The outcome of an arrival whose token the target refused.
-    pub fn when_refused(self) -> Outcome {
-        match self {
-            Self::Accept => Outcome::FalseReject,
-            Self::Refuse => Outcome::RefusedExpected,
-        }
-    }
-
-    /// The outcome of an arrival whose token the target accepted.
-    pub fn when_accepted(self) -> Outcome {
-        match self {
-            Self::Accept => Outcome::Established,
-            Self::Refuse => Outcome::FalseAccept,
-        }
-    }
+/// Whether this HTTP status refuses a token of `kind`: 401 and 403 refuse any token. Where the request itself is
+/// malformed, because its token is missing, oversized or no JWT, so do the statuses for malformed requests.
+pub fn refuses(status: u16, kind: TokenKind) -> bool {
+    let malformed = matches!(kind, TokenKind::Garbage | TokenKind::Oversized | TokenKind::Missing);
+    matches!(status, 401 | 403) || malformed && matches!(status, 400 | 413 | 414 | 431)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn names_are_those_of_the_result() {
-        let outcomes: Vec<_> = Outcome::ALL.iter().map(|o| o.as_str()).collect();
-        let totals = reports::schema::Totals::default();
-        let expected: Vec<_> = totals.outcomes().iter().map(|(name, _)| *name).collect();
-        assert_eq!(outcomes, expected);
-        for phase in Phase::ALL {
-            assert!(reports::schema::PHASES.contains(&phase.as_str()), "{phase:?}");
+    /// How many kinds there are without a number; a new one does not compile until it is counted.
+    fn count(kind: FailureKind) -> usize {
+        use FailureKind as F;
+        match kind {
+            F::Dns | F::Refused | F::Reset | F::Unreachable | F::Timeout | F::Tls => 6,
+            F::Certificate(fault) => match fault {
+                CertificateFault::Expired
+                | CertificateFault::NotYetValid
+                | CertificateFault::UnknownIssuer
+                | CertificateFault::WrongName
+                | CertificateFault::Invalid => 5,
+            },
+            F::EngineIo(error) => match error {
+                HttpError::UnknownTransport
+                | HttpError::UnknownSid
+                | HttpError::BadHandshakeMethod
+                | HttpError::BadRequest
+                | HttpError::Forbidden
+                | HttpError::UnsupportedProtocolVersion => 6,
+            },
+            F::OpenAfterExp | F::NoUpgrade | F::Protocol => 3,
+            F::Redirect | F::Body | F::Limit => 3,
+            F::Http(_) | F::Closed(_) => 0,
         }
     }
 
     #[test]
-    fn every_set_is_listed_in_its_own_order() {
-        assert!(Outcome::ALL.is_sorted());
-        assert!(Phase::ALL.is_sorted());
-        assert!(TokenKind::ALL.is_sorted());
+    fn every_name_leads_back_to_its_kind() {
+        for kind in PLAIN.into_iter().chain([FailureKind::Http(404), FailureKind::Closed(1006)]) {
+            assert_eq!(FailureKind::named(&kind.to_string()), Some(kind));
+        }
+        let groups = [
+            FailureKind::Dns,
+            FailureKind::Certificate(CertificateFault::Invalid),
+            FailureKind::EngineIo(HttpError::Forbidden),
+            FailureKind::Protocol,
+            FailureKind::Body,
+        ];
+        let all: usize = groups.into_iter().map(count).sum();
+        assert_eq!(all, PLAIN.len(), "each kind is listed");
+        for name in ["", "http-", "http-x", "closed-70000", "dns2"] {
+            assert_eq!(FailureKind::named(name), None, "{name}");
+        }
     }
 
     #[test]
@@ -329,13 +187,13 @@ mod tests {
         for (kind, status, refused, why) in [
             (TokenKind::Valid, 401, true, "unauthorized"),
             (TokenKind::Valid, 400, false, "a valid token is no bad request"),
-            (TokenKind::Missing, 400, true, "there was something to miss"),
+            (TokenKind::Missing, 400, true, "nothing was sent that could be unauthorized"),
             (TokenKind::Oversized, 431, true, "too long (RFC 6585)"),
-            (TokenKind::Oversized, 500, false, "the server broke"),
+            (TokenKind::Oversized, 500, false, "the server's own error"),
             (TokenKind::Garbage, 429, false, "about load, never about the token"),
             (TokenKind::Expired, 400, false, "well formed"),
         ] {
-            assert_eq!(kind.is_refused_by(status), refused, "{kind:?} {status}: {why}");
+            assert_eq!(refuses(status, kind), refused, "{kind:?} {status}: {why}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a shard measured: counts, and histograms that are made when first used.
 //!
 //! A recorder belongs to one thread, so that a sample costs an index and an increment: no lock, no channel, no text.
-//! Once a second the shard gives its recorder away ([`Recorder::take`]) and goes on with an empty one; whoever holds
+//! Once a second the shard gives its recorder away ([`Recorder::take`]) and goes on with an empty one; the owner of
 //! several adds them up ([`Recorder::merge`]), in any order, to the same sum.
 
 mod figures;
@@ -67,7 +67,7 @@ pub struct Counters {
     pub refreshed_on_refusal: u64,
     /// Arrivals whose first token was refused and that tried once more.
     pub refused_first: u64,
-    /// Those of them that were then let in.
+    /// Those of them that were then accepted.
     pub let_in_on_retry: u64,
     /// Sockets that the target closed within the grace of their token's `exp`.
     pub closed_at_exp: u64,

@@ -1,7 +1,7 @@
-//! What the shards recorded, second by second, merged into one run.
+//! Recorders of all shards, second by second, merged into one run.
 //!
 //! Each shard gives its recorder away once a second. A second is closed when every shard has delivered it: then it
-//! becomes a row of the result and lines of the histogram log. What was recorded late still counts in the whole.
+//! becomes a row of the result and lines of the histogram log. Recordings that come late still count in the total.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -29,7 +29,7 @@ pub struct Collector {
     log: HlogWriter,
 }
 
-/// What is told of a shard beside the others.
+/// The figures that are shown for each shard.
 #[derive(Clone, Debug, Default)]
 pub struct ShardSum {
     /// Arrivals that it established.
@@ -155,21 +155,13 @@ fn row(number: u64, second: &Second, part: Part) -> schema::Interval {
     let recorder = &second.recorder;
     let handshake = recorder.latency(Metric::Handshake(part), Outcome::Established);
     let echo = recorder.latency(Metric::Echo(part), Outcome::Established);
-    let other_ends = [
-        Outcome::FalseAccept,
-        Outcome::FalseReject,
-        Outcome::Timeout,
-        Outcome::Failed,
-        Outcome::Interrupted,
-        Outcome::NotSent,
-    ];
     schema::Interval {
         second: number as u32,
         planned: recorder.counters.planned,
         started: recorder.counters.started,
         established: recorder.count(Outcome::Established),
         refused_expected: recorder.count(Outcome::RefusedExpected),
-        failed: other_ends.into_iter().map(|outcome| recorder.count(outcome)).sum(),
+        failed: recorder.ended() - recorder.count(Outcome::Established) - recorder.count(Outcome::RefusedExpected),
         held: second.held,
         echoes: recorder.counters.echoes_answered,
         handshake_p50_us: quantile_us(&handshake, 0.5),
@@ -235,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_told_apart() {
+    fn each_shard_has_its_own_sums() {
         let collected = collect(2, &[(0, 0, 3, 3), (1, 0, 2, 2), (0, 1, 1, 4)]).finish();
         let established: Vec<_> = collected.shards.iter().map(|shard| shard.established).collect();
         assert_eq!(established, [4, 2]);
@@ -243,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_second_is_not_lost() {
+    fn an_incomplete_second_is_kept() {
         let collected = collect(2, &[(0, 0, 3, 3)]).finish();
         assert_eq!(collected.rows.len(), 1);
         let log = String::from_utf8(collected.log).unwrap();

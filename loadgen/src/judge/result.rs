@@ -8,10 +8,11 @@ use reports::schema;
 use reports::units;
 
 use crate::drive::shard::ShardReport;
-use crate::ground::expression::{Checked, Expression, Facts, Stat, Unit};
-use crate::ground::outcome::{Outcome, TokenKind};
+use crate::ground::expression::{Expression, Stat};
+use crate::ground::outcome::{Outcome, Phase, TokenKind};
 use crate::ground::recorder::{Metric, Part, Recorder};
 use crate::judge::collect::{Collected, ShardSum};
+use crate::judge::threshold::{self, Facts};
 
 /// What a run measured, before it is a result.
 pub struct Run<'a> {
@@ -36,7 +37,7 @@ impl Run<'_> {
         Duration::from_nanos(ends.max().unwrap_or(0))
     }
 
-    /// Everything that the recorders alone can tell: who asks fills in the rest.
+    /// The result as far as the recorders know it; the caller fills in the rest.
     pub fn result(&self) -> schema::RunResult {
         let recorder = &self.collected.total;
         schema::RunResult {
@@ -59,15 +60,14 @@ impl Run<'_> {
         }
     }
 
-    /// The thresholds that were asked, and `established>0`, which always is unless no token should be let in.
+    /// The thresholds that were asked for, and `established>0` unless no token should be accepted.
     pub fn thresholds(&self, asked: &[Expression], lets_any_in: bool) -> Vec<schema::Threshold> {
         let established = Expression::parse("established>0").expect("a condition of the grammar");
         lets_any_in
             .then_some(&established)
             .into_iter()
             .chain(asked)
-            .flat_map(|expression| expression.evaluate(self))
-            .map(threshold)
+            .flat_map(|expression| threshold::check(expression, self))
             .collect()
     }
 
@@ -156,7 +156,7 @@ fn totals(recorder: &Recorder) -> schema::Totals {
     }
 }
 
-/// `None`: nothing was said.
+/// `None`: no message was sent.
 fn messages(recorder: &Recorder) -> Option<schema::Messages> {
     let counters = &recorder.counters;
     (counters.messages_sent > 0).then_some(schema::Messages {
@@ -179,23 +179,7 @@ fn row(index: usize, report: &ShardReport, cpu: Option<usize>, sum: &ShardSum) -
     }
 }
 
-fn threshold(checked: Checked) -> schema::Threshold {
-    let (observed, unit) = match checked.unit {
-        Unit::Nanoseconds => (checked.observed.map(|ns| ns / 1e3), schema::Unit::Us),
-        Unit::Count => (checked.observed, schema::Unit::Count),
-        Unit::Share => (checked.observed, schema::Unit::Share),
-        Unit::PerSecond => (checked.observed, schema::Unit::PerS),
-    };
-    schema::Threshold {
-        text: checked.text,
-        // JSON has no infinity; an absent figure reads as "infinitely slow, or nothing was measured".
-        observed: observed.filter(|observed| observed.is_finite()),
-        unit,
-        pass: checked.pass,
-    }
-}
-
-/// `at_exp` is for those to fill in who know whether it was looked at.
+/// Without `at_exp`, which only a run that was asked for it has.
 fn tokens(recorder: &Recorder) -> schema::Tokens {
     let counters = &recorder.counters;
     schema::Tokens {
@@ -209,18 +193,18 @@ fn tokens(recorder: &Recorder) -> schema::Tokens {
     }
 }
 
-/// What became of sockets at their token's `exp`, and the check that all were closed: a run in which none lived so long
-/// has shown nothing.
+/// How sockets ended at their token's `exp`, and the check that all were closed. It fails where no socket lived so
+/// long.
 pub fn at_exp(recorder: &Recorder, grace: Duration) -> (schema::AtExp, schema::Threshold) {
     let counters = &recorder.counters;
     let (closed, open_after) = (counters.closed_at_exp, counters.open_after_exp);
     let lateness = recorder.latency(Metric::CloseAtExp, Outcome::Established);
-    let looked_at = closed + open_after > 0;
+    let any = closed + open_after > 0;
     let threshold = schema::Threshold {
         text: format!("open {grace:?} after exp==0"),
-        observed: looked_at.then_some(open_after as f64),
+        observed: any.then_some(open_after as f64),
         unit: schema::Unit::Count,
-        pass: looked_at && open_after == 0,
+        pass: any && open_after == 0,
     };
     let at_exp =
         schema::AtExp { closed, open_after, lateness: (!lateness.is_empty()).then(|| lateness.distribution()) };
@@ -248,11 +232,7 @@ fn drops(recorder: &Recorder) -> Vec<schema::Drop> {
 fn failures(recorder: &Recorder) -> Vec<schema::Failure> {
     let mut failures: Vec<_> = recorder
         .failures()
-        .map(|(failure, count)| schema::Failure {
-            phase: failure.phase.as_str().to_owned(),
-            kind: failure.kind.to_string(),
-            count,
-        })
+        .map(|(failure, count)| schema::Failure { phase: failure.phase, kind: failure.kind.to_string(), count })
         .collect();
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
     failures
@@ -261,19 +241,15 @@ fn failures(recorder: &Recorder) -> Vec<schema::Failure> {
 fn refusals(recorder: &Recorder) -> Vec<schema::Refusal> {
     let mut refusals: Vec<_> = recorder
         .refusal_reasons()
-        .map(|(kind, reason, count)| schema::Refusal {
-            token_kind: kind.as_str().to_owned(),
-            reason: reason.to_owned(),
-            count,
-        })
+        .map(|(kind, reason, count)| schema::Refusal { token_kind: kind, reason: reason.to_owned(), count })
         .collect();
     refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.count));
     refusals
 }
 
-/// A name of the result's `phases`, and the metrics behind its points of view.
+/// A key of the result's `phases`, and the metrics behind its views.
 struct Row {
-    name: &'static str,
+    name: schema::PhaseName,
     service: Metric,
     response: Option<Metric>,
     lag: Option<Metric>,
@@ -286,30 +262,27 @@ fn rows() -> impl Iterator<Item = Row> {
         response: Some(of(Part::Response)),
         lag: Some(of(Part::Lag)),
     };
-    crate::ground::outcome::Phase::ALL
-        .into_iter()
-        .map(|phase| Row { name: phase.as_str(), service: Metric::Phase(phase), response: None, lag: None })
-        .chain([composite("handshake", Metric::Handshake), composite("echo", Metric::Echo)])
+    let part = |phase: Phase| Row { name: phase.into(), service: Metric::Phase(phase), response: None, lag: None };
+    Phase::ALL.into_iter().map(part).chain([
+        composite(schema::PhaseName::Handshake, Metric::Handshake),
+        composite(schema::PhaseName::Echo, Metric::Echo),
+    ])
 }
 
-fn phases(recorder: &Recorder) -> BTreeMap<String, schema::Phase> {
-    rows().filter_map(|row| Some((row.name.to_owned(), phase(recorder, &row)?))).collect()
+fn phases(recorder: &Recorder) -> BTreeMap<schema::PhaseName, schema::PhaseLatencies> {
+    rows().filter_map(|row| Some((row.name.clone(), phase(recorder, &row)?))).collect()
 }
 
 /// `None`: it never happened.
-fn phase(recorder: &Recorder, row: &Row) -> Option<schema::Phase> {
+fn phase(recorder: &Recorder, row: &Row) -> Option<schema::PhaseLatencies> {
     let of_outcome = |outcome| latencies(row, |metric| recorder.latency(metric, outcome));
     let of_kind = |kind| latencies(row, |metric| recorder.latency_by_kind(metric, kind));
-    let by_outcome: BTreeMap<_, _> = Outcome::ALL
-        .into_iter()
-        .filter_map(|outcome| Some((outcome.as_str().to_owned(), of_outcome(outcome)?)))
-        .collect();
-    let by_token_kind =
-        TokenKind::ALL.into_iter().filter_map(|kind| Some((kind.as_str().to_owned(), of_kind(kind)?))).collect();
-    (!by_outcome.is_empty()).then(|| schema::Phase {
-        established: by_outcome.get(Outcome::Established.as_str()).cloned().unwrap_or_default(),
+    let by_outcome: BTreeMap<_, _> =
+        Outcome::ALL.into_iter().filter_map(|outcome| Some((outcome, of_outcome(outcome)?))).collect();
+    (!by_outcome.is_empty()).then(|| schema::PhaseLatencies {
+        established: by_outcome.get(&Outcome::Established).cloned().unwrap_or_default(),
         by_outcome,
-        by_token_kind,
+        by_token_kind: TokenKind::ALL.into_iter().filter_map(|kind| Some((kind, of_kind(kind)?))).collect(),
     })
 }
 
@@ -331,7 +304,7 @@ fn latencies(row: &Row, of: impl Fn(Metric) -> LatencyHistogram) -> Option<schem
 mod tests {
     use super::*;
     use crate::drive::shard::Interval;
-    use crate::ground::outcome::{Failure, FailureKind, Phase};
+    use crate::ground::outcome::{Failure, FailureKind};
     use crate::judge::collect::Collector;
 
     /// Ten arrivals in two seconds: eight established, one failed, one never sent.
@@ -385,12 +358,12 @@ mod tests {
     #[test]
     fn phases_show_the_established_and_what_never_happened_is_absent() {
         let (result, _) = run(&collected());
-        let names: Vec<_> = result.phases.keys().map(String::as_str).collect();
+        let names: Vec<_> = result.phases.keys().map(ToString::to_string).collect();
         assert_eq!(names, ["connect", "handshake"]);
-        let handshake = &result.phases["handshake"].established;
+        let handshake = &result.phases[&schema::PhaseName::Handshake].established;
         assert_eq!(handshake.count, 8);
         assert!(handshake.response.is_some() && handshake.lag.is_some());
-        let connect = &result.phases["connect"].established;
+        let connect = &result.phases[&Phase::Connect.into()].established;
         assert!(connect.response.is_none(), "a phase has its duration alone");
     }
 

@@ -1,18 +1,22 @@
-//! Whether a run's figures may be trusted: the generator on trial before the server.
+//! Whether a run's figures may be trusted: the generator is judged before the server.
 //!
-//! A generator that does not keep its schedule measures itself. So the run is judged by what it did, as a pure
-//! function of measured values; an invalid run says why and is never reported as a slow one.
+//! A generator that does not keep its schedule measures itself. Validity is a pure function of measured values; an
+//! invalid run has its reasons and is never reported as a slow one.
 
 use reports::schema::Validity;
 use reports::units::duration_us;
+
+use crate::ground::expression::Expression;
+use crate::ground::outcome::{FailureKind, Outcome};
+use crate::ground::recorder::{Metric, Part, Recorder};
 
 /// Part of the latency objective that the 99th percentile of the lag may take.
 const LAG_SHARE_OF_OBJECTIVE_MAX: f64 = 0.1;
 /// Without an objective: lag below this is finer than any verdict, whatever the response.
 const LAG_NS_MAX: f64 = 1e6;
-/// And part of the response's 99th percentile that the lag's may be.
+/// Without an objective: part of the response's 99th percentile that the lag's may be.
 const LAG_SHARE_OF_RESPONSE_MAX: f64 = 0.25;
-/// Lag beyond this is no schedule kept, however slow the response: a starved generator is late in reading, too, and its
+/// Above this lag the schedule was not kept, however slow the response: a starved generator also reads late, so that its
 /// response grows with its lag.
 const LAG_NS_NEVER: f64 = 50e6;
 /// Part of the planned starts that must have happened.
@@ -38,16 +42,54 @@ pub struct Measured {
     pub started: u64,
     /// Arrivals lost because descriptors, ports, memory or a queue of the generator had no room.
     pub lost_to_limits: u64,
-    /// Processor time of the generator over what it may use, 0 to 1, but for its spinning before planned instants: that is
-    /// time to spare.
+    /// Processor time of the generator as a part of what it may use, 0 to 1, without its spinning before planned instants,
+    /// which is time to spare.
     pub working_share: Option<f64>,
-    /// How the embedded server ended, if it did before it was told to.
+    /// How the embedded server ended, if it ended before it was stopped.
     pub server_died: Option<String>,
-    /// Shards whose loop broke, each with what the kernel said.
+    /// Shards whose loop broke, each with the kernel's error.
     pub broken_shards: Vec<String>,
 }
 
-/// The verdict, with every reason for doubt as a sentence, the gravest first.
+/// Processor time that the generator used, as parts of what its processors offered.
+#[derive(Clone, Copy)]
+pub struct Used {
+    /// All of it, logins and pacing included.
+    pub cpu_share: f64,
+    /// The part of it spent spinning before planned instants, which is waiting and not work.
+    pub spin_share: f64,
+}
+
+impl Used {
+    /// `cpu_ns` used within `seconds` on `processors`; `None` where no time has passed.
+    pub fn of(cpu_ns: u64, spun_ns: u64, seconds: f64, processors: usize) -> Option<Self> {
+        let offered_ns = seconds * processors as f64 * 1e9;
+        let used = Self { cpu_share: cpu_ns as f64 / offered_ns, spin_share: spun_ns.min(cpu_ns) as f64 / offered_ns };
+        used.cpu_share.is_finite().then_some(used)
+    }
+}
+
+impl Measured {
+    /// Of everything recorded so far; `server_died` and `broken_shards` are the caller's.
+    pub fn of(total: &Recorder, thresholds: &[Expression], open_model: bool, used: Option<Used>) -> Self {
+        let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
+        let lag = total.handshake_lag();
+        let lost = total.failures().filter(|(failure, _)| failure.kind == FailureKind::Limit);
+        Self {
+            open_model,
+            lag_p99_ns: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64),
+            response_p99_ns: (!response.is_empty()).then(|| response.quantile_ns(0.99) as f64),
+            objective_ns: thresholds.iter().filter_map(Expression::handshake_limit_ns).min_by(f64::total_cmp),
+            planned: total.ended(),
+            started: total.ended() - total.count(Outcome::NotSent),
+            lost_to_limits: lost.map(|(_, count)| count).sum(),
+            working_share: used.map(|used| used.cpu_share - used.spin_share),
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether the run is valid, with every reason for doubt as a sentence, the gravest first.
 pub fn judge(measured: &Measured) -> Validity {
     let reasons: Vec<String> = [
         server_died(measured),

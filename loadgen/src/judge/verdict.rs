@@ -1,23 +1,23 @@
-//! What a run comes to: one exit code, and one sentence for a person.
+//! The verdict on a run: one exit code, and one sentence for a person.
 //!
-//! The codes are those that users of k6 know where k6 has one (99, 104, 105). When several apply, the first of this
-//! order is told: a false accept is a hole in the target and outweighs everything; a run that was stopped, that never
-//! reached a socket server, or that the generator spoilt has no threshold worth reading.
+//! The codes are those that users of k6 know where k6 has one (99, 104, 105). When several apply, the gravest is
+//! reported: a false accept is a security hole in the target and outweighs everything; a run that was stopped, that
+//! never reached a socket server, or that is not valid has no threshold worth reading.
 
-use reports::schema::{Threshold, Totals, Validity, Verdict};
+use reports::schema::{Threshold, Totals, Validity, Verdict, VerdictName};
 use reports::units;
 
 use crate::ground::outcome::TokenKind;
 
 /// Every threshold holds.
 pub const PASS: u8 = 0;
-/// A bug of this program.
+/// An internal error.
 pub const INTERNAL: u8 = 1;
-/// Flags that cannot be, as clap leaves with.
+/// Flags that are wrong or do not fit together; clap exits so too.
 pub const USAGE: u8 = 2;
-/// A token was let in that should have been refused.
+/// A token was accepted that should have been refused.
 pub const FALSE_ACCEPT: u8 = 96;
-/// The generator, or the loss of what it measured, and not the server.
+/// The generator did not keep its schedule or lost figures: the server was not measured.
 pub const INVALID: u8 = 97;
 /// A threshold does not hold.
 pub const THRESHOLD: u8 = 99;
@@ -31,13 +31,13 @@ pub const STOPPED: u8 = 105;
 pub struct Ended<'a> {
     /// How the arrivals ended.
     pub totals: &'a Totals,
-    /// Which kinds of token were let in that should have been refused, and how often.
+    /// Which kinds of token were accepted that should have been refused, and how often.
     pub false_accepts: &'a [(TokenKind, u64)],
     /// Whether a signal ended the run.
     pub stopped: bool,
     /// Why the target is no server of the kind that was asked for, if it is none.
     pub no_server: Option<&'a str>,
-    /// The generator on trial.
+    /// Whether the figures may be trusted.
     pub validity: &'a Validity,
     /// The expressions, checked.
     pub thresholds: &'a [Threshold],
@@ -45,34 +45,29 @@ pub struct Ended<'a> {
 
 /// The verdict on a run that has ended.
 pub fn decide(ended: Ended<'_>) -> Verdict {
-    let verdict = |code, name: &str, sentence| Verdict { code, name: name.to_owned(), sentence };
     let totals = ended.totals;
     let failed: Vec<&str> =
         ended.thresholds.iter().filter(|threshold| !threshold.pass).map(|threshold| threshold.text.as_str()).collect();
-    if totals.false_accept > 0 {
+    let (code, name, sentence) = if totals.false_accept > 0 {
         let sentence = false_accept_sentence(totals.false_accept, ended.false_accepts);
-        return verdict(FALSE_ACCEPT, "false_accept", sentence);
-    }
-    if ended.stopped {
+        (FALSE_ACCEPT, VerdictName::FalseAccept, sentence)
+    } else if ended.stopped {
         let sentence = format!(
             "Stopped by a signal after {} arrivals; what was measured until then is here.",
             units::count(totals.planned)
         );
-        return verdict(STOPPED, "interrupted", sentence);
-    }
-    if let Some(why) = ended.no_server {
-        return verdict(CONFIGURATION, "configuration", format!("{why}."));
-    }
-    if !ended.validity.valid {
+        (STOPPED, VerdictName::Interrupted, sentence)
+    } else if let Some(why) = ended.no_server {
+        (CONFIGURATION, VerdictName::Configuration, format!("{why}."))
+    } else if !ended.validity.valid {
         // The reasons stand beside it.
-        let sentence = "These figures do not measure the server.".to_owned();
-        return verdict(INVALID, "invalid", sentence);
-    }
-    if !failed.is_empty() {
-        let sentence = format!("Does not hold: {}.", failed.join(", "));
-        return verdict(THRESHOLD, "threshold", sentence);
-    }
-    verdict(PASS, "pass", pass_sentence(totals))
+        (INVALID, VerdictName::Invalid, "These figures do not measure the server.".to_owned())
+    } else if !failed.is_empty() {
+        (THRESHOLD, VerdictName::Threshold, format!("Does not hold: {}.", failed.join(", ")))
+    } else {
+        (PASS, VerdictName::Pass, pass_sentence(totals))
+    };
+    Verdict { code, name, sentence }
 }
 
 fn false_accept_sentence(count: u64, kinds: &[(TokenKind, u64)]) -> String {

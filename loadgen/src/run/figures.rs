@@ -1,11 +1,11 @@
-//! From what was measured to the result: costs, the generator's trial, thresholds, and the verdict.
+//! From what was measured to the result: costs, validity, thresholds and the verdict.
 
 use reports::schema::{Generator, RunResult};
 
-use crate::ground::outcome::{FailureKind, Outcome};
-use crate::ground::recorder::{Metric, Part, Recorder};
+use crate::ground::outcome::Outcome;
+use crate::ground::recorder::Recorder;
 use crate::judge::result::{Run, at_exp};
-use crate::judge::validity::{self, Measured};
+use crate::judge::validity::{self, Measured, Used};
 use crate::judge::verdict::{Ended, decide};
 use crate::run::Rig;
 use crate::run::load::{LoadPlan, Loaded};
@@ -33,15 +33,19 @@ pub fn result(rig: &Rig, plan: &LoadPlan<'_>, loaded: &Loaded, before_logins: &S
     let used = used(rig, loaded);
     result.generator = generator(loaded, used);
     let total = &loaded.collected.total;
-    result.validity = validity::judge(&measured(plan, total, used, &loaded.broken));
+    result.validity = validity::judge(&Measured {
+        server_died: plan.server.died().cloned(),
+        broken_shards: loaded.broken.clone(),
+        ..Measured::of(total, &plan.scenario.thresholds, run.open_model, used)
+    });
     result.thresholds = run.thresholds(&plan.scenario.thresholds, plan.scenario.mix.lets_any_in());
     if let Some(grace) = plan.scenario.tokens.close_at_exp {
-        let (at_exp, threshold) = at_exp(&loaded.collected.total, grace);
+        let (at_exp, threshold) = at_exp(total, grace);
         result.tokens.at_exp = Some(at_exp);
         result.thresholds.push(threshold);
     }
     let no_server = no_server(plan, loaded);
-    let false_accepts: Vec<_> = loaded.collected.total.false_accepts().collect();
+    let false_accepts: Vec<_> = total.false_accepts().collect();
     result.verdict = decide(Ended {
         totals: &result.totals,
         false_accepts: &false_accepts,
@@ -74,7 +78,7 @@ fn server(
     cost.map(|cost| reports::schema::Server { frontend: frontend_cost(before_logins, &loaded.end), ..cost })
 }
 
-/// Handshakes that were let in or refused.
+/// Handshakes that the target accepted or refused.
 fn decided(recorder: &Recorder) -> u64 {
     [Outcome::Established, Outcome::RefusedExpected, Outcome::FalseAccept, Outcome::FalseReject]
         .into_iter()
@@ -96,53 +100,12 @@ fn generator(loaded: &Loaded, used: Option<Used>) -> Generator {
     }
 }
 
-/// What the generator used of what its processors had to give.
-#[derive(Clone, Copy)]
-pub struct Used {
-    /// All of it, logins and pacing included.
-    pub cpu_share: f64,
-    /// What of it was spinning before planned instants, which is waiting and no work.
-    pub spin_share: f64,
-}
-
-impl Used {
-    /// So much within `seconds` of `processors`; none where no time has passed.
-    pub fn of(cpu_ns: u64, spun_ns: u64, seconds: f64, processors: usize) -> Option<Self> {
-        let had_ns = seconds * processors as f64 * 1e9;
-        let used = Self { cpu_share: cpu_ns as f64 / had_ns, spin_share: spun_ns.min(cpu_ns) as f64 / had_ns };
-        used.cpu_share.is_finite().then_some(used)
-    }
-}
-
 fn used(rig: &Rig, loaded: &Loaded) -> Option<Used> {
     let (start, end) = (loaded.start.generator.as_ref()?, loaded.end.generator.as_ref()?);
     let seconds = loaded.end.at.saturating_duration_since(loaded.start.at).as_secs_f64();
     let cpu_ns = end.cpu_ns().saturating_sub(start.cpu_ns());
     let spun_ns = loaded.collected.total.counters.spun_ns;
     Used::of(cpu_ns, spun_ns, seconds, rig.share.generator.len())
-}
-
-/// What a run is judged by, at its end or before.
-pub fn measured(plan: &LoadPlan<'_>, total: &Recorder, used: Option<Used>, broken: &[String]) -> Measured {
-    let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
-    let lag = total.handshake_lag();
-    let limits = plan.scenario.thresholds.iter().filter_map(|threshold| threshold.handshake_limit_ns());
-    Measured {
-        open_model: plan.scenario.load.is_planned(),
-        lag_p99_ns: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64),
-        response_p99_ns: (!response.is_empty()).then(|| response.quantile_ns(0.99) as f64),
-        objective_ns: limits.min_by(f64::total_cmp),
-        planned: total.ended(),
-        started: total.ended() - total.count(Outcome::NotSent),
-        lost_to_limits: total
-            .failures()
-            .filter(|(failure, _)| failure.kind == FailureKind::Limit)
-            .map(|(_, count)| count)
-            .sum(),
-        working_share: used.map(|used| used.cpu_share - used.spin_share),
-        server_died: plan.server.died().cloned(),
-        broken_shards: broken.to_vec(),
-    }
 }
 
 /// Why a target is no server of the kind that was asked for, where no arrival found one there.

@@ -33,7 +33,7 @@ impl Interrupt {
             tell.send_replace(true);
             control.stop();
             signals.next().await;
-            live::give_back();
+            live::restore();
             // The children end with this process, as they were started to.
             let told = "gatecrash: stopped by a second signal: no result was written";
             let _ = writeln!(io::stderr(), "{told}");

@@ -1,8 +1,7 @@
 //! A run while it lasts: its figures once a second, for the terminal and for Prometheus.
 //!
-//! Whoever merges what the shards deliver makes a [`Now`] of it each second, and hands it to
-//! [`Progress`](crate::run::progress::Progress). From there on it is data: [`screen`] draws it, [`exposition`] writes it down, and
-//! neither knows where it comes from. Nothing of this is seen by a shard.
+//! Each second the run makes a [`Now`] of the merged recorders and gives it to `run/progress.rs`. It is plain data:
+//! [`screen`] draws it, [`exposition`] writes it for Prometheus. Shards know nothing of it.
 
 pub mod exposition;
 mod now;
@@ -12,4 +11,4 @@ mod terminal;
 
 pub use now::{Buckets, GeneratorNow, LastSecond, Left, Now, PhaseNow};
 pub use serve::{Page, PageError};
-pub use terminal::{Key, View, give_back};
+pub use terminal::{Key, View, restore};

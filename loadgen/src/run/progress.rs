@@ -1,5 +1,4 @@
-//! What a person sees while a run lasts, on standard error: the live view on a terminal, else plain lines now and then,
-//! or nothing at all; and what Prometheus is told.
+//! Progress of a run on standard error (the live view on a terminal, else plain lines, or nothing) and for Prometheus.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use crate::run::live::{Key, Now, Page, View};
 /// Plain lines come this many seconds apart: a log of a long run stays readable.
 const PLAIN_EVERY_S: u64 = 5;
 
-/// Tells how a run goes.
+/// Shows the progress of a run.
 pub struct Progress {
     shown: Shown,
     page: Option<Page>,
@@ -25,10 +24,10 @@ enum Shown {
 }
 
 impl Progress {
-    /// As a scenario wants it: `quiet` says nothing, without `tui` nothing is redrawn. Keys are heard through `pressed`.
+    /// `quiet` shows nothing; without `tui` there are plain lines only. `pressed` is called for each key of the live view.
     pub fn new(quiet: bool, tui: bool, page: Option<Page>, pressed: impl Fn(Key) + Send + 'static) -> Self {
         if let Some(page) = page.as_ref().filter(|_| !quiet) {
-            say(&format!("metrics at http://{}/metrics", page.address()));
+            print_line(&format!("metrics at http://{}/metrics", page.address()));
         }
         let view = if quiet || !tui { None } else { View::take(pressed) };
         let shown = match view {
@@ -43,12 +42,12 @@ impl Progress {
     pub fn step(&self, words: &str) {
         match &self.shown {
             Shown::Nothing => {}
-            Shown::Lines => say(words),
+            Shown::Lines => print_line(words),
             Shown::View(view) => view.step(words),
         }
     }
 
-    /// Whether anybody looks at what [`tick`](Self::tick) is given.
+    /// Whether [`tick`](Self::tick) shows its figures anywhere.
     pub fn wants_figures(&self) -> bool {
         self.page.is_some() || !matches!(self.shown, Shown::Nothing)
     }
@@ -58,7 +57,7 @@ impl Progress {
         let now = Arc::new(now);
         match &self.shown {
             Shown::Nothing => {}
-            Shown::Lines if now.elapsed_s.is_multiple_of(PLAIN_EVERY_S) => say(&line(&now)),
+            Shown::Lines if now.elapsed_s.is_multiple_of(PLAIN_EVERY_S) => print_line(&line(&now)),
             Shown::Lines => {}
             Shown::View(view) => view.show(now.clone()),
         }
@@ -67,7 +66,7 @@ impl Progress {
         }
     }
 
-    /// Takes the display away.
+    /// Removes the live view.
     pub fn finish(&self) {
         if let Shown::View(view) = &self.shown {
             view.finish();
@@ -94,7 +93,7 @@ fn line(now: &Now) -> String {
 }
 
 /// Standard error may be closed; a run does not end for that.
-fn say(words: &str) {
+fn print_line(words: &str) {
     let _closed = writeln!(io::stderr().lock(), "{words}");
 }
 
@@ -104,7 +103,7 @@ mod tests {
     use crate::run::live::LastSecond;
 
     #[test]
-    fn a_second_reads_as_a_line() {
+    fn a_second_is_shown_as_one_line() {
         let now = Now {
             elapsed_s: 5,
             outcomes: [2499, 1, 0, 0, 0, 0, 0, 0],
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_where_nothing_was_asked() {
+    fn a_quiet_run_shows_nothing() {
         let progress = Progress::new(true, true, None, |_| ());
         progress.step("a step");
         progress.tick(Now::default());

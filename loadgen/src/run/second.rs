@@ -1,12 +1,11 @@
-//! What is known of a load at the end of each of its seconds, put together for whoever watches.
+//! The figures of a load at the end of each of its seconds, for the live view and Prometheus.
 
 use std::time::{Duration, Instant};
 
 use crate::judge::collect::Collector;
-use crate::judge::validity;
+use crate::judge::validity::{self, Measured, Used};
 use crate::plan::arrival::Schedule;
 use crate::run::Rig;
-use crate::run::figures::{Used, measured};
 use crate::run::live::{GeneratorNow, Left, Now};
 use crate::run::load::LoadPlan;
 use crate::run::observe::ProcessSample;
@@ -15,16 +14,17 @@ use crate::spec::{Hold, Scenario};
 /// The seconds of one load.
 pub struct Seconds {
     began: Instant,
-    /// Processor time of the generator's processes then.
+    /// Processor time of the generator's processes at that instant.
     cpu_began_ns: u64,
     /// Arrivals in all, where that is known.
     planned: Option<u64>,
-    /// When its last socket is to be gone, where a plan says so.
+    /// From the start to the planned end of the last socket, where there is one.
     ends_after: Option<Duration>,
 }
 
 impl Seconds {
-    /// The load begins now, with the generator as it is; without a schedule it is one of the closed model.
+    /// Starts to count now, with the processor time that the generator has used so far. Without a schedule the load is
+    /// one of the closed model.
     pub fn begin(plan: &LoadPlan<'_>, schedule: Option<&Schedule>, generator: Option<&ProcessSample>) -> Self {
         let scenario = &plan.scenario;
         let last_arrival = match schedule {
@@ -38,11 +38,11 @@ impl Seconds {
                 Some(schedule) => schedule.len_hint(),
                 None => scenario.connections,
             },
-            ends_after: last_arrival.map(|last| last + stays(scenario)),
+            ends_after: last_arrival.map(|last| last + last_hold(scenario)),
         }
     }
 
-    /// The load as it is now; sockets and handshakes under way are known to others.
+    /// The load as it is now; the caller fills in held sockets and handshakes in flight.
     pub fn now(
         &self,
         rig: &Rig,
@@ -58,6 +58,11 @@ impl Seconds {
         let elapsed_s = self.began.elapsed().as_secs_f64();
         let spun_ns = total.counters.spun_ns;
         let used = Used::of(cpu_ns, spun_ns, elapsed_s, rig.share.generator.len());
+        let measured = Measured {
+            server_died: plan.server.died().cloned(),
+            broken_shards: broken.to_vec(),
+            ..Measured::of(total, &plan.scenario.thresholds, now.open_model, used)
+        };
         Now {
             warming_up: plan.warming_up,
             left: self.left(&now),
@@ -66,7 +71,7 @@ impl Seconds {
                 cpu_s: cpu_ns as f64 / 1e9,
                 cpu_share: used.map(|used| used.cpu_share),
                 rss_bytes: generator.map(|sample| sample.rss_bytes),
-                doubts: validity::judge(&measured(plan, total, used, broken)).reasons,
+                doubts: validity::judge(&measured).reasons,
                 ..now.generator
             },
             ..now
@@ -85,12 +90,12 @@ impl Seconds {
     }
 }
 
-/// How long the last socket stays, as far as that is planned: a drawn lifetime is not.
-fn stays(scenario: &Scenario) -> Duration {
+/// How long the last socket is held, as far as that is planned: a random lifetime is not.
+fn last_hold(scenario: &Scenario) -> Duration {
     let echo = &scenario.echo;
     match (scenario.hold, echo.rate_per_s) {
         (Hold::For(time), _) => time,
-        // What is held until the end says all of its messages first.
+        // A socket that is held until the end sends all of its messages first.
         (Hold::UntilEnd, Some(per_s)) => Duration::from_secs_f64(f64::from(echo.count) / per_s),
         (Hold::UntilEnd, None) | (Hold::Drawn(_), _) => Duration::ZERO,
     }

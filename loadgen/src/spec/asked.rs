@@ -1,12 +1,11 @@
 //! A scenario as its result shows it: what was asked, without its secrets.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reports::schema;
 use url::Url;
 
-use crate::ground::outcome::TokenKind;
+use crate::ground::outcome::Phase;
 use crate::spec::{Load, Pin, Protocol, Refresh, Scenario, Step, TargetChoice, TokenPer, TokenSource};
 
 impl Scenario {
@@ -62,8 +61,8 @@ impl Scenario {
             auth_grace_s: socket_io.is_none().then_some(self.auth_grace.as_secs_f64()),
             users: Some(self.users.len() as u64),
             token_in: Some(self.token_in.to_string()),
-            mix: named(self.mix.weights().iter().copied()),
-            expect: named(self.mix.unusual().map(|(kind, how)| (kind, how.as_str().to_owned()))),
+            mix: self.mix.weights().iter().copied().collect(),
+            expect: self.mix.unusual().collect(),
             source_ip: (!self.source_ips.is_empty()).then(|| self.source_ips.to_string()),
             processes: u32::try_from(self.processes).ok(),
             workers: u32::try_from(self.workers).ok(),
@@ -130,8 +129,8 @@ impl Scenario {
                 asked.token_source = Some("login".to_owned());
                 asked.login_url = steps.login.last().map(|step| step.shown_url.clone());
                 asked.token_url = steps.token.last().map(|step| step.shown_url.clone());
-                let login = steps.login.iter().map(|step| asked_step("login", step));
-                let token = steps.token.iter().map(|step| asked_step("token", step));
+                let login = steps.login.iter().map(|step| asked_step(Phase::Login, step));
+                let token = steps.token.iter().map(|step| asked_step(Phase::Token, step));
                 asked.steps = login.chain(token).collect();
             }
             TokenSource::EmbeddedLogin => asked.token_source = Some("login".to_owned()),
@@ -153,17 +152,8 @@ impl Scenario {
     }
 }
 
-fn asked_step(phase: &str, step: &Step) -> schema::AskedStep {
-    schema::AskedStep {
-        phase: phase.to_owned(),
-        name: step.name.clone(),
-        method: step.method.to_string(),
-        url: step.shown_url.clone(),
-    }
-}
-
-fn named<T>(kinds: impl Iterator<Item = (TokenKind, T)>) -> BTreeMap<String, T> {
-    kinds.map(|(kind, value)| (kind.as_str().to_owned(), value)).collect()
+fn asked_step(phase: Phase, step: &Step) -> schema::AskedStep {
+    schema::AskedStep { phase, name: step.name.clone(), method: step.method.to_string(), url: step.shown_url.clone() }
 }
 
 /// A path whose query, which may be secret, is left out.

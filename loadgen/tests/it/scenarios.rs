@@ -3,6 +3,7 @@
 use std::fs;
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::{Phase, PhaseName};
 
 use crate::run::program::{Program, run};
 use crate::run::services::{SECRET, Site};
@@ -48,7 +49,7 @@ async fn a_flag_displaces_the_files_model() {
     let asked = &result.scenario;
     assert_eq!((asked.rate_per_s, asked.arrivals.as_ref()), (None, None));
     assert_eq!((asked.concurrency, asked.echo), (Some(8), Some(0)));
-    assert!(!result.phases.contains_key("echo"), "{:?}", result.phases.keys());
+    assert!(!result.phases.contains_key(&PhaseName::Echo), "{:?}", result.phases.keys());
 }
 
 #[tokio::test]
@@ -76,7 +77,7 @@ async fn the_login_example_runs_against_a_site() {
     let ended = example("websocket-login", &flags).end().await;
     ended.exits_with(0, "websocket-login.toml");
     let result = ended.counts(&[(Outcome::Established, 50)], "websocket-login.toml");
-    assert_eq!(result.phases["echo"].established.count, 250);
+    assert_eq!(result.phases[&PhaseName::Echo].established.count, 250);
     assert_eq!(result.scenario.token_in.as_deref(), Some("header"));
     assert_eq!(result.scenario.message_bytes, Some(128));
 }
@@ -126,7 +127,7 @@ async fn the_example_of_acknowledgements_runs_against_node() {
     let result = ended.counts(&[(Outcome::Established, 32)], "acknowledged.toml");
     let messages = result.messages.unwrap();
     assert_eq!((messages.sent, messages.answered), (320, 320), "each was acknowledged");
-    assert_eq!(result.phases["echo"].established.count, 320);
+    assert_eq!(result.phases[&PhaseName::Echo].established.count, 320);
     assert_eq!(server.stats().await["echoed"], 320);
     assert_eq!(result.scenario.answered_by.as_deref(), Some("ack"));
 }
@@ -185,7 +186,7 @@ async fn the_examples_of_logins_run_against_a_service() {
         let ended = program.end().await;
         ended.exits_with(0, name);
         let result = ended.counts(&[(Outcome::Established, 20)], name);
-        let logged_in = result.phases.get("login").map_or(0, |phase| phase.established.count);
+        let logged_in = result.phases.get(&Phase::Login.into()).map_or(0, |phase| phase.established.count);
         assert_eq!(logged_in, logins, "{name}");
         assert!(result.steps.iter().all(|step| step.failures.is_empty()), "{name}");
     }

@@ -6,7 +6,11 @@ use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
-use crate::histogram::{LATENCY_NS_MAX, SIGNIFICANT_DIGITS};
+/// The longest duration that is recorded by its value: an hour, which no timeout of a run exceeds.
+pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
+/// Two values that differ by less than a thousandth are one, which is finer than any run repeats.
+pub(super) const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// The most that a histogram may unpack to: at [`SIGNIFICANT_DIGITS`] a full one has 33,792 counts of at most 8 bytes.
 const UNPACKED_BYTES_MAX: usize = 40 + 33_792 * 8;

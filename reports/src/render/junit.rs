@@ -3,7 +3,6 @@
 //! The dialect that Jenkins, GitLab and GitHub's reporters share: `testsuites`, `testsuite`, `testcase` with
 //! `failure`, `properties` for the totals.
 
-use crate::render::markup::escape;
 use crate::render::tables;
 use crate::schema::RunResult;
 
@@ -64,10 +63,48 @@ impl Case {
 
 fn properties(result: &RunResult) -> String {
     let mut xml = String::from("    <properties>\n");
-    let planned = [("planned", result.totals.planned)];
-    for (name, count) in planned.into_iter().chain(result.totals.outcomes()) {
+    let outcomes = result.totals.outcomes().map(|(outcome, count)| (outcome.as_str(), count));
+    for (name, count) in [("planned", result.totals.planned)].into_iter().chain(outcomes) {
         xml += &format!("      <property name=\"totals.{name}\" value=\"{count}\"/>\n");
     }
     xml += "    </properties>\n";
     xml
+}
+
+/// `text` with the five characters that XML gives a meaning replaced, and without those that XML 1.0 section
+/// 2.2 forbids.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(character),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            other if other.is_control() => escaped.push('\u{fffd}'),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_never_becomes_markup() {
+        for (text, escaped, why) in [
+            ("<b>&\"'", "&lt;b&gt;&amp;&quot;&#39;", "markup"),
+            ("a\nb\tc", "a\nb\tc", "white space stays"),
+            ("\u{0}\u{1b}[31m\u{ffff}", "\u{fffd}\u{fffd}[31m\u{fffd}", "forbidden in XML"),
+            ("naïve 日本", "naïve 日本", "letters stay"),
+        ] {
+            assert_eq!(escape(text), escaped, "{why}");
+        }
+        assert_eq!(escape(""), "");
+    }
 }

@@ -1,7 +1,7 @@
 //! `summary.md`: what a CI server shows beside a step (GitHub Flavored Markdown, tables of section 4.10).
 
 use crate::render::tables::{self, Fact};
-use crate::schema::{Distribution, RunResult};
+use crate::schema::{Distribution, Outcome, RunResult};
 use crate::units;
 
 /// The verdict, the totals, the latencies and what went wrong, short enough for a step's summary.
@@ -36,8 +36,8 @@ fn headline(result: &RunResult) -> String {
         .totals
         .outcomes()
         .into_iter()
-        .filter(|(name, count)| *count > 0 || matches!(*name, "established" | "failed"))
-        .map(|(name, count)| format!("{} {}", units::count(count), tables::outcome_label(name)))
+        .filter(|(outcome, count)| *count > 0 || matches!(outcome, Outcome::Established | Outcome::Failed))
+        .map(|(outcome, count)| format!("{} {}", units::count(count), tables::outcome_label(outcome)))
         .collect();
     format!(
         "**{}** of {} planned, at {} (planned {}), in {}.\n\n",
@@ -59,18 +59,15 @@ fn thresholds(result: &RunResult) -> String {
 
 fn latencies(result: &RunResult) -> String {
     let rows = tables::latency_rows(result).into_iter();
-    latency_table("Phase", rows.map(|row| figures(row.name(), row.distribution)).collect())
+    latency_table("Phase", rows.map(|row| figures(plain(&row.name()), row.distribution)).collect())
 }
 
 fn kinds(result: &RunResult) -> String {
     let Some((view, rows)) = tables::kind_rows(result) else {
         return String::new();
     };
-    let rows = rows.iter();
-    latency_table(
-        &format!("Token, handshake {view}"),
-        rows.map(|row| figures(plain(row.kind), row.distribution)).collect(),
-    )
+    let rows = rows.into_iter().map(|(kind, held)| figures(kind.to_string(), held));
+    latency_table(&format!("Token, handshake {}", view.as_str()), rows.collect())
 }
 
 fn latency_table(head: &str, rows: Vec<Vec<String>>) -> String {
@@ -97,11 +94,11 @@ fn troubles(result: &RunResult) -> String {
     let failures = result
         .failures
         .iter()
-        .map(|failure| vec![plain(&failure.phase), plain(&failure.kind), units::count(failure.count)]);
+        .map(|failure| vec![failure.phase.to_string(), plain(&failure.kind), units::count(failure.count)]);
     let refusals = result
         .refusals
         .iter()
-        .map(|refusal| vec![plain(&refusal.token_kind), plain(&refusal.reason), units::count(refusal.count)]);
+        .map(|refusal| vec![refusal.token_kind.to_string(), plain(&refusal.reason), units::count(refusal.count)]);
     let drops = result.sockets.drops.iter();
     let drops = drops.map(|drop| vec![plain(&drop.kind), units::count(drop.count)]);
     table(&["Failed in", "Kind", "Count"], failures.collect())

@@ -4,7 +4,7 @@
 //! in percent, while labels stand outside it in the margins that the style sheet leaves. Paths, which know no
 //! percent, live in a nested box that stretches, with strokes that do not.
 
-use crate::render::markup::escape;
+use maud::{Markup, html};
 
 /// Where values fall between the two ends of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,7 +106,7 @@ pub struct Series {
     pub points: Vec<Option<(f64, f64)>>,
 }
 
-/// What a reader is told who points at a part of the horizontal axis.
+/// The text that a reader sees who points at a part of the horizontal axis.
 pub struct Hint {
     pub from: f64,
     pub to: f64,
@@ -132,67 +132,52 @@ pub struct Plot {
 /// The nested box is this wide, whatever its width on the screen.
 const PATH_WIDTH: f64 = 1000.0;
 
-/// More points than this cannot be told apart in the widest plot.
+/// More points than this cannot be distinguished in the widest plot.
 const POINTS_MAX: usize = 2_000;
 
 impl Plot {
     /// The plot as an `svg` element.
-    pub fn draw(&self) -> String {
+    pub fn draw(&self) -> Markup {
         let (id, height) = (self.id, self.height_px);
-        let mut svg = format!(
-            "<svg class=\"plot\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\" height=\"{height}\">\n\
-             <title id=\"{id}-t\">{}</title>\n<desc id=\"{id}-d\">{}</desc>\n",
-            escape(&self.title),
-            escape(&self.description)
-        );
-        svg += &self.grid();
-        svg += &format!(
-            "<svg width=\"100%\" height=\"{height}\" viewBox=\"0 0 {PATH_WIDTH} {height}\" \
-             preserveAspectRatio=\"none\" overflow=\"visible\">\n"
-        );
-        for series in &self.series {
-            svg += &self.path(series);
+        html! {
+            svg class="plot" role="img" aria-labelledby={ (id) "-t " (id) "-d" } height=(height) {
+                title id={ (id) "-t" } { (self.title) }
+                desc id={ (id) "-d" } { (self.description) }
+                (self.grid())
+                svg width="100%" height=(height) viewBox={ "0 0 " (PATH_WIDTH) " " (height) }
+                    preserveAspectRatio="none" overflow="visible" {
+                    @for series in &self.series { (self.path(series)) }
+                }
+                (self.labels())
+                @for hint in &self.hints {
+                    @let left = self.x.scale.at(hint.from);
+                    @let width = self.x.scale.at(hint.to) - left;
+                    rect class="hint" x=(percent(left)) width=(percent(width)) height=(height) {
+                        title { (hint.text) }
+                    }
+                }
+            }
         }
-        svg += "</svg>\n";
-        svg += &self.labels();
-        for hint in &self.hints {
-            let (left, right) = (self.x.scale.at(hint.from), self.x.scale.at(hint.to));
-            svg += &format!(
-                "<rect class=\"hint\" x=\"{}\" width=\"{}\" height=\"{height}\"><title>{}</title></rect>\n",
-                percent(left),
-                percent(right - left),
-                escape(&hint.text)
-            );
-        }
-        svg += "</svg>\n";
-        svg
     }
 
-    fn grid(&self) -> String {
+    fn grid(&self) -> Markup {
         let height = self.height_px;
-        let mut svg = String::new();
-        for (value, label) in &self.y.ticks {
-            let y = self.y_px(*value);
-            svg += &format!(
-                "<line class=\"grid\" x2=\"100%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text class=\"tick end\" x=\"-8\" y=\"{y:.1}\" dy=\".35em\">{}</text>\n",
-                escape(label)
-            );
+        html! {
+            @for (value, label) in &self.y.ticks {
+                @let y = tenths(self.y_px(*value));
+                line class="grid" x2="100%" y1=(y) y2=(y) {}
+                text class="tick end" x="-8" y=(y) dy=".35em" { (label) }
+            }
+            @for (value, label) in &self.x.ticks {
+                @let x = percent(self.x.scale.at(*value));
+                line class="axis" x1=(x) x2=(x) y1=(height) y2=(height + 5) {}
+                text class="tick middle" x=(x) y=(height + 19) { (label) }
+            }
+            line class="axis" x2="100%" y1=(height) y2=(height) {}
         }
-        for (value, label) in &self.x.ticks {
-            let x = percent(self.x.scale.at(*value));
-            svg += &format!(
-                "<line class=\"axis\" x1=\"{x}\" x2=\"{x}\" y1=\"{height}\" y2=\"{}\"/>\
-                 <text class=\"tick middle\" x=\"{x}\" y=\"{}\">{}</text>\n",
-                height + 5,
-                height + 19,
-                escape(label)
-            );
-        }
-        svg + &format!("<line class=\"axis\" x2=\"100%\" y1=\"{height}\" y2=\"{height}\"/>\n")
     }
 
-    fn path(&self, series: &Series) -> String {
+    fn path(&self, series: &Series) -> Markup {
         let height = self.height_px;
         let (mut line, mut area) = (String::new(), String::new());
         for run in thinned(&series.points).split(Option::is_none) {
@@ -213,16 +198,14 @@ impl Plot {
                 None => line += "h0",
             }
         }
-        let class = series.class;
-        let mut svg = String::new();
-        if series.shape == Shape::Area {
-            svg += &format!("<path class=\"area {class}\" d=\"{area}\"/>\n");
+        html! {
+            @if series.shape == Shape::Area { path class={ "area " (series.class) } d=(area) {} }
+            path class={ "line " (series.class) } d=(line) {}
         }
-        svg + &format!("<path class=\"line {class}\" d=\"{line}\"/>\n")
     }
 
     /// The names of the series at the right edge, moved apart where they would overlap.
-    fn labels(&self) -> String {
+    fn labels(&self) -> Markup {
         const LINE_PX: f64 = 15.0;
         let named = self.series.iter().filter(|series| !series.label.is_empty());
         let mut labels: Vec<(f64, &Series)> = named
@@ -242,16 +225,11 @@ impl Plot {
             *y = y.min(below - LINE_PX);
             below = *y;
         }
-        labels
-            .iter()
-            .map(|(y, series)| {
-                format!(
-                    "<text class=\"label {}\" x=\"100%\" y=\"{y:.1}\" dx=\"8\" dy=\".35em\">{}</text>\n",
-                    series.class,
-                    escape(&series.label)
-                )
-            })
-            .collect()
+        html! {
+            @for (y, series) in labels {
+                text class={ "label " (series.class) } x="100%" y=(tenths(y)) dx="8" dy=".35em" { (series.label) }
+            }
+        }
     }
 
     fn y_px(&self, value: f64) -> f64 {
@@ -262,6 +240,11 @@ impl Plot {
 /// A part of the width, 0 to 1, as an attribute.
 pub fn percent(part: f64) -> String {
     format!("{:.3}%", part * 100.0)
+}
+
+/// Pixels with one digit after the point.
+fn tenths(px: f64) -> String {
+    format!("{px:.1}")
 }
 
 /// At most about [`POINTS_MAX`] points that draw the same line: of each narrow column its lowest and highest, and an

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::render::tables::{self, Fact};
-use crate::schema::{Distribution, RunResult};
-use crate::{store, units};
+use crate::schema::{Distribution, Outcome, RunResult};
+use crate::{files, units};
 
 /// How a terminal wants its summary.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
     page += &costs("Server", &tables::server_facts(result), columns, paint);
     page += &costs("Generator", &tables::generator_facts(result), columns, paint);
     if let Some(directory) = options.directory {
-        let report = clean(&directory.join(store::REPORT_HTML).display().to_string());
+        let report = clean(&directory.join(files::REPORT_HTML).display().to_string());
         page += &format!("\n{}  {report}\n", paint.bold("Report"));
         page += &format!(
             "        {}\n",
@@ -72,11 +72,13 @@ fn totals(result: &RunResult, paint: Paint) -> String {
     let totals = &result.totals;
     let mut rows =
         vec![vec!["planned".to_owned(), units::count(totals.planned), units::rate(result.rates.planned_per_s)]];
-    for (name, count) in totals.outcomes() {
-        let always = matches!(name, "established" | "failed");
-        if always || count > 0 {
-            let rate = if name == "established" { units::rate(result.rates.established_per_s) } else { String::new() };
-            rows.push(vec![tables::outcome_label(name).to_owned(), units::count(count), rate]);
+    for (outcome, count) in totals.outcomes() {
+        let rate = match outcome {
+            Outcome::Established => units::rate(result.rates.established_per_s),
+            _ => String::new(),
+        };
+        if count > 0 || matches!(outcome, Outcome::Established | Outcome::Failed) {
+            rows.push(vec![tables::outcome_label(outcome).to_owned(), units::count(count), rate]);
         }
     }
     format!("\n{}\n{}", paint.bold("Arrivals"), aligned(&rows))
@@ -109,12 +111,12 @@ const FIGURES: [Figure; 6] = [
     ("max", |held| units::duration_us(held.max_us)),
 ];
 
-/// What a narrow terminal does without, in this order.
+/// The columns that a narrow terminal leaves out, in this order.
 const DROPPED: [&str; 4] = ["count", "p90", "p99.9", "max"];
 
 fn latencies(result: &RunResult, columns: usize, paint: Paint) -> String {
     let rows = tables::latency_rows(result);
-    let rows: Vec<_> = rows.iter().map(|row| (row.name(), row.distribution)).collect();
+    let rows: Vec<_> = rows.iter().map(|row| (clean(&row.name()), row.distribution)).collect();
     latency_section("Latency of what was established", &rows, columns, paint)
 }
 
@@ -122,8 +124,8 @@ fn kinds(result: &RunResult, columns: usize, paint: Paint) -> String {
     let Some((view, rows)) = tables::kind_rows(result) else {
         return String::new();
     };
-    let rows: Vec<_> = rows.iter().map(|row| (clean(row.kind), row.distribution)).collect();
-    let heading = format!("Handshake {view} by token kind, however it ended");
+    let rows: Vec<_> = rows.iter().map(|(kind, held)| (kind.to_string(), *held)).collect();
+    let heading = format!("Handshake {} by token kind, however it ended", view.as_str());
     latency_section(&heading, &rows, columns, paint)
 }
 
@@ -171,12 +173,12 @@ fn troubles(result: &RunResult, paint: Paint) -> String {
     let failures: Vec<Vec<String>> = result
         .failures
         .iter()
-        .map(|one| vec![format!("{} {}", clean(&one.phase), clean(&one.kind)), units::count(one.count)])
+        .map(|one| vec![format!("{} {}", one.phase, clean(&one.kind)), units::count(one.count)])
         .collect();
     let refusals: Vec<Vec<String>> = result
         .refusals
         .iter()
-        .map(|one| vec![format!("{} {}", clean(&one.token_kind), clean(&one.reason)), units::count(one.count)])
+        .map(|one| vec![format!("{} {}", one.token_kind, clean(&one.reason)), units::count(one.count)])
         .collect();
     let drops = result.sockets.drops.iter();
     let drops = drops.map(|one| vec![clean(&one.kind), units::count(one.count)]);
@@ -250,7 +252,7 @@ fn packed<'a>(pieces: impl Iterator<Item = &'a str>, columns: usize) -> Vec<Stri
     lines
 }
 
-/// `text` without what a terminal would obey.
+/// `text` without control characters, which a terminal would obey.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -46,7 +46,7 @@ pub struct Server {
     /// What could not be read of the server's metrics, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// Processor time by thread, where threads could be told apart.
+    /// Processor time by thread, where it could be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<Thread>,
     /// The frontend's share, kept apart from the gate's.
@@ -90,7 +90,7 @@ pub struct Frontend {
     pub rss_bytes_peak: Option<u64>,
 }
 
-/// The whole machine: generator, server, kernel and whoever else was there.
+/// The whole machine: generator, server, kernel and every other process.
 ///
 /// It is the most that any of three shows: the kernel's ticks, which overlook what runs between two of them; its
 /// accounting of control groups, which does not, where this program may read it; and what generator and server used.

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::schema::{Outcome, TokenKind};
+
 /// One phase: its top-level figures are those of established arrivals alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Phase {
+pub struct PhaseLatencies {
     /// `count`, `response`, `service`, `lag` of the arrivals that were established.
     #[serde(flatten)]
     pub established: Latencies,
-    /// The same by outcome, one of the names in [`Totals`](crate::schema::Totals).
+    /// The same by outcome.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub by_outcome: BTreeMap<String, Latencies>,
+    pub by_outcome: BTreeMap<Outcome, Latencies>,
     /// The same by token kind, over every outcome.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub by_token_kind: BTreeMap<String, Latencies>,
+    pub by_token_kind: BTreeMap<TokenKind, Latencies>,
 }
 
 /// How long something took, from up to three points of view.

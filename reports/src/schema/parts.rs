@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{Distribution, Failure, Messages, Phase, Rates, Refusal, Totals};
+use crate::schema::{Distribution, Failure, Messages, Phase, PhaseLatencies, PhaseName, Rates, Refusal, Totals};
 
 /// One of several targets; the figures of a run as a whole are those of all its targets together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,21 +21,21 @@ pub struct Target {
     /// What was planned and what was reached, over the same time as for the whole run.
     pub rates: Rates,
     /// Its latencies, as [`RunResult::phases`](crate::schema::RunResult::phases); logins and tokens belong to no target.
-    pub phases: BTreeMap<String, Phase>,
+    pub phases: BTreeMap<PhaseName, PhaseLatencies>,
     /// What went wrong with it, most frequent first.
     pub failures: Vec<Failure>,
     /// What it refused, most frequent first.
     pub refusals: Vec<Refusal>,
-    /// What was said over its sockets.
+    /// Messages over its sockets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Messages>,
 }
 
 /// One request of a login that a scenario describes step by step.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
-    /// `login`: for each user, before the run. `token`: for each token, that on trial before the run included.
-    pub phase: String,
+    /// `login`: for each user, before the run. `token`: for each token, those tried before the run included.
+    pub phase: Phase,
     /// As the scenario names it.
     pub name: String,
     /// Requests that were answered well.

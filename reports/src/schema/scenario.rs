@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::schema::{Expected, Phase, TokenKind};
+
 /// What was asked, as resolved from flags, files and defaults; secrets and tokens are never part of it.
 ///
 /// A field is absent where it has no meaning for this run (no `rate_per_s` in the closed model, no `token_ttl_s` for
@@ -121,10 +123,10 @@ pub struct Scenario {
     pub close_at_exp_s: Option<f64>,
     /// Weights of the token kinds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub mix: BTreeMap<String, f64>,
-    /// What is expected of a token kind: `accept` or `refuse`.
+    pub mix: BTreeMap<TokenKind, f64>,
+    /// What is expected of a token kind, where it is not the usual.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub expect: BTreeMap<String, String>,
+    pub expect: BTreeMap<TokenKind, Expected>,
     /// Source addresses, as asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ip: Option<String>,
@@ -164,10 +166,10 @@ pub struct AskedTarget {
 }
 
 /// One request of a login, as it was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AskedStep {
     /// `login` for each user before the run, `token` for each token.
-    pub phase: String,
+    pub phase: Phase,
     /// As the scenario names it.
     pub name: String,
     /// Of its request.

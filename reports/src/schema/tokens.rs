@@ -19,7 +19,7 @@ pub struct Tokens {
     pub refreshed_on_refusal: u64,
     /// Arrivals whose first token was refused and that tried once more; the words are among the refusals.
     pub refused_first: u64,
-    /// Those of them that were then let in.
+    /// Those of them that were then accepted.
     pub let_in_on_retry: u64,
     /// Sockets that were held until their token's `exp`; absent where that was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]

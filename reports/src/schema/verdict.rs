@@ -1,7 +1,9 @@
-//! Whether the figures may be trusted, what was asked of them, and what it comes to.
+//! Whether the figures may be trusted, what was asked of them, and the verdict.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::schema::VerdictName;
 
 /// Whether the generator did what it promised; an invalid run is never reported as slow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,15 +44,21 @@ pub enum Unit {
     PerS,
 }
 
-/// What a run comes to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// The exit code of a run and its reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// The program's exit code; 0 is the only good one.
     pub code: u8,
-    /// One word for it: `pass`, `false_accept`, `interrupted`, `configuration`, `invalid`, `threshold`, `no_verdict`.
-    pub name: String,
+    /// One word for it.
+    pub name: VerdictName,
     /// One sentence for a person.
     pub sentence: String,
+}
+
+impl Default for Verdict {
+    fn default() -> Self {
+        Self { code: 0, name: VerdictName::NoVerdict, sentence: String::new() }
+    }
 }
 
 impl Verdict {

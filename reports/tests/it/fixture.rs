@@ -77,7 +77,7 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         ],
         verdict: Verdict {
             code: 0,
-            name: "pass".to_owned(),
+            name: VerdictName::Pass,
             sentence: "All 5,000 sockets were established on schedule, and every threshold holds.".to_owned(),
         },
         shards: (0..2)
@@ -112,17 +112,19 @@ pub fn troubled() -> RunResult {
         interrupted: 0,
         not_sent: 10,
     };
-    let failure = |phase: &str, kind: &str, count| Failure { phase: phase.to_owned(), kind: kind.to_owned(), count };
-    result.failures =
-        vec![failure("connect", "reset", 90), failure("auth", "timeout", 40), failure("upgrade", HOSTILE, 7)];
-    result.refusals = vec![Refusal { token_kind: "expired".to_owned(), reason: HOSTILE.to_owned(), count: 150 }];
+    let failure = |phase, kind: &str, count| Failure { phase, kind: kind.to_owned(), count };
+    result.failures = vec![
+        failure(Phase::Connect, "reset", 90),
+        failure(Phase::Auth, "timeout", 40),
+        failure(Phase::Upgrade, HOSTILE, 7),
+    ];
+    result.refusals = vec![Refusal { token_kind: TokenKind::Expired, reason: HOSTILE.to_owned(), count: 150 }];
     result.sockets.drops =
         [("closed-1001", 30), (HOSTILE, 2)].map(|(kind, count)| Drop { kind: kind.to_owned(), count }).to_vec();
     result.sockets.dropped = 32;
-    if let Some(handshake) = result.phases.get_mut("handshake") {
-        for kind in ["expired", HOSTILE] {
-            let latencies = handshake.established.clone();
-            handshake.by_token_kind.insert(kind.to_owned(), latencies);
+    if let Some(handshake) = result.phases.get_mut(&PhaseName::Handshake) {
+        for kind in [TokenKind::Expired, TokenKind::Replayed] {
+            handshake.by_token_kind.insert(kind, handshake.established.clone());
         }
     }
     result.messages = Some(Messages { sent: 5_000, answered: 4_988, unanswered: 12 });
@@ -157,7 +159,7 @@ pub fn troubled() -> RunResult {
     result.thresholds[2].pass = false;
     result.verdict = Verdict {
         code: 97,
-        name: "invalid".to_owned(),
+        name: VerdictName::Invalid,
         sentence: format!(
             "The generator did not keep its schedule against {HOSTILE}, so nothing is known of the server."
         ),
@@ -209,7 +211,7 @@ fn scenario() -> Scenario {
         token_source: text("login"),
         token_per: text("connection"),
         token_in: text("query:token"),
-        mix: BTreeMap::from([("valid".to_owned(), 100.0)]),
+        mix: BTreeMap::from([(TokenKind::Valid, 100.0)]),
         workers: Some(2),
         pin: text("auto"),
         seed: Some(1),
@@ -303,23 +305,24 @@ impl Recorder {
         }
     }
 
-    fn phases(&self) -> BTreeMap<String, Phase> {
-        let mut phases = BTreeMap::new();
-        for phase in PHASES {
+    fn phases(&self) -> BTreeMap<PhaseName, PhaseLatencies> {
+        let of = |phase: PhaseName| {
             let view = |view: &str| self.distribution(&format!("{phase}.{view}"));
-            let service = self.distribution(phase).or_else(|| view("service"));
-            let Some(service) = service else { continue };
+            let service = self.distribution(&phase.to_string()).or_else(|| view("service"))?;
             let established = Latencies {
                 count: service.count,
                 response: view("response"),
                 service: Some(service),
                 lag: view("lag"),
             };
-            let by = |name: &str| BTreeMap::from([(name.to_owned(), established.clone())]);
-            let phase_of = Phase { by_outcome: by("established"), by_token_kind: by("valid"), established };
-            phases.insert(phase.to_owned(), phase_of);
-        }
-        phases
+            let latencies = PhaseLatencies {
+                by_outcome: BTreeMap::from([(Outcome::Established, established.clone())]),
+                by_token_kind: BTreeMap::from([(TokenKind::Valid, established.clone())]),
+                established,
+            };
+            Some((phase, latencies))
+        };
+        PhaseName::ALL.into_iter().filter_map(of).collect()
     }
 }
 

@@ -95,10 +95,10 @@ Latency of what was established
   echo lag            5,000  9.14 µs  19.6 µs  34.6 µs  50.2 µs   101 µs
 
 Handshake response by token kind, however it ended
-                              count     p50     p90      p99    p99.9      max
-  valid                       5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
-  <script src=//x>|'"& [31m`  5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
-  expired                     5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
+            count     p50     p90      p99    p99.9      max
+  valid     5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
+  replayed  5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
+  expired   5,000  374 µs  615 µs  1.06 ms  1.36 ms  1.76 ms
 
 Targets
   target                      planned  established  timed out  failed     p50      p99
@@ -193,7 +193,7 @@ The generator did not keep its schedule against &lt;script src=//x>\|'"&amp; \[3
 | Token, handshake response | Count | p50 | p90 | p99 | p99.9 | Max |
 |---|---:|---:|---:|---:|---:|---:|
 | valid | 5,000 | 374 µs | 615 µs | 1.06 ms | 1.36 ms | 1.76 ms |
-| &lt;script src=//x>\|'"&amp; \[31m\` | 5,000 | 374 µs | 615 µs | 1.06 ms | 1.36 ms | 1.76 ms |
+| replayed | 5,000 | 374 µs | 615 µs | 1.06 ms | 1.36 ms | 1.76 ms |
 | expired | 5,000 | 374 µs | 615 µs | 1.06 ms | 1.36 ms | 1.76 ms |
 
 | Target | Planned | Established | Timed out | Failed | p50 | p99 |

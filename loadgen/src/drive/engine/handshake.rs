@@ -8,7 +8,7 @@ use crate::drive::engine::arrive::kind_of;
 use crate::drive::engine::flight::Flight;
 use crate::drive::engine::socket::{Life, NEVER_NS, Socket};
 use crate::drive::engine::{Engine, LEAVE_NS_MAX};
-use crate::ground::outcome::{Failure, FailureKind, Outcome, TokenKind};
+use crate::ground::outcome::{Failure, FailureKind, Outcome, TokenKind, refuses};
 use crate::spec::Transport;
 
 impl Engine {
@@ -122,7 +122,7 @@ impl Engine {
             _ => None,
         };
         if let Some(status) = status
-            && socket.kind.is_refused_by(status)
+            && refuses(status, socket.kind)
         {
             self.tools.reason.clear();
             // Writing to a String cannot fail.

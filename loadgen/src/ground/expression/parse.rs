@@ -1,12 +1,12 @@
-//! The parser of expressions: one pass from left to right that knows, wherever it stops, what it expected there.
+//! The parser of expressions: one pass from left to right that names, wherever it stops, what it expected there.
 
 use std::fmt;
 
-use crate::ground::expression::{Condition, Counted, Operator, Quantity, Stat};
+use crate::ground::expression::condition::{Condition, Counted, Operator, Quantity, Stat};
 use crate::ground::outcome::{Outcome, Phase};
 use crate::ground::recorder::{Metric, Part};
 
-/// An expression that could not be read; `Display` shows it with a caret under the character where it went wrong.
+/// An expression that could not be read; `Display` shows it with a caret under the first character that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ParseError {
     text: String,
@@ -105,7 +105,7 @@ impl<'t> Reader<'t> {
             }
             "rate" if self.take("(") => {
                 let begin = self.at;
-                let Some(outcome) = outcome(self.word()) else {
+                let Some(outcome) = Outcome::named(self.word()) else {
                     self.at = begin;
                     return Err(self.expected(&outcomes()));
                 };
@@ -115,7 +115,7 @@ impl<'t> Reader<'t> {
             "errors" => return Ok((Quantity::Count(Counted::Errors), false)),
             _ => {}
         }
-        if let Some(outcome) = outcome(word) {
+        if let Some(outcome) = Outcome::named(word) {
             return Ok((Quantity::Count(Counted::One(outcome)), false));
         }
         let Some(metric) = named(&LATENCIES, word) else {
@@ -256,10 +256,6 @@ impl<'t> Reader<'t> {
 
 fn latency(metric: Metric, named: bool, stat: Stat) -> Quantity {
     Quantity::Latency { metric, named, stat }
-}
-
-fn outcome(word: &str) -> Option<Outcome> {
-    Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
 }
 
 fn outcomes() -> String {

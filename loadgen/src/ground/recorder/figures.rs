@@ -43,7 +43,7 @@ impl Recorder {
         })
     }
 
-    /// How many tokens of each kind were let in that should have been refused.
+    /// How many tokens of each kind were accepted that should have been refused.
     pub fn false_accepts(&self) -> impl Iterator<Item = (TokenKind, u64)> {
         let service = Metric::Handshake(Part::Service);
         TokenKind::ALL.into_iter().filter_map(move |kind| {

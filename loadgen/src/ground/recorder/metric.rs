@@ -22,7 +22,7 @@ pub enum Metric {
     Handshake(Part),
     /// A message and its answer.
     Echo(Part),
-    /// From a token's `exp` until the target closed the socket that it had let in.
+    /// From a token's `exp` until the target closed the socket that it had accepted.
     CloseAtExp,
 }
 

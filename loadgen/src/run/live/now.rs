@@ -1,4 +1,4 @@
-//! What is known of a run at the end of one of its seconds.
+//! The figures of a run at the end of one of its seconds.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Now {
     pub warming_up: bool,
     /// Whole seconds since T0.
     pub elapsed_s: u64,
-    /// How long it still takes, where that can be told.
+    /// How long it still takes, where that is known.
     pub left: Option<Left>,
     /// Arrivals in all, where that is known.
     pub planned: Option<u64>,
@@ -34,9 +34,9 @@ pub struct Now {
     pub open_model: bool,
     /// What has happened so far, in the order of [`Metric::ALL`]; established arrivals alone.
     pub phases: Vec<PhaseNow>,
-    /// What broke, most frequent first.
+    /// Failures, most frequent first.
     pub failures: Vec<(Failure, u64)>,
-    /// What was refused, most frequent first.
+    /// Refusals, most frequent first.
     pub refusals: Vec<(TokenKind, String, u64)>,
     /// How sockets ended that the target dropped, most frequent first.
     pub drops: Vec<(FailureKind, u64)>,
@@ -139,7 +139,7 @@ pub struct GeneratorNow {
 }
 
 impl Now {
-    /// What a recorder and the seconds so far tell; the rest is for those to fill in who know it.
+    /// The figures of a recorder and of the seconds so far; the caller fills in the rest.
     pub fn of(total: &Recorder, rows: &[Interval], open_model: bool) -> Self {
         let row = rows.last();
         Self {
@@ -172,7 +172,7 @@ impl Now {
         }
     }
 
-    /// Arrivals that are decided, whatever became of them.
+    /// Arrivals that have ended, in any outcome.
     pub fn ended(&self) -> u64 {
         self.outcomes.iter().sum()
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_happen_is_absent() {
+    fn phases_that_never_happened_are_absent() {
         let now = Now::of(&Recorder::new(), &[], false);
         assert!(now.phases.is_empty() && now.generator.lag_p99_us.is_none());
         assert_eq!(now.judged(), Part::Service);

@@ -3,65 +3,17 @@
 //! From the top: where the run is, arrivals and rates, the generator's health; then, as far as there is room, the 99th
 //! percentile over time, latencies by phase, and what went wrong, which comes first when room is short.
 
+mod look;
 mod parts;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Sparkline, SparklineBar};
 
-use crate::ground::recorder::Metric;
 use crate::run::live::Now;
 
-/// What is drawn.
-#[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
-    /// The step of the run, in a few words.
-    pub step: &'a str,
-    /// What is known; `None`: T0 has not come.
-    pub now: Option<&'a Now>,
-    /// The run was asked to end.
-    pub stopping: bool,
-}
-
-/// How the terminal wants it.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// Whether it is to have colours.
-    pub color: bool,
-}
-
-impl Look {
-    /// In colours, unless `NO_COLOR` is set (no-color.org).
-    pub fn of_environment() -> Self {
-        Self { color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) }
-    }
-
-    fn bold(self) -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
-    }
-
-    fn faint(self) -> Style {
-        Style::new().add_modifier(Modifier::DIM)
-    }
-
-    fn good(self) -> Style {
-        self.colored(Color::Green)
-    }
-
-    fn bad(self) -> Style {
-        self.colored(Color::Red).add_modifier(Modifier::BOLD)
-    }
-
-    fn accent(self) -> Style {
-        self.colored(Color::Cyan)
-    }
-
-    fn colored(self, color: Color) -> Style {
-        if self.color { Style::new().fg(color) } else { Style::new() }
-    }
-}
+pub use look::{Look, Shown};
 
 /// From this many lines up there is room for air between the parts.
 const AIRY_LINES_MIN: usize = 20;
@@ -118,11 +70,6 @@ pub fn draw(frame: &mut Frame<'_>, shown: &Shown<'_>, look: Look) {
             pen.lines(part);
         }
     }
-}
-
-/// The metric that the view is about.
-fn judged(now: &Now) -> Metric {
-    Metric::Handshake(now.judged())
 }
 
 /// Draws from the top down, and nothing beyond the bottom.

@@ -11,14 +11,14 @@ use tokio::runtime::Runtime;
 
 use crate::run::live::{Now, exposition};
 
-/// Serves whatever second it was last given.
+/// Serves the figures of the last second that it was given.
 #[derive(Debug)]
 pub struct Page {
     now: Arc<Mutex<Arc<Now>>>,
     address: SocketAddr,
 }
 
-/// The address cannot be had.
+/// The address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("--prometheus {address}: {error}; name an address of this machine and a port that is free, or port 0 for any")]
 pub struct PageError {
@@ -27,7 +27,7 @@ pub struct PageError {
 }
 
 impl Page {
-    /// Takes the address and begins to serve on `runtime`, an empty run at first.
+    /// Binds the address and serves on `runtime`, an empty run at first.
     pub fn serve(runtime: &Runtime, address: SocketAddr) -> Result<Self, PageError> {
         let failed = |error| PageError { address, error };
         let listener = TcpListener::bind(address).map_err(failed)?;
@@ -42,7 +42,7 @@ impl Page {
             async move { ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition::page(&now)) }
         };
         let routes = Router::new().route("/metrics", get(page));
-        // It only ends with the runtime; a broken connection is the reader's affair.
+        // It ends with the runtime; a broken connection is the reader's problem.
         runtime.spawn(async move { axum::serve(listener, routes).await });
         Ok(Self { now, address: bound })
     }

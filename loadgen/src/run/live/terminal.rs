@@ -1,7 +1,7 @@
-//! The terminal while the live view has it: keys in, pictures out, and given back whatever happens.
+//! The terminal while the live view uses it: keys in, pictures out, restored in every case.
 //!
-//! A thread of its own draws, at the lowest priority: shards come first. The terminal is given back when the view ends,
-//! when this program panics anywhere, and before it exits in haste ([`give_back`]).
+//! A thread of its own draws, at the lowest priority: shards come first. The terminal is restored when the view ends,
+//! when this program panics anywhere, and before it exits early ([`restore`]).
 
 use std::io::{self, IsTerminal, Stderr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -18,15 +18,15 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, d
 use crate::run::live::Now;
 use crate::run::live::screen::{self, Shown};
 
-/// Keys are looked for, and what is new is drawn, so often.
+/// How often keys are read and new figures drawn.
 const TURN: Duration = Duration::from_millis(100);
-/// How long whoever gives the terminal back waits for a picture that is being drawn.
+/// How long [`restore`] waits for a picture that is being drawn.
 const DRAWN_WITHIN: Duration = Duration::from_millis(50);
-/// Of nice(2): what is left over.
+/// The lowest of nice(2).
 const PRIORITY: i32 = 19;
 
-/// Whether the terminal is ours; held while something is drawn.
-static OURS: Mutex<bool> = Mutex::new(false);
+/// Whether the view uses the terminal; locked while something is drawn.
+static IN_USE: Mutex<bool> = Mutex::new(false);
 
 /// A key that means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,8 @@ struct State {
 }
 
 impl View {
-    /// Takes the terminal, and hears its keys through `pressed`. `None`: there is no terminal on standard error that this
-    /// program may have, or it is one that cannot be drawn on.
+    /// Takes the terminal and calls `pressed` for each key. `None`: standard error is no terminal that this program may
+    /// use, or one that cannot be drawn on.
     pub fn take(pressed: impl Fn(Key) + Send + 'static) -> Option<Self> {
         if !may_have_terminal() {
             return None;
@@ -72,7 +72,7 @@ impl View {
         match thread {
             Ok(thread) => Some(Self { shared, thread: Mutex::new(Some(thread)) }),
             Err(_) => {
-                give_back();
+                restore();
                 None
             }
         }
@@ -88,15 +88,15 @@ impl View {
         self.change(|state| state.now = Some(now));
     }
 
-    /// Gives the terminal back.
+    /// Restores the terminal.
     pub fn finish(&self) {
         self.change(|state| state.over = true);
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
-            // If it panicked, that was told, and the terminal is back.
+            // If it panicked, the hook has reported it and restored the terminal.
             let _panicked = thread.join();
         }
-        give_back();
+        restore();
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -113,24 +113,24 @@ impl Drop for View {
     }
 }
 
-/// Gives the terminal back if it is ours: to be called by whoever ends this program in haste.
-pub fn give_back() {
+/// Restores the terminal if the view uses it; to be called before the program exits early.
+pub fn restore() {
     let begun = Instant::now();
     // A thread that panicked while it drew holds the lock itself.
-    let mut ours = loop {
-        match OURS.try_lock() {
-            Ok(ours) => break Some(ours),
-            Err(std::sync::TryLockError::Poisoned(ours)) => break Some(ours.into_inner()),
+    let mut in_use = loop {
+        match IN_USE.try_lock() {
+            Ok(in_use) => break Some(in_use),
+            Err(std::sync::TryLockError::Poisoned(in_use)) => break Some(in_use.into_inner()),
             Err(_) if begun.elapsed() < DRAWN_WITHIN => std::thread::yield_now(),
             Err(_) => break None,
         }
     };
-    if let Some(ours) = &mut ours
-        && !std::mem::replace(&mut **ours, false)
+    if let Some(in_use) = &mut in_use
+        && !std::mem::replace(&mut **in_use, false)
     {
         return;
     }
-    // What cannot be given back is gone: the terminal was closed.
+    // If this fails, the terminal was closed.
     let _gone = execute!(io::stderr(), LeaveAlternateScreen, Show);
     let _gone = disable_raw_mode();
 }
@@ -148,18 +148,18 @@ fn may_have_terminal() -> bool {
 fn take_terminal() -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        let tell = std::panic::take_hook();
+        let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
-            tell(panic);
+            restore();
+            report(panic);
         }));
     });
     enable_raw_mode()?;
-    *lock(&OURS) = true;
+    *lock(&IN_USE) = true;
     let taken =
         execute!(io::stderr(), EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(io::stderr())));
     if taken.is_err() {
-        give_back();
+        restore();
     }
     taken
 }
@@ -207,8 +207,8 @@ fn watch(mut terminal: Terminal<CrosstermBackend<Stderr>>, shared: &Shared, pres
         let (step, now) = (state.step.clone(), state.now.clone());
         drop(state);
         let shown = Shown { step: &step, now: now.as_deref(), stopping };
-        let ours = lock(&OURS);
-        if !*ours || terminal.draw(|frame| screen::draw(frame, &shown, look)).is_err() {
+        let in_use = lock(&IN_USE);
+        if !*in_use || terminal.draw(|frame| screen::draw(frame, &shown, look)).is_err() {
             return;
         }
     }
@@ -238,11 +238,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_mean_what_the_screen_says() {
+    fn only_the_shown_keys_have_a_meaning() {
         for (code, modifiers, expected, why) in [
             (KeyCode::Char('q'), KeyModifiers::NONE, Some(Key::Quit), "q"),
             (KeyCode::Char('Q'), KeyModifiers::SHIFT, Some(Key::Quit), "caps lock"),
-            (KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Key::Interrupt), "what raw mode withholds"),
+            (KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Key::Interrupt), "raw mode makes no signal of it"),
             (KeyCode::Char('c'), KeyModifiers::NONE, None, "a letter"),
             (KeyCode::Enter, KeyModifiers::NONE, None, "an accident"),
         ] {

@@ -66,7 +66,7 @@ impl Tally {
     pub fn rows(&self) -> Vec<schema::Step> {
         let steps = self.locked();
         let row = |count: &Count| schema::Step {
-            phase: count.phase.as_str().to_owned(),
+            phase: count.phase,
             name: count.name.clone(),
             count: count.took.count() + count.took.over_max(),
             service: (!count.took.is_empty()).then(|| count.took.distribution()),
@@ -74,7 +74,7 @@ impl Tally {
                 .failures
                 .iter()
                 .map(|(kind, count_of)| schema::Failure {
-                    phase: count.phase.as_str().to_owned(),
+                    phase: count.phase,
                     kind: kind.to_string(),
                     count: *count_of,
                 })

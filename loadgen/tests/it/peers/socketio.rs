@@ -3,6 +3,7 @@
 use std::fs;
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::{Phase, PhaseName, TokenKind};
 use serde_json::{Value, json};
 
 use crate::run::program::{Program, run};
@@ -34,7 +35,7 @@ async fn nodes_own_count_is_ours() {
         let ended = minting(&server, &flags).end().await;
         ended.exits_with(0, version);
         let result = ended.counts(&[(Outcome::Established, 200)], version);
-        assert_eq!(result.phases["echo"].established.count, 400, "{version}");
+        assert_eq!(result.phases[&PhaseName::Echo].established.count, 400, "{version}");
         let observed = result.server.expect("--server-pid is observed");
         assert_eq!(observed.source, "pid");
         assert!(observed.cpu_us_per_handshake.unwrap() > 0.0, "{version}");
@@ -87,9 +88,9 @@ async fn a_wrong_secret_is_a_false_reject() {
         let refusals: Vec<_> = result
             .refusals
             .iter()
-            .map(|refusal| (refusal.token_kind.as_str(), refusal.reason.as_str(), refusal.count))
+            .map(|refusal| (refusal.token_kind, refusal.reason.as_str(), refusal.count))
             .collect();
-        assert_eq!(refusals, [("valid", "not valid token", 50)], "{version}");
+        assert_eq!(refusals, [(TokenKind::Valid, "not valid token", 50)], "{version}");
         assert_eq!(server.stats().await["refused"], 50, "{version}");
     }
 }
@@ -121,7 +122,7 @@ async fn each_user_has_a_session_and_tokens_of_their_own() {
         ended.exits_with(0, per);
 
         let result = ended.counts(&[(Outcome::Established, 100)], per);
-        assert_eq!(result.phases["login"].established.count, 10, "{per}");
+        assert_eq!(result.phases[&Phase::Login.into()].established.count, 10, "{per}");
         let mut sessions = logins.sessions();
         sessions.sort();
         let users: Vec<&String> = sessions.iter().map(|(user, _)| user).collect();
@@ -164,7 +165,7 @@ async fn certificates_are_checked_unless_they_are_not() {
             continue;
         }
         let result = ended.counts(&[(Outcome::Established, 20)], why);
-        assert_eq!(result.phases["tls"].established.count, 20, "{why}");
+        assert_eq!(result.phases[&Phase::Tls.into()].established.count, 20, "{why}");
         assert_eq!(result.sockets.tls_handshakes, Some(20), "{why}");
         let resumed = result.sockets.tls_resumed.unwrap();
         assert_eq!(resumed > 0, resumes, "{why}: {resumed}");

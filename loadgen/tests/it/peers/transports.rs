@@ -1,6 +1,7 @@
 //! The real Node `socket.io`, of versions 4 and 2, by every transport and in another namespace.
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::PhaseName;
 use serde_json::json;
 
 use crate::run::program::run;
@@ -31,7 +32,7 @@ async fn nodes_own_count_is_ours_by_every_transport_and_namespace() {
             let (established, refused) = (result.totals.established, result.totals.refused_expected);
             assert_eq!(established + refused, 60, "{why}: {:?}", result.failures);
             assert_eq!(result.sockets.dropped, 0, "{why}");
-            assert_eq!(result.phases["echo"].established.count, 3 * established, "{why}");
+            assert_eq!(result.phases[&PhaseName::Echo].established.count, 3 * established, "{why}");
             let stats = server.stats().await;
             let counted = json!([stats["accepted"], stats["refused"], stats["echoed"], stats["open"]]);
             assert_eq!(counted, json!([established, refused, 3 * established, 0]), "{why}");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::PhaseName;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -70,7 +71,7 @@ async fn sockets_are_held_and_talked_over() {
     ended.exits_with(0, "held");
     assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
     let result = ended.counts(&[(Outcome::Established, 30)], "held");
-    let echo = &result.phases["echo"].established;
+    let echo = &result.phases[&PhaseName::Echo].established;
     assert_eq!(echo.count, 120);
     assert!(echo.response.is_some(), "planned messages have a response, in the closed model too");
     let stats = emptied(&server).await;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gatecrash::ground::outcome::Outcome;
 use jsonwebtoken::{DecodingKey, Validation, decode};
+use reports::schema::{PhaseName, TokenKind};
 use serde_json::Value;
 use wire::http::{RequestHead, write_switching_protocols};
 
@@ -230,11 +231,11 @@ async fn attackers_are_seen_apart_from_good_users() {
     });
     let ended = load(addr, "--auth-grace 30ms --mix valid=1,forged=1").await;
     ended.exits_with(0, "slow to refuse");
-    let handshake = &ended.result().phases["handshake"];
-    let p50_us = |kind: &str| {
-        let service = handshake.by_token_kind[kind].service.clone();
+    let handshake = &ended.result().phases[&PhaseName::Handshake];
+    let p50_us = |kind| {
+        let service = handshake.by_token_kind[&kind].service.clone();
         service.unwrap().p50_us
     };
-    assert!(p50_us("forged") > 50_000.0, "{}", p50_us("forged"));
-    assert!(p50_us("valid") < 25_000.0, "{}", p50_us("valid"));
+    assert!(p50_us(TokenKind::Forged) > 50_000.0, "{}", p50_us(TokenKind::Forged));
+    assert!(p50_us(TokenKind::Valid) < 25_000.0, "{}", p50_us(TokenKind::Valid));
 }

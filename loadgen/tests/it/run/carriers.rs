@@ -3,6 +3,7 @@
 use std::fs;
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::PhaseName;
 
 use super::program::run;
 use super::services::{Site, token};
@@ -22,7 +23,7 @@ async fn tokens_travel_in_every_place_that_a_protocol_has() {
             let ended = run(&format!("{flags} --token-source mint --user ann:one")).end().await;
             ended.exits_with(0, &flags);
             let result = ended.counts(&[(Outcome::Established, 20)], &flags);
-            assert_eq!(result.phases["echo"].established.count, 20, "{flags}");
+            assert_eq!(result.phases[&PhaseName::Echo].established.count, 20, "{flags}");
             assert_eq!(result.scenario.token_in.as_deref(), Some(place));
         }
     }

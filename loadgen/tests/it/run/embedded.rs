@@ -3,13 +3,13 @@
 use std::fs;
 
 use gatecrash::ground::outcome::Outcome;
-use reports::schema::RunResult;
+use reports::schema::{Phase, RunResult};
 
 use super::program::run;
 use testkit::Peers;
 use testkit::until;
 
-const PHASES: [&str; 8] = ["auth", "connect", "echo", "handshake", "login", "open", "token", "upgrade"];
+const PHASES: [&str; 8] = ["login", "token", "connect", "upgrade", "open", "auth", "handshake", "echo"];
 const FILES: [&str; 6] = ["intervals.csv", "junit.xml", "report.html", "result.json", "run.hlog", "summary.md"];
 
 #[tokio::test]
@@ -22,10 +22,10 @@ async fn the_main_job_is_done_and_told() {
     assert_eq!(ended.files(), FILES);
     assert!(servers.are_gone(), "the children have ended before their parent");
 
-    let phases: Vec<&str> = result.phases.keys().map(String::as_str).collect();
+    let phases: Vec<String> = result.phases.keys().map(ToString::to_string).collect();
     assert_eq!(phases, PHASES);
     for (phase, figures) in &result.phases {
-        let count = if phase == "login" { 100 } else { 200 };
+        let count = if *phase == Phase::Login.into() { 100 } else { 200 };
         assert_eq!(figures.established.count, count, "{phase}");
     }
     rows_add_up(&result);

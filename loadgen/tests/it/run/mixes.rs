@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gatecrash::ground::outcome::Outcome;
-use reports::schema::{RunResult, Totals};
+use reports::schema::{PhaseName, RunResult, TokenKind, Totals};
 
 use super::program::{Ended, Program, run};
 use super::services::{LoginService, SECRET, Site};
@@ -18,7 +18,7 @@ fn load(target: &str, flags: &str) -> Program {
 
 /// Handshakes by token kind.
 fn kinds(result: &RunResult) -> BTreeMap<&str, u64> {
-    let by_kind = &result.phases["handshake"].by_token_kind;
+    let by_kind = &result.phases[&PhaseName::Handshake].by_token_kind;
     by_kind.iter().map(|(kind, seen)| (kind.as_str(), seen.count)).collect()
 }
 
@@ -31,7 +31,7 @@ fn all_are_decided_rightly(ended: &Ended, why: &str) {
     let kinds = kinds(&result);
     assert_eq!(kinds.len(), 11, "{why}: {kinds:?}");
     assert!(kinds["replayed"] >= 12 && kinds["garbage"] >= 36, "{why}: {kinds:?}");
-    assert_eq!(result.scenario.mix["garbage"], 10.0, "{why}");
+    assert_eq!(result.scenario.mix[&TokenKind::Garbage], 10.0, "{why}");
     let refused: u64 = result.refusals.iter().map(|refusal| refusal.count).sum();
     assert_eq!(refused, totals.refused_expected, "{why}: {:?}", result.refusals);
 }

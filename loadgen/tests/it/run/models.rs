@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::PhaseName;
 
 use super::program::run;
 use super::services::Site;
@@ -35,7 +36,7 @@ async fn the_closed_model_fills_its_places_and_never_more() {
     ended.exits_with(0, "closed model");
     let result = ended.counts(&[(Outcome::Established, 105)], "closed model");
     assert_eq!(gauge.most(), PLACES);
-    let handshake = &result.phases["handshake"].established;
+    let handshake = &result.phases[&PhaseName::Handshake].established;
     assert!(handshake.response.is_none(), "without a plan there is no response");
     assert!(handshake.service.is_some());
 }
@@ -89,9 +90,9 @@ async fn who_is_not_answered_times_out_at_the_timeout() {
         let ended = run(&flags).end().await;
         ended.exits_with(99, why);
         let result = ended.counts(&[(Outcome::Timeout, 20)], why);
-        let service = &result.phases["handshake"].by_outcome["timeout"].service;
+        let service = &result.phases[&PhaseName::Handshake].by_outcome[&Outcome::Timeout].service;
         let min_us = service.as_ref().unwrap().min_us;
         assert!(min_us >= TIMEOUT.as_micros() as f64 * 0.999, "{why}: {min_us}");
-        assert_eq!(result.phases["handshake"].established.count, 0, "{why}");
+        assert_eq!(result.phases[&PhaseName::Handshake].established.count, 0, "{why}");
     }
 }

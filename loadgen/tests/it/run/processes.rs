@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::judge::verdict::{CONFIGURATION, INVALID, STOPPED};
+use reports::schema::Phase;
 use rustix::process::Signal;
 
 use testkit::until;
@@ -73,8 +74,8 @@ async fn users_log_in_once_and_every_arrival_has_its_users_token() {
     let ended = run("-q -c 60 --concurrency 6 --processes 3 --echo 1").end().await;
     ended.exits_with(0, "the embedded server");
     let result = ended.counts(&[(Outcome::Established, 60)], "embedded");
-    assert_eq!(result.phases["login"].established.count, 100, "once for each user");
-    assert_eq!(result.phases["token"].established.count, 60);
+    assert_eq!(result.phases[&Phase::Login.into()].established.count, 100, "once for each user");
+    assert_eq!(result.phases[&Phase::Token.into()].established.count, 60);
     assert_eq!(result.tokens.requests, 60);
 
     let seen: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::{Phase, PhaseName};
 
 use super::program::{Program, run};
 use super::services::Site;
@@ -95,7 +96,7 @@ async fn a_warm_up_is_thrown_away() {
         let result = ended.counts(&[(Outcome::Established, measured)], why);
         assert_eq!(count.load(Ordering::Relaxed) - before, measured + warm, "{why}");
         assert_eq!(result.scenario.warmup_s, Some(0.5), "{why}");
-        assert_eq!(result.phases["handshake"].established.count, measured, "{why}");
+        assert_eq!(result.phases[&PhaseName::Handshake].established.count, measured, "{why}");
         assert!(ended.stderr.contains("warming up"), "{why}: {}", ended.stderr);
     }
 }
@@ -111,8 +112,8 @@ async fn logins_serve_the_warm_up_and_the_run() {
     let ended = run(&flags).end().await;
     ended.exits_with(0, "the closed model");
     let result = ended.counts(&[(Outcome::Established, 40)], "measured");
-    assert_eq!(result.phases["token"].established.count, 40);
-    assert_eq!(result.phases["login"].established.count, 1, "one login serves both");
+    assert_eq!(result.phases[&Phase::Token.into()].established.count, 40);
+    assert_eq!(result.phases[&Phase::Login.into()].established.count, 1, "one login serves both");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use gatecrash::ground::environment::allowed_cpus;
 use gatecrash::judge::verdict::INVALID;
+use reports::schema::VerdictName;
 
 use super::program::run;
 use crate::engine_servers::{WebSocket, serve};
@@ -48,6 +49,6 @@ async fn a_generator_with_a_tenth_of_a_core_is_invalid() {
         assert!(!result.validity.valid && !result.validity.reasons.is_empty());
         let late = |reason: &String| reason.starts_with("arrivals began late");
         assert!(result.validity.reasons.iter().any(late), "{:?}", result.validity.reasons);
-        assert_eq!(result.verdict.name, "invalid", "never reported as slow");
+        assert_eq!(result.verdict.name, VerdictName::Invalid, "never reported as slow");
     }
 }

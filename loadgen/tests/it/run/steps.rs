@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::Phase;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -147,7 +148,7 @@ async fn a_form_with_a_hidden_field_and_a_redirect() {
     let ended = logs_in(service, steps, "").await;
     ended.exits_with(0, "each user has cookies of their own");
     let result = ended.counts(&[(Outcome::Established, 20)], "form");
-    assert_eq!(result.phases["login"].established.count, 2);
+    assert_eq!(result.phases[&Phase::Login.into()].established.count, 2);
     let counts: Vec<_> = result.steps.iter().map(|step| (step.name.as_str(), step.count)).collect();
     // One token on trial, before the run.
     assert_eq!(counts, [("form", 2), ("sign in", 2), ("token 1", 21)]);

@@ -4,6 +4,7 @@ use super::carriers::ESTABLISHED;
 use super::program::{Ended, run};
 use super::services::{SECRET, Site};
 use crate::engine_servers::answering;
+use reports::schema::{PhaseName, TokenKind};
 
 /// Runs 400 arrivals of tokens that are minted over these `[[targets]]`.
 async fn over(targets: &str, flags: &str) -> Ended {
@@ -38,11 +39,11 @@ async fn each_target_has_its_part_and_its_own_figures() {
         assert!(totals.refused_expected.abs_diff(refused) <= 3, "the whole mix: {totals:?}");
         assert_eq!(totals.established + totals.refused_expected, totals.planned);
         assert_eq!(site.metric(ESTABLISHED).await, totals.established, "{}", target.name);
-        let handshake = &target.phases["handshake"].established;
+        let handshake = &target.phases[&PhaseName::Handshake].established;
         assert_eq!(handshake.count, totals.established);
         let messages = target.messages.unwrap();
         assert_eq!((messages.sent, messages.answered), (2 * totals.established, 2 * totals.established));
-        assert_eq!(target.refusals[0].token_kind, "garbage");
+        assert_eq!(target.refusals[0].token_kind, TokenKind::Garbage);
     }
     let sum: u64 = result.targets.iter().map(|one| one.totals.established).sum();
     assert_eq!(result.totals.established, sum, "the whole is the sum");

@@ -1,6 +1,7 @@
 //! Tokens that expire while a run goes on, against our own gate and frontend.
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::Phase;
 
 use super::program::{Ended, run};
 use super::services::{SECRET, Site};
@@ -38,7 +39,7 @@ async fn a_users_token_is_made_anew_ahead_of_its_end() {
     assert!(tokens.refreshed_ahead > 0, "{tokens:?}");
     assert_eq!(tokens.requests, 1 + tokens.refreshed_ahead, "one before the run");
     assert_eq!((tokens.failures, tokens.refused_first), (0, 0));
-    let timed = result.phases["token"].established.count;
+    let timed = result.phases[&Phase::Token.into()].established.count;
     assert_eq!(timed, tokens.requests, "each is timed");
     assert_eq!(result.scenario.refresh.as_deref(), Some("ahead:1s"));
 }
@@ -109,8 +110,8 @@ async fn sockets_are_to_be_closed_at_their_tokens_end() {
     let at_exp = result.tokens.at_exp.unwrap();
     assert_eq!((at_exp.closed, at_exp.open_after), (0, 20));
     let failures: Vec<_> =
-        result.failures.iter().map(|failure| (failure.phase.as_str(), failure.kind.as_str(), failure.count)).collect();
-    assert_eq!(failures, [("auth", "open-after-exp", 20)]);
+        result.failures.iter().map(|failure| (failure.phase, failure.kind.as_str(), failure.count)).collect();
+    assert_eq!(failures, [(Phase::Auth, "open-after-exp", 20)]);
     let check = result.thresholds.last().unwrap();
     assert_eq!((check.text.as_str(), check.pass), ("open 300ms after exp==0", false));
     assert!(kept.stdout.contains("open 300ms after exp==0"), "{}", kept.stdout);

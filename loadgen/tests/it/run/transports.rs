@@ -1,6 +1,7 @@
 //! Every transport through the program, against a gate of several shards.
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::{Phase, PhaseName};
 
 use super::program::run;
 use super::services::{SECRET, Site};
@@ -33,10 +34,10 @@ async fn counts_agree(shards: &[&str]) {
             let established = result.totals.established;
             let refused = result.totals.refused_expected;
             assert_eq!(established + refused, 60, "{why}: {:?}", result.failures);
-            assert_eq!(result.phases["echo"].established.count, 2 * established, "{why}");
-            let polled = result.phases.contains_key("poll");
+            assert_eq!(result.phases[&PhaseName::Echo].established.count, 2 * established, "{why}");
+            let polled = result.phases.contains_key(&Phase::Poll.into());
             assert_eq!(polled, transport != "websocket", "{why}");
-            let upgraded = result.phases.contains_key("upgrade");
+            let upgraded = result.phases.contains_key(&Phase::Upgrade.into());
             assert_eq!(upgraded, transport != "polling", "{why}");
             assert_eq!(result.scenario.transport.as_deref(), Some(transport));
             opened += established;
@@ -67,6 +68,6 @@ async fn the_embedded_server_is_polled_as_well() {
     let ended = run("--transport upgrade -c 100 --concurrency 8").end().await;
     ended.exits_with(0, "logged in, polled, moved");
     let result = ended.counts(&[(Outcome::Established, 100)], "all");
-    assert_eq!(result.phases["upgrade"].established.count, 100);
-    assert_eq!(result.phases["echo"].established.count, 100);
+    assert_eq!(result.phases[&Phase::Upgrade.into()].established.count, 100);
+    assert_eq!(result.phases[&PhaseName::Echo].established.count, 100);
 }

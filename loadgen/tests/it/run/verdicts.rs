@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gatecrash::ground::outcome::Outcome;
+use reports::schema::Phase;
 
 use super::program::{Program, run};
 use crate::engine_servers::{WebSocket, read_head, serve};
@@ -51,8 +52,8 @@ async fn failures_rank_as_infinitely_slow() {
         let expected = [(Outcome::Established, 90), (Outcome::Failed, 10)];
         let result = ended.counts(&expected, why);
         let failure = &result.failures[0];
-        let named = (failure.phase.as_str(), failure.kind.as_str(), failure.count);
-        assert_eq!(named, ("upgrade", "http-500", 10), "{why}");
+        let named = (failure.phase, failure.kind.as_str(), failure.count);
+        assert_eq!(named, (Phase::Upgrade, "http-500", 10), "{why}");
         let asked: Vec<_> = result.thresholds.iter().skip(1).collect();
         assert_eq!(asked.len(), threshold.split(',').count(), "{why}");
         let last = asked.last().unwrap();

@@ -1,15 +1,17 @@
 //! Latency by percentile.
 
+use maud::Markup;
+
 use crate::histogram::LatencyHistogram;
-use crate::render::charts::{figure, latency_axis};
+use crate::render::charts::frame::{figure, latency_axis};
 use crate::render::svg::{Axis, Plot, Scale, Series, Shape};
-use crate::render::tables::{self, LatencyRow};
-use crate::schema::RunResult;
+use crate::render::tables::{self, LatencyRow, View};
+use crate::schema::{PhaseName, RunResult};
 use crate::units;
 
 /// Latency against the percentile, on an axis on which every further nine takes the same room; empty where nothing
 /// was recorded.
-pub fn by_percentile(result: &RunResult) -> String {
+pub fn by_percentile(result: &RunResult) -> Markup {
     let mut curves = Vec::new();
     let rows = tables::latency_rows(result);
     for row in rows.iter().filter(|row| curve_class(row).is_some()) {
@@ -20,7 +22,7 @@ pub fn by_percentile(result: &RunResult) -> String {
     }
     let longest = curves.iter().map(|(row, _)| row.distribution.count).max();
     let Some(count) = longest.filter(|count| *count > 0) else {
-        return String::new();
+        return Markup::default();
     };
     // The last of n values is the (1 - 1/n) quantile: further right nothing was measured.
     let inverse_max = (count as f64).max(10.0);
@@ -37,8 +39,8 @@ pub fn by_percentile(result: &RunResult) -> String {
             Series {
                 class: curve_class(row).unwrap_or_default(),
                 label: match row.phase {
-                    "echo" => "echo".to_owned(),
-                    _ => row.view.to_owned(),
+                    PhaseName::Echo => "echo".to_owned(),
+                    _ => row.view.as_str().to_owned(),
                 },
                 shape: Shape::Line,
                 points: points.collect(),
@@ -74,26 +76,26 @@ fn percentile(quantile: f64) -> String {
 }
 
 fn described(rows: &[LatencyRow]) -> String {
-    let told = rows.iter().filter(|row| curve_class(row).is_some()).map(|row| {
+    let described = rows.iter().filter(|row| curve_class(row).is_some()).map(|row| {
         format!(
             "{} {}: median {}, 99th percentile {}, longest {}",
             row.phase,
-            row.view,
+            row.view.as_str(),
             units::duration_us(row.distribution.p50_us),
             units::duration_us(row.distribution.p99_us),
             units::duration_us(row.distribution.max_us)
         )
     });
-    told.collect::<Vec<_>>().join("; ") + "."
+    described.collect::<Vec<_>>().join("; ") + "."
 }
 
 /// The composites' curves; of the echo its service alone, for its lag is that of the handshake's clock.
 fn curve_class(row: &LatencyRow) -> Option<&'static str> {
     match (row.phase, row.view) {
-        ("handshake", "response") => Some("response"),
-        ("handshake", "service") => Some("service"),
-        ("handshake", "lag") => Some("lag"),
-        ("echo", "service") => Some("echo"),
+        (PhaseName::Handshake, View::Response) => Some("response"),
+        (PhaseName::Handshake, View::Service) => Some("service"),
+        (PhaseName::Handshake, View::Lag) => Some("lag"),
+        (PhaseName::Echo, View::Service) => Some("echo"),
         _ => None,
     }
 }

@@ -1,6 +1,8 @@
 //! Rate, latency and held sockets over one time axis.
 
-use crate::render::charts::{figure, latency_axis};
+use maud::{Markup, html};
+
+use crate::render::charts::frame::{figure, latency_axis};
 use crate::render::svg::{Axis, Hint, Plot, Scale, Series, Shape};
 use crate::render::tables;
 use crate::schema::{Interval, RunResult};
@@ -13,16 +15,17 @@ const HINTS_MAX: usize = 300;
 const HEADROOM: f64 = 1.04;
 
 /// Rate, latency and held sockets over one time axis, one above the other; empty without intervals.
-pub fn over_time(result: &RunResult) -> String {
+pub fn over_time(result: &RunResult) -> Markup {
     if result.intervals.is_empty() {
-        return String::new();
+        return Markup::default();
     }
-    figure(
+    let rates = figure(
         "Arrivals in each second",
         "Established arrivals against the plan; a gap between the two is load that was lost or late.",
         &rates(result).draw(),
-    ) + &latency_over_time(result)
-        + &figure("Sockets held", "The most that were open at once in each second.", &held(result).draw())
+    );
+    let held = figure("Sockets held", "The most that were open at once in each second.", &held(result).draw());
+    html! { (rates) (latency_over_time(result)) (held) }
 }
 
 fn rates(result: &RunResult) -> Plot {
@@ -35,34 +38,17 @@ fn rates(result: &RunResult) -> Plot {
     };
     let most = result.intervals.iter().map(|row| row.planned.max(row.established)).max();
     let scale = Scale::from_zero(most.unwrap_or(0) as f64 * HEADROOM);
-    let mut series = vec![Series {
-        class: "established",
-        label: "established".to_owned(),
-        shape: Shape::Area,
-        points: steps(|row| row.established),
-    }];
-    if result.intervals.iter().any(|row| row.failed > 0) {
-        series.push(Series {
-            class: "failed",
-            label: "failed".to_owned(),
-            shape: Shape::Area,
-            points: steps(|row| row.failed),
-        });
-    }
-    if result.intervals.iter().any(|row| row.refused_expected > 0) {
-        series.push(Series {
-            class: "refused_expected",
-            label: "refused".to_owned(),
-            shape: Shape::Line,
-            points: steps(|row| row.refused_expected),
-        });
-    }
-    series.push(Series {
-        class: "plan",
-        label: "planned".to_owned(),
-        shape: Shape::Line,
-        points: steps(|row| row.planned),
-    });
+    let any = |pick: fn(&Interval) -> u64| result.intervals.iter().any(|row| pick(row) > 0);
+    let rows: [(&'static str, &str, Shape, fn(&Interval) -> u64, bool); 4] = [
+        ("established", "established", Shape::Area, |row| row.established, true),
+        ("failed", "failed", Shape::Area, |row| row.failed, any(|row| row.failed)),
+        ("refused_expected", "refused", Shape::Line, |row| row.refused_expected, any(|row| row.refused_expected)),
+        ("plan", "planned", Shape::Line, |row| row.planned, true),
+    ];
+    let shown = rows.into_iter().filter(|(.., is_shown)| *is_shown);
+    let series = shown
+        .map(|(class, label, shape, pick, _)| Series { class, label: label.to_owned(), shape, points: steps(pick) })
+        .collect();
     Plot {
         id: "rates",
         title: "Arrivals in each second".to_owned(),
@@ -86,7 +72,7 @@ fn rates(result: &RunResult) -> Plot {
     }
 }
 
-fn latency_over_time(result: &RunResult) -> String {
+fn latency_over_time(result: &RunResult) -> Markup {
     let line = |class, label: &str, pick: fn(&Interval) -> Option<f64>| {
         let points = result.intervals.iter().map(|row| {
             let middle = f64::from(row.second) + 0.5;
@@ -97,7 +83,7 @@ fn latency_over_time(result: &RunResult) -> String {
     let series =
         vec![line("p50", "median", |row| row.handshake_p50_us), line("p99", "p99", |row| row.handshake_p99_us)];
     if series.iter().all(|series| series.points.iter().all(Option::is_none)) {
-        return String::new();
+        return Markup::default();
     }
     let plot = Plot {
         id: "latency-over-time",
@@ -117,7 +103,7 @@ fn latency_over_time(result: &RunResult) -> String {
             )
         }),
     };
-    let view = tables::main_row(result, "handshake").map_or("response", |row| row.view);
+    let view = tables::handshake_row(result).map_or("response", |row| row.view.as_str());
     figure("Handshake latency", &format!("The {view} time of the handshakes established in each second."), &plot.draw())
 }
 

@@ -6,7 +6,7 @@ use reports::units;
 
 use crate::ground::outcome::Outcome;
 use crate::ground::recorder::{Metric, Part};
-use crate::run::live::screen::{Look, Shown, judged};
+use crate::run::live::screen::look::{Look, Shown, judged};
 use crate::run::live::{Left, Now, PhaseNow};
 
 /// A word with its looks.
@@ -257,7 +257,7 @@ fn joined(words: Vec<Word>, width: usize, between: &'static str) -> Vec<Line<'st
     lines.into_iter().map(Line::from).collect()
 }
 
-/// `text` without what a terminal would obey.
+/// `text` without control characters, which a terminal would obey.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

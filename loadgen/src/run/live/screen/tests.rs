@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use ratatui::style::Color;
 
 use super::*;
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
@@ -54,7 +55,7 @@ fn smooth() -> Now {
     }
 }
 
-/// The same under attack by whoever answers, with a generator that is late.
+/// The same with failures, hostile text from the target, and a generator that is late.
 fn troubled() -> Now {
     let mut recorder = Recorder::new();
     for _ in 0..90 {
