@@ -4,3 +4,5 @@ pub mod environment;
 pub mod expression;
 pub mod outcome;
 pub mod recorder;
+pub mod time;
+pub mod token;

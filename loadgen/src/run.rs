@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::cli::RunArgs;
-use crate::drive::engine::Control;
+use crate::drive::control::Control;
 use crate::ground::environment::{self, CoreShare, Ends, allowed_cpus, check_descriptors, check_memory, check_ports};
 use crate::run::live::Page;
 use crate::run::progress::Progress;
@@ -126,7 +126,7 @@ impl Rig {
         if let Some(steps) = &plan.prepared.steps {
             steps.forget_tokens();
         }
-        self.control.again();
+        self.control.reset();
         if self.interrupt.has_come() {
             return Err(RunError::StoppedBeforeStart);
         }

@@ -20,15 +20,13 @@ use crate::ground::recorder::Recorder;
 use crate::spec::SigningError;
 use crate::tokens::login::{ClientError, LoginError, Tally};
 
+pub use crate::ground::token::Token;
 pub use bad::{BadTokens, CannotSpoil, NO_PUBLIC_KEY, NO_SIGNING_KEY, SPOILT_USERS_MAX};
 pub use counter::{QueueFull, Requests};
-pub use expiry::expires_unix_ns;
-pub use kept::{Kept, unix_now_ns};
+pub use expiry::expires_at;
+pub use kept::Kept;
 pub use prepare::prepare;
 pub use relay::{Relay, relay};
-
-/// A token as it travels; never empty, of visible ASCII.
-pub type Token = Arc<str>;
 
 /// What the engine draws its tokens from.
 #[derive(Clone, Debug)]

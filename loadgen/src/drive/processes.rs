@@ -10,7 +10,6 @@
 mod group;
 mod job;
 mod member;
-mod monotonic;
 mod words;
 
 pub use group::{Group, GroupError, MEMBER_COMMAND, Setting};

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::drive::engine::Control;
+use crate::drive::control::Control;
 use crate::judge::verdict;
 use crate::run::live::{self, Key};
 

@@ -9,6 +9,7 @@ use reactor::Clock;
 use crate::drive::shard::{FromShard, Interval, ShardReport};
 use crate::ground::outcome::Outcome;
 use crate::ground::recorder::{Part, Recorder};
+use crate::ground::time::ShardInstant;
 use crate::judge::collect::{Collected, Collector};
 use crate::plan::arrival::Schedule;
 use crate::run::live::Now;
@@ -90,13 +91,13 @@ pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
     let observer = Observer { generator: shards.pids(), ..plan.server.observer() };
 
     let start = observer.snapshot();
-    let t0_ns = clock.now_ns() + LEAD.as_nanos() as u64;
+    let t0 = ShardInstant::now(&clock) + LEAD.as_nanos() as u64;
     let started_at = SystemTime::now() + LEAD;
-    rig.control.start(t0_ns);
+    rig.control.start(t0);
     let mut listener =
         Listener::new(rig, plan, observer, schedule.as_ref(), started_at, start.generator.as_ref(), metrics);
     listener.listen(&reports);
-    let duration = Duration::from_nanos(clock.now_ns().saturating_sub(t0_ns));
+    let duration = Duration::from_nanos(ShardInstant::now(&clock) - t0);
     listener.broken.extend(shards.end());
     Ok(listener.finish(start, started_at, duration))
 }

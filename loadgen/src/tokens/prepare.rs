@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::Recorder;
+use crate::ground::time::UnixInstant;
 use crate::spec::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User, Variables};
 use crate::tokens::counter::{Requests, Service};
 use crate::tokens::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
@@ -64,7 +65,7 @@ pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
         Supply::Ready(tokens) => real.extend(tokens.iter().take(spoilt).cloned()),
         Supply::Kept(kept, _) => {
             let users = scenario.users.len().min(spoilt) as u64;
-            real.extend((0..users).filter_map(|number| kept.fresh(number, 0)));
+            real.extend((0..users).filter_map(|number| kept.fresh(number, UnixInstant::default())));
         }
         Supply::OnDemand(_) => {}
     }
@@ -231,7 +232,7 @@ async fn renew(kept: &Kept, maker: &Maker, ticket: &Ticket) -> Answer {
         token_ns = answer.token_ns;
         answer.result
     };
-    let (result, made) = kept.renew(ticket.number, ticket.refused.as_ref(), make).await;
+    let (result, made) = kept.renew(ticket.number, ticket.refused.as_ref(), UnixInstant::now, make).await;
     Answer { number: ticket.number, result, token_ns, made }
 }
 

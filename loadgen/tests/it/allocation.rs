@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use gatecrash::drive::engine::Control;
+use gatecrash::drive::control::Control;
 use gatecrash::drive::shard::{FromShard, ShardPlan, run};
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::Recorder;
+use gatecrash::ground::time::ShardInstant;
 use gatecrash::plan::arrival::Schedule;
 use gatecrash::spec::{Hold, Load, Protocol, Scenario};
 use gatecrash::tokens::BadTokens;
@@ -59,7 +60,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
         counted.count_total
     });
     is_ready.recv().unwrap().unwrap();
-    control.start(clock.now_ns());
+    control.start(ShardInstant::now(&clock));
     let mut recorder = Recorder::new();
     for message in told {
         match message {

@@ -128,7 +128,7 @@ fn a_stop_closes_what_is_held_and_forgets_what_was_not_due() {
 fn a_run_can_be_stopped_before_it_starts() {
     let clock = reactor::Clock::start();
     let (report, told) = mpsc::channel();
-    let control = Arc::new(gatecrash::drive::engine::Control::new());
+    let control = Arc::new(gatecrash::drive::control::Control::new());
     let shard = gatecrash::drive::shard::spawn(gatecrash::drive::shard::ShardPlan {
         index: 0,
         of: 1,

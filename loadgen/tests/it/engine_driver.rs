@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use gatecrash::drive::engine::Control;
+use gatecrash::drive::control::Control;
 use gatecrash::drive::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::ground::outcome::{Failure, Outcome};
 use gatecrash::ground::recorder::Recorder;
+use gatecrash::ground::time::ShardInstant;
 use gatecrash::plan::arrival::{Arrivals, Schedule};
 use gatecrash::speak::target::Target;
 use gatecrash::spec::{
@@ -130,7 +131,7 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
         })
         .collect();
     let t0 = Instant::now();
-    control.start(clock.now_ns());
+    control.start(ShardInstant::now(&clock));
     Run { t0, control, told, shards }
 }
 

@@ -13,12 +13,12 @@ use std::time::Duration;
 use reactor::Clock;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::drive::engine::Control;
+use crate::drive::control::Control;
 use crate::drive::processes::job::Job;
-use crate::drive::processes::monotonic::Monotonic;
 use crate::drive::processes::words::{FromMember, Steer, ToMember, TokenWord, hear, say};
 use crate::drive::shard::FromShard;
 use crate::ground::outcome::{Failure, FailureKind, Phase};
+use crate::ground::time::{ClockOffset, MachineInstant};
 use crate::tokens::{Answer, Requests, Ticket};
 
 /// How long the processes may take to be ready: each reads its job and makes its threads.
@@ -127,15 +127,16 @@ impl Group {
                 Err(_) => return Err(GroupError::NotReady),
             }
         }
-        let monotonic = Monotonic::of(&setting.clock);
+        let offset = ClockOffset::to_machine(&setting.clock);
         for member in &group.members {
             let (say, state) = (member.say.clone(), member.state.clone());
-            setting.control.register(move |words| {
-                let t0_ns = words.t0_ns.map(|t0_ns| monotonic.to_machine_ns(t0_ns));
-                if t0_ns.is_some() {
+            setting.control.register(move |signals| {
+                let t0 = signals.t0.map(|t0| offset.machine(t0));
+                if t0.is_some() {
                     state.is_running.store(true, Ordering::Release);
                 }
-                let steer = Steer { t0_monotonic_ns: t0_ns, stop: words.stop, close: words.close };
+                let t0_monotonic_ns = t0.map(MachineInstant::as_ns);
+                let steer = Steer { t0_monotonic_ns, stop: signals.stop, close: signals.close };
                 // Where it has ended, its reader says so.
                 let _gone = say.send(Said::word(ToMember::Steer(steer)));
             });

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reactor::{Clock, raise_descriptor_limit};
 use rustix::process::{Pid, Signal, getppid, nice, set_parent_process_death_signal};
 
-use crate::drive::engine::Control;
+use crate::drive::control::Control;
 use crate::drive::processes::job::{Job, Understood, shard_index};
-use crate::drive::processes::monotonic::Monotonic;
 use crate::drive::processes::words::{FromMember, Steer, ToMember, hear, say};
 use crate::drive::shard::{FromShard, ShardHandle, ShardPlan, spawn};
+use crate::ground::time::{ClockOffset, MachineInstant};
 use crate::judge::verdict;
 use crate::plan::arrival::Schedule;
 use crate::spec::Refresh;
@@ -72,7 +72,7 @@ fn member(mut from: BufReader<File>, out: &Out) -> Result<(), String> {
 /// The shards of this process, waiting for T0.
 struct Load {
     control: Arc<Control>,
-    monotonic: Monotonic,
+    offset: ClockOffset<MachineInstant>,
     relay: Option<Relay>,
     handles: Vec<(usize, ShardHandle)>,
     reports: Receiver<FromShard>,
@@ -120,17 +120,17 @@ impl Load {
             });
             handles.push((index, handle.map_err(|error| error.to_string())?));
         }
-        Ok(Self { control, monotonic: Monotonic::of(&clock), relay, handles, reports })
+        Ok(Self { control, offset: ClockOffset::to_machine(&clock), relay, handles, reports })
     }
 
     /// Hears what the run says, until it says no more: it has let go of this process, or is gone.
     fn listen(&self, mut from: BufReader<File>, done: Arc<AtomicBool>) -> io::Result<std::thread::JoinHandle<()>> {
-        let (control, monotonic) = (self.control.clone(), self.monotonic);
+        let (control, offset) = (self.control.clone(), self.offset);
         let relay = self.relay.clone();
         std::thread::Builder::new().name("words".to_owned()).spawn(move || {
             while let Ok(Some(word)) = hear(&mut from) {
                 match word {
-                    ToMember::Steer(steer) => follow(steer, &control, monotonic),
+                    ToMember::Steer(steer) => follow(steer, &control, offset),
                     ToMember::Token(word) => {
                         if let (Some(relay), Some((shard, answer))) = (&relay, word.answer()) {
                             relay.give(shard, answer);
@@ -148,9 +148,9 @@ impl Load {
     }
 }
 
-fn follow(steer: Steer, control: &Control, monotonic: Monotonic) {
+fn follow(steer: Steer, control: &Control, offset: ClockOffset<MachineInstant>) {
     if let Some(t0_ns) = steer.t0_monotonic_ns {
-        control.start(monotonic.to_clock_ns(t0_ns));
+        control.start(offset.from_machine(MachineInstant::from_ns(t0_ns)));
     }
     if steer.stop {
         control.stop();

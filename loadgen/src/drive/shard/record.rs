@@ -9,7 +9,7 @@ use std::io;
 use reports::histogram::{HistogramError, LatencyHistogram};
 use serde::{Deserialize, Serialize};
 
-use crate::drive::shard::{FromShard, Interval, ShardReport};
+use crate::drive::shard_report::{FromShard, Interval, ShardReport};
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::{Metric, Recorder};
 

@@ -1,14 +1,14 @@
 //! What every handshake of a run has in common, rendered once.
 
-mod polling;
+mod poll_request;
 mod template;
 
 use wire::engineio::Version;
 
 use crate::spec::{Echo, Protocol, Scenario, TokenIn};
 
-pub use polling::Ask;
-use polling::PollRequests;
+pub use poll_request::PollRequest;
+use poll_request::PollRequests;
 use template::{Filling, Kind, Parts, Template};
 
 /// The subprotocol that a server selects when the token is offered as another one.
@@ -25,14 +25,14 @@ pub struct Profile {
     pub namespace: Box<str>,
     /// Where the token travels.
     pub token_in: TokenIn,
-    /// What is said once the socket is established.
+    /// The messages of an established socket.
     pub echo: Echo,
     /// The text of an echo's event up to its payload: `["<event>","`.
     pub event_start: Box<str>,
     request: Template,
     /// The same for an arrival without a token.
     bare: Template,
-    /// What sessions ask that begin by polling; `None` where none does.
+    /// The requests of sessions that poll; `None` where none does.
     polls: Option<Box<PollRequests>>,
 }
 
@@ -86,7 +86,7 @@ impl Profile {
         }
     }
 
-    /// Appends the upgrade request of one handshake; without a token nothing shows that one was expected.
+    /// Appends the upgrade request of one handshake. Without a token the request has no trace of one.
     pub fn write_request(&self, out: &mut Vec<u8>, token: Option<&str>, key: &[u8; 24]) {
         let template = match token {
             Some(_) => &self.request,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrival_without_a_token_shows_nothing_of_one() {
+    fn a_request_without_a_token_has_no_trace_of_one() {
         for (token_in, headers, holds, why) in [
             (TokenIn::Query("token".into()), &[][..], "GET /ws HTTP/1.1\r\n", "no parameter"),
             (TokenIn::Header, &[], "GET /ws HTTP/1.1\r\n", "no header"),

@@ -1,14 +1,16 @@
-//! The few words that a running engine listens to.
+//! Starts, stops and closes the shards of a load from any thread.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::ground::time::ShardInstant;
+
 /// Stands for a T0 that is not set yet.
 const NOT_SET: u64 = u64::MAX;
 
-/// Steers all shards of a load from any thread. Each word holds until the load has ended, and is heard also by a shard
-/// that starts after it was said.
+/// Steers all shards of a load from any thread. A signal holds until the load has ended, also for a shard that starts
+/// after it was given.
 #[derive(Debug)]
 pub struct Control {
     t0_ns: AtomicU64,
@@ -17,18 +19,18 @@ pub struct Control {
     listeners: Mutex<Vec<Listener>>,
 }
 
-/// What has been said so far.
+/// The signals given so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Words {
+pub struct Signals {
     /// T0, once it is set.
-    pub t0_ns: Option<u64>,
+    pub t0: Option<ShardInstant>,
     /// The run ends now.
     pub stop: bool,
     /// Every arrival of every shard is decided.
     pub close: bool,
 }
 
-struct Listener(Box<dyn Fn(Words) + Send>);
+struct Listener(Box<dyn Fn(Signals) + Send>);
 
 impl fmt::Debug for Listener {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,7 +45,7 @@ impl Default for Control {
 }
 
 impl Control {
-    /// Nothing said yet: shards wait for [`start`](Self::start).
+    /// Without a signal: shards wait for [`start`](Self::start).
     pub fn new() -> Self {
         Self {
             t0_ns: AtomicU64::new(NOT_SET),
@@ -53,15 +55,15 @@ impl Control {
         }
     }
 
-    /// Sets T0, in nanoseconds of the clock that all shards share: every planned instant counts from it. Leave time
-    /// for the shards to wake up.
-    pub fn start(&self, t0_ns: u64) {
-        self.t0_ns.store(t0_ns, Ordering::Release);
+    /// Sets T0 on the clock that all shards share: every planned instant counts from it. Leave time for the shards to
+    /// wake up.
+    pub fn start(&self, t0: ShardInstant) {
+        self.t0_ns.store(t0.as_ns(), Ordering::Release);
         self.wake();
     }
 
     /// After one load has ended, prepares for the next: its T0 and its close are still to come. A stop holds for all.
-    pub fn again(&self) {
+    pub fn reset(&self) {
         self.t0_ns.store(NOT_SET, Ordering::Release);
         self.close.store(false, Ordering::Release);
         self.listeners().clear();
@@ -81,9 +83,9 @@ impl Control {
     }
 
     /// T0, once it is set.
-    pub(crate) fn t0_ns(&self) -> Option<u64> {
+    pub(crate) fn t0(&self) -> Option<ShardInstant> {
         let t0_ns = self.t0_ns.load(Ordering::Acquire);
-        (t0_ns != NOT_SET).then_some(t0_ns)
+        (t0_ns != NOT_SET).then_some(ShardInstant::from_ns(t0_ns))
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -94,23 +96,23 @@ impl Control {
         self.close.load(Ordering::Acquire)
     }
 
-    /// From now on `listener` is called at every word, and must not wait; at once, too, for what was said before.
-    pub(crate) fn register(&self, listener: impl Fn(Words) + Send + 'static) {
-        // No word falls between the two: whoever says one waits for the lock after it.
+    /// Calls `listener`, which must not block, at once and at every further signal.
+    pub(crate) fn register(&self, listener: impl Fn(Signals) + Send + 'static) {
+        // No signal is lost between the two: each is stored before its sender takes this lock.
         let mut listeners = self.listeners();
-        listener(self.words());
+        listener(self.signals());
         listeners.push(Listener(Box::new(listener)));
     }
 
-    fn words(&self) -> Words {
-        Words { t0_ns: self.t0_ns(), stop: self.is_stopped(), close: self.is_closing() }
+    fn signals(&self) -> Signals {
+        Signals { t0: self.t0(), stop: self.is_stopped(), close: self.is_closing() }
     }
 
     fn wake(&self) {
         let listeners = self.listeners();
-        let words = self.words();
+        let signals = self.signals();
         for listener in listeners.iter() {
-            (listener.0)(words);
+            (listener.0)(signals);
         }
     }
 

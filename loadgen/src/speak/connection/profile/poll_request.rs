@@ -1,10 +1,11 @@
 //! The requests of a session that begins by polling (engine.io-protocol, "HTTP long-polling").
 
-use crate::speak::connection::profile::{Filling, Kind, Parts, Profile, Template};
+use crate::speak::connection::profile::Profile;
+use crate::speak::connection::profile::template::{Filling, Kind, Parts, Template};
 
 /// A request of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask<'a> {
+pub enum PollRequest<'a> {
     /// A GET without a session, which opens one.
     Open,
     /// A GET that waits for packets.
@@ -12,14 +13,14 @@ pub enum Ask<'a> {
         /// The session.
         sid: &'a str,
     },
-    /// A POST that brings some; its body is the caller's to write.
+    /// A POST of packets; the caller writes the body.
     Post {
         /// The session.
         sid: &'a str,
         /// The body's length.
         body_bytes: usize,
     },
-    /// A WebSocket that the session is to move to.
+    /// A WebSocket that the session may move to.
     Move {
         /// The session.
         sid: &'a str,
@@ -49,7 +50,7 @@ impl PollRequests {
 impl Profile {
     /// Appends a request of a session, which shows its token each time, as clients do. Nothing where no session of this
     /// run polls.
-    pub fn write_ask(&self, out: &mut Vec<u8>, ask: Ask<'_>, token: Option<&str>) {
+    pub fn write_poll_request(&self, out: &mut Vec<u8>, request: PollRequest<'_>, token: Option<&str>) {
         let Some(requests) = &self.polls else {
             return;
         };
@@ -58,11 +59,11 @@ impl Profile {
             None => &requests.bare,
         };
         let filling = Filling { token: token.unwrap_or_default(), ..Filling::default() };
-        let (place, filling) = match ask {
-            Ask::Open => (0, filling),
-            Ask::Poll { sid } => (1, Filling { sid, ..filling }),
-            Ask::Post { sid, body_bytes } => (2, Filling { sid, body_bytes, ..filling }),
-            Ask::Move { sid, key } => (3, Filling { sid, key, ..filling }),
+        let (place, filling) = match request {
+            PollRequest::Open => (0, filling),
+            PollRequest::Poll { sid } => (1, Filling { sid, ..filling }),
+            PollRequest::Post { sid, body_bytes } => (2, Filling { sid, body_bytes, ..filling }),
+            PollRequest::Move { sid, key } => (3, Filling { sid, key, ..filling }),
         };
         templates[place].fill(&self.token_in, filling, out);
     }
@@ -98,30 +99,30 @@ mod tests {
         profile.polls = Some(Box::new(polls));
         let sid = "a/b";
         let key = b"dGhlIHNhbXBsZSBub25jZQ==";
-        for (ask, token, expected) in [
+        for (request, token, expected) in [
             (
-                Ask::Open,
+                PollRequest::Open,
                 Some("t"),
                 "GET /socket.io/?EIO=3&transport=polling&token=t HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\r\n",
             ),
             (
-                Ask::Poll { sid },
+                PollRequest::Poll { sid },
                 None,
                 "GET /socket.io/?EIO=3&transport=polling&sid=a%2Fb HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\r\n",
             ),
             (
-                Ask::Post { sid, body_bytes: 12 },
+                PollRequest::Post { sid, body_bytes: 12 },
                 Some("t"),
                 "POST /socket.io/?EIO=3&transport=polling&token=t&sid=a%2Fb HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\
                  Content-Type: text/plain;charset=UTF-8\r\nContent-Length: 12\r\n\r\n",
             ),
         ] {
             let mut out = Vec::new();
-            profile.write_ask(&mut out, ask, token);
-            assert_eq!(String::from_utf8(out).unwrap(), expected, "{ask:?}");
+            profile.write_poll_request(&mut out, request, token);
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{request:?}");
         }
         let mut out = Vec::new();
-        profile.write_ask(&mut out, Ask::Move { sid, key }, Some("t"));
+        profile.write_poll_request(&mut out, PollRequest::Move { sid, key }, Some("t"));
         let text = String::from_utf8(out).unwrap();
         let line = "GET /socket.io/?EIO=3&transport=websocket&token=t&sid=a%2Fb HTTP/1.1\r\n";
         assert!(text.starts_with(line) && text.contains("Upgrade: websocket"), "{text}");

@@ -6,62 +6,63 @@ use wire::engineio::{Form, HttpError};
 use wire::http::ResponseHead;
 
 use crate::ground::outcome::FailureKind;
-use crate::speak::connection::{Tools, refusal};
+use crate::speak::connection::refusal;
 
-/// What a request was answered with.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<'b> {
+pub struct PollAnswer<'b> {
     /// Bytes of the input that it took.
     pub used: usize,
     /// Whether the connection can be used again.
     pub keep_alive: bool,
-    /// What it says.
-    pub content: Content<'b>,
+    /// What it contains.
+    pub content: PollContent<'b>,
 }
 
-/// What an answer says.
+/// What an answer contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content<'b> {
+pub enum PollContent<'b> {
     /// Nothing yet: an interim answer (RFC 9110 section 15.2).
     Interim,
     /// A body with packets in this form, or with `ok`.
     Body(Form, Cow<'b, [u8]>),
-    /// The token is refused; the words are in [`Tools::reason`].
+    /// The token is refused.
     Refused,
-    /// It is no answer to go on with.
+    /// The session cannot go on.
     Failed(FailureKind),
 }
 
-/// The answer at the front of `input`. `Ok(None)`: more bytes are needed.
-pub fn answer<'b>(tools: &mut Tools, input: &'b [u8]) -> Result<Option<Answer<'b>>, FailureKind> {
+/// Parses the answer at the front of `input`; of a refusal it writes the server's reason into `reason`. `Ok(None)`: more
+/// bytes are needed.
+pub fn parse_poll_answer<'b>(reason: &mut String, input: &'b [u8]) -> Result<Option<PollAnswer<'b>>, FailureKind> {
     let protocol = |_| FailureKind::Protocol;
     let Some(head) = ResponseHead::parse(input).map_err(protocol)? else {
         return Ok(None);
     };
     let rest = &input[head.bytes..];
     if matches!(head.status, 100..=199) {
-        return Ok(Some(Answer { used: head.bytes, keep_alive: true, content: Content::Interim }));
+        return Ok(Some(PollAnswer { used: head.bytes, keep_alive: true, content: PollContent::Interim }));
     }
     let body = match head.body(rest) {
         Ok(Some(body)) => body,
         Ok(None) => return Ok(None),
-        // A refusal by something in between is told by its status alone.
+        // A proxy may refuse with a status alone.
         Err(_) if head.status != 200 => wire::http::Body { bytes: rest.len(), content: Cow::Borrowed(rest) },
         Err(error) => return Err(protocol(error)),
     };
     let content = match head.status {
-        200 => Content::Body(form(&head), body.content),
+        200 => PollContent::Body(form(&head), body.content),
         status if refusal::is_refusing_status(status) => {
-            refusal::of_response(&mut tools.reason, &head, &body.content);
-            Content::Refused
+            refusal::of_response(reason, &head, &body.content);
+            PollContent::Refused
         }
-        300..=399 if head.status != 304 => Content::Failed(FailureKind::Redirect),
-        status => Content::Failed(failure(status, &body.content)),
+        300..=399 if head.status != 304 => PollContent::Failed(FailureKind::Redirect),
+        status => PollContent::Failed(failure(status, &body.content)),
     };
-    Ok(Some(Answer { used: head.bytes + body.bytes, keep_alive: head.keeps_alive(), content }))
+    Ok(Some(PollAnswer { used: head.bytes + body.bytes, keep_alive: head.keeps_alive(), content }))
 }
 
-/// What a status means that neither grants nor refuses: by Engine.IO's own name where the body gives it.
+/// What a status means that neither accepts nor refuses: Engine.IO's own error where the body names one.
 pub(super) fn failure(status: u16, body: &[u8]) -> FailureKind {
     HttpError::from_body(body).map_or(FailureKind::Http(status), FailureKind::EngineIo)
 }
@@ -75,55 +76,46 @@ fn form(head: &ResponseHead<'_>) -> Form {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::speak::connection::{Profile, Random};
-    use crate::spec::{Echo, Protocol, TokenIn};
 
     #[test]
-    fn answers_are_told_apart() {
-        let echo = Echo {
-            count: 0,
-            rate_per_s: None,
-            bytes: 16,
-            event: "echo".into(),
-            answered_by: crate::spec::AnsweredBy::Any,
-        };
-        let version = wire::engineio::Version::V4;
-        let token_in = TokenIn::Query("token".into());
-        let protocol = Protocol::SocketIo(version);
-        let profile = Profile::new(protocol, "h", "/", token_in, &[], echo);
-        let mut tools = Tools::new(profile, Random::of_shard(1, 0));
+    fn answers_are_classified() {
+        let mut reason = String::new();
         let unknown_sid = HttpError::UnknownSid;
         for (response, content, why) in [
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-                Content::Body(Form::Text, b"ok"[..].into()),
+                PollContent::Body(Form::Text, b"ok"[..].into()),
                 "a POST was taken",
             ),
             (
                 "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n",
-                Content::Body(Form::Binary, b""[..].into()),
+                PollContent::Body(Form::Binary, b""[..].into()),
                 "version 3's bytes",
             ),
-            ("HTTP/1.1 100 Continue\r\n\r\n", Content::Interim, "the answer is still to come"),
+            ("HTTP/1.1 100 Continue\r\n\r\n", PollContent::Interim, "the answer is still to come"),
             (
                 "HTTP/1.1 400 Bad Request\r\nContent-Length: 41\r\n\r\n{\"code\":1,\"message\":\"Session ID unknown\"}",
-                Content::Failed(FailureKind::EngineIo(unknown_sid)),
+                PollContent::Failed(FailureKind::EngineIo(unknown_sid)),
                 "another server's session",
             ),
             (
                 "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno",
-                Content::Failed(FailureKind::Http(400)),
+                PollContent::Failed(FailureKind::Http(400)),
                 "not Engine.IO's own words",
             ),
-            ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Content::Refused, "the token"),
+            ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", PollContent::Refused, "the token"),
             (
                 "HTTP/1.1 502 Bad Gateway\r\n\r\nbroken",
-                Content::Failed(FailureKind::Http(502)),
+                PollContent::Failed(FailureKind::Http(502)),
                 "a proxy that says no length",
             ),
-            ("HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", Content::Failed(FailureKind::Redirect), "elsewhere"),
+            (
+                "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n",
+                PollContent::Failed(FailureKind::Redirect),
+                "elsewhere",
+            ),
         ] {
-            let seen = answer(&mut tools, response.as_bytes()).unwrap();
+            let seen = parse_poll_answer(&mut reason, response.as_bytes()).unwrap();
             let seen = seen.map(|answer| (answer.used, answer.content));
             assert_eq!(seen, Some((response.len(), content)), "{why}");
         }
@@ -132,7 +124,7 @@ mod tests {
             ("HTTP/1.1 200 OK\r\n\r\n", Err(FailureKind::Protocol)),
             ("220 mail\r\n", Err(FailureKind::Protocol)),
         ] {
-            assert_eq!(answer(&mut tools, bytes.as_bytes()), expected, "{bytes:?}");
+            assert_eq!(parse_poll_answer(&mut reason, bytes.as_bytes()), expected, "{bytes:?}");
         }
     }
 }
