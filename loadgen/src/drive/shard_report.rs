@@ -26,7 +26,7 @@ pub enum FromShard {
     Broken {
         /// Which shard.
         shard: usize,
-        /// What the kernel said.
+        /// The error of the kernel.
         error: io::Error,
     },
     /// A process is gone with all of its shards that were not done; their earlier reports count, and the run is invalid.

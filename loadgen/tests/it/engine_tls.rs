@@ -134,7 +134,7 @@ async fn what_is_wrong_with_a_certificate_is_told_before_the_run() {
         (&["127.0.0.1"][..], [2000, 2001], true, &["it has expired", "renew it"][..]),
         (&["127.0.0.1"], [4000, 4001], true, &["its time has not begun", "clock"]),
         (&["example.com"], [2000, 4000], true, &["made out to another name", "example.com"]),
-        (&["127.0.0.1"], [2000, 4000], false, &["nobody who is trusted here", "--cacert"]),
+        (&["127.0.0.1"], [2000, 4000], false, &["signed by no authority", "--cacert"]),
         (&[], [2000, 4000], true, &["does not speak TLS", "ws://"]),
     ] {
         let (certificate, key) = certificate(names, years);

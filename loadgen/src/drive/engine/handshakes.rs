@@ -68,7 +68,7 @@ impl Handshakes {
         std::mem::take(&mut self.retries)
     }
 
-    /// The load is stopped: nobody tries once more.
+    /// The load is stopped: no arrival tries once more.
     pub fn stop_retries(&mut self) {
         self.may_retry = false;
     }

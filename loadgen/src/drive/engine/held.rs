@@ -18,7 +18,7 @@ const RESOLUTION_NS: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Held {
     count: u64,
-    /// `None`: nobody asked whether sockets are closed at `exp`.
+    /// `None`: it does not matter whether sockets are closed at `exp`.
     expiry: Option<Expiry>,
     unix_offset: ClockOffset<UnixInstant>,
     /// Sockets that are held until the end of the load are to be closed.

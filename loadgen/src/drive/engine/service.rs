@@ -77,7 +77,7 @@ impl Engine {
         Next::Stop
     }
 
-    /// Sends the reports that are due, and says what the loop waits for.
+    /// Sends the reports that are due; answers what the loop waits for.
     fn report(&mut self, sockets: &Sockets<'_, Socket>, t0: ShardInstant) -> Next {
         let now = ShardInstant::from_ns(sockets.now_ns()).after_t0(t0).unwrap_or_default();
         let (in_flight, held) = (self.handshakes.in_flight(), &self.handshakes.held);

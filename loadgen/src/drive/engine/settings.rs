@@ -1,4 +1,4 @@
-//! What a shard was told for the whole load.
+//! The settings of a shard, the same for the whole load.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -101,13 +101,13 @@ mod tests {
             (
                 "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno",
                 PollContent::Failed(FailureKind::Http(400)),
-                "not Engine.IO's own words",
+                "no error of Engine.IO",
             ),
             ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", PollContent::Refused, "the token"),
             (
                 "HTTP/1.1 502 Bad Gateway\r\n\r\nbroken",
                 PollContent::Failed(FailureKind::Http(502)),
-                "a proxy that says no length",
+                "a proxy that sends no length",
             ),
             (
                 "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n",

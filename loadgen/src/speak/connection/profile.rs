@@ -10,11 +10,7 @@ use crate::spec::{Echo, Protocol, Scenario, TokenIn};
 pub use poll_request::PollRequest;
 use poll_request::PollRequests;
 use template::{Filling, Kind, Parts, Template};
-
-/// The subprotocol that a server selects when the token is offered as another one.
-pub const SUBPROTOCOL: &str = "gatecrash";
-/// What stands before a token that is offered as a subprotocol: browsers can set no other header.
-pub const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
+pub use template::{SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};
 
 /// What every handshake of a run has in common.
 #[derive(Clone, Debug)]
@@ -94,6 +90,14 @@ impl Profile {
         };
         let filling = Filling { token: token.unwrap_or_default(), key, ..Filling::default() };
         template.fill(&self.token_in, filling, out);
+    }
+
+    /// Appends a request of a session that polls; each sends the token again, as clients do. Nothing where no session of
+    /// this load polls.
+    pub fn write_poll_request(&self, out: &mut Vec<u8>, request: PollRequest<'_>, token: Option<&str>) {
+        if let Some(requests) = &self.polls {
+            requests.write(out, request, token, &self.token_in);
+        }
     }
 }
 

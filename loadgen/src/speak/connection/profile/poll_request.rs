@@ -1,7 +1,7 @@
 //! The requests of a session that begins by polling (engine.io-protocol, "HTTP long-polling").
 
-use crate::speak::connection::profile::Profile;
 use crate::speak::connection::profile::template::{Filling, Kind, Parts, Template};
+use crate::spec::TokenIn;
 
 /// A request of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +45,12 @@ impl PollRequests {
             bare: KINDS.map(|kind| Template::render(kind, parts, false)),
         }
     }
-}
 
-impl Profile {
-    /// Appends a request of a session, which shows its token each time, as clients do. Nothing where no session of this
-    /// run polls.
-    pub fn write_poll_request(&self, out: &mut Vec<u8>, request: PollRequest<'_>, token: Option<&str>) {
-        let Some(requests) = &self.polls else {
-            return;
-        };
+    /// Appends a request.
+    pub(super) fn write(&self, out: &mut Vec<u8>, request: PollRequest<'_>, token: Option<&str>, token_in: &TokenIn) {
         let templates = match token {
-            Some(_) => &requests.shown,
-            None => &requests.bare,
+            Some(_) => &self.shown,
+            None => &self.bare,
         };
         let filling = Filling { token: token.unwrap_or_default(), ..Filling::default() };
         let (place, filling) = match request {
@@ -65,7 +59,7 @@ impl Profile {
             PollRequest::Post { sid, body_bytes } => (2, Filling { sid, body_bytes, ..filling }),
             PollRequest::Move { sid, key } => (3, Filling { sid, key, ..filling }),
         };
-        templates[place].fill(&self.token_in, filling, out);
+        templates[place].fill(token_in, filling, out);
     }
 }
 
@@ -74,17 +68,10 @@ mod tests {
     use wire::engineio::Version;
 
     use super::*;
-    use crate::spec::{Echo, Protocol, TokenIn};
+    use crate::spec::Protocol;
 
     #[test]
     fn each_request_names_its_session_and_shows_the_token() {
-        let echo = Echo {
-            count: 0,
-            rate_per_s: None,
-            bytes: 16,
-            event: "echo".into(),
-            answered_by: crate::spec::AnsweredBy::Any,
-        };
         let protocol = Protocol::SocketIo(Version::V3);
         let token_in = TokenIn::Query("token".into());
         let parts = Parts {
@@ -95,8 +82,6 @@ mod tests {
             headers: &[("X".into(), "y".into())],
         };
         let polls = PollRequests::render(parts);
-        let mut profile = Profile::new(protocol, "h:1", "/", token_in.clone(), &[], echo);
-        profile.polls = Some(Box::new(polls));
         let sid = "a/b";
         let key = b"dGhlIHNhbXBsZSBub25jZQ==";
         for (request, token, expected) in [
@@ -118,11 +103,11 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            profile.write_poll_request(&mut out, request, token);
+            polls.write(&mut out, request, token, &token_in);
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{request:?}");
         }
         let mut out = Vec::new();
-        profile.write_poll_request(&mut out, PollRequest::Move { sid, key }, Some("t"));
+        polls.write(&mut out, PollRequest::Move { sid, key }, Some("t"), &token_in);
         let text = String::from_utf8(out).unwrap();
         let line = "GET /socket.io/?EIO=3&transport=websocket&token=t&sid=a%2Fb HTTP/1.1\r\n";
         assert!(text.starts_with(line) && text.contains("Upgrade: websocket"), "{text}");
