@@ -33,10 +33,11 @@ use reactor::{ClientTls, Closed, Io, Next, Service, SocketId, Sockets};
 
 use crate::drive::shard::ShardPlan;
 use crate::ground::recorder::Recorder;
+use crate::plan::model::Model;
 use crate::speak::connection::{Event, Random, Tools};
 use crate::speak::target::Target;
-use crate::spec::{Load, Scenario};
-use crate::tokens::{Answer, BadTokens, Supply, Token, unix_now_ns};
+use crate::spec::LoadSpec;
+use crate::tokens::{Answer, InvalidTokens, Supply, Token, unix_now_ns};
 use expiry::Expiry;
 use flight::Flights;
 use handshake::{UNSAID, kind_of_closed};
@@ -68,7 +69,7 @@ const REPORT_SLACK_NS: u64 = 1_000_000;
 /// One shard of a run.
 pub struct Engine {
     shard: usize,
-    scenario: Arc<Scenario>,
+    scenario: Arc<LoadSpec>,
     /// That of the callback under way, as are `tools.profile` and `recorder`: see [`Engine::turn_to`].
     target: Arc<Target>,
     /// The target's TLS, with this shard's sessions.
@@ -79,7 +80,7 @@ pub struct Engine {
     aside: Vec<Aside>,
     control: Arc<Control>,
     supply: Supply,
-    bad: BadTokens,
+    bad: InvalidTokens,
     /// The token that was last let in, where the mix replays.
     replay: Option<Token>,
     answers: Receiver<Answer>,
@@ -132,8 +133,20 @@ struct Heard {
 impl Engine {
     /// The engine of a shard's plan. `answers` is where its tokens come in, if it asks for any.
     pub(crate) fn new(plan: ShardPlan, answers: Receiver<Answer>) -> Self {
-        let ShardPlan { index, of, scenario, targets, arrivals, supply, bad, control, report, clock, .. } = plan;
-        let close_at_exp = scenario.tokens.close_at_exp;
+        let ShardPlan {
+            index,
+            of,
+            load: scenario,
+            targets,
+            arrivals,
+            supply,
+            invalid: bad,
+            control,
+            report,
+            clock,
+            ..
+        } = plan;
+        let close_at_exp = scenario.close_at_exp;
         let mut asides = Aside::all(&scenario, targets).into_iter();
         // A plan has at least one target.
         let first = asides.next().expect("a plan without a target");
@@ -384,21 +397,21 @@ impl Engine {
 }
 
 impl Limits {
-    fn of(scenario: &Scenario) -> Self {
+    fn of(scenario: &LoadSpec) -> Self {
         Self {
             handshake_ns: ns(scenario.timeout),
             connect_ns: ns(scenario.connect_timeout),
             grace_ns: ns(scenario.auth_grace),
             message_gap_ns: scenario.echo.rate_per_s.map(|rate_per_s| 1e9 / rate_per_s),
-            planned: scenario.load.is_planned(),
+            planned: scenario.model.is_planned(),
         }
     }
 }
 
 /// A shard's part of the closed model.
-fn closed_model(scenario: &Scenario, index: usize, of: usize) -> ClosedModel {
-    let concurrency = match scenario.load {
-        Load::Closed { concurrency } => concurrency,
+fn closed_model(scenario: &LoadSpec, index: usize, of: usize) -> ClosedModel {
+    let concurrency = match scenario.model {
+        Model::Closed { concurrency } => concurrency,
         // Without a schedule nothing can be planned: no place, no arrival.
         _ => 0,
     };

@@ -16,8 +16,8 @@ use crate::drive::engine::{Control, Engine};
 use crate::ground::recorder::Recorder;
 use crate::plan::arrival::ShardSchedule;
 use crate::speak::target::Target;
-use crate::spec::Scenario;
-use crate::tokens::{BadTokens, Supply};
+use crate::spec::LoadSpec;
+use crate::tokens::{InvalidTokens, Supply};
 
 pub use record::{
     FailureRecord, IntervalRecord, LatencyRecord, RECORD_VERSION, RecordError, RecorderRecord, RefusalRecord,
@@ -32,8 +32,8 @@ pub struct ShardPlan {
     pub index: usize,
     /// How many there are.
     pub of: usize,
-    /// What was asked.
-    pub scenario: Arc<Scenario>,
+    /// The load of the whole run.
+    pub load: Arc<LoadSpec>,
     /// Where the sockets go, in the scenario's order; at least one.
     pub targets: Vec<Arc<Target>>,
     /// The open model's arrivals of this shard; `None` in the closed model.
@@ -41,7 +41,7 @@ pub struct ShardPlan {
     /// Where its valid tokens come from.
     pub supply: Supply,
     /// What is shown in place of a valid token.
-    pub bad: BadTokens,
+    pub invalid: InvalidTokens,
     /// The processor to run on; `None`: the kernel decides.
     pub cpu: Option<usize>,
     /// The run's clock.

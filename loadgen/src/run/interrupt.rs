@@ -18,8 +18,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens from now on; the first signal also stops what `control` steers.
-    pub fn listen(runtime: &Runtime, control: Arc<Control>) -> io::Result<Self> {
+    /// Watches from now on; the first signal also stops what `control` steers.
+    pub fn watch(runtime: &Runtime, control: Arc<Control>) -> io::Result<Self> {
         let _context = runtime.enter();
         let (keys, pressed) = mpsc::unbounded_channel();
         let mut signals = Signals {
@@ -27,16 +27,16 @@ impl Interrupt {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         };
-        let (tell, came) = watch::channel(false);
+        let (sender, came) = watch::channel(false);
         runtime.spawn(async move {
             signals.next().await;
-            tell.send_replace(true);
+            sender.send_replace(true);
             control.stop();
             signals.next().await;
             live::give_back();
             // The children end with this process, as they were started to.
-            let told = "gatecrash: stopped by a second signal: no result was written";
-            let _ = writeln!(io::stderr(), "{told}");
+            let message = "gatecrash: stopped by a second signal: no result was written";
+            let _ = writeln!(io::stderr(), "{message}");
             std::process::exit(i32::from(verdict::STOPPED));
         });
         Ok(Self { came, keys })

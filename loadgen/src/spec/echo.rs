@@ -1,7 +1,7 @@
-//! What an established socket says.
+//! Messages of an established socket.
 
 /// Messages that an established socket sends.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Echo {
     /// Messages per socket; zero: none.
     pub count: u32,

@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::spec::ValueError;
-use crate::spec::values::is_token_byte;
+use crate::ground::values::ValueError;
 
 /// A header as `Name: value`, fit to be sent with a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +43,11 @@ impl FromStr for HeaderText {
         }
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
+}
+
+/// A byte of a token: RFC 9110 section 5.6.2, less those that mean something in a query.
+pub fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use url::Url;
 
-use crate::spec::ValueError;
-use crate::spec::asked::without_secrets;
+use crate::ground::values::ValueError;
+use crate::spec::urls::without_secrets;
 
 /// A page of Prometheus' format to read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::spec::secret::{Secret, SecretError, SecretSource};
 use crate::spec::template::{Variables, is_variable_name};
-use crate::spec::{Secret, SecretError, SecretSource};
 
 /// A user of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use reqwest::{Client, redirect};
 use crate::ground::outcome::Phase;
 use crate::speak::target::{TargetError, client_config};
 use crate::spec::{Steps, TOKEN, TlsPlan, User, Variables};
-use crate::tokens::Token;
+use crate::tokens::ticket::Token;
 
 use error::Broken;
 pub(crate) use error::told;

@@ -8,8 +8,10 @@ use gatecrash::drive::shard::{FromShard, ShardPlan, run};
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::Recorder;
 use gatecrash::plan::arrival::Schedule;
-use gatecrash::spec::{Hold, Load, Protocol, Scenario};
-use gatecrash::tokens::BadTokens;
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{LoadSpec, Protocol};
+use gatecrash::tokens::InvalidTokens;
 use reactor::Clock;
 use wire::engineio::Version;
 
@@ -32,7 +34,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
     let scenario = Scenario {
         protocol,
         path: "/".into(),
-        load: Load::Closed { concurrency: 8 },
+        load: Model::Closed { concurrency: 8 },
         hold: Hold::For(std::time::Duration::ZERO),
         auth_grace: std::time::Duration::ZERO,
         ..scenario(connections)
@@ -48,7 +50,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
         scenario: Arc::new(scenario),
         targets: vec![Arc::new(target(addr))],
         supply: supply(),
-        bad: BadTokens::default(),
+        bad: InvalidTokens::default(),
         cpu: None,
         clock,
         control: control.clone(),

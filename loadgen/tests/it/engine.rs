@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::{Metric, Part};
-use gatecrash::spec::{Echo, Load, Protocol, Scenario};
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{Echo, LoadSpec, Protocol};
 use wire::engineio::Version;
 
 use crate::engine_driver::{open, run, scenario, start, supply, target};
@@ -50,7 +51,7 @@ fn the_closed_model_never_has_more_in_flight_than_its_places() {
             gauge.down();
             let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 404 No\r\n\r\n");
         });
-        let scenario = Scenario { load: Load::Closed { concurrency }, workers, ..scenario(100) };
+        let scenario = Scenario { load: Model::Closed { concurrency }, workers, ..scenario(100) };
         let seen = run(scenario, addr);
         seen.assert_outcomes(&[(Outcome::Failed, 100)], why);
         assert!(asking.most() <= u64::from(concurrency), "{why}: {}", asking.most());
@@ -73,7 +74,7 @@ fn a_grace_keeps_no_place_of_the_closed_model() {
         }
     });
     let scenario =
-        Scenario { load: Load::Closed { concurrency: 1 }, workers: 1, auth_grace: LATE, ..scenario(ARRIVALS) };
+        Scenario { load: Model::Closed { concurrency: 1 }, workers: 1, auth_grace: LATE, ..scenario(ARRIVALS) };
     let seen = run(scenario, addr);
     seen.assert_outcomes(&[(Outcome::Established, ARRIVALS)], "a message ends the grace");
 }
@@ -87,7 +88,7 @@ fn a_stop_interrupts_what_is_under_way_and_plans_no_more() {
         gauge.up();
         read_head(&mut stream);
     });
-    let poised = Scenario { load: Load::Closed { concurrency: 5 }, ..scenario(1000) };
+    let poised = Scenario { load: Model::Closed { concurrency: 5 }, ..scenario(1000) };
     let run = start(poised, target(addr), supply());
     requests.wait_for(5);
     run.control.stop();
@@ -132,7 +133,7 @@ fn a_run_can_be_stopped_before_it_starts() {
     let shard = gatecrash::drive::shard::spawn(gatecrash::drive::shard::ShardPlan {
         index: 0,
         of: 1,
-        scenario: Arc::new(Scenario { load: Load::Closed { concurrency: 1 }, ..scenario(1) }),
+        scenario: Arc::new(Scenario { load: Model::Closed { concurrency: 1 }, ..scenario(1) }),
         targets: vec![Arc::new(target(answering("")))],
         arrivals: None,
         supply: supply(),

@@ -10,13 +10,17 @@ use gatecrash::drive::engine::Control;
 use gatecrash::drive::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::ground::outcome::{Failure, Outcome};
 use gatecrash::ground::recorder::Recorder;
-use gatecrash::plan::arrival::{Arrivals, Schedule};
+use gatecrash::plan::arrival::Schedule;
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::mix::Mix;
+use gatecrash::plan::model::Arrivals;
+use gatecrash::plan::model::Model;
 use gatecrash::speak::target::Target;
 use gatecrash::spec::{
-    AnsweredBy, Close, Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey, TokenIn, TokenPer,
-    TokenPlan, TokenSource, Transport,
+    AnsweredBy, Close, Echo, LoadSpec, Pin, Protocol, TargetChoice, TargetKey, TokenIn, TokenPer, TokenPlan,
+    TokenSource, Transport,
 };
-use gatecrash::tokens::{BadTokens, Supply};
+use gatecrash::tokens::{InvalidTokens, Supply};
 use reactor::Clock;
 
 /// Longer than any run of a test: what takes longer hangs.
@@ -69,7 +73,7 @@ pub fn scenario(connections: u64) -> Scenario {
 
 /// The open model with uniform arrivals.
 pub fn open(rate_per_s: f64) -> Load {
-    Load::Open { rate_per_s, arrivals: Arrivals::Uniform }
+    Model::Open { rate_per_s, arrivals: Arrivals::Uniform }
 }
 
 /// A run under way.
@@ -120,7 +124,7 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
                 targets: vec![target.clone()],
                 arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, of)),
                 supply: supply.clone(),
-                bad: BadTokens::default(),
+                bad: InvalidTokens::default(),
                 cpu: None,
                 clock,
                 control: control.clone(),

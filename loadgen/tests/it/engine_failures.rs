@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use gatecrash::ground::outcome::FailureKind::{self, Closed, Http, Protocol as Broken};
 use gatecrash::ground::outcome::{Failure, Outcome, Phase, TokenKind};
-use gatecrash::spec::{Load, Protocol, Scenario};
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{LoadSpec, Protocol};
 use socket2::SockRef;
 use wire::engineio::Version;
 
@@ -25,7 +26,7 @@ fn of(protocol: Protocol, load: Load) -> Scenario {
 
 /// Both models, since a failure must also give its place back.
 fn both_models(protocol: Protocol) -> [Scenario; 2] {
-    let closed = Load::Closed { concurrency: 2 };
+    let closed = Model::Closed { concurrency: 2 };
     [of(protocol, scenario(1).load), of(protocol, closed)]
 }
 

@@ -20,8 +20,10 @@ use std::time::{Duration, Instant};
 
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::{Metric, Part};
-use gatecrash::plan::arrival::{Arrivals, Schedule};
-use gatecrash::spec::{Load, Scenario};
+use gatecrash::plan::arrival::Schedule;
+use gatecrash::plan::model::Arrivals;
+use gatecrash::plan::model::Model;
+use gatecrash::spec::LoadSpec;
 use wire::http::{RequestHead, write_switching_protocols};
 
 use crate::engine_driver::{Seen, scenario, start, supply, target};
@@ -185,7 +187,7 @@ fn responses_are_those_of_the_timetable() {
         (Arrivals::Uniform, "1 ms each at seven tenths of what it can do: nobody waits"),
         (Arrivals::Poisson, "the same, but who comes in a bunch waits for those before"),
     ] {
-        let load = Load::Open { rate_per_s: 700.0, arrivals };
+        let load = Model::Open { rate_per_s: 700.0, arrivals };
         check(&one_at_a_time, &load, 700, why);
     }
 }
@@ -195,9 +197,9 @@ fn a_stall_is_seen_by_all_who_came_in_it_and_hidden_by_a_closed_model() {
     let _alone = alone();
     // A fifth of the time, as if it stalled 1 s in every 5.
     let stalling = Timetable { service_ns: MS / 5, stalls: vec![200 * MS..400 * MS, 1200 * MS..1400 * MS] };
-    let load = Load::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
+    let load = Model::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
     let open = check(&stalling, &load, 1000, "stalls");
-    let (closed, _) = stalling.measure(Load::Closed { concurrency: 1 }, 1000);
+    let (closed, _) = stalling.measure(Model::Closed { concurrency: 1 }, 1000);
     let p95_ns = |seen: &Seen, part| quantile_ns(seen, part, 0.95);
     assert!(p95_ns(&open, Part::Response) > 100 * MS, "one in twenty waited as long");
     assert!(p95_ns(&closed, Part::Service) < 20 * MS, "it asked nothing while it waited");

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::Metric;
-use gatecrash::spec::{Echo, Hold, Load, Protocol, Scenario, Transport};
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{Echo, LoadSpec, Protocol, Transport};
 use wire::engineio::{Form, HttpError, Item, Version, decode_payload, encode_payload};
 use wire::http::{RequestHead, write_response};
 
@@ -140,7 +142,7 @@ fn polling(version: Version, connections: u64) -> Scenario {
     Scenario {
         protocol: Protocol::SocketIo(version),
         transport: Transport::Polling,
-        load: Load::Closed { concurrency: 4 },
+        load: Model::Closed { concurrency: 4 },
         path: "/socket.io/".into(),
         echo: Echo { count: 2, event: "message".into(), ..scenario(1).echo },
         ..scenario(connections)

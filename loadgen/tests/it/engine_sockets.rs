@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use gatecrash::ground::outcome::{FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::{Metric, Part};
-use gatecrash::spec::{AnsweredBy, Close, Echo, Hold, Load, Protocol, Scenario, TokenIn};
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{AnsweredBy, Close, Echo, LoadSpec, Protocol, TokenIn};
 use tokio_tungstenite::tungstenite::Message;
 use wire::engineio::Version;
 
@@ -217,7 +219,7 @@ fn sockets_are_held_until_the_last_arrival_is_decided() {
 #[test]
 fn planned_messages_keep_their_own_plan_and_answers_are_counted() {
     let addr = tungstenite_echo();
-    let paced = Scenario { echo: echo(5, Some(200.0)), load: Load::Closed { concurrency: 4 }, ..scenario(8) };
+    let paced = Scenario { echo: echo(5, Some(200.0)), load: Model::Closed { concurrency: 4 }, ..scenario(8) };
     let seen = run(paced, addr);
     seen.assert_outcomes(&[(Outcome::Established, 8)], "paced");
     assert_eq!(seen.recorder.counters.echoes_answered, 40);
@@ -226,7 +228,7 @@ fn planned_messages_keep_their_own_plan_and_answers_are_counted() {
 
     let unpaced = Scenario {
         echo: echo(2, None),
-        load: Load::Closed { concurrency: 4 },
+        load: Model::Closed { concurrency: 4 },
         hold: Hold::For(Duration::ZERO),
         ..scenario(8)
     };

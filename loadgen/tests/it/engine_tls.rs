@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::Metric;
+use gatecrash::plan::model::Model;
 use gatecrash::speak::target::Target;
-use gatecrash::spec::{Load, Scenario, TlsPlan};
+use gatecrash::spec::{LoadSpec, TlsPlan};
 use reactor::{CertificateFault, ClientTls};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -100,7 +101,7 @@ fn sessions_are_resumed_where_that_was_asked() {
     for (resumption, why) in [(false, "each comes for the first time"), (true, "they come back")] {
         let (addr, certificate) = tls_server();
         let scenario = Scenario {
-            load: Load::Closed { concurrency: 1 },
+            load: Model::Closed { concurrency: 1 },
             workers: 1,
             tls: TlsPlan { resumption, ..TlsPlan::default() },
             ..scenario(10)

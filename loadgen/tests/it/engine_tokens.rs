@@ -9,7 +9,7 @@ use std::time::Duration;
 use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::{Metric, Part};
 use gatecrash::spec::{
-    LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TargetKey, TokenPer, TokenPlan, TokenSource, User,
+    LoadSpec, LoginMethod, LoginPlan, MintPlan, Secret, TargetKey, TokenPer, TokenPlan, TokenSource, User,
 };
 use gatecrash::tokens::{Supply, prepare};
 

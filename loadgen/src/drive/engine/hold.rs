@@ -6,7 +6,8 @@ use crate::drive::engine::handshake::beat_after;
 use crate::drive::engine::socket::{Life, NEVER_NS, Socket, Talk};
 use crate::drive::engine::{Engine, ns};
 use crate::ground::outcome::{FailureKind, Outcome};
-use crate::spec::{AnsweredBy, Close, Hold};
+use crate::plan::hold::Hold;
+use crate::spec::{AnsweredBy, Close};
 
 /// The reactor's deadlines are whole milliseconds, so messages are planned at whole milliseconds: a finer plan would
 /// show the timer's grain as the generator's lag.

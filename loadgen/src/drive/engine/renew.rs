@@ -37,7 +37,7 @@ impl Engine {
     /// Whether an arrival whose token was refused gets another one and tries once more.
     pub(super) fn may_retry(&self, socket: &Socket) -> bool {
         let flight = self.flights.get(socket.flight);
-        self.scenario.tokens.refresh == Refresh::OnRefusal
+        self.scenario.refresh == Refresh::OnRefusal
             && socket.kind == TokenKind::Valid
             && self.supply.requests().is_some()
             && !self.heard.stop

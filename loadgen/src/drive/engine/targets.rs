@@ -12,7 +12,7 @@ use crate::drive::engine::Engine;
 use crate::ground::recorder::Recorder;
 use crate::speak::connection::Profile;
 use crate::speak::target::Target;
-use crate::spec::Scenario;
+use crate::spec::LoadSpec;
 
 /// A target that the engine does not face.
 pub struct Aside {
@@ -31,7 +31,7 @@ pub struct Aside {
 impl Aside {
     /// Every target of a scenario, in its order; there are fewer than 256
     /// ([`TARGETS_MAX`](crate::spec::TARGETS_MAX)).
-    pub fn all(scenario: &Scenario, targets: Vec<Arc<Target>>) -> Vec<Self> {
+    pub fn all(scenario: &LoadSpec, targets: Vec<Arc<Target>>) -> Vec<Self> {
         let all = targets.into_iter().zip(0..=u8::MAX);
         all.map(|(target, place)| Self {
             place,
@@ -62,7 +62,7 @@ impl Engine {
     /// Faces the target of an arrival.
     pub(super) fn turn_to_arrival(&mut self, number: u64) {
         // A scenario has fewer than 256 targets.
-        self.turn_to(self.scenario.target_of(number) as u8);
+        self.turn_to(self.scenario.targets.of_arrival(number) as u8);
     }
 
     /// Gives away what was recorded, by target in the order of the scenario.

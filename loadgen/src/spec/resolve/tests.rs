@@ -8,7 +8,10 @@ use wire::engineio::Version;
 
 use super::*;
 use crate::cli::{Cli, Command};
-use crate::spec::{LoginMethod, TokenIn, TokenPer, TokenSource};
+use crate::spec::login::LoginMethod;
+use crate::spec::protocol::TokenIn;
+use crate::spec::tokens::TokenSource;
+use crate::spec::values::TokenPer;
 
 const MINT: &str = "--token-source mint --secret s";
 const LOGIN: &str = "--token-url http://f/token --user a:b";
@@ -17,7 +20,7 @@ fn machine() -> Machine {
     Machine { cpus: vec![0, 1, 2, 3], now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
 }
 
-fn resolve(flags: &str) -> Result<Scenario, ScenarioError> {
+fn resolve(flags: &str) -> Result<Scenario, SpecError> {
     let words = ["gatecrash", "run"].into_iter().chain(flags.split_whitespace());
     match Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{flags}: {error}")).command {
         Command::Run(args) => Scenario::resolve(*args, &machine()),
@@ -35,7 +38,7 @@ fn without_a_word_the_embedded_server_is_loaded() {
     assert_eq!(plan.token_ttl, None);
     assert_eq!(scenario.protocol, Protocol::SocketIo(Version::V4));
     assert_eq!(scenario.path, "/socket.io/");
-    let load = Load::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
+    let load = Model::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
     assert_eq!((scenario.load, scenario.connections, scenario.duration), (load, Some(5000), None));
     assert_eq!((scenario.hold, scenario.echo.count), (Hold::UntilEnd, 1));
     assert_eq!(scenario.timeout, Duration::from_secs(10));
@@ -82,7 +85,7 @@ fn defaults_follow_the_target() {
 
 #[test]
 fn loads_end_by_count_or_time() {
-    let closed = Load::Closed { concurrency: 8 };
+    let closed = Model::Closed { concurrency: 8 };
     for (flags, load, connections, duration_s, why) in [
         ("-r 100 -c 7", None, Some(7), None, "by count"),
         ("--duration 10s", None, None, Some(10), "by time alone"),

@@ -8,10 +8,12 @@ use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::spec::file::nearest;
+use crate::ground::values::Period;
+use crate::spec::header::HeaderText;
+use crate::spec::nearest::nearest;
 use crate::spec::steps::{BodyPlan, Extraction, JsonPlan, PAGE_BYTES_MAX, Source, Step, Steps, Success, TOKEN};
 use crate::spec::template::{Template, is_variable_name};
-use crate::spec::{HeaderText, Period, from_text, many_from_text};
+use crate::spec::text::{from_text, many_from_text};
 
 /// A table of `[[login]]` or `[[token]]`: one request, whose texts may have gaps such as `{{username}}`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -21,7 +21,7 @@ fn resolve(flags: &str) -> Scenario {
 
 fn prepared(supply: Supply) -> Prepared {
     let spoilt = [(TokenKind::Forged, vec!["x.y.z".into()])];
-    Prepared { supply, bad: BadTokens::of_kinds(spoilt), recorder: Recorder::new(), steps: None }
+    Prepared { supply, bad: InvalidTokens::of_kinds(spoilt), recorder: Recorder::new(), steps: None }
 }
 
 /// What a process of a scenario understands of its job, after its way through a pipe.

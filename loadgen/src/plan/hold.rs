@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
-use crate::spec::{Period, ValueError};
+use crate::ground::values::{Period, ValueError};
 
 /// How long an established socket stays.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// From its establishment; zero closes at once.
     For(Duration),
@@ -30,7 +32,8 @@ pub enum Hold {
 /// exponential  -mean ln u                 people who leave at any moment with equal readiness
 /// log-normal   median exp(sigma z)        most leave soon, a few stay for very long
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Every time between the two is equally likely; `min <= max`.
     Uniform {

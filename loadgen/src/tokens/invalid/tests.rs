@@ -25,9 +25,9 @@ fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn make(mix: &str, real: &[Token], key: &TargetKey) -> Result<BadTokens, CannotSpoil> {
+fn make(mix: &str, real: &[Token], key: &TargetKey) -> Result<InvalidTokens, CannotMakeInvalid> {
     let mix = Mix::new(&mix.parse().unwrap(), &[], 0);
-    BadTokens::make(&mix, real, key, SystemTime::now())
+    InvalidTokens::make(&mix, real, key, SystemTime::now())
 }
 
 /// What a careful verifier with a leeway of 60 s says.

@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ground::outcome::{Expected, TokenKind};
-use crate::spec::ValueError;
-use crate::spec::shares::{GOLDEN, Shares};
+use crate::ground::values::ValueError;
+use crate::plan::shares::{GOLDEN, Shares};
 
 /// The token kinds of a run. Which arrival shows which kind is fixed before it, by `Shares`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mix {
     /// Weights above zero, at least one.
     weights: Vec<(TokenKind, f64)>,
@@ -50,20 +52,6 @@ impl Mix {
     /// The kinds that are shown, as they were written.
     pub fn weights(&self) -> &[(TokenKind, f64)] {
         &self.weights
-    }
-
-    /// A mix whose kinds are shared out already.
-    pub fn of_shares(
-        weights: Vec<(TokenKind, f64)>,
-        shares: Shares,
-        expected: [Expected; TokenKind::ALL.len()],
-    ) -> Self {
-        Self { weights, shares, expected }
-    }
-
-    /// How the kinds are shared out.
-    pub fn shares(&self) -> &Shares {
-        &self.shares
     }
 
     /// Whether a kind is shown.

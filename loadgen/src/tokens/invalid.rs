@@ -12,13 +12,14 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use crate::ground::outcome::TokenKind;
-use crate::spec::{Mix, TargetKey};
-use crate::tokens::Token;
+use crate::plan::mix::Mix;
+use crate::spec::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
+use crate::tokens::ticket::Token;
 
 use jwt::{Jwt, Stranger};
 
 /// Users whose tokens are spoilt; further arrivals show them again. Enough for targets that keep tokens to see many.
-pub const SPOILT_USERS_MAX: usize = 100;
+pub const INVALID_USERS_MAX: usize = 100;
 
 /// How long ago an expired token ended: far beyond the leeway of any target, for which 60 s are common.
 const EXPIRED_S_AGO: u64 = 3600;
@@ -34,7 +35,7 @@ const GARBAGE_BYTES: usize = 150;
 
 /// The bad tokens of a run.
 #[derive(Clone, Debug)]
-pub struct BadTokens {
+pub struct InvalidTokens {
     /// By kind; empty where the mix does not show it, or where it is no token of its own.
     by_kind: [Arc<[Token]>; TokenKind::ALL.len()],
 }
@@ -42,28 +43,28 @@ pub struct BadTokens {
 /// Why a kind of bad token cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("--mix {}: {why}", .kind.as_str())]
-pub struct CannotSpoil {
+pub struct CannotMakeInvalid {
     kind: TokenKind,
     why: String,
 }
 
-impl Default for BadTokens {
+impl Default for InvalidTokens {
     fn default() -> Self {
         Self { by_kind: TokenKind::ALL.map(|_| Arc::from([])) }
     }
 }
 
-impl BadTokens {
+impl InvalidTokens {
     /// Spoils real tokens for every kind of the mix; `now` is when.
-    pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, CannotSpoil> {
+    pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, CannotMakeInvalid> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut made = Self::default();
         for &(kind, _) in mix.weights() {
-            let spoil = |token| spoil(kind, token, key, now_s).map_err(|why| CannotSpoil { kind, why });
+            let spoil = |token| spoil(kind, token, key, now_s).map_err(|why| CannotMakeInvalid { kind, why });
             made.by_kind[kind as usize] = match kind {
                 TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed => continue,
                 TokenKind::Garbage => garbage(real),
-                _ => real.iter().take(SPOILT_USERS_MAX).map(spoil).collect::<Result<_, _>>()?,
+                _ => real.iter().take(INVALID_USERS_MAX).map(spoil).collect::<Result<_, _>>()?,
             };
         }
         Ok(made)
@@ -158,14 +159,6 @@ fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<
     }
 }
 
-/// Why a confused token cannot be made without the target's public key.
-pub const NO_PUBLIC_KEY: &str = "it is an HMAC over the target's public key: give --key FILE.pem, the target's public or \
-                                 private RSA, EC or Ed25519 key; a target that checks with a shared secret has none to confuse";
-
-/// Why some kinds cannot be made without the target's signing key.
-pub const NO_SIGNING_KEY: &str = "its signature must be the target's: give --secret env:NAME, or --key FILE.pem with the \
-                                  private key";
-
 /// Signs with the target's key, which must have signed the real token too: else a refusal of the bad one would only
 /// show that the key is another.
 fn by_target(jwt: &Jwt, real: &Token, key: &TargetKey) -> Result<Token, String> {
@@ -198,7 +191,7 @@ fn garbage(real: &[Token]) -> Arc<[Token]> {
         let text: String = (0..length).map(|_| char::from(LETTERS[usize::from(rand::random::<u8>() % 64)])).collect();
         Token::from(text)
     };
-    (0..SPOILT_USERS_MAX).map(word).collect()
+    (0..INVALID_USERS_MAX).map(word).collect()
 }
 
 #[cfg(test)]

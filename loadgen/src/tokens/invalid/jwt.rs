@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto};
 use serde_json::{Map, Value};
 
 use crate::spec::pem;
-use crate::tokens::Token;
+use crate::tokens::ticket::Token;
 
 /// The parts of a token.
 pub(super) struct Jwt {
