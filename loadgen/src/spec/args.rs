@@ -339,20 +339,23 @@ impl RunArgs {
 }
 
 #[cfg(test)]
+impl RunArgs {
+    /// The flags of a line, for tests.
+    pub(crate) fn parse_line(flags: &str) -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: RunArgs,
+        }
+        let words = ["gatecrash"].into_iter().chain(flags.split_whitespace());
+        let line: Result<Line, _> = clap::Parser::try_parse_from(words);
+        line.unwrap_or_else(|error| panic!("{flags}: {error}")).args
+    }
+}
+
+#[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: RunArgs,
-    }
-
-    fn parse(line: &str) -> RunArgs {
-        Line::try_parse_from(line.split(' ')).unwrap().args
-    }
 
     #[test]
     fn flags_win_over_the_file() {
@@ -364,12 +367,12 @@ mod tests {
             ..RunArgs::default()
         };
         for (line, connections, rate, concurrency, why) in [
-            ("gatecrash", 10, Some(100.0), None, "the file's own"),
-            ("gatecrash -c 20", 20, Some(100.0), None, "one flag, one change"),
-            ("gatecrash -r 5/s", 10, Some(5.0), None, "another rate"),
-            ("gatecrash --concurrency 4", 10, None, Some(4), "another model"),
+            ("", 10, Some(100.0), None, "the file's own"),
+            ("-c 20", 20, Some(100.0), None, "one flag, one change"),
+            ("-r 5/s", 10, Some(5.0), None, "another rate"),
+            ("--concurrency 4", 10, None, Some(4), "another model"),
         ] {
-            let args = parse(line).over(file.clone());
+            let args = RunArgs::parse_line(line).over(file.clone());
             assert_eq!(args.connections, Some(connections), "{why}");
             assert_eq!(args.rate.map(PerSecond::get), rate, "{why}");
             assert_eq!(args.concurrency, concurrency, "{why}");

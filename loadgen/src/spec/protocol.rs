@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn carriers_are_named() {
-        check(&[
+        for (text, expected, why) in [
             ("query:token", Some(TokenIn::Query("token".into())), "as the original has it"),
             ("query", Some(TokenIn::Query("token".into())), "the usual name"),
             ("cookie:jwt", Some(TokenIn::Cookie("jwt".into())), "a cookie"),
@@ -190,6 +190,8 @@ mod tests {
             ("query:a&b", None, "would end the parameter"),
             ("query:", None, "a parameter has a name"),
             ("body", None, "a GET has none"),
-        ]);
+        ] {
+            assert_eq!(text.parse::<TokenIn>().ok(), expected, "{text:?}: {why}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use gatecrash::tokens::InvalidTokens;
 use reactor::Clock;
 use wire::engineio::Version;
 
-use crate::engine_driver::{scenario, supply, target};
+use crate::engine_driver::{at, load, supply, target};
 use crate::engine_servers::{OPEN, WebSocket, serve};
 
 /// How often a shard's thread allocates over a run of so many handshakes, eight at a time, that are closed at once.
@@ -31,13 +31,13 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
         }
         socket.hear_all();
     });
-    let scenario = Scenario {
+    let load = LoadSpec {
         protocol,
-        path: "/".into(),
-        load: Model::Closed { concurrency: 8 },
+        targets: at("/"),
+        model: Model::Closed { concurrency: 8 },
         hold: Hold::For(std::time::Duration::ZERO),
         auth_grace: std::time::Duration::ZERO,
-        ..scenario(connections)
+        ..load(connections)
     };
     let clock = Clock::start();
     let control = Arc::new(Control::new());
@@ -46,11 +46,11 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
     let plan = ShardPlan {
         index: 0,
         of: 1,
-        arrivals: Schedule::new(&scenario.load, scenario.connections, None, 1).map(|schedule| schedule.shard(0, 1)),
-        scenario: Arc::new(scenario),
+        arrivals: Schedule::new(&load.model, load.connections, None, 1).map(|schedule| schedule.shard(0, 1)),
+        load: Arc::new(load),
         targets: vec![Arc::new(target(addr))],
         supply: supply(),
-        bad: InvalidTokens::default(),
+        invalid: InvalidTokens::default(),
         cpu: None,
         clock,
         control: control.clone(),
