@@ -24,4 +24,4 @@ pub use prepare::prepare;
 pub use relay::{Relay, relay};
 pub use requests::{QueueFull, Requests};
 pub use supply::{Prepared, Supply};
-pub use ticket::{Answer, Ticket, Token};
+pub use ticket::{Answer, Ticket};

@@ -33,11 +33,12 @@ use reactor::{ClientTls, Closed, Io, Next, Service, SocketId, Sockets};
 
 use crate::drive::shard::ShardPlan;
 use crate::ground::recorder::Recorder;
+use crate::ground::values::Token;
 use crate::plan::model::Model;
 use crate::speak::connection::{Event, Random, Tools};
 use crate::speak::target::Target;
 use crate::spec::LoadSpec;
-use crate::tokens::{Answer, InvalidTokens, Supply, Token, unix_now_ns};
+use crate::tokens::{Answer, InvalidTokens, Supply, unix_now_ns};
 use expiry::Expiry;
 use flight::Flights;
 use handshake::{UNSAID, kind_of_closed};

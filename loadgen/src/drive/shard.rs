@@ -1,7 +1,7 @@
-//! A shard of a run: its part of the arrivals on a thread of its own, and what it tells of itself.
+//! A shard of a run: its part of the arrivals on a thread of its own, and its reports.
 //!
 //! Of `of` shards, shard `index` has the arrivals whose number leaves `index` when divided by `of`, wherever it runs: on
-//! a thread of this process, or in another one, whose words travel as [`ShardRecord`]s.
+//! a thread of this process, or in another one, whose reports travel as [`ShardRecord`]s.
 
 mod record;
 
@@ -48,16 +48,16 @@ pub struct ShardPlan {
     pub clock: Clock,
     /// Says when to start, to stop and to close.
     pub control: Arc<Control>,
-    /// Hears what the shard tells.
+    /// Receives what the shard reports.
     pub report: Sender<FromShard>,
 }
 
-/// What a shard tells, in this order: intervals, with `ArrivalsDone` once among them, then `Done` as its last word.
+/// What a shard reports, in this order: intervals, with `ArrivalsDone` once among them, then `Done` as the last.
 #[derive(Debug)]
 pub enum FromShard {
     /// A second is over, or the run is.
     Interval(Interval),
-    /// Every arrival of the shard has its outcome. When all shards have said so, [`Control::close`] is due.
+    /// Every arrival of the shard has its outcome. When all shards have reported that, [`Control::close`] is due.
     ArrivalsDone {
         /// Which shard.
         shard: usize,
@@ -69,14 +69,14 @@ pub enum FromShard {
         /// About the whole of it.
         report: ShardReport,
     },
-    /// The loop itself failed, which is no fault of the target: what was not told yet is lost, and the run is invalid.
+    /// The loop itself failed, which is no fault of the target: what was not reported yet is lost, and the run is invalid.
     Broken {
         /// Which shard.
         shard: usize,
         /// What the kernel said.
         error: io::Error,
     },
-    /// A process is gone with all of its shards that were not done; what they told before counts, and the run is invalid.
+    /// A process is gone with all of its shards that were not done; what they reported before counts, and the run is invalid.
     Lost {
         /// Which process, its part of the load, and why, as a sentence.
         error: String,
@@ -84,7 +84,7 @@ pub enum FromShard {
 }
 
 impl FromShard {
-    /// Which shard tells it; a lost process has no single one.
+    /// Which shard reports it; a lost process has no single one.
     pub fn shard(&self) -> usize {
         match self {
             Self::Interval(interval) => interval.shard,
@@ -93,7 +93,7 @@ impl FromShard {
         }
     }
 
-    /// Whether it is the last word of its shard.
+    /// Whether it is the last report of its shard.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Broken { .. })
     }
@@ -150,13 +150,13 @@ pub fn spawn(plan: ShardPlan) -> io::Result<ShardHandle> {
 }
 
 impl ShardHandle {
-    /// Waits for the shard's end. `false`: it panicked, which is a bug of this program.
+    /// Waits for the shard's end. `false`: it panicked, which is an internal error.
     pub fn join(self) -> bool {
         self.thread.join().is_ok()
     }
 }
 
-/// Runs a shard on this thread to its end. `ready` hears when it can be started, or why it never will.
+/// Runs a shard on this thread to its end. `ready` receives when it can be started, or why it never will.
 pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
     let (index, report, control) = (plan.index, plan.report.clone(), plan.control.clone());
     let supply = plan.supply.clone();

@@ -1,6 +1,7 @@
 //! Small values of flags and files, such as durations and rates, each with an error that names what is allowed.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A value that could not be understood: what was given, and what is allowed.
@@ -23,7 +24,7 @@ impl ValueError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
-/// A day is longer than any run; beyond it a number is a slip of the finger.
+/// A day is longer than any run; a number beyond it is mistyped.
 const PERIOD_S_MAX: f64 = 86_400.0;
 
 impl FromStr for Period {
@@ -91,6 +92,9 @@ impl FromStr for PerSecond {
 
 /// Two arrivals in one nanosecond have no order, so no schedule may be denser than the clock.
 pub const RATE_PER_S_MAX: f64 = 1e9;
+
+/// A token as it travels; never empty, of visible ASCII.
+pub type Token = Arc<str>;
 
 #[cfg(test)]
 mod tests {

@@ -64,7 +64,7 @@ impl Mix {
         self.weights.iter().any(|(kind, _)| self.expected(*kind) == Expected::Accept)
     }
 
-    /// What was said to be expected otherwise than usual.
+    /// Kinds with another expectation than the usual one.
     pub fn unusual(&self) -> impl Iterator<Item = (TokenKind, Expected)> {
         TokenKind::ALL
             .into_iter()
@@ -168,7 +168,7 @@ mod tests {
             ("valid=inf", Some("a number"), "no end"),
             ("valid=1,valid=2", Some("one weight"), "which of them?"),
             ("valid=0", Some("above 0"), "nothing is left"),
-            ("", Some("KIND=WEIGHT"), "nothing was said"),
+            ("", Some("KIND=WEIGHT"), "empty"),
         ] {
             match (text.parse::<Weights>(), fault) {
                 (Ok(_), None) => {}

@@ -1,4 +1,4 @@
-//! What keeps a run from its result, and the exit code that says so.
+//! What keeps a run from its result, and its exit code.
 
 use std::io;
 
@@ -70,7 +70,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What the process is to leave with.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Spec(error) => error.exit_code(),

@@ -47,12 +47,12 @@ impl Interrupt {
         *self.came.borrow()
     }
 
-    /// What to tell of keys: Ctrl-C is a signal each time, `q` only where none has come.
+    /// What to call for each key: Ctrl-C is a signal each time, `q` only where none has come.
     pub fn keys(&self) -> impl Fn(Key) + Send + 'static {
         let (keys, came) = (self.keys.clone(), self.came.clone());
         move |key| {
             if key == Key::Interrupt || !*came.borrow() {
-                // Where nobody listens any more, the run is over.
+                // Where nothing receives it any more, the run is over.
                 let _over = keys.send(());
             }
         }
@@ -62,7 +62,7 @@ impl Interrupt {
     pub async fn came(&self) {
         let mut came = self.came.clone();
         if came.wait_for(|came| *came).await.is_err() {
-            // The listener is gone with its runtime: no signal will ever be told.
+            // The task is gone with its runtime: no signal will ever be reported.
             std::future::pending::<()>().await;
         }
     }

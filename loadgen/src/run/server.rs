@@ -1,4 +1,4 @@
-//! The server that a run is against: the embedded one, watched while it runs, or one that somebody else started.
+//! The server that a run is against: the embedded one, watched while it runs, or one that was already running.
 
 use std::sync::{Arc, OnceLock};
 

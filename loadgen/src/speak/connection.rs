@@ -28,8 +28,8 @@ use wire::frame::{Decoder, OpCode, Side, write_close, write_frame};
 use wire::socketio;
 
 use crate::ground::outcome::FailureKind;
+use crate::ground::values::Token;
 use crate::spec::{MESSAGE_BYTES_MAX, TokenIn};
-use crate::tokens::Token;
 
 pub use poll::{Answer, Content, answer};
 pub use profile::{Ask, Profile, SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};

@@ -31,7 +31,7 @@ use crate::spec::tls::TlsResumption;
 use crate::spec::users::UserText;
 use crate::spec::values::{ArrivalsText, Pin, TokenPer, TokenSourceName};
 
-/// What a run is asked to do, by flags or by the same names in a scenario file; what is `None` or empty was not said.
+/// What a run is asked to do, by flags or by the same names in a scenario file; what is `None` or empty was not given.
 #[derive(Clone, Debug, Default, Args, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RunArgs {
@@ -48,7 +48,7 @@ pub struct RunArgs {
     /// Several targets in place of one, each with its part of the arrivals
     #[arg(skip)]
     pub targets: Vec<TargetTable>,
-    /// What is spoken [default: socketio; websocket where the target is ws:// or wss://]
+    /// Protocol of the sockets [default: socketio; websocket where the target is ws:// or wss://]
     #[arg(long, value_enum, value_name = "PROTOCOL", help_heading = "Target")]
     pub protocol: Option<ProtocolName>,
     /// Version of Engine.IO: 4 for Socket.IO 3 and 4, 3 for Socket.IO 1 and 2 [default: 4]
@@ -75,7 +75,7 @@ pub struct RunArgs {
     /// Certificate authorities to trust beside this machine's own, a PEM file; at logins as well
     #[arg(long, value_name = "FILE.pem", help_heading = "Target")]
     pub cacert: Option<PathBuf>,
-    /// Whether sockets take up the TLS sessions of earlier ones, as clients do that come back [default: off]
+    /// Whether sockets resume the TLS sessions of earlier ones, as returning clients do [default: off]
     #[arg(long, value_enum, value_name = "on|off", help_heading = "Target")]
     pub tls_resumption: Option<TlsResumption>,
     /// Addresses of this machine that sockets come from in turn: a list of addresses, ranges (127.0.0.2-127.0.0.17) and
@@ -125,7 +125,7 @@ pub struct RunArgs {
     /// Closed model, in place of --rate: handshakes in flight, each beginning as another ends
     #[arg(long, value_name = "K", help_heading = "Load")]
     pub concurrency: Option<u32>,
-    /// The same load for so long before the measured part, thrown away [default: 0s]
+    /// Time of the same load before the measured part; its figures are thrown away [default: 0s]
     #[arg(long, value_name = "D", help_heading = "Load")]
     #[serde(deserialize_with = "from_text")]
     pub warmup: Option<Period>,
@@ -133,7 +133,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "D", help_heading = "Load")]
     #[serde(deserialize_with = "from_text")]
     pub duration: Option<Period>,
-    /// Of schedules and choices: equal seeds give equal schedules [default: 1]
+    /// Random seed; equal seeds give equal schedules [default: 1]
     #[arg(long, value_name = "S", help_heading = "Load")]
     pub seed: Option<u64>,
     /// Processes that make the load, each with its own limit on open files: N of them hold N times as many sockets
@@ -152,7 +152,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "D|end|DISTRIBUTION", help_heading = "Sockets")]
     #[serde(deserialize_with = "from_text")]
     pub hold: Option<Hold>,
-    /// How a socket is left after that [default: disconnect, or frame on a raw WebSocket]
+    /// How a socket is closed after that [default: disconnect, or frame on a raw WebSocket]
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Sockets")]
     pub close: Option<Close>,
     /// Messages per socket [default: 1 on the embedded server, 0 with --target]
@@ -172,15 +172,15 @@ pub struct RunArgs {
     /// Socket.IO event of a message [default: message]
     #[arg(long, value_name = "EVENT", help_heading = "Sockets")]
     pub message_event: Option<String>,
-    /// What a whole handshake may take [default: 10s]
+    /// Longest time of a whole handshake [default: 10s]
     #[arg(short, long, value_name = "D", help_heading = "Sockets")]
     #[serde(deserialize_with = "from_text")]
     pub timeout: Option<Period>,
-    /// What its TCP connection may take [default: 5s]
+    /// Longest time of its TCP connection [default: 5s]
     #[arg(long, value_name = "D", help_heading = "Sockets")]
     #[serde(deserialize_with = "from_text")]
     pub connect_timeout: Option<Period>,
-    /// A raw WebSocket that is closed so soon after its 101 was refused [default: 500ms]
+    /// A raw WebSocket that the target closes within D of its 101 counts as refused [default: 500ms]
     #[arg(long, value_name = "D", help_heading = "Sockets")]
     #[serde(deserialize_with = "from_text")]
     pub auth_grace: Option<Period>,
@@ -205,7 +205,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "METHOD", help_heading = "Users")]
     pub login_method: Option<LoginMethod>,
 
-    /// Who makes the tokens: login, mint or file:PATH (a token in each line) [default: login]
+    /// Source of the tokens: login, mint or file:PATH (a token in each line) [default: login]
     #[arg(long, value_name = "SOURCE", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
     pub token_source: Option<TokenSourceName>,
@@ -223,11 +223,11 @@ pub struct RunArgs {
     /// login: where the token stands in the answer's JSON, as in /data/token [default: the whole answer]
     #[arg(long, value_name = "POINTER", help_heading = "Tokens")]
     pub token_json_pointer: Option<String>,
-    /// mint, and bad tokens of --mix: the shared secret, as TEXT, env:NAME or file:PATH; never stored, never printed
+    /// mint, and invalid tokens of --mix: the shared secret, as TEXT, env:NAME or file:PATH; never stored, never printed
     #[arg(long, value_name = "SECRET", help_heading = "Tokens", conflicts_with = "key")]
     #[serde(deserialize_with = "from_text")]
     pub secret: Option<SecretSource>,
-    /// mint, and bad tokens of --mix: the private key, a PEM file; for alg-confused the public one is enough
+    /// mint, and invalid tokens of --mix: the private key, a PEM file; for alg-confused the public one is enough
     #[arg(long, value_name = "FILE", help_heading = "Tokens")]
     pub key: Option<PathBuf>,
     /// mint: the algorithm [default: HS256 with --secret, what the key is made for with --key]
@@ -252,7 +252,7 @@ pub struct RunArgs {
     #[serde(deserialize_with = "from_text")]
     pub refresh: Option<Refresh>,
     /// Sockets must be closed by the target within D of their token's exp; those that are not fail the run with 99
-    /// [default: not looked at]
+    /// [default: not checked]
     #[arg(long, value_name = "D", help_heading = "Tokens")]
     #[serde(deserialize_with = "from_text")]
     pub expect_close_at_exp: Option<Period>,
@@ -271,14 +271,14 @@ pub struct RunArgs {
     #[serde(deserialize_with = "from_text")]
     pub token_in: Option<TokenIn>,
 
-    /// What must hold, such as handshake.p99<50ms,errors<0.1%; repeatable
+    /// What the result must fulfil, such as handshake.p99<50ms,errors<0.1%; repeatable
     #[arg(long, value_name = "EXPR", help_heading = "Result")]
     #[serde(deserialize_with = "many_from_text")]
     pub threshold: Vec<Expression>,
     /// Where the result goes [default: gatecrash-out/TIME]
     #[arg(short, long, value_name = "DIR", help_heading = "Result")]
     pub out: Option<PathBuf>,
-    /// Says nothing while it runs
+    /// Prints nothing while it runs
     #[arg(short, long, num_args = 0, default_missing_value = "true", help_heading = "Result")]
     pub quiet: Option<bool>,
     /// Plain lines in place of the live view
@@ -291,7 +291,7 @@ pub struct RunArgs {
     pub prometheus: Option<SocketAddr>,
 }
 
-/// Runs are alike unless they are asked to differ.
+/// Runs have equal schedules unless another seed is given.
 const SEED: u64 = 1;
 
 impl RunArgs {
@@ -300,8 +300,8 @@ impl RunArgs {
         self.seed.unwrap_or(SEED)
     }
 
-    /// Lays these over what a file says: what was said here wins, lists as a whole. Saying how arrivals or users come
-    /// about displaces the file's other way of saying it.
+    /// Lays these over the values of a file: a value given here wins, lists as a whole. A way to make arrivals or users
+    /// that is given here replaces the other ways in the file.
     pub fn over(self, file: Self) -> Self {
         let by_flags = self.login_url.is_some() || self.token_url.is_some();
         let file = Self {

@@ -1,4 +1,4 @@
-//! Headers that people add to the handshake.
+//! Headers that users add to the handshake.
 
 use std::str::FromStr;
 
@@ -14,7 +14,7 @@ pub struct HeaderText {
 }
 
 /// What RFC 6455 section 4.1 has the client write by itself, and what would give a GET a body. `Host` is not among them:
-/// a proxy may have to be told another.
+/// a proxy may need another.
 const HANDSHAKE_HEADERS: [&str; 7] = [
     "connection",
     "upgrade",

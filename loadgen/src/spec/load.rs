@@ -20,7 +20,7 @@ use crate::spec::tls::TlsPlan;
 use crate::spec::urls::without_query;
 use crate::spec::values::Pin;
 
-/// The load of a run, wholly resolved: no field needs a second look.
+/// The load of a run, resolved: every field is valid.
 ///
 /// It goes unchanged to every process of the generator. It holds no token, secret or key of Gatecrash's own; headers and
 /// paths that a user gives may be confidential, so it is sent over pipes alone and never shown.

@@ -1,4 +1,4 @@
-//! Where a server tells its own cost, and how it calls the figures.
+//! The page of a server's metrics, and the names of its figures.
 
 use std::fmt;
 use std::str::FromStr;

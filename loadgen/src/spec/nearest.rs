@@ -1,6 +1,6 @@
 //! The known name nearest to an unknown one.
 
-/// The known name that a slip of the finger may have missed: at most a third of its characters away.
+/// The known name that was probably meant: at most a third of its characters away.
 pub fn nearest<'k>(unknown: &str, known: &[&'k str]) -> Option<&'k str> {
     let reach = (unknown.chars().count() / 3).max(2);
     known

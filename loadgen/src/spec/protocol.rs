@@ -60,7 +60,7 @@ pub enum Transport {
     WebSocket,
     /// By HTTP long-polling to the end.
     Polling,
-    /// By polling at first, then over a WebSocket: what browsers do unless told otherwise.
+    /// By polling at first, then over a WebSocket: what browsers do by default.
     Upgrade,
 }
 

@@ -1,4 +1,4 @@
-//! From what was said to what is meant: defaults filled in, contradictions refused, secrets and keys read.
+//! From flags to their meaning: defaults filled in, contradictions refused, secrets and keys read.
 
 mod targets;
 mod tokens;
@@ -38,7 +38,7 @@ pub struct Machine {
     pub now: SystemTime,
 }
 
-/// A shard is a thread; more of them than this is a slip of the finger.
+/// A shard is a thread; more of them than this is a mistyped number.
 const WORKERS_MAX: usize = 1024;
 
 impl RunSpec {
@@ -127,7 +127,7 @@ fn report(args: RunArgs, machine: &Machine) -> ReportSpec {
 fn transport(args: &RunArgs, protocol: Protocol) -> Result<Transport, SpecError> {
     let transport = args.transport.unwrap_or(Transport::WebSocket);
     if args.transport.is_some() && protocol == Protocol::WebSocket {
-        return Err(conflict("--transport", "a raw WebSocket has no other transport; say --protocol socketio"));
+        return Err(conflict("--transport", "a raw WebSocket has no other transport; use --protocol socketio"));
     }
     if transport.polls() && args.token_in == Some(TokenIn::Subprotocol) {
         return Err(conflict(
@@ -143,7 +143,7 @@ fn namespace(args: &RunArgs, protocol: Protocol) -> Result<String, SpecError> {
         return Ok("/".to_owned());
     };
     if protocol == Protocol::WebSocket {
-        return Err(conflict("--namespace", "a raw WebSocket has no namespaces; say --protocol socketio"));
+        return Err(conflict("--namespace", "a raw WebSocket has no namespaces; use --protocol socketio"));
     }
     let clean = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?');
     if !namespace.starts_with('/') || !namespace.chars().all(clean) {
@@ -167,7 +167,7 @@ fn model(args: &RunArgs) -> Result<Model, SpecError> {
         }
         (concurrency, rate) if !args.stage.is_empty() => {
             if concurrency.is_some() || rate.is_some() {
-                return Err(conflict("--stage", "stages say the rate, in place of --rate and --concurrency"));
+                return Err(conflict("--stage", "stages set the rate, in place of --rate and --concurrency"));
             }
             staged(args)
         }
@@ -176,7 +176,7 @@ fn model(args: &RunArgs) -> Result<Model, SpecError> {
         }
         (None, rate) => match &args.arrivals {
             Some(ArrivalsText::File(_)) if rate.is_some() => {
-                Err(conflict("--rate and --arrivals FILE", "the file says when each arrival is due"))
+                Err(conflict("--rate and --arrivals FILE", "the file sets when each arrival is due"))
             }
             Some(ArrivalsText::File(path)) => Ok(Model::Listed(read_instants(path)?)),
             _ => Ok(Model::Open {
@@ -189,7 +189,7 @@ fn model(args: &RunArgs) -> Result<Model, SpecError> {
 
 fn staged(args: &RunArgs) -> Result<Model, SpecError> {
     let arrivals =
-        gaps(args).ok_or_else(|| conflict("--stage and --arrivals FILE", "the file says when each arrival is due"))?;
+        gaps(args).ok_or_else(|| conflict("--stage and --arrivals FILE", "the file sets when each arrival is due"))?;
     let profile = RateProfile::new(args.stage.clone());
     let profile = profile.ok_or(SpecError::Missing("no --stage has a rate above 0/s: nothing would arrive"))?;
     Ok(Model::Staged { profile: Arc::new(profile), arrivals })
@@ -226,7 +226,7 @@ fn connections(args: &RunArgs, model: &Model) -> Result<Option<u64>, SpecError> 
 fn close(args: &RunArgs, protocol: Protocol) -> Result<Close, SpecError> {
     match (args.close, protocol) {
         (Some(Close::Disconnect), Protocol::WebSocket) => {
-            Err(conflict("--close disconnect", "a raw WebSocket has no disconnect packet; say frame, fin or reset"))
+            Err(conflict("--close disconnect", "a raw WebSocket has no disconnect packet; use frame, fin or reset"))
         }
         (Some(close), _) => Ok(close),
         (None, Protocol::WebSocket) => Ok(Close::Frame),
@@ -237,11 +237,11 @@ fn close(args: &RunArgs, protocol: Protocol) -> Result<Close, SpecError> {
 fn answered_by(args: &RunArgs, protocol: Protocol) -> Result<AnsweredBy, SpecError> {
     let answered_by = args.answered_by.unwrap_or(AnsweredBy::Any);
     if answered_by == AnsweredBy::Ack && protocol == Protocol::WebSocket {
-        return Err(conflict("--answered-by ack", "a raw WebSocket has no acknowledgements; say echo or none"));
+        return Err(conflict("--answered-by ack", "a raw WebSocket has no acknowledgements; use echo or none"));
     }
     if answered_by == AnsweredBy::None && args.message_rate.is_none() {
         return Err(SpecError::Missing(
-            "--answered-by none: where no answer is waited for, say with --message-rate when the next message follows",
+            "--answered-by none: where no answer is waited for, --message-rate must set when the next message follows",
         ));
     }
     Ok(answered_by)

@@ -1,4 +1,4 @@
-//! A run, wholly resolved.
+//! A run, resolved.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use crate::ground::expression::Expression;
 use crate::spec::load::LoadSpec;
 use crate::spec::server::ServerSpec;
 
-/// A run, wholly resolved: no field needs a second look.
+/// A run, resolved: every field is valid.
 #[derive(Clone, Debug)]
 pub struct RunSpec {
     /// Where the sockets go, whose tokens they show, and whose processes are observed.

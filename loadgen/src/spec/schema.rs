@@ -28,7 +28,7 @@ pub fn scenario_schema() -> Value {
     schema
 }
 
-/// What JSON Schema cannot be told by the types: TOML has no null, and where a flag may be repeated, one value needs no
+/// What the types do not give to JSON Schema: TOML has no null, and where a flag may be repeated, one value needs no
 /// list.
 fn as_toml(schema: &mut Value) {
     match schema {
@@ -53,7 +53,7 @@ fn as_toml(schema: &mut Value) {
                     members.extend(only);
                 }
             }
-            // Of defaults the descriptions tell.
+            // The descriptions name the defaults.
             members.remove("default");
             members.values_mut().for_each(as_toml);
             let is_list = members.get("type") == Some(&"array".into());

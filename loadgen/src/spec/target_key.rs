@@ -1,4 +1,4 @@
-//! The target's key, as far as it is known: what bad tokens are signed with whose signature must be right.
+//! The target's key, as far as it is known: it signs the invalid tokens whose signature must be right.
 
 use std::path::Path;
 use std::sync::Arc;

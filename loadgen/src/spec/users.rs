@@ -1,4 +1,4 @@
-//! Who logs in.
+//! Users of the target, from flags or a file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,7 +14,7 @@ pub struct User {
     pub name: String,
     /// What the target knows them by; empty where tokens need no login.
     pub password: Secret,
-    /// What else a users file says of them, by the names in its first line.
+    /// Further columns of a users file, by the names in its first line.
     pub columns: Variables,
 }
 

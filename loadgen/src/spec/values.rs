@@ -1,4 +1,4 @@
-//! Values that flags and files name: each with the words that say what is allowed.
+//! Values that flags and files name: each with an error that names what is allowed.
 
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! When a token ends, as its own payload says; nobody's signature is checked for that.
+//! When a token ends, by its own payload; its signature is not checked.
 
 use serde::Deserialize;
 

@@ -12,19 +12,19 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use crate::ground::outcome::TokenKind;
+use crate::ground::values::Token;
 use crate::plan::mix::Mix;
 use crate::spec::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
-use crate::tokens::ticket::Token;
 
-use jwt::{Jwt, Stranger};
+use jwt::{Jwt, OtherKey};
 
-/// Users whose tokens are spoilt; further arrivals show them again. Enough for targets that keep tokens to see many.
+/// Users whose tokens are made invalid; further arrivals show them again. Enough for targets that keep tokens to see many.
 pub const INVALID_USERS_MAX: usize = 100;
 
 /// How long ago an expired token ended: far beyond the leeway of any target, for which 60 s are common.
 const EXPIRED_S_AGO: u64 = 3600;
 
-/// How far ahead a token begins that is not yet valid, and how long the other bad ones stay in force: no run lasts a day.
+/// How far ahead a token begins that is not yet valid, and how long the other invalid ones stay in force: no run lasts a day.
 const AHEAD_S: u64 = 2 * 86_400;
 
 /// Padding of an oversized token: more than the 16 KiB that common servers allow a whole head.
@@ -33,14 +33,14 @@ const PADDING_BYTES: usize = 20 * 1024;
 /// Length of a garbage token where there is no real one to be as long as.
 const GARBAGE_BYTES: usize = 150;
 
-/// The bad tokens of a run.
+/// The invalid tokens of a run.
 #[derive(Clone, Debug)]
 pub struct InvalidTokens {
     /// By kind; empty where the mix does not show it, or where it is no token of its own.
     by_kind: [Arc<[Token]>; TokenKind::ALL.len()],
 }
 
-/// Why a kind of bad token cannot be made.
+/// Why a kind of invalid token cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("--mix {}: {why}", .kind.as_str())]
 pub struct CannotMakeInvalid {
@@ -55,16 +55,16 @@ impl Default for InvalidTokens {
 }
 
 impl InvalidTokens {
-    /// Spoils real tokens for every kind of the mix; `now` is when.
+    /// Makes invalid tokens of real ones for every kind of the mix; `now` is the current time.
     pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, CannotMakeInvalid> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut made = Self::default();
         for &(kind, _) in mix.weights() {
-            let spoil = |token| spoil(kind, token, key, now_s).map_err(|why| CannotMakeInvalid { kind, why });
+            let make = |token| make_invalid(kind, token, key, now_s).map_err(|why| CannotMakeInvalid { kind, why });
             made.by_kind[kind as usize] = match kind {
                 TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed => continue,
                 TokenKind::Garbage => garbage(real),
-                _ => real.iter().take(INVALID_USERS_MAX).map(spoil).collect::<Result<_, _>>()?,
+                _ => real.iter().take(INVALID_USERS_MAX).map(make).collect::<Result<_, _>>()?,
             };
         }
         Ok(made)
@@ -102,7 +102,7 @@ fn is_made_of_nothing(kind: TokenKind) -> bool {
     matches!(kind, TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed | TokenKind::Garbage)
 }
 
-fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<Token, String> {
+fn make_invalid(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<Token, String> {
     let Some(mut jwt) = Jwt::parse(token) else {
         return Err(
             "it is made from a real token, and what the target takes is no JWT of a JSON header, JSON claims and a \
@@ -146,20 +146,20 @@ fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<
         TokenKind::AlgConfused => {
             let public = key.public_pem().ok_or(NO_PUBLIC_KEY)?;
             jwt.header.insert("alg".to_owned(), "HS256".into());
-            Stranger::with_secret(public).sign(&jwt, Algorithm::HS256)
+            OtherKey::with_secret(public).sign(&jwt, Algorithm::HS256)
         }
-        TokenKind::WrongKey => Stranger::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?),
+        TokenKind::WrongKey => OtherKey::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?),
         TokenKind::UnknownKid => {
             // A new one each time: a target that fetches keys for a kid that it does not know pays for each.
             let kid = format!("gatecrash-{:016x}", rand::random::<u64>());
             jwt.header.insert("kid".to_owned(), kid.into());
-            Stranger::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?)
+            OtherKey::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?)
         }
         TokenKind::Valid | TokenKind::Garbage | TokenKind::Missing | TokenKind::Replayed => Ok(token.clone()),
     }
 }
 
-/// Signs with the target's key, which must have signed the real token too: else a refusal of the bad one would only
+/// Signs with the target's key, which must have signed the real token too: else a refusal of the invalid one would only
 /// show that the key is another.
 fn by_target(jwt: &Jwt, real: &Token, key: &TargetKey) -> Result<Token, String> {
     if !key.is_signing() {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::ground::values::Token;
 use crate::tokens::expiry::expires_unix_ns;
-use crate::tokens::ticket::Token;
 
 /// A token for each user, shared by all shards and the tasks that make new ones.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! Before T0: users log in, tokens that can be had are had, and the counter opens for the rest.
+//! Before T0: users log in, tokens that can be had are had, and the queue of requests opens for the rest.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::Recorder;
+use crate::ground::values::Token;
 use crate::spec::{LoadSpec, MintPlan, Refresh, Steps, TokenPer, TokenPlan, TokenSource, User, Variables};
 use crate::tokens::error::TokenError;
 use crate::tokens::invalid::{INVALID_USERS_MAX, InvalidTokens};
@@ -16,7 +17,7 @@ use crate::tokens::kept::Kept;
 use crate::tokens::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
 use crate::tokens::requests::{Requests, Service};
 use crate::tokens::supply::{Prepared, Supply};
-use crate::tokens::ticket::{Answer, Ticket, Token};
+use crate::tokens::ticket::{Answer, Ticket};
 
 /// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::ground::values::Token;
 use crate::tokens::kept::Kept;
 use crate::tokens::requests::Answers;
 use crate::tokens::requests::Requests;
 use crate::tokens::supply::Supply;
-use crate::tokens::ticket::{Answer, Ticket, Token};
+use crate::tokens::ticket::{Answer, Ticket};
 
 /// Where answers come in for the shards of this process.
 #[derive(Clone)]

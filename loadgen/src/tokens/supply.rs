@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::ground::recorder::Recorder;
+use crate::ground::values::Token;
 use crate::tokens::invalid::InvalidTokens;
 use crate::tokens::kept::Kept;
 use crate::tokens::login::Tally;
 use crate::tokens::requests::Requests;
-use crate::tokens::ticket::Token;
 
 /// What the engine draws its tokens from.
 #[derive(Clone, Debug)]

@@ -1,11 +1,7 @@
-//! A token, the request of an arrival for one, and its answer.
-
-use std::sync::Arc;
+//! The request of an arrival for a token, and its answer.
 
 use crate::ground::outcome::Failure;
-
-/// A token as it travels; never empty, of visible ASCII.
-pub type Token = Arc<str>;
+use crate::ground::values::Token;
 
 /// An arrival that needs its token now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use crate::drive::engine::socket::{NEVER_NS, Socket};
 use crate::drive::engine::starts::Start;
 use crate::drive::engine::{Engine, LIMIT_REST_NS, STARTS_PER_TURN};
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
+use crate::ground::values::Token;
 use crate::speak::connection::{Connection, Credentials};
-use crate::tokens::{Answer, Requests, Supply, Ticket, Token};
+use crate::tokens::{Answer, Requests, Supply, Ticket};
 
 /// What an arrival has when its connection begins.
 struct Ready {

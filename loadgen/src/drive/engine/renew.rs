@@ -6,8 +6,9 @@ use crate::drive::engine::Engine;
 use crate::drive::engine::flight::Begun;
 use crate::drive::engine::socket::Socket;
 use crate::ground::outcome::TokenKind;
+use crate::ground::values::Token;
 use crate::spec::Refresh;
-use crate::tokens::{Answer, Supply, Token, expires_unix_ns};
+use crate::tokens::{Answer, Supply, expires_unix_ns};
 
 /// An arrival that is to try once more.
 #[derive(Debug)]

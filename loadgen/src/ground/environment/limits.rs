@@ -42,7 +42,7 @@ impl fmt::Display for TooFewDescriptors {
             "{needed} file descriptors are needed{each}, {sockets} of them for sockets that are open at once, but "
         )?;
         match self.enough {
-            Some(enough) => write!(out, "a process may open {available}; say --processes {enough}, ")?,
+            Some(enough) => write!(out, "a process may open {available}; use --processes {enough}, ")?,
             None => write!(out, "this process may open {available}; ")?,
         }
         write!(out, "raise the hard limit (ulimit -Hn {needed}), ask for fewer --connections, or --hold them shorter")
@@ -129,7 +129,7 @@ mod tests {
                 5399,
                 Some(
                     "5400 file descriptors are needed, 5000 of them for sockets that are open at once, but a process may \
-                     open 5399; say --processes 2, raise the hard limit (ulimit -Hn 5400), ",
+                     open 5399; use --processes 2, raise the hard limit (ulimit -Hn 5400), ",
                 ),
                 "one too few",
             ),
@@ -139,7 +139,7 @@ mod tests {
                 20_000,
                 Some(
                     "20400 file descriptors are needed in each of 5 processes, 20000 of them for sockets that are open \
-                     at once, but a process may open 20000; say --processes 6, raise",
+                     at once, but a process may open 20000; use --processes 6, raise",
                 ),
                 "not enough processes",
             ),
@@ -187,7 +187,7 @@ mod tests {
             (28_232, 1, true, "the last port"),
             (28_233, 1, false, "one too many"),
             (100_000, 4, true, "four sources"),
-            (u64::MAX, 4, false, "nobody knows how many"),
+            (u64::MAX, 4, false, "without end"),
         ] {
             assert_eq!(enough_ports(sockets, routes, 28_232).is_ok(), enough, "{why}");
         }

@@ -95,7 +95,7 @@ fn one(args: &RunArgs) -> Result<TargetChoice, SpecError> {
     Ok(TargetChoice::Named(vec![url.clone()]))
 }
 
-/// Where the server tells its own cost, if it is asked.
+/// The page of the server's metrics, if one is read.
 pub(super) fn metrics(url: &Option<Url>, names: &Option<MetricNames>) -> Result<Option<MetricsPlan>, SpecError> {
     match url {
         Some(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(MetricsPlan::new(url.clone(), names.clone()))),
@@ -128,7 +128,7 @@ fn several(args: &RunArgs) -> Result<Found, SpecError> {
             return Err(SpecError::OutOfRange {
                 flag: "[[targets]] name",
                 given: target.name.clone(),
-                allowed: "two targets have it; results tell them apart by it".to_owned(),
+                allowed: "two targets have it; results distinguish them by it".to_owned(),
             });
         }
     }
@@ -166,7 +166,7 @@ fn check(flag: &'static str, url: &Url) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// What is spoken: as it was said, or as all URLs have it.
+/// The protocol: as it was given, or as all URLs have it.
 fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, SpecError> {
     let is_raw = |url: &Url| matches!(url.scheme(), "ws" | "wss");
     let raw = urls.iter().filter(|url| is_raw(url)).count();
@@ -177,17 +177,17 @@ fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, SpecError> {
         None => {
             return Err(conflict(
                 "[[targets]] of ws:// and of http://",
-                "a run speaks one protocol; say which with --protocol",
+                "a run speaks one protocol; choose it with --protocol",
             ));
         }
     };
     match named {
         ProtocolName::SocketIo => Ok(Protocol::SocketIo(args.eio.map_or(Version::V4, |eio| eio.0))),
         ProtocolName::WebSocket if args.eio.is_some() => {
-            Err(conflict("--eio", "a raw WebSocket has no Engine.IO; say --protocol socketio"))
+            Err(conflict("--eio", "a raw WebSocket has no Engine.IO; use --protocol socketio"))
         }
         ProtocolName::WebSocket if args.message_event.is_some() => {
-            Err(conflict("--message-event", "a raw WebSocket has no events; say --protocol socketio"))
+            Err(conflict("--message-event", "a raw WebSocket has no events; use --protocol socketio"))
         }
         ProtocolName::WebSocket => Ok(Protocol::WebSocket),
     }
@@ -210,7 +210,7 @@ fn path(flag: &'static str, given: Option<&str>, url: Option<&Url>, protocol: Pr
             if matches!(url.scheme(), "http" | "https") {
                 return Err(conflict(
                     "--target with a path",
-                    "under http:// it may mean a namespace or a page; say the handshake's with --path",
+                    "under http:// it may mean a namespace or a page; name the handshake's with --path",
                 ));
             }
             let mut path = url.path().to_owned();

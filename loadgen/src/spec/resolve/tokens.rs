@@ -32,7 +32,7 @@ pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, SpecErr
     // Steps may log a service in that has no users, as a client with a secret of its own.
     let needs_login = args.token.is_empty() && matches!(args.token_source, None | Some(TokenSourceName::Login));
     if users.is_empty() && !embedded && !needs_login {
-        // Tokens that nobody logs in for still have a name in them.
+        // Tokens without a login still name a user.
         return Ok(vec![User {
             name: "gatecrash".to_owned(),
             password: Secret::new(*b""),
@@ -86,7 +86,7 @@ fn check_refresh(args: &RunArgs, source: Option<&TokenSource>) -> Result<(), Spe
     if matches!(refresh, Refresh::Ahead(_)) && args.token_per != Some(TokenPer::User) {
         return Err(conflict(
             "--refresh ahead",
-            "each connection has a token of its own, made when it is due; say --token-per user",
+            "each connection has a token of its own, made when it is due; use --token-per user",
         ));
     }
     Ok(())
@@ -120,7 +120,7 @@ fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded
     let login = *source == TokenSourceName::Login;
     let mint = *source == TokenSourceName::Mint;
     let file = matches!(source, TokenSourceName::File(_));
-    let spoils = args.mix.as_ref().is_some_and(|mix| {
+    let makes_invalid = args.mix.as_ref().is_some_and(|mix| {
         [TokenKind::Expired, TokenKind::NotYetValid, TokenKind::AlgConfused].into_iter().any(|kind| mix.has(kind))
     });
     let only_login = "only --token-source login asks a service for tokens";
@@ -134,8 +134,8 @@ fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded
         ("--token-url", args.token_url.is_some(), login, only_login),
         ("--login-method", args.login_method.is_some(), login, only_login),
         ("--token-json-pointer", args.token_json_pointer.is_some(), login, only_login),
-        ("--secret", args.secret.is_some(), mint || embedded || spoils, only_signing),
-        ("--key", args.key.is_some(), mint || spoils, only_signing),
+        ("--secret", args.secret.is_some(), mint || embedded || makes_invalid, only_signing),
+        ("--key", args.key.is_some(), mint || makes_invalid, only_signing),
         ("--alg", args.alg.is_some(), mint, only_mint),
         ("--kid", args.kid.is_some(), mint, only_mint),
         ("--claims", args.claims.is_some(), mint, only_mint),
@@ -161,7 +161,7 @@ fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, SpecError> {
             "a login is described by URLs or by steps, not both",
         ));
     }
-    // All users have the same columns; where nobody was named there is neither a name nor a password to fill in.
+    // All users have the same columns; where no user was named there is neither a name nor a password to fill in.
     let named = !args.user.is_empty() || args.users.is_some();
     let variables = users.first().filter(|_| named).map(User::variables);
     let columns: Vec<String> = variables.iter().flat_map(Variables::names).map(str::to_owned).collect();
@@ -173,13 +173,13 @@ fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, SpecError> {
 fn login(args: &RunArgs, embedded: bool) -> Result<Option<TokenSource>, SpecError> {
     let Some(token_url) = &args.token_url else {
         if embedded && args.login_url.is_some() {
-            return Err(SpecError::Missing("--login-url gets a session; say with --token-url where its token is had"));
+            return Err(SpecError::Missing("--login-url gets a session; name with --token-url where its token is had"));
         }
         return Ok(None);
     };
     if args.user.is_empty() && args.users.is_none() {
         return Err(SpecError::Missing(
-            "--token-url needs somebody to ask for: name users with --user NAME:PASSWORD or --users FILE.csv",
+            "--token-url needs users: name them with --user NAME:PASSWORD or --users FILE.csv",
         ));
     }
     for (flag, url) in [("--login-url", args.login_url.as_ref()), ("--token-url", Some(token_url))] {
@@ -245,7 +245,7 @@ pub(super) fn carrier(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, Spe
     match (&token_in, protocol) {
         (TokenIn::Auth(_), Protocol::WebSocket) => Err(conflict(
             "--token-in auth",
-            "a raw WebSocket has no connect packet to carry it; say --protocol socketio, or another place",
+            "a raw WebSocket has no connect packet to carry it; use --protocol socketio, or another place",
         )),
         (TokenIn::Auth(_), Protocol::SocketIo(Version::V3)) => Err(conflict(
             "--token-in auth and --eio 3",

@@ -1,4 +1,4 @@
-//! Steps as a scenario file has them, and what they come to mean: names known, gaps filled by somebody, patterns sound.
+//! Steps as a scenario file has them, and their meaning: names known, variables given, patterns sound.
 
 use std::collections::BTreeMap;
 
@@ -116,7 +116,7 @@ pub fn read_steps(login: &[StepTable], token: &[StepTable], columns: &[String]) 
         return Err(StepsError {
             table: "token",
             name: last.to_owned(),
-            problem: "no [[token]] step takes the token out of an answer: say where it stands, as in extract = \
+            problem: "no [[token]] step takes the token out of an answer: name its place, as in extract = \
                       { token = { json = \"/token\" } }"
                 .to_owned(),
         });
