@@ -9,8 +9,8 @@ use crate::drive::control::Control;
 use crate::drive::shard_report::FromShard;
 use crate::plan::arrival::ShardSchedule;
 use crate::speak::target::Target;
-use crate::spec::Scenario;
-use crate::tokens::{BadTokens, Supply};
+use crate::spec::LoadSpec;
+use crate::tokens::{InvalidTokens, Supply};
 
 /// The work of one shard. All shards of a run share the scenario, the targets, the clock, the control and the report's
 /// receiver.
@@ -21,7 +21,7 @@ pub struct ShardPlan {
     /// How many there are.
     pub of: usize,
     /// The load.
-    pub scenario: Arc<Scenario>,
+    pub load: Arc<LoadSpec>,
     /// Where the sockets go, in the scenario's order; at least one.
     pub targets: Vec<Arc<Target>>,
     /// The open model's arrivals of this shard; `None` in the closed model.
@@ -29,7 +29,7 @@ pub struct ShardPlan {
     /// The source of its valid tokens.
     pub supply: Supply,
     /// Sent in place of a valid token.
-    pub bad: BadTokens,
+    pub invalid: InvalidTokens,
     /// The processor to run on; `None`: the kernel decides.
     pub cpu: Option<usize>,
     /// The run's clock.

@@ -8,6 +8,7 @@ mod names;
 use std::fmt;
 
 use reactor::CertificateFault;
+use serde::{Deserialize, Serialize};
 use wire::engineio::HttpError;
 
 /// What became of an arrival. Every planned arrival ends in exactly one of these.
@@ -184,7 +185,8 @@ pub struct Failure {
 /// What kind of token an arrival shows, which decides how it should end.
 ///
 /// Each bad kind has one fault alone: a target that overlooks it lets the token in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TokenKind {
     /// As the issuer made it, and in force.
     Valid,
@@ -268,7 +270,8 @@ impl TokenKind {
 }
 
 /// What a target should do with a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Expected {
     /// Let it in.
     Accept,

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use crate::judge::collect::Collector;
 use crate::judge::validity;
 use crate::plan::arrival::Schedule;
-use crate::run::Rig;
+use crate::plan::hold::Hold;
+use crate::run::context::RunContext;
 use crate::run::figures::{Used, measured};
 use crate::run::live::{GeneratorNow, Left, Now};
-use crate::run::load::LoadPlan;
 use crate::run::observe::ProcessSample;
-use crate::spec::{Hold, Scenario};
+use crate::run::plan::LoadPlan;
+use crate::spec::LoadSpec;
 
 /// The seconds of one load.
 pub struct Seconds {
@@ -26,38 +27,38 @@ pub struct Seconds {
 impl Seconds {
     /// The load begins now, with the generator as it is; without a schedule it is one of the closed model.
     pub fn begin(plan: &LoadPlan<'_>, schedule: Option<&Schedule>, generator: Option<&ProcessSample>) -> Self {
-        let scenario = &plan.scenario;
+        let load = &plan.load;
         let last_arrival = match schedule {
             Some(schedule) => Some(schedule.end_hint()),
-            None => scenario.duration,
+            None => load.duration,
         };
         Self {
             began: Instant::now(),
             cpu_began_ns: generator.map_or(0, ProcessSample::cpu_ns),
             planned: match schedule {
                 Some(schedule) => schedule.len_hint(),
-                None => scenario.connections,
+                None => load.connections,
             },
-            ends_after: last_arrival.map(|last| last + stays(scenario)),
+            ends_after: last_arrival.map(|last| last + stays(load)),
         }
     }
 
     /// The load as it is now; sockets and handshakes under way are known to others.
     pub fn now(
         &self,
-        rig: &Rig,
+        context: &RunContext,
         plan: &LoadPlan<'_>,
         collector: &Collector,
         generator: Option<&ProcessSample>,
         broken: &[String],
     ) -> Now {
         let total = collector.total();
-        let now = Now::of(total, collector.rows(), plan.scenario.load.is_planned());
+        let now = Now::of(total, collector.rows(), plan.load.model.is_planned());
         let cpu_ns = generator.map_or(0, ProcessSample::cpu_ns);
         let cpu_ns = cpu_ns.saturating_sub(self.cpu_began_ns);
         let elapsed_s = self.began.elapsed().as_secs_f64();
         let spun_ns = total.counters.spun_ns;
-        let used = Used::of(cpu_ns, spun_ns, elapsed_s, rig.share.generator.len());
+        let used = Used::of(cpu_ns, spun_ns, elapsed_s, context.share.generator.len());
         Now {
             warming_up: plan.warming_up,
             left: self.left(&now),
@@ -86,9 +87,9 @@ impl Seconds {
 }
 
 /// How long the last socket stays, as far as that is planned: a drawn lifetime is not.
-fn stays(scenario: &Scenario) -> Duration {
-    let echo = &scenario.echo;
-    match (scenario.hold, echo.rate_per_s) {
+fn stays(load: &LoadSpec) -> Duration {
+    let echo = &load.echo;
+    match (load.hold, echo.rate_per_s) {
         (Hold::For(time), _) => time,
         // What is held until the end says all of its messages first.
         (Hold::UntilEnd, Some(per_s)) => Duration::from_secs_f64(f64::from(echo.count) / per_s),

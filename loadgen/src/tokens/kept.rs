@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::ground::time::UnixInstant;
-use crate::tokens::{Token, expires_at};
+use crate::ground::values::Token;
+use crate::tokens::expiry::expires_at;
 
 /// A token for each user, shared by all shards and the tasks that make new ones.
 #[derive(Clone, Debug)]

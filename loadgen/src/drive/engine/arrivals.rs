@@ -15,9 +15,9 @@ use crate::drive::engine::waiting::Waiting;
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::Counters;
 use crate::ground::time::{ClockOffset, RunInstant, ShardInstant, UnixInstant};
-use crate::ground::token::Token;
+use crate::ground::values::Token;
 use crate::speak::connection::{Connection, Credentials};
-use crate::tokens::{Answer, BadTokens, Supply, Ticket};
+use crate::tokens::{Answer, InvalidTokens, Supply, Ticket};
 
 /// Arrivals started in one turn of the loop. Each takes some 20 us, and the open sockets wait meanwhile.
 const STARTS_PER_TURN: usize = 16;
@@ -31,7 +31,7 @@ pub struct Arrivals {
     starts: Starts,
     waiting: Waiting,
     supply: Supply,
-    invalid: BadTokens,
+    invalid: InvalidTokens,
     answers: Receiver<Answer>,
     unix_offset: ClockOffset<UnixInstant>,
     /// Reused for the first request of each connection.
@@ -64,7 +64,7 @@ impl Arrivals {
     pub fn new(
         starts: Starts,
         supply: Supply,
-        invalid: BadTokens,
+        invalid: InvalidTokens,
         answers: Receiver<Answer>,
         unix_offset: ClockOffset<UnixInstant>,
     ) -> Self {

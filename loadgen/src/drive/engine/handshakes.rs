@@ -13,7 +13,7 @@ use crate::drive::engine::sessions::DeferredAction;
 use crate::drive::engine::socket::{Socket, State};
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::time::ShardInstant;
-use crate::ground::token::Token;
+use crate::ground::values::Token;
 use crate::speak::connection::{Awaited, Event};
 use crate::spec::Transport;
 

@@ -6,8 +6,9 @@ use crate::drive::engine::settings::{Settings, duration_ns};
 use crate::drive::engine::socket::{Messages, Socket, State};
 use crate::ground::outcome::{Failure, FailureKind, Phase};
 use crate::ground::time::{ClockOffset, ShardInstant, UnixInstant};
+use crate::plan::hold::Hold;
 use crate::speak::connection::Connection;
-use crate::spec::{AnsweredBy, Close, Hold};
+use crate::spec::{AnsweredBy, Close};
 use crate::tokens::expires_at;
 
 /// The reactor's deadlines are whole milliseconds, so messages are planned at whole milliseconds: a finer plan would

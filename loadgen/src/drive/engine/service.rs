@@ -21,8 +21,9 @@ use crate::drive::engine::targets::TargetState;
 use crate::drive::engine::turn::Turn;
 use crate::drive::shard_plan::ShardPlan;
 use crate::ground::time::{ClockOffset, RunInstant, ShardInstant};
+use crate::plan::model::Model;
 use crate::speak::connection::{Random, Scratch};
-use crate::spec::{Load, Refresh, Scenario};
+use crate::spec::{LoadSpec, Refresh};
 use crate::tokens::Answer;
 
 /// A report that is due so shortly before an arrival waits for it: a sleep until the report could end too late.
@@ -42,14 +43,14 @@ pub struct Engine {
 impl Engine {
     /// The engine of a shard's plan. `answers` receives the tokens that it requests.
     pub(crate) fn new(plan: ShardPlan, answers: Receiver<Answer>) -> Self {
-        let ShardPlan { index, of, scenario: spec, targets, arrivals, supply, bad, control, report, clock, .. } = plan;
+        let ShardPlan { index, of, load: spec, targets, arrivals, supply, invalid, control, report, clock, .. } = plan;
         let starts = match arrivals {
             Some(schedule) => Starts::open(schedule),
             None => Starts::closed(closed_model(&spec, index, of)),
         };
         let unix_offset = ClockOffset::to_unix(&clock);
-        let expiry = spec.tokens.close_at_exp.map(|grace| Expiry::within(duration_ns(grace)));
-        let may_retry = spec.tokens.refresh == Refresh::OnRefusal && supply.requests().is_some();
+        let expiry = spec.close_at_exp.map(|grace| Expiry::within(duration_ns(grace)));
+        let may_retry = spec.refresh == Refresh::OnRefusal && supply.requests().is_some();
         Self {
             control,
             common: Common {
@@ -60,7 +61,7 @@ impl Engine {
                 reporter: Reporter::new(index, report),
                 needs_turn: false,
             },
-            arrivals: Arrivals::new(starts, supply, bad, answers, unix_offset),
+            arrivals: Arrivals::new(starts, supply, invalid, answers, unix_offset),
             handshakes: Handshakes::new(Held::new(expiry, unix_offset), may_retry),
             is_stopped: false,
             spun_ns: 0,
@@ -227,9 +228,9 @@ impl Service for Engine {
 }
 
 /// A shard's part of the closed model.
-fn closed_model(spec: &Scenario, index: usize, of: usize) -> ClosedModel {
-    let concurrency = match spec.load {
-        Load::Closed { concurrency } => concurrency,
+fn closed_model(spec: &LoadSpec, index: usize, of: usize) -> ClosedModel {
+    let concurrency = match spec.model {
+        Model::Closed { concurrency } => concurrency,
         // Nothing can be planned without a schedule: no place, no arrival.
         _ => 0,
     };

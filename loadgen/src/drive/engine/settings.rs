@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ground::outcome::{Outcome, TokenKind};
-use crate::spec::Scenario;
+use crate::spec::LoadSpec;
 
 /// The load's settings, durations in nanoseconds.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Settings {
     /// The index of the shard among all.
     pub shard: usize,
     /// The load.
-    pub spec: Arc<Scenario>,
+    pub spec: Arc<LoadSpec>,
     /// The most that a handshake, an answer to a message or a POST may take.
     pub handshake_ns: u64,
     /// The most that a TCP connection may take.
@@ -27,14 +27,14 @@ pub struct Settings {
 
 impl Settings {
     /// The settings of one shard.
-    pub fn new(shard: usize, spec: Arc<Scenario>) -> Self {
+    pub fn new(shard: usize, spec: Arc<LoadSpec>) -> Self {
         Self {
             shard,
             handshake_ns: duration_ns(spec.timeout),
             connect_ns: duration_ns(spec.connect_timeout),
             grace_ns: duration_ns(spec.auth_grace),
             message_gap_ns: spec.echo.rate_per_s.map(|rate_per_s| 1e9 / rate_per_s),
-            is_planned: spec.load.is_planned(),
+            is_planned: spec.model.is_planned(),
             spec,
         }
     }
@@ -42,7 +42,7 @@ impl Settings {
     /// The index of an arrival's target.
     pub fn target_of(&self, number: u64) -> u8 {
         // A load has at most `TARGETS_MAX` targets, fewer than 256.
-        self.spec.target_of(number) as u8
+        self.spec.targets.of_arrival(number) as u8
     }
 
     /// The outcome of an arrival whose token was accepted.

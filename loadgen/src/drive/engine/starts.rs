@@ -149,8 +149,9 @@ impl Starts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::arrival::{Arrivals, Schedule};
-    use crate::spec::Load;
+    use crate::plan::arrival::Schedule;
+    use crate::plan::model::Arrivals;
+    use crate::plan::model::Model;
 
     const MS: u64 = 1_000_000;
 
@@ -165,7 +166,7 @@ mod tests {
 
     /// One arrival a millisecond.
     fn open(connections: u64) -> Starts {
-        let load = Load::Open { rate_per_s: 1000.0, arrivals: Arrivals::Uniform };
+        let load = Model::Open { rate_per_s: 1000.0, arrivals: Arrivals::Uniform };
         let schedule = Schedule::new(&load, Some(connections), None, 0).unwrap();
         Starts::open(schedule.shard(0, 1))
     }

@@ -7,7 +7,7 @@ use reactor::{ClientTls, Connect};
 use crate::ground::recorder::Recorder;
 use crate::speak::connection::Profile;
 use crate::speak::target::Target;
-use crate::spec::Scenario;
+use crate::spec::LoadSpec;
 
 /// One target. Sockets and arrivals name it by its index.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct TargetState {
 
 impl TargetState {
     /// All targets of a load, in its order.
-    pub fn all(spec: &Scenario, targets: Vec<Arc<Target>>) -> Vec<Self> {
+    pub fn all(spec: &LoadSpec, targets: Vec<Arc<Target>>) -> Vec<Self> {
         let all = targets.into_iter().enumerate();
         all.map(|(index, target)| Self {
             tls: target.tls_of_shard(spec.tls.resumption),

@@ -5,7 +5,7 @@ mod template;
 
 use wire::engineio::Version;
 
-use crate::spec::{Echo, Protocol, Scenario, TokenIn};
+use crate::spec::{Echo, LoadSpec, Protocol, TokenIn};
 
 pub use poll_request::PollRequest;
 use poll_request::PollRequests;
@@ -34,8 +34,8 @@ pub struct Profile {
 
 impl Profile {
     /// The profile of a scenario towards the target of this place, with the value of its Host header.
-    pub fn of(scenario: &Scenario, place: usize, host: &str) -> Self {
-        let (path, headers) = scenario.request_to(place);
+    pub fn of(scenario: &LoadSpec, place: usize, host: &str) -> Self {
+        let (path, headers) = scenario.targets.request_to(place);
         let mut profile =
             Self::new(scenario.protocol, host, path, scenario.token_in.clone(), headers, scenario.echo.clone());
         profile.namespace = scenario.namespace.as_str().into();

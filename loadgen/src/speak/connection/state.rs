@@ -4,7 +4,7 @@ use wire::engineio::Open;
 use wire::frame::Decoder;
 
 use crate::ground::outcome::FailureKind;
-use crate::ground::token::Token;
+use crate::ground::values::Token;
 use crate::spec::MESSAGE_BYTES_MAX;
 
 /// The longest message that is taken from a target: the longest that is sent, and the packets around it.

@@ -1,4 +1,4 @@
-//! Steps as a scenario file has them, and what they come to mean: names known, gaps filled by somebody, patterns sound.
+//! Steps as a scenario file has them, and their meaning: names known, variables given, patterns sound.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,12 @@ use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::spec::file::nearest;
+use crate::ground::values::Period;
+use crate::spec::header::HeaderText;
+use crate::spec::nearest::nearest;
 use crate::spec::steps::{BodyPlan, Extraction, JsonPlan, PAGE_BYTES_MAX, Source, Step, Steps, Success, TOKEN};
 use crate::spec::template::{Template, is_variable_name};
-use crate::spec::{HeaderText, Period, from_text, many_from_text};
+use crate::spec::text::{from_text, many_from_text};
 
 /// A table of `[[login]]` or `[[token]]`: one request, whose texts may have gaps such as `{{username}}`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -114,7 +116,7 @@ pub fn read_steps(login: &[StepTable], token: &[StepTable], columns: &[String]) 
         return Err(StepsError {
             table: "token",
             name: last.to_owned(),
-            problem: "no [[token]] step takes the token out of an answer: say where it stands, as in extract = \
+            problem: "no [[token]] step takes the token out of an answer: name its place, as in extract = \
                       { token = { json = \"/token\" } }"
                 .to_owned(),
         });

@@ -3,19 +3,27 @@
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::cli::RunArgs;
-use crate::spec::Machine;
-use crate::tokens::{QueueFull, Ticket};
+use crate::spec::{Machine, RunArgs, RunSpec, ServerSpec};
+use crate::tokens::requests::QueueFull;
+use crate::tokens::ticket::Ticket;
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
-fn scenario(args: RunArgs) -> Scenario {
+fn resolve(args: RunArgs) -> (LoadSpec, TokenPlan) {
     let machine = Machine { cpus: vec![0, 1], now: SystemTime::UNIX_EPOCH };
-    Scenario::resolve(args, &machine).unwrap()
+    let spec = RunSpec::resolve(args, &machine).unwrap();
+    match spec.server {
+        ServerSpec::Named { tokens, .. } => (spec.load, tokens),
+        ServerSpec::Embedded { .. } => panic!("a target was named"),
+    }
 }
 
-fn minting(per: TokenPer) -> Scenario {
-    scenario(RunArgs {
+async fn prepare(run: &(LoadSpec, TokenPlan)) -> Result<Prepared, TokenError> {
+    super::prepare(&run.0, &run.1).await
+}
+
+fn minting(per: TokenPer) -> (LoadSpec, TokenPlan) {
+    resolve(RunArgs {
         target: "http://127.0.0.1:1".parse().ok(),
         token_source: "mint".parse().ok(),
         secret: SECRET.parse().ok(),
@@ -63,7 +71,7 @@ async fn claims_are_filled_from_the_columns_of_users() {
         claims: claims.parse().ok(),
         ..RunArgs::default()
     };
-    let Supply::Ready(tokens) = prepare(&scenario(args)).await.unwrap().supply else {
+    let Supply::Ready(tokens) = prepare(&resolve(args)).await.unwrap().supply else {
         panic!("one for each user is had before T0");
     };
     let claims: Vec<_> = tokens.iter().map(|token| claims_of(token)).collect();
@@ -132,8 +140,8 @@ async fn answers(answer: &'static str) -> String {
     format!("http://{addr}/token")
 }
 
-fn logging_in(token_url: &str, per: TokenPer) -> Scenario {
-    scenario(RunArgs {
+fn logging_in(token_url: &str, per: TokenPer) -> (LoadSpec, TokenPlan) {
+    resolve(RunArgs {
         target: "http://127.0.0.1:1".parse().ok(),
         login_url: token_url.parse().ok(),
         token_url: token_url.parse().ok(),
@@ -188,7 +196,7 @@ fn a_full_queue_is_told_at_once() {
     let (requests, service) = Requests::open(1);
     let ticket = Ticket { shard: 0, number: 0, refused: None };
     let taken = std::iter::repeat_with(|| requests.ask(ticket.clone())).take_while(Result::is_ok).count();
-    assert_eq!(taken, crate::tokens::counter::TICKETS_WAITING_MAX);
+    assert_eq!(taken, crate::tokens::requests::TICKETS_WAITING_MAX);
     drop(service);
     assert_eq!(requests.ask(ticket), Err(QueueFull));
 }
@@ -203,12 +211,12 @@ async fn a_file_gives_its_tokens_in_order() {
         ("a.b.c\nd e f\n", Err("line 2 is no token"), "the line is named, not shown"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let scenario = scenario(RunArgs {
+        let run = resolve(RunArgs {
             target: "ws://127.0.0.1:1".parse().ok(),
             token_source: format!("file:{}", path.display()).parse().ok(),
             ..RunArgs::default()
         });
-        match (prepare(&scenario).await, expected) {
+        match (prepare(&run).await, expected) {
             (Ok(prepared), Ok(expected)) => match prepared.supply {
                 Supply::Ready(tokens) => {
                     let tokens: Vec<&str> = tokens.iter().map(|token| &**token).collect();
@@ -217,8 +225,8 @@ async fn a_file_gives_its_tokens_in_order() {
                 Supply::OnDemand(_) | Supply::Kept(..) => panic!("{why}: they are there"),
             },
             (Err(error), Err(part)) => {
-                let said = error.to_string();
-                assert!(said.contains(part) && !said.contains("d e f"), "{why}: {said}");
+                let error = error.to_string();
+                assert!(error.contains(part) && !error.contains("d e f"), "{why}: {error}");
             }
             (got, _) => panic!("{why}: {got:?}"),
         }

@@ -6,8 +6,9 @@ use super::*;
 use crate::drive::processes::shard_index;
 use crate::ground::recorder::Part;
 use crate::judge::collect::{Collected, Collector};
-use crate::plan::arrival::{Arrivals, Schedule};
-use crate::spec::Load;
+use crate::plan::arrival::Schedule;
+use crate::plan::model::Arrivals;
+use crate::plan::model::Model;
 
 /// What a record is after its way through a pipe or a file.
 fn sent(told: FromShard) -> FromShard {
@@ -86,7 +87,7 @@ proptest! {
         rate_per_s in 1.0_f64..400.0,
         count in 1_u64..600,
     ) {
-        let load = Load::Open {
+        let load = Model::Open {
             rate_per_s,
             arrivals: if poisson { Arrivals::Poisson } else { Arrivals::Uniform },
         };

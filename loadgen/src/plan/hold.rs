@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
-use crate::spec::{Period, ValueError};
+use crate::ground::values::{Period, ValueError};
 
 /// How long an established socket stays.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// From its establishment; zero closes at once.
     For(Duration),
@@ -27,10 +29,11 @@ pub enum Hold {
 ///
 /// ```text
 /// uniform      min + u (max - min)
-/// exponential  -mean ln u                 people who leave at any moment with equal readiness
+/// exponential  -mean ln u                 clients that leave at any moment with equal probability
 /// log-normal   median exp(sigma z)        most leave soon, a few stay for very long
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Every time between the two is equally likely; `min <= max`.
     Uniform {
@@ -53,7 +56,7 @@ pub enum Lifetime {
     },
 }
 
-/// With 5 one socket in a hundred stays for 100,000 times the median: beyond it a number is a slip of the finger.
+/// With 5 one socket in a hundred stays for 100,000 times the median: a number beyond it is mistyped.
 pub const SIGMA_MAX: f64 = 5.0;
 
 /// No draw is longer than the longest time that can be asked for.

@@ -1,4 +1,4 @@
-//! What a run and its processes say to each other: lines of JSON over the child's standard input and output.
+//! The messages between a run and its processes: lines of JSON over the child's standard input and output.
 //!
 //! They hold tokens, so nothing here can be shown, and nothing of it stands in arguments or in the environment, which
 //! others may read.
@@ -9,27 +9,29 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::drive::processes::job::Job;
+use crate::drive::processes::job::{Job, Tokens};
 use crate::drive::shard::ShardRecord;
 use crate::ground::outcome::{Failure, FailureKind, Phase};
 use crate::tokens::{Answer, Ticket};
 
-/// A job with a million tokens has less; what is longer is no word of ours.
-const WORD_BYTES_MAX: u64 = 1 << 30;
+/// The tokens of a million users are shorter; what is longer is no message of this protocol.
+const MESSAGE_BYTES_MAX: u64 = 1 << 30;
 
-/// From the run to a process; the first is the job.
+/// From the run to a process; the first two are the job and its tokens.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToMember {
     /// What it is to do.
     Job(Box<Job>),
-    /// What all shards are told. Each holds for good.
+    /// The tokens that are there before T0.
+    Tokens(Tokens),
+    /// What all shards are to do. Each signal holds until the load has ended.
     Steer(Steer),
     /// A token that it asked for.
-    Token(TokenWord),
+    Token(TokenMessage),
 }
 
-/// What all shards are told.
+/// What all shards are to do.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Steer {
     /// T0 by the machine's monotonic clock, which is the same for all processes; `None`: not yet.
@@ -46,17 +48,17 @@ pub struct Steer {
 pub enum FromMember {
     /// All its shards wait for T0.
     Ready,
-    /// What one of its shards tells.
-    Told(ShardRecord),
+    /// What one of its shards reports.
+    Report(ShardRecord),
     /// An arrival needs a token.
-    Ask(TicketWord),
-    /// It cannot do what it was told, and ends.
+    Ask(TicketMessage),
+    /// It cannot do its job, and ends.
     Failed(String),
 }
 
 /// A [`Ticket`].
 #[derive(Serialize, Deserialize)]
-pub struct TicketWord {
+pub struct TicketMessage {
     shard: usize,
     number: u64,
     refused: Option<String>,
@@ -64,7 +66,7 @@ pub struct TicketWord {
 
 /// An [`Answer`], and the shard that asked.
 #[derive(Serialize, Deserialize)]
-pub struct TokenWord {
+pub struct TokenMessage {
     shard: usize,
     number: u64,
     /// Without one, `failure` says why.
@@ -75,19 +77,19 @@ pub struct TokenWord {
     made: bool,
 }
 
-impl From<Ticket> for TicketWord {
+impl From<Ticket> for TicketMessage {
     fn from(ticket: Ticket) -> Self {
         Self { shard: ticket.shard, number: ticket.number, refused: ticket.refused.map(|token| token.to_string()) }
     }
 }
 
-impl From<TicketWord> for Ticket {
-    fn from(word: TicketWord) -> Self {
-        Self { shard: word.shard, number: word.number, refused: word.refused.map(Arc::from) }
+impl From<TicketMessage> for Ticket {
+    fn from(message: TicketMessage) -> Self {
+        Self { shard: message.shard, number: message.number, refused: message.refused.map(Arc::from) }
     }
 }
 
-impl TokenWord {
+impl TokenMessage {
     /// The answer to a shard.
     pub fn new(shard: usize, answer: &Answer) -> Self {
         let (token, failure) = match &answer.result {
@@ -118,18 +120,18 @@ impl TokenWord {
     }
 }
 
-/// Says a word.
-pub fn say(to: &mut impl Write, word: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(word)?;
+/// Writes a message and flushes it.
+pub fn write_message(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     to.write_all(&line)?;
     to.flush()
 }
 
-/// Waits for the next word; `None`: there are no more.
-pub fn hear<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+/// Waits for the next message; `None`: there are no more.
+pub fn read_message<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = Vec::new();
-    from.by_ref().take(WORD_BYTES_MAX).read_until(b'\n', &mut line)?;
+    from.by_ref().take(MESSAGE_BYTES_MAX).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(None);
     }
@@ -141,28 +143,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_arrive_as_they_were_said() {
+    fn messages_arrive_as_they_were_sent() {
         let lost = Failure { phase: Phase::Token, kind: FailureKind::Http(503) };
         for result in [Ok(Arc::from("a.b.c")), Err(lost)] {
             let answer = Answer { number: 7, result, token_ns: Some(5), made: true };
             let mut line = Vec::new();
-            say(&mut line, &ToMember::Token(TokenWord::new(3, &answer))).unwrap();
-            let Ok(Some(ToMember::Token(word))) = hear(&mut line.as_slice()) else {
-                panic!("another word");
+            write_message(&mut line, &ToMember::Token(TokenMessage::new(3, &answer))).unwrap();
+            let Ok(Some(ToMember::Token(message))) = read_message(&mut line.as_slice()) else {
+                panic!("another message");
             };
-            let (shard, heard) = word.answer().unwrap();
-            assert_eq!((shard, heard.number, heard.token_ns), (3, 7, Some(5)));
-            assert_eq!(heard.result, answer.result);
+            let (shard, received) = message.answer().unwrap();
+            assert_eq!((shard, received.number, received.token_ns), (3, 7, Some(5)));
+            assert_eq!(received.result, answer.result);
         }
         let ticket = Ticket { shard: 1, number: u64::MAX, refused: Some("x.y.z".into()) };
-        assert_eq!(Ticket::from(TicketWord::from(ticket.clone())), ticket);
+        assert_eq!(Ticket::from(TicketMessage::from(ticket.clone())), ticket);
     }
 
     #[test]
-    fn an_end_is_no_word_and_half_a_word_is_a_fault() {
-        assert!(matches!(hear::<FromMember>(&mut &b""[..]), Ok(None)));
-        for half in [&b"{\"told\""[..], b"\n", b"\"what\"\n"] {
-            assert!(hear::<FromMember>(&mut &*half).is_err(), "{half:?}");
+    fn an_end_is_no_message_and_half_a_message_is_a_fault() {
+        assert!(matches!(read_message::<FromMember>(&mut &b""[..]), Ok(None)));
+        for half in [&b"{\"report\""[..], b"\n", b"\"what\"\n"] {
+            assert!(read_message::<FromMember>(&mut &*half).is_err(), "{half:?}");
         }
     }
 }

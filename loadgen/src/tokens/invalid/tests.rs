@@ -1,4 +1,4 @@
-//! Each bad token has its one fault, as an independent library sees it.
+//! Each invalid token has its one fault, as an independent library sees it.
 
 use std::collections::HashSet;
 
@@ -25,9 +25,9 @@ fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn make(mix: &str, real: &[Token], key: &TargetKey) -> Result<BadTokens, CannotSpoil> {
+fn make(mix: &str, real: &[Token], key: &TargetKey) -> Result<InvalidTokens, CannotMakeInvalid> {
     let mix = Mix::new(&mix.parse().unwrap(), &[], 0);
-    BadTokens::make(&mix, real, key, SystemTime::now())
+    InvalidTokens::make(&mix, real, key, SystemTime::now())
 }
 
 /// What a careful verifier with a leeway of 60 s says.
@@ -83,7 +83,7 @@ fn what_an_attacker_makes_is_otherwise_in_force() {
 }
 
 #[test]
-fn every_algorithm_has_strangers_and_its_public_key_confuses() {
+fn every_algorithm_has_other_keys_and_its_public_key_confuses() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
     for (made_for, alg) in [
@@ -118,7 +118,7 @@ fn every_algorithm_has_strangers_and_its_public_key_confuses() {
     }
     for alg in [Algorithm::HS512, Algorithm::RS256, Algorithm::PS384] {
         let jwt = Jwt::parse(&token(&json!({}))).unwrap();
-        assert!(Stranger::for_alg(alg).unwrap().sign(&jwt, alg).is_ok(), "{alg:?}");
+        assert!(OtherKey::for_alg(alg).unwrap().sign(&jwt, alg).is_ok(), "{alg:?}");
     }
 }
 

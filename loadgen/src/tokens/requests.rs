@@ -1,11 +1,11 @@
-//! The counter between shards that must not wait and tasks that may: tickets in, answers out.
+//! The queue between shards, which never block, and the tasks that make tokens: tickets in, answers out.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use crate::tokens::{Answer, Ticket};
+use crate::tokens::ticket::{Answer, Ticket};
 
 /// Tickets that may wait to be served. At ten thousand arrivals a second it takes more than six seconds of a silent
 /// token service to fill it, and by then the handshakes behind it would time out anyway; 16 bytes each.
@@ -20,48 +20,48 @@ pub struct QueueFull;
 #[derive(Clone, Debug)]
 pub struct Requests {
     queue: mpsc::Sender<Ticket>,
-    desks: Desks,
+    sinks: Sinks,
 }
 
 /// By shard; taken for a moment by the tasks that answer, and by a shard before T0.
-type Desks = Arc<[Mutex<Option<Desk>>]>;
+type Sinks = Arc<[Mutex<Option<Sink>>]>;
 
 impl Requests {
-    /// A counter for this many shards, and the service's side of it.
+    /// A queue for this many shards, and the side of it where tokens are made.
     pub(super) fn open(shards: usize) -> (Self, Service) {
         let (queue, tickets) = mpsc::channel(TICKETS_WAITING_MAX);
-        let desks: Desks = (0..shards).map(|_| Mutex::default()).collect();
-        let service = Service { tickets, answers: Answers(desks.clone()) };
-        (Self { queue, desks }, service)
+        let sinks: Sinks = (0..shards).map(|_| Mutex::default()).collect();
+        let service = Service { tickets, answers: Answers(sinks.clone()) };
+        (Self { queue, sinks }, service)
     }
 
-    /// Says where a shard's answers go, before T0; a shard of a later load takes the place of the one before. An index
-    /// that the counter was not opened for is never answered. `deliver` must not wait.
+    /// Sets where a shard's answers go, before T0; a shard of a later load replaces the one before. An index beyond the
+    /// number of shards is never answered. `deliver` must not block.
     pub fn connect_shard(&self, index: usize, deliver: impl Fn(Answer) + Send + 'static) {
-        if let Some(desk) = self.desks.get(index) {
+        if let Some(sink) = self.sinks.get(index) {
             let deliver = Box::new(deliver);
-            *desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(Desk { deliver });
+            *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sink { deliver });
         }
     }
 
-    /// Asks for an arrival's token without ever waiting. Each ticket that is taken is answered once.
+    /// Asks for an arrival's token and never blocks. Each ticket that is taken is answered once.
     pub fn ask(&self, ticket: Ticket) -> Result<(), QueueFull> {
         self.queue.try_send(ticket).map_err(|_| QueueFull)
     }
 }
 
 /// Where one shard's answers go.
-struct Desk {
+struct Sink {
     deliver: Box<dyn Fn(Answer) + Send>,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for Sink {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Desk")
+        out.write_str("Sink")
     }
 }
 
-/// The side of the counter where tokens are made.
+/// The side of the queue where tokens are made.
 pub(super) struct Service {
     tickets: mpsc::Receiver<Ticket>,
     /// Shared by the tasks that serve.
@@ -82,14 +82,14 @@ impl Service {
 
 /// Hands answers back.
 #[derive(Clone)]
-pub(super) struct Answers(Desks);
+pub(super) struct Answers(Sinks);
 
 impl Answers {
     /// To the shard that asked. A shard that has gone does not need it.
     pub(super) fn give(&self, shard: usize, answer: Answer) {
-        let desk = self.0.get(shard).map(|desk| desk.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(desk) = desk.as_deref().and_then(Option::as_ref) {
-            (desk.deliver)(answer);
+        let sink = self.0.get(shard).map(|sink| sink.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(sink) = sink.as_deref().and_then(Option::as_ref) {
+            (sink.deliver)(answer);
         }
     }
 }

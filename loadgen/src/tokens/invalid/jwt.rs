@@ -10,8 +10,8 @@ use aws_lc_rs::signature::{
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto};
 use serde_json::{Map, Value};
 
+use crate::ground::values::Token;
 use crate::spec::pem;
-use crate::tokens::Token;
 
 /// The parts of a token.
 pub(super) struct Jwt {
@@ -56,12 +56,12 @@ impl Jwt {
 }
 
 /// A key that the target does not know.
-pub(super) struct Stranger(EncodingKey);
+pub(super) struct OtherKey(EncodingKey);
 
 /// Bytes of an HMAC's secret: as many as the longest of its digests (RFC 7518 section 3.2).
 const SECRET_BYTES: usize = 64;
 
-impl Stranger {
+impl OtherKey {
     /// A new key for an algorithm.
     pub fn for_alg(alg: Algorithm) -> Result<Self, String> {
         new_key(alg).map(Self).ok_or_else(|| format!("no new key can be made for {alg:?}"))

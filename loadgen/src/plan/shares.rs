@@ -1,5 +1,7 @@
 //! Weighted choices that are fixed before the run: which arrival shows which token, and which goes to which target.
 
+use serde::{Deserialize, Serialize};
+
 /// Parts of the arrivals, as large as their weights.
 ///
 /// Arrival `j` belongs to the part of the unit interval on which its point falls (a Kronecker sequence, whose step is
@@ -12,7 +14,7 @@
 /// So any stretch of arrivals holds each part in nearly its proportion, none falls into step with users or shards, and
 /// a shard knows the parts of its arrivals without those of the others. Two choices with different steps are
 /// independent of each other.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
     /// Where each part ends, in 2^64ths; ascending, the last part has the rest. At least one.
     ends: Vec<u64>,
@@ -39,16 +41,6 @@ impl Shares {
         // The cast saturates, where rounding has made more than the whole of it.
         let end = |sum: &f64| (sum / below * 2.0_f64.powi(64)) as u64;
         Self { ends: sums.iter().map(end).collect(), start: seed.wrapping_mul(GOLDEN).rotate_left(32), step }
-    }
-
-    /// Where each part ends, where the sequence starts, and its step: see the fields.
-    pub fn parts(&self) -> (&[u64], u64, u64) {
-        (&self.ends, self.start, self.step)
-    }
-
-    /// The same again from its [`parts`](Self::parts); `None`: without an end there is no part.
-    pub fn of_parts(ends: Vec<u64>, start: u64, step: u64) -> Option<Self> {
-        (!ends.is_empty()).then_some(Self { ends, start, step })
     }
 
     /// The part that arrival `number` belongs to.

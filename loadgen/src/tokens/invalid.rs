@@ -12,18 +12,19 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use crate::ground::outcome::TokenKind;
-use crate::spec::{Mix, TargetKey};
-use crate::tokens::Token;
+use crate::ground::values::Token;
+use crate::plan::mix::Mix;
+use crate::spec::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
 
-use jwt::{Jwt, Stranger};
+use jwt::{Jwt, OtherKey};
 
-/// Users whose tokens are spoilt; further arrivals show them again. Enough for targets that keep tokens to see many.
-pub const SPOILT_USERS_MAX: usize = 100;
+/// Users whose tokens are made invalid; further arrivals show them again. Enough for targets that keep tokens to see many.
+pub const INVALID_USERS_MAX: usize = 100;
 
 /// How long ago an expired token ended: far beyond the leeway of any target, for which 60 s are common.
 const EXPIRED_S_AGO: u64 = 3600;
 
-/// How far ahead a token begins that is not yet valid, and how long the other bad ones stay in force: no run lasts a day.
+/// How far ahead a token begins that is not yet valid, and how long the other invalid ones stay in force: no run lasts a day.
 const AHEAD_S: u64 = 2 * 86_400;
 
 /// Padding of an oversized token: more than the 16 KiB that common servers allow a whole head.
@@ -32,38 +33,38 @@ const PADDING_BYTES: usize = 20 * 1024;
 /// Length of a garbage token where there is no real one to be as long as.
 const GARBAGE_BYTES: usize = 150;
 
-/// The bad tokens of a run.
+/// The invalid tokens of a run.
 #[derive(Clone, Debug)]
-pub struct BadTokens {
+pub struct InvalidTokens {
     /// By kind; empty where the mix does not show it, or where it is no token of its own.
     by_kind: [Arc<[Token]>; TokenKind::ALL.len()],
 }
 
-/// Why a kind of bad token cannot be made.
+/// Why a kind of invalid token cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("--mix {}: {why}", .kind.as_str())]
-pub struct CannotSpoil {
+pub struct CannotMakeInvalid {
     kind: TokenKind,
     why: String,
 }
 
-impl Default for BadTokens {
+impl Default for InvalidTokens {
     fn default() -> Self {
         Self { by_kind: TokenKind::ALL.map(|_| Arc::from([])) }
     }
 }
 
-impl BadTokens {
-    /// Spoils real tokens for every kind of the mix; `now` is when.
-    pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, CannotSpoil> {
+impl InvalidTokens {
+    /// Makes invalid tokens of real ones for every kind of the mix; `now` is the current time.
+    pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, CannotMakeInvalid> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut made = Self::default();
         for &(kind, _) in mix.weights() {
-            let spoil = |token| spoil(kind, token, key, now_s).map_err(|why| CannotSpoil { kind, why });
+            let make = |token| make_invalid(kind, token, key, now_s).map_err(|why| CannotMakeInvalid { kind, why });
             made.by_kind[kind as usize] = match kind {
                 TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed => continue,
                 TokenKind::Garbage => garbage(real),
-                _ => real.iter().take(SPOILT_USERS_MAX).map(spoil).collect::<Result<_, _>>()?,
+                _ => real.iter().take(INVALID_USERS_MAX).map(make).collect::<Result<_, _>>()?,
             };
         }
         Ok(made)
@@ -101,7 +102,7 @@ fn is_made_of_nothing(kind: TokenKind) -> bool {
     matches!(kind, TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed | TokenKind::Garbage)
 }
 
-fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<Token, String> {
+fn make_invalid(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<Token, String> {
     let Some(mut jwt) = Jwt::parse(token) else {
         return Err(
             "it is made from a real token, and what the target takes is no JWT of a JSON header, JSON claims and a \
@@ -145,28 +146,20 @@ fn spoil(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> Result<
         TokenKind::AlgConfused => {
             let public = key.public_pem().ok_or(NO_PUBLIC_KEY)?;
             jwt.header.insert("alg".to_owned(), "HS256".into());
-            Stranger::with_secret(public).sign(&jwt, Algorithm::HS256)
+            OtherKey::with_secret(public).sign(&jwt, Algorithm::HS256)
         }
-        TokenKind::WrongKey => Stranger::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?),
+        TokenKind::WrongKey => OtherKey::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?),
         TokenKind::UnknownKid => {
             // A new one each time: a target that fetches keys for a kid that it does not know pays for each.
             let kid = format!("gatecrash-{:016x}", rand::random::<u64>());
             jwt.header.insert("kid".to_owned(), kid.into());
-            Stranger::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?)
+            OtherKey::for_alg(jwt.alg()?)?.sign(&jwt, jwt.alg()?)
         }
         TokenKind::Valid | TokenKind::Garbage | TokenKind::Missing | TokenKind::Replayed => Ok(token.clone()),
     }
 }
 
-/// Why a confused token cannot be made without the target's public key.
-pub const NO_PUBLIC_KEY: &str = "it is an HMAC over the target's public key: give --key FILE.pem, the target's public or \
-                                 private RSA, EC or Ed25519 key; a target that checks with a shared secret has none to confuse";
-
-/// Why some kinds cannot be made without the target's signing key.
-pub const NO_SIGNING_KEY: &str = "its signature must be the target's: give --secret env:NAME, or --key FILE.pem with the \
-                                  private key";
-
-/// Signs with the target's key, which must have signed the real token too: else a refusal of the bad one would only
+/// Signs with the target's key, which must have signed the real token too: else a refusal of the invalid one would only
 /// show that the key is another.
 fn by_target(jwt: &Jwt, real: &Token, key: &TargetKey) -> Result<Token, String> {
     if !key.is_signing() {
@@ -198,7 +191,7 @@ fn garbage(real: &[Token]) -> Arc<[Token]> {
         let text: String = (0..length).map(|_| char::from(LETTERS[usize::from(rand::random::<u8>() % 64)])).collect();
         Token::from(text)
     };
-    (0..SPOILT_USERS_MAX).map(word).collect()
+    (0..INVALID_USERS_MAX).map(word).collect()
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ground::outcome::{Expected, TokenKind};
-use crate::spec::ValueError;
-use crate::spec::shares::{GOLDEN, Shares};
+use crate::ground::values::ValueError;
+use crate::plan::shares::{GOLDEN, Shares};
 
 /// The token kinds of a run. Which arrival shows which kind is fixed before it, by `Shares`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mix {
     /// Weights above zero, at least one.
     weights: Vec<(TokenKind, f64)>,
@@ -52,20 +54,6 @@ impl Mix {
         &self.weights
     }
 
-    /// A mix whose kinds are shared out already.
-    pub fn of_shares(
-        weights: Vec<(TokenKind, f64)>,
-        shares: Shares,
-        expected: [Expected; TokenKind::ALL.len()],
-    ) -> Self {
-        Self { weights, shares, expected }
-    }
-
-    /// How the kinds are shared out.
-    pub fn shares(&self) -> &Shares {
-        &self.shares
-    }
-
     /// Whether a kind is shown.
     pub fn has(&self, kind: TokenKind) -> bool {
         self.weights.iter().any(|(shown, _)| *shown == kind)
@@ -76,7 +64,7 @@ impl Mix {
         self.weights.iter().any(|(kind, _)| self.expected(*kind) == Expected::Accept)
     }
 
-    /// What was said to be expected otherwise than usual.
+    /// Kinds with another expectation than the usual one.
     pub fn unusual(&self) -> impl Iterator<Item = (TokenKind, Expected)> {
         TokenKind::ALL
             .into_iter()
@@ -180,7 +168,7 @@ mod tests {
             ("valid=inf", Some("a number"), "no end"),
             ("valid=1,valid=2", Some("one weight"), "which of them?"),
             ("valid=0", Some("above 0"), "nothing is left"),
-            ("", Some("KIND=WEIGHT"), "nothing was said"),
+            ("", Some("KIND=WEIGHT"), "empty"),
         ] {
             match (text.parse::<Weights>(), fault) {
                 (Ok(_), None) => {}

@@ -4,11 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::plan::arrival::RATE_PER_S_MAX;
-use crate::spec::{Period, ValueError};
+use serde::{Deserialize, Serialize};
+
+use crate::ground::values::RATE_PER_S_MAX;
+use crate::ground::values::{Period, ValueError};
 
 /// A stretch of time in which the rate goes evenly from one value to another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "(Duration, f64, f64)", into = "(Duration, f64, f64)")]
 pub struct Stage {
     /// Above zero.
     time: Duration,
@@ -62,11 +65,6 @@ impl Stage {
         sound.then_some(Self { time, from_per_s, to_per_s })
     }
 
-    /// What it was made of.
-    pub fn parts(&self) -> (Duration, f64, f64) {
-        (self.time, self.from_per_s, self.to_per_s)
-    }
-
     fn seconds(&self) -> f64 {
         self.time.as_secs_f64()
     }
@@ -93,7 +91,8 @@ impl Stage {
 }
 
 /// Stages one after the other.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Stage>", into = "Vec<Stage>")]
 pub struct RateProfile {
     stages: Vec<Stage>,
 }
@@ -103,11 +102,6 @@ impl RateProfile {
     pub fn new(stages: Vec<Stage>) -> Option<Self> {
         let arrives = stages.iter().any(|stage| stage.arrivals() > 0.0);
         arrives.then_some(Self { stages })
-    }
-
-    /// The stages, in their order.
-    pub fn stages(&self) -> &[Stage] {
-        &self.stages
     }
 
     /// How long they take in all.
@@ -146,6 +140,34 @@ impl RateProfile {
             begin_ns += u64::try_from(stage.time.as_nanos()).unwrap_or(u64::MAX / 2);
         }
         None
+    }
+}
+
+impl TryFrom<(Duration, f64, f64)> for Stage {
+    type Error = &'static str;
+
+    fn try_from((time, from_per_s, to_per_s): (Duration, f64, f64)) -> Result<Self, Self::Error> {
+        Self::new(time, from_per_s, to_per_s).ok_or("a stage has a time above zero and rates from 0 to 1e9 per second")
+    }
+}
+
+impl From<Stage> for (Duration, f64, f64) {
+    fn from(stage: Stage) -> Self {
+        (stage.time, stage.from_per_s, stage.to_per_s)
+    }
+}
+
+impl TryFrom<Vec<Stage>> for RateProfile {
+    type Error = &'static str;
+
+    fn try_from(stages: Vec<Stage>) -> Result<Self, Self::Error> {
+        Self::new(stages).ok_or("nothing arrives in these stages")
+    }
+}
+
+impl From<RateProfile> for Vec<Stage> {
+    fn from(profile: RateProfile) -> Self {
+        profile.stages
     }
 }
 
