@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn expectations_are_the_usual_unless_said_otherwise() {
+    fn expectations_are_the_usual_ones_unless_given() {
         let mix = mix("expired=1,forged=1", &["expired=accept", "replayed=refuse"], 0);
         for (kind, expected) in [
             (TokenKind::Valid, Expected::Accept),

@@ -44,29 +44,20 @@ impl Model {
     /// Sockets that are open at once when every handshake takes up to [`HANDSHAKE_ALLOWED`].
     pub fn sockets_at_once(&self, connections: Option<u64>, duration: Option<Duration>, hold: Hold) -> u64 {
         let all = connections.unwrap_or(u64::MAX);
+        let stay = match hold {
+            Hold::UntilEnd => None,
+            Hold::For(time) => Some(time),
+            Hold::Drawn(lifetime) => Some(lifetime.mean()),
+        };
+        let stay = stay.map(|time| time.saturating_add(HANDSHAKE_ALLOWED));
         let at_once = match (self, hold) {
             (Self::Open { rate_per_s, .. }, hold) => {
-                let open = match hold {
-                    Hold::UntilEnd => duration,
-                    Hold::For(time) => Some(time.saturating_add(HANDSHAKE_ALLOWED)),
-                    Hold::Drawn(lifetime) => Some(lifetime.mean().saturating_add(HANDSHAKE_ALLOWED)),
-                };
-                let open = open.map(|open| duration.map_or(open, |duration| duration.min(open)));
+                let open = [stay, duration].into_iter().flatten().min();
                 open.map_or(u64::MAX, |open| most_at(*rate_per_s, open, hold))
             }
             (Self::Staged { profile, .. }, hold) => {
                 let all = profile.arrivals().ceil() as u64;
-                match hold {
-                    Hold::UntilEnd => all,
-                    Hold::For(time) => {
-                        let open = time.saturating_add(HANDSHAKE_ALLOWED);
-                        all.min(most_at(profile.rate_per_s_max(), open, hold))
-                    }
-                    Hold::Drawn(lifetime) => {
-                        let open = lifetime.mean().saturating_add(HANDSHAKE_ALLOWED);
-                        all.min(most_at(profile.rate_per_s_max(), open, hold))
-                    }
-                }
+                stay.map_or(all, |open| all.min(most_at(profile.rate_per_s_max(), open, hold)))
             }
             (Self::Listed(instants), Hold::UntilEnd | Hold::Drawn(_)) => instants.len() as u64,
             (Self::Listed(instants), Hold::For(time)) => most_within(instants, time),
@@ -150,7 +141,7 @@ mod tests {
             (open.clone(), Some(100), None, held(3), 100, "never more than all"),
             (open.clone(), None, seconds(2), held(60), 1000, "the run is shorter than the hold"),
             (closed.clone(), Some(5000), None, held(0), 64, "the places"),
-            (closed.clone(), Some(5000), None, held(1), 5000, "who knows how fast"),
+            (closed.clone(), Some(5000), None, held(1), 5000, "the target sets the pace"),
         ] {
             assert_eq!(load.sockets_at_once(connections, duration, hold), count, "{why}");
         }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ground::values::RATE_PER_S_MAX;
-use crate::ground::values::{Period, ValueError};
+use crate::ground::values::{Period, RATE_PER_S_MAX, ValueError};
 
 /// A stretch of time in which the rate goes evenly from one value to another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,8 +60,8 @@ impl Stage {
     /// The stage of a time above zero, and of two rates from zero to [`RATE_PER_S_MAX`]; `None`: they are others.
     pub fn new(time: Duration, from_per_s: f64, to_per_s: f64) -> Option<Self> {
         let rates = [from_per_s, to_per_s];
-        let sound = !time.is_zero() && rates.iter().all(|rate| RATES_PER_S.contains(rate));
-        sound.then_some(Self { time, from_per_s, to_per_s })
+        let valid = !time.is_zero() && rates.iter().all(|rate| RATES_PER_S.contains(rate));
+        valid.then_some(Self { time, from_per_s, to_per_s })
     }
 
     fn seconds(&self) -> f64 {
@@ -193,7 +192,7 @@ mod tests {
     fn stages_are_read_as_people_write_them() {
         for (text, shown, why) in [
             ("10s:500/s", Some("10s:500/s"), "a step"),
-            ("500ms:2.5", Some("500ms:2.5/s"), "the unit goes without saying"),
+            ("500ms:2.5", Some("500ms:2.5/s"), "the unit is optional"),
             ("30s:100..500/s", Some("30s:100..500/s"), "a ramp"),
             ("30s:0..500", Some("30s:0..500/s"), "from nothing"),
             ("5s:0", Some("5s:0/s"), "a pause"),

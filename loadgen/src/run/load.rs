@@ -15,7 +15,7 @@ use crate::plan::hold::Hold;
 use crate::run::context::RunContext;
 use crate::run::error::RunError;
 use crate::run::live::Now;
-use crate::run::observe::{Observer, ProcessSample, Snapshot, Watch};
+use crate::run::observe::{Observer, Snapshot, Watch};
 use crate::run::plan::{LoadPlan, Loaded};
 use crate::run::second::Seconds;
 use crate::run::shards::Shards;
@@ -38,8 +38,8 @@ pub fn run(context: &RunContext, plan: &LoadPlan<'_>) -> Result<Loaded, RunError
     let t0 = ShardInstant::now(&clock) + LEAD.as_nanos() as u64;
     let started_at = SystemTime::now() + LEAD;
     context.control.start(t0);
-    let mut receiver =
-        ReportReceiver::new(context, plan, observer, schedule.as_ref(), started_at, start.generator.as_ref(), metrics);
+    let seconds = Seconds::begin(plan, schedule.as_ref(), start.generator.as_ref());
+    let mut receiver = ReportReceiver::new(context, plan, observer, seconds, started_at, metrics);
     receiver.receive(&reports);
     let duration = Duration::from_nanos(ShardInstant::now(&clock) - t0);
     receiver.broken.extend(shards.end());
@@ -69,9 +69,8 @@ impl<'a> ReportReceiver<'a> {
         context: &'a RunContext,
         plan: &'a LoadPlan<'a>,
         observer: Observer,
-        schedule: Option<&Schedule>,
+        seconds: Seconds,
         started_at: SystemTime,
-        generator: Option<&ProcessSample>,
         metrics: Option<Watch>,
     ) -> Self {
         let shards = plan.load.shards();
@@ -83,7 +82,7 @@ impl<'a> ReportReceiver<'a> {
             plan,
             observer,
             collector,
-            seconds: Seconds::begin(plan, schedule, generator),
+            seconds,
             shards: (0..shards).map(|index| (ShardReport::default(), context.share.shard_cpu(index))).collect(),
             broken: Vec::new(),
             undecided: shards,

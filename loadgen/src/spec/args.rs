@@ -1,4 +1,4 @@
-//! The flags of a run, which a scenario file has as its keys: raw values, each sound by itself.
+//! The flags of a run, which a scenario file has as its keys: raw values, each valid by itself.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crate::ground::values::Token;
 use crate::tokens::kept::Kept;
-use crate::tokens::requests::Answers;
-use crate::tokens::requests::Requests;
+use crate::tokens::requests::{Answers, Requests};
 use crate::tokens::supply::Supply;
 use crate::tokens::ticket::{Answer, Ticket};
 

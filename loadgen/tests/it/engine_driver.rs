@@ -13,8 +13,7 @@ use gatecrash::ground::time::ShardInstant;
 use gatecrash::plan::arrival::Schedule;
 use gatecrash::plan::hold::Hold;
 use gatecrash::plan::mix::Mix;
-use gatecrash::plan::model::Arrivals;
-use gatecrash::plan::model::Model;
+use gatecrash::plan::model::{Arrivals, Model};
 use gatecrash::speak::target::Target;
 use gatecrash::spec::{
     AnsweredBy, Close, Echo, LoadSpec, Pin, Protocol, Refresh, TargetSpec, Targets, TokenIn, Transport,

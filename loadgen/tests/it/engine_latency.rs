@@ -21,8 +21,7 @@ use std::time::{Duration, Instant};
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::{Metric, Part};
 use gatecrash::plan::arrival::Schedule;
-use gatecrash::plan::model::Arrivals;
-use gatecrash::plan::model::Model;
+use gatecrash::plan::model::{Arrivals, Model};
 use gatecrash::spec::LoadSpec;
 use wire::http::{RequestHead, write_switching_protocols};
 

@@ -150,8 +150,7 @@ impl Starts {
 mod tests {
     use super::*;
     use crate::plan::arrival::Schedule;
-    use crate::plan::model::Arrivals;
-    use crate::plan::model::Model;
+    use crate::plan::model::{Arrivals, Model};
 
     const MS: u64 = 1_000_000;
 

@@ -55,9 +55,9 @@ pub enum JobError {
         /// Of the job.
         addresses: usize,
     },
-    /// An address is no URL.
-    #[error("the job's address {0:?} is no URL")]
-    Url(String),
+    /// The address of a target is no URL; it is not shown, since a query may be secret.
+    #[error("the address of a target is no URL")]
+    Url,
     /// TLS towards the target cannot be had here.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -90,7 +90,7 @@ impl Job {
             return Err(JobError::Targets { targets, addresses });
         }
         let target = |at: &Address| {
-            let url = at.url.parse().map_err(|_| JobError::Url(at.url.clone()))?;
+            let url = at.url.parse().map_err(|_| JobError::Url)?;
             let target = Target::known(&url, at.addrs.clone(), &self.load.tls, self.load.source_ips.clone())?;
             Ok(Arc::new(target))
         };

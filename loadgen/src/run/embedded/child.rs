@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_in_mid_run_is_told() {
+    async fn an_end_in_mid_run_is_reported() {
         let script = format!("{READY}; echo broken >&2; kill -9 $$");
         let (mut child, url) = start(&script, LONG).await.unwrap();
         assert_eq!(url.as_str(), "http://127.0.0.1:5/");

@@ -1,4 +1,4 @@
-//! What flags come to mean, and what they may not.
+//! The meaning of flags, and what is refused.
 
 use std::time::Duration;
 
@@ -86,15 +86,9 @@ fn defaults_follow_the_target() {
         ),
         ("--target ws://h/chat?room=1", Protocol::WebSocket, "/chat?room=1", 0, "its own path"),
         ("--target wss://h", Protocol::WebSocket, "/ws", 0, "the usual path"),
-        ("--target wss://h --path /x --echo 3", Protocol::WebSocket, "/x", 3, "as was said"),
-        (
-            "--target ws://h --protocol socketio --eio 3",
-            Protocol::SocketIo(Version::V3),
-            "/socket.io/",
-            0,
-            "as was said",
-        ),
-        ("--target http://h --protocol websocket", Protocol::WebSocket, "/ws", 0, "as was said"),
+        ("--target wss://h --path /x --echo 3", Protocol::WebSocket, "/x", 3, "as given"),
+        ("--target ws://h --protocol socketio --eio 3", Protocol::SocketIo(Version::V3), "/socket.io/", 0, "as given"),
+        ("--target http://h --protocol websocket", Protocol::WebSocket, "/ws", 0, "as given"),
     ] {
         let scenario = resolve(&format!("{flags} {MINT}")).unwrap().load;
         assert_eq!(scenario.protocol, protocol, "{flags}: {why}");
@@ -147,7 +141,7 @@ fn the_embedded_server_knows_the_secret_of_minted_tokens() {
 }
 
 #[test]
-fn what_cannot_be_is_explained() {
+fn flags_that_contradict_or_lack_something_are_explained() {
     for (flags, code, part) in [
         ("--target http://h", 104, "--token-source mint --secret env:NAME"),
         ("--target http://h --token-url http://f/t", 104, "--users FILE.csv"),

@@ -1,4 +1,4 @@
-//! Steps as a scenario file has them, and their meaning: names known, variables given, patterns sound.
+//! Steps as a scenario file has them, and their meaning: names known, variables given, patterns valid.
 
 use std::collections::BTreeMap;
 
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         for (text, part, why) in [
-            (step("form = { a = \"{{usrname}}\" }"), "did you mean \"username\"?", "a slip"),
+            (step("form = { a = \"{{usrname}}\" }"), "did you mean \"username\"?", "a typing error"),
             (step("form = { a = \"{{csrf}}\" }"), "known there are username, password, tenant", "from nowhere"),
             (step("form = { a = \"{{token}}\" }"), "known there are", "its own answer comes later"),
             (step("form = { a = \"{{username\" }"), "is not closed", "half a gap"),
@@ -342,7 +342,7 @@ mod tests {
             (step("header = [\"Cookie: a=b\"]"), "own cookies", "the jar's"),
             (step("extract.a = { json = \"a\" }"), "begins with /", "no pointer"),
             (step("extract.a = { pattern = \"(\" }"), "extract a: regex", "no pattern"),
-            (step("extract.a = { patern = \"x\" }"), "unknown variant `patern`", "a slip"),
+            (step("extract.a = { patern = \"x\" }"), "unknown variant `patern`", "a typing error"),
             (step("extract.\"a b\" = { json = \"\" }"), "letters, digits", "no name"),
             (step("headers = []"), "unknown field `headers`", "another key"),
             ("[[token]]\nurl = \"http://h/\"".to_owned(), "takes the token out", "no token"),

@@ -1,4 +1,4 @@
-//! The counter and the tokens behind it, without any socket of the load.
+//! The queue of token requests and what answers it, without any socket of the load.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -92,19 +92,19 @@ async fn tokens_of_users_are_ready_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_ticket_is_answered_once_at_the_desk_of_its_shard() {
+async fn each_ticket_is_answered_once_to_its_shard() {
     let Supply::OnDemand(requests) = prepare(&minting(TokenPer::Connection)).await.unwrap().supply else {
         panic!("one for each connection is had when it is due");
     };
-    let desks = [connect(&requests, 0), connect(&requests, 1)];
+    let receivers = [connect(&requests, 0), connect(&requests, 1)];
     for number in 0..100 {
         let shard = (number % 2) as usize;
         requests.ask(Ticket { shard, number, refused: None }).unwrap();
     }
     drop(requests);
-    for (shard, desk) in desks.iter().enumerate() {
-        // Ends when the counter has closed and let go of its senders.
-        let mut numbers: Vec<u64> = desk
+    for (shard, receiver) in receivers.iter().enumerate() {
+        // Ends when the queue has closed and dropped its senders.
+        let mut numbers: Vec<u64> = receiver
             .iter()
             .map(|answer| {
                 let expected = ["ann", "bob"][shard];
@@ -152,7 +152,7 @@ fn logging_in(token_url: &str, per: TokenPer) -> (LoadSpec, TokenPlan) {
 }
 
 #[tokio::test]
-async fn an_endpoint_without_tokens_is_told_before_the_run() {
+async fn an_endpoint_without_tokens_fails_before_the_run() {
     let url = answers("<!doctype html>").await;
     for per in [TokenPer::User, TokenPer::Connection] {
         let error = prepare(&logging_in(&url, per)).await.unwrap_err().to_string();
@@ -183,16 +183,16 @@ async fn tokens_of_a_run_come_from_the_users_session() {
     let Supply::OnDemand(requests) = prepared.supply else {
         panic!("one for each connection is had when it is due");
     };
-    let desk = connect(&requests, 0);
+    let receiver = connect(&requests, 0);
     let ticket = Ticket { shard: 0, number: 7, refused: None };
     requests.ask(ticket).unwrap();
-    let answer = tokio::task::spawn_blocking(move || desk.recv().unwrap()).await.unwrap();
+    let answer = tokio::task::spawn_blocking(move || receiver.recv().unwrap()).await.unwrap();
     assert_eq!((answer.number, answer.result.as_deref()), (7, Ok("a.b.c")));
     assert!(answer.token_ns.is_some_and(|ns| ns > 0), "the request is timed");
 }
 
 #[test]
-fn a_full_queue_is_told_at_once() {
+fn a_full_queue_refuses_at_once() {
     let (requests, service) = Requests::open(1);
     let ticket = Ticket { shard: 0, number: 0, refused: None };
     let taken = std::iter::repeat_with(|| requests.ask(ticket.clone())).take_while(Result::is_ok).count();

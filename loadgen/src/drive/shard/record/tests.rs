@@ -7,12 +7,11 @@ use crate::drive::processes::shard_index;
 use crate::ground::recorder::Part;
 use crate::judge::collect::{Collected, Collector};
 use crate::plan::arrival::Schedule;
-use crate::plan::model::Arrivals;
-use crate::plan::model::Model;
+use crate::plan::model::{Arrivals, Model};
 
 /// What a record is after its way through a pipe or a file.
-fn sent(told: FromShard) -> FromShard {
-    let text = serde_json::to_string(&ShardRecord::from(&told)).unwrap();
+fn sent(report: FromShard) -> FromShard {
+    let text = serde_json::to_string(&ShardRecord::from(&report)).unwrap();
     serde_json::from_str::<ShardRecord>(&text).unwrap().try_into().unwrap()
 }
 
@@ -136,8 +135,8 @@ fn every_word_of_a_shard_survives_its_way() {
     let broken = FromShard::Broken { shard: 2, error: io::Error::other("EBADF") };
     let lost = FromShard::Lost { error: "process 2 of 3".to_owned() };
     for told in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
-        let record = ShardRecord::from(&told);
-        assert_eq!(ShardRecord::from(&sent(told)), record);
+        let record = ShardRecord::from(&report);
+        assert_eq!(ShardRecord::from(&sent(report)), record);
     }
 }
 

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_and_left_out() {
+    fn missing_metrics_are_named_and_left_out() {
         type Change = fn(&mut Readings);
         let rows: [(Change, bool, &str); 4] = [
             (|seen| seen.start.open_sockets = None, true, "the page has no process_open_fds"),
