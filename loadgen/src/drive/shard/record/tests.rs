@@ -111,7 +111,7 @@ proptest! {
 }
 
 #[test]
-fn every_word_of_a_shard_survives_its_way() {
+fn every_report_of_a_shard_survives_serialisation() {
     let mut recorder = Recorder::new();
     (0..500).for_each(|number| record(&mut recorder, number, 7));
     recorder.counters.each_mut().into_iter().zip(1..).for_each(|((_, count), n)| *count = n);
@@ -134,7 +134,7 @@ fn every_word_of_a_shard_survives_its_way() {
     };
     let broken = FromShard::Broken { shard: 2, error: io::Error::other("EBADF") };
     let lost = FromShard::Lost { error: "process 2 of 3".to_owned() };
-    for told in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
+    for report in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
         let record = ShardRecord::from(&report);
         assert_eq!(ShardRecord::from(&sent(report)), record);
     }
