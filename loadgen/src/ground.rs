@@ -1,6 +1,9 @@
-//! What every layer builds on: the closed set of outcomes, the recorder of figures, expressions, and this machine.
+//! What every layer builds on: the closed set of outcomes, the recorder of figures, expressions, small values, and
+//! this machine.
 
 pub mod environment;
 pub mod expression;
 pub mod outcome;
 pub mod recorder;
+pub mod time;
+pub mod values;

@@ -6,10 +6,11 @@
 pub mod ground;
 pub mod plan;
 pub mod spec;
+
+pub mod speak;
 pub mod tokens;
 
 pub mod drive;
-pub mod speak;
 
 pub mod judge;
 pub mod run;

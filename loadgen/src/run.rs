@@ -5,10 +5,12 @@ pub mod live;
 pub mod observe;
 pub mod progress;
 
+mod context;
 mod error;
 mod figures;
 mod interrupt;
 mod load;
+mod plan;
 mod second;
 mod server;
 mod shards;
@@ -19,150 +21,152 @@ use std::time::SystemTime;
 
 use reactor::raise_descriptor_limit;
 use reports::render::{TextOptions, text};
-use reports::schema::{Environment, RunResult};
+use reports::schema::RunResult;
 use reports::store::ResultDir;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::cli::RunArgs;
-use crate::drive::engine::Control;
-use crate::ground::environment::{self, CoreShare, Ends, allowed_cpus, check_descriptors, check_memory, check_ports};
+use crate::drive::control::Control;
+use crate::ground::environment::{
+    self, CoreShare, Ends, Need, allowed_cpus, check_descriptors, check_memory, check_ports,
+};
+use crate::run::context::RunContext;
+use crate::run::interrupt::Interrupt;
 use crate::run::live::Page;
+use crate::run::plan::LoadPlan;
 use crate::run::progress::Progress;
+use crate::run::server::Server;
 use crate::speak::target::Target;
-use crate::spec::{Machine, Scenario, TargetChoice};
+use crate::spec::{LoadSpec, Machine, Pin, RunArgs, RunSpec, ServerSpec, TokenPlan, TokenSource, Transport};
 use crate::tokens::prepare;
 
 pub use error::RunError;
 
-use interrupt::Interrupt;
-use load::LoadPlan;
-use server::Server;
-
-/// Runs what the arguments ask, writes the result, tells it on standard output, and answers the exit code.
+/// Runs what the arguments ask, writes the result, prints its summary on standard output, and returns the exit code.
 ///
 /// # Errors
 ///
 /// What keeps a run from being begun, or its result from being written.
 pub fn run(args: RunArgs) -> Result<u8, RunError> {
     let cpus = allowed_cpus();
-    let machine = Machine { cpus: cpus.clone(), now: SystemTime::now() };
-    let scenario = Scenario::resolve(args, &machine)?;
+    let spec = RunSpec::resolve(args, &Machine { cpus: cpus.clone(), now: SystemTime::now() })?;
     let descriptors = raise_descriptor_limit();
-    for load in [Some(&scenario), scenario.of_warmup().as_ref()].into_iter().flatten() {
-        check_descriptors(load, descriptors)?;
+    for load in loads(&spec) {
+        check_descriptors(load.sockets_at_once(), load.processes, descriptors)?;
     }
-    let directory = ResultDir::create(&scenario.out)?;
-
-    // Before this thread keeps to a part of the processors.
-    let environment = environment::read();
-    let embedded = matches!(scenario.target, TargetChoice::Embedded(_));
-    let share = CoreShare::new(&cpus, embedded, scenario.pin);
-    share.keep_generator().map_err(RunError::Start)?;
-    let runtime = runtime().map_err(RunError::Start)?;
-    let control = Arc::new(Control::new());
-    let interrupt = Interrupt::listen(&runtime, control.clone()).map_err(RunError::Start)?;
-    let page = scenario.prometheus;
-    let page = page.map(|address| Page::serve(&runtime, address));
-    let progress = Progress::new(scenario.quiet, scenario.tui, page.transpose()?, interrupt.keys());
-    let rig = Rig { interrupt, progress, runtime, control, environment, share };
-    let (result, log) = rig.measure(scenario)?;
+    let directory = ResultDir::create(&spec.report.out)?;
+    let context = prepare_context(&spec, &cpus)?;
+    let (result, log) = measure(&context, &spec)?;
     let written = directory.write_all(&result, &log);
-    // Told first: where the disk is full, the terminal is all there is.
-    tell(&result, written.is_ok().then_some(&directory));
+    // Printed first: where the disk is full, the terminal is all there is.
+    print_summary(&result, written.is_ok().then_some(&directory));
     written?;
     Ok(result.verdict.code)
 }
 
-/// What every step of a run needs.
-struct Rig {
-    runtime: Runtime,
-    control: Arc<Control>,
-    interrupt: Interrupt,
-    progress: Progress,
-    environment: Environment,
-    share: CoreShare,
+/// The load of a run, and that of its warm-up.
+fn loads(spec: &RunSpec) -> Vec<LoadSpec> {
+    [Some(spec.load.clone()), spec.load.of_warmup()].into_iter().flatten().collect()
 }
 
-impl Rig {
-    /// The run itself: its result, and the file `run.hlog`.
-    fn measure(&self, mut scenario: Scenario) -> Result<(RunResult, Vec<u8>), RunError> {
-        let server = self.interruptible(Server::start(self, &mut scenario))?;
-        let measured = self.measure_against(&server, scenario);
-        self.progress.finish();
-        self.runtime.block_on(server.stop());
-        measured
-    }
+fn prepare_context(spec: &RunSpec, cpus: &[usize]) -> Result<RunContext, RunError> {
+    // Before this thread keeps to a part of the processors.
+    let environment = environment::read();
+    let embedded = matches!(spec.server, ServerSpec::Embedded { .. });
+    let share = CoreShare::new(cpus, embedded && spec.load.pin == Pin::Auto);
+    share.keep_generator().map_err(RunError::Start)?;
+    let runtime = runtime().map_err(RunError::Start)?;
+    let control = Arc::new(Control::new());
+    let interrupt = Interrupt::watch(&runtime, control.clone()).map_err(RunError::Start)?;
+    let page = spec.report.prometheus.map(|address| Page::serve(&runtime, address));
+    let progress = Progress::new(spec.report.quiet, spec.report.tui, page.transpose()?, interrupt.keys());
+    Ok(RunContext { interrupt, progress, runtime, control, environment, share })
+}
 
-    fn measure_against(&self, server: &Server, scenario: Scenario) -> Result<(RunResult, Vec<u8>), RunError> {
-        let targets = server.urls().iter().map(|url| reach(url, &scenario));
-        let targets: Vec<Arc<Target>> = targets.collect::<Result<_, RunError>>()?;
-        for load in [Some(&scenario), scenario.of_warmup().as_ref()].into_iter().flatten() {
-            for (target, share) in targets.iter().zip(scenario.shares()) {
-                check_ports(load, share, target.routes())?;
-            }
-            let ends = Ends::of(load, targets.iter().map(|target| &**target));
-            check_memory(load, ends)?;
-        }
-        let before_logins = server.observer().snapshot();
-        self.progress.step(&preparing(&scenario));
-        let prepared = self.interruptible(async { Ok(prepare(&scenario).await?) })?;
-        let plan = LoadPlan { scenario: Arc::new(scenario), targets, prepared, server, warming_up: false };
-        self.warm_up(&plan)?;
-        let loaded = load::run(self, &plan)?;
-        Ok(figures::result(self, &plan, &loaded, &before_logins))
-    }
+/// The run itself: its result, and the file `run.hlog`.
+fn measure(context: &RunContext, spec: &RunSpec) -> Result<(RunResult, Vec<u8>), RunError> {
+    let (server, tokens) = context.interruptible(Server::start(context, spec))?;
+    let measured = measure_against(context, spec, &server, &tokens);
+    context.progress.finish();
+    context.runtime.block_on(server.stop());
+    measured
+}
 
-    /// The same load before the measured one, where that was asked; nothing of it is kept.
-    fn warm_up(&self, plan: &LoadPlan<'_>) -> Result<(), RunError> {
-        let Some(warmup) = plan.scenario.of_warmup() else {
-            return Ok(());
-        };
-        self.progress.step("warming up");
-        let loaded = load::run(self, &plan.with(warmup))?;
-        if let Some(broken) = loaded.broken.first() {
-            return Err(RunError::Start(io::Error::other(broken.clone())));
-        }
-        if let Some(steps) = &plan.prepared.steps {
-            steps.forget_tokens();
-        }
-        self.control.again();
-        if self.interrupt.has_come() {
-            return Err(RunError::StoppedBeforeStart);
-        }
-        Ok(())
-    }
+fn measure_against(
+    context: &RunContext,
+    spec: &RunSpec,
+    server: &Server,
+    tokens: &TokenPlan,
+) -> Result<(RunResult, Vec<u8>), RunError> {
+    let targets = server.urls().iter().map(|url| reach(url, &spec.load));
+    let targets: Vec<Arc<Target>> = targets.collect::<Result<_, RunError>>()?;
+    check_machine(spec, &targets)?;
+    let before_logins = server.observer().snapshot();
+    context.progress.step(&preparing(tokens));
+    let prepared = context.interruptible(async { Ok(prepare(&spec.load, tokens).await?) })?;
+    let plan = LoadPlan { spec, load: Arc::new(spec.load.clone()), targets, prepared, server, warming_up: false };
+    warm_up(context, &plan)?;
+    let loaded = load::run(context, &plan)?;
+    let asked = spec.to_result(tokens);
+    Ok(figures::result(context, &plan, &loaded, asked, &before_logins))
+}
 
-    /// Waits for a step before T0, unless a signal comes first: then nothing was measured.
-    fn interruptible<T>(&self, step: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
-        self.runtime.block_on(async {
-            tokio::select! {
-                done = step => done,
-                () = self.interrupt.came() => Err(RunError::StoppedBeforeStart),
-            }
-        })
+/// Whether this machine has ports and memory enough for the sockets of a run.
+fn check_machine(spec: &RunSpec, targets: &[Arc<Target>]) -> Result<(), RunError> {
+    let embedded = matches!(spec.server, ServerSpec::Embedded { .. });
+    let ends = Ends {
+        both: embedded || targets.iter().any(|target| target.is_on_this_machine()),
+        embedded,
+        tls: targets.iter().any(|target| target.tls.is_some()),
+    };
+    for load in loads(spec) {
+        let sockets = load.sockets_at_once();
+        for (target, part) in targets.iter().zip(load.targets.parts()) {
+            check_ports(sockets, part, target.routes())?;
+        }
+        let polls = load.transport == Transport::Polling;
+        check_memory(Need { sockets, processes: load.processes, polls, ends })?;
     }
+    Ok(())
+}
+
+/// The same load before the measured one, where that was asked; nothing of it is kept.
+fn warm_up(context: &RunContext, plan: &LoadPlan<'_>) -> Result<(), RunError> {
+    let Some(warmup) = plan.load.of_warmup() else {
+        return Ok(());
+    };
+    context.progress.step("warming up");
+    let loaded = load::run(context, &plan.with(warmup))?;
+    if let Some(broken) = loaded.broken.first() {
+        return Err(RunError::Start(io::Error::other(broken.clone())));
+    }
+    if let Some(steps) = &plan.prepared.steps {
+        steps.forget_tokens();
+    }
+    context.control.reset();
+    if context.interrupt.has_come() {
+        return Err(RunError::StoppedBeforeStart);
+    }
+    Ok(())
 }
 
 /// A target that takes connections, from the addresses that were asked for.
-fn reach(url: &Url, scenario: &Scenario) -> Result<Arc<Target>, RunError> {
-    let target = Target::resolve(url, &scenario.tls)?
-        .reachable(scenario.connect_timeout)?
-        .trusted(scenario.connect_timeout)?
-        .from_sources(scenario.source_ips.clone())?;
+fn reach(url: &Url, load: &LoadSpec) -> Result<Arc<Target>, RunError> {
+    let target = Target::resolve(url, &load.tls)?
+        .reachable(load.connect_timeout)?
+        .trusted(load.connect_timeout)?
+        .from_sources(load.source_ips.clone())?;
     Ok(Arc::new(target))
 }
 
-fn preparing(scenario: &Scenario) -> String {
-    use crate::spec::TokenSource;
-    match &scenario.tokens.source {
-        TokenSource::Login(_) | TokenSource::Steps(_) | TokenSource::EmbeddedLogin => match scenario.users.len() {
+fn preparing(tokens: &TokenPlan) -> String {
+    match &tokens.source {
+        TokenSource::Login(_) | TokenSource::Steps(_) => match tokens.users.len() {
             1 => "logging one user in".to_owned(),
             users => format!("logging {users} users in"),
         },
         TokenSource::Mint(_) => "making tokens".to_owned(),
         TokenSource::File(path) => format!("reading tokens from {}", path.display()),
-        TokenSource::Given => "taking tokens".to_owned(),
     }
 }
 
@@ -172,8 +176,8 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("logins").enable_all().build()
 }
 
-/// The summary on standard output, as wide and colourful as it takes; it says where the files are, if they are.
-fn tell(result: &RunResult, written: Option<&ResultDir>) {
+/// Prints the summary on standard output, as wide and colourful as it takes, and where the files are, if they are.
+fn print_summary(result: &RunResult, written: Option<&ResultDir>) {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let width = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));

@@ -1,22 +1,18 @@
 //! A run over several processes (`--processes`), for more sockets than one may have descriptors.
 //!
 //! Each process is a shard `i / N` of the one schedule: arrival `j` belongs to process `j mod N`. The run parses, checks,
-//! logs in and judges; its processes are this program again, told over their standard input what to do, and telling over
-//! their standard output what they measure, as mergeable [`ShardRecord`](crate::drive::shard::ShardRecord)s. Tokens are made in
-//! the run, so that users log in once. T0 is an instant of the machine's monotonic clock, which all of them share.
+//! logs in and judges; its processes are this program again, which receive the load over their standard input and send
+//! what they measure over their standard output, as mergeable [`ShardRecord`](crate::drive::shard::ShardRecord)s. Tokens
+//! are made in the run, so that users log in once. T0 is an instant of the machine's monotonic clock, which all of them
+//! share.
 //!
 //! Nothing here knows how a socket is opened, or what a figure means.
 
 mod group;
 mod job;
 mod member;
-mod monotonic;
-mod words;
+mod protocol;
 
-pub use group::{Group, GroupError, MEMBER_COMMAND, Setting};
-pub use job::{Common, Job, JobError, shard_index};
+pub use group::{Group, GroupError, GroupSetting, MEMBER_COMMAND};
+pub use job::{Job, JobError, Tokens, shard_index};
 pub use member::run;
-
-/// More processes than this hold more sockets than a machine does; and so few that a single late one stands in the 99th
-/// percentile of all.
-pub const PROCESSES_MAX: usize = 64;

@@ -1,134 +1,24 @@
-//! A shard of a run: its part of the arrivals on a thread of its own, and what it tells of itself.
+//! A shard of a run: its part of the arrivals, on a thread of its own.
 //!
 //! Of `of` shards, shard `index` has the arrivals whose number leaves `index` when divided by `of`, wherever it runs: on
-//! a thread of this process, or in another one, whose words travel as [`ShardRecord`]s.
+//! a thread of this process, or in another process, whose reports travel as [`ShardRecord`]s.
 
 mod record;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 
-use reactor::{Clock, Options, Shard, TimeSource};
+use reactor::{Options, Shard, TimeSource};
 
-use crate::drive::engine::{Control, Engine};
-use crate::ground::recorder::Recorder;
-use crate::plan::arrival::ShardSchedule;
-use crate::speak::target::Target;
-use crate::spec::Scenario;
-use crate::tokens::{BadTokens, Supply};
+use crate::drive::engine::Engine;
 
+pub use crate::drive::shard_plan::ShardPlan;
+pub use crate::drive::shard_report::{FromShard, Interval, ShardReport};
 pub use record::{
     FailureRecord, IntervalRecord, LatencyRecord, RECORD_VERSION, RecordError, RecorderRecord, RefusalRecord,
     ReportRecord, ShardRecord,
 };
-
-/// What one shard is to do. All shards of a run share the scenario, the targets, the clock, the control and the report's
-/// receiver.
-#[derive(Debug)]
-pub struct ShardPlan {
-    /// Which shard this is, below `of`.
-    pub index: usize,
-    /// How many there are.
-    pub of: usize,
-    /// What was asked.
-    pub scenario: Arc<Scenario>,
-    /// Where the sockets go, in the scenario's order; at least one.
-    pub targets: Vec<Arc<Target>>,
-    /// The open model's arrivals of this shard; `None` in the closed model.
-    pub arrivals: Option<ShardSchedule>,
-    /// Where its valid tokens come from.
-    pub supply: Supply,
-    /// What is shown in place of a valid token.
-    pub bad: BadTokens,
-    /// The processor to run on; `None`: the kernel decides.
-    pub cpu: Option<usize>,
-    /// The run's clock.
-    pub clock: Clock,
-    /// Says when to start, to stop and to close.
-    pub control: Arc<Control>,
-    /// Hears what the shard tells.
-    pub report: Sender<FromShard>,
-}
-
-/// What a shard tells, in this order: intervals, with `ArrivalsDone` once among them, then `Done` as its last word.
-#[derive(Debug)]
-pub enum FromShard {
-    /// A second is over, or the run is.
-    Interval(Interval),
-    /// Every arrival of the shard has its outcome. When all shards have said so, [`Control::close`] is due.
-    ArrivalsDone {
-        /// Which shard.
-        shard: usize,
-    },
-    /// The shard has closed its last socket and ends.
-    Done {
-        /// Which shard.
-        shard: usize,
-        /// About the whole of it.
-        report: ShardReport,
-    },
-    /// The loop itself failed, which is no fault of the target: what was not told yet is lost, and the run is invalid.
-    Broken {
-        /// Which shard.
-        shard: usize,
-        /// What the kernel said.
-        error: io::Error,
-    },
-    /// A process is gone with all of its shards that were not done; what they told before counts, and the run is invalid.
-    Lost {
-        /// Which process, its part of the load, and why, as a sentence.
-        error: String,
-    },
-}
-
-impl FromShard {
-    /// Which shard tells it; a lost process has no single one.
-    pub fn shard(&self) -> usize {
-        match self {
-            Self::Interval(interval) => interval.shard,
-            Self::ArrivalsDone { shard } | Self::Done { shard, .. } | Self::Broken { shard, .. } => *shard,
-            Self::Lost { .. } => usize::MAX,
-        }
-    }
-
-    /// Whether it is the last word of its shard.
-    pub fn is_last(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::Broken { .. })
-    }
-}
-
-/// What happened in one second of a shard. The first to begin after a longer silence holds all that happened in it.
-#[derive(Debug)]
-pub struct Interval {
-    /// Which shard.
-    pub shard: usize,
-    /// Whole seconds after T0 at which it begins.
-    pub second: u64,
-    /// What was recorded in it, by target; at least one.
-    pub recorders: Vec<Recorder>,
-    /// The most sockets let in and open at once in it.
-    pub held: u64,
-    /// Handshakes under way at its end.
-    pub in_flight: u32,
-}
-
-/// A shard as a whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShardReport {
-    /// Arrivals that became due.
-    pub planned: u64,
-    /// Arrivals that were begun.
-    pub started: u64,
-    /// When the first began, after T0.
-    pub first_start_ns: Option<u64>,
-    /// When the last was let in or ended otherwise, after T0.
-    pub last_handshake_end_ns: Option<u64>,
-    /// Processor time of the shard's thread, from T0 to the end of its last handshake. Pacing is in it: a shard sleeps
-    /// until shortly before each planned instant and spins from there.
-    pub cpu_ns: u64,
-}
 
 /// A running shard.
 #[derive(Debug)]
@@ -136,7 +26,7 @@ pub struct ShardHandle {
     thread: JoinHandle<()>,
 }
 
-/// Starts a shard on a thread of its own and waits until it is ready for [`Control::start`].
+/// Starts a shard on a thread of its own and waits until it is ready for [`Control::start`](crate::drive::control::Control::start).
 ///
 /// Fails when the thread or its epoll set cannot be made: descriptors, memory or processes have run out.
 pub fn spawn(plan: ShardPlan) -> io::Result<ShardHandle> {
@@ -150,13 +40,13 @@ pub fn spawn(plan: ShardPlan) -> io::Result<ShardHandle> {
 }
 
 impl ShardHandle {
-    /// Waits for the shard's end. `false`: it panicked, which is a bug of this program.
+    /// Waits for the shard's end. `false`: it panicked, which is an internal error.
     pub fn join(self) -> bool {
         self.thread.join().is_ok()
     }
 }
 
-/// Runs a shard on this thread to its end. `ready` hears when it can be started, or why it never will.
+/// Runs a shard on this thread to its end. `ready` receives one message: it can be started, or why it cannot.
 pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
     let (index, report, control) = (plan.index, plan.report.clone(), plan.control.clone());
     let supply = plan.supply.clone();
@@ -165,7 +55,7 @@ pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
     let shard = match Shard::new(Engine::new(plan, answered), clock, options) {
         Ok(shard) => shard,
         Err(error) => {
-            // The one who spawned waits for this word, and has not gone.
+            // The spawning thread waits for this message.
             let _ = ready.send(Err(error));
             return;
         }
@@ -175,7 +65,7 @@ pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
     if let Some(requests) = supply.requests() {
         let waker = shard.waker();
         requests.connect_shard(index, move |answer| {
-            // A shard that has gone does not need it.
+            // A shard that has ended needs no answer.
             if answers.send(answer).is_ok() {
                 waker.wake();
             }

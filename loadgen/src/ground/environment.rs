@@ -9,10 +9,8 @@ use reactor::descriptor_limit;
 use reports::schema;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::spec::Pin;
-
-pub use limits::{TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, gate_processes, sockets_of};
-pub use memory::{Ends, TooLittleMemory, check_memory};
+pub use limits::{PROCESSES_MAX, TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, gate_processes};
+pub use memory::{Ends, Need, TooLittleMemory, check_memory};
 
 /// What this machine is, for the result. What cannot be read is left empty: a container may hide it.
 pub fn read() -> schema::Environment {
@@ -49,9 +47,9 @@ pub struct CoreShare {
 
 impl CoreShare {
     /// The lower half to the generator and the upper half to the embedded server, the odd one to the server; all of
-    /// them to both where nothing is shared out: one processor, no embedded server, or `--pin none`.
-    pub fn new(cpus: &[usize], embedded: bool, pin: Pin) -> Self {
-        let pinned = embedded && pin == Pin::Auto && cpus.len() > 1;
+    /// them to both where nothing is shared out: one processor, or no `split` (no embedded server, `--pin none`).
+    pub fn new(cpus: &[usize], split: bool) -> Self {
+        let pinned = split && cpus.len() > 1;
         let (lower, upper) = if pinned { cpus.split_at(cpus.len() / 2) } else { (cpus, cpus) };
         Self { generator: lower.to_vec(), server: upper.to_vec(), pinned }
     }
@@ -93,15 +91,14 @@ mod tests {
 
     #[test]
     fn processors_are_shared_out_by_halves() {
-        for (cpus, embedded, pin, generator, server, why) in [
-            (&[0, 1][..], true, Pin::Auto, &[0][..], &[1][..], "one each"),
-            (&[0, 1, 2], true, Pin::Auto, &[0], &[1, 2], "the odd one to the server"),
-            (&[4, 5, 6, 7], true, Pin::Auto, &[4, 5], &[6, 7], "of those that are allowed"),
-            (&[0], true, Pin::Auto, &[0], &[0], "nothing to share out"),
-            (&[0, 1], true, Pin::None, &[0, 1], &[0, 1], "as the kernel likes"),
-            (&[0, 1], false, Pin::Auto, &[0, 1], &[0, 1], "no server of our own"),
+        for (cpus, split, generator, server, why) in [
+            (&[0, 1][..], true, &[0][..], &[1][..], "one each"),
+            (&[0, 1, 2], true, &[0], &[1, 2], "the odd one to the server"),
+            (&[4, 5, 6, 7], true, &[4, 5], &[6, 7], "of those that are allowed"),
+            (&[0], true, &[0], &[0], "nothing to share out"),
+            (&[0, 1], false, &[0, 1], &[0, 1], "as the kernel likes, or no server of our own"),
         ] {
-            let share = CoreShare::new(cpus, embedded, pin);
+            let share = CoreShare::new(cpus, split);
             assert_eq!((&share.generator[..], &share.server[..]), (generator, server), "{why}");
             let own = share.pinned.then_some(generator[0]);
             assert_eq!(share.shard_cpu(generator.len()), own, "{why}");

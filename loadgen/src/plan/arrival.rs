@@ -1,40 +1,13 @@
 //! When arrivals are due: pure, seeded, fixed before the run.
 
-mod instants;
-mod stages;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::spec::Load;
-
-pub use instants::{InstantsError, read_instants};
-pub use stages::{RateProfile, Stage};
-
-/// Two arrivals in one nanosecond have no order, so no schedule may be denser than the clock.
-pub const RATE_PER_S_MAX: f64 = 1e9;
-
-/// The gaps between arrivals of the open model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrivals {
-    /// All alike.
-    Uniform,
-    /// Exponential, as independent users make them.
-    Poisson,
-}
-
-impl Arrivals {
-    /// As the flag takes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Poisson => "poisson",
-        }
-    }
-}
+use crate::plan::model::{Arrivals, Model};
+use crate::plan::stages::RateProfile;
 
 /// The planned instants of an open-model run.
 ///
@@ -63,7 +36,7 @@ pub struct Schedule {
 /// What decides the instants.
 #[derive(Clone, Debug)]
 enum Shape {
-    /// At a rate above zero and at most [`RATE_PER_S_MAX`], as [`Load::Open`] has it.
+    /// At a rate above zero and at most [`RATE_PER_S_MAX`], as [`Model::Open`] has it.
     Steady(f64, Arrivals),
     /// At a rate that changes.
     Staged(Arc<RateProfile>, Arrivals),
@@ -81,13 +54,13 @@ pub struct Arrival {
 }
 
 impl Schedule {
-    /// The schedule of a load; `None` in the closed model, where completions decide.
-    pub fn new(load: &Load, connections: Option<u64>, duration: Option<Duration>, seed: u64) -> Option<Self> {
-        let shape = match load {
-            Load::Open { rate_per_s, arrivals } => Shape::Steady(*rate_per_s, *arrivals),
-            Load::Staged { profile, arrivals } => Shape::Staged(profile.clone(), *arrivals),
-            Load::Listed(instants) => Shape::Listed(instants.clone()),
-            Load::Closed { .. } => return None,
+    /// The schedule of a model; `None` in the closed model, where completions decide.
+    pub fn new(model: &Model, connections: Option<u64>, duration: Option<Duration>, seed: u64) -> Option<Self> {
+        let shape = match model {
+            Model::Open { rate_per_s, arrivals } => Shape::Steady(*rate_per_s, *arrivals),
+            Model::Staged { profile, arrivals } => Shape::Staged(profile.clone(), *arrivals),
+            Model::Listed(instants) => Shape::Listed(instants.clone()),
+            Model::Closed { .. } => return None,
         };
         Some(Self { shape, count_max: connections.unwrap_or(u64::MAX), end_ns: duration.map_or(u64::MAX, ns), seed })
     }

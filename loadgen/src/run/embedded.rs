@@ -2,28 +2,30 @@
 //! from the load's.
 //!
 //! Both are this program again (`gatecrash serve`), each in a process group of its own, so that Ctrl-C reaches the
-//! run alone, and told to end with their parent. The secret that they share travels in their environment, never in
+//! run alone, and ended with their parent by the kernel. The secret that they share travels in their environment, never in
 //! their arguments, which every user of the machine can read.
 
 mod child;
+mod error;
 mod users;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reactor::descriptor_limit;
 use tokio::process::Command;
 use url::Url;
 
-use crate::ground::environment::{CoreShare, gate_processes};
-use crate::spec::{EmbeddedPlan, LoginMethod, LoginPlan, Scenario, TokenIn, TokenSource, User};
+use crate::ground::environment::CoreShare;
+use crate::spec::{EMBEDDED_ORIGIN, EmbeddedPlan, LoginMethod, LoginPlan, User};
 
 use child::Child;
 use users::UsersFile;
 
 pub use child::ChildError;
+pub use error::EmbeddedError;
 
 /// A started pair of gate and frontend. Dropping it kills both; [`Embedded::stop`] lets them end in order.
 #[derive(Debug)]
@@ -32,21 +34,7 @@ pub struct Embedded {
     frontend: Child,
     gate_url: Url,
     frontend_url: Url,
-    users: Vec<User>,
-}
-
-/// Why there is no embedded server.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbeddedError {
-    /// One of its processes did not come up.
-    #[error(transparent)]
-    Child(#[from] ChildError),
-    /// Its users cannot be told to it.
-    #[error("cannot write the embedded server's users: {0}")]
-    Users(#[from] std::io::Error),
-    /// A user's name cannot be put into a users file.
-    #[error("the user {0:?} cannot be one of the embedded server's: a name may hold no comma, quote or line end")]
-    Name(String),
+    users: Arc<[User]>,
 }
 
 /// Users that are made where none were named: enough for sessions to differ, few enough for logins to take no time.
@@ -56,9 +44,6 @@ pub const MADE_USERS: usize = 100;
 const SECRET_VARIABLE: &str = "GATECRASH_EMBEDDED_SECRET";
 /// How much the children log: what goes wrong, unless it was asked for otherwise. The end of it is shown where one dies.
 const LOG_VARIABLE: &str = "RUST_LOG";
-/// The origin whose pages may use cookies: the frontend's own is not known when the gate starts, and a load generator
-/// may claim any.
-const ORIGIN: &str = "http://gatecrash.localhost";
 /// How long the gate may take to close its sockets at the end; less than it is waited for.
 const DRAIN: &str = "5s";
 
@@ -70,30 +55,15 @@ impl Embedded {
     pub async fn start(
         program: &Path,
         plan: &EmbeddedPlan,
-        scenario: &Scenario,
+        users: &Arc<[User]>,
+        gate_processes: u16,
         share: &CoreShare,
     ) -> Result<Self, EmbeddedError> {
-        let users = if scenario.users.is_empty() { users::made(MADE_USERS) } else { scenario.users.clone() };
-        let serve = |role: &str| {
-            let mut command = Command::new(program);
-            let secret = OsString::from_vec(plan.secret.expose().to_vec());
-            command.env(SECRET_VARIABLE, secret);
-            if std::env::var_os(LOG_VARIABLE).is_none() {
-                command.env(LOG_VARIABLE, "warn");
-            }
-            command.args(["serve", "--role", role, "--die-with-parent", "--drain", DRAIN]);
-            command.args(["--secret", &format!("env:{SECRET_VARIABLE}")]);
-            if share.pinned {
-                command.args(["--pin", &cpu_list(&share.server)]);
-            }
-            command
-        };
-        let mut command = serve("gate");
-        command.args(["--listen", "127.0.0.1:0", "--origin", ORIGIN]);
-        // It has the same limit on descriptors as each process of the load.
-        let processes = gate_processes(scenario, descriptor_limit());
-        if processes > 1 {
-            command.args(["--processes", &processes.to_string()]);
+        let users = if users.is_empty() { users::made(MADE_USERS).into() } else { users.clone() };
+        let mut command = serve(program, "gate", plan, share);
+        command.args(["--listen", "127.0.0.1:0", "--origin", EMBEDDED_ORIGIN]);
+        if gate_processes > 1 {
+            command.args(["--processes", &gate_processes.to_string()]);
         }
         if plan.close_at_exp {
             command.args(["--on-expiry", "close"]);
@@ -101,7 +71,7 @@ impl Embedded {
         let (gate, gate_url) = Child::start("gate", command).await?;
 
         let file = UsersFile::write(&users)?;
-        let mut command = serve("frontend");
+        let mut command = serve(program, "frontend", plan, share);
         command.args(["--frontend-listen", "127.0.0.1:0", "--gate-url", gate_url.as_str()]);
         command.arg("--users").arg(file.path());
         if let Some(ttl) = plan.token_ttl {
@@ -113,28 +83,23 @@ impl Embedded {
         Ok(Self { gate, frontend, gate_url, frontend_url, users })
     }
 
-    /// Fills in what a scenario could not know before: users, where they log in, and the origin of its cookies.
-    pub fn settle(&self, scenario: &mut Scenario) {
-        if scenario.users.is_empty() {
-            scenario.users.clone_from(&self.users);
-        }
-        if matches!(scenario.tokens.source, TokenSource::EmbeddedLogin) {
-            let page = |path: &str| {
-                let mut url = self.frontend_url.clone();
-                url.set_path(path);
-                url
-            };
-            scenario.tokens.source = TokenSource::Login(LoginPlan {
-                login_url: Some(page("/login")),
-                method: LoginMethod::Basic,
-                token_url: page("/getIoConnectionToken"),
-                token_json_pointer: String::new(),
-            });
-        }
-        let by_cookie = matches!(scenario.token_in, TokenIn::Cookie(_));
-        let has_origin = scenario.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("origin"));
-        if by_cookie && !has_origin {
-            scenario.headers.push(("Origin".to_owned(), ORIGIN.to_owned()));
+    /// Its users: those that were named, or those that it has made.
+    pub fn users(&self) -> Arc<[User]> {
+        self.users.clone()
+    }
+
+    /// Where its users log in and get their tokens.
+    pub fn login(&self) -> LoginPlan {
+        let page = |path: &str| {
+            let mut url = self.frontend_url.clone();
+            url.set_path(path);
+            url
+        };
+        LoginPlan {
+            login_url: Some(page("/login")),
+            method: LoginMethod::Basic,
+            token_url: page("/getIoConnectionToken"),
+            token_json_pointer: String::new(),
         }
     }
 
@@ -158,12 +123,12 @@ impl Embedded {
         self.frontend.pids()[0]
     }
 
-    /// Waits until one of the two ends by itself, which it never should, and says so in a sentence. May be dropped and
+    /// Waits until one of the two ends by itself, which it never should, and returns a sentence about it. May be dropped and
     /// called again.
     pub async fn watch(&mut self) -> String {
         tokio::select! {
-            said = self.gate.ended() => said,
-            said = self.frontend.ended() => said,
+            how = self.gate.ended() => how,
+            how = self.frontend.ended() => how,
         }
     }
 
@@ -171,6 +136,21 @@ impl Embedded {
     pub async fn stop(self) {
         tokio::join!(self.gate.stop(), self.frontend.stop());
     }
+}
+
+/// `gatecrash serve` in this role, without its addresses.
+fn serve(program: &Path, role: &str, plan: &EmbeddedPlan, share: &CoreShare) -> Command {
+    let mut command = Command::new(program);
+    command.env(SECRET_VARIABLE, OsString::from_vec(plan.secret.expose().to_vec()));
+    if std::env::var_os(LOG_VARIABLE).is_none() {
+        command.env(LOG_VARIABLE, "warn");
+    }
+    command.args(["serve", "--role", role, "--die-with-parent", "--drain", DRAIN]);
+    command.args(["--secret", &format!("env:{SECRET_VARIABLE}")]);
+    if share.pinned {
+        command.args(["--pin", &cpu_list(&share.server)]);
+    }
+    command
 }
 
 /// As `taskset` writes it.

@@ -1,4 +1,4 @@
-//! What keeps a run from its result, and the exit code that says so.
+//! What keeps a run from its result, and its exit code.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::run::embedded::EmbeddedError;
 use crate::run::live::PageError;
 use crate::run::observe::MetricsError;
 use crate::speak::target::{RouteError, TargetError};
-use crate::spec::ScenarioError;
+use crate::spec::SpecError;
 use crate::tokens::TokenError;
 
 /// Why there is no result.
@@ -19,7 +19,7 @@ use crate::tokens::TokenError;
 pub enum RunError {
     /// What was asked cannot be meant.
     #[error(transparent)]
-    Scenario(#[from] ScenarioError),
+    Spec(#[from] SpecError),
     /// The machine allows too little.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
@@ -70,10 +70,10 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What the process is to leave with.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Scenario(error) => error.exit_code(),
+            Self::Spec(error) => error.exit_code(),
             Self::StoppedBeforeStart => verdict::STOPPED,
             Self::Start(_) | Self::Processes(_) => verdict::INTERNAL,
             Self::Descriptors(_)

@@ -1,45 +1,51 @@
 //! From what was measured to the result: costs, validity, thresholds and the verdict.
 
-use reports::schema::{Generator, RunResult};
+use reports::schema::{Generator, RunResult, Scenario};
 
 use crate::ground::outcome::Outcome;
 use crate::ground::recorder::Recorder;
 use crate::judge::result::{Run, at_exp};
 use crate::judge::validity::{self, Measured, Used};
 use crate::judge::verdict::{Ended, decide};
-use crate::run::Rig;
-use crate::run::load::{LoadPlan, Loaded};
+use crate::run::context::RunContext;
 use crate::run::observe::{Snapshot, frontend_cost, machine_cost, metrics_cost, server_cost};
+use crate::run::plan::{LoadPlan, Loaded};
 use crate::speak::target::diagnose;
 
 /// The result of a run, and the file `run.hlog`. `before_logins` was taken before the first login.
-pub fn result(rig: &Rig, plan: &LoadPlan<'_>, loaded: &Loaded, before_logins: &Snapshot) -> (RunResult, Vec<u8>) {
+pub fn result(
+    context: &RunContext,
+    plan: &LoadPlan<'_>,
+    loaded: &Loaded,
+    asked: Scenario,
+    before_logins: &Snapshot,
+) -> (RunResult, Vec<u8>) {
     let run = Run {
         collected: &loaded.collected,
         shards: &loaded.shards,
-        processes: plan.scenario.processes,
-        open_model: plan.scenario.load.is_planned(),
+        processes: plan.load.processes,
+        open_model: plan.load.model.is_planned(),
         started_at: loaded.started_at,
         duration: loaded.duration,
     };
     let mut result = run.result();
-    result.environment = rig.environment.clone();
-    result.scenario = plan.scenario.asked();
+    result.environment = context.environment.clone();
+    result.scenario = asked;
     result.scenario.target.get_or_insert_with(|| plan.server.urls()[0].to_string());
     result.steps = plan.prepared.steps.as_ref().map_or_else(Vec::new, |tally| tally.rows());
-    result.targets = run.targets(plan.scenario.asked_of_targets());
+    result.targets = run.targets(plan.spec.targets_to_result());
     result.machine = machine_cost(&loaded.start, &loaded.end);
-    result.server = server(rig, plan, loaded, before_logins);
-    let used = used(rig, loaded);
+    result.server = server(context, plan, loaded, before_logins);
+    let used = used(context, loaded);
     result.generator = generator(loaded, used);
     let total = &loaded.collected.total;
     result.validity = validity::judge(&Measured {
         server_died: plan.server.died().cloned(),
         broken_shards: loaded.broken.clone(),
-        ..Measured::of(total, &plan.scenario.thresholds, run.open_model, used)
+        ..Measured::of(total, &plan.spec.report.thresholds, run.open_model, used)
     });
-    result.thresholds = run.thresholds(&plan.scenario.thresholds, plan.scenario.mix.lets_any_in());
-    if let Some(grace) = plan.scenario.tokens.close_at_exp {
+    result.thresholds = run.thresholds(&plan.spec.report.thresholds, plan.load.mix.lets_any_in());
+    if let Some(grace) = plan.load.close_at_exp {
         let (at_exp, threshold) = at_exp(total, grace);
         result.tokens.at_exp = Some(at_exp);
         result.thresholds.push(threshold);
@@ -49,7 +55,7 @@ pub fn result(rig: &Rig, plan: &LoadPlan<'_>, loaded: &Loaded, before_logins: &S
     result.verdict = decide(Ended {
         totals: &result.totals,
         false_accepts: &false_accepts,
-        stopped: rig.interrupt.has_come(),
+        stopped: context.interrupt.has_come(),
         no_server: no_server.as_deref(),
         validity: &result.validity,
         thresholds: &result.thresholds,
@@ -58,7 +64,7 @@ pub fn result(rig: &Rig, plan: &LoadPlan<'_>, loaded: &Loaded, before_logins: &S
 }
 
 fn server(
-    rig: &Rig,
+    context: &RunContext,
     plan: &LoadPlan<'_>,
     loaded: &Loaded,
     before_logins: &Snapshot,
@@ -73,7 +79,7 @@ fn server(
         [&loaded.start, peak, &loaded.end],
         handshakes,
         *held,
-        rig.share.server.len(),
+        context.share.server.len(),
     );
     cost.map(|cost| reports::schema::Server { frontend: frontend_cost(before_logins, &loaded.end), ..cost })
 }
@@ -100,12 +106,12 @@ fn generator(loaded: &Loaded, used: Option<Used>) -> Generator {
     }
 }
 
-fn used(rig: &Rig, loaded: &Loaded) -> Option<Used> {
+fn used(context: &RunContext, loaded: &Loaded) -> Option<Used> {
     let (start, end) = (loaded.start.generator.as_ref()?, loaded.end.generator.as_ref()?);
     let seconds = loaded.end.at.saturating_duration_since(loaded.start.at).as_secs_f64();
     let cpu_ns = end.cpu_ns().saturating_sub(start.cpu_ns());
     let spun_ns = loaded.collected.total.counters.spun_ns;
-    Used::of(cpu_ns, spun_ns, seconds, rig.share.generator.len())
+    Used::of(cpu_ns, spun_ns, seconds, context.share.generator.len())
 }
 
 /// Why a target is no server of the kind that was asked for, where no arrival found one there.
@@ -115,5 +121,5 @@ fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<String> {
         several => several,
     };
     let mut silent = plan.server.urls().iter().zip(by_target).filter(|(_, recorder)| decided(recorder) == 0);
-    silent.find_map(|(url, recorder)| diagnose(plan.scenario.protocol, url.as_str(), recorder.failures()))
+    silent.find_map(|(url, recorder)| diagnose(plan.load.protocol, url.as_str(), recorder.failures()))
 }

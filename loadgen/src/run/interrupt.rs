@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::drive::engine::Control;
+use crate::drive::control::Control;
 use crate::judge::verdict;
 use crate::run::live::{self, Key};
 
@@ -18,8 +18,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens from now on; the first signal also stops what `control` steers.
-    pub fn listen(runtime: &Runtime, control: Arc<Control>) -> io::Result<Self> {
+    /// Watches from now on; the first signal also stops what `control` steers.
+    pub fn watch(runtime: &Runtime, control: Arc<Control>) -> io::Result<Self> {
         let _context = runtime.enter();
         let (keys, pressed) = mpsc::unbounded_channel();
         let mut signals = Signals {
@@ -27,16 +27,16 @@ impl Interrupt {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         };
-        let (tell, came) = watch::channel(false);
+        let (sender, came) = watch::channel(false);
         runtime.spawn(async move {
             signals.next().await;
-            tell.send_replace(true);
+            sender.send_replace(true);
             control.stop();
             signals.next().await;
             live::restore();
             // The children end with this process, as they were started to.
-            let told = "gatecrash: stopped by a second signal: no result was written";
-            let _ = writeln!(io::stderr(), "{told}");
+            let message = "gatecrash: stopped by a second signal: no result was written";
+            let _ = writeln!(io::stderr(), "{message}");
             std::process::exit(i32::from(verdict::STOPPED));
         });
         Ok(Self { came, keys })
@@ -47,12 +47,12 @@ impl Interrupt {
         *self.came.borrow()
     }
 
-    /// What to tell of keys: Ctrl-C is a signal each time, `q` only where none has come.
+    /// What to call for each key: Ctrl-C is a signal each time, `q` only where none has come.
     pub fn keys(&self) -> impl Fn(Key) + Send + 'static {
         let (keys, came) = (self.keys.clone(), self.came.clone());
         move |key| {
             if key == Key::Interrupt || !*came.borrow() {
-                // Where nobody listens any more, the run is over.
+                // Where nothing receives it any more, the run is over.
                 let _over = keys.send(());
             }
         }
@@ -62,7 +62,7 @@ impl Interrupt {
     pub async fn came(&self) {
         let mut came = self.came.clone();
         if came.wait_for(|came| *came).await.is_err() {
-            // The listener is gone with its runtime: no signal will ever be told.
+            // The task is gone with its runtime: no signal will ever be reported.
             std::future::pending::<()>().await;
         }
     }

@@ -1,109 +1,54 @@
-//! The load itself: shards are started together, listened to until the last has ended, and told when to close.
+//! The load itself: its shards are started together, their reports received to the end, and held sockets closed in time.
 
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use reactor::Clock;
 
 use crate::drive::shard::{FromShard, Interval, ShardReport};
 use crate::ground::outcome::Outcome;
-use crate::ground::recorder::{Part, Recorder};
-use crate::judge::collect::{Collected, Collector};
+use crate::ground::recorder::Part;
+use crate::ground::time::ShardInstant;
+use crate::judge::collect::Collector;
 use crate::plan::arrival::Schedule;
+use crate::plan::hold::Hold;
+use crate::run::context::RunContext;
+use crate::run::error::RunError;
 use crate::run::live::Now;
-use crate::run::observe::{Observer, ProcessSample, Readings, Snapshot, Watch};
+use crate::run::observe::{Observer, Snapshot, Watch};
+use crate::run::plan::{LoadPlan, Loaded};
 use crate::run::second::Seconds;
-use crate::run::server::Server;
 use crate::run::shards::Shards;
-use crate::run::{Rig, RunError};
-use crate::speak::target::Target;
-use crate::spec::Scenario;
-use crate::tokens::Prepared;
 
 /// From the last shard's readiness to T0: each has to wake up and to look at its first arrival.
 const LEAD: Duration = Duration::from_millis(50);
 
-/// Everything that the load needs to be known before it.
-pub struct LoadPlan<'a> {
-    /// What was asked, settled.
-    pub scenario: Arc<Scenario>,
-    /// Where the sockets go, in the scenario's order.
-    pub targets: Vec<Arc<Target>>,
-    /// The tokens, and what getting them took.
-    pub prepared: Prepared,
-    /// Whose processes are read.
-    pub server: &'a Server,
-    /// Its figures are thrown away.
-    pub warming_up: bool,
-}
-
-impl LoadPlan<'_> {
-    /// The same plan for a warm-up by another scenario; what was recorded before T0 stays with this one.
-    pub fn with(&self, scenario: Scenario) -> Self {
-        Self {
-            scenario: Arc::new(scenario),
-            targets: self.targets.clone(),
-            prepared: Prepared {
-                supply: self.prepared.supply.clone(),
-                bad: self.prepared.bad.clone(),
-                recorder: Recorder::new(),
-                steps: self.prepared.steps.clone(),
-            },
-            server: self.server,
-            warming_up: true,
-        }
-    }
-}
-
-/// What the load came to.
-pub struct Loaded {
-    /// What was recorded.
-    pub collected: Collected,
-    /// Each shard's own report, by index, and the processor it was pinned to.
-    pub shards: Vec<(ShardReport, Option<usize>)>,
-    /// Shards whose loop broke, each with what the kernel said.
-    pub broken: Vec<String>,
-    /// T0.
-    pub started_at: SystemTime,
-    /// From T0 to the end of the last socket.
-    pub duration: Duration,
-    /// The processes at T0.
-    pub start: Snapshot,
-    /// When every handshake had ended.
-    pub end: Snapshot,
-    /// When the most sockets were held, and how many that were.
-    pub peak: (Snapshot, u64),
-    /// What the server's own metrics said, where they were asked for.
-    pub metrics: Option<Readings>,
-}
-
 /// Runs the load to its end, or to a signal's.
-pub fn run(rig: &Rig, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
-    let scenario = &plan.scenario;
-    let schedule = Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
+pub fn run(context: &RunContext, plan: &LoadPlan<'_>) -> Result<Loaded, RunError> {
+    let load = &plan.load;
+    let schedule = Schedule::new(&load.model, load.connections, load.duration, load.seed);
     let metrics = plan.server.metrics().map(|metrics| metrics.watch());
     let metrics = metrics.transpose()?;
     let clock = Clock::start();
     let (report, reports) = mpsc::channel();
-    let shards = Shards::start(rig, plan, &schedule, clock, report)?;
+    let shards = Shards::start(context, plan, &schedule, clock, report)?;
     let observer = Observer { generator: shards.pids(), ..plan.server.observer() };
 
     let start = observer.snapshot();
-    let t0_ns = clock.now_ns() + LEAD.as_nanos() as u64;
+    let t0 = ShardInstant::now(&clock) + LEAD.as_nanos() as u64;
     let started_at = SystemTime::now() + LEAD;
-    rig.control.start(t0_ns);
-    let mut listener =
-        Listener::new(rig, plan, observer, schedule.as_ref(), started_at, start.generator.as_ref(), metrics);
-    listener.listen(&reports);
-    let duration = Duration::from_nanos(clock.now_ns().saturating_sub(t0_ns));
-    listener.broken.extend(shards.end());
-    Ok(listener.finish(start, started_at, duration))
+    context.control.start(t0);
+    let seconds = Seconds::begin(plan, schedule.as_ref(), start.generator.as_ref());
+    let mut receiver = ReportReceiver::new(context, plan, observer, seconds, started_at, metrics);
+    receiver.receive(&reports);
+    let duration = Duration::from_nanos(ShardInstant::now(&clock) - t0);
+    receiver.broken.extend(shards.end());
+    Ok(receiver.finish(start, started_at, duration))
 }
 
-/// Hears what the shards tell.
-struct Listener<'a> {
-    rig: &'a Rig,
+/// Receives what the shards report.
+struct ReportReceiver<'a> {
+    context: &'a RunContext,
     plan: &'a LoadPlan<'a>,
     observer: Observer,
     collector: Collector,
@@ -112,44 +57,43 @@ struct Listener<'a> {
     broken: Vec<String>,
     /// Shards that still have arrivals to decide.
     undecided: usize,
-    /// By shard: its last word on sockets held and handshakes under way.
+    /// By shard: the sockets held and the handshakes under way that it reported last.
     now: Vec<(u64, u64)>,
     end: Option<Snapshot>,
     peak: Option<(Snapshot, u64)>,
     metrics: Option<Watch>,
 }
 
-impl<'a> Listener<'a> {
+impl<'a> ReportReceiver<'a> {
     fn new(
-        rig: &'a Rig,
+        context: &'a RunContext,
         plan: &'a LoadPlan<'a>,
         observer: Observer,
-        schedule: Option<&Schedule>,
+        seconds: Seconds,
         started_at: SystemTime,
-        generator: Option<&ProcessSample>,
         metrics: Option<Watch>,
     ) -> Self {
-        let scenario = &plan.scenario;
-        let part = if scenario.load.is_planned() { Part::Response } else { Part::Service };
-        let mut collector = Collector::new(scenario.shards(), started_at, part);
+        let shards = plan.load.shards();
+        let part = if plan.load.model.is_planned() { Part::Response } else { Part::Service };
+        let mut collector = Collector::new(shards, started_at, part);
         collector.prepared(&plan.prepared.recorder);
         Self {
-            rig,
+            context,
             plan,
             observer,
             collector,
-            seconds: Seconds::begin(plan, schedule, generator),
-            shards: (0..scenario.shards()).map(|index| (ShardReport::default(), rig.share.shard_cpu(index))).collect(),
+            seconds,
+            shards: (0..shards).map(|index| (ShardReport::default(), context.share.shard_cpu(index))).collect(),
             broken: Vec::new(),
-            undecided: scenario.shards(),
-            now: vec![(0, 0); scenario.shards()],
+            undecided: shards,
+            now: vec![(0, 0); shards],
             end: None,
             peak: None,
             metrics,
         }
     }
 
-    fn listen(&mut self, reports: &Receiver<FromShard>) {
+    fn receive(&mut self, reports: &mpsc::Receiver<FromShard>) {
         for message in reports {
             match message {
                 FromShard::Interval(interval) => self.interval(&interval),
@@ -158,11 +102,11 @@ impl<'a> Listener<'a> {
                 FromShard::Broken { shard, error } => {
                     self.broken.push(format!("shard {shard}: {error}"));
                     // What the others measure is a part of the schedule alone.
-                    self.rig.control.stop();
+                    self.context.control.stop();
                 }
                 FromShard::Lost { error } => {
                     self.broken.push(error);
-                    self.rig.control.stop();
+                    self.context.control.stop();
                 }
             }
         }
@@ -182,10 +126,10 @@ impl<'a> Listener<'a> {
         if self.peak.as_ref().is_none_or(|(_, most)| held > *most) {
             self.peak = Some((self.snapshot(), held));
         }
-        if self.rig.progress.wants_figures() {
+        if self.context.progress.wants_figures() {
             let generator = self.observer.generator();
-            let now = self.seconds.now(self.rig, self.plan, &self.collector, generator.as_ref(), &self.broken);
-            self.rig.progress.tick(Now { in_flight, held, ..now });
+            let now = self.seconds.now(self.context, self.plan, &self.collector, generator.as_ref(), &self.broken);
+            self.context.progress.tick(Now { in_flight, held, ..now });
         }
     }
 
@@ -194,11 +138,11 @@ impl<'a> Listener<'a> {
         self.undecided = self.undecided.saturating_sub(1);
         if self.undecided == 0 {
             self.end = Some(self.snapshot());
-            // What is held is held until the server has told what it spent.
+            // Sockets are held until the server has reported what it spent.
             if let Some(metrics) = &mut self.metrics {
                 metrics.end();
             }
-            self.rig.control.close();
+            self.context.control.close();
         }
     }
 
@@ -212,7 +156,7 @@ impl<'a> Listener<'a> {
         let total = &collected.total;
         // Held until the end: then the end of the last handshake is when most are, between two seconds.
         let held_at_end = total.count(Outcome::Established).saturating_sub(total.counters.dropped);
-        let at_end = self.plan.scenario.hold == crate::spec::Hold::UntilEnd;
+        let at_end = self.plan.load.hold == Hold::UntilEnd;
         let peak = match self.peak {
             Some((snapshot, held)) if !at_end || held > held_at_end => (snapshot, held),
             _ if at_end => (end.clone(), held_at_end),

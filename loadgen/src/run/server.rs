@@ -1,15 +1,18 @@
-//! The server that a run is against: the embedded one, watched while it runs, or one that somebody else started.
+//! The server that a run is against: the embedded one, watched while it runs, or one that was already running.
 
 use std::sync::{Arc, OnceLock};
 
+use reactor::descriptor_limit;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use crate::ground::environment::gate_processes;
+use crate::run::context::RunContext;
 use crate::run::embedded::Embedded;
+use crate::run::error::RunError;
 use crate::run::observe::{Metrics, Observer, ProcessSample};
-use crate::run::{Rig, RunError};
-use crate::spec::{EmbeddedPlan, Scenario, TargetChoice};
+use crate::spec::{EmbeddedPlan, LoadSpec, Observed, RunSpec, ServerSpec, TlsPlan, TokenPlan, TokenSource, User};
 
 /// Where a run's sockets go, and whose processes are read.
 pub struct Server {
@@ -17,7 +20,7 @@ pub struct Server {
     urls: Vec<Url>,
     observer: Observer,
     metrics: Option<Metrics>,
-    /// How an embedded server ended, if it did before it was told to.
+    /// How an embedded server ended, if it did by itself.
     died: Arc<OnceLock<String>>,
     embedded: Option<Keeper>,
 }
@@ -29,19 +32,26 @@ struct Keeper {
 }
 
 impl Server {
-    /// Starts the embedded server where none was named, and settles what the scenario could not know before.
-    pub async fn start(rig: &Rig, scenario: &mut Scenario) -> Result<Self, RunError> {
-        match scenario.target.clone() {
-            TargetChoice::Embedded(plan) => Self::embedded(rig, scenario, &plan).await,
-            TargetChoice::Url(url) => Self::named(rig, scenario, vec![url]).await,
-            TargetChoice::Several(targets) => {
-                let urls = targets.list().iter().map(|target| target.url.clone());
-                Self::named(rig, scenario, urls.collect()).await
+    /// Starts the embedded server where none was named. Returns whose tokens are shown to it as well.
+    pub async fn start(context: &RunContext, spec: &RunSpec) -> Result<(Self, TokenPlan), RunError> {
+        match &spec.server {
+            ServerSpec::Embedded { plan, tokens } => {
+                let embedded = start_embedded(context, plan, &tokens.users, &spec.load).await?;
+                let tokens = TokenPlan {
+                    users: embedded.users(),
+                    source: tokens.source.clone().unwrap_or_else(|| TokenSource::Login(embedded.login())),
+                    per: tokens.per,
+                    key: tokens.key.clone(),
+                };
+                Ok((Self::embedded(context, embedded), tokens))
+            }
+            ServerSpec::Named { urls, tokens, observed } => {
+                Ok((Self::named(context, urls, observed, &spec.load.tls).await?, tokens.clone()))
             }
         }
     }
 
-    /// Where the sockets go, in the scenario's order; at least one.
+    /// Where the sockets go, in the order of the load's targets; at least one.
     pub fn urls(&self) -> &[Url] {
         &self.urls
     }
@@ -56,12 +66,12 @@ impl Server {
         if self.embedded.is_some() { "embedded" } else { "pid" }
     }
 
-    /// Where it tells its own cost, if it is asked.
+    /// The page of its metrics, if that is read.
     pub fn metrics(&self) -> Option<&Metrics> {
         self.metrics.as_ref()
     }
 
-    /// How it ended, if it did before it was told to.
+    /// How it ended, if it did by itself.
     pub fn died(&self) -> Option<&String> {
         self.died.get()
     }
@@ -75,36 +85,31 @@ impl Server {
         }
     }
 
-    async fn embedded(rig: &Rig, scenario: &mut Scenario, plan: &EmbeddedPlan) -> Result<Self, RunError> {
-        rig.progress.step("starting the embedded server");
-        let program = std::env::current_exe().map_err(RunError::Start)?;
-        let embedded = Embedded::start(&program, plan, scenario, &rig.share).await?;
-        embedded.settle(scenario);
-        let url = embedded.gate_url().clone();
+    fn embedded(context: &RunContext, embedded: Embedded) -> Self {
+        let urls = vec![embedded.gate_url().clone()];
         let observer = Observer {
             server: embedded.gate_pids().to_vec(),
             frontend: Some(embedded.frontend_pid()),
             generator: Vec::new(),
         };
         let died = Arc::new(OnceLock::new());
-        let keeper = keep(rig, embedded, died.clone());
-        Ok(Self { urls: vec![url], observer, metrics: None, died, embedded: Some(keeper) })
+        let keeper = keep(context, embedded, died.clone());
+        Self { urls, observer, metrics: None, died, embedded: Some(keeper) }
     }
 
-    async fn named(rig: &Rig, scenario: &Scenario, urls: Vec<Url>) -> Result<Self, RunError> {
-        let pid = scenario.server_pid;
+    async fn named(context: &RunContext, urls: &[Url], observed: &Observed, tls: &TlsPlan) -> Result<Self, RunError> {
+        let pid = observed.pid;
         if let Some(pid) = pid {
             ProcessSample::read(pid).map_err(|error| RunError::ServerPid { pid, error })?;
         }
-        let runtime = rig.runtime.handle();
-        let plan = scenario.server_metrics.clone();
-        let metrics = plan.map(|plan| Metrics::new(plan, &scenario.tls, runtime.clone()));
+        let runtime = context.runtime.handle();
+        let metrics = observed.metrics.clone().map(|plan| Metrics::new(plan, tls, runtime.clone()));
         let metrics = metrics.transpose()?;
         if let Some(metrics) = &metrics {
             metrics.check().await?;
         }
         Ok(Self {
-            urls,
+            urls: urls.to_vec(),
             metrics,
             observer: Observer { server: pid.into_iter().collect(), frontend: None, generator: Vec::new() },
             died: Arc::default(),
@@ -113,10 +118,23 @@ impl Server {
     }
 }
 
-fn keep(rig: &Rig, mut embedded: Embedded, died: Arc<OnceLock<String>>) -> Keeper {
+async fn start_embedded(
+    context: &RunContext,
+    plan: &EmbeddedPlan,
+    users: &Arc<[User]>,
+    load: &LoadSpec,
+) -> Result<Embedded, RunError> {
+    context.progress.step("starting the embedded server");
+    let program = std::env::current_exe().map_err(RunError::Start)?;
+    // The gate has the same limit on descriptors as each process of the load.
+    let gate_processes = gate_processes(load.sockets_at_once(), descriptor_limit());
+    Ok(Embedded::start(&program, plan, users, gate_processes, &context.share).await?)
+}
+
+fn keep(context: &RunContext, mut embedded: Embedded, died: Arc<OnceLock<String>>) -> Keeper {
     let (stop, stopped) = oneshot::channel();
-    let control = rig.control.clone();
-    let task = rig.runtime.spawn(async move {
+    let control = context.control.clone();
+    let task = context.runtime.spawn(async move {
         tokio::select! {
             how = embedded.watch() => {
                 // Set once, by this task alone.

@@ -4,11 +4,12 @@ use std::sync::mpsc::Sender;
 
 use reactor::Clock;
 
-use crate::drive::processes::{Common, Group, Job, Setting};
+use crate::drive::processes::{Group, GroupSetting, Job, Tokens};
 use crate::drive::shard::{FromShard, ShardHandle, ShardPlan, spawn};
 use crate::plan::arrival::Schedule;
-use crate::run::load::LoadPlan;
-use crate::run::{Rig, RunError};
+use crate::run::context::RunContext;
+use crate::run::error::RunError;
+use crate::run::plan::LoadPlan;
 
 /// Shards that wait for T0 or are at work.
 pub enum Shards {
@@ -20,36 +21,39 @@ pub enum Shards {
 
 impl Shards {
     /// Starts all shards of a load and waits until they are ready. They hold the only senders of reports: when the last has
-    /// ended, so has the listening.
+    /// ended, the receiver ends.
     pub fn start(
-        rig: &Rig,
+        context: &RunContext,
         plan: &LoadPlan<'_>,
         schedule: &Option<Schedule>,
         clock: Clock,
         report: Sender<FromShard>,
     ) -> Result<Self, RunError> {
-        let scenario = &plan.scenario;
-        if scenario.processes > 1 {
-            let common =
-                Common { scenario, urls: plan.server.urls(), targets: &plan.targets, prepared: &plan.prepared };
-            let setting =
-                Setting { control: &rig.control, requests: plan.prepared.supply.requests(), clock, report: &report };
-            let jobs = Job::all(common, |shard| rig.share.shard_cpu(shard));
+        let load = &plan.load;
+        if load.processes > 1 {
+            let setting = GroupSetting {
+                control: &context.control,
+                requests: plan.prepared.supply.requests(),
+                clock,
+                tokens: Tokens::of(&plan.prepared),
+                report: &report,
+            };
+            let jobs = Job::all(load, plan.server.urls(), &plan.targets, |shard| context.share.shard_cpu(shard));
             return Ok(Self::Processes(Group::start(jobs, setting)?));
         }
         let mut handles = Vec::new();
-        for index in 0..scenario.workers {
+        for index in 0..load.workers {
             let handle = spawn(ShardPlan {
                 index,
-                of: scenario.workers,
-                scenario: scenario.clone(),
+                of: load.workers,
+                load: load.clone(),
                 targets: plan.targets.clone(),
-                arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, scenario.workers)),
+                arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, load.workers)),
                 supply: plan.prepared.supply.clone(),
-                bad: plan.prepared.bad.clone(),
-                cpu: rig.share.shard_cpu(index),
+                invalid: plan.prepared.invalid.clone(),
+                cpu: context.share.shard_cpu(index),
                 clock,
-                control: rig.control.clone(),
+                control: context.control.clone(),
                 report: report.clone(),
             });
             handles.push(handle.map_err(RunError::Start)?);
@@ -65,7 +69,7 @@ impl Shards {
         }
     }
 
-    /// Waits for the ends of all that have told their last word; what ended badly without telling, as sentences.
+    /// Waits until all shards have ended; returns a sentence for each that panicked.
     pub fn end(self) -> Vec<String> {
         match self {
             Self::Threads(handles) => {

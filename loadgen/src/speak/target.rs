@@ -34,43 +34,43 @@ pub struct Target {
 /// Why a target cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// Its name means nothing.
+    /// Its name is unknown.
     #[error("cannot resolve host {host}: {error}; check --target")]
     Unresolved {
         /// As it stands in the URL.
         host: String,
-        /// What the resolver says.
+        /// The error of the resolver.
         error: io::Error,
     },
-    /// Nobody is there.
+    /// It refuses connections.
     #[error("nothing listens on {addr}: connection refused; start the server or check --target")]
     Refused {
         /// The first address that was tried.
         addr: SocketAddr,
     },
-    /// Nobody answers, or the network does not lead there.
+    /// It does not answer, or the network does not lead there.
     #[error("cannot reach {addr}: {error}; check --target and the network")]
     Unreachable {
         /// The first address that was tried.
         addr: SocketAddr,
-        /// What the kernel says.
+        /// The error of the kernel.
         error: io::Error,
     },
-    /// This machine trusts nobody.
+    /// This machine has no certificate authorities.
     #[error(
         "this machine has no certificate authorities to check {0} by; install them (ca-certificates), name its own with \
          --cacert, or do without with --insecure"
     )]
     NoAuthorities(String),
-    /// Its certificate is not taken, and would not be taken by any later connection.
-    #[error("{host} shows a certificate that is not taken: {}", certificate_advice(*.fault, .words))]
+    /// Its certificate is not trusted, and would not be on any later connection.
+    #[error("{host} shows a certificate that is not trusted: {}", certificate_advice(*.fault, .detail))]
     Certificate {
         /// As it stands in the URL.
         host: String,
         /// What is wrong with it.
         fault: CertificateFault,
-        /// rustls's words.
-        words: String,
+        /// The error of rustls.
+        detail: String,
     },
     /// It answers in another protocol.
     #[error("{host} does not speak TLS there; check the port, or say http:// or ws:// in --target")]
@@ -142,21 +142,21 @@ impl Target {
 }
 
 /// What is wrong with a certificate, and what to do.
-fn certificate_advice(fault: CertificateFault, words: &str) -> String {
+fn certificate_advice(fault: CertificateFault, detail: &str) -> String {
     let (what, advice) = match fault {
         CertificateFault::Expired => ("it has expired", "renew it, check this machine's clock"),
         CertificateFault::NotYetValid => ("its time has not begun", "check this machine's clock and the server's"),
         CertificateFault::UnknownIssuer => (
-            "nobody who is trusted here vouches for it",
+            "it is signed by no authority that this machine trusts",
             "name the authority that does with --cacert FILE.pem, have the server send its whole chain",
         ),
         CertificateFault::WrongName => ("it is made out to another name", "say in --target a name that stands in it"),
         CertificateFault::Invalid => ("it is not valid", "mend it on the server"),
     };
-    format!("{what} ({words}); {advice}, or do without the check with --insecure")
+    format!("{what} ({detail}); {advice}, or do without the check with --insecure")
 }
 
-/// What the failures of a run say about its target when nothing was let in and nothing refused for its token: that it
+/// What the failures of a run say about its target when no token was accepted or refused: that it
 /// is no server of this protocol, as a sentence. `None` where they say no such thing.
 pub fn diagnose(protocol: Protocol, url: &str, failures: impl IntoIterator<Item = (Failure, u64)>) -> Option<String> {
     let failures: Vec<(Failure, u64)> = failures.into_iter().collect();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_tell_what_a_target_is_not() {
+    fn failures_show_that_a_target_speaks_another_protocol() {
         let failure = |phase, kind| Failure { phase, kind };
         for (failures, expected, why) in [
             (vec![], None, "nothing failed"),
@@ -256,13 +256,13 @@ mod tests {
                     (failure(Phase::Connect, FailureKind::Timeout), 1),
                 ],
                 None,
-                "not one voice",
+                "different failures",
             ),
         ] {
-            let said = diagnose(Protocol::WebSocket, "http://h", failures);
-            match (said, expected) {
-                (Some(said), Some(part)) => assert!(said.contains(part), "{why}: {said}"),
-                (said, expected) => assert_eq!(said.as_deref(), expected, "{why}"),
+            let diagnosis = diagnose(Protocol::WebSocket, "http://h", failures);
+            match (diagnosis, expected) {
+                (Some(text), Some(part)) => assert!(text.contains(part), "{why}: {text}"),
+                (diagnosis, expected) => assert_eq!(diagnosis.as_deref(), expected, "{why}"),
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What an established socket says.
+//! Messages of an established socket.
 
 /// Messages that an established socket sends.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Echo {
     /// Messages per socket; zero: none.
     pub count: u32,
@@ -17,7 +17,7 @@ pub struct Echo {
 
 /// A payload carries the number by which its answer is known: a `u64` in hexadecimal.
 pub const MESSAGE_BYTES_MIN: usize = 16;
-/// Servers take messages of a megabyte at most unless told otherwise (Engine.IO's `maxPayload`); the rest is framing.
+/// Servers take messages of a megabyte at most unless configured otherwise (Engine.IO's `maxPayload`); the rest is framing.
 pub const MESSAGE_BYTES_MAX: usize = 900_000;
 
 /// What answers a message.

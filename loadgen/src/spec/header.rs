@@ -1,9 +1,8 @@
-//! Headers that people add to the handshake.
+//! Headers that users add to the handshake.
 
 use std::str::FromStr;
 
-use crate::spec::ValueError;
-use crate::spec::values::is_token_byte;
+use crate::ground::values::ValueError;
 
 /// A header as `Name: value`, fit to be sent with a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub struct HeaderText {
 }
 
 /// What RFC 6455 section 4.1 has the client write by itself, and what would give a GET a body. `Host` is not among them:
-/// a proxy may have to be told another.
+/// a proxy may need another.
 const HANDSHAKE_HEADERS: [&str; 7] = [
     "connection",
     "upgrade",
@@ -44,6 +43,11 @@ impl FromStr for HeaderText {
         }
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
+}
+
+/// A byte of a token: RFC 9110 section 5.6.2, less those that mean something in a query.
+pub fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 #[cfg(test)]

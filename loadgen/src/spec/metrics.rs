@@ -1,12 +1,12 @@
-//! Where a server tells its own cost, and how it calls the figures.
+//! The page of a server's metrics, and the names of its figures.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
 
-use crate::spec::ValueError;
-use crate::spec::asked::without_secrets;
+use crate::ground::values::ValueError;
+use crate::spec::urls::without_secrets;
 
 /// A page of Prometheus' format to read.
 #[derive(Clone, Debug, PartialEq, Eq)]

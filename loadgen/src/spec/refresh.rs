@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::spec::{Period, ValueError};
+use crate::ground::values::{Period, ValueError};
 
 /// When a token is made anew. Written `never`, `on-refusal` or `ahead:5s`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refresh {
     /// It is used as long as the run takes.
     #[default]

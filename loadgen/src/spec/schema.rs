@@ -5,13 +5,20 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde_json::Value;
 
-use crate::cli::RunArgs;
 use crate::ground::expression::Expression;
-use crate::plan::arrival::Stage;
-use crate::spec::{
-    ArrivalsText, Claims, EngineIo, Expectation, HeaderText, Hold, PerSecond, Period, Refresh, SecretSource, SourceIps,
-    TokenIn, TokenSourceName, UserText, Weights,
-};
+use crate::ground::values::{PerSecond, Period};
+use crate::plan::hold::Hold;
+use crate::plan::mix::{Expectation, Weights};
+use crate::plan::stages::Stage;
+use crate::spec::args::RunArgs;
+use crate::spec::claims::Claims;
+use crate::spec::header::HeaderText;
+use crate::spec::protocol::{EngineIo, TokenIn};
+use crate::spec::refresh::Refresh;
+use crate::spec::secret::SecretSource;
+use crate::spec::source_ips::SourceIps;
+use crate::spec::users::UserText;
+use crate::spec::values::{ArrivalsText, TokenSourceName};
 
 /// The JSON Schema (draft 2020-12) of a scenario file, as it is published beside this code.
 pub fn scenario_schema() -> Value {
@@ -21,7 +28,7 @@ pub fn scenario_schema() -> Value {
     schema
 }
 
-/// What JSON Schema cannot be told by the types: TOML has no null, and where a flag may be repeated, one value needs no
+/// What the types do not give to JSON Schema: TOML has no null, and where a flag may be repeated, one value needs no
 /// list.
 fn as_toml(schema: &mut Value) {
     match schema {
@@ -46,7 +53,7 @@ fn as_toml(schema: &mut Value) {
                     members.extend(only);
                 }
             }
-            // Of defaults the descriptions tell.
+            // The descriptions name the defaults.
             members.remove("default");
             members.values_mut().for_each(as_toml);
             let is_list = members.get("type") == Some(&"array".into());

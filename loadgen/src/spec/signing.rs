@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
+use crate::spec::claims::Claims;
+use crate::spec::secret::Secret;
 use crate::spec::template::Variables;
-use crate::spec::{Claims, Secret, USERNAME};
-use crate::tokens::Token;
+use crate::spec::users::USERNAME;
 
 /// How tokens are minted.
 #[derive(Clone, Debug)]
@@ -96,7 +97,7 @@ impl MintPlan {
 
     /// A token for a user, by what is known of them: `{"user":{"username":NAME},"iat":NOW}` and `exp`, as the frontend
     /// makes it, under the claims that were asked for.
-    pub fn token(&self, user: &Variables, now: SystemTime) -> Result<Token, SigningError> {
+    pub fn token(&self, user: &Variables, now: SystemTime) -> Result<Arc<str>, SigningError> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let name = user.get(USERNAME).unwrap_or_default();
         let mut claims = json!({"user": {"username": name}, "iat": now_s});
@@ -105,7 +106,7 @@ impl MintPlan {
         }
         self.claims.lay_over(&mut claims, user);
         jsonwebtoken::encode(&self.header, &claims, &self.key)
-            .map(Token::from)
+            .map(Arc::from)
             .map_err(|error| SigningError::Unfit(self.header.alg, error))
     }
 

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::spec::ValueError;
+use serde::{Deserialize, Serialize};
+
+use crate::ground::values::ValueError;
 
 /// More addresses than this hold more sockets than a machine does.
 pub const SOURCE_IPS_MAX: u128 = 65_536;
@@ -18,7 +20,8 @@ pub const SOURCE_IPS_MAX: u128 = 65_536;
 ///
 /// Of an IPv4 network of four addresses or more the first and the last, which name the network and everybody in it, are
 /// left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct SourceIps {
     text: String,
     v4: Arc<[IpAddr]>,
@@ -68,6 +71,20 @@ impl FromStr for SourceIps {
         }
         let (v4, v6): (Vec<_>, Vec<_>) = addrs.into_iter().partition(IpAddr::is_ipv4);
         Ok(Self { text: text.to_owned(), v4: v4.into(), v6: v6.into() })
+    }
+}
+
+impl TryFrom<String> for SourceIps {
+    type Error = ValueError;
+
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        if text.is_empty() { Ok(Self::default()) } else { text.parse() }
+    }
+}
+
+impl From<SourceIps> for String {
+    fn from(sources: SourceIps) -> Self {
+        sources.text
     }
 }
 

@@ -9,8 +9,8 @@ use regex::Regex;
 use reqwest::Method;
 use url::Url;
 
+use crate::spec::login::{LoginMethod, LoginPlan};
 use crate::spec::template::{Template, Variables};
-use crate::spec::{LoginMethod, LoginPlan};
 
 pub use table::{BasicTable, ExtractTable, JsonValue, StepTable, StepsError, read_steps};
 

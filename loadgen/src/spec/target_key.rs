@@ -1,4 +1,4 @@
-//! The target's key, as far as it is known: what bad tokens are signed with whose signature must be right.
+//! The target's key, as far as it is known: it signs the invalid tokens whose signature must be right.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, crypto}
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::spec::{Secret, SigningError};
+use crate::spec::secret::Secret;
+use crate::spec::signing::SigningError;
 
 /// The key that the target checks signatures with, and the one that makes them, as far as each is known.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,14 @@ pub struct TargetKey {
     /// As the target may keep it: the text of a PEM file (RFC 7468 section 13).
     public_pem: Option<Arc<[u8]>>,
 }
+
+/// Why a confused token cannot be made without the target's public key.
+pub const NO_PUBLIC_KEY: &str = "it is an HMAC over the target's public key: give --key FILE.pem, the target's public or \
+                                 private RSA, EC or Ed25519 key; a target that checks with a shared secret has none to confuse";
+
+/// Why some kinds cannot be made without the target's signing key.
+pub const NO_SIGNING_KEY: &str = "its signature must be the target's: give --secret env:NAME, or --key FILE.pem with the \
+                                  private key";
 
 impl TargetKey {
     /// A shared secret.

@@ -1,11 +1,12 @@
 //! Several targets of one run, and which of them an arrival goes to.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::spec::shares::{ROOT_TWO, Shares};
-use crate::spec::{HeaderText, many_from_text, required_from_text};
+use crate::plan::shares::{ROOT_TWO, Shares};
+use crate::spec::header::HeaderText;
+use crate::spec::text::{many_from_text, required_from_text};
 
 /// A table of `[[targets]]`, as a scenario file has it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -26,25 +27,23 @@ pub struct TargetTable {
     pub header: Vec<HeaderText>,
 }
 
-/// The targets of a run that has more than one: at least two, at most [`TARGETS_MAX`].
-#[derive(Clone, Debug)]
+/// The targets of a run, at least one and at most [`TARGETS_MAX`], and which of them an arrival goes to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Targets {
-    list: Vec<WeightedTarget>,
+    list: Vec<TargetSpec>,
     shares: Shares,
 }
 
-/// One of several targets.
-#[derive(Clone, Debug)]
-pub struct WeightedTarget {
+/// What is requested of a target, wherever it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TargetSpec {
     /// What results call it.
     pub name: String,
-    /// Where its sockets go.
-    pub url: Url,
     /// Finite and above zero.
     pub weight: f64,
-    /// The path of its handshakes.
+    /// The path of its handshakes, beginning with `/`; it may hold a query, to which the engine adds its own.
     pub path: String,
-    /// Sent with its handshakes, the run's own included.
+    /// Sent with its handshakes, the run's own included; none of them is one that the handshake itself writes.
     pub headers: Vec<(String, String)>,
 }
 
@@ -53,24 +52,14 @@ pub const TARGETS_MAX: usize = 64;
 
 impl Targets {
     /// The targets of a run of this seed.
-    pub fn new(list: Vec<WeightedTarget>, seed: u64) -> Self {
+    pub fn new(list: Vec<TargetSpec>, seed: u64) -> Self {
         // Another step than the token kinds' own: each target sees the whole mix.
         let shares = Shares::new(list.iter().map(|target| target.weight), seed, ROOT_TWO);
         Self { list, shares }
     }
 
-    /// Targets whose arrivals are shared out already.
-    pub fn of_shares(list: Vec<WeightedTarget>, shares: Shares) -> Self {
-        Self { list, shares }
-    }
-
-    /// How their arrivals are shared out.
-    pub fn shares(&self) -> &Shares {
-        &self.shares
-    }
-
-    /// They, in the order of the scenario.
-    pub fn list(&self) -> &[WeightedTarget] {
+    /// All of them, in the order of the scenario.
+    pub fn list(&self) -> &[TargetSpec] {
         &self.list
     }
 
@@ -79,8 +68,14 @@ impl Targets {
         self.shares.of(number)
     }
 
-    /// A target's part of the arrivals, 0 to 1.
-    pub fn share(&self, target: &WeightedTarget) -> f64 {
-        target.weight / self.list.iter().map(|one| one.weight).sum::<f64>()
+    /// The path of the handshake at the target of this place, and the headers sent with it.
+    pub fn request_to(&self, place: usize) -> (&str, &[(String, String)]) {
+        self.list.get(place).map_or(("/", &[]), |target| (&target.path, &target.headers))
+    }
+
+    /// Each target's part of the arrivals, 0 to 1.
+    pub fn parts(&self) -> impl Iterator<Item = f64> {
+        let sum: f64 = self.list.iter().map(|target| target.weight).sum();
+        self.list.iter().map(move |target| target.weight / sum)
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Text in which variables are filled. What it says may be secret: `Debug` hides it and nothing displays it.
+/// Text in which variables are filled. It may hold secrets: `Debug` hides it and nothing displays it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,

@@ -5,19 +5,38 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// TLS towards the target, and whom to trust at logins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TlsPlan {
     /// Whether certificates go unchecked.
     pub insecure: bool,
     /// Trusted beside this machine's own authorities.
+    #[serde(with = "certificates")]
     pub authorities: Vec<CertificateDer<'static>>,
     /// The file that they are from.
     pub cacert: Option<PathBuf>,
     /// Whether a socket takes up the session of an earlier one.
     pub resumption: bool,
+}
+
+/// Certificates as DER in base64.
+mod certificates {
+    use base64_simd::STANDARD;
+    use rustls::pki_types::CertificateDer;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(all: &[CertificateDer<'static>], out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq(all.iter().map(|der| STANDARD.encode_to_string(der)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<CertificateDer<'static>>, D::Error> {
+        let texts = Vec::<String>::deserialize(input)?;
+        let all = texts.iter().map(|text| STANDARD.decode_to_vec(text).map(CertificateDer::from));
+        all.collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
 }
 
 /// Whether TLS sessions are taken up again.

@@ -1,11 +1,11 @@
-//! Who logs in.
+//! Users of the target, from flags or a file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::spec::secret::{Secret, SecretError, SecretSource};
 use crate::spec::template::{Variables, is_variable_name};
-use crate::spec::{Secret, SecretError, SecretSource};
 
 /// A user of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct User {
     pub name: String,
     /// What the target knows them by; empty where tokens need no login.
     pub password: Secret,
-    /// What else a users file says of them, by the names in its first line.
+    /// Further columns of a users file, by the names in its first line.
     pub columns: Variables,
 }
 

@@ -1,9 +1,11 @@
-//! When a token ends, as its own payload says; nobody's signature is checked for that.
+//! When a token expires, as its payload says; the signature is not checked for that.
 
 use serde::Deserialize;
 
-/// The `exp` of a JWT (RFC 7519 section 4.1.4) in nanoseconds since 1970. `None`: it has none, or it is no JWT.
-pub fn expires_unix_ns(token: &str) -> Option<u64> {
+use crate::ground::time::UnixInstant;
+
+/// The `exp` of a JWT (RFC 7519 section 4.1.4). `None`: it has none, or it is no JWT.
+pub fn expires_at(token: &str) -> Option<UnixInstant> {
     #[derive(Deserialize)]
     struct Claims {
         exp: f64,
@@ -11,7 +13,7 @@ pub fn expires_unix_ns(token: &str) -> Option<u64> {
     let payload = token.split('.').nth(1)?;
     let json = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(payload.as_bytes()).ok()?;
     let claims: Claims = serde_json::from_slice(&json).ok()?;
-    (claims.exp >= 0.0).then_some((claims.exp * 1e9) as u64)
+    (claims.exp >= 0.0).then_some(UnixInstant::from_ns((claims.exp * 1e9) as u64))
 }
 
 #[cfg(test)]
@@ -19,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_token_is_read_where_there_is_one() {
+    fn exp_is_read_where_there_is_one() {
         for (payload, expected, why) in [
             (r#"{"exp":2}"#, Some(2_000_000_000), "whole seconds"),
             (r#"{"exp":1.5}"#, Some(1_500_000_000), "NumericDate may have parts"),
@@ -28,10 +30,10 @@ mod tests {
             (r#"{"exp":-1}"#, None, "before 1970"),
         ] {
             let payload = base64_simd::URL_SAFE_NO_PAD.encode_to_string(payload);
-            assert_eq!(expires_unix_ns(&format!("e30.{payload}.sig")), expected, "{why}");
+            assert_eq!(expires_at(&format!("e30.{payload}.sig")), expected.map(UnixInstant::from_ns), "{why}");
         }
         for token in ["", "opaque", "a.b.c", "a.!.c"] {
-            assert_eq!(expires_unix_ns(token), None, "{token}");
+            assert_eq!(expires_at(token), None, "{token}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Users' tokens that are made anew while the run goes on.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::tokens::{Token, expires_unix_ns};
+use crate::ground::time::UnixInstant;
+use crate::ground::values::Token;
+use crate::tokens::expiry::expires_at;
 
 /// A token for each user, shared by all shards and the tasks that make new ones.
 #[derive(Clone, Debug)]
@@ -39,28 +41,30 @@ impl Kept {
     }
 
     /// The token of an arrival's user, unless it is about to expire.
-    pub fn fresh(&self, number: u64, unix_ns: u64) -> Option<Token> {
+    pub fn fresh(&self, number: u64, now: UnixInstant) -> Option<Token> {
         let token = self.token(number);
-        let enough = match (self.ahead_ns, expires_unix_ns(&token)) {
-            (Some(ahead_ns), Some(expires_ns)) => expires_ns > unix_ns.saturating_add(ahead_ns),
+        let enough = match (self.ahead_ns, expires_at(&token)) {
+            (Some(ahead_ns), Some(expires)) => expires > now + ahead_ns,
             _ => true,
         };
         enough.then_some(token)
     }
 
-    /// A token in place of the one that was refused, or that is about to expire: another's new one, or `make`'s. The
-    /// answer says whether it was made for this.
+    /// A token in place of the one that was refused, or that is about to expire: one made for another arrival of the
+    /// user, or `make`'s. The answer says whether it was made for this arrival. `now` is read once the renewal of another
+    /// has ended.
     pub(super) async fn renew<E>(
         &self,
         number: u64,
         refused: Option<&Token>,
+        now: impl FnOnce() -> UnixInstant,
         make: impl Future<Output = Result<Token, E>>,
     ) -> (Result<Token, E>, bool) {
         let place = self.place(number);
         let _renewing = place.renewing.lock().await;
         let others = match refused {
             Some(refused) => Some(self.token(number)).filter(|token| token != refused),
-            None => self.fresh(number, unix_now_ns()),
+            None => self.fresh(number, now()),
         };
         if let Some(token) = others {
             return (Ok(token), false);
@@ -82,12 +86,6 @@ impl Kept {
     }
 }
 
-/// The time now, in nanoseconds since 1970.
-pub fn unix_now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,15 +100,16 @@ mod tests {
     async fn one_request_serves_all_who_wait() {
         let (old, new) = (token("old", 5), token("new", u32::MAX.into()));
         let kept = Kept::new(vec![old.clone()], Some(Duration::from_secs(2)));
-        assert_eq!(kept.fresh(7, 2_999_999_999), Some(old.clone()), "enough left");
-        assert_eq!(kept.fresh(7, 3_000_000_000), None, "two seconds are left");
+        assert_eq!(kept.fresh(7, UnixInstant::from_ns(2_999_999_999)), Some(old.clone()), "enough left");
+        assert_eq!(kept.fresh(7, UnixInstant::from_ns(3_000_000_000)), None, "two seconds are left");
+        let now = || UnixInstant::from_ns(3_000_000_000);
         let make = || async { Ok::<_, ()>(new.clone()) };
-        assert_eq!(kept.renew(0, None, make()).await, (Ok(new.clone()), true));
-        assert_eq!(kept.renew(1, None, make()).await, (Ok(new.clone()), false));
-        let refused = kept.renew(0, Some(&old), make()).await;
+        assert_eq!(kept.renew(0, None, now, make()).await, (Ok(new.clone()), true));
+        assert_eq!(kept.renew(1, None, now, make()).await, (Ok(new.clone()), false));
+        let refused = kept.renew(0, Some(&old), now, make()).await;
         assert_eq!(refused, (Ok(new.clone()), false), "refused was the one before");
-        let lost = kept.renew(0, Some(&new), async { Err(()) }).await;
+        let lost = kept.renew(0, Some(&new), now, async { Err(()) }).await;
         assert_eq!(lost, (Err(()), true), "no new one is to be had");
-        assert_eq!(kept.fresh(0, 0), Some(new), "the last one stays");
+        assert_eq!(kept.fresh(0, UnixInstant::default()), Some(new), "the last one stays");
     }
 }

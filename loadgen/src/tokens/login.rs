@@ -16,12 +16,12 @@ use reqwest::cookie::Jar;
 use reqwest::{Client, redirect};
 
 use crate::ground::outcome::Phase;
+use crate::ground::values::Token;
 use crate::speak::target::{TargetError, client_config};
 use crate::spec::{Steps, TOKEN, TlsPlan, User, Variables};
-use crate::tokens::Token;
 
 use error::Broken;
-pub(crate) use error::told;
+pub(crate) use error::error_text;
 
 pub(crate) use answer::is_sendable;
 pub use error::LoginError;
@@ -115,7 +115,7 @@ impl LoginService {
         (token, took)
     }
 
-    /// Takes steps one after the other, and says at which one it ended if it did.
+    /// Takes steps one after the other; an error names the step that failed.
     async fn take(&self, phase: Phase, session: &Session, variables: &mut Variables) -> Result<(), LoginError> {
         let steps = match phase {
             Phase::Login => &self.steps.login,

@@ -1,4 +1,4 @@
-//! Before T0: users log in, tokens that can be had are had, and the counter opens for the rest.
+//! Before T0: users log in, tokens that can be had are had, and the queue of requests opens for the rest.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +9,16 @@ use tokio::task::JoinSet;
 
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::Recorder;
-use crate::spec::{MintPlan, Refresh, Scenario, Steps, TokenPer, TokenSource, User, Variables};
-use crate::tokens::counter::{Requests, Service};
+use crate::ground::time::UnixInstant;
+use crate::ground::values::Token;
+use crate::spec::{LoadSpec, MintPlan, Refresh, Steps, TokenPer, TokenPlan, TokenSource, User, Variables};
+use crate::tokens::error::TokenError;
+use crate::tokens::invalid::{INVALID_USERS_MAX, InvalidTokens};
+use crate::tokens::kept::Kept;
 use crate::tokens::login::{LoginError, LoginService, Session, Tally, Timeouts, is_sendable};
-use crate::tokens::{Answer, BadTokens, Kept, Prepared, SPOILT_USERS_MAX, Supply, Ticket, Token, TokenError};
+use crate::tokens::requests::{Requests, Service};
+use crate::tokens::supply::{Prepared, Supply};
+use crate::tokens::ticket::{Answer, Ticket};
 
 /// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;
@@ -22,78 +28,90 @@ pub const TOKENS_AT_ONCE: usize = 256;
 /// A file of tokens that is larger than this holds something else.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Logs all users in and gets what tokens can be had before T0, so that `scenario.users` is not empty afterwards
-/// either. The tokens that are left to make are made by tasks of the current runtime until every [`Requests`] is
-/// dropped.
-pub async fn prepare(scenario: &Scenario) -> Result<Prepared, TokenError> {
-    let mut recorder = Recorder::new();
-    // Real tokens to make the bad ones of, where there are such.
-    let spoilt = if BadTokens::need_real(&scenario.mix) { SPOILT_USERS_MAX } else { 0 };
-    let mut real: Vec<Token> = Vec::new();
+/// Logs all users in and gets what tokens can be had before T0. The tokens that are left to make are made by tasks of
+/// the current runtime until every [`Requests`] is dropped.
+///
+/// # Errors
+///
+/// Whatever keeps all arrivals from having a token.
+pub async fn prepare(load: &LoadSpec, plan: &TokenPlan) -> Result<Prepared, TokenError> {
+    // Real tokens to make the invalid ones of, where there are such.
+    let real_max = if InvalidTokens::need_real(&load.mix) { INVALID_USERS_MAX } else { 0 };
+    let mut trial = Trial { recorder: Recorder::new(), real: Vec::new(), real_max };
     let mut steps = None;
-    let supply = match (&scenario.tokens.source, scenario.tokens.per) {
-        (TokenSource::EmbeddedLogin, _) => return Err(TokenError::FrontendNotStarted),
-        (TokenSource::Given, _) => return Err(TokenError::Given),
-        (TokenSource::File(path), _) => Supply::Ready(read_tokens(path)?),
-        (TokenSource::Mint(plan), TokenPer::User) => {
-            let tokens = scenario
-                .users
-                .iter()
-                .map(|user| plan.token(&user.claims(), SystemTime::now()))
-                .collect::<Result<_, _>>()?;
-            keep(scenario, tokens, Maker::Mint(plan.clone(), users(scenario)))
-        }
-        (TokenSource::Mint(plan), TokenPer::Connection) => {
-            for user in scenario.users.iter().take(spoilt) {
-                real.push(plan.token(&user.claims(), SystemTime::now())?);
-            }
-            open_counter(scenario.shards(), Maker::Mint(plan.clone(), users(scenario)))
-        }
-        (TokenSource::Login(plan), _) => {
-            let kept = (&mut recorder, &mut real, spoilt);
-            log_in(scenario, Steps::from(plan), kept).await?.0
-        }
-        (TokenSource::Steps(plan), _) => {
-            let kept = (&mut recorder, &mut real, spoilt);
-            let (supply, tally) = log_in(scenario, Steps::clone(plan), kept).await?;
+    let supply = match &plan.source {
+        TokenSource::File(path) => Supply::Ready(read_tokens(path)?),
+        TokenSource::Mint(mint) => minted(load, plan, mint, &mut trial)?,
+        TokenSource::Login(login) => log_in(load, plan, Steps::from(login), &mut trial).await?.0,
+        TokenSource::Steps(named) => {
+            let (supply, tally) = log_in(load, plan, Steps::clone(named), &mut trial).await?;
             steps = tally;
             supply
         }
     };
+    let Trial { recorder, mut real, real_max } = trial;
     match &supply {
-        Supply::Ready(tokens) => real.extend(tokens.iter().take(spoilt).cloned()),
+        Supply::Ready(tokens) => real.extend(tokens.iter().take(real_max).cloned()),
         Supply::Kept(kept, _) => {
-            let users = scenario.users.len().min(spoilt) as u64;
-            real.extend((0..users).filter_map(|number| kept.fresh(number, 0)));
+            let users = plan.users.len().min(real_max) as u64;
+            real.extend((0..users).filter_map(|number| kept.fresh(number, UnixInstant::default())));
         }
         Supply::OnDemand(_) => {}
     }
-    let bad = BadTokens::make(&scenario.mix, &real, &scenario.tokens.key, SystemTime::now())?;
-    Ok(Prepared { supply, bad, recorder, steps })
+    let invalid = InvalidTokens::make(&load.mix, &real, &plan.key, SystemTime::now())?;
+    Ok(Prepared { supply, invalid, recorder, steps })
 }
 
-/// Logs all users in and opens what gives their tokens. Of real tokens as many are kept as the last of the three says.
-async fn log_in(
-    scenario: &Scenario,
-    steps: Steps,
-    (recorder, real, spoilt): (&mut Recorder, &mut Vec<Token>, usize),
-) -> Result<(Supply, Option<Arc<Tally>>), TokenError> {
-    let timeouts = Timeouts { connect: scenario.connect_timeout, whole: scenario.timeout };
-    let service = Arc::new(LoginService::new(steps, timeouts, &scenario.tls)?);
-    let tally = service.tally();
-    let sessions = log_in_all(&service, &scenario.users, recorder).await?;
-    let supply = match scenario.tokens.per {
+/// What is had before T0 beside the supply.
+struct Trial {
+    /// The durations of logins and token requests.
+    recorder: Recorder,
+    /// Real tokens, to make invalid ones of.
+    real: Vec<Token>,
+    /// How many of them are needed.
+    real_max: usize,
+}
+
+fn minted(load: &LoadSpec, plan: &TokenPlan, mint: &MintPlan, trial: &mut Trial) -> Result<Supply, TokenError> {
+    let token = |user: &User| mint.token(&user.claims(), SystemTime::now());
+    let maker = Maker::Mint(mint.clone(), plan.users.iter().map(User::claims).collect());
+    match plan.per {
         TokenPer::User => {
-            let tokens = token_of_each(&service, &sessions, recorder).await?;
-            keep(scenario, tokens, Maker::Login(service, sessions))
+            let tokens = plan.users.iter().map(token).collect::<Result<_, _>>()?;
+            Ok(keep(load, tokens, maker))
         }
         TokenPer::Connection => {
-            // One on trial, never shown: an endpoint that hands out none is told before the run, not by as many
-            // failures as there are arrivals.
-            for session in sessions.iter().take(spoilt.max(1)) {
-                real.push(service.token(session).await.0?);
+            for user in plan.users.iter().take(trial.real_max) {
+                trial.real.push(token(user)?);
             }
-            open_counter(scenario.shards(), Maker::Login(service, sessions))
+            Ok(open_requests(load.shards(), maker))
+        }
+    }
+}
+
+/// Logs all users in and opens what gives their tokens.
+async fn log_in(
+    load: &LoadSpec,
+    plan: &TokenPlan,
+    steps: Steps,
+    trial: &mut Trial,
+) -> Result<(Supply, Option<Arc<Tally>>), TokenError> {
+    let timeouts = Timeouts { connect: load.connect_timeout, whole: load.timeout };
+    let service = Arc::new(LoginService::new(steps, timeouts, &load.tls)?);
+    let tally = service.tally();
+    let sessions = log_in_all(&service, &plan.users, &mut trial.recorder).await?;
+    let supply = match plan.per {
+        TokenPer::User => {
+            let tokens = token_of_each(&service, &sessions, &mut trial.recorder).await?;
+            keep(load, tokens, Maker::Login(service, sessions))
+        }
+        TokenPer::Connection => {
+            // One on trial, never shown: an endpoint that gives none ends the run before it begins, not by as many
+            // failures as there are arrivals.
+            for session in sessions.iter().take(trial.real_max.max(1)) {
+                trial.real.push(service.token(session).await.0?);
+            }
+            open_requests(load.shards(), Maker::Login(service, sessions))
         }
     };
     Ok((supply, tally))
@@ -139,11 +157,6 @@ async fn token_of_each(
     Ok(tokens)
 }
 
-/// Who the tokens are for.
-fn users(scenario: &Scenario) -> Vec<Variables> {
-    scenario.users.iter().map(User::claims).collect()
-}
-
 /// Runs the work, [`LOGINS_AT_ONCE`] at a time, to results in the order of the work or to its first error.
 async fn pooled<T, F>(work: impl Iterator<Item = F>) -> Result<Vec<T>, TokenError>
 where
@@ -184,21 +197,21 @@ enum Maker {
     Mint(MintPlan, Vec<Variables>),
 }
 
-fn open_counter(shards: usize, maker: Maker) -> Supply {
+fn open_requests(shards: usize, maker: Maker) -> Supply {
     let (requests, service) = Requests::open(shards);
     tokio::spawn(serve(service, Arc::new(maker), None));
     Supply::OnDemand(requests)
 }
 
 /// A token for each user, for the whole run or until it is made anew.
-fn keep(scenario: &Scenario, tokens: Vec<Token>, maker: Maker) -> Supply {
-    let ahead = match scenario.tokens.refresh {
+fn keep(load: &LoadSpec, tokens: Vec<Token>, maker: Maker) -> Supply {
+    let ahead = match load.refresh {
         Refresh::Never => return Supply::Ready(tokens.into()),
         Refresh::Ahead(ahead) => Some(ahead),
         Refresh::OnRefusal => None,
     };
     let kept = Kept::new(tokens, ahead);
-    let (requests, service) = Requests::open(scenario.shards());
+    let (requests, service) = Requests::open(load.shards());
     tokio::spawn(serve(service, Arc::new(maker), Some(kept.clone())));
     Supply::Kept(kept, requests)
 }
@@ -231,7 +244,7 @@ async fn renew(kept: &Kept, maker: &Maker, ticket: &Ticket) -> Answer {
         token_ns = answer.token_ns;
         answer.result
     };
-    let (result, made) = kept.renew(ticket.number, ticket.refused.as_ref(), make).await;
+    let (result, made) = kept.renew(ticket.number, ticket.refused.as_ref(), UnixInstant::now, make).await;
     Answer { number: ticket.number, result, token_ns, made }
 }
 

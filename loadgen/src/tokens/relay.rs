@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::tokens::counter::Answers;
-use crate::tokens::{Answer, Kept, Requests, Supply, Ticket, Token};
+use crate::ground::values::Token;
+use crate::tokens::kept::Kept;
+use crate::tokens::requests::{Answers, Requests};
+use crate::tokens::supply::Supply;
+use crate::tokens::ticket::{Answer, Ticket};
 
 /// Where answers come in for the shards of this process.
 #[derive(Clone)]

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use gatecrash::drive::engine::Control;
+use gatecrash::drive::control::Control;
 use gatecrash::drive::shard::{FromShard, ShardPlan, run};
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::Recorder;
+use gatecrash::ground::time::ShardInstant;
 use gatecrash::plan::arrival::Schedule;
-use gatecrash::spec::{Hold, Load, Protocol, Scenario};
-use gatecrash::tokens::BadTokens;
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{LoadSpec, Protocol};
+use gatecrash::tokens::InvalidTokens;
 use reactor::Clock;
 use wire::engineio::Version;
 
-use crate::engine_driver::{scenario, supply, target};
+use crate::engine_driver::{at, load, supply, target};
 use crate::engine_servers::{OPEN, WebSocket, serve};
 
 /// How often a shard's thread allocates over a run of so many handshakes, eight at a time, that are closed at once.
@@ -29,13 +32,13 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
         }
         socket.hear_all();
     });
-    let scenario = Scenario {
+    let load = LoadSpec {
         protocol,
-        path: "/".into(),
-        load: Load::Closed { concurrency: 8 },
+        targets: at("/"),
+        model: Model::Closed { concurrency: 8 },
         hold: Hold::For(std::time::Duration::ZERO),
         auth_grace: std::time::Duration::ZERO,
-        ..scenario(connections)
+        ..load(connections)
     };
     let clock = Clock::start();
     let control = Arc::new(Control::new());
@@ -44,11 +47,11 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
     let plan = ShardPlan {
         index: 0,
         of: 1,
-        arrivals: Schedule::new(&scenario.load, scenario.connections, None, 1).map(|schedule| schedule.shard(0, 1)),
-        scenario: Arc::new(scenario),
+        arrivals: Schedule::new(&load.model, load.connections, None, 1).map(|schedule| schedule.shard(0, 1)),
+        load: Arc::new(load),
         targets: vec![Arc::new(target(addr))],
         supply: supply(),
-        bad: BadTokens::default(),
+        invalid: InvalidTokens::default(),
         cpu: None,
         clock,
         control: control.clone(),
@@ -59,7 +62,7 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
         counted.count_total
     });
     is_ready.recv().unwrap().unwrap();
-    control.start(clock.now_ns());
+    control.start(ShardInstant::now(&clock));
     let mut recorder = Recorder::new();
     for message in told {
         match message {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::{Metric, Part};
-use gatecrash::spec::{Echo, Load, Protocol, Scenario};
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{Echo, LoadSpec, Protocol};
 use wire::engineio::Version;
 
-use crate::engine_driver::{open, run, scenario, start, supply, target};
+use crate::engine_driver::{load, open, run, start, supply, target};
 use crate::engine_servers::{Gauge, Said, WebSocket, accept_socketio, answering, read_head, serve};
 
 const V4: Protocol = Protocol::SocketIo(Version::V4);
@@ -29,7 +30,7 @@ fn the_open_model_waits_for_nobody() {
             socket.hear_all();
         }
     });
-    let seen = run(scenario(ARRIVALS), addr);
+    let seen = run(load(ARRIVALS), addr);
     seen.assert_outcomes(&[(Outcome::Established, ARRIVALS)], "all were under way at once");
     let last_ns = seen.reports.iter().filter_map(|report| report.last_handshake_end_ns).max();
     assert!(last_ns >= Some(39_000_000), "the last one of 40 at 1,000/s is due after 39 ms");
@@ -50,8 +51,8 @@ fn the_closed_model_never_has_more_in_flight_than_its_places() {
             gauge.down();
             let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 404 No\r\n\r\n");
         });
-        let scenario = Scenario { load: Load::Closed { concurrency }, workers, ..scenario(100) };
-        let seen = run(scenario, addr);
+        let load = LoadSpec { model: Model::Closed { concurrency }, workers, ..load(100) };
+        let seen = run(load, addr);
         seen.assert_outcomes(&[(Outcome::Failed, 100)], why);
         assert!(asking.most() <= u64::from(concurrency), "{why}: {}", asking.most());
         let response = Metric::Handshake(Part::Response);
@@ -72,9 +73,8 @@ fn a_grace_keeps_no_place_of_the_closed_model() {
             socket.hear_all();
         }
     });
-    let scenario =
-        Scenario { load: Load::Closed { concurrency: 1 }, workers: 1, auth_grace: LATE, ..scenario(ARRIVALS) };
-    let seen = run(scenario, addr);
+    let load = LoadSpec { model: Model::Closed { concurrency: 1 }, workers: 1, auth_grace: LATE, ..load(ARRIVALS) };
+    let seen = run(load, addr);
     seen.assert_outcomes(&[(Outcome::Established, ARRIVALS)], "a message ends the grace");
 }
 
@@ -87,7 +87,7 @@ fn a_stop_interrupts_what_is_under_way_and_plans_no_more() {
         gauge.up();
         read_head(&mut stream);
     });
-    let poised = Scenario { load: Load::Closed { concurrency: 5 }, ..scenario(1000) };
+    let poised = LoadSpec { model: Model::Closed { concurrency: 5 }, ..load(1000) };
     let run = start(poised, target(addr), supply());
     requests.wait_for(5);
     run.control.stop();
@@ -112,8 +112,7 @@ fn a_stop_closes_what_is_held_and_forgets_what_was_not_due() {
         }
     });
     // One now, the next in a quarter of an hour.
-    let sparse =
-        Scenario { protocol: V4, load: open(0.001), echo: Echo { count: 1, ..scenario(1).echo }, ..scenario(1000) };
+    let sparse = LoadSpec { protocol: V4, model: open(0.001), echo: Echo { count: 1, ..load(1).echo }, ..load(1000) };
     let run = start(sparse, target(addr), supply());
     held.wait_for(1);
     run.control.stop();
@@ -128,15 +127,15 @@ fn a_stop_closes_what_is_held_and_forgets_what_was_not_due() {
 fn a_run_can_be_stopped_before_it_starts() {
     let clock = reactor::Clock::start();
     let (report, told) = mpsc::channel();
-    let control = Arc::new(gatecrash::drive::engine::Control::new());
+    let control = Arc::new(gatecrash::drive::control::Control::new());
     let shard = gatecrash::drive::shard::spawn(gatecrash::drive::shard::ShardPlan {
         index: 0,
         of: 1,
-        scenario: Arc::new(Scenario { load: Load::Closed { concurrency: 1 }, ..scenario(1) }),
+        load: Arc::new(LoadSpec { model: Model::Closed { concurrency: 1 }, ..load(1) }),
         targets: vec![Arc::new(target(answering("")))],
         arrivals: None,
         supply: supply(),
-        bad: Default::default(),
+        invalid: Default::default(),
         cpu: None,
         clock,
         control: control.clone(),

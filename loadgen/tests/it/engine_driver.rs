@@ -1,38 +1,37 @@
-//! Runs the engine's shards against a server of a test, and collects what they tell.
+//! Runs the engine's shards against a server of a test, and collects what they report.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use gatecrash::drive::engine::Control;
+use gatecrash::drive::control::Control;
 use gatecrash::drive::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::ground::outcome::{Failure, Outcome};
 use gatecrash::ground::recorder::Recorder;
-use gatecrash::plan::arrival::{Arrivals, Schedule};
+use gatecrash::ground::time::ShardInstant;
+use gatecrash::plan::arrival::Schedule;
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::mix::Mix;
+use gatecrash::plan::model::{Arrivals, Model};
 use gatecrash::speak::target::Target;
 use gatecrash::spec::{
-    AnsweredBy, Close, Echo, Hold, Load, Mix, Pin, Protocol, Scenario, TargetChoice, TargetKey, TokenIn, TokenPer,
-    TokenPlan, TokenSource, Transport,
+    AnsweredBy, Close, Echo, LoadSpec, Pin, Protocol, Refresh, TargetSpec, Targets, TokenIn, Transport,
 };
-use gatecrash::tokens::{BadTokens, Supply};
+use gatecrash::tokens::{InvalidTokens, Supply};
 use reactor::Clock;
 
 /// Longer than any run of a test: what takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A raw WebSocket scenario, open model at 1,000/s, without messages: tests change what they are about.
-pub fn scenario(connections: u64) -> Scenario {
-    Scenario {
-        target: TargetChoice::Url("ws://127.0.0.1/".parse().unwrap()),
+/// A load of raw WebSockets, open model at 1,000/s, without messages: tests change what they are about.
+pub fn load(connections: u64) -> LoadSpec {
+    LoadSpec {
         protocol: Protocol::WebSocket,
         transport: Transport::WebSocket,
         namespace: "/".into(),
-        path: "/ws".into(),
-        load: open(1000.0),
+        model: open(1000.0),
         connections: Some(connections),
-        source_ips: Default::default(),
         warmup: Duration::ZERO,
         duration: None,
         hold: Hold::UntilEnd,
@@ -41,35 +40,28 @@ pub fn scenario(connections: u64) -> Scenario {
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
         auth_grace: Duration::from_millis(20),
-        users: Vec::new(),
-        tokens: TokenPlan {
-            source: TokenSource::File(PathBuf::new()),
-            per: TokenPer::Connection,
-            key: TargetKey::default(),
-            refresh: Default::default(),
-            close_at_exp: None,
-        },
         mix: Mix::default(),
         token_in: TokenIn::Query("token".into()),
-        headers: Vec::new(),
+        refresh: Refresh::Never,
+        close_at_exp: None,
+        targets: at("/ws"),
+        source_ips: Default::default(),
         tls: Default::default(),
-        thresholds: Vec::new(),
         processes: 1,
         workers: 2,
         pin: Pin::None,
         seed: 1,
-        out: PathBuf::new(),
-        quiet: true,
-        tui: false,
-        server_pid: None,
-        server_metrics: None,
-        prometheus: None,
     }
 }
 
+/// One target, at this path.
+pub fn at(path: &str) -> Targets {
+    Targets::new(vec![TargetSpec { name: String::new(), weight: 1.0, path: path.into(), headers: Vec::new() }], 1)
+}
+
 /// The open model with uniform arrivals.
-pub fn open(rate_per_s: f64) -> Load {
-    Load::Open { rate_per_s, arrivals: Arrivals::Uniform }
+pub fn open(rate_per_s: f64) -> Model {
+    Model::Open { rate_per_s, arrivals: Arrivals::Uniform }
 }
 
 /// A run under way.
@@ -78,7 +70,7 @@ pub struct Run {
     pub control: Arc<Control>,
     /// When its schedule began.
     pub t0: Instant,
-    told: Receiver<FromShard>,
+    reports: Receiver<FromShard>,
     shards: Vec<ShardHandle>,
 }
 
@@ -104,23 +96,23 @@ pub fn supply() -> Supply {
 }
 
 /// Starts a run; T0 is now.
-pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
+pub fn start(load: LoadSpec, target: Target, supply: Supply) -> Run {
     let clock = Clock::start();
     let control = Arc::new(Control::new());
-    let (report, told) = channel();
-    let schedule = Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
-    let of = scenario.workers;
-    let (scenario, target) = (Arc::new(scenario), Arc::new(target));
+    let (report, reports) = channel();
+    let schedule = Schedule::new(&load.model, load.connections, load.duration, load.seed);
+    let of = load.workers;
+    let (load, target) = (Arc::new(load), Arc::new(target));
     let shards = (0..of)
         .map(|index| {
             spawn(ShardPlan {
                 index,
                 of,
-                scenario: scenario.clone(),
+                load: load.clone(),
                 targets: vec![target.clone()],
                 arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, of)),
                 supply: supply.clone(),
-                bad: BadTokens::default(),
+                invalid: InvalidTokens::default(),
                 cpu: None,
                 clock,
                 control: control.clone(),
@@ -130,24 +122,24 @@ pub fn start(scenario: Scenario, target: Target, supply: Supply) -> Run {
         })
         .collect();
     let t0 = Instant::now();
-    control.start(clock.now_ns());
-    Run { t0, control, told, shards }
+    control.start(ShardInstant::now(&clock));
+    Run { t0, control, reports, shards }
 }
 
 /// A whole run with tokens that are there.
-pub fn run(scenario: Scenario, addr: SocketAddr) -> Seen {
-    start(scenario, target(addr), supply()).finish()
+pub fn run(load: LoadSpec, addr: SocketAddr) -> Seen {
+    start(load, target(addr), supply()).finish()
 }
 
 impl Run {
-    /// Listens to the end, and closes what is held once every arrival is decided.
+    /// Receives reports to the end, and closes what is held once every arrival is decided.
     pub fn finish(self) -> Seen {
         let of = self.shards.len();
         let mut seen = Seen { recorder: Recorder::new(), reports: Vec::new(), held_max: 0 };
         let mut held = vec![0; of];
         let mut decided = 0;
         while seen.reports.len() < of {
-            match self.told.recv_timeout(PATIENCE).expect("the run goes on") {
+            match self.reports.recv_timeout(PATIENCE).expect("the run goes on") {
                 FromShard::Interval(interval) => {
                     for recorder in &interval.recorders {
                         seen.recorder.merge(recorder);

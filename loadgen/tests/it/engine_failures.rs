@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use gatecrash::ground::outcome::FailureKind::{self, Closed, Http, Protocol as Broken};
 use gatecrash::ground::outcome::{Failure, Outcome, Phase, TokenKind};
-use gatecrash::spec::{Load, Protocol, Scenario};
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{LoadSpec, Protocol};
 use rustix::net::sockopt::set_socket_linger;
 use wire::engineio::Version;
 
-use crate::engine_driver::{run, scenario};
+use crate::engine_driver::{load, run};
 use crate::engine_servers::{OPEN, WebSocket, answering, nowhere, read_head, serve};
 
 const RAW: Protocol = Protocol::WebSocket;
@@ -19,20 +20,20 @@ const V4: Protocol = Protocol::SocketIo(Version::V4);
 /// Arrivals of each run; more than the places of its closed model.
 const ARRIVALS: u64 = 5;
 
-fn of(protocol: Protocol, load: Load) -> Scenario {
-    Scenario { protocol, load, ..scenario(ARRIVALS) }
+fn of(protocol: Protocol, model: Model) -> LoadSpec {
+    LoadSpec { protocol, model, ..load(ARRIVALS) }
 }
 
 /// Both models, since a failure must also give its place back.
-fn both_models(protocol: Protocol) -> [Scenario; 2] {
-    let closed = Load::Closed { concurrency: 2 };
-    [of(protocol, scenario(1).load), of(protocol, closed)]
+fn both_models(protocol: Protocol) -> [LoadSpec; 2] {
+    let closed = Model::Closed { concurrency: 2 };
+    [of(protocol, load(1).model), of(protocol, closed)]
 }
 
 #[track_caller]
 fn fails(addr: SocketAddr, protocol: Protocol, phase: Phase, kind: FailureKind, why: &str) {
-    for scenario in both_models(protocol) {
-        let seen = run(scenario, addr);
+    for load in both_models(protocol) {
+        let seen = run(load, addr);
         seen.assert_outcomes(&[(Outcome::Failed, ARRIVALS)], why);
         assert_eq!(seen.failures(), [(Failure { phase, kind }, ARRIVALS)], "{why}");
     }
@@ -40,8 +41,8 @@ fn fails(addr: SocketAddr, protocol: Protocol, phase: Phase, kind: FailureKind, 
 
 #[track_caller]
 fn refuses(addr: SocketAddr, protocol: Protocol, reason: &str, why: &str) {
-    for scenario in both_models(protocol) {
-        let seen = run(scenario, addr);
+    for load in both_models(protocol) {
+        let seen = run(load, addr);
         seen.assert_outcomes(&[(Outcome::FalseReject, ARRIVALS)], why);
         assert_eq!(seen.failures(), [], "{why}: a refusal is no failure");
         let reasons: Vec<_> = seen.recorder.refusal_reasons().collect();
@@ -145,9 +146,9 @@ fn silence_times_out_in_the_phase_it_falls_in() {
         (no_connect, V4, Phase::Auth),
         (no_connect, V3, Phase::Auth),
     ] {
-        for scenario in both_models(protocol) {
+        for load in both_models(protocol) {
             let timeout = Duration::from_millis(150);
-            let seen = run(Scenario { timeout, ..scenario }, addr);
+            let seen = run(LoadSpec { timeout, ..load }, addr);
             seen.assert_outcomes(&[(Outcome::Timeout, ARRIVALS)], phase.as_str());
             let kind = FailureKind::Timeout;
             assert_eq!(seen.failures(), [(Failure { phase, kind }, ARRIVALS)]);

@@ -20,11 +20,12 @@ use std::time::{Duration, Instant};
 
 use gatecrash::ground::outcome::Outcome;
 use gatecrash::ground::recorder::{Metric, Part};
-use gatecrash::plan::arrival::{Arrivals, Schedule};
-use gatecrash::spec::{Load, Scenario};
+use gatecrash::plan::arrival::Schedule;
+use gatecrash::plan::model::{Arrivals, Model};
+use gatecrash::spec::LoadSpec;
 use wire::http::{RequestHead, write_switching_protocols};
 
-use crate::engine_driver::{Seen, scenario, start, supply, target};
+use crate::engine_driver::{Seen, load, start, supply, target};
 use crate::engine_servers::read_head;
 
 const MS: u64 = 1_000_000;
@@ -92,11 +93,11 @@ impl Timetable {
     }
 
     /// A run against it, and when it was done with each handshake.
-    fn measure(&self, load: Load, count: u64) -> (Seen, Vec<u64>) {
+    fn measure(&self, model: Model, count: u64) -> (Seen, Vec<u64>) {
         let (tell, t0) = mpsc::channel();
         let (addr, served) = self.clone().serve(count, t0);
-        let scenario = Scenario { load, workers: 1, auth_grace: Duration::from_millis(1), ..scenario(count) };
-        let run = start(scenario, target(addr), supply());
+        let load = LoadSpec { model, workers: 1, auth_grace: Duration::from_millis(1), ..load(count) };
+        let run = start(load, target(addr), supply());
         tell.send(run.t0).unwrap();
         let seen = run.finish();
         seen.assert_outcomes(&[(Outcome::Established, count)], "all are served");
@@ -143,12 +144,12 @@ const GRAIN_NS: u64 = 100_000;
 const ATTEMPTS: usize = 20;
 
 /// Holds the measured percentiles against those that follow from the schedule and the server's doings.
-fn check(timetable: &Timetable, load: &Load, count: u64, why: &str) -> Seen {
-    let schedule = Schedule::new(load, Some(count), None, 1).unwrap();
+fn check(timetable: &Timetable, model: &Model, count: u64, why: &str) -> Seen {
+    let schedule = Schedule::new(model, Some(count), None, 1).unwrap();
     let due_ns: Vec<u64> = schedule.shard(0, 1).map(|arrival| arrival.offset_ns).collect();
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let (seen, served) = timetable.measure(load.clone(), count);
+        let (seen, served) = timetable.measure(model.clone(), count);
         for (served_ns, end_ns) in served.iter().zip(timetable.ends(&due_ns)) {
             assert!(served_ns + GRAIN_NS >= end_ns, "{why}: it cannot be faster than its timetable");
         }
@@ -185,8 +186,8 @@ fn responses_are_those_of_the_timetable() {
         (Arrivals::Uniform, "1 ms each at seven tenths of what it can do: nobody waits"),
         (Arrivals::Poisson, "the same, but who comes in a bunch waits for those before"),
     ] {
-        let load = Load::Open { rate_per_s: 700.0, arrivals };
-        check(&one_at_a_time, &load, 700, why);
+        let model = Model::Open { rate_per_s: 700.0, arrivals };
+        check(&one_at_a_time, &model, 700, why);
     }
 }
 
@@ -195,9 +196,9 @@ fn a_stall_is_seen_by_all_who_came_in_it_and_hidden_by_a_closed_model() {
     let _alone = alone();
     // A fifth of the time, as if it stalled 1 s in every 5.
     let stalling = Timetable { service_ns: MS / 5, stalls: vec![200 * MS..400 * MS, 1200 * MS..1400 * MS] };
-    let load = Load::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
-    let open = check(&stalling, &load, 1000, "stalls");
-    let (closed, _) = stalling.measure(Load::Closed { concurrency: 1 }, 1000);
+    let model = Model::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
+    let open = check(&stalling, &model, 1000, "stalls");
+    let (closed, _) = stalling.measure(Model::Closed { concurrency: 1 }, 1000);
     let p95_ns = |seen: &Seen, part| quantile_ns(seen, part, 0.95);
     assert!(p95_ns(&open, Part::Response) > 100 * MS, "one in twenty waited as long");
     assert!(p95_ns(&closed, Part::Service) < 20 * MS, "it asked nothing while it waited");

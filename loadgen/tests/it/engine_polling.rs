@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::Metric;
-use gatecrash::spec::{Echo, Hold, Load, Protocol, Scenario, Transport};
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{Echo, LoadSpec, Protocol, Transport};
 use wire::engineio::{Form, HttpError, Item, Version, decode_payload, encode_payload};
 use wire::http::{RequestHead, write_response};
 
-use crate::engine_driver::{run, scenario};
+use crate::engine_driver::{at, load, run};
 use crate::engine_servers::{read_head, serve};
 
 /// How a server differs from one that does all as it should.
@@ -136,14 +138,14 @@ fn take(version: Version, sid: &str, body: &[u8], waiting: &Waiting) -> Vec<Stri
     vec!["ok".into()]
 }
 
-fn polling(version: Version, connections: u64) -> Scenario {
-    Scenario {
+fn polling(version: Version, connections: u64) -> LoadSpec {
+    LoadSpec {
         protocol: Protocol::SocketIo(version),
         transport: Transport::Polling,
-        load: Load::Closed { concurrency: 4 },
-        path: "/socket.io/".into(),
-        echo: Echo { count: 2, event: "message".into(), ..scenario(1).echo },
-        ..scenario(connections)
+        model: Model::Closed { concurrency: 4 },
+        targets: at("/socket.io/"),
+        echo: Echo { count: 2, event: "message".into(), ..load(1).echo },
+        ..load(connections)
     }
 }
 
@@ -182,8 +184,8 @@ fn sessions_survive_the_connections_that_a_server_ends() {
 #[test]
 fn version_3_beats_by_post() {
     let server = server(Version::V3, Manner::default());
-    let scenario = Scenario { hold: Hold::For(std::time::Duration::from_millis(450)), ..polling(Version::V3, 2) };
-    let seen = run(scenario, server);
+    let load = LoadSpec { hold: Hold::For(std::time::Duration::from_millis(450)), ..polling(Version::V3, 2) };
+    let seen = run(load, server);
     seen.assert_outcomes(&[(Outcome::Established, 2)], "held for four beats");
     let polls = seen.recorder.latency(Metric::Phase(Phase::Poll), Outcome::Established);
     // One opens, two bring messages, one takes leave; the rest are beats.
@@ -229,8 +231,8 @@ fn what_breaks_a_session_is_named() {
             "a proxy that passes no upgrade on",
         ),
     ] {
-        let scenario = Scenario { transport, ..polling(Version::V4, 5) };
-        let seen = run(scenario, server(Version::V4, manner));
+        let load = LoadSpec { transport, ..polling(Version::V4, 5) };
+        let seen = run(load, server(Version::V4, manner));
         seen.assert_outcomes(&[(outcome, 5)], why);
         let expected: Vec<_> = failure.map(|(phase, kind)| (Failure { phase, kind }, 5)).into_iter().collect();
         assert_eq!(seen.failures(), expected, "{why}");
@@ -240,10 +242,10 @@ fn what_breaks_a_session_is_named() {
 #[test]
 fn a_session_whose_poll_is_dropped_is_dropped() {
     let manner = Manner { drops: true, ..Manner::default() };
-    let mut scenario = polling(Version::V4, 5);
-    scenario.echo.count = 0;
-    scenario.hold = Hold::For(Duration::from_secs(60));
-    let seen = run(scenario, server(Version::V4, manner));
+    let mut load = polling(Version::V4, 5);
+    load.echo.count = 0;
+    load.hold = Hold::For(Duration::from_secs(60));
+    let seen = run(load, server(Version::V4, manner));
     seen.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
     let reasons: Vec<_> = seen.recorder.drop_reasons().collect();
     assert_eq!(reasons, [(FailureKind::Closed(1006), 5)]);

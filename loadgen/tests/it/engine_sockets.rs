@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use gatecrash::ground::outcome::{FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::{Metric, Part};
-use gatecrash::spec::{AnsweredBy, Close, Echo, Hold, Load, Protocol, Scenario, TokenIn};
+use gatecrash::plan::hold::Hold;
+use gatecrash::plan::model::Model;
+use gatecrash::spec::{AnsweredBy, Close, Echo, LoadSpec, Protocol, TokenIn};
 use tokio_tungstenite::tungstenite::Message;
 use wire::engineio::Version;
 
-use crate::engine_driver::{run, scenario};
+use crate::engine_driver::{load, run};
 use crate::engine_servers::{Gauge, OPEN, Said, WebSocket, accept_socketio, listening, serve};
 
 const V3: Protocol = Protocol::SocketIo(Version::V3);
@@ -44,14 +46,14 @@ fn tungstenite_echo() -> SocketAddr {
 }
 
 fn echo(count: u32, rate_per_s: Option<f64>) -> Echo {
-    Echo { count, rate_per_s, ..scenario(1).echo }
+    Echo { count, rate_per_s, ..load(1).echo }
 }
 
 #[test]
 fn an_independent_server_lets_everyone_in_and_echoes() {
     let addr = tungstenite_echo();
-    let scenario = Scenario { echo: echo(3, None), ..scenario(60) };
-    let seen = run(scenario, addr);
+    let load = LoadSpec { echo: echo(3, None), ..load(60) };
+    let seen = run(load, addr);
     seen.assert_outcomes(&[(Outcome::Established, 60)], "all were let in");
     assert_eq!(seen.recorder.counters.echoes_answered, 180);
     assert_eq!(seen.recorder.counters.echoes_unanswered, 0);
@@ -85,8 +87,8 @@ fn socketio_of_either_version_is_let_in_and_left_politely() {
             socket.say("40");
             Some(socket)
         });
-        let scenario = Scenario { protocol, hold: Hold::For(Duration::ZERO), ..scenario(10) };
-        let seen = run(scenario, addr);
+        let load = LoadSpec { protocol, hold: Hold::For(Duration::ZERO), ..load(10) };
+        let seen = run(load, addr);
         seen.assert_outcomes(&[(Outcome::Established, 10)], why);
         for metric in [Phase::Open, Phase::Auth].map(Metric::Phase) {
             assert_eq!(seen.recorder.latency(metric, Outcome::Established).count(), 10, "{why}");
@@ -113,8 +115,8 @@ fn sockets_are_left_as_asked() {
             Protocol::SocketIo(_) => accept_socketio(stream),
         });
         let told = heard.clone();
-        let scenario = Scenario { protocol, close, hold: Hold::For(Duration::ZERO), ..scenario(5) };
-        let seen = run(scenario, addr);
+        let load = LoadSpec { protocol, close, hold: Hold::For(Duration::ZERO), ..load(5) };
+        let seen = run(load, addr);
         seen.assert_outcomes(&[(Outcome::Established, 5)], close.as_str());
         assert_eq!(seen.recorder.counters.dropped, 0, "{close:?}: our own doing");
         // The last of the server's threads may still be about to hear of it.
@@ -128,9 +130,9 @@ fn sockets_are_left_as_asked() {
 #[test]
 fn sockets_stay_for_as_long_as_was_drawn() {
     let (addr, _heard) = listening(WebSocket::accept);
-    let scenario = Scenario { hold: "uniform:200ms..600ms".parse().unwrap(), ..scenario(200) };
+    let load = LoadSpec { hold: "uniform:200ms..600ms".parse().unwrap(), ..load(200) };
     let begun = Instant::now();
-    let seen = run(scenario, addr);
+    let seen = run(load, addr);
     seen.assert_outcomes(&[(Outcome::Established, 200)], "all are let in");
     // 200 arrivals in 200 ms: the first to leave does so when the last has come.
     assert!(begun.elapsed() >= Duration::from_millis(550), "{:?}", begun.elapsed());
@@ -164,8 +166,8 @@ fn messages_are_answered_as_asked() {
         (AnsweredBy::None, 0, false, "nothing is waited for"),
     ] {
         let (addr, _heard) = server();
-        let scenario = Scenario { protocol: V4, echo: Echo { answered_by, ..echo(2, Some(100.0)) }, ..scenario(10) };
-        let seen = run(scenario, addr);
+        let load = LoadSpec { protocol: V4, echo: Echo { answered_by, ..echo(2, Some(100.0)) }, ..load(10) };
+        let seen = run(load, addr);
         seen.assert_outcomes(&[(Outcome::Established, 10)], why);
         let counters = seen.recorder.counters;
         let counted = (counters.messages_sent, counters.echoes_answered, counters.echoes_unanswered);
@@ -187,8 +189,8 @@ fn the_connect_packet_carries_the_token() {
         }
         Some(socket)
     });
-    let scenario = Scenario { protocol: V4, token_in: TokenIn::Auth("token".into()), ..scenario(3) };
-    run(scenario, addr).assert_outcomes(&[(Outcome::Established, 3)], "the token was there");
+    let load = LoadSpec { protocol: V4, token_in: TokenIn::Auth("token".into()), ..load(3) };
+    run(load, addr).assert_outcomes(&[(Outcome::Established, 3)], "the token was there");
     assert_eq!(heard.lock().unwrap().len(), 3);
 }
 
@@ -209,26 +211,26 @@ fn sockets_are_held_until_the_last_arrival_is_decided() {
             socket.hear_all();
         }
     });
-    let scenario = Scenario { protocol: V4, ..scenario(ARRIVALS) };
-    run(scenario, addr).assert_outcomes(&[(Outcome::Established, ARRIVALS)], "all");
+    let load = LoadSpec { protocol: V4, ..load(ARRIVALS) };
+    run(load, addr).assert_outcomes(&[(Outcome::Established, ARRIVALS)], "all");
     assert_eq!(held.most(), ARRIVALS, "none left before the last had come");
 }
 
 #[test]
 fn planned_messages_keep_their_own_plan_and_answers_are_counted() {
     let addr = tungstenite_echo();
-    let paced = Scenario { echo: echo(5, Some(200.0)), load: Load::Closed { concurrency: 4 }, ..scenario(8) };
+    let paced = LoadSpec { echo: echo(5, Some(200.0)), model: Model::Closed { concurrency: 4 }, ..load(8) };
     let seen = run(paced, addr);
     seen.assert_outcomes(&[(Outcome::Established, 8)], "paced");
     assert_eq!(seen.recorder.counters.echoes_answered, 40);
     let response = seen.recorder.latency(Metric::Echo(Part::Response), Outcome::Established);
     assert_eq!(response.count(), 40, "a plan of its own, also in the closed model");
 
-    let unpaced = Scenario {
+    let unpaced = LoadSpec {
         echo: echo(2, None),
-        load: Load::Closed { concurrency: 4 },
+        model: Model::Closed { concurrency: 4 },
         hold: Hold::For(Duration::ZERO),
-        ..scenario(8)
+        ..load(8)
     };
     let seen = run(unpaced, addr);
     assert_eq!(seen.recorder.counters.echoes_answered, 16, "finished before the socket leaves");
@@ -239,7 +241,7 @@ fn planned_messages_keep_their_own_plan_and_answers_are_counted() {
 #[test]
 fn an_unanswered_message_changes_no_outcome() {
     let (addr, heard) = listening(WebSocket::accept);
-    let silent = Scenario { echo: echo(3, None), timeout: Duration::from_millis(200), ..scenario(4) };
+    let silent = LoadSpec { echo: echo(3, None), timeout: Duration::from_millis(200), ..load(4) };
     let seen = run(silent, addr);
     seen.assert_outcomes(&[(Outcome::Established, 4)], "let in all the same");
     assert_eq!(seen.recorder.counters.echoes_unanswered, 4, "one each, then no more are sent");
@@ -261,8 +263,8 @@ fn acknowledgements_answer_as_well_as_events() {
             }
         }
     });
-    let scenario = Scenario { protocol: V4, echo: echo(2, None), ..scenario(5) };
-    let seen = run(scenario, addr);
+    let load = LoadSpec { protocol: V4, echo: echo(2, None), ..load(5) };
+    let seen = run(load, addr);
     assert_eq!(seen.recorder.counters.echoes_answered, 10);
 }
 
@@ -274,8 +276,8 @@ fn sockets_that_the_server_drops_stay_established_and_are_counted() {
             socket.hear_all();
         }
     });
-    let scenario = Scenario { protocol: V4, hold: Hold::For(Duration::from_secs(20)), ..scenario(6) };
-    let seen = run(scenario, addr);
+    let load = LoadSpec { protocol: V4, hold: Hold::For(Duration::from_secs(20)), ..load(6) };
+    let seen = run(load, addr);
     seen.assert_outcomes(&[(Outcome::Established, 6)], "they were let in");
     assert_eq!(seen.recorder.counters.dropped, 6);
     let reasons: Vec<_> = seen.recorder.drop_reasons().collect();

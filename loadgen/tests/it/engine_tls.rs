@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::Metric;
+use gatecrash::plan::model::Model;
 use gatecrash::speak::target::Target;
-use gatecrash::spec::{Load, Scenario, TlsPlan};
+use gatecrash::spec::{LoadSpec, TlsPlan};
 use reactor::{CertificateFault, ClientTls};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::engine_driver::{scenario, start, supply};
+use crate::engine_driver::{load, start, supply};
 use crate::engine_servers::{WebSocket, read_head, serve};
 use crate::run::program::run;
 
@@ -68,7 +69,7 @@ fn trusting(addr: SocketAddr, certificates: &[CertificateDer<'static>]) -> Targe
 #[test]
 fn sockets_are_let_in_under_tls() {
     let (addr, certificate) = tls_server();
-    let seen = start(scenario(10), trusting(addr, &[certificate]), supply()).finish();
+    let seen = start(load(10), trusting(addr, &[certificate]), supply()).finish();
     seen.assert_outcomes(&[(Outcome::Established, 10)], "trusted");
     for phase in [Phase::Connect, Phase::Tls, Phase::Upgrade] {
         let held = seen.recorder.latency(Metric::Phase(phase), Outcome::Established);
@@ -88,7 +89,7 @@ fn what_tls_does_not_trust_fails_in_its_phase() {
     let stranger = FailureKind::Certificate(CertificateFault::UnknownIssuer);
     for (addr, kind, why) in [(addr, stranger, "another's certificate"), (plain, FailureKind::Tls, "no TLS")] {
         let target = trusting(addr, std::slice::from_ref(&another));
-        let seen = start(scenario(3), target, supply()).finish();
+        let seen = start(load(3), target, supply()).finish();
         seen.assert_outcomes(&[(Outcome::Failed, 3)], why);
         let failure = Failure { phase: Phase::Tls, kind };
         assert_eq!(seen.failures(), [(failure, 3)], "{why}");
@@ -99,13 +100,13 @@ fn what_tls_does_not_trust_fails_in_its_phase() {
 fn sessions_are_resumed_where_that_was_asked() {
     for (resumption, why) in [(false, "each comes for the first time"), (true, "they come back")] {
         let (addr, certificate) = tls_server();
-        let scenario = Scenario {
-            load: Load::Closed { concurrency: 1 },
+        let load = LoadSpec {
+            model: Model::Closed { concurrency: 1 },
             workers: 1,
             tls: TlsPlan { resumption, ..TlsPlan::default() },
-            ..scenario(10)
+            ..load(10)
         };
-        let seen = start(scenario, trusting(addr, &[certificate]), supply()).finish();
+        let seen = start(load, trusting(addr, &[certificate]), supply()).finish();
         seen.assert_outcomes(&[(Outcome::Established, 10)], why);
         let counters = seen.recorder.counters;
         // The first has nothing to take up; every later one has the tickets of those before it.
@@ -134,7 +135,7 @@ async fn what_is_wrong_with_a_certificate_is_told_before_the_run() {
         (&["127.0.0.1"][..], [2000, 2001], true, &["it has expired", "renew it"][..]),
         (&["127.0.0.1"], [4000, 4001], true, &["its time has not begun", "clock"]),
         (&["example.com"], [2000, 4000], true, &["made out to another name", "example.com"]),
-        (&["127.0.0.1"], [2000, 4000], false, &["nobody who is trusted here", "--cacert"]),
+        (&["127.0.0.1"], [2000, 4000], false, &["signed by no authority", "--cacert"]),
         (&[], [2000, 4000], true, &["does not speak TLS", "ws://"]),
     ] {
         let (certificate, key) = certificate(names, years);

@@ -9,30 +9,22 @@ use std::time::Duration;
 use gatecrash::ground::outcome::{Failure, FailureKind, Outcome, Phase};
 use gatecrash::ground::recorder::{Metric, Part};
 use gatecrash::spec::{
-    LoginMethod, LoginPlan, MintPlan, Scenario, Secret, TargetKey, TokenPer, TokenPlan, TokenSource, User,
+    LoadSpec, LoginMethod, LoginPlan, MintPlan, Secret, TargetKey, TokenPer, TokenPlan, TokenSource, User,
 };
 use gatecrash::tokens::{Supply, prepare};
 
-use crate::engine_driver::{open, scenario, start, target};
+use crate::engine_driver::{load, open, start, target};
 use crate::engine_servers::{WebSocket, answering, listening, read_head, serve};
 
 /// What a token service answers.
 const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\
     Connection: close\r\n\r\n\"a.b.c\"";
 
-/// A scenario whose tokens are asked for when their arrival is due.
-fn on_demand(connections: u64, source: TokenSource) -> Scenario {
-    Scenario {
-        users: vec![User { name: "gonzalo".into(), password: Secret::new(*b"password"), columns: Default::default() }],
-        tokens: TokenPlan {
-            source,
-            per: TokenPer::Connection,
-            key: TargetKey::default(),
-            refresh: Default::default(),
-            close_at_exp: None,
-        },
-        ..scenario(connections)
-    }
+/// Tokens that are asked for when their arrival is due.
+async fn on_demand(load: &LoadSpec, source: TokenSource) -> Supply {
+    let user = User { name: "gonzalo".into(), password: Secret::new(*b"password"), columns: Default::default() };
+    let plan = TokenPlan { users: [user].into(), source, per: TokenPer::Connection, key: TargetKey::default() };
+    prepare(load, &plan).await.unwrap().supply
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -53,9 +45,9 @@ fn minted_tokens_come_when_they_are_due() {
     let runtime = runtime();
     let (addr, _) = listening(WebSocket::accept);
     let plan = MintPlan::with_secret(&Secret::new(*b"0123456789abcdef0123456789abcdef"), None);
-    let scenario = on_demand(25, TokenSource::Mint(plan.unwrap()));
-    let prepared = runtime.block_on(prepare(&scenario)).unwrap();
-    let seen = start(scenario, target(addr), prepared.supply).finish();
+    let load = load(25);
+    let supply = runtime.block_on(on_demand(&load, TokenSource::Mint(plan.unwrap())));
+    let seen = start(load, target(addr), supply).finish();
     seen.assert_outcomes(&[(Outcome::Established, 25)], "minted");
     let token = Metric::Phase(Phase::Token);
     assert_eq!(seen.recorder.latency(token, Outcome::Established).count(), 0, "no HTTP for it");
@@ -72,9 +64,9 @@ fn the_time_of_a_token_is_its_own_and_not_the_handshakes() {
         std::thread::sleep(SLOW);
         let _ = stream.write_all(TOKEN.as_bytes());
     });
-    let scenario = on_demand(10, token_service(tokens));
-    let prepared = runtime.block_on(prepare(&scenario)).unwrap();
-    let seen = start(scenario, target(addr), prepared.supply).finish();
+    let load = load(10);
+    let supply = runtime.block_on(on_demand(&load, token_service(tokens)));
+    let seen = start(load, target(addr), supply).finish();
     seen.assert_outcomes(&[(Outcome::Established, 10)], "late, but in");
     let least_ns = |metric| seen.recorder.latency(metric, Outcome::Established).quantile_ns(0.0);
     assert!(least_ns(Metric::Phase(Phase::Token)) >= 299_000_000);
@@ -94,9 +86,9 @@ fn a_token_that_is_not_to_be_had_fails_its_arrival() {
             _ => b"HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         });
     });
-    let scenario = on_demand(10, token_service(tokens));
-    let prepared = runtime.block_on(prepare(&scenario)).unwrap();
-    let seen = start(scenario, target(addr), prepared.supply).finish();
+    let load = load(10);
+    let supply = runtime.block_on(on_demand(&load, token_service(tokens)));
+    let seen = start(load, target(addr), supply).finish();
     seen.assert_outcomes(&[(Outcome::Failed, 10)], "no token");
     let failure = Failure { phase: Phase::Token, kind: FailureKind::Http(500) };
     assert_eq!(seen.failures(), [(failure, 10)]);
@@ -105,9 +97,9 @@ fn a_token_that_is_not_to_be_had_fails_its_arrival() {
 
 #[test]
 fn what_cannot_be_sent_says_so() {
-    let scenario = Scenario { load: open(10_000.0), ..scenario(20) };
+    let load = LoadSpec { model: open(10_000.0), ..load(20) };
     let none = Supply::Ready(Arc::from([]));
-    let seen = start(scenario, target(answering("")), none).finish();
+    let seen = start(load, target(answering("")), none).finish();
     seen.assert_outcomes(&[(Outcome::NotSent, 20)], "no token, no arrival");
     let limit = Failure { phase: Phase::Token, kind: FailureKind::Limit };
     assert_eq!(seen.failures(), [(limit, 20)]);

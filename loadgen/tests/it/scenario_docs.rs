@@ -94,7 +94,7 @@ fn the_schema_takes_what_is_read_and_nothing_else() {
         (&format!("{step}extract.a = {{ patern = \"\" }}"), false, "another"),
     ] {
         assert_eq!(is_valid(text), valid, "{text}: {why}");
-        let read = toml::from_str::<gatecrash::cli::RunArgs>(text);
+        let read = toml::from_str::<gatecrash::spec::RunArgs>(text);
         assert_eq!(read.is_ok(), valid, "{text}: {why}: {read:?}");
     }
 }

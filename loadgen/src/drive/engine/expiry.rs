@@ -1,84 +1,65 @@
-//! Sockets that outlive their token: whether the target closes them at its `exp`, and how soon.
+//! Whether the target closes sockets at the `exp` of their token, and how late.
 
 use std::collections::HashMap;
 
-use reactor::Io;
+use crate::ground::time::ShardInstant;
 
-use crate::drive::engine::Engine;
-use crate::drive::engine::socket::{NEVER_NS, Socket};
-use crate::ground::outcome::{Failure, FailureKind, Phase};
-
-/// What is looked at where sockets are to be closed at `exp`; held sockets themselves keep nothing of it.
+/// The sockets that the target is to close at their token's `exp`; held sockets themselves keep nothing of it.
 #[derive(Debug)]
 pub struct Expiry {
     grace_ns: u64,
-    /// By arrival: when its token ends, on the shard's clock.
-    ends_ns: HashMap<u64, u64>,
+    /// By arrival: when its token expires.
+    expires: HashMap<u64, ShardInstant>,
 }
 
 impl Expiry {
-    /// Sockets are to be closed within this of their token's end. Clocks differ: one that is closed as much before has
-    /// been closed for it.
+    /// Sockets are to be closed within `grace_ns` of their token's `exp`. Clocks differ: a socket that is closed as much
+    /// earlier was closed because of it.
     pub fn within(grace_ns: u64) -> Self {
-        Self { grace_ns, ends_ns: HashMap::new() }
+        Self { grace_ns, expires: HashMap::new() }
+    }
+
+    /// The socket of arrival `number` is established with a token that expires then.
+    pub fn insert(&mut self, number: u64, expires: ShardInstant) {
+        self.expires.insert(number, expires);
+    }
+
+    /// From when on a socket that is still open is too late.
+    pub fn too_late(&self, number: u64) -> ShardInstant {
+        self.expires.get(&number).map_or(ShardInstant::NEVER, |expires| *expires + self.grace_ns)
+    }
+
+    /// The socket is closed by this side, or counted already.
+    pub fn remove(&mut self, number: u64) {
+        self.expires.remove(&number);
+    }
+
+    /// The target closed a socket: how long after its token's `exp`; `None` if it was not because of that.
+    pub fn closed_by_target(&mut self, number: u64, now: ShardInstant) -> Option<u64> {
+        let expires = self.expires.remove(&number)?;
+        (now + self.grace_ns >= expires).then(|| now - expires)
     }
 }
 
-impl Engine {
-    /// An arrival was let in: from now on its token's end is looked at, where that was asked and it has one.
-    pub(super) fn watch_expiry(&mut self, socket: &Socket) {
-        if self.expiry.is_none() {
-            return;
-        }
-        let flight = self.flights.get(socket.flight);
-        let token = flight.and_then(|flight| flight.credentials.token.as_deref());
-        let ends_ns = token.and_then(|token| self.expires_ns(token));
-        if let (Some(expiry), Some(ends_ns)) = (&mut self.expiry, ends_ns) {
-            expiry.ends_ns.insert(socket.number, ends_ns);
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// When a socket that is still open has outlived its token.
-    pub(super) fn outlived_ns(&self, socket: &Socket) -> u64 {
-        let Some(expiry) = &self.expiry else {
-            return NEVER_NS;
-        };
-        let ends_ns = expiry.ends_ns.get(&socket.number);
-        ends_ns.map_or(NEVER_NS, |ends_ns| ends_ns.saturating_add(expiry.grace_ns))
-    }
-
-    /// Counts a socket that has outlived its token, which is a failure by name; it stays open.
-    pub(super) fn outlive_if_due(&mut self, io: &Io<'_>, socket: &Socket) {
-        if io.now_ns() < self.outlived_ns(socket) {
-            return;
+    #[test]
+    fn a_close_within_the_grace_counts_as_expiry() {
+        let at = ShardInstant::from_ns;
+        for (closed_ns, lateness_ns, why) in [
+            (89, None, "long before"),
+            (90, Some(0), "clocks differ"),
+            (100, Some(0), "exactly"),
+            (107, Some(7), "late"),
+        ] {
+            let mut expiry = Expiry::within(10);
+            expiry.insert(1, at(100));
+            assert_eq!(expiry.too_late(1), at(110));
+            assert_eq!(expiry.closed_by_target(1, at(closed_ns)), lateness_ns, "{why}");
+            assert_eq!(expiry.closed_by_target(1, at(closed_ns)), None, "once");
+            assert_eq!(expiry.too_late(1), ShardInstant::NEVER);
         }
-        self.expects_no_close(socket);
-        if socket.is_held() {
-            self.recorder.counters.open_after_exp += 1;
-            self.recorder.failure(Failure { phase: Phase::Auth, kind: FailureKind::OpenAfterExp });
-        }
-    }
-
-    /// This side closes, or has counted the socket already.
-    pub(super) fn expects_no_close(&mut self, socket: &Socket) {
-        if let Some(expiry) = &mut self.expiry {
-            expiry.ends_ns.remove(&socket.number);
-        }
-    }
-
-    /// Whether the target closed a socket because its token had expired, and counts it if so.
-    pub(super) fn closed_at_exp(&mut self, socket: &Socket, now_ns: u64) -> bool {
-        let Some(expiry) = &mut self.expiry else {
-            return false;
-        };
-        let Some(ends_ns) = expiry.ends_ns.remove(&socket.number) else {
-            return false;
-        };
-        let expired = now_ns.saturating_add(expiry.grace_ns) >= ends_ns;
-        if expired {
-            let lateness_ns = now_ns.saturating_sub(ends_ns);
-            self.recorder.close_at_exp(socket.kind, lateness_ns);
-        }
-        expired
     }
 }

@@ -1,13 +1,9 @@
-//! What the engine keeps for each socket, and which of its instants comes next.
-
-use reactor::Io;
+//! What the engine keeps for each socket.
 
 use crate::drive::engine::flight::{FlightId, Flights};
 use crate::ground::outcome::TokenKind;
+use crate::ground::time::ShardInstant;
 use crate::speak::connection::Connection;
-
-/// An instant that does not come.
-pub const NEVER_NS: u64 = u64::MAX;
 
 /// Bits of a message's number that count within its socket; above them stands the arrival.
 const MESSAGE_BITS: u32 = 24;
@@ -15,113 +11,127 @@ const MESSAGE_BITS: u32 = 24;
 /// One socket of a shard; what only its handshake needs lies in its flight.
 #[derive(Debug)]
 pub struct Socket {
-    /// What it speaks.
+    /// The protocol's state.
     pub connection: Connection,
     /// Its arrival.
     pub number: u64,
-    /// What its token deserves.
+    /// The kind of its token.
     pub kind: TokenKind,
-    /// The place of its target.
+    /// The index of its target.
     pub target: u8,
-    /// Where it is in its life.
-    pub life: Life,
-    /// Its handshake, until that is decided.
+    /// What it is doing.
+    pub state: State,
+    /// Its handshake, until that has its outcome.
     pub flight: FlightId,
-    /// When this part of its life ends: see [`Life`].
-    pub until_ns: u64,
+    /// When this state ends: see [`State`].
+    pub state_ends: ShardInstant,
     /// When its next heartbeat is due.
-    pub beat_ns: u64,
-    /// What it says.
-    pub talk: Talk,
+    pub heartbeat_due: ShardInstant,
+    /// Its messages.
+    pub messages: Messages,
 }
 
-/// Where a socket is in its life.
+/// What a socket is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// Until TCP is up, within the connect timeout.
+pub enum State {
+    /// TCP is not up yet; ends by the connect timeout.
     Connecting,
-    /// Until it is let in or not, within the handshake's timeout.
+    /// It is not accepted yet; ends by the handshake's timeout.
     Handshaking,
-    /// A raw WebSocket that is let in, until its grace is over.
+    /// An accepted raw WebSocket, until its grace ends.
     Grace,
-    /// Let in by polling, until it has moved to its WebSocket, within the handshake's timeout.
+    /// Accepted by polling, until it has moved to its WebSocket; ends by the handshake's timeout.
     Moving,
-    /// Established, until its hold is over.
+    /// Established, until its hold ends.
     Held,
-    /// Established and held long enough, but a message is still to be answered.
-    Overdue,
-    /// Taking leave, until the peer has closed too or patience ends.
-    Leaving,
-    /// No socket of its own: brings the packets of a session that polls, until a POST is answered, or idle.
+    /// Established, its hold is over, and messages are still to be sent or answered.
+    Finishing,
+    /// This side has closed or was closed, until the peer has closed too; ends by [`CLOSE_NS_MAX`].
+    Closing,
+    /// A connection for the POSTs of a session that polls; ends by the timeout of a POST, never while idle.
     Posting,
-    /// No socket of its own yet: a WebSocket on trial for a session that polls, within the handshake's timeout.
+    /// A WebSocket that a session may move to; ends by the handshake's timeout.
     Probing,
 }
 
-/// A socket's messages: one on its way at a time.
+/// How long the peer may take to close after this side has, or to hang up after it has refused. A close handshake takes
+/// one round trip.
+pub const CLOSE_NS_MAX: u64 = 2_000_000_000;
+
+/// A socket's messages: at most one awaits its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Talk {
-    /// Messages sent, the one on its way included.
+pub struct Messages {
+    /// How many were sent.
     pub sent: u32,
-    /// One is on its way.
-    pub awaiting: bool,
-    /// When the first one was due.
-    pub began_ns: u64,
-    /// When the last one was due, or the next one is.
-    pub planned_ns: u64,
+    /// The last one is not answered yet.
+    pub is_awaiting: bool,
+    /// The planned instant of the first.
+    pub first_planned: ShardInstant,
+    /// The planned instant of the one that is awaited, or of the next.
+    pub planned: ShardInstant,
     /// When the last one was sent.
-    pub sent_ns: u64,
+    pub last_sent: ShardInstant,
 }
 
 impl Socket {
-    /// One that begins to connect.
-    pub fn new(number: u64, kind: TokenKind, target: u8, flight: FlightId, connect_by_ns: u64) -> Self {
+    /// A socket that begins to connect.
+    pub fn new(number: u64, kind: TokenKind, target: u8, connect_until: ShardInstant) -> Self {
         Self {
             connection: Connection::new(),
             number,
             kind,
             target,
-            life: Life::Connecting,
-            flight,
-            until_ns: connect_by_ns,
-            beat_ns: NEVER_NS,
-            talk: Talk::default(),
+            state: State::Connecting,
+            flight: FlightId::NONE,
+            state_ends: connect_until,
+            heartbeat_due: ShardInstant::NEVER,
+            messages: Messages::default(),
         }
     }
 
-    /// TCP has been up since `up_ns`: from here on the handshake's own deadline counts. `false`: its flight has ended.
-    pub fn up(&mut self, flights: &mut Flights, up_ns: u64) -> bool {
+    /// TCP is up since `instant`: from here on the handshake's deadline counts. `false`: its flight has ended.
+    pub fn tcp_connected(&mut self, flights: &mut Flights, instant: ShardInstant) -> bool {
         let Some(flight) = flights.get_mut(self.flight) else {
             return false;
         };
-        flight.connected_ns = Some(up_ns);
-        self.life = Life::Handshaking;
-        self.until_ns = flight.deadline_ns;
+        flight.connected = Some(instant);
+        self.state = State::Handshaking;
+        self.state_ends = flight.deadline;
         true
     }
 
-    /// Whether it counts as open: let in, and neither side has taken leave.
+    /// Waits for the peer's close.
+    pub fn start_closing(&mut self, now: ShardInstant) {
+        self.state = State::Closing;
+        self.state_ends = now + CLOSE_NS_MAX;
+        self.heartbeat_due = ShardInstant::NEVER;
+    }
+
+    /// Whether it counts as open: accepted, and closed by neither side.
     pub fn is_held(&self) -> bool {
-        matches!(self.life, Life::Grace | Life::Moving | Life::Held | Life::Overdue)
+        matches!(self.state, State::Grace | State::Moving | State::Held | State::Finishing)
     }
 
-    /// The number of the next message: its arrival, then its place in the socket's talk, so that no two messages of a
-    /// run that wait for an answer have the same.
+    /// Whether it serves a session that polls beside the session's own socket.
+    pub fn is_helper(&self) -> bool {
+        matches!(self.state, State::Posting | State::Probing)
+    }
+
+    /// Plans the next heartbeat, if this side sends any.
+    pub fn plan_heartbeat(&mut self, now: ShardInstant) {
+        let interval_ms = self.connection.heartbeat_ms();
+        self.heartbeat_due = interval_ms.map_or(ShardInstant::NEVER, |ms| now + u64::from(ms) * 1_000_000);
+    }
+
+    /// The number of the next message: its arrival, then its place among the socket's messages. No two messages of a run
+    /// that wait for an answer have the same.
     pub fn next_sequence(&self) -> u64 {
-        self.sequence(self.talk.sent)
+        self.sequence(self.messages.sent)
     }
 
-    /// The number of the message that is on its way.
-    pub fn awaited(&self) -> Option<u64> {
-        self.talk.awaiting.then(|| self.sequence(self.talk.sent.wrapping_sub(1)))
-    }
-
-    /// Sets the reactor's one deadline to the earliest instant that matters; `message_ns` is that of its talk.
-    pub fn arm(&self, io: &mut Io<'_>, message_ns: u64) {
-        match self.until_ns.min(self.beat_ns).min(message_ns) {
-            NEVER_NS => io.clear_deadline(),
-            at_ns => io.set_deadline_ns(at_ns),
-        }
+    /// The number of the message that awaits its answer.
+    pub fn awaited_sequence(&self) -> Option<u64> {
+        self.messages.is_awaiting.then(|| self.sequence(self.messages.sent.wrapping_sub(1)))
     }
 
     fn sequence(&self, message: u32) -> u64 {
@@ -136,11 +146,11 @@ mod tests {
 
     #[test]
     fn messages_are_numbered_by_arrival_and_place() {
-        let mut socket = Socket::new(3, TokenKind::Valid, 0, FlightId::NONE, 0);
-        assert_eq!((socket.next_sequence(), socket.awaited()), (3 << 24, None));
-        socket.talk.sent = 2;
-        socket.talk.awaiting = true;
-        assert_eq!(socket.awaited(), Some((3 << 24) + 1), "the second was sent last");
+        let mut socket = Socket::new(3, TokenKind::Valid, 0, ShardInstant::NEVER);
+        assert_eq!((socket.next_sequence(), socket.awaited_sequence()), (3 << 24, None));
+        socket.messages.sent = 2;
+        socket.messages.is_awaiting = true;
+        assert_eq!(socket.awaited_sequence(), Some((3 << 24) + 1), "the second was sent last");
     }
 
     #[test]

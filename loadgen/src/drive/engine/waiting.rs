@@ -1,40 +1,41 @@
-//! Arrivals that have begun and wait for their token.
+//! Started arrivals that wait for their token.
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::drive::engine::flight::Begun;
+use crate::drive::engine::flight::StartedArrival;
+use crate::ground::time::ShardInstant;
 
-/// Arrivals of one shard that may wait for a token at once. A token service that lets so many wait is down; those
-/// beyond it are not sent, and say so.
+/// Arrivals of one shard that may wait for a token at once. A token service that lets so many wait is down; further
+/// arrivals are not sent, and are counted as such.
 pub const WAITING_MAX: usize = 65_536;
 
-/// Arrivals that wait for their token, each with the instant at which its patience ends.
+/// Arrivals that wait for their token, each with its deadline.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    arrivals: HashMap<u64, Begun>,
-    /// Deadline and number, in the order of the deadlines; holds those that were taken until they come up.
-    deadlines: VecDeque<(u64, u64)>,
+    arrivals: HashMap<u64, StartedArrival>,
+    /// Deadline and number, in the order of the deadlines; may hold arrivals that were taken already.
+    deadlines: VecDeque<(ShardInstant, u64)>,
 }
 
 impl Waiting {
-    /// Takes an arrival in, unless [`WAITING_MAX`] are here. Deadlines must not fall from one call to the next.
-    pub fn insert(&mut self, arrival: Begun, deadline_ns: u64) -> bool {
+    /// Adds an arrival; `false` if [`WAITING_MAX`] wait already. Each deadline must be at or after that of the call before.
+    pub fn insert(&mut self, arrival: StartedArrival, deadline: ShardInstant) -> bool {
         if self.arrivals.len() >= WAITING_MAX {
             return false;
         }
-        self.deadlines.push_back((deadline_ns, arrival.number));
+        self.deadlines.push_back((deadline, arrival.number));
         self.arrivals.insert(arrival.number, arrival);
         true
     }
 
-    /// Gives out the arrival of this number; `None` when it has gone already.
-    pub fn take(&mut self, number: u64) -> Option<Begun> {
+    /// Removes the arrival of this number; `None` if it does not wait any more.
+    pub fn take(&mut self, number: u64) -> Option<StartedArrival> {
         self.arrivals.remove(&number)
     }
 
-    /// Gives out an arrival whose deadline has passed.
-    pub fn take_late(&mut self, now_ns: u64) -> Option<Begun> {
-        while self.next_deadline_ns()? <= now_ns {
+    /// Removes an arrival whose deadline has passed.
+    pub fn take_late(&mut self, now: ShardInstant) -> Option<StartedArrival> {
+        while self.next_deadline()? <= now {
             let (_, number) = self.deadlines.pop_front()?;
             if let Some(arrival) = self.take(number) {
                 return Some(arrival);
@@ -44,10 +45,10 @@ impl Waiting {
     }
 
     /// The earliest deadline.
-    pub fn next_deadline_ns(&mut self) -> Option<u64> {
-        while let Some((deadline_ns, number)) = self.deadlines.front() {
+    pub fn next_deadline(&mut self) -> Option<ShardInstant> {
+        while let Some((deadline, number)) = self.deadlines.front() {
             if self.arrivals.contains_key(number) {
-                return Some(*deadline_ns);
+                return Some(*deadline);
             }
             self.deadlines.pop_front();
         }
@@ -65,41 +66,46 @@ mod tests {
     use super::*;
     use crate::ground::outcome::TokenKind;
 
-    fn arrival(number: u64) -> Begun {
-        Begun {
+    fn at(ns: u64) -> ShardInstant {
+        ShardInstant::from_ns(ns)
+    }
+
+    fn arrival(number: u64) -> StartedArrival {
+        StartedArrival {
             number,
+            target: 0,
             kind: TokenKind::Valid,
-            planned_ns: None,
-            started_ns: 0,
-            retries: false,
-            spent_ns: 0,
-            token_ns_before: None,
+            planned: None,
+            started: at(0),
+            is_retry: false,
+            first_attempt_ns: 0,
+            first_token_ns: None,
         }
     }
 
     #[test]
-    fn the_late_come_out_in_their_order_and_the_answered_do_not() {
+    fn late_arrivals_come_out_in_order_of_their_deadlines() {
         let mut waiting = Waiting::default();
         for (number, deadline_ns) in [(7, 10), (8, 20), (9, 30)] {
-            assert!(waiting.insert(arrival(number), deadline_ns));
+            assert!(waiting.insert(arrival(number), at(deadline_ns)));
         }
-        assert_eq!(waiting.take_late(9), None, "none is late yet");
+        assert_eq!(waiting.take_late(at(9)), None, "none is late yet");
         assert_eq!(waiting.take(7).map(|arrival| arrival.number), Some(7), "answered in time");
         assert_eq!(waiting.take(7), None, "only once");
-        assert_eq!(waiting.next_deadline_ns(), Some(20));
-        assert_eq!(waiting.take_late(25).map(|arrival| arrival.number), Some(8));
-        assert_eq!(waiting.take_late(25), None, "the last has time left");
-        assert_eq!(waiting.take_late(30).map(|arrival| arrival.number), Some(9));
+        assert_eq!(waiting.next_deadline(), Some(at(20)));
+        assert_eq!(waiting.take_late(at(25)).map(|arrival| arrival.number), Some(8));
+        assert_eq!(waiting.take_late(at(25)), None, "the last has time left");
+        assert_eq!(waiting.take_late(at(30)).map(|arrival| arrival.number), Some(9));
         assert!(waiting.is_empty());
-        assert_eq!(waiting.next_deadline_ns(), None);
+        assert_eq!(waiting.next_deadline(), None);
     }
 
     #[test]
-    fn no_more_than_the_limit_may_wait() {
+    fn at_most_waiting_max_arrivals_wait() {
         let mut waiting = Waiting::default();
         for number in 0..WAITING_MAX as u64 {
-            assert!(waiting.insert(arrival(number), 0));
+            assert!(waiting.insert(arrival(number), at(0)));
         }
-        assert!(!waiting.insert(arrival(u64::MAX), 0));
+        assert!(!waiting.insert(arrival(u64::MAX), at(0)));
     }
 }

@@ -1,4 +1,4 @@
-//! The side of the run: its processes are started, listened to, told what to do, and never left behind.
+//! The side of the run: starts its processes, sends them their jobs, receives their reports, and ends all of them.
 
 use std::io::{self, BufReader, BufWriter};
 use std::os::fd::OwnedFd;
@@ -13,18 +13,18 @@ use std::time::Duration;
 use reactor::Clock;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::drive::engine::Control;
-use crate::drive::processes::job::Job;
-use crate::drive::processes::monotonic::Monotonic;
-use crate::drive::processes::words::{FromMember, Steer, ToMember, TokenWord, hear, say};
+use crate::drive::control::Control;
+use crate::drive::processes::job::{Job, Tokens, shard_index};
+use crate::drive::processes::protocol::{FromMember, Steer, ToMember, TokenMessage, read_message, write_message};
 use crate::drive::shard::FromShard;
 use crate::ground::outcome::{Failure, FailureKind, Phase};
+use crate::ground::time::{ClockOffset, MachineInstant};
 use crate::tokens::{Answer, Requests, Ticket};
 
 /// How long the processes may take to be ready: each reads its job and makes its threads.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// Shards tell something every second; a process that says nothing for so many ticks has stalled. Ticks are counted, not
-/// time: where the whole machine slept, so did whoever counts.
+/// Shards report every second; a process that sends nothing for so many ticks has stalled. Ticks are counted, not time:
+/// where the whole machine slept, so did the counting thread.
 const SILENT_TICKS_MAX: u32 = 16;
 const TICK: Duration = Duration::from_millis(500);
 
@@ -32,28 +32,28 @@ const TICK: Duration = Duration::from_millis(500);
 const OWN_PROGRAM: &str = "/proc/self/exe";
 /// The hidden command that makes a process a part of a run.
 pub const MEMBER_COMMAND: &str = "member";
-/// What of the environment a part needs: where certificate authorities are, and how a panic is shown. Secrets that the
-/// run was given in other variables are not its business.
+/// What of the environment a process needs: where certificate authorities are, and how a panic is shown. Other variables
+/// may hold secrets of the run, and are not passed on.
 const ENVIRONMENT: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
 
-/// The processes of a run, for one load. They are killed when it is dropped; [`Group::end`] lets them go in order.
+/// The processes of a run, for one load. They are killed when it is dropped; [`Group::end`] ends them in order.
 pub struct Group {
     members: Vec<Member>,
-    /// Ends the thread that looks for silence when it is dropped.
+    /// Ends the thread that detects stalls when it is dropped.
     watched: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 struct Member {
     pid: u32,
     state: Arc<State>,
-    say: Sender<Said>,
+    outgoing: Sender<Outgoing>,
     reader: Option<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
 
 /// What is to be written to a process.
-enum Said {
-    Word(Box<ToMember>),
+enum Outgoing {
+    Message(Box<ToMember>),
     /// No more.
     End,
 }
@@ -62,11 +62,11 @@ enum Said {
 struct State {
     /// Names it even after it has ended, when another may have its number.
     pidfd: OwnedFd,
-    /// Words that it has said.
-    words: AtomicU64,
+    /// Messages received from it.
+    received: AtomicU64,
     /// T0 was set, and its shards have not all ended.
     is_running: AtomicBool,
-    /// It was killed for its silence.
+    /// It was killed because it sent nothing.
     stalled: AtomicBool,
 }
 
@@ -81,35 +81,37 @@ pub enum GroupError {
         /// What the system says.
         error: io::Error,
     },
-    /// It ended, or said that it cannot.
+    /// It ended, or failed.
     #[error("process {process} of the generator did not start: {why}")]
     Failed {
         /// From 1.
         process: usize,
-        /// What it said, or how it ended.
+        /// Its error, or how it ended.
         why: String,
     },
-    /// It says nothing.
+    /// It sends nothing.
     #[error("the processes of the generator were not ready within {READY_WITHIN:?}")]
     NotReady,
 }
 
 /// What a group is started with, beside its jobs.
-pub struct Setting<'a> {
+pub struct GroupSetting<'a> {
     /// Steers all shards, wherever they run.
     pub control: &'a Control,
     /// Where tokens are asked for, if any are.
     pub requests: Option<&'a Requests>,
     /// The run's clock.
     pub clock: Clock,
-    /// Hears what shards tell.
+    /// The tokens of every process.
+    pub tokens: Tokens,
+    /// Receives what shards report.
     pub report: &'a Sender<FromShard>,
 }
 
 impl Group {
     /// Starts a process for each job, and waits until all their shards wait for T0. The thread that calls must live as
     /// long as the run: its end is that of the processes.
-    pub fn start(jobs: Vec<Job>, setting: Setting<'_>) -> Result<Self, GroupError> {
+    pub fn start(jobs: Vec<Job>, setting: GroupSetting<'_>) -> Result<Self, GroupError> {
         let mut group = Self { members: Vec::new(), watched: None };
         let (ready, is_ready) = mpsc::channel();
         let processes = jobs.len();
@@ -127,17 +129,18 @@ impl Group {
                 Err(_) => return Err(GroupError::NotReady),
             }
         }
-        let monotonic = Monotonic::of(&setting.clock);
+        let offset = ClockOffset::to_machine(&setting.clock);
         for member in &group.members {
-            let (say, state) = (member.say.clone(), member.state.clone());
-            setting.control.register(move |words| {
-                let t0_ns = words.t0_ns.map(|t0_ns| monotonic.to_machine_ns(t0_ns));
-                if t0_ns.is_some() {
+            let (outgoing, state) = (member.outgoing.clone(), member.state.clone());
+            setting.control.register(move |signals| {
+                let t0 = signals.t0.map(|t0| offset.machine(t0));
+                if t0.is_some() {
                     state.is_running.store(true, Ordering::Release);
                 }
-                let steer = Steer { t0_monotonic_ns: t0_ns, stop: words.stop, close: words.close };
-                // Where it has ended, its reader says so.
-                let _gone = say.send(Said::word(ToMember::Steer(steer)));
+                let t0_monotonic_ns = t0.map(MachineInstant::as_ns);
+                let steer = Steer { t0_monotonic_ns, stop: signals.stop, close: signals.close };
+                // Where it has ended, its reader reports that.
+                let _gone = outgoing.send(Outgoing::message(ToMember::Steer(steer)));
             });
         }
         group.watched = Some(watch(group.members.iter().map(|it| it.state.clone())));
@@ -149,10 +152,11 @@ impl Group {
         self.members.iter().map(|member| member.pid).collect()
     }
 
-    /// Lets all processes go and waits for their ends. Whoever listens has heard by then that their shards are done.
+    /// Ends the standard input of all processes and waits for their ends. By then all their shards have reported that they
+    /// are done.
     pub fn end(mut self) {
         for member in &self.members {
-            let _gone = member.say.send(Said::End);
+            let _gone = member.outgoing.send(Outgoing::End);
         }
         self.join();
     }
@@ -175,16 +179,16 @@ impl Drop for Group {
         for member in &self.members {
             if member.reader.is_some() {
                 member.state.kill();
-                let _gone = member.say.send(Said::End);
+                let _gone = member.outgoing.send(Outgoing::End);
             }
         }
         self.join();
     }
 }
 
-impl Said {
-    fn word(word: ToMember) -> Self {
-        Self::Word(Box::new(word))
+impl Outgoing {
+    fn message(message: ToMember) -> Self {
+        Self::Message(Box::new(message))
     }
 }
 
@@ -196,7 +200,7 @@ impl State {
 }
 
 impl Member {
-    fn start(job: Job, setting: &Setting<'_>, ready: &Sender<(usize, Result<(), String>)>) -> io::Result<Self> {
+    fn start(job: Job, setting: &GroupSetting<'_>, ready: &Sender<(usize, Result<(), String>)>) -> io::Result<Self> {
         let mut command = Command::new(OWN_PROGRAM);
         let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command
@@ -213,103 +217,105 @@ impl Member {
         let number = number.ok_or_else(|| io::Error::other("it has no number"))?;
         let state = Arc::new(State {
             pidfd: pidfd_open(number, PidfdFlags::empty())?,
-            words: AtomicU64::new(0),
+            received: AtomicU64::new(0),
             is_running: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
         });
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
         let pipes = stdin.zip(stdout);
         let (stdin, stdout) = pipes.ok_or_else(|| io::Error::other("it has no pipes"))?;
-        let (say, said) = mpsc::channel();
-        let hearing = Hearing {
+        let (outgoing, to_write) = mpsc::channel();
+        let reading = Reading {
             process: job.process,
-            processes: job.processes,
+            processes: job.load.processes,
             pid,
             workers: job.cpus.len(),
             state: state.clone(),
-            say: say.clone(),
+            outgoing: outgoing.clone(),
             requests: setting.requests.cloned(),
             report: Some(setting.report.clone()),
         };
         if let Some(requests) = setting.requests {
-            for shard in hearing.shards() {
-                let say = Mutex::new(say.clone());
-                requests.connect_shard(shard, move |answer| hand_over(&say, shard, &answer));
+            for shard in reading.shards() {
+                let outgoing = Mutex::new(outgoing.clone());
+                requests.connect_shard(shard, move |answer| send_answer(&outgoing, shard, &answer));
             }
         }
-        let _sent_at_once = say.send(Said::word(ToMember::Job(Box::new(job))));
+        for first in [ToMember::Job(Box::new(job)), ToMember::Tokens(setting.tokens.clone())] {
+            let _sent_at_once = outgoing.send(Outgoing::message(first));
+        }
         let ready = ready.clone();
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let writer = thread("to-member").spawn(move || write(stdin, &said))?;
-        let reader = thread("from-member").spawn(move || hearing.hear(process, stdout, &ready))?;
-        Ok(Self { pid, state, say, reader: Some(reader), writer: Some(writer) })
+        let writer = thread("to-member").spawn(move || write(stdin, &to_write))?;
+        let reader = thread("from-member").spawn(move || reading.run(process, stdout, &ready))?;
+        Ok(Self { pid, state, outgoing, reader: Some(reader), writer: Some(writer) })
     }
 }
 
-/// Passes an answer on to the process whose shard asked.
-fn hand_over(say: &Mutex<Sender<Said>>, shard: usize, answer: &Answer) {
-    let word = Said::word(ToMember::Token(TokenWord::new(shard, answer)));
-    // Where it has ended, nobody needs it.
-    let _gone = say.lock().is_ok_and(|say| say.send(word).is_ok());
+/// Sends an answer to the process whose shard asked.
+fn send_answer(outgoing: &Mutex<Sender<Outgoing>>, shard: usize, answer: &Answer) {
+    let message = Outgoing::message(ToMember::Token(TokenMessage::new(shard, answer)));
+    // Where the process has ended, the answer is not needed.
+    let _gone = outgoing.lock().is_ok_and(|outgoing| outgoing.send(message).is_ok());
 }
 
-fn write(to: ChildStdin, said: &Receiver<Said>) {
+fn write(to: ChildStdin, to_write: &Receiver<Outgoing>) {
     let mut to = BufWriter::new(to);
-    while let Ok(Said::Word(word)) = said.recv() {
-        if say(&mut to, &word).is_err() {
-            // It has ended, and its reader says so.
+    while let Ok(Outgoing::Message(message)) = to_write.recv() {
+        if write_message(&mut to, &message).is_err() {
+            // It has ended, and its reader reports that.
             return;
         }
     }
 }
 
-/// What the thread that hears a process knows of it.
-struct Hearing {
+/// What the thread that reads a process's messages knows of it.
+struct Reading {
     process: usize,
     processes: usize,
     pid: u32,
     workers: usize,
     state: Arc<State>,
-    say: Sender<Said>,
+    outgoing: Sender<Outgoing>,
     requests: Option<Requests>,
-    /// `None` once all its shards have told their last word: whoever listens waits for the last sender.
+    /// `None` once all its shards are done: the receiver waits for the last sender to be dropped.
     report: Option<Sender<FromShard>>,
 }
 
-impl Hearing {
+impl Reading {
     /// The places of its shards among all.
     fn shards(&self) -> impl Iterator<Item = usize> + use<> {
         let (process, processes) = (self.process, self.processes);
-        (0..self.workers).map(move |worker| crate::drive::processes::job::shard_index(process, worker, processes))
+        (0..self.workers).map(move |worker| shard_index(process, worker, processes))
     }
 
-    /// Hears it to its end.
-    fn hear(mut self, mut process: Child, stdout: ChildStdout, ready: &Sender<(usize, Result<(), String>)>) {
+    /// Reads to the end of the process.
+    fn run(mut self, mut process: Child, stdout: ChildStdout, ready: &Sender<(usize, Result<(), String>)>) {
         let mut from = BufReader::new(stdout);
         let mut done = 0;
         let fault = loop {
-            let word = match hear(&mut from) {
-                Ok(Some(word)) => word,
+            let message = match read_message(&mut from) {
+                Ok(Some(message)) => message,
                 Ok(None) => break None,
                 Err(error) => break Some(error.to_string()),
             };
-            self.state.words.fetch_add(1, Ordering::Relaxed);
-            match word {
+            self.state.received.fetch_add(1, Ordering::Relaxed);
+            match message {
                 FromMember::Ready => {
                     let _nobody_waits = ready.send((self.process + 1, Ok(())));
                 }
                 FromMember::Ask(ticket) => self.ask(ticket.into()),
                 FromMember::Failed(why) => break Some(why),
-                FromMember::Told(record) => match FromShard::try_from(record) {
-                    Ok(told) if self.shards().any(|shard| shard == told.shard()) => {
-                        done += usize::from(told.is_last());
-                        self.tell(told);
+                FromMember::Report(record) => match FromShard::try_from(record) {
+                    Ok(report) if self.shards().any(|shard| shard == report.shard()) => {
+                        done += usize::from(report.is_last());
+                        self.report(report);
                         if done == self.workers {
                             self.state.is_running.store(false, Ordering::Release);
                             self.report = None;
                         }
                     }
-                    Ok(_) => break Some("it spoke for a shard of another".to_owned()),
+                    Ok(_) => break Some("it reported for a shard of another process".to_owned()),
                     Err(error) => break Some(error.to_string()),
                 },
             }
@@ -325,16 +331,16 @@ impl Hearing {
         let why = match fault {
             Some(fault) => fault,
             None if self.state.stalled.load(Ordering::Acquire) => {
-                format!("it said nothing for {:?} and was killed", TICK * SILENT_TICKS_MAX)
+                format!("it sent nothing for {:?} and was killed", TICK * SILENT_TICKS_MAX)
             }
             None => status.map_or_else(|error| error.to_string(), |status| format!("it ended ({status})")),
         };
         let _nobody_waits = ready.send((self.process + 1, Err(why.clone())));
-        self.tell(FromShard::Lost { error: self.lost(&why) });
+        self.report(FromShard::Lost { error: self.lost(&why) });
     }
 
-    fn tell(&self, told: FromShard) {
-        let _nobody_listens = self.report.as_ref().map(|report| report.send(told));
+    fn report(&self, report: FromShard) {
+        let _run_is_over = self.report.as_ref().map(|to| to.send(report));
     }
 
     fn ask(&self, ticket: Ticket) {
@@ -343,8 +349,8 @@ impl Hearing {
         if !matches!(asked, Some(Ok(()))) {
             let full = Failure { phase: Phase::Token, kind: FailureKind::Limit };
             let answer = Answer { number, result: Err(full), token_ns: None, made: false };
-            let word = ToMember::Token(TokenWord::new(shard, &answer));
-            let _gone = self.say.send(Said::word(word));
+            let message = ToMember::Token(TokenMessage::new(shard, &answer));
+            let _gone = self.outgoing.send(Outgoing::message(message));
         }
     }
 
@@ -359,17 +365,17 @@ impl Hearing {
     }
 }
 
-/// Looks whether processes go on saying something, and kills those that do not.
+/// Kills processes from which nothing is received any more.
 fn watch(states: impl Iterator<Item = Arc<State>>) -> (Sender<()>, JoinHandle<()>) {
     let mut watched: Vec<(Arc<State>, u64, u32)> = states.map(|state| (state, 0, 0)).collect();
     let (over, is_over) = mpsc::channel::<()>();
     let watcher = std::thread::spawn(move || {
         while is_over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            for (state, heard, silent) in &mut watched {
-                let words = state.words.load(Ordering::Relaxed);
-                let speaks = words != *heard || !state.is_running.load(Ordering::Acquire);
-                *silent = if speaks { 0 } else { *silent + 1 };
-                *heard = words;
+            for (state, before, silent) in &mut watched {
+                let received = state.received.load(Ordering::Relaxed);
+                let sends = received != *before || !state.is_running.load(Ordering::Acquire);
+                *silent = if sends { 0 } else { *silent + 1 };
+                *before = received;
                 if *silent == SILENT_TICKS_MAX {
                     state.stalled.store(true, Ordering::Release);
                     state.kill();

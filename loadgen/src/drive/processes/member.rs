@@ -1,4 +1,4 @@
-//! The side of a process: it does its job's part of the run, and says all that it measures.
+//! The side of a process: it runs its part of the load, and sends all that it measures.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
@@ -11,87 +11,87 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reactor::{Clock, raise_descriptor_limit};
 use rustix::process::{Pid, Signal, getppid, nice, set_parent_process_death_signal};
 
-use crate::drive::engine::Control;
-use crate::drive::processes::job::{Job, Understood, shard_index};
-use crate::drive::processes::monotonic::Monotonic;
-use crate::drive::processes::words::{FromMember, Steer, ToMember, hear, say};
+use crate::drive::control::Control;
+use crate::drive::processes::job::{Job, Tokens, shard_index};
+use crate::drive::processes::protocol::{FromMember, Steer, TicketMessage, ToMember, read_message, write_message};
 use crate::drive::shard::{FromShard, ShardHandle, ShardPlan, spawn};
-use crate::judge::verdict;
+use crate::ground::time::{ClockOffset, MachineInstant};
 use crate::plan::arrival::Schedule;
 use crate::spec::Refresh;
 use crate::tokens::{Relay, Supply, relay};
 
-/// What is measured may be said a moment later; the arrivals of another process on this processor may not.
-const NICE_OF_TELLING: i32 = 10;
+/// The exit code of a process that could not do its job.
+const EXIT_FAILED: u8 = 1;
+/// Reports may be sent a moment later; the arrivals of another process on this processor may not.
+const NICE_OF_REPORTS: i32 = 10;
 
-/// Does what standard input says, and tells of it on standard output. Answers the exit code.
+/// Runs the job of standard input, reports on standard output, and returns the exit code.
 pub fn run() -> u8 {
     die_with_parent();
     let Ok((from, to)) = streams() else {
-        return verdict::INTERNAL;
+        return EXIT_FAILED;
     };
     let out = Out(Arc::new(Mutex::new(BufWriter::new(to))));
     match member(BufReader::new(from), &out) {
-        Ok(()) => verdict::PASS,
+        Ok(()) => 0,
         Err(error) => {
-            out.say(&FromMember::Failed(error));
-            verdict::INTERNAL
+            out.send(&FromMember::Failed(error));
+            EXIT_FAILED
         }
     }
 }
 
 fn member(mut from: BufReader<File>, out: &Out) -> Result<(), String> {
-    let job = match hear(&mut from) {
-        Ok(Some(ToMember::Job(job))) => *job,
-        Ok(_) => return Err("the first word is no job".to_owned()),
-        Err(error) => return Err(error.to_string()),
+    let mut first = || read_message(&mut from).map_err(|error| error.to_string());
+    let (Some(ToMember::Job(job)), Some(ToMember::Tokens(tokens))) = (first()?, first()?) else {
+        return Err("the first messages are not a job and its tokens".to_owned());
     };
     // Before the first thread.
     raise_descriptor_limit();
-    let load = Load::start(job, out).map_err(|error| format!("cannot start: {error}"))?;
+    let load = Load::start(*job, tokens, out).map_err(|error| format!("cannot start: {error}"))?;
     let done = Arc::new(AtomicBool::new(false));
-    let listener = load.listen(from, done.clone()).map_err(|error| format!("cannot start: {error}"))?;
-    // From here on this thread alone: those of shards, tickets and words have begun.
-    let _kept_if_refused = nice(NICE_OF_TELLING);
-    out.say(&FromMember::Ready);
-    for told in load.reports {
-        out.say(&FromMember::Told((&told).into()));
+    let receiver = load.receive(from, done.clone()).map_err(|error| format!("cannot start: {error}"))?;
+    // From here on this thread alone: those of shards, tickets and messages have begun.
+    let _kept_if_refused = nice(NICE_OF_REPORTS);
+    out.send(&FromMember::Ready);
+    for report in load.reports {
+        out.send(&FromMember::Report((&report).into()));
     }
     for (shard, handle) in load.handles {
         if !handle.join() {
             let error = io::Error::other("it panicked");
-            out.say(&FromMember::Told((&FromShard::Broken { shard, error }).into()));
+            out.send(&FromMember::Report((&FromShard::Broken { shard, error }).into()));
         }
     }
     done.store(true, Ordering::Release);
-    // The run reads this process's figures until it has let go of it.
-    let _panicked = listener.join();
+    // The run reads this process's figures until it ends standard input.
+    let _panicked = receiver.join();
     Ok(())
 }
 
 /// The shards of this process, waiting for T0.
 struct Load {
     control: Arc<Control>,
-    monotonic: Monotonic,
+    offset: ClockOffset<MachineInstant>,
     relay: Option<Relay>,
     handles: Vec<(usize, ShardHandle)>,
     reports: Receiver<FromShard>,
 }
 
 impl Load {
-    fn start(job: Job, out: &Out) -> Result<Self, String> {
-        let (process, cpus) = (job.process, job.cpus.clone());
-        let Understood { scenario, targets, tokens, asks, bad } =
-            job.understand().map_err(|error| error.to_string())?;
-        let shards = scenario.shards();
-        let ahead = match scenario.tokens.refresh {
+    fn start(job: Job, tokens: Tokens, out: &Out) -> Result<Self, String> {
+        let targets = job.targets().map_err(|error| error.to_string())?;
+        let Job { load, process, cpus, .. } = job;
+        let (tokens, asks, invalid) = tokens.into_parts();
+        let shards = load.shards();
+        let ahead = match load.refresh {
             Refresh::Ahead(ahead) => Some(ahead),
             Refresh::Never | Refresh::OnRefusal => None,
         };
         let (supply, relay) = if asks {
             let out = out.clone();
             let kept = (!tokens.is_empty()).then_some((tokens, ahead));
-            let ask = move |ticket| out.say(&FromMember::Ask(crate::drive::processes::words::TicketWord::from(ticket)));
+            let ask = move |ticket| out.send(&FromMember::Ask(TicketMessage::from(ticket)));
             let (supply, relay) = relay(shards, kept, ask).map_err(|error| error.to_string())?;
             (supply, Some(relay))
         } else {
@@ -99,20 +99,20 @@ impl Load {
         };
         let clock = Clock::start();
         let control = Arc::new(Control::new());
-        let schedule = Schedule::new(&scenario.load, scenario.connections, scenario.duration, scenario.seed);
+        let schedule = Schedule::new(&load.model, load.connections, load.duration, load.seed);
         let (report, reports) = mpsc::channel();
-        let scenario = Arc::new(scenario);
+        let load = Arc::new(load);
         let mut handles = Vec::new();
         for (worker, cpu) in cpus.into_iter().enumerate() {
-            let index = shard_index(process, worker, scenario.processes);
+            let index = shard_index(process, worker, load.processes);
             let handle = spawn(ShardPlan {
                 index,
                 of: shards,
-                scenario: scenario.clone(),
+                load: load.clone(),
                 targets: targets.clone(),
                 arrivals: schedule.as_ref().map(|schedule| schedule.shard(index, shards)),
                 supply: supply.clone(),
-                bad: bad.clone(),
+                invalid: invalid.clone(),
                 cpu,
                 clock,
                 control: control.clone(),
@@ -120,37 +120,37 @@ impl Load {
             });
             handles.push((index, handle.map_err(|error| error.to_string())?));
         }
-        Ok(Self { control, monotonic: Monotonic::of(&clock), relay, handles, reports })
+        Ok(Self { control, offset: ClockOffset::to_machine(&clock), relay, handles, reports })
     }
 
-    /// Hears what the run says, until it says no more: it has let go of this process, or is gone.
-    fn listen(&self, mut from: BufReader<File>, done: Arc<AtomicBool>) -> io::Result<std::thread::JoinHandle<()>> {
-        let (control, monotonic) = (self.control.clone(), self.monotonic);
+    /// Receives messages of the run until there are no more: it has ended this process, or is gone itself.
+    fn receive(&self, mut from: BufReader<File>, done: Arc<AtomicBool>) -> io::Result<std::thread::JoinHandle<()>> {
+        let (control, offset) = (self.control.clone(), self.offset);
         let relay = self.relay.clone();
-        std::thread::Builder::new().name("words".to_owned()).spawn(move || {
-            while let Ok(Some(word)) = hear(&mut from) {
-                match word {
-                    ToMember::Steer(steer) => follow(steer, &control, monotonic),
-                    ToMember::Token(word) => {
-                        if let (Some(relay), Some((shard, answer))) = (&relay, word.answer()) {
+        std::thread::Builder::new().name("messages".to_owned()).spawn(move || {
+            while let Ok(Some(message)) = read_message(&mut from) {
+                match message {
+                    ToMember::Steer(steer) => follow(steer, &control, offset),
+                    ToMember::Token(token) => {
+                        if let (Some(relay), Some((shard, answer))) = (&relay, token.answer()) {
                             relay.give(shard, answer);
                         }
                     }
-                    // There is one, at the beginning.
-                    ToMember::Job(_) => {}
+                    // They are the first messages alone.
+                    ToMember::Job(_) | ToMember::Tokens(_) => {}
                 }
             }
             if !done.load(Ordering::Acquire) {
-                // Nobody listens, and nobody will say stop.
-                exit(i32::from(verdict::INTERNAL));
+                // The run is gone: nothing receives reports, and nothing will stop this process.
+                exit(i32::from(EXIT_FAILED));
             }
         })
     }
 }
 
-fn follow(steer: Steer, control: &Control, monotonic: Monotonic) {
+fn follow(steer: Steer, control: &Control, offset: ClockOffset<MachineInstant>) {
     if let Some(t0_ns) = steer.t0_monotonic_ns {
-        control.start(monotonic.to_clock_ns(t0_ns));
+        control.start(offset.from_machine(MachineInstant::from_ns(t0_ns)));
     }
     if steer.stop {
         control.stop();
@@ -160,15 +160,15 @@ fn follow(steer: Steer, control: &Control, monotonic: Monotonic) {
     }
 }
 
-/// Standard output, a word at a time.
+/// Standard output, a message at a time.
 #[derive(Clone)]
 struct Out(Arc<Mutex<BufWriter<File>>>);
 
 impl Out {
-    fn say(&self, word: &FromMember) {
+    fn send(&self, message: &FromMember) {
         let mut to = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Where the run is gone, the thread that hears it ends this process.
-        let _gone = say(&mut *to, word);
+        // Where the run is gone, the thread that receives its messages ends this process.
+        let _gone = write_message(&mut *to, message);
     }
 }
 
@@ -181,10 +181,10 @@ fn streams() -> io::Result<(File, File)> {
 
 /// Asks the kernel to end this process with the thread that started it.
 fn die_with_parent() {
-    // Where it is refused, the end of standard input says the same.
+    // Where it is refused, the end of standard input does the same.
     let _refused = set_parent_process_death_signal(Some(Signal::KILL));
     // It may have died before that; init has then taken its place.
     if getppid().is_none_or(Pid::is_init) {
-        exit(i32::from(verdict::INTERNAL));
+        exit(i32::from(EXIT_FAILED));
     }
 }

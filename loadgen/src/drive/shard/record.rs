@@ -1,4 +1,4 @@
-//! What a shard tells, as it travels to another process or machine, or lies in a file: the result of a part of a run.
+//! What a shard reports, as it travels to another process or machine, or lies in a file: the result of a part of a run.
 //!
 //! A record is JSON. Histograms are whole, in HdrHistogram's V2 compressed encoding, and counters are sums, so that
 //! records merge exactly, in any order: counts and buckets add up, and no percentile is ever merged.
@@ -9,14 +9,14 @@ use std::io;
 use reports::histogram::{HistogramError, LatencyHistogram};
 use serde::{Deserialize, Serialize};
 
-use crate::drive::shard::{FromShard, Interval, ShardReport};
+use crate::drive::shard_report::{FromShard, Interval, ShardReport};
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::{Metric, Recorder};
 
 /// Of the records that this program writes and reads; another release may know others.
 pub const RECORD_VERSION: u32 = 1;
 
-/// One thing that a shard tells: [`FromShard`], serialised.
+/// One report of a shard: [`FromShard`], serialised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShardRecord {
@@ -142,7 +142,7 @@ pub struct ReportRecord {
     pub cpu_ns: u64,
 }
 
-/// A record that does not say what this program understands.
+/// A record that this program does not understand.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// It is of another release.
@@ -160,8 +160,8 @@ pub enum RecordError {
 }
 
 impl From<&FromShard> for ShardRecord {
-    fn from(told: &FromShard) -> Self {
-        match told {
+    fn from(report: &FromShard) -> Self {
+        match report {
             FromShard::Interval(interval) => Self::Interval(interval.into()),
             FromShard::ArrivalsDone { shard } => Self::ArrivalsDone { shard: *shard },
             FromShard::Done { shard, report } => Self::Done(ReportRecord {

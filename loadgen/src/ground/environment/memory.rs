@@ -4,9 +4,7 @@ use std::fs;
 
 use reports::units;
 
-use crate::ground::environment::{meminfo_bytes, sockets_of};
-use crate::speak::target::Target;
-use crate::spec::{Scenario, TargetChoice, Transport};
+use crate::ground::environment::meminfo_bytes;
 
 /// What the kernel takes for one end of an idle TCP connection: 4.3 to 5.1 kB of slab were measured.
 const KERNEL_BYTES_PER_END: u64 = 4_500;
@@ -52,43 +50,34 @@ pub struct Ends {
     pub tls: bool,
 }
 
-impl Ends {
-    /// Those of a scenario's sockets to these targets.
-    pub fn of<'a>(scenario: &Scenario, targets: impl IntoIterator<Item = &'a Target>) -> Self {
-        let embedded = matches!(scenario.target, TargetChoice::Embedded(_));
-        let (mut both, mut tls) = (embedded, false);
-        for target in targets {
-            both |= target.is_on_this_machine();
-            tls |= target.tls.is_some();
-        }
-        Self { both, embedded, tls }
-    }
+/// What is held at once, in all.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    /// Sockets.
+    pub sockets: u64,
+    /// Processes of the generator.
+    pub processes: usize,
+    /// Whether the sockets poll to their end.
+    pub polls: bool,
+    /// Which ends of them are here.
+    pub ends: Ends,
 }
 
-/// Whether this machine has memory enough for a scenario. Where that cannot be read nothing is known, and nothing is
-/// refused.
-pub fn check_memory(scenario: &Scenario, ends: Ends) -> Result<(), TooLittleMemory> {
+/// Whether this machine has memory enough. Where that cannot be read nothing is known, and nothing is refused.
+pub fn check_memory(need: Need) -> Result<(), TooLittleMemory> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = meminfo_bytes(&meminfo, "MemAvailable");
-    available.map_or(Ok(()), |available_bytes| {
-        let polls = scenario.transport == Transport::Polling;
-        enough_memory(sockets_of(scenario), scenario.processes as u64, polls, ends, available_bytes)
-    })
+    available.map_or(Ok(()), |available_bytes| enough_memory(need, available_bytes))
 }
 
-fn enough_memory(
-    sockets: u64,
-    processes: u64,
-    polls: bool,
-    ends: Ends,
-    available_bytes: u64,
-) -> Result<(), TooLittleMemory> {
+fn enough_memory(need: Need, available_bytes: u64) -> Result<(), TooLittleMemory> {
+    let Need { sockets, processes, polls, ends } = need;
     let kernel_bytes = KERNEL_BYTES_PER_END * (1 + u64::from(ends.both));
     let own_bytes = if polls { OWN_BYTES_POLLING } else { OWN_BYTES };
     let gate_bytes = if ends.embedded { GATE_BYTES } else { 0 };
     let tls_bytes = if ends.tls { TLS_BYTES } else { 0 };
     let each_bytes = kernel_bytes + own_bytes + gate_bytes + tls_bytes;
-    let needed_bytes = sockets.saturating_mul(each_bytes).saturating_add(processes * PROCESS_BYTES);
+    let needed_bytes = sockets.saturating_mul(each_bytes).saturating_add(processes as u64 * PROCESS_BYTES);
     if needed_bytes <= available_bytes {
         return Ok(());
     }
@@ -121,7 +110,7 @@ mod tests {
             (110_000, encrypted, GB, Some("28800 bytes each"), "TLS keeps buffers"),
             (u64::MAX, away, GB, Some("--hold them shorter"), "without end"),
         ] {
-            let error = enough_memory(sockets, 1, false, ends, available_bytes).err();
+            let error = enough_memory(Need { sockets, processes: 1, polls: false, ends }, available_bytes).err();
             match (error.map(|error| error.to_string()), part) {
                 (None, None) => {}
                 (Some(error), Some(part)) => assert!(error.contains(part), "{why}: {error}"),

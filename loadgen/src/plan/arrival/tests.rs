@@ -13,7 +13,7 @@ fn schedule(
     duration_ms: Option<u64>,
     seed: u64,
 ) -> Schedule {
-    let load = Load::Open { rate_per_s, arrivals };
+    let load = Model::Open { rate_per_s, arrivals };
     Schedule::new(&load, connections, duration_ms.map(Duration::from_millis), seed).unwrap()
 }
 
@@ -53,7 +53,7 @@ fn arrivals_end_by_count_or_time_whichever_is_first() {
 
 #[test]
 fn the_closed_model_has_no_schedule() {
-    let load = Load::Closed { concurrency: 8 };
+    let load = Model::Closed { concurrency: 8 };
     assert!(Schedule::new(&load, Some(1), None, 0).is_none());
 }
 
@@ -124,8 +124,8 @@ fn stages_and_lists_end_with_their_last_arrival() {
         let stages = text.split(',').map(|stage| stage.parse().unwrap()).collect();
         Arc::new(RateProfile::new(stages).unwrap())
     };
-    let staged = |text: &str, arrivals| Load::Staged { profile: profile(text), arrivals };
-    let listed = Load::Listed(Arc::from([0, 5, 5, 9 * SECOND_NS]));
+    let staged = |text: &str, arrivals| Model::Staged { profile: profile(text), arrivals };
+    let listed = Model::Listed(Arc::from([0, 5, 5, 9 * SECOND_NS]));
     for (load, connections, duration_s, count, known, why) in [
         (staged("2s:10/s", Arrivals::Uniform), None, None, 20, true, "a step"),
         (staged("1s:0..10/s,1s:10/s", Arrivals::Uniform), None, None, 15, true, "a ramp"),
@@ -162,14 +162,14 @@ proptest! {
         let arrivals = [Arrivals::Uniform, Arrivals::Poisson][shape % 2];
         let stage = format!("1s:0..{rate_per_s},2s:{rate_per_s}").replace("e", "");
         let load = match shape {
-            0 | 1 => Load::Open { rate_per_s, arrivals },
-            2 | 3 => Load::Staged {
+            0 | 1 => Model::Open { rate_per_s, arrivals },
+            2 | 3 => Model::Staged {
                 profile: Arc::new(RateProfile::new(
                     stage.split(',').map(|stage| stage.parse().unwrap()).collect(),
                 ).unwrap()),
                 arrivals,
             },
-            _ => Load::Listed((0..connections / 2).map(|at| at * at).collect()),
+            _ => Model::Listed((0..connections / 2).map(|at| at * at).collect()),
         };
         let duration = Some(Duration::from_secs(100));
         let schedule = Schedule::new(&load, Some(connections), duration, seed).unwrap();

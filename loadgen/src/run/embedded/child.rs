@@ -27,7 +27,7 @@ const READY_LINE_BYTES_MAX: u64 = 4096;
 pub(super) struct Child {
     name: &'static str,
     process: tokio::process::Child,
-    /// Its own number, and those of the processes that it says it has started.
+    /// Its own number, and those of the processes that it reports to have started.
     pids: Vec<u32>,
     stderr: Tail,
 }
@@ -53,7 +53,7 @@ pub enum ChildError {
         /// The end of its standard error.
         stderr: String,
     },
-    /// It did not say where it listens.
+    /// It did not report where it listens.
     #[error("the embedded {name} was not ready within {READY_WITHIN:?}{stderr}")]
     NotReady {
         /// `gate` or `frontend`.
@@ -112,7 +112,7 @@ impl Child {
         &self.pids
     }
 
-    /// Waits for an end that nobody asked for. May be dropped and called again.
+    /// Waits for an unexpected end. May be dropped and called again.
     pub(super) async fn ended(&mut self) -> String {
         let status = shown(self.process.wait().await);
         let stderr = self.stderr.whole().await;
@@ -185,7 +185,7 @@ impl Tail {
         Self { kept, following }
     }
 
-    /// What a child that has ended said last, to be put behind a sentence; empty where it said nothing.
+    /// The end of the standard error of a child that has ended, to be put behind a sentence; empty where there is none.
     async fn whole(&mut self) -> String {
         if !self.following.is_finished() {
             let _left_open = timeout(STDERR_WITHIN, &mut self.following).await;
@@ -194,7 +194,7 @@ impl Tail {
         let text = String::from_utf8_lossy(&kept);
         match text.trim() {
             "" => String::new(),
-            said => format!(": {said}"),
+            end => format!(": {end}"),
         }
     }
 }
@@ -221,7 +221,7 @@ mod tests {
                 "the embedded gate did not start (exit status: 104): no secret",
                 "its own words",
             ),
-            ("exit 1", LONG, "the embedded gate did not start (exit status: 1)", "it said nothing"),
+            ("exit 1", LONG, "the embedded gate did not start (exit status: 1)", "no output"),
             ("sleep 60", SHORT, "the embedded gate was not ready within 15s", "it hangs"),
             ("echo hello; sleep 60", LONG, "the embedded gate was not ready", "another program"),
             ("echo '{\"frontend\":\"x\"}'; sleep 60", LONG, "not ready", "the wrong role"),
@@ -232,12 +232,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_in_mid_run_is_told() {
+    async fn an_end_in_mid_run_is_reported() {
         let script = format!("{READY}; echo broken >&2; kill -9 $$");
         let (mut child, url) = start(&script, LONG).await.unwrap();
         assert_eq!(url.as_str(), "http://127.0.0.1:5/");
-        let said = child.ended().await;
-        assert!(said.contains("ended in mid-run (signal: 9 (SIGKILL)): broken"), "{said}");
+        let how = child.ended().await;
+        assert!(how.contains("ended in mid-run (signal: 9 (SIGKILL)): broken"), "{how}");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use gatekeeper::frontend::users::{Cost, hash};
 
-use crate::run::embedded::EmbeddedError;
+use crate::run::embedded::error::EmbeddedError;
 use crate::spec::{Secret, User};
 
 /// Bytes of a made password: as hard to guess as an AES-128 key.

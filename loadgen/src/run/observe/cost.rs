@@ -2,7 +2,8 @@
 
 use reports::schema;
 
-use crate::run::observe::{MachineSample, ProcessSample, Snapshot};
+use crate::run::observe::proc::{MachineSample, ProcessSample};
+use crate::run::observe::snapshot::Snapshot;
 
 /// What the server spent from `start` (T0) to `end` (the last handshake's), and what it held at `peak`. `cpus` is how
 /// many processors it may use; `source` is the schema's word for where the figures come from.
@@ -41,7 +42,7 @@ pub fn frontend_cost(start: &Snapshot, end: &Snapshot) -> Option<schema::Fronten
 }
 
 /// How busy all processors were between two snapshots: the most that ticks, control groups, or the processes of the run
-/// show. Each overlooks something; none counts what was not spent. `None` where nothing can be told.
+/// show. Each overlooks something; none counts what was not spent. `None` where nothing is known.
 pub fn machine_cost(start: &Snapshot, end: &Snapshot) -> Option<schema::Machine> {
     let (before, after) = (start.machine.as_ref()?, end.machine.as_ref()?);
     let seconds = end.at.saturating_duration_since(start.at).as_secs_f64();
@@ -86,8 +87,8 @@ fn kernel_bytes_per_connection(start: &Snapshot, peak: &Snapshot, held: u64) -> 
 /// Fewer sockets than this add less memory than an idle machine moves by itself.
 const SOCKETS_MEASURABLE: u64 = 100;
 
-/// What each socket added; `None` where memory shrank meanwhile or too few were held to tell.
-pub(super) fn per_socket(before_bytes: u64, after_bytes: u64, sockets: u64) -> Option<f64> {
+/// What each socket added; `None` where memory shrank meanwhile or too few were held to be sure.
+pub(in crate::run) fn per_socket(before_bytes: u64, after_bytes: u64, sockets: u64) -> Option<f64> {
     let added = after_bytes.checked_sub(before_bytes)?;
     (sockets >= SOCKETS_MEASURABLE).then(|| added as f64 / sockets as f64)
 }
@@ -195,6 +196,6 @@ mod tests {
         assert_eq!(machine_cost(&start, &end), None, "neither a tick nor time passed");
         let gone = Snapshot { server: None, ..end };
         assert!(server_cost("pid", [&start, &gone, &gone], 5, 5, 2).is_none(), "it is gone");
-        assert_eq!(per_socket(0, 1_000_000, 10), None, "too few to tell");
+        assert_eq!(per_socket(0, 1_000_000, 10), None, "too few to be sure");
     }
 }

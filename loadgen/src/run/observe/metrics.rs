@@ -1,7 +1,7 @@
 //! A server's own word on what it costs: its page of metrics, read before, during and at the end of a load.
 //!
-//! Whatever goes wrong with it before the load is an error that says what to do; afterwards it never fails the run, and
-//! the result says what is missing.
+//! Whatever goes wrong with it before the load is an error with advice; afterwards it never fails the run, and
+//! the result names what is missing.
 
 mod cost;
 
@@ -16,11 +16,11 @@ use wire::prometheus;
 
 use crate::speak::target::client_config;
 use crate::spec::{MetricNames, MetricsPlan, TlsPlan};
-use crate::tokens::login::told;
+use crate::tokens::login::error_text;
 
 pub use cost::metrics_cost;
 
-/// A page that takes longer says nothing of the moment that it was asked for.
+/// A page that takes longer does not show the moment of its request.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 /// The page of one service; a gateway's page of a whole cluster is not what is looked for.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -35,7 +35,7 @@ pub struct Metrics {
     runtime: Handle,
 }
 
-/// What a page said at one instant; what was not there is `None`.
+/// The figures of a page at one instant; what was not there is `None`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
     /// When it was asked for.
@@ -126,13 +126,13 @@ impl Metrics {
             .header("accept", "text/plain;version=0.0.4")
             .send()
             .await
-            .map_err(told)?;
+            .map_err(error_text)?;
         let status = answer.status();
         if !status.is_success() {
             return Err(format!("HTTP {}; name the page itself", status.as_u16()));
         }
         let mut page = Vec::new();
-        while let Some(part) = answer.chunk().await.map_err(told)? {
+        while let Some(part) = answer.chunk().await.map_err(error_text)? {
             if page.len() + part.len() > PAGE_BYTES_MAX {
                 return Err(format!("the page is longer than {PAGE_BYTES_MAX} bytes; name that of one service"));
             }

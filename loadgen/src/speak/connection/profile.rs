@@ -1,20 +1,16 @@
 //! What every handshake of a run has in common, rendered once.
 
-mod polling;
+mod poll_request;
 mod template;
 
 use wire::engineio::Version;
 
-use crate::spec::{Echo, Protocol, Scenario, TokenIn};
+use crate::spec::{Echo, LoadSpec, Protocol, TokenIn};
 
-pub use polling::Ask;
-use polling::PollRequests;
+pub use poll_request::PollRequest;
+use poll_request::PollRequests;
 use template::{Filling, Kind, Parts, Template};
-
-/// The subprotocol that a server selects when the token is offered as another one.
-pub const SUBPROTOCOL: &str = "gatecrash";
-/// What stands before a token that is offered as a subprotocol: browsers can set no other header.
-pub const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
+pub use template::{SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};
 
 /// What every handshake of a run has in common.
 #[derive(Clone, Debug)]
@@ -25,21 +21,21 @@ pub struct Profile {
     pub namespace: Box<str>,
     /// Where the token travels.
     pub token_in: TokenIn,
-    /// What is said once the socket is established.
+    /// The messages of an established socket.
     pub echo: Echo,
     /// The text of an echo's event up to its payload: `["<event>","`.
     pub event_start: Box<str>,
     request: Template,
     /// The same for an arrival without a token.
     bare: Template,
-    /// What sessions ask that begin by polling; `None` where none does.
+    /// The requests of sessions that poll; `None` where none does.
     polls: Option<Box<PollRequests>>,
 }
 
 impl Profile {
     /// The profile of a scenario towards the target of this place, with the value of its Host header.
-    pub fn of(scenario: &Scenario, place: usize, host: &str) -> Self {
-        let (path, headers) = scenario.request_to(place);
+    pub fn of(scenario: &LoadSpec, place: usize, host: &str) -> Self {
+        let (path, headers) = scenario.targets.request_to(place);
         let mut profile =
             Self::new(scenario.protocol, host, path, scenario.token_in.clone(), headers, scenario.echo.clone());
         profile.namespace = scenario.namespace.as_str().into();
@@ -86,7 +82,7 @@ impl Profile {
         }
     }
 
-    /// Appends the upgrade request of one handshake; without a token nothing shows that one was expected.
+    /// Appends the upgrade request of one handshake. Without a token the request has no trace of one.
     pub fn write_request(&self, out: &mut Vec<u8>, token: Option<&str>, key: &[u8; 24]) {
         let template = match token {
             Some(_) => &self.request,
@@ -94,6 +90,14 @@ impl Profile {
         };
         let filling = Filling { token: token.unwrap_or_default(), key, ..Filling::default() };
         template.fill(&self.token_in, filling, out);
+    }
+
+    /// Appends a request of a session that polls; each sends the token again, as clients do. Nothing where no session of
+    /// this load polls.
+    pub fn write_poll_request(&self, out: &mut Vec<u8>, request: PollRequest<'_>, token: Option<&str>) {
+        if let Some(requests) = &self.polls {
+            requests.write(out, request, token, &self.token_in);
+        }
     }
 }
 
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrival_without_a_token_shows_nothing_of_one() {
+    fn a_request_without_a_token_has_no_trace_of_one() {
         for (token_in, headers, holds, why) in [
             (TokenIn::Query("token".into()), &[][..], "GET /ws HTTP/1.1\r\n", "no parameter"),
             (TokenIn::Header, &[], "GET /ws HTTP/1.1\r\n", "no header"),

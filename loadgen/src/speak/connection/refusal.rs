@@ -1,7 +1,7 @@
-//! When a server's no means the token, and the words in which it says so.
+//! Which answers of a server refuse the token, and the reason that they give.
 //!
-//! A refusal is a verdict on the token; anything else that ends a handshake is a failure of the service. HTTP says it
-//! with 401 and 403, Socket.IO with its connect error, and a server that upgrades first says it with a close code.
+//! A refusal is about the token; anything else that ends a handshake is a failure of the service. HTTP refuses by 401 and
+//! 403, Socket.IO by its connect error, and a server that upgrades first by a close code.
 //! 429 and 503, and the codes modelled on them, are about load: never a refusal.
 
 use std::fmt::Write;
@@ -27,27 +27,27 @@ pub fn is_refusing_close(code: u16) -> bool {
 }
 
 /// Writes why an upgrade was refused: the challenge's `error_description` (RFC 6750 section 3), else a short body of
-/// plain text if it is already there in `body`, else the status line's own words.
+/// plain text if it is already there in `body`, else the reason phrase of the status line.
 pub fn of_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
     reason.clear();
-    let words = head
+    let text = head
         .header("www-authenticate")
         .and_then(error_description)
         .or_else(|| plain_text(head, body))
         .unwrap_or(head.reason);
     // Writing to a String cannot fail.
     let _ = write!(reason, "{}", head.status);
-    if !words.is_empty() {
-        let _ = write!(reason, " {words}");
+    if !text.is_empty() {
+        let _ = write!(reason, " {text}");
     }
 }
 
-/// Writes why a socket was closed: the code and the server's words.
-pub fn of_close(reason: &mut String, code: u16, words: &str) {
+/// Writes why a socket was closed: the code and the server's reason.
+pub fn of_close(reason: &mut String, code: u16, text: &str) {
     reason.clear();
     let _ = write!(reason, "closed {code}");
-    if !words.is_empty() {
-        let _ = write!(reason, " {words}");
+    if !text.is_empty() {
+        let _ = write!(reason, " {text}");
     }
 }
 
@@ -58,7 +58,7 @@ pub fn of_close(reason: &mut String, code: u16, words: &str) {
 pub fn of_connect_error(reason: &mut String, data: &str) {
     reason.clear();
     match serde_json::from_str(data) {
-        Ok(Value::String(words)) => reason.push_str(&words),
+        Ok(Value::String(text)) => reason.push_str(&text),
         Ok(Value::Object(error)) => {
             let message = error.get("message").and_then(Value::as_str);
             reason.push_str(message.unwrap_or("connect error"));
@@ -70,15 +70,15 @@ pub fn of_connect_error(reason: &mut String, data: &str) {
     }
 }
 
-/// The words in a connect error's `data`.
+/// The reason in a connect error's `data`.
 fn detail(data: &Value) -> Option<&str> {
     ["reason", "message", "code"].iter().find_map(|name| data.get(name)?.as_str()).or(data.as_str())
 }
 
 fn error_description(challenge: &str) -> Option<&str> {
     let (_, value) = challenge.split_once("error_description=\"")?;
-    let (words, _) = value.split_once('"')?;
-    (!words.is_empty()).then_some(words)
+    let (text, _) = value.split_once('"')?;
+    (!text.is_empty()).then_some(text)
 }
 
 fn plain_text<'b>(head: &ResponseHead<'_>, body: &'b [u8]) -> Option<&'b str> {
@@ -87,8 +87,8 @@ fn plain_text<'b>(head: &ResponseHead<'_>, body: &'b [u8]) -> Option<&'b str> {
     if !is_text || bytes > BODY_BYTES_MAX {
         return None;
     }
-    let words = std::str::from_utf8(body.get(..bytes)?).ok()?.trim();
-    (!words.is_empty() && !words.contains(char::is_control)).then_some(words)
+    let text = std::str::from_utf8(body.get(..bytes)?).ok()?.trim();
+    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
 }
 
 #[cfg(test)]
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_is_refused_in_the_servers_own_words() {
+    fn the_reason_of_a_refused_upgrade_is_the_servers() {
         for (response, reason, why) in [
             ("HTTP/1.1 401 Unauthorized\r\n\r\n", "401 Unauthorized", "nothing but a status line"),
             ("HTTP/1.1 403 \r\n\r\n", "403", "not even a phrase"),
@@ -134,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_refused_in_the_servers_own_words() {
+    fn the_reason_of_a_refused_namespace_is_the_servers() {
         for (data, reason, why) in [
             (r#""not valid token""#, "not valid token", "version 4: a string"),
             (r#"{"message":"no"}"#, "no", "version 5: an error's message"),
             (r#"{"message":"no","data":"expired"}"#, "no: expired", "data as a string"),
             (r#"{"message":"no","data":{"reason":"expired"}}"#, "no: expired", "data as an object"),
-            (r#"{"message":"no","data":{"n":[1]}}"#, "no", "data without words"),
+            (r#"{"message":"no","data":{"n":[1]}}"#, "no", "data without a reason"),
             (r#"{"data":7}"#, "connect error", "no message at all"),
             ("[1]", "connect error", "no error at all"),
             ("", "connect error", "nothing"),

@@ -1,4 +1,4 @@
-//! The state machine in dialogue with a server that is written down: bytes in, events and bytes out.
+//! The state machine against scripted servers: bytes in, events and bytes out.
 
 mod established;
 mod handshake;
@@ -17,10 +17,11 @@ const V4: Protocol = Protocol::SocketIo(Version::V4);
 const KEY: &[u8; 24] = b"dGhlIHNhbXBsZSBub25jZQ==";
 const OPEN: &str = r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 
-/// One connection with a server that is written down.
+/// One connection with a scripted server.
 struct Dialogue {
     connection: Connection,
-    tools: Tools,
+    profile: Profile,
+    scratch: Scratch,
     credentials: Credentials,
     awaited: Option<u64>,
     events: Vec<Event>,
@@ -28,34 +29,36 @@ struct Dialogue {
 }
 
 impl Dialogue {
-    /// The upgrade is asked for.
+    /// The upgrade request is sent.
     fn begin(protocol: Protocol, token_in: TokenIn) -> Self {
         let echo = Echo { count: 1, rate_per_s: None, bytes: 20, event: "echo".into(), answered_by: AnsweredBy::Any };
         let profile = Profile::new(protocol, "localhost", "/", token_in, &[], echo);
         let mut dialogue = Self {
             connection: Connection::new(),
-            tools: Tools::new(profile, Random::of_shard(0, 0)),
+            profile,
+            scratch: Scratch::new(Random::of_shard(0, 0)),
             credentials: Credentials { token: Some("a.b.c".into()), key: *KEY },
             awaited: None,
             events: Vec::new(),
             out: Vec::new(),
         };
-        let Self { connection, tools, credentials, out, .. } = &mut dialogue;
-        connection.start(tools, credentials, out);
+        let Self { connection, profile, credentials, out, .. } = &mut dialogue;
+        connection.start(profile, credentials, out);
         assert!(out.starts_with(b"GET /"));
         out.clear();
         dialogue
     }
 
-    /// The server says this; what is left over is offered again with what follows, as the reactor does.
-    fn hear(&mut self, held: &mut Vec<u8>, bytes: &[u8]) {
+    /// The server sends these bytes; unused ones are offered again with those that follow, as the reactor does.
+    fn receive(&mut self, held: &mut Vec<u8>, bytes: &[u8]) {
         held.extend_from_slice(bytes);
         let mut used = 0;
         while used < held.len() {
-            let credentials = Some(&self.credentials);
+            let awaited = Awaited { credentials: Some(&self.credentials), message: self.awaited };
             let rest = &mut held[used..];
             let length = rest.len();
-            let step = self.connection.receive(&mut self.tools, credentials, self.awaited, rest, &mut self.out);
+            let mut writer = Writer { profile: &self.profile, scratch: &mut self.scratch, out: &mut self.out };
+            let step = self.connection.receive(awaited, rest, &mut writer);
             assert!(step.used <= length, "no more than there is");
             used += step.used;
             match step.event {
@@ -67,7 +70,13 @@ impl Dialogue {
         held.drain(..used);
     }
 
-    /// What went back since the last time, frame by frame, in words.
+    /// Calls the connection with where it writes.
+    fn write(&mut self, write: impl FnOnce(&mut Connection, &mut Writer<'_>)) {
+        let mut writer = Writer { profile: &self.profile, scratch: &mut self.scratch, out: &mut self.out };
+        write(&mut self.connection, &mut writer);
+    }
+
+    /// The frames written since the last call, as text.
     fn sent(&mut self) -> Vec<String> {
         let mut decoder = Decoder::new(Side::Client, 1_000_000);
         let mut bytes = std::mem::take(&mut self.out);
@@ -89,6 +98,11 @@ impl Dialogue {
     }
 }
 
+/// The event of the open packet [`OPEN`].
+fn opened() -> Event {
+    Event::Opened(wire::engineio::Open::decode(&OPEN[1..]).unwrap())
+}
+
 fn query() -> TokenIn {
     TokenIn::Query("token".into())
 }
@@ -97,7 +111,7 @@ fn http(status: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes()
 }
 
-/// A right 101, then what `then` appends.
+/// A correct 101, then what `then` appends.
 fn upgraded(protocol: Option<&str>, then: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     let key = std::str::from_utf8(KEY).unwrap();
@@ -106,7 +120,7 @@ fn upgraded(protocol: Option<&str>, then: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> 
     out
 }
 
-/// A right 101, then these text frames.
+/// A correct 101, then these text frames.
 fn texts(texts: &[&str]) -> Vec<u8> {
     upgraded(None, |out| {
         for text in texts {
@@ -119,14 +133,14 @@ fn close(code: u16, reason: &str) -> Vec<u8> {
     upgraded(None, |out| write_close(out, code, reason, None))
 }
 
-/// Says `server` at once and byte by byte: both must tell `events` and send `sent`.
+/// Receives `server` at once and byte by byte: both must give `events` and send `sent`.
 #[track_caller]
 fn check(protocol: Protocol, token_in: TokenIn, server: &[u8], events: &[Event], sent: &[&str], why: &str) {
     for chunk_bytes in [server.len().max(1), 1] {
         let mut dialogue = Dialogue::begin(protocol, token_in.clone());
         let mut held = Vec::new();
         for chunk in server.chunks(chunk_bytes) {
-            dialogue.hear(&mut held, chunk);
+            dialogue.receive(&mut held, chunk);
         }
         assert_eq!(dialogue.events, events, "{why}");
         assert_eq!(dialogue.sent(), sent, "{why}");
@@ -135,7 +149,7 @@ fn check(protocol: Protocol, token_in: TokenIn, server: &[u8], events: &[Event],
 
 proptest! {
     #[test]
-    fn no_bytes_of_a_server_can_break_it(
+    fn cutting_the_input_changes_neither_events_nor_output(
         version in 0..3_usize,
         upgrade: bool,
         texts in proptest::collection::vec("[0-6]?[0-6]?[a-z0-9{}\\[\\]\",:/-]{0,20}", 0..6),
@@ -155,10 +169,10 @@ proptest! {
             (Dialogue::begin(protocol, query()), Dialogue::begin(protocol, query()));
         whole.awaited = Some(1);
         cut.awaited = Some(1);
-        whole.hear(&mut Vec::new(), &server);
+        whole.receive(&mut Vec::new(), &server);
         let mut held = Vec::new();
         for chunk in server.chunks(chunk_bytes) {
-            cut.hear(&mut held, chunk);
+            cut.receive(&mut held, chunk);
         }
         prop_assert_eq!(&whole.events, &cut.events);
         prop_assert_eq!(whole.sent(), cut.sent());

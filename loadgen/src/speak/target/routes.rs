@@ -1,4 +1,4 @@
-//! From where to where: the pairs of addresses that sockets take in turn.
+//! The pairs of source and destination addresses that sockets use in turn.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ pub enum RouteError {
     NotOurs {
         /// The first of them.
         ip: IpAddr,
-        /// What the kernel says.
+        /// The error of the kernel.
         error: io::Error,
     },
     /// No source is of the target's family.
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_has_its_turn() {
+    fn every_pair_of_addresses_is_used_in_turn() {
         for (addrs, sources, routes, why) in [
             (&["127.0.0.1:1"][..], "", 1, "the kernel chooses"),
             (&["127.0.0.1:1", "127.0.0.2:1"], "", 2, "two destinations"),
@@ -112,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_lead_nowhere_are_named() {
+    fn unusable_sources_are_named() {
         for (sources, part, why) in [
-            ("192.0.2.1", "192.0.2.1", "an address of nobody (RFC 5737)"),
+            ("192.0.2.1", "192.0.2.1", "a documentation address (RFC 5737)"),
             ("127.0.0.1,192.0.2.7", "192.0.2.7", "one of two"),
         ] {
             let error = target(&["127.0.0.1:1"]).from_sources(sources.parse().unwrap());

@@ -1,4 +1,4 @@
-//! TLS towards a target: whom to trust, what to keep between connections, and one handshake on trial.
+//! TLS to a target: trusted authorities, kept sessions, and one handshake before the run.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -39,7 +39,7 @@ pub fn client_config(plan: &TlsPlan, host: &str) -> Result<ClientConfig, TargetE
 }
 
 impl Target {
-    /// Shakes hands once where the target speaks TLS: a certificate that is not taken, or no TLS at all, is told before
+    /// Does one handshake if the target speaks TLS: a certificate that is not trusted, or no TLS at all, is reported before
     /// the run and not by as many failures as there are arrivals. What may be otherwise the next time is left to the
     /// run: a target that is slow, or that hangs up.
     pub fn trusted(self, timeout: Duration) -> Result<Self, TargetError> {
@@ -51,7 +51,7 @@ impl Target {
         };
         let host = self.host.clone();
         match CertificateFault::of(&error) {
-            Some(fault) => Err(TargetError::Certificate { host, fault, words: error.to_string() }),
+            Some(fault) => Err(TargetError::Certificate { host, fault, detail: error.to_string() }),
             None if matches!(error, rustls::Error::InvalidMessage(_)) => Err(TargetError::NoTls { host }),
             None => Ok(self),
         }

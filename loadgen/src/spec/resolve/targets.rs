@@ -1,34 +1,73 @@
 //! Where the sockets go: the embedded server, a target, or several; what is spoken there, and on which path.
 
-use std::sync::Arc;
+use std::fmt::Write as _;
 
 use url::Url;
 use wire::engineio::Version;
 
-use crate::cli::RunArgs;
-use crate::spec::asked::without_secrets;
-use crate::spec::resolve::{SEED, ScenarioError, conflict, in_range, shown, tokens};
-use crate::spec::{
-    EmbeddedPlan, HeaderText, MetricNames, MetricsPlan, Protocol, ProtocolName, TARGETS_MAX, TargetChoice, TargetTable,
-    Targets, WeightedTarget,
-};
+use crate::spec::args::RunArgs;
+use crate::spec::error::{SpecError, conflict, in_range};
+use crate::spec::header::HeaderText;
+use crate::spec::metrics::{MetricNames, MetricsPlan};
+use crate::spec::protocol::{Protocol, ProtocolName, TokenIn};
+use crate::spec::secret::Secret;
+use crate::spec::server::{EMBEDDED_ORIGIN, EmbeddedPlan};
+use crate::spec::targets::{TARGETS_MAX, TargetSpec, TargetTable, Targets};
+use crate::spec::urls::{shown, without_secrets};
 
-/// The targets, the protocol that all of them speak, and the path of the handshake where there is one target alone.
-pub(super) fn resolve(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioError> {
+/// Which servers were named.
+pub(super) enum TargetChoice {
+    /// None: this program's own is started.
+    Embedded(EmbeddedPlan),
+    /// These, at least one.
+    Named(Vec<Url>),
+}
+
+/// Where the sockets go, and what is spoken there.
+pub(super) struct Found {
+    /// Which servers were named.
+    pub choice: TargetChoice,
+    /// What all of them speak.
+    pub protocol: Protocol,
+    /// What is requested of each.
+    pub targets: Targets,
+}
+
+/// Bytes of an HS256 key (RFC 7518 section 3.2), for the secret that the embedded server is given.
+const SECRET_BYTES: usize = 32;
+
+/// The targets, and the protocol that all of them speak.
+pub(super) fn resolve(args: &RunArgs) -> Result<Found, SpecError> {
     if !args.targets.is_empty() {
         return several(args);
     }
-    let target = one(args)?;
-    let urls = match &target {
-        TargetChoice::Url(url) => std::slice::from_ref(url),
-        _ => &[],
+    let choice = one(args)?;
+    let urls = match &choice {
+        TargetChoice::Named(urls) => urls.as_slice(),
+        TargetChoice::Embedded(_) => &[],
     };
     let protocol = protocol(args, urls)?;
-    let path = path("--path", args.path.as_deref(), urls.first(), protocol)?;
-    Ok((target, protocol, path))
+    let target = TargetSpec {
+        name: urls.first().map(without_secrets).unwrap_or_default(),
+        weight: 1.0,
+        path: path("--path", args.path.as_deref(), urls.first(), protocol)?,
+        headers: headers(args, matches!(choice, TargetChoice::Embedded(_))),
+    };
+    Ok(Found { choice, protocol, targets: Targets::new(vec![target], args.seed()) })
 }
 
-fn one(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
+/// The run's headers; the embedded server takes cookies of one origin's pages alone.
+fn headers(args: &RunArgs, embedded: bool) -> Vec<(String, String)> {
+    let given = args.header.iter().map(|header| (header.name.clone(), header.value.clone()));
+    let mut headers: Vec<(String, String)> = given.collect();
+    let by_cookie = matches!(args.token_in, Some(TokenIn::Cookie(_)));
+    if embedded && by_cookie && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("origin")) {
+        headers.push(("Origin".to_owned(), EMBEDDED_ORIGIN.to_owned()));
+    }
+    headers
+}
+
+fn one(args: &RunArgs) -> Result<TargetChoice, SpecError> {
     let Some(url) = &args.target else {
         for (flag, given) in
             [("--server-pid", args.server_pid.is_some()), ("--server-metrics", args.server_metrics.is_some())]
@@ -46,21 +85,21 @@ fn one(args: &RunArgs) -> Result<TargetChoice, ScenarioError> {
         return Ok(TargetChoice::Embedded(EmbeddedPlan {
             secret: match &args.secret {
                 Some(source) => source.read("the --secret")?,
-                None => tokens::random_secret(),
+                None => random_secret(),
             },
             token_ttl: args.token_ttl.map(|period| period.0),
             close_at_exp: args.expect_close_at_exp.is_some(),
         }));
     };
     check("--target", url)?;
-    Ok(TargetChoice::Url(url.clone()))
+    Ok(TargetChoice::Named(vec![url.clone()]))
 }
 
-/// Where the server tells its own cost, if it is asked.
-pub(super) fn metrics(url: Option<Url>, names: Option<MetricNames>) -> Result<Option<MetricsPlan>, ScenarioError> {
+/// The page of the server's metrics, if one is read.
+pub(super) fn metrics(url: &Option<Url>, names: &Option<MetricNames>) -> Result<Option<MetricsPlan>, SpecError> {
     match url {
-        Some(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(MetricsPlan::new(url, names))),
-        Some(url) => Err(ScenarioError::OutOfRange {
+        Some(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(MetricsPlan::new(url.clone(), names.clone()))),
+        Some(url) => Err(SpecError::OutOfRange {
             flag: "--server-metrics",
             given: url.to_string(),
             allowed: "a page of metrics has an http or https URL".to_owned(),
@@ -72,7 +111,7 @@ pub(super) fn metrics(url: Option<Url>, names: Option<MetricNames>) -> Result<Op
     }
 }
 
-fn several(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioError> {
+fn several(args: &RunArgs) -> Result<Found, SpecError> {
     if args.target.is_some() {
         return Err(conflict("target and [[targets]]", "name one target, or several, not both"));
     }
@@ -83,45 +122,41 @@ fn several(args: &RunArgs) -> Result<(TargetChoice, Protocol, String), ScenarioE
         check("[[targets]] url", url)?;
     }
     let protocol = protocol(args, &urls)?;
-    let list: Vec<WeightedTarget> =
-        tables.iter().map(|table| weighted(args, table, protocol)).collect::<Result<_, _>>()?;
+    let list: Vec<TargetSpec> = tables.iter().map(|table| weighted(args, table, protocol)).collect::<Result<_, _>>()?;
     for (place, target) in list.iter().enumerate() {
         if list[..place].iter().any(|other| other.name == target.name) {
-            return Err(ScenarioError::OutOfRange {
+            return Err(SpecError::OutOfRange {
                 flag: "[[targets]] name",
                 given: target.name.clone(),
-                allowed: "two targets have it; results tell them apart by it".to_owned(),
+                allowed: "two targets have it; results distinguish them by it".to_owned(),
             });
         }
     }
-    let path = list[0].path.clone();
-    let targets = Targets::new(list, args.seed.unwrap_or(SEED));
-    Ok((TargetChoice::Several(Arc::new(targets)), protocol, path))
+    Ok(Found { choice: TargetChoice::Named(urls), protocol, targets: Targets::new(list, args.seed()) })
 }
 
-fn weighted(args: &RunArgs, table: &TargetTable, protocol: Protocol) -> Result<WeightedTarget, ScenarioError> {
+fn weighted(args: &RunArgs, table: &TargetTable, protocol: Protocol) -> Result<TargetSpec, SpecError> {
     let weight = table.weight.unwrap_or(1.0);
     if !(weight > 0.0 && weight.is_finite()) {
-        return Err(ScenarioError::OutOfRange {
+        return Err(SpecError::OutOfRange {
             flag: "[[targets]] weight",
             given: weight.to_string(),
             allowed: "it must be a number above 0".to_owned(),
         });
     }
-    let asked = table.path.as_deref().or(args.path.as_deref());
+    let given = table.path.as_deref().or(args.path.as_deref());
     let same = |one: &HeaderText, other: &HeaderText| one.name.eq_ignore_ascii_case(&other.name);
     let of_the_run = args.header.iter().filter(|header| !table.header.iter().any(|own| same(own, header)));
-    Ok(WeightedTarget {
+    Ok(TargetSpec {
         name: table.name.clone().unwrap_or_else(|| without_secrets(&table.url)),
-        url: table.url.clone(),
         weight,
-        path: path("[[targets]] path", asked, Some(&table.url), protocol)?,
+        path: path("[[targets]] path", given, Some(&table.url), protocol)?,
         headers: of_the_run.chain(&table.header).map(|header| (header.name.clone(), header.value.clone())).collect(),
     })
 }
 
-fn check(flag: &'static str, url: &Url) -> Result<(), ScenarioError> {
-    let allowed = |allowed: &str| ScenarioError::OutOfRange { flag, given: shown(url), allowed: allowed.to_owned() };
+fn check(flag: &'static str, url: &Url) -> Result<(), SpecError> {
+    let allowed = |allowed: &str| SpecError::OutOfRange { flag, given: shown(url), allowed: allowed.to_owned() };
     if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") || url.host().is_none() {
         return Err(allowed("it must begin with http://, https://, ws:// or wss:// and a host"));
     }
@@ -131,8 +166,8 @@ fn check(flag: &'static str, url: &Url) -> Result<(), ScenarioError> {
     Ok(())
 }
 
-/// What is spoken: as it was said, or as all URLs have it.
-fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, ScenarioError> {
+/// The protocol: as it was given, or as all URLs have it.
+fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, SpecError> {
     let is_raw = |url: &Url| matches!(url.scheme(), "ws" | "wss");
     let raw = urls.iter().filter(|url| is_raw(url)).count();
     let named = match args.protocol {
@@ -142,32 +177,27 @@ fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, ScenarioError> {
         None => {
             return Err(conflict(
                 "[[targets]] of ws:// and of http://",
-                "a run speaks one protocol; say which with --protocol",
+                "a run speaks one protocol; choose it with --protocol",
             ));
         }
     };
     match named {
         ProtocolName::SocketIo => Ok(Protocol::SocketIo(args.eio.map_or(Version::V4, |eio| eio.0))),
         ProtocolName::WebSocket if args.eio.is_some() => {
-            Err(conflict("--eio", "a raw WebSocket has no Engine.IO; say --protocol socketio"))
+            Err(conflict("--eio", "a raw WebSocket has no Engine.IO; use --protocol socketio"))
         }
         ProtocolName::WebSocket if args.message_event.is_some() => {
-            Err(conflict("--message-event", "a raw WebSocket has no events; say --protocol socketio"))
+            Err(conflict("--message-event", "a raw WebSocket has no events; use --protocol socketio"))
         }
         ProtocolName::WebSocket => Ok(Protocol::WebSocket),
     }
 }
 
 /// The path of the handshake: as it was asked for, that of the URL, or the protocol's usual one.
-fn path(
-    flag: &'static str,
-    asked: Option<&str>,
-    url: Option<&Url>,
-    protocol: Protocol,
-) -> Result<String, ScenarioError> {
-    if let Some(path) = asked {
+fn path(flag: &'static str, given: Option<&str>, url: Option<&Url>, protocol: Protocol) -> Result<String, SpecError> {
+    if let Some(path) = given {
         if !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-            return Err(ScenarioError::OutOfRange {
+            return Err(SpecError::OutOfRange {
                 flag,
                 given: path.to_owned(),
                 allowed: "it begins with / and holds no space, no # and nothing beyond ASCII".to_owned(),
@@ -180,7 +210,7 @@ fn path(
             if matches!(url.scheme(), "http" | "https") {
                 return Err(conflict(
                     "--target with a path",
-                    "under http:// it may mean a namespace or a page; say the handshake's with --path",
+                    "under http:// it may mean a namespace or a page; name the handshake's with --path",
                 ));
             }
             let mut path = url.path().to_owned();
@@ -196,4 +226,12 @@ fn path(
         }
         .to_owned()),
     }
+}
+
+fn random_secret() -> Secret {
+    let mut text = String::with_capacity(2 * SECRET_BYTES);
+    for byte in rand::random::<[u8; SECRET_BYTES]>() {
+        let _infallible = write!(text, "{byte:02x}");
+    }
+    Secret::new(text.into_bytes())
 }

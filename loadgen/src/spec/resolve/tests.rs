@@ -1,14 +1,15 @@
-//! What flags come to mean, and what they may not.
+//! The meaning of flags, and what is refused.
 
 use std::time::Duration;
 
-use clap::Parser;
-
+use url::Url;
 use wire::engineio::Version;
 
 use super::*;
-use crate::cli::{Cli, Command};
-use crate::spec::{LoginMethod, TokenIn, TokenPer, TokenSource};
+use crate::spec::login::LoginMethod;
+use crate::spec::server::{EMBEDDED_ORIGIN, EmbeddedPlan};
+use crate::spec::tokens::{TokenPlan, TokenSource};
+use crate::spec::values::TokenPer;
 
 const MINT: &str = "--token-source mint --secret s";
 const LOGIN: &str = "--token-url http://f/token --user a:b";
@@ -17,37 +18,60 @@ fn machine() -> Machine {
     Machine { cpus: vec![0, 1, 2, 3], now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
 }
 
-fn resolve(flags: &str) -> Result<Scenario, ScenarioError> {
-    let words = ["gatecrash", "run"].into_iter().chain(flags.split_whitespace());
-    match Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{flags}: {error}")).command {
-        Command::Run(args) => Scenario::resolve(*args, &machine()),
-        Command::Serve(_) | Command::Member => panic!("{flags} is a run"),
+fn resolve(flags: &str) -> Result<RunSpec, SpecError> {
+    RunSpec::resolve(RunArgs::parse_line(flags), &machine())
+}
+
+fn embedded(spec: &RunSpec) -> (&EmbeddedPlan, &TokenPlan<Option<TokenSource>>) {
+    match &spec.server {
+        ServerSpec::Embedded { plan, tokens } => (plan, tokens),
+        ServerSpec::Named { urls, .. } => panic!("{urls:?} were named"),
+    }
+}
+
+fn tokens(spec: &RunSpec) -> &TokenPlan {
+    match &spec.server {
+        ServerSpec::Named { tokens, .. } => tokens,
+        ServerSpec::Embedded { .. } => panic!("no target was named"),
     }
 }
 
 #[test]
-fn without_a_word_the_embedded_server_is_loaded() {
-    let scenario = resolve("").unwrap();
-    let TargetChoice::Embedded(plan) = &scenario.target else {
-        panic!("no target was named");
-    };
+fn without_flags_the_embedded_server_is_loaded() {
+    let spec = resolve("").unwrap();
+    let (plan, tokens) = embedded(&spec);
     assert_eq!(plan.secret.expose().len(), 64, "32 random bytes in hexadecimal");
     assert_eq!(plan.token_ttl, None);
-    assert_eq!(scenario.protocol, Protocol::SocketIo(Version::V4));
-    assert_eq!(scenario.path, "/socket.io/");
-    let load = Load::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
-    assert_eq!((scenario.load, scenario.connections, scenario.duration), (load, Some(5000), None));
-    assert_eq!((scenario.hold, scenario.echo.count), (Hold::UntilEnd, 1));
-    assert_eq!(scenario.timeout, Duration::from_secs(10));
-    assert_eq!(scenario.connect_timeout, Duration::from_secs(5));
-    assert_eq!(scenario.auth_grace, Duration::from_millis(500));
-    assert!(scenario.users.is_empty(), "it makes its own");
-    assert!(matches!(scenario.tokens.source, TokenSource::EmbeddedLogin));
-    assert_eq!(scenario.tokens.per, TokenPer::Connection);
-    assert_eq!(scenario.token_in, TokenIn::Query("token".to_owned()));
-    assert_eq!((scenario.workers, scenario.pin), (2, Pin::Auto), "half of four processors");
-    assert_eq!(scenario.out, PathBuf::from("gatecrash-out/20270115T080000Z"));
-    assert!(scenario.tui && !scenario.quiet && !scenario.tls.insecure);
+    assert!(tokens.users.is_empty(), "it makes its own");
+    assert!(tokens.source.is_none(), "its own frontend");
+    assert_eq!(tokens.per, TokenPer::Connection);
+    let RunSpec { load, report, .. } = spec;
+    assert_eq!(load.protocol, Protocol::SocketIo(Version::V4));
+    assert_eq!(load.targets.request_to(0), ("/socket.io/", &[][..]));
+    let model = Model::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
+    assert_eq!((load.model, load.connections, load.duration), (model, Some(5000), None));
+    assert_eq!((load.hold, load.echo.count), (Hold::UntilEnd, 1));
+    assert_eq!(load.timeout, Duration::from_secs(10));
+    assert_eq!(load.connect_timeout, Duration::from_secs(5));
+    assert_eq!(load.auth_grace, Duration::from_millis(500));
+    assert_eq!(load.token_in, TokenIn::Query("token".to_owned()));
+    assert_eq!((load.workers, load.pin), (2, Pin::Auto), "half of four processors");
+    assert_eq!(report.out, PathBuf::from("gatecrash-out/20270115T080000Z"));
+    assert!(report.tui && !report.quiet && !load.tls.insecure);
+}
+
+#[test]
+fn cookies_at_the_embedded_server_come_from_the_origin_that_it_allows() {
+    let own = ("Origin".to_owned(), EMBEDDED_ORIGIN.to_owned());
+    let given = ("origin".to_owned(), "http://x".to_owned());
+    for (flags, headers, why) in [
+        ("--token-in cookie:t", vec![own], "the one that it is started with"),
+        ("--token-in cookie:t -H origin:http://x", vec![given], "the user's own is kept"),
+        ("--token-in header", vec![], "no cookie, no origin"),
+    ] {
+        let load = resolve(flags).unwrap().load;
+        assert_eq!(load.targets.request_to(0).1, headers, "{why}");
+    }
 }
 
 #[test]
@@ -62,19 +86,13 @@ fn defaults_follow_the_target() {
         ),
         ("--target ws://h/chat?room=1", Protocol::WebSocket, "/chat?room=1", 0, "its own path"),
         ("--target wss://h", Protocol::WebSocket, "/ws", 0, "the usual path"),
-        ("--target wss://h --path /x --echo 3", Protocol::WebSocket, "/x", 3, "as was said"),
-        (
-            "--target ws://h --protocol socketio --eio 3",
-            Protocol::SocketIo(Version::V3),
-            "/socket.io/",
-            0,
-            "as was said",
-        ),
-        ("--target http://h --protocol websocket", Protocol::WebSocket, "/ws", 0, "as was said"),
+        ("--target wss://h --path /x --echo 3", Protocol::WebSocket, "/x", 3, "as given"),
+        ("--target ws://h --protocol socketio --eio 3", Protocol::SocketIo(Version::V3), "/socket.io/", 0, "as given"),
+        ("--target http://h --protocol websocket", Protocol::WebSocket, "/ws", 0, "as given"),
     ] {
-        let scenario = resolve(&format!("{flags} {MINT}")).unwrap();
+        let scenario = resolve(&format!("{flags} {MINT}")).unwrap().load;
         assert_eq!(scenario.protocol, protocol, "{flags}: {why}");
-        assert_eq!(scenario.path, path, "{flags}: {why}");
+        assert_eq!(scenario.targets.request_to(0).0, path, "{flags}: {why}");
         assert_eq!(scenario.echo.count, echo, "{flags}: {why}");
         assert_eq!(scenario.workers, 4, "{flags}: all processors are its own");
     }
@@ -82,17 +100,17 @@ fn defaults_follow_the_target() {
 
 #[test]
 fn loads_end_by_count_or_time() {
-    let closed = Load::Closed { concurrency: 8 };
+    let closed = Model::Closed { concurrency: 8 };
     for (flags, load, connections, duration_s, why) in [
         ("-r 100 -c 7", None, Some(7), None, "by count"),
         ("--duration 10s", None, None, Some(10), "by time alone"),
         ("--duration 10s -c 7", None, Some(7), Some(10), "by both"),
         ("--concurrency 8", Some(closed), Some(5000), None, "the closed model"),
     ] {
-        let scenario = resolve(flags).unwrap();
+        let scenario = resolve(flags).unwrap().load;
         assert_eq!(scenario.connections, connections, "{why}");
         assert_eq!(scenario.duration.map(|time| time.as_secs()), duration_s, "{why}");
-        assert!(load.is_none_or(|load| load == scenario.load), "{why}");
+        assert!(load.is_none_or(|load| load == scenario.model), "{why}");
     }
 }
 
@@ -100,31 +118,30 @@ fn loads_end_by_count_or_time() {
 fn logins_are_planned() {
     let flags = "--target http://h --user ann:one --user bob:two --login-url http://f/in \
                  --login-method json --token-url https://f/t --token-json-pointer /a/b --token-per user";
-    let scenario = resolve(flags).unwrap();
-    let names: Vec<&str> = scenario.users.iter().map(|user| user.name.as_str()).collect();
+    let spec = resolve(flags).unwrap();
+    let tokens = tokens(&spec);
+    let names: Vec<&str> = tokens.users.iter().map(|user| user.name.as_str()).collect();
     assert_eq!(names, ["ann", "bob"]);
-    let TokenSource::Login(plan) = &scenario.tokens.source else {
-        panic!("{:?}", scenario.tokens);
+    let TokenSource::Login(plan) = &tokens.source else {
+        panic!("{tokens:?}");
     };
     assert_eq!(plan.login_url.as_ref().map(Url::as_str), Some("http://f/in"));
     assert_eq!(plan.token_url.as_str(), "https://f/t");
     assert_eq!((plan.method, plan.token_json_pointer.as_str()), (LoginMethod::Json, "/a/b"));
-    assert_eq!(scenario.tokens.per, TokenPer::User);
+    assert_eq!(tokens.per, TokenPer::User);
 }
 
 #[test]
 fn the_embedded_server_knows_the_secret_of_minted_tokens() {
-    let scenario = resolve("--token-source mint --secret abc --token-ttl 10s").unwrap();
-    let TargetChoice::Embedded(plan) = &scenario.target else {
-        panic!("no target was named");
-    };
+    let spec = resolve("--token-source mint --secret abc --token-ttl 10s").unwrap();
+    let (plan, tokens) = embedded(&spec);
     assert_eq!(plan.secret.expose(), b"abc");
     assert_eq!(plan.token_ttl, Some(Duration::from_secs(10)));
-    assert!(matches!(scenario.tokens.source, TokenSource::Mint(_)));
+    assert!(matches!(tokens.source, Some(TokenSource::Mint(_))));
 }
 
 #[test]
-fn what_cannot_be_is_explained() {
+fn flags_that_contradict_or_lack_something_are_explained() {
     for (flags, code, part) in [
         ("--target http://h", 104, "--token-source mint --secret env:NAME"),
         ("--target http://h --token-url http://f/t", 104, "--users FILE.csv"),
@@ -173,17 +190,34 @@ fn a_result_shows_what_was_asked_and_no_secret() {
         format!("--target http://h {LOGIN} --login-url http://u:hunter2@f/in?key=hunter2"),
         "--secret hunter2 --concurrency 5 --hold 30s".to_owned(),
     ] {
-        let scenario = resolve(&flags).unwrap();
-        let asked = scenario.asked();
-        let shown = format!("{asked:?} {scenario:?}");
+        let spec = resolve(&flags).unwrap();
+        let asked = spec.to_result(&started(&spec));
+        let shown = format!("{asked:?} {spec:?}");
         let debug_of_urls = shown.matches("hunter2").count();
         assert!(!format!("{asked:?}").contains("hunter2"), "{flags}: {asked:?}");
         assert!(debug_of_urls == 0 || flags.contains('?'), "{flags}: secrets have no Debug");
+        let sent = serde_json::to_string(&spec.load).unwrap();
+        assert!(!sent.contains("unter2") || flags.contains("/ws?"), "{flags}: no secret goes to processes: {sent}");
     }
-    let asked = resolve(&format!("--target wss://h/ws?key=x {MINT} --token-ttl 5s")).unwrap().asked();
+    let spec = resolve(&format!("--target wss://h/ws?key=x {MINT} --token-ttl 5s")).unwrap();
+    let asked = spec.to_result(&started(&spec));
     assert_eq!(asked.target.as_deref(), Some("wss://h/ws"));
+    assert_eq!((asked.path.as_deref(), asked.auth_grace_s), (Some("/ws"), Some(0.5)));
     assert_eq!(asked.protocol.as_deref(), Some("websocket"));
     assert_eq!((asked.token_source.as_deref(), asked.token_ttl_s), (Some("mint"), Some(5.0)));
     assert_eq!(asked.token_alg.as_deref(), Some("HS256"));
     assert_eq!((asked.eio, asked.transport, asked.embedded), (None, None, false));
+}
+
+/// The tokens once the server has started.
+fn started(spec: &RunSpec) -> TokenPlan {
+    match &spec.server {
+        ServerSpec::Named { tokens, .. } => tokens.clone(),
+        ServerSpec::Embedded { tokens, .. } => TokenPlan {
+            users: tokens.users.clone(),
+            source: tokens.source.clone().unwrap_or(TokenSource::File("its frontend's".into())),
+            per: tokens.per,
+            key: tokens.key.clone(),
+        },
+    }
 }

@@ -1,24 +1,27 @@
 //! Who arrives, with which tokens, and where in the handshake they travel.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use wire::engineio::Version;
 
-use crate::cli::RunArgs;
 use crate::ground::outcome::TokenKind;
-use crate::spec::resolve::{ScenarioError, conflict, shown};
-use crate::spec::users::read_users;
-use crate::spec::{
-    LoginMethod, LoginPlan, MintPlan, Protocol, Refresh, Secret, TargetChoice, TargetKey, TokenIn, TokenPer, TokenPlan,
-    TokenSource, TokenSourceName, USERNAME, User, UserText, UsersError, Variables, read_steps,
-};
-use crate::tokens::{NO_PUBLIC_KEY, NO_SIGNING_KEY};
+use crate::spec::args::RunArgs;
+use crate::spec::error::{SpecError, conflict};
+use crate::spec::login::{LoginMethod, LoginPlan};
+use crate::spec::protocol::{Protocol, TokenIn};
+use crate::spec::refresh::Refresh;
+use crate::spec::resolve::targets::TargetChoice;
+use crate::spec::secret::Secret;
+use crate::spec::signing::MintPlan;
+use crate::spec::steps::read_steps;
+use crate::spec::target_key::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
+use crate::spec::template::Variables;
+use crate::spec::tokens::{TokenPlan, TokenSource};
+use crate::spec::urls::shown;
+use crate::spec::users::{USERNAME, User, UserText, UsersError, read_users};
+use crate::spec::values::{TokenPer, TokenSourceName};
 
-/// Bytes of an HS256 key (RFC 7518 section 3.2), for the secret that the embedded server is given.
-const SECRET_BYTES: usize = 32;
-
-pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, ScenarioError> {
+pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, SpecError> {
     if args.users.is_some() && !args.user.is_empty() {
         return Err(conflict("--user and --users", "users are named here or in a file, not both"));
     }
@@ -29,7 +32,7 @@ pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, Scenari
     // Steps may log a service in that has no users, as a client with a secret of its own.
     let needs_login = args.token.is_empty() && matches!(args.token_source, None | Some(TokenSourceName::Login));
     if users.is_empty() && !embedded && !needs_login {
-        // Tokens that nobody logs in for still have a name in them.
+        // Tokens without a login still name a user.
         return Ok(vec![User {
             name: "gatecrash".to_owned(),
             password: Secret::new(*b""),
@@ -39,28 +42,42 @@ pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, Scenari
     Ok(users)
 }
 
-pub(super) fn plan(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<TokenPlan, ScenarioError> {
-    let embedded = matches!(target, TargetChoice::Embedded(_));
+/// Whose tokens are shown; without a source those of the embedded server's own frontend.
+pub(super) fn plan(
+    args: &RunArgs,
+    choice: &TargetChoice,
+    users: Vec<User>,
+) -> Result<TokenPlan<Option<TokenSource>>, SpecError> {
+    let embedded = matches!(choice, TargetChoice::Embedded(_));
     let source = args.token_source.clone().unwrap_or(TokenSourceName::Login);
     refuse_what_has_no_meaning(args, &source, embedded)?;
     let source = match source {
         TokenSourceName::Login if args.login.is_empty() && args.token.is_empty() => login(args, embedded)?,
-        TokenSourceName::Login => steps(args, users)?,
-        TokenSourceName::Mint => TokenSource::Mint(mint(args, target, users)?),
-        TokenSourceName::File(path) => TokenSource::File(path),
+        TokenSourceName::Login => Some(steps(args, &users)?),
+        TokenSourceName::Mint => Some(TokenSource::Mint(mint(args, choice, &users)?)),
+        TokenSourceName::File(path) => Some(TokenSource::File(path)),
     };
+    check_refresh(args, source.as_ref())?;
     Ok(TokenPlan {
         per: args.token_per.unwrap_or(TokenPer::Connection),
-        refresh: refresh(args, &source)?,
-        close_at_exp: args.expect_close_at_exp.map(|grace| grace.0),
-        key: target_key(args, target)?,
+        key: target_key(args, choice)?,
         source,
+        users: users.into(),
     })
 }
 
-fn refresh(args: &RunArgs, source: &TokenSource) -> Result<Refresh, ScenarioError> {
+/// The same for servers that were named, whose tokens must have a source.
+pub(super) fn of_named(plan: TokenPlan<Option<TokenSource>>) -> Result<TokenPlan, SpecError> {
+    let source = plan.source.ok_or(SpecError::Missing(
+        "a target's tokens must come from somewhere: name its service with --login-url, --token-url and --user, make them \
+         here with --token-source mint --secret env:NAME, or bring them with --token-source file:PATH",
+    ))?;
+    Ok(TokenPlan { users: plan.users, source, per: plan.per, key: plan.key })
+}
+
+fn check_refresh(args: &RunArgs, source: Option<&TokenSource>) -> Result<(), SpecError> {
     let refresh = args.refresh.unwrap_or_default();
-    if refresh != Refresh::Never && matches!(source, TokenSource::File(_)) {
+    if refresh != Refresh::Never && matches!(source, Some(TokenSource::File(_))) {
         return Err(conflict(
             "--refresh",
             "the tokens of a file cannot be made anew; use --token-source login or mint",
@@ -69,15 +86,15 @@ fn refresh(args: &RunArgs, source: &TokenSource) -> Result<Refresh, ScenarioErro
     if matches!(refresh, Refresh::Ahead(_)) && args.token_per != Some(TokenPer::User) {
         return Err(conflict(
             "--refresh ahead",
-            "each connection has a token of its own, made when it is due; say --token-per user",
+            "each connection has a token of its own, made when it is due; use --token-per user",
         ));
     }
-    Ok(refresh)
+    Ok(())
 }
 
-/// The target's key, where bad tokens need it. What cannot be made without one is refused here.
-fn target_key(args: &RunArgs, target: &TargetChoice) -> Result<TargetKey, ScenarioError> {
-    let key = match (target, &args.secret, &args.key) {
+/// The target's key, where invalid tokens need it. What cannot be made without one is refused here.
+fn target_key(args: &RunArgs, choice: &TargetChoice) -> Result<TargetKey, SpecError> {
+    let key = match (choice, &args.secret, &args.key) {
         (TargetChoice::Embedded(embedded), _, _) => TargetKey::from_secret(&embedded.secret),
         (_, Some(_), Some(_)) => {
             return Err(conflict("--secret and --key", "a token has one signature"));
@@ -93,17 +110,17 @@ fn target_key(args: &RunArgs, target: &TargetChoice) -> Result<TargetKey, Scenar
         (TokenKind::AlgConfused, key.public_pem().is_some(), NO_PUBLIC_KEY),
     ] {
         if mix.has(kind) && !can_be_made {
-            return Err(ScenarioError::CannotSpoil { kind, why });
+            return Err(SpecError::CannotMakeInvalid { kind, why });
         }
     }
     Ok(key)
 }
 
-fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded: bool) -> Result<(), ScenarioError> {
+fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded: bool) -> Result<(), SpecError> {
     let login = *source == TokenSourceName::Login;
     let mint = *source == TokenSourceName::Mint;
     let file = matches!(source, TokenSourceName::File(_));
-    let spoils = args.mix.as_ref().is_some_and(|mix| {
+    let makes_invalid = args.mix.as_ref().is_some_and(|mix| {
         [TokenKind::Expired, TokenKind::NotYetValid, TokenKind::AlgConfused].into_iter().any(|kind| mix.has(kind))
     });
     let only_login = "only --token-source login asks a service for tokens";
@@ -117,8 +134,8 @@ fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded
         ("--token-url", args.token_url.is_some(), login, only_login),
         ("--login-method", args.login_method.is_some(), login, only_login),
         ("--token-json-pointer", args.token_json_pointer.is_some(), login, only_login),
-        ("--secret", args.secret.is_some(), mint || embedded || spoils, only_signing),
-        ("--key", args.key.is_some(), mint || spoils, only_signing),
+        ("--secret", args.secret.is_some(), mint || embedded || makes_invalid, only_signing),
+        ("--key", args.key.is_some(), mint || makes_invalid, only_signing),
         ("--alg", args.alg.is_some(), mint, only_mint),
         ("--kid", args.kid.is_some(), mint, only_mint),
         ("--claims", args.claims.is_some(), mint, only_mint),
@@ -137,14 +154,14 @@ fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded
     Ok(())
 }
 
-fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, ScenarioError> {
+fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, SpecError> {
     if args.login_url.is_some() || args.token_url.is_some() {
         return Err(conflict(
             "login-url or token-url, and [[login]] or [[token]]",
             "a login is described by URLs or by steps, not both",
         ));
     }
-    // All users have the same columns; where nobody was named there is neither a name nor a password to fill in.
+    // All users have the same columns; where no user was named there is neither a name nor a password to fill in.
     let named = !args.user.is_empty() || args.users.is_some();
     let variables = users.first().filter(|_| named).map(User::variables);
     let columns: Vec<String> = variables.iter().flat_map(Variables::names).map(str::to_owned).collect();
@@ -152,29 +169,23 @@ fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, ScenarioError> {
     Ok(TokenSource::Steps(Arc::new(steps)))
 }
 
-fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {
+/// The login that flags describe, if they do.
+fn login(args: &RunArgs, embedded: bool) -> Result<Option<TokenSource>, SpecError> {
     let Some(token_url) = &args.token_url else {
-        return if !embedded {
-            Err(ScenarioError::Missing(
-                "a target's tokens must come from somewhere: name its service with --login-url, --token-url and \
-                 --user, make them here with --token-source mint --secret env:NAME, or bring them with \
-                 --token-source file:PATH",
-            ))
-        } else if args.login_url.is_some() {
-            Err(ScenarioError::Missing("--login-url gets a session; say with --token-url where its token is had"))
-        } else {
-            Ok(TokenSource::EmbeddedLogin)
-        };
+        if embedded && args.login_url.is_some() {
+            return Err(SpecError::Missing("--login-url gets a session; name with --token-url where its token is had"));
+        }
+        return Ok(None);
     };
     if args.user.is_empty() && args.users.is_none() {
-        return Err(ScenarioError::Missing(
-            "--token-url needs somebody to ask for: name users with --user NAME:PASSWORD or --users FILE.csv",
+        return Err(SpecError::Missing(
+            "--token-url needs users: name them with --user NAME:PASSWORD or --users FILE.csv",
         ));
     }
     for (flag, url) in [("--login-url", args.login_url.as_ref()), ("--token-url", Some(token_url))] {
         let Some(url) = url else { continue };
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(ScenarioError::OutOfRange {
+            return Err(SpecError::OutOfRange {
                 flag,
                 given: shown(url),
                 allowed: "it must begin with http:// or https://".to_owned(),
@@ -183,22 +194,22 @@ fn login(args: &RunArgs, embedded: bool) -> Result<TokenSource, ScenarioError> {
     }
     let pointer = args.token_json_pointer.clone().unwrap_or_default();
     if !pointer.is_empty() && !pointer.starts_with('/') {
-        return Err(ScenarioError::OutOfRange {
+        return Err(SpecError::OutOfRange {
             flag: "--token-json-pointer",
             given: pointer,
             allowed: "it begins with /, as in /data/token (RFC 6901)".to_owned(),
         });
     }
-    Ok(TokenSource::Login(LoginPlan {
+    Ok(Some(TokenSource::Login(LoginPlan {
         login_url: args.login_url.clone(),
         method: args.login_method.unwrap_or(LoginMethod::Basic),
         token_url: token_url.clone(),
         token_json_pointer: pointer,
-    }))
+    })))
 }
 
-fn mint(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<MintPlan, ScenarioError> {
-    let plan = match (target, &args.secret, &args.key) {
+fn mint(args: &RunArgs, choice: &TargetChoice, users: &[User]) -> Result<MintPlan, SpecError> {
+    let plan = match (choice, &args.secret, &args.key) {
         (_, Some(_), Some(_)) => {
             return Err(conflict("--secret and --key", "a token has one signature"));
         }
@@ -206,7 +217,7 @@ fn mint(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<MintPla
         (_, Some(secret), None) => MintPlan::with_secret(&secret.read("the --secret")?, args.alg)?,
         (_, None, Some(path)) => MintPlan::with_key_file(path, args.alg)?,
         (_, None, None) => {
-            return Err(ScenarioError::Missing(
+            return Err(SpecError::Missing(
                 "--token-source mint signs with the target's key: give --secret env:NAME, or --key FILE.pem",
             ));
         }
@@ -217,7 +228,7 @@ fn mint(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<MintPla
     let mut known = vec![USERNAME];
     known.extend(columns.into_iter().flat_map(Variables::names));
     if let Some(name) = claims.variables().iter().find(|name| !known.contains(name)) {
-        return Err(ScenarioError::OutOfRange {
+        return Err(SpecError::OutOfRange {
             flag: "--claims",
             given: format!("{{{{{name}}}}}"),
             allowed: format!(
@@ -229,12 +240,12 @@ fn mint(args: &RunArgs, target: &TargetChoice, users: &[User]) -> Result<MintPla
     Ok(plan.with_kid(args.kid.clone()).with_claims(claims).with_ttl(args.token_ttl.map(|period| period.0)))
 }
 
-pub(super) fn carrier(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, ScenarioError> {
+pub(super) fn carrier(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, SpecError> {
     let token_in = args.token_in.clone().unwrap_or(TokenIn::Query("token".to_owned()));
     match (&token_in, protocol) {
         (TokenIn::Auth(_), Protocol::WebSocket) => Err(conflict(
             "--token-in auth",
-            "a raw WebSocket has no connect packet to carry it; say --protocol socketio, or another place",
+            "a raw WebSocket has no connect packet to carry it; use --protocol socketio, or another place",
         )),
         (TokenIn::Auth(_), Protocol::SocketIo(Version::V3)) => Err(conflict(
             "--token-in auth and --eio 3",
@@ -242,12 +253,4 @@ pub(super) fn carrier(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, Sce
         )),
         _ => Ok(token_in),
     }
-}
-
-pub(super) fn random_secret() -> Secret {
-    let mut text = String::with_capacity(2 * SECRET_BYTES);
-    for byte in rand::random::<[u8; SECRET_BYTES]>() {
-        let _infallible = write!(text, "{byte:02x}");
-    }
-    Secret::new(text.into_bytes())
 }

@@ -1,4 +1,4 @@
-//! Steps as a scenario file has them, and what they come to mean: names known, gaps filled by somebody, patterns sound.
+//! Steps as a scenario file has them, and their meaning: names known, variables given, patterns valid.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,12 @@ use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::spec::file::nearest;
+use crate::ground::values::Period;
+use crate::spec::header::HeaderText;
+use crate::spec::nearest::nearest;
 use crate::spec::steps::{BodyPlan, Extraction, JsonPlan, PAGE_BYTES_MAX, Source, Step, Steps, Success, TOKEN};
 use crate::spec::template::{Template, is_variable_name};
-use crate::spec::{HeaderText, Period, from_text, many_from_text};
+use crate::spec::text::{from_text, many_from_text};
 
 /// A table of `[[login]]` or `[[token]]`: one request, whose texts may have gaps such as `{{username}}`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -114,7 +116,7 @@ pub fn read_steps(login: &[StepTable], token: &[StepTable], columns: &[String]) 
         return Err(StepsError {
             table: "token",
             name: last.to_owned(),
-            problem: "no [[token]] step takes the token out of an answer: say where it stands, as in extract = \
+            problem: "no [[token]] step takes the token out of an answer: name its place, as in extract = \
                       { token = { json = \"/token\" } }"
                 .to_owned(),
         });
@@ -327,7 +329,7 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         for (text, part, why) in [
-            (step("form = { a = \"{{usrname}}\" }"), "did you mean \"username\"?", "a slip"),
+            (step("form = { a = \"{{usrname}}\" }"), "did you mean \"username\"?", "a typing error"),
             (step("form = { a = \"{{csrf}}\" }"), "known there are username, password, tenant", "from nowhere"),
             (step("form = { a = \"{{token}}\" }"), "known there are", "its own answer comes later"),
             (step("form = { a = \"{{username\" }"), "is not closed", "half a gap"),
@@ -340,7 +342,7 @@ mod tests {
             (step("header = [\"Cookie: a=b\"]"), "own cookies", "the jar's"),
             (step("extract.a = { json = \"a\" }"), "begins with /", "no pointer"),
             (step("extract.a = { pattern = \"(\" }"), "extract a: regex", "no pattern"),
-            (step("extract.a = { patern = \"x\" }"), "unknown variant `patern`", "a slip"),
+            (step("extract.a = { patern = \"x\" }"), "unknown variant `patern`", "a typing error"),
             (step("extract.\"a b\" = { json = \"\" }"), "letters, digits", "no name"),
             (step("headers = []"), "unknown field `headers`", "another key"),
             ("[[token]]\nurl = \"http://h/\"".to_owned(), "takes the token out", "no token"),

@@ -66,7 +66,7 @@ impl From<reqwest::Error> for Broken {
 }
 
 /// What went wrong with a request, in a few words.
-pub(crate) fn told(error: reqwest::Error) -> String {
+pub(crate) fn error_text(error: reqwest::Error) -> String {
     Broken::from(error).problem
 }
 

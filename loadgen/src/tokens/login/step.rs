@@ -27,14 +27,14 @@ pub(super) async fn take(
     cookies: &Jar,
     variables: &mut Variables,
 ) -> Result<(), Broken> {
-    let told = taken(client, step, named, cookies, variables);
-    let told = match step.timeout {
-        Some(time) => tokio::time::timeout(time, told)
+    let values = taken(client, step, named, cookies, variables);
+    let values = match step.timeout {
+        Some(time) => tokio::time::timeout(time, values)
             .await
             .unwrap_or_else(|_| Err(Broken::new(FailureKind::Timeout, "no answer in time".to_owned()))),
-        None => told.await,
+        None => values.await,
     };
-    for (extraction, value) in step.extract.iter().zip(told?) {
+    for (extraction, value) in step.extract.iter().zip(values?) {
         variables.set(extraction.name.clone(), value);
     }
     Ok(())
@@ -83,7 +83,7 @@ async fn ask(client: &Client, step: &Step, jar: &Jar, variables: &Variables) -> 
         if next.origin() != origin && method != Method::GET && method != Method::HEAD {
             return Err(Broken::new(
                 FailureKind::Redirect,
-                format!("answered {status}, which sends what the step says to another host; it is not sent there"),
+                format!("answered {status}, which sends the step's data to another host; it is not sent there"),
             ));
         }
         url = next;
@@ -206,7 +206,7 @@ fn judge(step: &Step, named: bool, answer: &Answer) -> Result<(), Broken> {
         }
         300..400 if named => (
             FailureKind::Redirect,
-            "say redirects = 5 to follow it, or status = [302] where it is what a good answer looks like",
+            "set redirects = 5 to follow it, or status = [302] where it is what a good answer looks like",
         ),
         300..400 => (
             FailureKind::Redirect,
@@ -231,9 +231,9 @@ fn value(step: &Step, named: bool, extraction: &Extraction, answer: &Answer) -> 
     let value = match &extraction.from {
         Source::Json(pointer) => {
             let wanted = if named {
-                (format!("the variable {name}"), "say with extract where it stands")
+                (format!("the variable {name}"), "name its place with extract")
             } else {
-                ("a token".to_owned(), "say with --token-json-pointer where the token stands")
+                ("a token".to_owned(), "name the token's place with --token-json-pointer")
             };
             let texts_alone = name == TOKEN;
             answer.body.at(pointer, texts_alone, &wanted.0, wanted.1, step.advice)?

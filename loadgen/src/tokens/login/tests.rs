@@ -184,19 +184,19 @@ async fn failures_say_whose_where_and_what() {
     ] {
         let plan = plan(&base, Some(login_at), LoginMethod::Basic, token_at);
         let error = token_for(&client(plan, whole), &user(name)).await.unwrap_err();
-        let said = error.to_string();
-        assert_eq!(error.failure, Failure { phase, kind }, "{said}");
+        let text = error.to_string();
+        assert_eq!(error.failure, Failure { phase, kind }, "{text}");
         for part in parts {
-            assert!(said.contains(part), "{said:?} should say {part:?}");
+            assert!(text.contains(part), "{text:?} should hold {part:?}");
         }
         for secret in ["eyJ", "-password\"", "c2VjcmV0"] {
-            assert!(!said.contains(secret), "{said}");
+            assert!(!text.contains(secret), "{text}");
         }
     }
 }
 
 #[tokio::test]
-async fn connections_that_break_are_told_apart() {
+async fn connections_that_break_are_distinguished() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hangs_up = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -1,21 +1,29 @@
-//! The counter and the tokens behind it, without any socket of the load.
+//! The queue of token requests and what answers it, without any socket of the load.
 
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::cli::RunArgs;
-use crate::spec::Machine;
-use crate::tokens::{QueueFull, Ticket};
+use crate::spec::{Machine, RunArgs, RunSpec, ServerSpec};
+use crate::tokens::requests::QueueFull;
+use crate::tokens::ticket::Ticket;
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
-fn scenario(args: RunArgs) -> Scenario {
+fn resolve(args: RunArgs) -> (LoadSpec, TokenPlan) {
     let machine = Machine { cpus: vec![0, 1], now: SystemTime::UNIX_EPOCH };
-    Scenario::resolve(args, &machine).unwrap()
+    let spec = RunSpec::resolve(args, &machine).unwrap();
+    match spec.server {
+        ServerSpec::Named { tokens, .. } => (spec.load, tokens),
+        ServerSpec::Embedded { .. } => panic!("a target was named"),
+    }
 }
 
-fn minting(per: TokenPer) -> Scenario {
-    scenario(RunArgs {
+async fn prepare(run: &(LoadSpec, TokenPlan)) -> Result<Prepared, TokenError> {
+    super::prepare(&run.0, &run.1).await
+}
+
+fn minting(per: TokenPer) -> (LoadSpec, TokenPlan) {
+    resolve(RunArgs {
         target: "http://127.0.0.1:1".parse().ok(),
         token_source: "mint".parse().ok(),
         secret: SECRET.parse().ok(),
@@ -63,7 +71,7 @@ async fn claims_are_filled_from_the_columns_of_users() {
         claims: claims.parse().ok(),
         ..RunArgs::default()
     };
-    let Supply::Ready(tokens) = prepare(&scenario(args)).await.unwrap().supply else {
+    let Supply::Ready(tokens) = prepare(&resolve(args)).await.unwrap().supply else {
         panic!("one for each user is had before T0");
     };
     let claims: Vec<_> = tokens.iter().map(|token| claims_of(token)).collect();
@@ -84,19 +92,19 @@ async fn tokens_of_users_are_ready_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_ticket_is_answered_once_at_the_desk_of_its_shard() {
+async fn each_ticket_is_answered_once_to_its_shard() {
     let Supply::OnDemand(requests) = prepare(&minting(TokenPer::Connection)).await.unwrap().supply else {
         panic!("one for each connection is had when it is due");
     };
-    let desks = [connect(&requests, 0), connect(&requests, 1)];
+    let receivers = [connect(&requests, 0), connect(&requests, 1)];
     for number in 0..100 {
         let shard = (number % 2) as usize;
         requests.ask(Ticket { shard, number, refused: None }).unwrap();
     }
     drop(requests);
-    for (shard, desk) in desks.iter().enumerate() {
-        // Ends when the counter has closed and let go of its senders.
-        let mut numbers: Vec<u64> = desk
+    for (shard, receiver) in receivers.iter().enumerate() {
+        // Ends when the queue has closed and dropped its senders.
+        let mut numbers: Vec<u64> = receiver
             .iter()
             .map(|answer| {
                 let expected = ["ann", "bob"][shard];
@@ -132,8 +140,8 @@ async fn answers(answer: &'static str) -> String {
     format!("http://{addr}/token")
 }
 
-fn logging_in(token_url: &str, per: TokenPer) -> Scenario {
-    scenario(RunArgs {
+fn logging_in(token_url: &str, per: TokenPer) -> (LoadSpec, TokenPlan) {
+    resolve(RunArgs {
         target: "http://127.0.0.1:1".parse().ok(),
         login_url: token_url.parse().ok(),
         token_url: token_url.parse().ok(),
@@ -144,7 +152,7 @@ fn logging_in(token_url: &str, per: TokenPer) -> Scenario {
 }
 
 #[tokio::test]
-async fn an_endpoint_without_tokens_is_told_before_the_run() {
+async fn an_endpoint_without_tokens_fails_before_the_run() {
     let url = answers("<!doctype html>").await;
     for per in [TokenPer::User, TokenPer::Connection] {
         let error = prepare(&logging_in(&url, per)).await.unwrap_err().to_string();
@@ -175,20 +183,20 @@ async fn tokens_of_a_run_come_from_the_users_session() {
     let Supply::OnDemand(requests) = prepared.supply else {
         panic!("one for each connection is had when it is due");
     };
-    let desk = connect(&requests, 0);
+    let receiver = connect(&requests, 0);
     let ticket = Ticket { shard: 0, number: 7, refused: None };
     requests.ask(ticket).unwrap();
-    let answer = tokio::task::spawn_blocking(move || desk.recv().unwrap()).await.unwrap();
+    let answer = tokio::task::spawn_blocking(move || receiver.recv().unwrap()).await.unwrap();
     assert_eq!((answer.number, answer.result.as_deref()), (7, Ok("a.b.c")));
     assert!(answer.token_ns.is_some_and(|ns| ns > 0), "the request is timed");
 }
 
 #[test]
-fn a_full_queue_is_told_at_once() {
+fn a_full_queue_refuses_at_once() {
     let (requests, service) = Requests::open(1);
     let ticket = Ticket { shard: 0, number: 0, refused: None };
     let taken = std::iter::repeat_with(|| requests.ask(ticket.clone())).take_while(Result::is_ok).count();
-    assert_eq!(taken, crate::tokens::counter::TICKETS_WAITING_MAX);
+    assert_eq!(taken, crate::tokens::requests::TICKETS_WAITING_MAX);
     drop(service);
     assert_eq!(requests.ask(ticket), Err(QueueFull));
 }
@@ -203,12 +211,12 @@ async fn a_file_gives_its_tokens_in_order() {
         ("a.b.c\nd e f\n", Err("line 2 is no token"), "the line is named, not shown"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let scenario = scenario(RunArgs {
+        let run = resolve(RunArgs {
             target: "ws://127.0.0.1:1".parse().ok(),
             token_source: format!("file:{}", path.display()).parse().ok(),
             ..RunArgs::default()
         });
-        match (prepare(&scenario).await, expected) {
+        match (prepare(&run).await, expected) {
             (Ok(prepared), Ok(expected)) => match prepared.supply {
                 Supply::Ready(tokens) => {
                     let tokens: Vec<&str> = tokens.iter().map(|token| &**token).collect();
@@ -217,8 +225,8 @@ async fn a_file_gives_its_tokens_in_order() {
                 Supply::OnDemand(_) | Supply::Kept(..) => panic!("{why}: they are there"),
             },
             (Err(error), Err(part)) => {
-                let said = error.to_string();
-                assert!(said.contains(part) && !said.contains("d e f"), "{why}: {said}");
+                let error = error.to_string();
+                assert!(error.contains(part) && !error.contains("d e f"), "{why}: {error}");
             }
             (got, _) => panic!("{why}: {got:?}"),
         }

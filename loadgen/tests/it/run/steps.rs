@@ -228,7 +228,7 @@ async fn each_fault_names_its_step_and_shows_no_secret() {
         ("SERVICE/status/403", "", "answered 403 Forbidden", "not allowed"),
         ("SERVICE/status/429", "", "limits its callers", "too many"),
         ("SERVICE/status/204", "status = [200]", "answered 204 No Content", "another status"),
-        ("SERVICE/away?to=/seen", "", "say redirects = 5 to follow it", "not followed"),
+        ("SERVICE/away?to=/seen", "", "set redirects = 5 to follow it", "not followed"),
         ("SERVICE/loop", "redirects = 3", "one redirect more than", "in a circle"),
         ("SERVICE/large", "", "more than 1048576 bytes", "endless"),
         ("SERVICE/slow", "timeout = \"100ms\"", "no answer in time", "never"),

@@ -1,201 +1,209 @@
-//! What comes in over the connections of a session that polls.
+//! What the connections of a session receive.
 
-use reactor::Io;
 use wire::engineio::{Form, Item, decode_payload};
 
-use crate::drive::engine::Engine;
-use crate::drive::engine::polling::Errand;
-use crate::drive::engine::socket::{Life, NEVER_NS, Socket};
+use crate::drive::engine::common::Call;
+use crate::drive::engine::handshakes::Handshakes;
+use crate::drive::engine::polling::requests::write_poll;
+use crate::drive::engine::sessions::DeferredAction;
+use crate::drive::engine::socket::State;
 use crate::ground::outcome::{FailureKind, Phase};
-use crate::speak::connection::{Answer, Content, Event, answer};
+use crate::ground::time::ShardInstant;
+use crate::speak::connection::{Awaited, Event, PollContent, Writer, parse_poll_answer};
 
-/// How a payload that is none ends an established session (RFC 6455's "protocol error", for want of a code of its own).
-const BAD_PAYLOAD: u16 = 1002;
+/// How a malformed payload ends an established session (RFC 6455's "protocol error": polling has no code for it).
+const MALFORMED_PAYLOAD: u16 = 1002;
 
-impl Engine {
-    /// Bytes on the connection of a session's GETs; answers how many were used.
-    pub(in crate::drive::engine) fn polled(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
-        let mut used = 0;
-        while used < input.len() {
-            let Answer { used: bytes, keep_alive, content } = match answer(&mut self.tools, &input[used..]) {
-                Ok(Some(answer)) => answer,
-                Ok(None) => break,
-                Err(kind) => {
-                    self.session_broke(io, socket, kind);
-                    return input.len();
-                }
-            };
-            used += bytes;
-            match content {
-                Content::Interim => {}
-                Content::Body(form, body) => {
-                    if socket.life != Life::Leaving {
-                        self.poll_answered(io, socket, form, &body);
-                    }
-                    self.poll_again(io, socket, keep_alive);
-                }
-                Content::Refused if !socket.flight.is_none() => {
-                    self.happened(io, socket, Event::Refused);
-                }
-                Content::Refused => self.session_broke(io, socket, FailureKind::Reset),
-                Content::Failed(kind) => self.session_broke(io, socket, kind),
+/// Takes bytes on the connection of a session's GETs; answers how many were used.
+pub fn receive_poll_answers(handshakes: &mut Handshakes, call: &mut Call<'_, '_>, input: &[u8]) -> usize {
+    let mut used = 0;
+    while used < input.len() {
+        let answer = match parse_poll_answer(&mut call.common.scratch.reason, &input[used..]) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => break,
+            Err(kind) => {
+                handshakes.session_failed(call, kind);
+                return input.len();
             }
-        }
-        used
-    }
-
-    /// Bytes on the connection of its POSTs.
-    pub(in crate::drive::engine) fn posted(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &[u8]) -> usize {
-        let number = socket.number;
-        let mut used = 0;
-        while used < input.len() {
-            let answer = match answer(&mut self.tools, &input[used..]) {
-                Ok(Some(answer)) => answer,
-                Ok(None) => break,
-                Err(kind) => {
-                    self.polls.errands.push(Errand::Break(number, None, kind));
-                    return input.len();
-                }
-            };
-            used += answer.used;
-            match answer.content {
-                Content::Interim => {}
-                Content::Body(..) => self.post_answered(io, socket, answer.keep_alive),
-                Content::Refused => {
-                    let words = self.tools.reason.clone();
-                    self.polls.errands.push(Errand::Refuse(number, words));
-                }
-                Content::Failed(kind) => {
-                    self.polls.errands.push(Errand::Break(number, None, kind));
-                }
-            }
-        }
-        used
-    }
-
-    /// Bytes on a WebSocket that a session is to move to.
-    pub(in crate::drive::engine) fn probed(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
-        let number = socket.number;
-        let Some(polling) = self.polls.sessions.get_mut(&number) else {
-            io.close();
-            return input.len();
         };
-        let mut used = 0;
-        while used < input.len() {
-            let credentials = Some(&polling.credentials);
-            let (tools, rest) = (&mut self.tools, &mut input[used..]);
-            let step = socket.connection.receive(tools, credentials, None, rest, io.out());
-            used += step.used;
-            let broken = |kind| Errand::Break(number, Some(Phase::Upgrade), kind);
-            let errand = match step.event {
-                Some(Event::Upgraded) => {
-                    socket.connection.ping_probe(&mut self.tools, io.out());
-                    continue;
+        used += answer.used;
+        match answer.content {
+            PollContent::Interim => {}
+            PollContent::Body(form, body) => {
+                if call.socket.state != State::Closing {
+                    receive_payload(handshakes, call, form, &body);
                 }
-                Some(Event::Probed) => {
-                    polling.pausing = true;
-                    Errand::Move(number)
-                }
-                Some(Event::Refused) => Errand::Refuse(number, self.tools.reason.clone()),
-                Some(Event::Failed(kind)) => broken(kind),
-                Some(Event::Closed(code)) => broken(FailureKind::Closed(code)),
-                Some(_) => continue,
-                None if step.used == 0 => break,
-                None => continue,
-            };
-            self.polls.errands.push(errand);
-            // What follows is the session's, once it has moved here.
-            break;
+                poll_again(call, answer.keep_alive);
+            }
+            PollContent::Refused if !call.socket.flight.is_none() => handshakes.handle(call, Event::Refused),
+            PollContent::Refused => handshakes.session_failed(call, FailureKind::Reset),
+            PollContent::Failed(kind) => handshakes.session_failed(call, kind),
         }
-        used
     }
+    used
+}
 
-    /// Takes the packets of a GET's answer, one after the other.
-    fn poll_answered(&mut self, io: &mut Io<'_>, socket: &mut Socket, form: Form, body: &[u8]) {
-        let number = socket.number;
-        let Some(version) = self.tools.profile.engineio() else {
+/// Takes bytes on the connection of its POSTs.
+pub fn receive_post_answers(handshakes: &mut Handshakes, call: &mut Call<'_, '_>, input: &[u8]) -> usize {
+    let number = call.socket.number;
+    let mut used = 0;
+    while used < input.len() {
+        let answer = match parse_poll_answer(&mut call.common.scratch.reason, &input[used..]) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => break,
+            Err(kind) => {
+                call.common.sessions.defer(DeferredAction::Fail(number, None, kind));
+                return input.len();
+            }
+        };
+        used += answer.used;
+        match answer.content {
+            PollContent::Interim => {}
+            PollContent::Body(..) => post_answered(handshakes, call, answer.keep_alive),
+            PollContent::Refused => {
+                let reason = call.common.scratch.reason.clone();
+                call.common.sessions.defer(DeferredAction::Refuse(number, reason));
+            }
+            PollContent::Failed(kind) => call.common.sessions.defer(DeferredAction::Fail(number, None, kind)),
+        }
+    }
+    used
+}
+
+/// Takes bytes on a WebSocket that a session may move to.
+pub fn receive_probe(call: &mut Call<'_, '_>, input: &mut [u8]) -> usize {
+    let Call { io, socket, common, .. } = call;
+    let number = socket.number;
+    let Some(session) = common.sessions.get_mut(number) else {
+        io.close();
+        return input.len();
+    };
+    let profile = &common.targets[usize::from(socket.target)].profile;
+    let mut writer = Writer { profile, scratch: &mut common.scratch, out: io.out() };
+    let mut used = 0;
+    while used < input.len() {
+        let awaited = Awaited { credentials: Some(&session.credentials), message: None };
+        let step = socket.connection.receive(awaited, &mut input[used..], &mut writer);
+        used += step.used;
+        let failed = |kind| DeferredAction::Fail(number, Some(Phase::Upgrade), kind);
+        let action = match step.event {
+            Some(Event::Upgraded) => {
+                socket.connection.write_probe_ping(&mut writer);
+                continue;
+            }
+            Some(Event::Probed) => {
+                session.is_moving = true;
+                DeferredAction::Move(number)
+            }
+            Some(Event::Refused) => DeferredAction::Refuse(number, writer.scratch.reason.clone()),
+            Some(Event::Failed(kind)) => failed(kind),
+            Some(Event::Closed(code)) => failed(FailureKind::Closed(code)),
+            Some(_) => continue,
+            None if step.used == 0 => break,
+            None => continue,
+        };
+        common.sessions.defer(action);
+        // Further input belongs to the session, once it has moved here.
+        break;
+    }
+    used
+}
+
+/// Takes the packets of a GET's answer, one after the other.
+fn receive_payload(handshakes: &mut Handshakes, call: &mut Call<'_, '_>, form: Form, body: &[u8]) {
+    let number = call.socket.number;
+    let Some(version) = call.target().profile.engineio() else {
+        return;
+    };
+    let sent = call.common.sessions.get_mut(number).and_then(|session| session.get_sent.take());
+    // On an established session the GET waited for something to happen.
+    if let Some(sent) = sent.filter(|_| call.socket.state == State::Handshaking) {
+        count_poll(handshakes, call, sent);
+    }
+    for item in decode_payload(version, form, body) {
+        let Call { socket, common, .. } = call;
+        let Some(session) = common.sessions.get_mut(number) else {
             return;
         };
-        let sent_ns = match self.polls.sessions.get_mut(&number) {
-            Some(polling) => polling.get_sent_ns.take(),
-            None => None,
+        let event = match item {
+            Ok(Item::Text(packet)) => {
+                let profile = &common.targets[usize::from(socket.target)].profile;
+                let mut writer = Writer { profile, scratch: &mut common.scratch, out: &mut session.payload };
+                let awaited = Awaited { credentials: Some(&session.credentials), message: socket.awaited_sequence() };
+                socket.connection.receive_packet(awaited, &packet, &mut writer)
+            }
+            // An attachment of an event: never the answer to a message of ours.
+            Ok(Item::Binary(_)) => None,
+            Err(_) if socket.flight.is_none() => Some(Event::Closed(MALFORMED_PAYLOAD)),
+            Err(_) => Some(Event::Failed(FailureKind::Protocol)),
         };
-        // Of an established session the GET waited for something to happen.
-        if let Some(sent_ns) = sent_ns
-            && socket.life == Life::Handshaking
-        {
-            self.count_poll(number, io.now_ns().saturating_sub(sent_ns));
+        if !session.payload.is_empty() {
+            common.sessions.defer(DeferredAction::Post(number));
         }
-        for item in decode_payload(version, form, body) {
-            let Some(polling) = self.polls.sessions.get_mut(&number) else {
-                return;
-            };
-            let awaited = socket.awaited();
-            let event = match item {
-                Ok(Item::Text(packet)) => socket.connection.receive_packet(
-                    &mut self.tools,
-                    Some(&polling.credentials),
-                    awaited,
-                    &packet,
-                    &mut polling.payload,
-                ),
-                // An attachment of an event: nothing that was asked for.
-                Ok(Item::Binary(_)) => None,
-                Err(_) if socket.flight.is_none() => Some(Event::Closed(BAD_PAYLOAD)),
-                Err(_) => Some(Event::Failed(FailureKind::Protocol)),
-            };
-            if !polling.payload.is_empty() {
-                self.polls.errands.push(Errand::Post(number));
-            }
-            if let Some(event) = event {
-                self.happened(io, socket, event);
-            }
-            // What is decided cannot be decided again.
-            if socket.life == Life::Leaving {
-                return;
-            }
+        if let Some(event) = event {
+            handshakes.handle(call, event);
+        }
+        // A socket that closes takes no further packet.
+        if call.socket.state == State::Closing {
+            return;
         }
     }
+}
 
-    /// Goes on to the next GET, over a new connection where the server ends this one, unless the session takes leave.
-    fn poll_again(&mut self, io: &mut Io<'_>, socket: &Socket, keep_alive: bool) {
-        let Some(polling) = self.polls.sessions.get_mut(&socket.number) else {
-            return io.close();
-        };
-        if socket.life == Life::Leaving {
-            self.let_go(io, socket);
-        } else if keep_alive {
-            self.write_poll(io, socket.number);
-        } else {
-            polling.anew = true;
-            io.close();
-        }
+/// Sends the next GET, over a new connection if the server closes this one, unless the session closes.
+fn poll_again(call: &mut Call<'_, '_>, keep_alive: bool) {
+    let Some(session) = call.common.sessions.get_mut(call.socket.number) else {
+        return call.io.close();
+    };
+    if call.socket.state == State::Closing {
+        call.common.sessions.close_when_posted(call.io, call.socket.number);
+    } else if keep_alive {
+        write_poll(call);
+    } else {
+        session.must_reconnect = true;
+        call.io.close();
     }
+}
 
-    fn post_answered(&mut self, io: &mut Io<'_>, socket: &mut Socket, keep_alive: bool) {
-        let (number, now_ns) = (socket.number, io.now_ns());
-        let Some(polling) = self.polls.sessions.get_mut(&number) else {
-            return io.close();
-        };
-        socket.until_ns = NEVER_NS;
-        let answered = polling.posting.take();
-        let (more, pausing) = (!polling.payload.is_empty(), polling.pausing);
-        if !keep_alive {
-            polling.post = None;
-            io.close();
+fn post_answered(handshakes: &mut Handshakes, call: &mut Call<'_, '_>, keep_alive: bool) {
+    let number = call.socket.number;
+    let Some(session) = call.common.sessions.get_mut(number) else {
+        return call.io.close();
+    };
+    call.socket.state_ends = ShardInstant::NEVER;
+    let answered = session.posting.take();
+    let (has_more, is_moving) = (!session.payload.is_empty(), session.is_moving);
+    if !keep_alive {
+        session.post = None;
+        call.io.close();
+    }
+    let timed = answered.filter(|posting| !posting.is_closing);
+    if let Some(sent) = timed.and_then(|posting| posting.sent) {
+        count_poll(handshakes, call, sent);
+    }
+    let sessions = &mut call.common.sessions;
+    sessions.defer(match has_more {
+        true => DeferredAction::Post(number),
+        false => DeferredAction::PostAnswered(number),
+    });
+    if is_moving && !has_more {
+        sessions.defer(DeferredAction::Move(number));
+    }
+    handshakes.held.arm(call);
+}
+
+/// Records a request that was answered: with its handshake, or by itself once that has its outcome.
+fn count_poll(handshakes: &mut Handshakes, call: &mut Call<'_, '_>, sent: ShardInstant) {
+    let (number, duration_ns) = (call.socket.number, call.now - sent);
+    let Some(session) = call.common.sessions.get(number) else {
+        return;
+    };
+    match handshakes.flights.get_mut(session.flight) {
+        Some(flight) if flight.arrival.number == number => flight.poll_answered(duration_ns),
+        _ => {
+            let kind = session.kind;
+            let outcome = call.common.settings.when_accepted(kind);
+            call.recorder().phase(Phase::Poll, outcome, kind, duration_ns);
         }
-        let timed = answered.filter(|posting| !posting.leaves);
-        if let Some(sent_ns) = timed.and_then(|posting| posting.sent_ns) {
-            self.count_poll(number, now_ns.saturating_sub(sent_ns));
-        }
-        let errands = &mut self.polls.errands;
-        errands.push(match more {
-            true => Errand::Post(number),
-            false => Errand::Posted(number),
-        });
-        if pausing && !more {
-            errands.push(Errand::Move(number));
-        }
-        self.arm(io, socket);
     }
 }

@@ -6,12 +6,12 @@ use super::*;
 use crate::drive::processes::shard_index;
 use crate::ground::recorder::Part;
 use crate::judge::collect::{Collected, Collector};
-use crate::plan::arrival::{Arrivals, Schedule};
-use crate::spec::Load;
+use crate::plan::arrival::Schedule;
+use crate::plan::model::{Arrivals, Model};
 
 /// What a record is after its way through a pipe or a file.
-fn sent(told: FromShard) -> FromShard {
-    let text = serde_json::to_string(&ShardRecord::from(&told)).unwrap();
+fn sent(report: FromShard) -> FromShard {
+    let text = serde_json::to_string(&ShardRecord::from(&report)).unwrap();
     serde_json::from_str::<ShardRecord>(&text).unwrap().try_into().unwrap()
 }
 
@@ -86,7 +86,7 @@ proptest! {
         rate_per_s in 1.0_f64..400.0,
         count in 1_u64..600,
     ) {
-        let load = Load::Open {
+        let load = Model::Open {
             rate_per_s,
             arrivals: if poisson { Arrivals::Poisson } else { Arrivals::Uniform },
         };
@@ -111,7 +111,7 @@ proptest! {
 }
 
 #[test]
-fn every_word_of_a_shard_survives_its_way() {
+fn every_report_of_a_shard_survives_serialisation() {
     let mut recorder = Recorder::new();
     (0..500).for_each(|number| record(&mut recorder, number, 7));
     recorder.counters.each_mut().into_iter().zip(1..).for_each(|((_, count), n)| *count = n);
@@ -134,9 +134,9 @@ fn every_word_of_a_shard_survives_its_way() {
     };
     let broken = FromShard::Broken { shard: 2, error: io::Error::other("EBADF") };
     let lost = FromShard::Lost { error: "process 2 of 3".to_owned() };
-    for told in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
-        let record = ShardRecord::from(&told);
-        assert_eq!(ShardRecord::from(&sent(told)), record);
+    for report in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
+        let record = ShardRecord::from(&report);
+        assert_eq!(ShardRecord::from(&sent(report)), record);
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use reports::schema;
 
+use crate::run::observe::cost::per_socket;
 use crate::run::observe::metrics::{Reading, Readings, absent};
-use crate::run::observe::per_socket;
 
 /// What the server spent for so many `handshakes`, and what it held when the most sockets were, `held` of them at `peak`.
 pub fn metrics_cost(readings: &Readings, peak: Instant, held: u64, handshakes: u64) -> schema::Server {
@@ -57,7 +57,7 @@ fn nearest(readings: &[Reading], at: Instant) -> &Reading {
 fn missing(readings: &Readings) -> Vec<String> {
     let mut sentences: Vec<String> = absent(&readings.start, &readings.names)
         .into_iter()
-        .map(|name| format!("the page has no {name}; --server-metrics-names says what is read"))
+        .map(|name| format!("the page has no {name}; --server-metrics-names sets what is read"))
         .collect();
     match &readings.end {
         Err(problem) => sentences.push(format!("the reading at the end failed, and with it processor time: {problem}")),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_and_left_out() {
+    fn missing_metrics_are_named_and_left_out() {
         type Change = fn(&mut Readings);
         let rows: [(Change, bool, &str); 4] = [
             (|seen| seen.start.open_sockets = None, true, "the page has no process_open_fds"),

@@ -3,8 +3,12 @@
 use wire::decimal::write_decimal;
 use wire::http::{write_request, write_upgrade_request};
 
-use crate::speak::connection::profile::{SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};
 use crate::spec::{Protocol, TokenIn};
+
+/// The subprotocol that a server selects when the token is offered as another one.
+pub const SUBPROTOCOL: &str = "gatecrash";
+/// Before a token that is offered as a subprotocol: browsers can set no other header.
+pub const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
 
 /// Stands in the rendered request where the token goes. No sane path or header holds it.
 const TOKEN_SLOT: &str = "~~gatecrash-token-slot~~";

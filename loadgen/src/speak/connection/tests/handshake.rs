@@ -1,13 +1,13 @@
-//! The way to the verdict, by tables: what a server says, what that tells the engine, what goes back.
+//! Handshakes, by tables: what a server sends, which events that gives, what is sent back.
 
 use super::*;
 use crate::ground::outcome::FailureKind::{Closed, Http, Protocol as Broken, Redirect};
 
 #[test]
-fn the_answer_to_the_upgrade_decides() {
+fn the_status_of_the_upgrade_answer_decides() {
     let failed = |kind| vec![Event::Failed(kind)];
     for (server, events, why) in [
-        (upgraded(None, |_| ()), vec![Event::Admitted], "a right 101"),
+        (upgraded(None, |_| ()), vec![Event::Accepted], "a correct 101"),
         (http("401 Unauthorized"), vec![Event::Refused], "the token is refused"),
         (http("403 Forbidden"), vec![Event::Refused], "the token is refused"),
         (http("404 Not Found"), failed(Http(404)), "no socket there"),
@@ -18,11 +18,11 @@ fn the_answer_to_the_upgrade_decides() {
         (http("301 Moved"), failed(Redirect), "redirects are not followed"),
         (http("302 Found"), failed(Redirect), "redirects are not followed"),
         (b"SSH-2.0-OpenSSH\r\n".to_vec(), failed(Broken), "no HTTP at all"),
-        (http("101 Switching Protocols"), failed(Broken), "a 101 for somebody else"),
-        (upgraded(Some("chat"), |_| ()), failed(Broken), "a subprotocol nobody offered"),
+        (http("101 Switching Protocols"), failed(Broken), "a 101 without the right key"),
+        (upgraded(Some("chat"), |_| ()), failed(Broken), "a subprotocol that was not offered"),
         (
             [b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), upgraded(None, |_| ())].concat(),
-            vec![Event::Admitted],
+            vec![Event::Accepted],
             "an interim answer comes first",
         ),
     ] {
@@ -33,9 +33,9 @@ fn the_answer_to_the_upgrade_decides() {
 #[test]
 fn a_subprotocol_must_be_one_that_was_offered() {
     for (selected, event, why) in [
-        (Some("gatecrash"), Event::Admitted, "the one that is meant"),
-        (Some("bearer.a.b.c"), Event::Admitted, "the token's own entry was offered as well"),
-        (None, Event::Admitted, "a server need not select any"),
+        (Some("gatecrash"), Event::Accepted, "the expected one"),
+        (Some("bearer.a.b.c"), Event::Accepted, "the token's own entry was offered as well"),
+        (None, Event::Accepted, "a server need not select any"),
         (Some("bearer.x.y.z"), Event::Failed(Broken), "another token was not offered"),
     ] {
         let server = upgraded(selected, |_| ());
@@ -44,20 +44,20 @@ fn a_subprotocol_must_be_one_that_was_offered() {
 }
 
 #[test]
-fn a_raw_socket_can_be_refused_after_its_101() {
-    let message = Event::Message { answers: false };
+fn a_raw_websocket_can_be_refused_after_its_101() {
+    let message = Event::Message { is_answer: false };
     let failed = |code| Event::Failed(Closed(code));
     for (server, then, sent, why) in [
         (close(4401, "expired"), Event::Refused, "close 4401", "private code of a 401"),
         (close(1008, ""), Event::Refused, "close 1008", "policy violation"),
-        (close(1000, ""), failed(1000), "close 1000", "says nothing of the token"),
+        (close(1000, ""), failed(1000), "close 1000", "not about the token"),
         (close(1011, ""), failed(1011), "close 1011", "the server's own fault"),
         (close(4429, ""), failed(4429), "close 4429", "load, not the token"),
         (
             upgraded(None, |out| write_frame(out, OpCode::Close, b"", None)),
             failed(1005),
             "close 1000",
-            "no code at all, which must not be said",
+            "no code at all: 1005 must not be sent",
         ),
         (
             upgraded(None, |out| write_frame(out, OpCode::Text, b"x", Some([1; 4]))),
@@ -72,45 +72,46 @@ fn a_raw_socket_can_be_refused_after_its_101() {
             "text is UTF-8",
         ),
     ] {
-        check(RAW, query(), &server, &[Event::Admitted, then], &[sent], why);
+        check(RAW, query(), &server, &[Event::Accepted, then], &[sent], why);
     }
-    check(RAW, query(), &texts(&["hi"]), &[Event::Admitted, message], &[], "a message accepts");
+    check(RAW, query(), &texts(&["hi"]), &[Event::Accepted, message], &[], "a message accepts");
     let ping = upgraded(None, |out| write_frame(out, OpCode::Ping, b"p", None));
-    check(RAW, query(), &ping, &[Event::Admitted], &["pong p"], "a ping accepts nothing");
+    check(RAW, query(), &ping, &[Event::Accepted], &["pong p"], "a ping accepts nothing");
 }
 
 #[test]
-fn socketio_goes_through_open_and_connect() {
-    use Event::{Authenticated, Failed, Opened, Refused, Upgraded};
+fn socketio_needs_an_open_and_a_connect_packet() {
+    use Event::{Authenticated, Failed, Refused, Upgraded};
+    let opened = opened();
     let auth = || TokenIn::Auth("token".into());
     let joined = r#"40{"sid":"x"}"#;
     let refused = r#"44{"message":"not valid token","data":{"reason":"expired"}}"#;
     for (protocol, token_in, server, events, sent, why) in [
         (V4, query(), texts(&[]), vec![Upgraded], vec![], "no packet yet"),
-        (V4, query(), texts(&[OPEN]), vec![Upgraded, Opened], vec!["40"], "4: the client joins"),
+        (V4, query(), texts(&[OPEN]), vec![Upgraded, opened.clone()], vec!["40"], "4: the client joins"),
         (
             V4,
             auth(),
             texts(&[OPEN]),
-            vec![Upgraded, Opened],
+            vec![Upgraded, opened.clone()],
             vec![r#"40{"token":"a.b.c"}"#],
             "the token in the connect packet",
         ),
-        (V3, query(), texts(&[OPEN]), vec![Upgraded, Opened], vec![], "3: the server joins"),
+        (V3, query(), texts(&[OPEN]), vec![Upgraded, opened.clone()], vec![], "3: the server joins"),
         (
             V4,
             query(),
             texts(&[OPEN, "2", joined]),
-            vec![Upgraded, Opened, Authenticated],
+            vec![Upgraded, opened.clone(), Authenticated],
             vec!["40", "3"],
-            "let in, and a heartbeat in between",
+            "accepted, and a heartbeat in between",
         ),
-        (V3, query(), texts(&[OPEN, "40"]), vec![Upgraded, Opened, Authenticated], vec![], "3"),
+        (V3, query(), texts(&[OPEN, "40"]), vec![Upgraded, opened.clone(), Authenticated], vec![], "3"),
         (
             V4,
             query(),
             texts(&[OPEN, refused]),
-            vec![Upgraded, Opened, Refused],
+            vec![Upgraded, opened.clone(), Refused],
             vec!["40", "close 1000"],
             "refused by the middleware",
         ),
@@ -118,7 +119,7 @@ fn socketio_goes_through_open_and_connect() {
             V3,
             query(),
             texts(&[OPEN, r#"44"not valid token""#]),
-            vec![Upgraded, Opened, Refused],
+            vec![Upgraded, opened.clone(), Refused],
             vec!["close 1000"],
             "refused by the middleware, version 3",
         ),
@@ -126,17 +127,17 @@ fn socketio_goes_through_open_and_connect() {
             V4,
             query(),
             texts(&[OPEN, "40/admin,", "42[\"early\"]", "6"]),
-            vec![Upgraded, Opened],
+            vec![Upgraded, opened.clone()],
             vec!["40"],
-            "another namespace, an event before its time, a noop",
+            "another namespace, an early event, a noop",
         ),
         (
             V4,
             query(),
             texts(&[OPEN, "41"]),
-            vec![Upgraded, Opened, Failed(Closed(1005))],
+            vec![Upgraded, opened.clone(), Failed(Closed(1005))],
             vec!["40", "close 1000"],
-            "sent away without a word",
+            "disconnected without a reason",
         ),
         (V4, query(), texts(&["1"]), vec![Upgraded, Failed(Closed(1005))], vec!["close 1000"], "Engine.IO's close"),
         (V4, query(), close(4403, "no"), vec![Upgraded, Refused], vec!["close 4403"], "refused by a close code"),
@@ -162,13 +163,13 @@ fn socketio_goes_through_open_and_connect() {
             texts(&["hello"]),
             vec![Upgraded, Failed(Broken)],
             vec!["close 1002"],
-            "no Engine.IO: an echo server, say",
+            "no Engine.IO: for instance an echo server",
         ),
         (
             V4,
             query(),
             texts(&[OPEN, "4x"]),
-            vec![Upgraded, Opened, Failed(Broken)],
+            vec![Upgraded, opened.clone(), Failed(Broken)],
             vec!["40", "close 1002"],
             "no Socket.IO",
         ),
@@ -178,7 +179,7 @@ fn socketio_goes_through_open_and_connect() {
 }
 
 #[test]
-fn the_servers_words_are_the_reason() {
+fn the_reason_of_a_refusal_is_the_servers_text() {
     for (protocol, server, reason) in [
         (RAW, http("401 Unauthorized"), "401 Unauthorized"),
         (RAW, close(4401, "expired"), "closed 4401 expired"),
@@ -186,8 +187,8 @@ fn the_servers_words_are_the_reason() {
         (V4, texts(&[OPEN, r#"44{"message":"not valid token","data":"x"}"#]), "not valid token: x"),
     ] {
         let mut dialogue = Dialogue::begin(protocol, query());
-        dialogue.hear(&mut Vec::new(), &server);
+        dialogue.receive(&mut Vec::new(), &server);
         assert_eq!(dialogue.events.last(), Some(&Event::Refused));
-        assert_eq!(dialogue.tools.reason, reason);
+        assert_eq!(dialogue.scratch.reason, reason);
     }
 }

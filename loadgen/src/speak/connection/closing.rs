@@ -1,0 +1,57 @@
+//! How a grace ends, and a connection: by this side, by the peer, or by an error of the peer.
+
+use crate::ground::outcome::FailureKind;
+use crate::speak::connection::refusal;
+use crate::speak::connection::state::{Carrier, Connection, Event, NO_CODE, NORMAL, Stage};
+use crate::speak::connection::writer::Writer;
+
+impl Connection {
+    /// The grace is over: a raw WebSocket is established.
+    pub fn end_grace(&mut self) {
+        if self.stage == Stage::Grace {
+            self.stage = Stage::Open;
+        }
+    }
+
+    /// Begins to close: a close frame with 1000; by polling, Engine.IO's close packet. Further input is ignored until the
+    /// peer's own close frame.
+    pub fn close_frame(&mut self, writer: &mut Writer<'_>) {
+        match self.stage {
+            Stage::Connecting | Stage::Upgrading | Stage::Closed => self.stage = Stage::Closed,
+            Stage::Closing => {}
+            Stage::Probing | Stage::Grace | Stage::Opening | Stage::Joining | Stage::Open => {
+                writer.close(self.carrier, NORMAL);
+                self.stage = Stage::Closing;
+            }
+        }
+    }
+
+    /// The peer closes: answers it. During a handshake that is a refusal or a failure.
+    pub(super) fn closed_by_peer(&mut self, code: u16, reason: &str, writer: &mut Writer<'_>) -> Event {
+        let stage = std::mem::replace(&mut self.stage, Stage::Closed);
+        if stage != Stage::Closing && self.carrier != Carrier::Polling {
+            // A close frame without a code is answered by 1000: 1005 must not be sent (RFC 6455 section 7.4.1).
+            writer.close(self.carrier, if code == NO_CODE { NORMAL } else { code });
+        }
+        if !stage.is_undecided() {
+            Event::Closed(code)
+        } else if refusal::is_refusing_close(code) {
+            refusal::of_close(&mut writer.scratch.reason, code, reason);
+            Event::Refused
+        } else {
+            Event::Failed(FailureKind::Closed(code))
+        }
+    }
+
+    /// The peer broke the protocol: closes with `code`.
+    pub(super) fn close_on_error(&mut self, code: u16, writer: &mut Writer<'_>) -> Event {
+        let stage = std::mem::replace(&mut self.stage, Stage::Closed);
+        if stage != Stage::Closing {
+            writer.close(self.carrier, code);
+        }
+        match stage {
+            Stage::Open | Stage::Closing => Event::Closed(code),
+            _ => Event::Failed(FailureKind::Protocol),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Engine.IO's packets, over a WebSocket or by polling.
+
+use wire::engineio::{Open, Packet, Version};
+
+use crate::speak::connection::socketio;
+use crate::speak::connection::state::{Awaited, Connection, Event, HEARTBEAT_MS_MIN, NO_CODE, PROTOCOL_ERROR, Stage};
+use crate::speak::connection::writer::Writer;
+
+/// Takes one packet.
+pub(super) fn receive(
+    connection: &mut Connection,
+    version: Version,
+    awaited: Awaited<'_>,
+    text: &str,
+    writer: &mut Writer<'_>,
+) -> Option<Event> {
+    let Ok(packet) = Packet::decode(text) else {
+        return Some(connection.close_on_error(PROTOCOL_ERROR, writer));
+    };
+    if connection.stage == Stage::Probing {
+        return (packet == Packet::Pong("probe")).then_some(Event::Probed);
+    }
+    match packet {
+        Packet::Open(json) if connection.stage == Stage::Opening => {
+            let Ok(open) = Open::decode(json) else {
+                return Some(connection.close_on_error(PROTOCOL_ERROR, writer));
+            };
+            if version == Version::V3 {
+                connection.heartbeat_ms = open.ping_interval_ms.max(HEARTBEAT_MS_MIN);
+            }
+            socketio::join(connection, awaited.token(), writer);
+            Some(Event::Opened(open))
+        }
+        Packet::Ping(data) => {
+            writer.packet(connection.carrier, Packet::Pong(data));
+            None
+        }
+        Packet::Close => Some(connection.closed_by_peer(NO_CODE, "", writer)),
+        Packet::Message(text) => socketio::receive(connection, awaited, text, writer),
+        _ => None,
+    }
+}

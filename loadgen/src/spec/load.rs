@@ -1,0 +1,163 @@
+//! The load: everything that an engine knows of a run, wherever it runs.
+
+use std::time::Duration;
+
+use reports::schema;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::hold::Hold;
+use crate::plan::mix::Mix;
+use crate::plan::model::Model;
+use crate::spec::close::Close;
+use crate::spec::echo::Echo;
+use crate::spec::protocol::{Protocol, TokenIn, Transport};
+use crate::spec::refresh::Refresh;
+use crate::spec::source_ips::SourceIps;
+use crate::spec::targets::Targets;
+use crate::spec::tls::TlsPlan;
+use crate::spec::urls::without_query;
+use crate::spec::values::Pin;
+
+/// The load of a run, resolved: every field is valid.
+///
+/// It goes unchanged to every process of the generator. It holds no token, secret or key of Gatecrash's own; headers and
+/// paths that a user gives may be confidential, so it is sent over pipes alone and never shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoadSpec {
+    /// What is spoken over sockets.
+    pub protocol: Protocol,
+    /// How Socket.IO's packets travel; a raw WebSocket for a raw WebSocket.
+    pub transport: Transport,
+    /// The namespace of Socket.IO that is joined, beginning with `/`.
+    pub namespace: String,
+    /// How arrivals come about.
+    pub model: Model,
+    /// Sockets to open in all, at least one; `None` only where a duration, stages or a list end the arrivals.
+    pub connections: Option<u64>,
+    /// A load of its own before the measured one, whose figures are thrown away; zero: none.
+    pub warmup: Duration,
+    /// Arrivals end then; with `connections`, whichever comes first.
+    pub duration: Option<Duration>,
+    /// How long an established socket stays.
+    pub hold: Hold,
+    /// How it is closed then.
+    pub close: Close,
+    /// Messages that it sends.
+    pub echo: Echo,
+    /// What a whole handshake may take, above zero.
+    pub timeout: Duration,
+    /// What its TCP connection may take, above zero.
+    pub connect_timeout: Duration,
+    /// How long a raw WebSocket must stay open after its 101 to count as accepted.
+    pub auth_grace: Duration,
+    /// Which kinds of token are shown, and what the target should do with each.
+    pub mix: Mix,
+    /// Where a token travels in the handshake.
+    pub token_in: TokenIn,
+    /// When a token is made anew.
+    pub refresh: Refresh,
+    /// A socket is to be closed by the target within this of its token's `exp`; `None`: that is not checked.
+    pub close_at_exp: Option<Duration>,
+    /// What is requested of each target, and its part of the arrivals.
+    pub targets: Targets,
+    /// Where sockets come from; empty: the kernel chooses.
+    pub source_ips: SourceIps,
+    /// Whom to trust, and whether sessions are resumed.
+    pub tls: TlsPlan,
+    /// Processes of the generator, at least one; with one alone it is this.
+    pub processes: usize,
+    /// Shards of each of them, at least one.
+    pub workers: usize,
+    /// Whether generator and server keep to processors of their own.
+    pub pin: Pin,
+    /// Random seed of schedules and choices.
+    pub seed: u64,
+}
+
+impl LoadSpec {
+    /// Shards of all processes together.
+    pub fn shards(&self) -> usize {
+        self.processes * self.workers
+    }
+
+    /// Sockets of this machine that are open at once.
+    pub fn sockets_at_once(&self) -> u64 {
+        let arrivals = self.model.sockets_at_once(self.connections, self.duration, self.hold);
+        // A session that polls to its end has one for its GETs and one for its POSTs.
+        arrivals.saturating_mul(if self.transport == Transport::Polling { 2 } else { 1 })
+    }
+
+    /// The load before the measured one, if one was asked for: at the rate that this begins with, with other arrivals,
+    /// and ended by time alone.
+    pub fn of_warmup(&self) -> Option<Self> {
+        if self.warmup.is_zero() {
+            return None;
+        }
+        let model = match &self.model {
+            Model::Staged { profile, arrivals } => {
+                Model::Open { rate_per_s: profile.rate_per_s_first(), arrivals: *arrivals }
+            }
+            model => model.clone(),
+        };
+        Some(Self {
+            model,
+            duration: Some(self.warmup),
+            connections: None,
+            seed: self.seed.wrapping_add(1),
+            warmup: Duration::ZERO,
+            ..self.clone()
+        })
+    }
+
+    /// As the result shows it.
+    pub(in crate::spec) fn to_result(&self) -> schema::Scenario {
+        let (rate_per_s, arrivals, concurrency) = match &self.model {
+            Model::Open { rate_per_s, arrivals } => (Some(*rate_per_s), Some(arrivals.as_str().to_owned()), None),
+            Model::Staged { profile, arrivals } => {
+                let mean_per_s = profile.arrivals() / profile.time().as_secs_f64();
+                let shape = format!("{} in stages {profile}", arrivals.as_str());
+                (Some(mean_per_s), Some(shape), None)
+            }
+            Model::Listed(_) => (None, Some("listed in a file".to_owned()), None),
+            Model::Closed { concurrency } => (None, None, Some(u64::from(*concurrency))),
+        };
+        let socket_io = self.protocol.engine_io();
+        let echoes = self.echo.count > 0;
+        schema::Scenario {
+            protocol: Some(if socket_io.is_some() { "socketio" } else { "websocket" }.to_owned()),
+            eio: socket_io.map(|version| u32::from(version.number())),
+            transport: socket_io.map(|_| self.transport.as_str().to_owned()),
+            namespace: socket_io.map(|_| self.namespace.clone()).filter(|name| name != "/"),
+            path: Some(without_query(self.targets.request_to(0).0)),
+            connections: self.connections,
+            rate_per_s,
+            arrivals,
+            concurrency,
+            duration_s: self.duration.map(|time| time.as_secs_f64()),
+            warmup_s: (!self.warmup.is_zero()).then_some(self.warmup.as_secs_f64()),
+            hold: Some(self.hold.to_string()),
+            close: Some(self.close.as_str().to_owned()),
+            echo: Some(u64::from(self.echo.count)),
+            message_rate_per_s: self.echo.rate_per_s.filter(|_| echoes),
+            message_bytes: echoes.then_some(self.echo.bytes as u64),
+            answered_by: echoes.then(|| self.echo.answered_by.as_str().to_owned()),
+            message_event: (echoes && socket_io.is_some()).then(|| self.echo.event.clone()),
+            timeout_s: Some(self.timeout.as_secs_f64()),
+            connect_timeout_s: Some(self.connect_timeout.as_secs_f64()),
+            auth_grace_s: socket_io.is_none().then_some(self.auth_grace.as_secs_f64()),
+            token_in: Some(self.token_in.to_string()),
+            mix: self.mix.weights().iter().copied().collect(),
+            expect: self.mix.unusual().collect(),
+            refresh: Some(self.refresh).filter(|refresh| *refresh != Refresh::Never).map(|refresh| refresh.to_string()),
+            close_at_exp_s: self.close_at_exp.map(|grace| grace.as_secs_f64()),
+            source_ip: (!self.source_ips.is_empty()).then(|| self.source_ips.to_string()),
+            processes: u32::try_from(self.processes).ok(),
+            workers: u32::try_from(self.workers).ok(),
+            pin: Some(self.pin.as_str().to_owned()),
+            seed: Some(self.seed),
+            insecure: self.tls.insecure,
+            cacert: self.tls.cacert.as_ref().map(|path| path.display().to_string()),
+            ..schema::Scenario::default()
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The server of a run: the embedded one, or running ones.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::spec::metrics::MetricsPlan;
+use crate::spec::secret::Secret;
+use crate::spec::tokens::{TokenPlan, TokenSource};
+
+/// Where the sockets go, and whose tokens they show.
+#[derive(Clone, Debug)]
+pub enum ServerSpec {
+    /// This program's own server, started as child processes.
+    Embedded {
+        /// What it is started with.
+        plan: EmbeddedPlan,
+        /// Without a source tokens come from its own frontend, and without users it makes its own.
+        tokens: TokenPlan<Option<TokenSource>>,
+    },
+    /// Running ones.
+    Named {
+        /// `http`, `https`, `ws` or `wss`; one for each of the load's targets, in their order.
+        urls: Vec<Url>,
+        /// Whose tokens are shown.
+        tokens: TokenPlan,
+        /// What is read of them.
+        observed: Observed,
+    },
+}
+
+/// What is read of a running server, beside what its sockets show.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// A process of this machine: processor time and memory.
+    pub pid: Option<u32>,
+    /// A page of metrics, anywhere.
+    pub metrics: Option<MetricsPlan>,
+}
+
+/// The origin whose pages may use cookies at the embedded server: its frontend's own is not known when its gate starts,
+/// and a load generator may claim any.
+pub const EMBEDDED_ORIGIN: &str = "http://gatecrash.localhost";
+
+/// What the embedded server is started with.
+#[derive(Clone, Debug)]
+pub struct EmbeddedPlan {
+    /// The HS256 secret that its frontend signs and its gate checks with, at least 32 bytes where it was made here.
+    pub secret: Secret,
+    /// Lifetime of the tokens that its frontend hands out; `None`: they do not expire.
+    pub token_ttl: Option<Duration>,
+    /// Whether its gate closes sockets whose token has expired.
+    pub close_at_exp: bool,
+}
