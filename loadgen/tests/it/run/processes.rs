@@ -110,7 +110,7 @@ async fn what_one_process_cannot_open_is_said_with_what_can() {
     let few = "ulimit -n 512";
     let ended = run("-q -c 300 --rate 300/s").after(few).end().await;
     ended.exits_with(CONFIGURATION, "one process");
-    assert!(ended.stderr.contains("say --processes 3, "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("use --processes 3, "), "{}", ended.stderr);
     let ended = run("-q -c 300 --rate 300/s --processes 3").after(few).end().await;
     ended.passes_or_is_late("as was said");
     // The gate has the same limit, and as many processes as it needs.
@@ -138,7 +138,7 @@ async fn processes_end_with_a_run_that_is_killed() {
 #[tokio::test]
 async fn a_process_that_dies_or_stalls_makes_the_run_invalid() {
     for (signal, how) in
-        [(Signal::KILL, "it ended (signal: 9 (SIGKILL))"), (Signal::STOP, "it said nothing for 8s and was killed")]
+        [(Signal::KILL, "it ended (signal: 9 (SIGKILL))"), (Signal::STOP, "it sent nothing for 8s and was killed")]
     {
         let (running, members) = in_mid_run().await;
         members[0].signal(signal);

@@ -69,8 +69,8 @@ async fn a_file_lists_the_instants() {
     }
     for (flags, content, code, part) in [
         ("", "1\n0\n", 104, "instants:2: 0 is earlier"),
-        ("-r 5", "0\n", 2, "the file says when"),
-        ("--stage 1s:5", "0\n", 2, "the file says when"),
+        ("-r 5", "0\n", 2, "the file sets when"),
+        ("--stage 1s:5", "0\n", 2, "the file sets when"),
         ("--warmup 1s", "0\n", 2, "no rate to warm up with"),
     ] {
         fs::write(&path, content).unwrap();
