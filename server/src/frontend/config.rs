@@ -39,7 +39,7 @@ pub struct FrontendConfig {
     /// TLS from the first byte on, if any.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where the gate looks up sessions without TLS; no other route is served there.
-    pub asked_at: Option<TcpListener>,
+    pub lookup_listener: Option<TcpListener>,
 }
 
 /// The addresses of a frontend.
@@ -48,7 +48,7 @@ pub struct FrontendAddrs {
     /// The address for browsers.
     pub addr: SocketAddr,
     /// The address at which the gate of the same server looks up sessions, without TLS.
-    pub asked_at: SocketAddr,
+    pub lookup_addr: SocketAddr,
 }
 
 /// The limits of a frontend; each default has its reason.

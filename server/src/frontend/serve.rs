@@ -48,7 +48,7 @@ pub async fn serve_within(
 ) -> io::Result<()> {
     // An invalid listener fails here and not at the first connection.
     listener.local_addr()?;
-    let asked_at = config.asked_at.take();
+    let lookup_listener = config.lookup_listener.take();
     let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
     let server = ConnectionServer {
         http: http(&limits),
@@ -59,7 +59,7 @@ pub async fn serve_within(
         drain_timeout: limits.drain_timeout,
     };
     let (stop, stopped) = watch::channel(());
-    let asked = asked_at.map(|listener| {
+    let asked = lookup_listener.map(|listener| {
         let server = ConnectionServer { tls: None, router: lookups_only(server.router.clone()), ..server.clone() };
         server.run(listener, stopped.clone())
     });

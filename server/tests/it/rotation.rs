@@ -47,7 +47,7 @@ fn verdict(kid: &str, from: usize, to: usize) -> Option<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_under_load_refuses_no_good_token_and_accepts_no_bad_one() {
+async fn a_rotation_under_load_refuses_no_valid_token_and_accepts_no_invalid_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     write(&path, RINGS[0]);
@@ -104,7 +104,7 @@ async fn a_rotation_under_load_refuses_no_good_token_and_accepts_no_bad_one() {
 }
 
 #[tokio::test]
-async fn a_bad_key_file_changes_nothing() {
+async fn an_unusable_key_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     write(&path, &["old"]);
@@ -128,7 +128,7 @@ async fn a_bad_key_file_changes_nothing() {
 }
 
 #[test]
-fn a_hangup_makes_a_process_read_its_keys() {
+fn sighup_makes_a_process_read_its_keys_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     write(&path, &["old"]);
