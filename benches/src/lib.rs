@@ -3,44 +3,21 @@
 //!
 //! The keys are those of the server's tests; they protect nothing.
 
+pub mod measure;
+mod inputs;
 mod sign;
-
 mod verifiers;
-
+pub mod refusals;
 pub mod candidates;
 
-pub mod refusals;
-
-pub mod measure;
-
-pub use sign::Signer;
+pub use inputs::{CLAIMS, NOW_S, SECRET, SECRET_OLD};
+pub use sign::{Signer, token};
 pub use verifiers::{Primitive, rival_key, verifier, verifier_of_secrets};
-
-use gatekeeper::keys::Algorithm;
-
-/// The instant at which tokens are judged, in seconds since 1970. jsonwebtoken reads the clock by itself,
-/// which is part of its price; without `exp` and `nbf` the two cannot disagree.
-pub const NOW_S: u64 = 1_700_000_000;
-
-/// The claims of the frontend's tokens: with HS256 a token of 145 bytes.
-pub const CLAIMS: &str = r#"{"user":{"username":"gonzalo"},"iat":1699999999}"#;
-
-/// The secret of every HMAC token: as long as RFC 7518 section 3.2 asks for HS256.
-pub const SECRET: &[u8] = b"a test secret of thirty-two byte";
-
-/// The secret that [`SECRET`] replaces.
-pub const SECRET_OLD: &[u8] = b"an old secret of thirty-two byte";
-
-/// A token with [`CLAIMS`], signed with `algorithm`.
-///
-/// # Panics
-/// When a fixture is broken.
-pub fn token(algorithm: Algorithm) -> String {
-    Signer::new(algorithm).token(CLAIMS)
-}
 
 #[cfg(test)]
 mod tests {
+    use gatekeeper::keys::Algorithm;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use aws_lc_rs::{hmac, rsa};
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use gatekeeper::keys::Algorithm;
 
-use crate::SECRET;
+use crate::inputs::{CLAIMS, SECRET};
 
 /// A private key and the algorithm it signs with.
 pub struct Signer {
@@ -122,4 +122,12 @@ fn der(pem: &str) -> Vec<u8> {
 
 fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
+
+/// A token with [`CLAIMS`], signed with `algorithm`.
+///
+/// # Panics
+/// When a fixture is broken.
+pub fn token(algorithm: Algorithm) -> String {
+    Signer::new(algorithm).token(CLAIMS)
 }

@@ -16,7 +16,7 @@ use hmac::digest::{CtOutput, Output};
 use jsonwebtoken::{DecodingKey, Validation};
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::SECRET;
+use crate::inputs::SECRET;
 
 const RSA: &str = include_str!("../../server/tests/keys/rsa2048.public.pem");
 const P256: &str = include_str!("../../server/tests/keys/p256.public.pem");

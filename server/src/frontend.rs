@@ -5,13 +5,13 @@
 //! GET  /login                  HTTP Basic; right: a session cookie and 302 to /private; else 401
 //! GET  /private                the page that opens the socket; without a session 302 to /login
 //! GET  /getIoConnectionToken   the token as a JSON string; without a session 403
-//! GET  /getSessionUser         where sessions let sockets in: {"username":...} or null, to the gate alone; else 403
+//! GET  /getSessionUser         for the gate, where sessions let sockets in: {"username":...} or null; else 403
 //! POST /logout                 ends the session, 303 to /
 //! GET  /healthz                200 while it serves
 //! ```
 //!
-//! No route reads a body. Nothing here knows about the gate but its URL: a token is all they share, or the key by which
-//! the gate asks.
+//! No route reads a body. Nothing here knows about the gate but its URL. They share the secret of tokens, or the key by which
+//! the gate looks up sessions.
 
 mod config;
 mod login;

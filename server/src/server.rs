@@ -178,13 +178,13 @@ impl Server {
         };
         let tls = config.tls.as_ref();
         let asks = config.gate.is_some() && tls.is_some();
-        let asked_at = match &frontend {
+        let lookup = match &frontend {
             Some((_, setup)) if asks && setup.session_key.is_some() => Some(listen_for_gate().await?),
             _ => None,
         };
         let frontend_is = frontend.as_ref().map(|((_, addr), _)| FrontendAddrs {
             addr: *addr,
-            asked_at: asked_at.as_ref().map_or(*addr, |(_, asked_at)| *asked_at),
+            lookup_addr: lookup.as_ref().map_or(*addr, |(_, addr)| *addr),
         });
         if let Some(tls) = tls {
             tls.keep_fresh().map_err(ServeError::Start)?;
@@ -198,8 +198,8 @@ impl Server {
         };
         let gate_addr = gate.as_ref().map(RunningGate::addr);
         let frontend = frontend.map(|(listening, setup)| {
-            let asked_at = asked_at.map(|(listener, _)| listener);
-            run_frontend(listening, asked_at, setup, gate_addr, tls)
+            let lookup_listener = lookup.map(|(listener, _)| listener);
+            run_frontend(listening, lookup_listener, setup, gate_addr, tls)
         });
         Ok(Self { gate, frontend, is_tls: tls.is_some(), control })
     }
@@ -360,7 +360,7 @@ async fn start_here(
     if config.origins.is_empty() {
         config.origins = frontend.map_or_else(Vec::new, |it| origins_of(config.tls.is_some(), it.addr));
     }
-    config.sessions = config.sessions.map(|source| source.or_at(frontend.map(|it| reachable(it.asked_at))));
+    config.sessions = config.sessions.map(|source| source.or_at(frontend.map(|it| reachable(it.lookup_addr))));
     let (connections_max, shards) = (config.connections_max, listeners.len());
     let keys = reloader.keys().clone();
     let watch = reloader.watch().await.map_err(ServeError::Start)?;
@@ -405,7 +405,7 @@ async fn listen_for_gate() -> Result<(tokio::net::TcpListener, SocketAddr), Serv
 
 fn run_frontend(
     (listener, addr): (tokio::net::TcpListener, SocketAddr),
-    asked_at: Option<tokio::net::TcpListener>,
+    lookup_listener: Option<tokio::net::TcpListener>,
     setup: FrontendSetup,
     gate: Option<SocketAddr>,
     tls: Option<&Tls>,
@@ -421,7 +421,7 @@ fn run_frontend(
         issuer: setup.issuer,
         audience: setup.audience,
         tls: tls.map(Tls::config),
-        asked_at,
+        lookup_listener,
     };
     tracing::info!(%addr, gate = config.gate_url, "frontend started");
     let (stop, stopped) = oneshot::channel();

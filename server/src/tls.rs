@@ -1,7 +1,7 @@
-//! TLS on the listeners of gate and frontend: one certificate, read again on SIGHUP, and tickets that resume a session
-//! without any memory of it.
+//! TLS on the listeners of gate and frontend: one certificate, which is read again on SIGHUP, and tickets that resume a
+//! session without state in the server.
 //!
-//! Nothing here does TLS: that is rustls, driven by the reactor for the gate and by tokio-rustls for the frontend.
+//! The protocol itself is implemented by rustls, driven by the reactor for the gate and by tokio-rustls for the frontend.
 
 mod identity;
 mod tickets;
@@ -18,14 +18,13 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use identity::{Identity, IdentityError};
 pub use tickets::{Seed, Tickets};
 
-/// The one protocol that is spoken (RFC 7301): a browser that asks for more is told so, one that asks for something else
-/// alone is refused.
+/// The only supported protocol (RFC 7301); a client that offers others alone is refused.
 const ALPN: &[u8] = b"http/1.1";
 
-/// How often tickets step to a new key of themselves; a server with clients does so in time anyway.
+/// How often the ticket keys are renewed without clients; a ticket of a client renews them as well.
 const STEP_EVERY: Duration = Duration::from_secs(600);
 
-/// Where a browser finds what listens at `at`.
+/// The URL of a listener at `at`.
 pub fn url(is_tls: bool, at: impl fmt::Display) -> String {
     let scheme = if is_tls { "https" } else { "http" };
     format!("{scheme}://{at}")
@@ -40,10 +39,10 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// TLS 1.2 and 1.3 by `identity`, resumed by `tickets` alone: whatever a client brings along is not kept.
+    /// TLS 1.2 and 1.3 with the certificate of `identity`; sessions are resumed by `tickets` alone, none are stored.
     ///
     /// # Errors
-    /// When the crypto provider lacks what these versions need, which the one of this build does not.
+    /// When the crypto provider does not support these versions; the one of this build does.
     pub fn new(identity: Identity, tickets: Tickets) -> Result<Self, rustls::Error> {
         let identity = Arc::new(identity);
         let tickets = Arc::new(tickets);
@@ -60,21 +59,21 @@ impl Tls {
         Ok(Self { config: Arc::new(config), identity, tickets })
     }
 
-    /// The configuration for rustls. A certificate that is read again is used by all who hold it.
+    /// The configuration for rustls. All its clones use a certificate that is read again.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
 
-    /// What another process makes the same tickets from.
+    /// The seed from which another process makes the same tickets.
     pub fn seed(&self) -> Seed {
         self.tickets.seed()
     }
 
-    /// Reads the certificate again at each SIGHUP; a bad one leaves the old one in use, and the log says so. Also has old
-    /// secrets of tickets forgotten while no client comes. Needs a tokio runtime.
+    /// Reads the certificate again at each SIGHUP; if it cannot be used, the old one stays, and an error is logged. Also
+    /// removes old ticket secrets while no client connects. Needs a tokio runtime.
     ///
     /// # Errors
-    /// When the signal cannot be had.
+    /// When no handler for the signal can be installed.
     pub fn keep_fresh(&self) -> io::Result<()> {
         let mut hangups = signal(SignalKind::hangup())?;
         let mut steps = tokio::time::interval(STEP_EVERY);

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::frontend::users::Users;
 use crate::session_key::SessionKey;
 
-/// What a frontend is made of.
+/// The configuration of a frontend.
 pub struct FrontendConfig {
     /// Who may log in.
     pub users: Users,
@@ -28,24 +28,24 @@ pub struct FrontendConfig {
     pub issuer: Option<String>,
     /// The `aud` of every token.
     pub audience: Option<String>,
-    /// By what the gate may ask whose a session is, where sessions let sockets in. The page shows no token then.
+    /// The key by which the gate may look up sessions, where sessions let sockets in. The page has no token then.
     pub session_key: Option<SessionKey>,
     /// TLS from the first byte on, if any.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Where the gate may ask whose a session is without TLS, and nothing else is answered.
-    pub asked_at: Option<TcpListener>,
+    /// Where the gate looks up sessions without TLS; no other route is served there.
+    pub lookup_listener: Option<TcpListener>,
 }
 
-/// Where a frontend is.
+/// The addresses of a frontend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrontendAddrs {
-    /// For browsers.
+    /// The address for browsers.
     pub addr: SocketAddr,
-    /// For the gate of the same server that asks whose a session is, without TLS.
-    pub asked_at: SocketAddr,
+    /// The address at which the gate of the same server looks up sessions, without TLS.
+    pub lookup_addr: SocketAddr,
 }
 
-/// What a frontend spends at most on those who come; each default has its reason.
+/// The limits of a frontend; each default has its reason.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Sessions held at once. 100,000, about 50 MB: beyond any list of users to load a gate with.

@@ -12,17 +12,17 @@ use tower_sessions::Session;
 use crate::frontend::response::{busy, redirect};
 use crate::frontend::users::Users;
 
-/// The words of a 401, as its reason phrase and as its body.
+/// The reason phrase and the body of a 401.
 const PLEASE_SIGN_IN: &str = "Please sign in.";
 const CHALLENGE: &str = r#"Basic realm="site_login""#;
 
-/// Where a session keeps the name of its user.
+/// The key of the user's name in a session.
 const USER_KEY: &str = "user";
 
 /// Asks for a name and a password; the right ones start a session and lead to the user's page.
 ///
-/// The session's id is a new one, so that nobody can lay out an id beforehand and share the session
-/// (session fixation). Answers 302, 401, or 503 where too many wait or no session is to be had.
+/// The session gets a new id, so that an attacker cannot choose an id and share the session (session fixation). Answers
+/// 302, 401, or 503 where too many logins wait or there are too many sessions.
 pub(super) async fn login(
     State(passwords): State<Arc<PasswordChecker>>,
     session: Session,
@@ -35,7 +35,7 @@ pub(super) async fn login(
     match passwords.check(credentials).await {
         Ok(true) => {}
         Ok(false) => {
-            // The name stays out of the log: people type passwords into the wrong field.
+            // The name is not logged: people type passwords into the wrong field.
             tracing::info!("login refused: unknown name or wrong password");
             return please_sign_in();
         }
@@ -53,7 +53,7 @@ pub(super) async fn login(
     }
 }
 
-/// Ends the session and leads home.
+/// Ends the session and redirects to the home page.
 pub(super) async fn logout(session: Session) -> Response {
     match session.flush().await {
         Ok(()) => redirect(StatusCode::SEE_OTHER, "/"),
@@ -70,7 +70,7 @@ pub(super) async fn user(session: &Session) -> Option<String> {
     session.get(USER_KEY).await.ok().flatten()
 }
 
-/// Verifies passwords on threads of their own, a few at once, with a bounded queue.
+/// Verifies passwords on separate threads, a few at a time, with a limited queue.
 pub(super) struct PasswordChecker {
     users: Arc<Users>,
     /// One permit for each verification that may run at once.
@@ -79,13 +79,12 @@ pub(super) struct PasswordChecker {
     places: Arc<Semaphore>,
 }
 
-/// Every place in the queue for a verification is taken.
+/// The queue for verifications is full.
 #[derive(Debug)]
 pub(super) struct TooManyWaiting;
 
 impl PasswordChecker {
-    /// As many verifications at once as there are cores, more would only share them; at most
-    /// `waiting_max` logins wait for their turn.
+    /// One verification at a time for each core; at most `waiting_max` further logins wait.
     pub(super) fn new(users: Users, waiting_max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let places = waiting_max.saturating_add(cores).min(Semaphore::MAX_PERMITS);
@@ -103,7 +102,7 @@ impl PasswordChecker {
         let turn = turn.map_err(|_| TooManyWaiting)?;
         let users = self.users.clone();
         let verified = tokio::task::spawn_blocking(move || {
-            // Held until the work is done, also when the client has left meanwhile.
+            // Held until the work is done, even if the client has disconnected.
             let _held = (place, turn);
             users.verify(&credentials.name, &credentials.password)
         });
@@ -121,7 +120,7 @@ struct Credentials {
 }
 
 impl Credentials {
-    /// `None`: no credentials, of another scheme, or none that RFC 7617 section 2 would read.
+    /// `None` without credentials, for another scheme, or for malformed ones (RFC 7617 section 2).
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::parse(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
     }
@@ -142,7 +141,7 @@ impl Credentials {
 async fn start(session: &Session, name: &str) -> Result<(), tower_sessions::session::Error> {
     session.cycle_id().await?;
     session.insert(USER_KEY, name).await?;
-    // Saved here and not by the layer: a store without a place is an answer, not a failure.
+    // Saved here and not by the layer, so that a full store is answered with 503.
     session.save().await
 }
 
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_read_as_rfc_7617_has_them() {
+    fn credentials_are_parsed_as_in_rfc_7617() {
         let aladdin = Some(("Aladdin", "open sesame"));
         for (authorization, expected, why) in [
             ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", aladdin, "the RFC's example"),
@@ -189,19 +188,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_read_back(name in "[^:]{0,12}", password in ".{0,12}") {
+        fn encoded_credentials_are_parsed(name in "[^:]{0,12}", password in ".{0,12}") {
             let encoded = base64_simd::STANDARD.encode_to_string(format!("{name}:{password}"));
             check(&format!("Basic {encoded}"), Some((&name, &password)), "round trip");
         }
 
         #[test]
-        fn no_header_breaks_the_decoder(authorization in "(Basic )?\\PC{0,40}") {
+        fn no_header_panics(authorization in "(Basic )?\\PC{0,40}") {
             let _ = Credentials::parse(&authorization);
         }
     }
 
     #[tokio::test]
-    async fn a_login_beyond_the_queue_is_turned_away() {
+    async fn a_login_beyond_the_queue_is_refused() {
         let demo = || Credentials { name: DEMO_NAME.to_owned(), password: DEMO_PASSWORD.to_owned() };
         let passwords = PasswordChecker::new(Users::demo(), 1);
         let cores = u32::try_from(passwords.turns.available_permits()).unwrap();
@@ -212,12 +211,12 @@ mod tests {
         assert!(poll_once(waiting.as_mut()).await.is_none(), "the one place to wait in");
         assert!(passwords.check(demo()).await.is_err(), "no place left");
         drop((turns, places));
-        assert!(waiting.await.unwrap(), "whoever waited has his turn");
+        assert!(waiting.await.unwrap(), "the waiting login is verified");
         assert!(passwords.check(demo()).await.unwrap(), "and places are free again");
     }
 
     #[tokio::test]
-    async fn verifications_of_different_costs_give_back_their_turns() {
+    async fn verifications_of_different_costs_release_their_permits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.csv");
         std::fs::write(&path, format!("ana,{}", hash("secret", Cost::Embedded))).unwrap();

@@ -1,7 +1,7 @@
 //! The pages: home, and the user's own, which opens the socket in the browser.
 //!
-//! Each is one file without a template: style and script stand inline, allowed by their hashes in a
-//! Content Security Policy (level 3), which lets the page talk to this frontend and to the gate alone.
+//! Style and script are inline and allowed by their hashes in a Content Security Policy (level 3), which lets the page
+//! connect to this frontend and to the gate alone.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::frontend::login;
 use crate::frontend::response::redirect;
 
 const STYLE: &str = include_str!("assets/page.css");
-/// Opens the socket by speaking the protocol itself.
+/// Opens the socket with its own implementation of the protocol.
 const SCRIPT_OWN: &str = concat!(include_str!("assets/engineio.js"), include_str!("assets/page.js"));
 /// Opens the socket with the Socket.IO client that the gate serves.
 const SCRIPT_CLIENT: &str = concat!(include_str!("assets/socketio.js"), include_str!("assets/page.js"));
@@ -48,12 +48,12 @@ pub(super) async fn private(State(pages): State<Arc<Pages>>, session: Session) -
     (headers, pages.private_policy(), Html(pages.private(&name))).into_response()
 }
 
-/// What the pages of one frontend have in common, made once.
+/// The settings of the pages of one frontend, prepared once.
 pub(super) struct Pages {
-    /// Without a slash at its end; empty if the configured one is no origin.
+    /// Without a slash at its end; empty if the configured one is not an origin.
     gate_url: String,
     socketio_client: bool,
-    /// The session lets the socket in, not a token.
+    /// Whether the session lets the socket in, not a token.
     by_session: bool,
     home_policy: HeaderValue,
     private_policy: HeaderValue,
@@ -115,7 +115,7 @@ impl Pages {
     }
 }
 
-/// Where the gate is, in characters that stand for themselves in HTML and in a policy.
+/// The origin of the gate, made of characters that need no escaping in a policy.
 struct Origin<'a> {
     is_tls: bool,
     /// Host and port.
@@ -139,8 +139,7 @@ impl<'a> Origin<'a> {
         format!("{scheme}://{}", self.authority)
     }
 
-    /// A source of a policy. Those have no IPv6 addresses (CSP3 section 2.3.1), there the scheme alone
-    /// has to do.
+    /// The source expression of a policy. It cannot have an IPv6 address (CSP3 section 2.3.1); then the scheme alone is used.
     fn source(&self, scheme: &str) -> String {
         let s = if self.is_tls { "s" } else { "" };
         match self.authority.starts_with('[') {
@@ -162,11 +161,10 @@ fn private_rules(gate: Option<&Origin<'_>>, socketio_client: bool) -> String {
     )
 }
 
-/// A policy that forbids what its rules do not name, frames included.
+/// A policy that forbids everything that its rules do not allow, frames included.
 fn policy(rules: &str) -> HeaderValue {
     let policy = format!("default-src 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'; {rules}");
-    // Made of constants, hashes and an origin's plain characters, it is always a header; if it were
-    // not, nothing would be allowed.
+    // Constants, hashes and the characters of an origin are always a valid header; otherwise nothing is allowed.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
@@ -260,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn style_and_script_stand_in_the_page_as_they_were_hashed() {
+    fn style_and_script_of_the_page_are_those_that_were_hashed() {
         for client in [false, true] {
             let page = Pages::new("http://127.0.0.1:3000", client, false).private("gonzalo");
             assert!(page.contains(&format!("<style>{STYLE}</style>")));
@@ -280,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_leave_its_element() {
+    fn a_name_is_escaped() {
         let page = Pages::new("", false, false).private("<b>\"&'");
         assert!(page.contains("<h1>Hello, &lt;b&gt;&quot;&amp;'</h1>"));
     }

@@ -1,4 +1,4 @@
-//! The frontend's connections: accepted up to a limit, each with bounds on its heads, ended in order.
+//! The frontend's connections: their limits, and their end at a shutdown.
 
 use std::io;
 use std::pin::pin;
@@ -21,10 +21,10 @@ use crate::frontend::router::{lookups_only, router};
 use crate::frontend::{FrontendConfig, Limits};
 use crate::process::LogThrottle;
 
-/// What keeps a connection from being accepted, such as too few descriptors, is not over at once.
+/// The wait after a failed accept: its cause, such as too few descriptors, lasts for some time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// hyper reads heads into buffers of at least this size and refuses to be asked for less.
+/// The least buffer for heads that hyper accepts.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 
 /// Serves the frontend until `shutdown`, within the default [`Limits`].
@@ -46,11 +46,11 @@ pub async fn serve_within(
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    // Fails here and not at the first connection if the listener is none.
+    // An invalid listener fails here and not at the first connection.
     listener.local_addr()?;
-    let asked_at = config.asked_at.take();
+    let lookup_listener = config.lookup_listener.take();
     let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
-    let door = Door {
+    let server = ConnectionServer {
         http: http(&limits),
         tls: config.tls.clone().map(TlsAcceptor::from),
         router: router(config, &limits),
@@ -59,15 +59,15 @@ pub async fn serve_within(
         drain_timeout: limits.drain_timeout,
     };
     let (stop, stopped) = watch::channel(());
-    let asked = asked_at.map(|listener| {
-        let door = Door { tls: None, router: lookups_only(door.router.clone()), ..door.clone() };
-        door.open(listener, stopped.clone())
+    let asked = lookup_listener.map(|listener| {
+        let server = ConnectionServer { tls: None, router: lookups_only(server.router.clone()), ..server.clone() };
+        server.run(listener, stopped.clone())
     });
     let stops = async {
         shutdown.await;
         drop(stop);
     };
-    tokio::join!(stops, door.open(listener, stopped), async {
+    tokio::join!(stops, server.run(listener, stopped), async {
         if let Some(asked) = asked {
             asked.await;
         }
@@ -75,9 +75,9 @@ pub async fn serve_within(
     Ok(())
 }
 
-/// What is behind a listener. Several share their places.
+/// Serves the connections of a listener. Clones share the connection limit.
 #[derive(Clone)]
-struct Door {
+struct ConnectionServer {
     http: http1::Builder,
     tls: Option<TlsAcceptor>,
     router: Router,
@@ -86,22 +86,22 @@ struct Door {
     drain_timeout: Duration,
 }
 
-impl Door {
-    /// Serves what comes until it is `stopped`, which is when the sender is dropped.
-    async fn open(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
+impl ConnectionServer {
+    /// Serves connections until `stopped`, when the sender is dropped.
+    async fn run(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
         let mut connections = JoinSet::new();
         let mut failures = LogThrottle::default();
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
                 (stream, place) = accept(&listener, &self.places, &mut failures) => {
-                    let (door, stopped) = (self.clone(), stopped.clone());
+                    let (server, stopped) = (self.clone(), stopped.clone());
                     connections.spawn(async move {
-                        door.serve(stream, stopped).await;
+                        server.serve(stream, stopped).await;
                         drop(place);
                     });
                 }
-                // Takes back what ended connections held.
+                // Frees the tasks of closed connections.
                 Some(_) = connections.join_next() => {}
             }
         }
@@ -132,13 +132,13 @@ fn http(limits: &Limits) -> http1::Builder {
     http
 }
 
-/// The next connection and its place among all; never fails, as the next one may well succeed.
+/// The next connection and its permit. Retries after a failure.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     failures: &mut LogThrottle,
 ) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // Never closed, so the error that would be `None` here does not come.
+    // The semaphore is never closed, therefore this is never `None`.
     let place = places.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
@@ -153,14 +153,13 @@ async fn accept(
     }
 }
 
-/// Answers are small and whole: waiting for more to send would only make them late.
+/// Sets TCP_NODELAY: responses are small and written at once, a delay would gain nothing.
 fn plain(stream: TcpStream) -> TcpStream {
     let _ = stream.set_nodelay(true);
     stream
 }
 
-/// Does TLS's handshake, which may take as long as a head; `None` when it came to nothing, of which the client was told
-/// by an alert.
+/// The TLS handshake, which may take as long as a head; `None` if it fails, after an alert to the client.
 async fn secure(
     tls: &TlsAcceptor,
     stream: TcpStream,
@@ -171,7 +170,7 @@ async fn secure(
     let handshake = timeout(within, tls.accept(plain(stream)));
     let secured = tokio::select! {
         secured = handshake => secured,
-        // Nothing was asked yet.
+        // There is no request yet.
         _ = stopped.changed() => return None,
     };
     match secured {
@@ -184,7 +183,7 @@ async fn secure(
     }
 }
 
-/// Answers what comes over one connection, until it ends or `stopped` says so.
+/// Serves the requests of one connection until it ends or `stopped`.
 async fn connection(
     http: http1::Builder,
     stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -202,7 +201,7 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        // The client's doing: it left, was too slow or spoke no HTTP.
+        // The client disconnected, was too slow or did not send HTTP.
         tracing::debug!(%error, "a connection ended early");
     }
 }

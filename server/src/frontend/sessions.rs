@@ -1,4 +1,4 @@
-//! Who is logged in: the sessions behind the cookies, in memory, bounded in number and in time.
+//! The login sessions, in memory, limited in number and in time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,19 +11,19 @@ use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
-/// Looking for dead sessions reads them all, so a full store does it no more often than this.
+/// The least time between two searches of a full store for idle sessions, each of which reads all of them.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The sessions of one frontend.
 ///
-/// tower-sessions' own memory store forgets nothing; this one ends a session that was not used for a
-/// while, whatever its cookie says, and refuses a new one when full: whoever is logged in stays so.
+/// The memory store of tower-sessions never removes a session. This one ends a session that was idle for too long, whatever
+/// its cookie says, and refuses a new one when it is full: existing logins stay valid.
 #[derive(Clone)]
 pub(super) struct Sessions {
     table: Arc<Mutex<Table>>,
 }
 
-/// The decisions, with the time as an argument.
+/// The sessions, with the time as an argument.
 struct Table {
     held: HashMap<Id, Held>,
     held_max: usize,
@@ -43,8 +43,7 @@ impl Sessions {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // No step under this lock leaves the table half changed, so a panic elsewhere is no reason to
-        // log everybody out.
+        // No step under this lock leaves the table inconsistent, therefore it stays usable after a panic.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,7 +53,7 @@ impl Table {
         Self { held: HashMap::new(), held_max, idle_max, swept_at: None }
     }
 
-    /// Holds a new session, under another id if this one is taken.
+    /// Adds a new session, with another id if this one is taken.
     fn create(&mut self, record: &mut Record, now: Instant) -> Result<()> {
         if self.held.len() >= self.held_max {
             self.sweep(now);
@@ -70,7 +69,7 @@ impl Table {
         Ok(())
     }
 
-    /// Changes a session that is held. One that was ended meanwhile stays ended.
+    /// Updates a session; one that has ended meanwhile stays ended.
     fn save(&mut self, record: &Record, now: Instant) -> Result<()> {
         let idle_max = self.idle_max;
         match self.held.get_mut(&record.id) {
@@ -83,7 +82,7 @@ impl Table {
         }
     }
 
-    /// The session of this id, which is used hereby.
+    /// The session of this id; this counts as a use.
     fn load(&mut self, id: &Id, now: Instant) -> Option<Record> {
         let idle_max = self.idle_max;
         let held = self.held.get_mut(id)?;
@@ -111,7 +110,7 @@ impl Held {
     }
 }
 
-/// What [`SessionStore`] asks for, written out: its futures are ready at once.
+/// The return type of [`SessionStore`]'s methods; these futures are always ready.
 type Ready<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
 
 impl SessionStore for Sessions {
@@ -153,7 +152,7 @@ impl SessionStore for Sessions {
     }
 }
 
-/// Only how many there are: an id in a log would be a way in.
+/// Shows only the number: an id in a log would let a reader log in.
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.table().held.len();
@@ -169,7 +168,7 @@ mod tests {
     const IDLE_MAX: Duration = Duration::from_secs(10);
 
     #[test]
-    fn a_session_lives_while_it_is_used() {
+    fn a_session_ends_when_it_is_idle() {
         let (mut table, t0) = (table(2), Instant::now());
         let id = create(&mut table, t0).unwrap();
         for (at_s, alive, why) in [
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_refuses_the_new_and_keeps_the_old() {
+    fn a_full_store_refuses_new_sessions_and_keeps_old_ones() {
         let (mut table, t0) = (table(2), Instant::now());
         let first = create(&mut table, t0).unwrap();
         create(&mut table, t0).unwrap();
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_session_cannot_be_saved_back_to_life() {
+    fn an_ended_session_cannot_be_saved() {
         let (mut table, t0) = (table(2), Instant::now());
         let id = create(&mut table, t0).unwrap();
         let record = table.load(&id, t0).unwrap();
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn no_id_is_shown_for_debugging() {
+    fn debug_shows_no_id() {
         let sessions = Sessions::new(2, IDLE_MAX);
         create(&mut sessions.table(), Instant::now()).unwrap();
         assert_eq!(format!("{sessions:?}"), "Sessions { held: 1, .. }");

@@ -80,7 +80,7 @@ impl Minter {
 }
 
 fn now_s() -> u64 {
-    // A clock before 1970 makes tokens of 1970, which expire: the safe side.
+    // A clock before 1970 counts as 1970: such tokens are expired, which is safe.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -92,7 +92,7 @@ mod tests {
     const SECRET: &[u8] = b"a secret of at least 32 bytes, as RFC 7518 asks";
 
     #[test]
-    fn a_token_holds_its_user_and_its_times() {
+    fn a_token_has_its_user_and_its_times() {
         let text = |s: &str| Some(s.to_owned());
         let ttl = |ms| Some(Duration::from_millis(ms));
         let user = json!({"username": "gonzalo"});
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_can_change_the_claims_around_it() {
+    fn a_name_cannot_change_other_claims() {
         let name = r#""}, "admin": true, "x": {"y": ""#;
         let minter = Minter::new(SECRET, None, None, None);
         let claims = claims(&minter.mint(name, 1000).unwrap());

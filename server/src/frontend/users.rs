@@ -1,4 +1,4 @@
-//! Who may log in: names and the Argon2 hashes of their passwords (RFC 9106), from a file or the demo.
+//! The users that may log in: names and Argon2 hashes of passwords (RFC 9106), from a file or the demo.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,24 +13,24 @@ pub const DEMO_NAME: &str = "gonzalo";
 /// The demo user's password, which is public.
 pub const DEMO_PASSWORD: &str = "password";
 
-/// A name is carried in every token, and a token has to fit into a request's head.
+/// The name is in every token, and a token must fit into the head of a request.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// One verification holds this much memory at most: a typo in a file must not take the machine's.
+/// The most memory of one verification: a typo in a file must not take all memory of the machine.
 pub const HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
 
-/// Bounds the time of one verification, as passes over the memory that a hash asks for.
+/// The most passes over the memory of a hash, which limits the time of one verification.
 pub const HASH_PASSES_MAX: u32 = 16;
 
 /// The users of a frontend, with their passwords hashed.
 #[derive(Clone)]
 pub struct Users {
     by_name: HashMap<String, PasswordHash>,
-    /// The hash that takes longest to verify, for names that nobody has; `None` if there are no users.
+    /// The hash that takes longest to verify, used for unknown names; `None` if there are no users.
     costliest: Option<PasswordHash>,
 }
 
-/// What a new hash costs whoever verifies it.
+/// The cost of verifying a new hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
     /// OWASP's least for Argon2id (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
@@ -48,7 +48,7 @@ pub enum UsersError {
     Read {
         /// The file as it was asked for.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// One line of it.
@@ -61,7 +61,7 @@ pub enum UsersError {
         /// What is wrong with it; never holds a hash.
         fault: LineFault,
     },
-    /// Not one user in it: nobody could ever log in.
+    /// It has no users: nobody could log in.
     #[error("users file {}: no users, expected a line such as `name,$argon2id$...`", path.display())]
     Empty {
         /// The file as it was asked for.
@@ -81,10 +81,10 @@ pub enum LineFault {
     /// The same name on an earlier line.
     #[error("the name `{0}` stands on an earlier line too")]
     Duplicate(String),
-    /// No PHC string of an Argon2 hash.
+    /// Not the PHC string of an Argon2 hash.
     #[error("expected an Argon2 hash as a PHC string, such as `$argon2id$v=19$m=19456,t=2,p=1$...`")]
     Hash,
-    /// A hash that would take too much to verify.
+    /// A hash that costs too much to verify.
     #[error("the hash costs too much: at most m={HASH_MEMORY_KIB_MAX} (KiB) and t={HASH_PASSES_MAX}")]
     Cost,
 }
@@ -115,14 +115,14 @@ impl Users {
         }
     }
 
-    /// Is this the password of this user? Takes as long for a name that nobody has.
+    /// Whether this is the password of this user. Takes as long for an unknown name.
     ///
-    /// Costs what the user's hash was made with, which may be tens of milliseconds and many MiB: not
-    /// for a thread that serves others.
+    /// The cost is that of the user's hash, which may be tens of milliseconds and many MiB: must not run on a thread that
+    /// serves connections.
     pub fn verify(&self, name: &str, password: &str) -> bool {
         let known = self.by_name.get(name);
         let Some(hash) = known.or(self.costliest.as_ref()) else {
-            // Without a single user there is no name whose existence could show.
+            // Without users the time cannot reveal whether a name exists.
             return false;
         };
         let matches = Argon2::default().verify_password(password.as_bytes(), hash);
@@ -134,7 +134,7 @@ impl Users {
         self.by_name.len()
     }
 
-    /// Is there nobody who could log in?
+    /// Whether there are no users.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
@@ -195,7 +195,7 @@ fn parse_line(line: &str) -> Result<(&str, PasswordHash), LineFault> {
     Ok((name, hash))
 }
 
-/// Memory in KiB times passes, which is what the time of a verification follows.
+/// Memory in KiB times passes, to which the time of a verification is proportional.
 fn cost_kib_passes(hash: &PasswordHash) -> Result<u64, LineFault> {
     let is_argon2 = Algorithm::try_from(hash.algorithm.as_str()).is_ok();
     let is_known = hash.version.is_none_or(|v| Version::try_from(v).is_ok());

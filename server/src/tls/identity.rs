@@ -17,14 +17,14 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-/// What the server shows to its clients, and where it is read again.
+/// The certificate and key of the server, and their files.
 pub struct Identity {
     cert: PathBuf,
     key: PathBuf,
     current: ArcSwap<CertifiedKey>,
 }
 
-/// Why certificate and key cannot be used. The key's bytes are in none of them.
+/// Why certificate and key cannot be used. No error has bytes of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// A file could not be read.
@@ -34,20 +34,20 @@ pub enum IdentityError {
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         error: io::Error,
     },
-    /// A file holds something else.
+    /// A file has other content.
     #[error("{flag} {path}: {fault}", path = path.display())]
     Content {
         /// The flag that names it.
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is there, or not there.
+        /// What is wrong with it.
         fault: String,
     },
-    /// Each is good, but not with the other.
+    /// Both are valid, but do not belong together.
     #[error(
         "--tls-key {key}: that is not the key of the first certificate in {cert}: name the two that belong together",
         key = key.display(), cert = cert.display()
@@ -133,7 +133,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
                 "the key is encrypted, and nobody can be asked for its password: decrypt it first".into()
             }
             pem::Error::NoItemsFound => "there is no private key in it".into(),
-            // Of other errors only the kind is told: their text may quote a line of the file.
+            // The text of other errors may quote a line of the file, therefore it is not shown.
             _ => "that is no PEM".into(),
         },
     })
@@ -148,10 +148,10 @@ fn is_encrypted(text: &[u8]) -> bool {
     text.windows(MARK.len()).any(|window| window == MARK)
 }
 
-/// Says so when clients will not take the certificate for its time. The server starts all the same: who tests expired
-/// certificates wants one.
+/// Logs a warning when the certificate is expired or not valid yet. The server starts all the same, because tests may need
+/// such a certificate.
 fn warn_of_time(leaf: &ParsedCertificate<'_>, path: &Path) {
-    // Nobody is trusted here, but the time is looked at first.
+    // No authority is trusted here, but the time is checked first.
     let nobody = RootCertStore::empty();
     let algorithms = default_provider().signature_verification_algorithms;
     let judged = verify_server_cert_signed_by_trust_anchor(leaf, &nobody, &[], UnixTime::now(), algorithms.all);

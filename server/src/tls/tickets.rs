@@ -1,4 +1,4 @@
-//! Session tickets (RFC 8446 section 4.6.1, RFC 5077) that every process of a gate makes and takes alike.
+//! Session tickets (RFC 8446 section 4.6.1, RFC 5077) that every process of a gate makes and accepts.
 //!
 //! ```text
 //! secret(p + 1) = HMAC-SHA256(secret(p), "next")            p: the number of the period since 1970
@@ -6,8 +6,8 @@
 //! ticket = name, 16 bytes; nonce, 12 bytes; AES-256-GCM(key, session; name)
 //! ```
 //!
-//! Processes that were given one secret step from period to period by themselves, in time with each other. A step cannot be
-//! undone: whoever gets at the memory of a server learns nothing about tickets of more than a period ago.
+//! Processes with the same secret derive the same later secrets, each by its own clock. A derivation cannot be reversed: the
+//! memory of a server reveals nothing about tickets that are older than a period.
 
 use std::{
     fmt,
@@ -24,10 +24,10 @@ use aws_lc_rs::{
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 
-/// How long tickets are made by one key, and for how long at least each is taken: for a period more.
+/// How long one key makes tickets. A ticket is accepted for at least one more period.
 const PERIOD_S: u64 = 6 * 60 * 60;
 
-/// A clock that was set by more than this is not followed: ten years of periods, some milliseconds of steps.
+/// The most steps at once, ten years of periods: a clock that jumps further is ignored.
 const STEPS_MAX: u64 = 10 * 366 * 4;
 
 const NAME_BYTES: usize = 16;
@@ -35,12 +35,12 @@ const NAME_BYTES: usize = 16;
 /// Longer than any session: without certificates of clients it is two names, a suite and a secret.
 const TICKET_BYTES_MAX: usize = 1024;
 
-/// What tickets are made from.
+/// Makes and opens tickets.
 pub struct Tickets {
     keys: ArcSwap<Keys>,
 }
 
-/// The secret of one period, from which follow those of all later ones.
+/// The secret of one period, from which those of all later periods are derived.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Seed {
     period: u64,
@@ -49,7 +49,7 @@ pub struct Seed {
 
 /// The keys in use.
 struct Keys {
-    /// Of the period before the current one.
+    /// The seed of the period before the current one.
     seed: Seed,
     previous: Key,
     current: Key,
@@ -57,12 +57,12 @@ struct Keys {
 
 struct Key {
     name: [u8; NAME_BYTES],
-    /// Its nonces are random: 2^32 tickets may be made by it, 198,000 a second.
+    /// Its nonces are random, which allows 2^32 tickets a key: 198,000 a second.
     aead: RandomizedNonceKey,
 }
 
 impl Seed {
-    /// A fresh one, which nobody else has.
+    /// A new random seed.
     pub fn random() -> Self {
         Self { period: period_now().saturating_sub(1), secret: rand::random() }
     }
@@ -99,20 +99,20 @@ impl Keys {
 }
 
 impl Tickets {
-    /// Tickets like those of all others with the same seed.
+    /// Tickets equal to those of all processes with the same seed.
     ///
     /// # Errors
-    /// When the crypto library takes no keys any more.
+    /// When the crypto library refuses a key.
     pub fn new(seed: Seed) -> Result<Self, Unspecified> {
         Ok(Self { keys: ArcSwap::from_pointee(Keys::new(seed)?) })
     }
 
-    /// What another process makes the same tickets from, now.
+    /// The current seed, from which another process makes the same tickets.
     pub fn seed(&self) -> Seed {
         self.keys_at(period_now()).seed.clone()
     }
 
-    /// The keys of a period. A clock that goes back changes nothing.
+    /// The keys of a period. A clock that is set back changes nothing.
     fn keys_at(&self, period: u64) -> Arc<Keys> {
         let keys = self.keys.load_full();
         let steps = period.saturating_sub(keys.seed.period + 1);
@@ -123,7 +123,7 @@ impl Tickets {
         match Keys::new(seed) {
             Ok(stepped) => {
                 let stepped = Arc::new(stepped);
-                // Another thread that did the same has stored the same.
+                // Another thread may have stored the same keys.
                 self.keys.store(Arc::clone(&stepped));
                 stepped
             }
@@ -147,7 +147,7 @@ impl Tickets {
             return None;
         }
         let keys = self.keys_at(period);
-        // A name is no secret.
+        // A key name is not secret.
         let key = [&keys.current, &keys.previous].into_iter().find(|key| key.name == *name)?;
         let mut session = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
@@ -183,7 +183,7 @@ impl fmt::Debug for Tickets {
 }
 
 fn period_now() -> u64 {
-    // A clock before 1970 stands in period 0.
+    // A clock before 1970 counts as period 0.
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     since_1970.map_or(0, |since| since.as_secs() / PERIOD_S)
 }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_taken_for_a_period_more_by_all_of_one_seed() {
+    fn a_ticket_is_accepted_for_one_more_period_by_every_process_with_the_seed() {
         for (made_in, taken_in, is_taken, why) in [
             (100, 100, true, "at once"),
             (100, 101, true, "in the next period"),
@@ -212,7 +212,7 @@ mod tests {
             let ticket = one.seal(made_in, b"a session").unwrap();
             let opened = one.open(taken_in, &ticket);
             assert_eq!(opened.is_some(), is_taken, "{why}");
-            // Whoever stands in the same period, at the latest now.
+            // A process in the same period or a later one.
             if let Some(session) = other.open(taken_in.max(made_in), &ticket) {
                 assert_eq!(session, b"a session", "{why}");
             } else {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_given_on_later_makes_the_same_tickets() {
+    fn a_seed_passed_on_later_makes_the_same_tickets() {
         let parent = tickets();
         let before = parent.seal(100, b"early").unwrap();
         let stepped = parent.keys_at(101).seed.clone();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ticket_of_ours_is_passed_over() {
+    fn other_tickets_are_ignored() {
         let tickets = tickets();
         let good = tickets.seal(100, b"a session").unwrap();
         let other = Tickets::new(Seed::random()).unwrap();

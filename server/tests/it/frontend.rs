@@ -15,7 +15,7 @@ use self::site::{Site, basic, config};
 use super::servers::soon;
 
 #[tokio::test]
-async fn each_route_answers_as_it_says() {
+async fn each_route_has_its_status_headers_and_body() {
     let site = Site::start(config(), Limits::default()).await;
     let cookie = site.login("ana", "a:na").await;
     let (visitor, ana) = ("", cookie.as_str());
@@ -99,7 +99,7 @@ async fn a_login_gives_a_session_cookie_that_scripts_cannot_read() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_known_is_asked_again() {
+async fn wrong_credentials_are_answered_with_a_challenge() {
     let site = Site::start(config(), Limits::default()).await;
     let twice = format!("{}{}", basic("ana", "b"), basic("ana", "a:na"));
     for (authorization, why) in [
@@ -152,7 +152,7 @@ async fn a_token_names_its_user_and_has_the_configured_claims() {
 }
 
 #[tokio::test]
-async fn the_sessions_of_two_users_are_apart() {
+async fn two_users_have_separate_sessions() {
     let site = Site::start(config(), Limits::default()).await;
     let (ana, bob) = (site.login("ana", "a:na").await, site.login("bob", "bob").await);
     assert_ne!(ana, bob);
@@ -197,7 +197,7 @@ async fn a_session_ends_when_it_was_idle_for_too_long() {
 }
 
 #[tokio::test]
-async fn no_more_sessions_than_allowed() {
+async fn a_login_beyond_the_session_limit_is_refused() {
     let limits = Limits { sessions_max: 2, ..Limits::default() };
     let site = Site::start(config(), limits).await;
     let (ana, bob) = (site.login("ana", "a:na").await, site.login("bob", "bob").await);
@@ -211,7 +211,7 @@ async fn no_more_sessions_than_allowed() {
 }
 
 #[tokio::test]
-async fn what_is_no_session_is_a_visitor() {
+async fn an_invalid_session_cookie_is_ignored() {
     let site = Site::start(config(), Limits::default()).await;
     for (cookie, why) in [
         (format!("{SESSION_COOKIE}={}", "A".repeat(22)), "an id that nobody has"),
@@ -224,7 +224,7 @@ async fn what_is_no_session_is_a_visitor() {
 }
 
 #[tokio::test]
-async fn a_head_has_its_limits() {
+async fn long_and_slow_heads_are_refused() {
     let site = Site::start(config(), Limits::default()).await;
     let head_bytes_max = Limits::default().head_bytes_max;
     let long = format!("X-Long: {}\r\n", "x".repeat(head_bytes_max));
@@ -240,7 +240,7 @@ async fn a_head_has_its_limits() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_waits_for_its_turn() {
+async fn a_connection_beyond_the_limit_waits() {
     let limits = Limits { connections_max: 1, ..Limits::default() };
     let site = Site::start(config(), limits).await;
     let first = site.keep_alive().await;
@@ -264,15 +264,15 @@ async fn the_shutdown_closes_idle_connections_and_returns() {
 }
 
 #[tokio::test]
-async fn where_the_gate_asks_nothing_else_is_answered() {
+async fn the_lookup_address_serves_session_lookups_alone() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let asked_at = listener.local_addr().unwrap();
+    let lookup_addr = listener.local_addr().unwrap();
     let key = SessionKey::of_secret(testkit::SECRET.as_bytes());
     let authorization = format!("Authorization: {}\r\n", key.authorization());
-    let config = FrontendConfig { session_key: Some(key), asked_at: Some(listener), ..config() };
+    let config = FrontendConfig { session_key: Some(key), lookup_listener: Some(listener), ..config() };
     let site = Site::start(config, Limits::default()).await;
     let cookie = site.login("ana", "a:na").await;
-    let asked = Site { address: asked_at.to_string(), ..site };
+    let asked = Site { address: lookup_addr.to_string(), ..site };
     for (request, headers, status, why) in [
         ("GET /getSessionUser", &*authorization, "200 OK", "the gate"),
         ("GET /getSessionUser", "", "403 Forbidden", "somebody else"),
@@ -284,7 +284,7 @@ async fn where_the_gate_asks_nothing_else_is_answered() {
     }
     drop(asked.shutdown);
     soon("the end of both", asked.served).await.unwrap().unwrap();
-    assert!(TcpStream::connect(asked_at).await.is_err(), "nobody is asked any more");
+    assert!(TcpStream::connect(lookup_addr).await.is_err(), "nobody is asked any more");
 }
 
 #[tokio::test]

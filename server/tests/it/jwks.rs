@@ -30,7 +30,7 @@ const QUICK: Pace = Pace {
 
 /// What the source says to each request.
 #[derive(Clone, Debug)]
-enum Temper {
+enum Behaviour {
     Says(String),
     Status(u16),
     /// It holds the connection and says nothing.
@@ -41,27 +41,27 @@ enum Temper {
     Rotates,
 }
 
-/// Serves on loopback; the URL of the set, and what changes the temper.
-async fn source(temper: Temper) -> (String, Arc<Mutex<Temper>>) {
+/// Serves on loopback; the URL of the set, and what changes the behaviour.
+async fn source(behaviour: Behaviour) -> (String, Arc<Mutex<Behaviour>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("--jwks=http://{}/keys", listener.local_addr().unwrap());
-    let temper = Arc::new(Mutex::new(temper));
-    let current = Arc::clone(&temper);
+    let behaviour = Arc::new(Mutex::new(behaviour));
+    let current = Arc::clone(&behaviour);
     tokio::spawn(async move {
         for turn in 0.. {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let temper = current.lock().unwrap().clone();
+            let behaviour = current.lock().unwrap().clone();
             tokio::spawn(async move {
                 let _ = stream.read(&mut [0; 4096]).await;
-                let answer = match temper {
-                    Temper::Hangs => {
+                let answer = match behaviour {
+                    Behaviour::Hangs => {
                         let _ = stream.read(&mut [0; 1]).await;
                         return;
                     }
-                    Temper::Says(text) => (200, text.into_bytes()),
-                    Temper::Status(status) => (status, Vec::new()),
-                    Temper::Floods(megabytes) => (200, vec![b' '; megabytes << 20]),
-                    Temper::Rotates => (200, SET.replace("p256", &format!("p256-{turn}")).into()),
+                    Behaviour::Says(text) => (200, text.into_bytes()),
+                    Behaviour::Status(status) => (status, Vec::new()),
+                    Behaviour::Floods(megabytes) => (200, vec![b' '; megabytes << 20]),
+                    Behaviour::Rotates => (200, SET.replace("p256", &format!("p256-{turn}")).into()),
                 };
                 let (status, body) = answer;
                 let head = format!(
@@ -75,7 +75,7 @@ async fn source(temper: Temper) -> (String, Arc<Mutex<Temper>>) {
             });
         }
     });
-    (url, temper)
+    (url, behaviour)
 }
 
 fn quickly(mut config: Config) -> Config {
@@ -87,8 +87,8 @@ fn quickly(mut config: Config) -> Config {
 }
 
 #[tokio::test]
-async fn a_published_key_lets_its_tokens_in_and_its_absence_keeps_them_out() {
-    let (jwks, temper) = source(Temper::Says(SET.to_owned())).await;
+async fn tokens_are_accepted_while_their_key_is_published() {
+    let (jwks, behaviour) = source(Behaviour::Says(SET.to_owned())).await;
     let server = TestServer::start_with(&[&jwks], quickly).await;
     let token = sign_es256("p256");
     Client::raw(server.gate, &token).await;
@@ -98,7 +98,7 @@ async fn a_published_key_lets_its_tokens_in_and_its_absence_keeps_them_out() {
     // Two shards have a cache each, and the first token of a header is no miss: nothing was looked for.
     assert!(hits + misses <= 1, "{hits}, {misses}");
 
-    *temper.lock().unwrap() = Temper::Says(SET.replace("p256", "elliptic"));
+    *behaviour.lock().unwrap() = Behaviour::Says(SET.replace("p256", "elliptic"));
     server.metric_becomes("gatekeeper_key_ring_swaps_total", 2).await;
     let path = format!("/ws?token={token}");
     let Err(refused) = Client::open(server.gate, &path, &[]).await else {
@@ -109,14 +109,14 @@ async fn a_published_key_lets_its_tokens_in_and_its_absence_keeps_them_out() {
 }
 
 #[tokio::test]
-async fn a_gate_starts_without_its_source_and_finds_it_later() {
-    let (jwks, temper) = source(Temper::Status(500)).await;
+async fn a_gate_starts_without_its_key_source_and_fetches_later() {
+    let (jwks, behaviour) = source(Behaviour::Status(500)).await;
     let server = TestServer::start(&[&jwks]).await;
     Client::raw(server.gate, &good("ann")).await;
     let early = format!("/ws?token={}", sign_es256("p256"));
     assert!(Client::open(server.gate, &early, &[]).await.is_err());
 
-    *temper.lock().unwrap() = Temper::Says(SET.to_owned());
+    *behaviour.lock().unwrap() = Behaviour::Says(SET.to_owned());
     server.metric_becomes(r#"gatekeeper_jwks_fetches_total{result="ok"}"#, 1).await;
     Client::raw(server.gate, &sign_es256("p256")).await;
 }
@@ -140,19 +140,23 @@ async fn pace(server: &TestServer) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_its_source_does_the_gate_keeps_its_pace() {
-    let (jwks, temper) = source(Temper::Says(SET.to_owned())).await;
+async fn a_broken_key_source_does_not_slow_the_gate() {
+    let (jwks, behaviour) = source(Behaviour::Says(SET.to_owned())).await;
     let server = TestServer::start_with(&[&jwks], quickly).await;
     let calm = pace(&server).await;
-    for bad in
-        [Temper::Rotates, Temper::Status(500), Temper::Says("garbage".to_owned()), Temper::Floods(50), Temper::Hangs]
-    {
+    for bad in [
+        Behaviour::Rotates,
+        Behaviour::Status(500),
+        Behaviour::Says("garbage".to_owned()),
+        Behaviour::Floods(50),
+        Behaviour::Hangs,
+    ] {
         let counts = |server: &TestServer| {
             let fetches =
                 |result: &str| server.metric(&format!(r#"gatekeeper_jwks_fetches_total{{result="{result}"}}"#));
             fetches("ok") + fetches("failed")
         };
-        *temper.lock().unwrap() = bad.clone();
+        *behaviour.lock().unwrap() = bad.clone();
         let before = counts(&server);
         let found = pace(&server).await;
         println!("{bad:.20?}: {found:?} against {calm:?}, {} fetches", counts(&server) - before);
@@ -163,8 +167,8 @@ async fn whatever_its_source_does_the_gate_keeps_its_pace() {
 }
 
 #[tokio::test]
-async fn a_source_on_this_machine_is_asked_without_a_proxy() {
-    let (jwks, _temper) = source(Temper::Says(SET.to_owned())).await;
+async fn a_loopback_key_source_is_fetched_without_a_proxy() {
+    let (jwks, _temper) = source(Behaviour::Says(SET.to_owned())).await;
     let verify = move || {
         let mut verify = gatekeeper();
         verify.args(["verify", &jwks]);

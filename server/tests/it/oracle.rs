@@ -185,7 +185,7 @@ fn seeds() -> Range<u64> {
 }
 
 #[test]
-fn the_verdict_is_that_of_another_verifier_and_the_stricter_rules() {
+fn verdicts_equal_those_of_another_verifier_and_the_stricter_rules() {
     let seeds = seeds();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let tallies: Vec<_> = thread::scope(|scope| {

@@ -12,7 +12,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::speak::target::{Target, TargetError};
+use crate::speak::target::error::TargetError;
 use crate::spec::TlsPlan;
 
 /// Servers whose sessions are kept. A run has one target; its name makes one entry, with up to eight tickets.
@@ -38,35 +38,28 @@ pub fn client_config(plan: &TlsPlan, host: &str) -> Result<ClientConfig, TargetE
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-impl Target {
-    /// Does one handshake if the target speaks TLS: a certificate that is not trusted, or no TLS at all, is reported before
-    /// the run and not by as many failures as there are arrivals. What may be otherwise the next time is left to the
-    /// run: a target that is slow, or that hangs up.
-    pub fn trusted(self, timeout: Duration) -> Result<Self, TargetError> {
-        let (Some(tls), Some(addr)) = (&self.tls, self.addrs.first()) else {
-            return Ok(self);
-        };
-        let Some(error) = try_once(tls, *addr, timeout) else {
-            return Ok(self);
-        };
-        let host = self.host.clone();
-        match CertificateFault::of(&error) {
-            Some(fault) => Err(TargetError::Certificate { host, fault, detail: error.to_string() }),
-            None if matches!(error, rustls::Error::InvalidMessage(_)) => Err(TargetError::NoTls { host }),
-            None => Ok(self),
-        }
+/// Does one TLS handshake with `host` at `addr`, so that a certificate that is not trusted, or a server without TLS, is
+/// reported once before the run and not by each arrival. A slow server or one that closes is left to the run.
+pub fn check_certificate(tls: &ClientTls, addr: SocketAddr, host: &str, timeout: Duration) -> Result<(), TargetError> {
+    let Some(error) = try_once(tls, addr, timeout) else {
+        return Ok(());
+    };
+    let host = host.to_owned();
+    match CertificateFault::of(&error) {
+        Some(fault) => Err(TargetError::Certificate { host, fault, detail: error.to_string() }),
+        None if matches!(error, rustls::Error::InvalidMessage(_)) => Err(TargetError::NoTls { host }),
+        None => Ok(()),
     }
+}
 
-    /// The TLS of one shard, which keeps sessions of its own where they are to be resumed: shards share no lock.
-    pub fn tls_of_shard(&self, resumption: bool) -> Option<ClientTls> {
-        let tls = self.tls.clone()?;
-        let mut config = ClientConfig::clone(&tls.config);
-        config.resumption = match resumption {
-            true => Resumption::in_memory_sessions(SESSIONS_KEPT),
-            false => Resumption::disabled(),
-        };
-        Some(ClientTls { config: Arc::new(config), ..tls })
-    }
+/// The TLS of one shard. Each shard keeps its own sessions if they are to be resumed: shards share no lock.
+pub fn for_shard(tls: ClientTls, resumption: bool) -> ClientTls {
+    let mut config = ClientConfig::clone(&tls.config);
+    config.resumption = match resumption {
+        true => Resumption::in_memory_sessions(SESSIONS_KEPT),
+        false => Resumption::disabled(),
+    };
+    ClientTls { config: Arc::new(config), ..tls }
 }
 
 /// What TLS itself finds wrong, if it finds anything.

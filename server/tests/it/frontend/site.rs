@@ -138,6 +138,6 @@ pub fn config() -> FrontendConfig {
         audience: None,
         session_key: None,
         tls: None,
-        asked_at: None,
+        lookup_listener: None,
     }
 }

@@ -29,7 +29,7 @@ fn table() -> Vec<Rule> {
 }
 
 #[test]
-fn the_table_has_every_reason_in_its_place() {
+fn the_table_lists_every_reason_in_order() {
     let table = table();
     let told: Vec<_> = table.iter().map(|rule| rule.reason.as_str()).collect();
     let reasons: Vec<_> = Refusal::ALL.iter().map(|it| it.as_str()).collect();
@@ -45,7 +45,7 @@ fn the_table_has_every_reason_in_its_place() {
 }
 
 #[test]
-fn where_a_rule_is_called_stricter_jsonwebtoken_has_none() {
+fn jsonwebtoken_accepts_what_stricter_rules_refuse() {
     let usual = || json!({"alg": "HS256"});
     let with = |name: &str, value: Value| {
         let mut header = usual();

@@ -44,7 +44,7 @@ const SHARED: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123
 const USER: &str = "größe \"🚪\"";
 
 #[tokio::test]
-async fn tokens_of_others_let_sockets_in() {
+async fn tokens_of_other_libraries_are_accepted() {
     let Some(peers) = Peers::find() else { return };
     let folder = tempfile::tempdir().unwrap();
     let keys = Keys::write(folder.path());
@@ -80,7 +80,7 @@ async fn tokens_of_others_let_sockets_in() {
 }
 
 #[tokio::test]
-async fn others_accept_the_frontends_tokens() {
+async fn other_libraries_accept_tokens_of_the_frontend() {
     let Some(peers) = Peers::find() else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, secret: &str| {

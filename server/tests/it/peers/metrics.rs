@@ -63,7 +63,7 @@ impl Page {
 }
 
 #[tokio::test]
-async fn prometheus_reads_what_happened() {
+async fn prometheus_parser_reads_the_metrics() {
     let Some(peers) = Peers::find() else { return };
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/jwks.json");
     let server = TestServer::start(&["--keys", keys, "--connect-timeout=400ms", "--head-timeout=400ms"]).await;

@@ -32,14 +32,14 @@ pub async fn check_at(peers: &Peers, frontend: &str, refused: &str, why: &str) {
 }
 
 #[tokio::test]
-async fn the_page_speaks_the_protocol_itself() {
+async fn the_page_connects_with_its_own_script() {
     let Some(peers) = Peers::find() else { return };
     let refused = "refused: not valid token (encoding_invalid)";
     check(&peers, &[], refused, "no client").await;
 }
 
 #[tokio::test]
-async fn the_pages_session_lets_its_socket_in() {
+async fn the_page_connects_by_its_session() {
     let Some(peers) = Peers::find() else { return };
     let client = peers.package("socket.io/client-dist/socket.io.js");
     let flag = format!("--socketio-client={}", client.display());
@@ -53,7 +53,7 @@ async fn the_pages_session_lets_its_socket_in() {
 }
 
 #[tokio::test]
-async fn the_page_uses_the_client_that_the_gate_serves() {
+async fn the_page_connects_with_the_client_of_the_gate() {
     let Some(peers) = Peers::find() else { return };
     for (client, refused, why) in [
         ("socket.io/client-dist/socket.io.js", "refused: not valid token (encoding_invalid)", "version 4"),

@@ -69,7 +69,7 @@ fn socketio_packet() -> impl Strategy<Value = (u64, String, Option<u32>, Value)>
 }
 
 #[tokio::test]
-async fn socketio_packets_are_written_alike() {
+async fn socketio_packets_are_encoded_as_by_others() {
     let Some(peers) = Peers::find() else { return };
     let cases = generate(socketio_packet());
     for version in [3, 4] {
@@ -147,7 +147,7 @@ fn theirs_alone(packet: &Packet<'_>) -> bool {
 }
 
 #[tokio::test]
-async fn socketio_packets_are_read_alike() {
+async fn socketio_packets_are_decoded_as_by_others() {
     let Some(peers) = Peers::find() else { return };
     let texts = generate(socketio_text());
     for version in [3, 4] {
@@ -194,7 +194,7 @@ fn told(item: &Item<'_>) -> Value {
 }
 
 #[tokio::test]
-async fn payloads_are_written_and_read_alike() {
+async fn payloads_are_encoded_and_decoded_as_by_others() {
     let Some(peers) = Peers::find() else { return };
     let cases = generate((prop::collection::vec(item(), 1..5), any::<bool>(), any::<bool>()));
     let mut asks = Vec::new();
@@ -229,7 +229,7 @@ fn forms(is_v3: bool, reads_bytes: bool) -> (Version, Form) {
 }
 
 #[tokio::test]
-async fn payloads_that_are_none_are_refused_alike() {
+async fn invalid_payloads_are_refused_as_by_others() {
     let Some(peers) = Peers::find() else { return };
     let bodies = generate("([0-9]{0,2}:?[0-7b]?4?[a-zA=\u{20ac}\u{1e}]{0,4}){0,4}");
     for version in [Version::V3, Version::V4] {

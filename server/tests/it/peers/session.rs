@@ -10,7 +10,7 @@ use super::{
 const SCRIPT: &str = "node/socketio-client.js";
 
 #[tokio::test]
-async fn clients_are_let_in_by_their_session() {
+async fn clients_connect_by_their_session() {
     let Some(peers) = Peers::find() else { return };
     let server = TestServer::start(&["--auth=session", "--origin", ORIGIN]).await;
     let url = format!("http://{}", server.gate);
