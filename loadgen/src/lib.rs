@@ -6,13 +6,9 @@
 pub mod ground;
 pub mod plan;
 pub mod spec;
-
 pub mod speak;
 pub mod tokens;
-
 pub mod drive;
-
 pub mod judge;
 pub mod run;
-
 pub mod cli;
