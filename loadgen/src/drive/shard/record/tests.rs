@@ -57,14 +57,14 @@ fn measured(schedule: &Schedule, processes: usize, workers: usize, seed: u64) ->
                 record(second, arrival.number, seed);
             }
             for (second, recorder) in seconds {
-                let told = sent(FromShard::Interval(Interval {
+                let received = sent(FromShard::Interval(Interval {
                     shard,
                     second,
                     recorders: vec![recorder],
                     held: 0,
                     in_flight: 0,
                 }));
-                let FromShard::Interval(interval) = told else {
+                let FromShard::Interval(interval) = received else {
                     panic!("a second is a second");
                 };
                 collector.deliver(&interval);
@@ -134,7 +134,7 @@ fn every_word_of_a_shard_survives_its_way() {
     };
     let broken = FromShard::Broken { shard: 2, error: io::Error::other("EBADF") };
     let lost = FromShard::Lost { error: "process 2 of 3".to_owned() };
-    for told in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
+    for report in [interval, done, broken, lost, FromShard::ArrivalsDone { shard: 4 }] {
         let record = ShardRecord::from(&report);
         assert_eq!(ShardRecord::from(&sent(report)), record);
     }
