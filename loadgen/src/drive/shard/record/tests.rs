@@ -57,14 +57,14 @@ fn measured(schedule: &Schedule, processes: usize, workers: usize, seed: u64) ->
                 record(second, arrival.number, seed);
             }
             for (second, recorder) in seconds {
-                let told = sent(FromShard::Interval(Interval {
+                let received = sent(FromShard::Interval(Interval {
                     shard,
                     second,
                     recorders: vec![recorder],
                     held: 0,
                     in_flight: 0,
                 }));
-                let FromShard::Interval(interval) = told else {
+                let FromShard::Interval(interval) = received else {
                     panic!("a second is a second");
                 };
                 collector.deliver(&interval);
