@@ -12,6 +12,7 @@ const RATE_PER_S: u64 = 500;
 const SECONDS: u64 = 10;
 
 /// 5,000 handshakes over ten seconds against the embedded server, all established, with its histogram log.
+#[expect(clippy::too_many_lines, reason = "a result, field by field")]
 pub fn fixture() -> (RunResult, Vec<u8>) {
     let mut dice = Dice { state: 7 };
     let mut whole = Recorder::default();
@@ -98,6 +99,7 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
 }
 
 /// The same run with failures, refusals, a missed threshold and doubts, and names that try to become markup.
+#[expect(clippy::too_many_lines, reason = "a result, field by field")]
 pub fn troubled() -> RunResult {
     let (mut result, _) = fixture();
     result.totals = Totals {

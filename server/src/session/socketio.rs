@@ -80,7 +80,10 @@ impl Client {
         };
         if version == Version::V3 {
             let verdict = verdict.unwrap_or_else(|| host.verdict_without_credentials());
-            client.judge(verdict, &ROOT, 0, version, host, reply);
+            match verdict {
+                Ok(user) => client.admit(user, (&ROOT, 0), version, host, reply),
+                Err(refusal) => client.refuse(refusal, &ROOT, version, host, reply),
+            }
         }
         client
     }
@@ -125,7 +128,10 @@ impl Client {
             (Kind::Connect, _, None) => refuse_namespace(&packet, version, host, reply),
             (Kind::Connect, Stage::Awaited(verdict), Some(place)) => {
                 let verdict = verdict.unwrap_or_else(|| judge_payload(packet.data, host));
-                self.judge(verdict, &packet, place, version, host, reply);
+                match verdict {
+                    Ok(user) => self.admit(user, (&packet, place), version, host, reply),
+                    Err(refusal) => self.refuse(refusal, &packet, version, host, reply),
+                }
             }
             // A client of Socket.IO 2 is connected without a connect packet.
             (Kind::Connect, _, Some(0)) if version == Version::V3 => {}
@@ -184,31 +190,25 @@ impl Client {
         }
     }
 
-    /// Authenticates the client by its first connect, to the namespace at `place`, or refuses it, and answers.
-    fn judge(
+    /// Authenticates the client by its first connect, to the namespace at `place`, and answers.
+    fn admit(
         &mut self,
-        verdict: Result<AuthenticatedUser, Refusal>,
-        connect: &Packet<'_>,
-        place: u8,
+        user: AuthenticatedUser,
+        (connect, place): (&Packet<'_>, u8),
         version: Version,
         host: &mut Host,
         reply: &mut Reply<'_>,
     ) {
-        match verdict {
-            Ok(user) => {
-                let ends_ns = host.instant_ns(user.until, reply.now_ns);
-                if ends_ns <= reply.now_ns {
-                    // The token was valid when the session was opened.
-                    host.users.release(user.user);
-                    return self.refuse(Refusal::Expired, connect, version, host, reply);
-                }
-                self.stage = Stage::Connected(user.user);
-                self.stage_ends_ns = ends_ns;
-                host.metrics.handshake(Outcome::Established);
-                self.join(connect, place, version, host, reply);
-            }
-            Err(refusal) => self.refuse(refusal, connect, version, host, reply),
+        let ends_ns = host.instant_ns(user.until, reply.now_ns);
+        if ends_ns <= reply.now_ns {
+            // The token was valid when the session was opened.
+            host.users.release(user.user);
+            return self.refuse(Refusal::Expired, connect, version, host, reply);
         }
+        self.stage = Stage::Connected(user.user);
+        self.stage_ends_ns = ends_ns;
+        host.metrics.handshake(Outcome::Established);
+        self.join(connect, place, version, host, reply);
     }
 
     /// Sends the client the refusal and its reason.

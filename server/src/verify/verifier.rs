@@ -109,8 +109,8 @@ impl Verifier {
         let precise = |refusal| segments.precise(refusal);
         let signature = scratch.signature.decode(segments.signature).map_err(precise)?;
         let payload = scratch.claims.decode(segments.claims).map_err(precise)?;
-        let header = &mut scratch.header;
-        check_signature(keys.load(), headers, &segments, signature, header, None, 0).map_err(precise)?;
+        let selection = KeySelection { ring: keys.load(), headers, scratch: &mut scratch.header };
+        selection.check(&segments, signature, None, 0).map_err(precise)?;
         Ok(payload)
     }
 
@@ -157,8 +157,8 @@ impl Verifier {
             (_, Some(known)) if known.only => return Err(Refusal::SignatureInvalid),
             (_, known) => {
                 let tried = known.map(|known| Arc::clone(&known.key));
-                let header = &mut scratch.header;
-                check_signature(keys.load(), headers, segments, signature, header, tried, now_s)?
+                let selection = KeySelection { ring: keys.load(), headers, scratch: &mut scratch.header };
+                selection.check(segments, signature, tried, now_s)?
             }
         };
 
@@ -209,33 +209,41 @@ fn remembered<'v>(tokens: Option<&'v TokenCache>, hit: &Hit, claims: &'v [u8]) -
     Ok(Verified { user, expires_at_s: hit.expires_at_s, claims })
 }
 
-/// Checks the signature with the keys that the header selects, and remembers the header if one is valid. Returns whether
-/// that is a public key. `tried` is a key that failed already.
-#[inline(never)]
-fn check_signature(
-    ring: &Ring,
-    headers: &mut HeaderCache,
-    segments: &Segments<'_>,
-    signature: &[u8],
-    scratch: &mut HeaderScratch,
-    tried: Option<Arc<Key>>,
-    now_s: u64,
-) -> Result<bool, Refusal> {
-    scratch.seen.clear();
-    let header = header::read(scratch.bytes.decode(segments.header)?, &mut scratch.seen)?;
-    let found = candidates(ring, header.algorithm, header.kid);
-    let (candidates, only) = found.inspect_err(|refusal| {
-        if let (Refusal::UnknownKey, Some(unknown)) = (refusal, &mut scratch.unknown) {
-            unknown.record(header.kid.map_or("", |kid| kid.raw()), now_s);
-        }
-    })?;
-    let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
-    let key = candidates
-        .filter(|key| !tried(key))
-        .find(|key| key.verify(segments.signed, signature))
-        .ok_or(Refusal::SignatureInvalid)?;
-    headers.remember(segments, ring, key, only);
-    Ok(key.is_public())
+/// The keys that a header selects, and what selecting them uses.
+struct KeySelection<'v> {
+    ring: &'v Ring,
+    headers: &'v mut HeaderCache,
+    scratch: &'v mut HeaderScratch,
+}
+
+impl KeySelection<'_> {
+    /// Checks the signature with the keys that the header selects, and remembers the header if one is valid. Returns
+    /// whether that is a public key. `tried` is a key that failed already.
+    #[inline(never)]
+    fn check(
+        self,
+        segments: &Segments<'_>,
+        signature: &[u8],
+        tried: Option<Arc<Key>>,
+        now_s: u64,
+    ) -> Result<bool, Refusal> {
+        let Self { ring, headers, scratch } = self;
+        scratch.seen.clear();
+        let header = header::read(scratch.bytes.decode(segments.header)?, &mut scratch.seen)?;
+        let found = candidates(ring, header.algorithm, header.kid);
+        let (candidates, only) = found.inspect_err(|refusal| {
+            if let (Refusal::UnknownKey, Some(unknown)) = (refusal, &mut scratch.unknown) {
+                unknown.record(header.kid.map_or("", |kid| kid.raw()), now_s);
+            }
+        })?;
+        let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
+        let key = candidates
+            .filter(|key| !tried(key))
+            .find(|key| key.verify(segments.signed, signature))
+            .ok_or(Refusal::SignatureInvalid)?;
+        headers.remember(segments, ring, key, only);
+        Ok(key.is_public())
+    }
 }
 
 /// The keys that may have signed, and whether there is only one: the one that `kid` names, or all that are pinned to the

@@ -39,7 +39,8 @@ fn rates(result: &RunResult) -> Plot {
     let most = result.intervals.iter().map(|row| row.planned.max(row.established)).max();
     let scale = Scale::from_zero(most.unwrap_or(0) as f64 * HEADROOM);
     let any = |pick: fn(&Interval) -> u64| result.intervals.iter().any(|row| pick(row) > 0);
-    let rows: [(&'static str, &str, Shape, fn(&Interval) -> u64, bool); 4] = [
+    type Row = (&'static str, &'static str, Shape, fn(&Interval) -> u64, bool);
+    let rows: [Row; 4] = [
         ("established", "established", Shape::Area, |row| row.established, true),
         ("failed", "failed", Shape::Area, |row| row.failed, any(|row| row.failed)),
         ("refused_expected", "refused", Shape::Line, |row| row.refused_expected, any(|row| row.refused_expected)),

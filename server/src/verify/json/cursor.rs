@@ -252,17 +252,16 @@ fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonE
                 }
             }
             at = skip_space(bytes, at);
-            let in_object = levels & 1 == 1;
             match bytes.get(at) {
                 Some(b',') => {
                     at = skip_space(bytes, at + 1);
-                    if in_object {
+                    if levels & 1 == 1 {
                         at = end_of_name(bytes, at)?;
                     }
                     break;
                 }
-                Some(b']') if !in_object => {}
-                Some(b'}') if in_object => {}
+                Some(b']') if levels & 1 == 0 => {}
+                Some(b'}') if levels & 1 == 1 => {}
                 _ => return Err(JsonError::Malformed),
             }
             at += 1;

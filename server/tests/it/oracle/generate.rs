@@ -225,6 +225,7 @@ fn time(draw: &mut Draw) -> String {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of values")]
 fn value(draw: &mut Draw, depth: usize) -> String {
     if depth > 1 && draw.one_in(4) {
         let count = draw.up_to(4);

@@ -79,6 +79,7 @@ fn a_raw_websocket_can_be_refused_after_its_101() {
     check(RAW, query(), &ping, &[Event::Accepted], &["pong p"], "a ping accepts nothing");
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn socketio_needs_an_open_and_a_connect_packet() {
     use Event::{Authenticated, Failed, Refused, Upgraded};
