@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Each planned arrival gets exactly one outcome, wherever it ends. A session that polls has several connections: they
-//! share a [`Session`](sessions::Session), and what one leaves to be done on another is a
-//! [`DeferredAction`](sessions::DeferredAction) of the next turn. Nothing here knows about files, thresholds or the
+//! share a `Session`, and what one leaves to be done on another is a
+//! `DeferredAction` of the next turn. Nothing here knows about files, thresholds or the
 //! terminal.
 //!
 //! From the lowest file to the highest:

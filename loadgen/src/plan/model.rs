@@ -41,7 +41,7 @@ impl Model {
         !matches!(self, Self::Closed { .. })
     }
 
-    /// Sockets that are open at once when every handshake takes up to [`HANDSHAKE_ALLOWED`].
+    /// Sockets that are open at once when every handshake takes up to `HANDSHAKE_ALLOWED`.
     pub fn sockets_at_once(&self, connections: Option<u64>, duration: Option<Duration>, hold: Hold) -> u64 {
         let all = connections.unwrap_or(u64::MAX);
         let stay = match hold {

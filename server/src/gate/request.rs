@@ -58,7 +58,7 @@ pub enum Step {
     /// Its session is another shard's: the connection is to move there with its request. Or it asks for a page of
     /// the parent of several processes.
     Forward {
-        /// That shard's number, or [`PARENT`].
+        /// That shard's number, or `PARENT`.
         shard: u16,
     },
     /// A WebSocket, its 101 in the reply, that may take a session over.

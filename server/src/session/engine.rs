@@ -1,6 +1,6 @@
 //! Engine.IO 3 and 4: the open packet, heartbeats, and the packets between, whatever transport carries them.
 //!
-//! An [`Engine`] is the core of a session; [`EngineIo`] is one over a WebSocket,
+//! An [`Engine`] is the core of a session; `EngineIo` is one over a WebSocket,
 //! [`polling`](crate::session::polling) has those of clients that poll.
 
 use std::borrow::Cow;

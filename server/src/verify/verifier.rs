@@ -69,7 +69,7 @@ impl Verifier {
     }
 
     /// The same, requesting a fetch when a token names an unknown key. `hash_seed` should be random: see
-    /// [`UnknownKids`].
+    /// `UnknownKids`.
     #[must_use]
     pub fn with_fetch_trigger(mut self, trigger: FetchTrigger, hash_seed: u64) -> Self {
         self.scratch.header.unknown = Some(UnknownKids::new(trigger, hash_seed));
@@ -91,7 +91,7 @@ impl Verifier {
     /// `token` is the compact form as it was sent, with nothing around it.
     ///
     /// # Errors
-    /// The first rule that it breaks; see the table of the [module](self).
+    /// The first rule that it breaks; see the table of the module `verify`.
     pub fn verify(&mut self, token: &[u8], now_s: u64) -> Result<Verified<'_>, Refusal> {
         let known = self.headers.find(token, self.keys.load());
         let shape = known.and_then(|place| self.headers.at(place)).map(KnownHeader::shape);
@@ -102,7 +102,7 @@ impl Verifier {
     /// The payload of `token` if the signature is valid: bytes that need not be claims.
     ///
     /// # Errors
-    /// The first rule that it breaks, those about claims excepted; see the table of the [module](self).
+    /// The first rule that it breaks, those about claims excepted; see the table of the module `verify`.
     pub fn verify_signature(&mut self, token: &[u8]) -> Result<&[u8], Refusal> {
         let segments = token::split(token, None, self.policy.token_bytes_max)?;
         let Self { keys, headers, scratch, .. } = self;
