@@ -14,7 +14,6 @@ mod header;
 mod load;
 mod login;
 mod metrics;
-mod nearest;
 mod protocol;
 mod refresh;
 mod resolve;

@@ -28,7 +28,7 @@ pub use scenario::{AskedStep, AskedTarget, Scenario};
 pub use sockets::{Drop, Sockets};
 pub use tokens::{AtExp, Tokens};
 pub use totals::{Failure, Messages, Rates, Refusal, Totals};
-pub use verdict::{Threshold, Unit, Validity, Verdict};
+pub use verdict::{Absent, Threshold, Unit, Validity, Verdict};
 
 /// The name and major version of this format, the value of [`RunResult::schema`].
 pub const SCHEMA: &str = "gatecrash.result/1";

@@ -8,11 +8,13 @@ use reports::schema;
 use reports::units;
 
 use crate::drive::shard::ShardReport;
-use crate::ground::expression::{Expression, Stat};
-use crate::ground::outcome::{Outcome, Phase, TokenKind};
+use crate::ground::expression::Stat;
+use crate::ground::outcome::{FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::{Metric, Part, Recorder};
+use crate::ground::expression::Expression;
 use crate::judge::collect::{Collected, ShardSum};
-use crate::judge::threshold::{self, Facts};
+use crate::judge::threshold::{self, Checked, Facts};
+use crate::spec::LoadSpec;
 
 /// What a run measured, before it is a result.
 pub struct Run<'a> {
@@ -22,8 +24,8 @@ pub struct Run<'a> {
     pub shards: &'a [(ShardReport, Option<usize>)],
     /// Processes that they were in; shard `i` is of process `i mod processes`.
     pub processes: usize,
-    /// Whether arrivals were planned.
-    pub open_model: bool,
+    /// The load that was asked for.
+    pub load: &'a LoadSpec,
     /// T0.
     pub started_at: SystemTime,
     /// From T0 to the end of the last socket.
@@ -60,15 +62,10 @@ impl Run<'_> {
         }
     }
 
-    /// The thresholds that were asked for, and `established>0` unless no token should be accepted.
-    pub fn thresholds(&self, asked: &[Expression], lets_any_in: bool) -> Vec<schema::Threshold> {
-        let established = Expression::parse("established>0").expect("a condition of the grammar");
-        lets_any_in
-            .then_some(&established)
-            .into_iter()
-            .chain(asked)
-            .flat_map(|expression| threshold::check(expression, self))
-            .collect()
+    /// The defaults and the thresholds that were asked for, checked.
+    pub fn thresholds(&self, asked: &[Expression]) -> Vec<Checked> {
+        let expressions = threshold::with_defaults(asked, self.load);
+        expressions.iter().flat_map(|expression| threshold::check(expression, self)).collect()
     }
 
     /// Each of several targets, as they were asked for; none where there is one alone.
@@ -114,8 +111,17 @@ impl Run<'_> {
 }
 
 impl Facts for Run<'_> {
-    fn open_model(&self) -> bool {
-        self.open_model
+    fn measured(&self, metric: Metric, is_named: bool) -> Option<Metric> {
+        let is_planned = match metric {
+            Metric::Handshake(_) => self.load.model.is_planned(),
+            Metric::Echo(_) => self.load.model.is_planned() || self.load.echo.rate_per_s.is_some(),
+            _ => true,
+        };
+        match metric {
+            Metric::Handshake(Part::Response) if !is_planned => (!is_named).then_some(Metric::Handshake(Part::Service)),
+            Metric::Echo(Part::Response) if !is_planned => (!is_named).then_some(Metric::Echo(Part::Service)),
+            _ => Some(metric),
+        }
     }
 
     fn latency_ns(&self, metric: Metric, stat: Stat) -> Option<f64> {
@@ -137,6 +143,24 @@ impl Facts for Run<'_> {
 
     fn rate_per_s(&self, outcome: Outcome) -> f64 {
         self.per_s(self.count(outcome))
+    }
+
+    fn dropped(&self) -> u64 {
+        self.collected.total.counters.dropped
+    }
+
+    fn dropped_by_silence(&self) -> u64 {
+        let silent = self.collected.total.drop_reasons().filter(|(why, _)| *why == FailureKind::Timeout);
+        silent.map(|(_, count)| count).sum()
+    }
+
+    fn messages(&self) -> u64 {
+        let counters = &self.collected.total.counters;
+        counters.echoes_answered + counters.echoes_unanswered
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.collected.total.counters.echoes_unanswered
     }
 }
 
@@ -203,6 +227,7 @@ pub fn at_exp(recorder: &Recorder, grace: Duration) -> (schema::AtExp, schema::T
     let threshold = schema::Threshold {
         text: format!("open {grace:?} after exp==0"),
         observed: any.then_some(open_after as f64),
+        absent: (!any).then_some(schema::Absent::NoSamples),
         unit: schema::Unit::Count,
         pass: any && open_after == 0,
     };
@@ -306,6 +331,7 @@ mod tests {
     use crate::drive::shard::Interval;
     use crate::ground::outcome::{Failure, FailureKind};
     use crate::judge::collect::Collector;
+    use crate::spec::RunSpec;
 
     /// Ten arrivals in two seconds: eight established, one failed, one never sent.
     fn collected() -> Collected {
@@ -336,13 +362,13 @@ mod tests {
             collected,
             shards: &[(shard, Some(0))],
             processes: 1,
-            open_model: true,
+            load: &RunSpec::of_flags("--target ws://127.0.0.1:1/ws --token-source mint --secret x").load,
             started_at: SystemTime::UNIX_EPOCH,
             duration: Duration::from_secs(3),
         };
         let asked =
             ["handshake.p50<1ms", "handshake.p99<1ms", "errors<=10%"].map(|text| Expression::parse(text).unwrap());
-        (run.result(), run.thresholds(&asked, true))
+        (run.result(), run.thresholds(&asked).into_iter().map(|checked| checked.threshold).collect())
     }
 
     #[test]
@@ -368,18 +394,19 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_begin_with_the_one_that_is_always_asked() {
+    fn thresholds_begin_with_the_defaults() {
         let (_, thresholds) = run(&collected());
         let seen: Vec<_> = thresholds.iter().map(|threshold| (threshold.text.as_str(), threshold.pass)).collect();
         assert_eq!(
             seen,
             [
                 ("established>0", true),
+                ("dropped==0", true),
                 ("handshake.p50<1ms", true),
                 ("handshake.p99<1ms", false),
                 ("errors<=10%", false),
             ]
         );
-        assert_eq!(thresholds[2].observed, None, "it ranks on a failure");
+        assert_eq!(thresholds[3].absent, Some(schema::Absent::InfinitelySlow), "it ranks on a failure");
     }
 }

@@ -4,10 +4,13 @@
 //! reported: a false accept is a security hole in the target and outweighs everything; a run that was stopped, that
 //! never reached a socket server, or that is not valid has no threshold worth reading.
 
-use reports::schema::{Threshold, Totals, Validity, Verdict, VerdictName};
+use reports::schema::{RunResult, Threshold, Unit, Verdict, VerdictName};
+use reports::render::observed;
 use reports::units;
 
-use crate::ground::outcome::TokenKind;
+use crate::ground::outcome::{Expected, TokenKind};
+use crate::judge::threshold::Checked;
+use crate::judge::validity::Judgement;
 
 /// Every threshold holds.
 pub const PASS: u8 = 0;
@@ -29,25 +32,29 @@ pub const STOPPED: u8 = 105;
 /// What a verdict is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
-    /// How the arrivals ended.
-    pub totals: &'a Totals,
+    /// The figures: totals, failures, refusals and drops.
+    pub result: &'a RunResult,
     /// Which kinds of token were accepted that should have been refused, and how often.
     pub false_accepts: &'a [(TokenKind, u64)],
     /// Whether a signal ended the run.
     pub stopped: bool,
-    /// Why the target is no server of the kind that was asked for, if it is none.
-    pub no_server: Option<&'a str>,
+    /// Why the target cannot be measured, if it cannot: it is no server of the kind that was asked for, or it refuses
+    /// every valid token for one reason.
+    pub wrong_target: Option<&'a str>,
     /// Whether the figures may be trusted.
-    pub validity: &'a Validity,
+    pub judgement: &'a Judgement,
     /// The expressions, checked.
-    pub thresholds: &'a [Threshold],
+    pub checked: &'a [Checked],
 }
 
 /// The verdict on a run that has ended.
 pub fn decide(ended: Ended<'_>) -> Verdict {
-    let totals = ended.totals;
-    let failed: Vec<&str> =
-        ended.thresholds.iter().filter(|threshold| !threshold.pass).map(|threshold| threshold.text.as_str()).collect();
+    let totals = &ended.result.totals;
+    let failed = |is_certain: bool| {
+        let failed = ended.checked.iter().filter(move |one| !one.threshold.pass && (one.is_certain_failure || !is_certain));
+        failed.map(|one| &one.threshold).collect::<Vec<_>>()
+    };
+    let (certain, all) = (failed(true), failed(false));
     let (code, name, sentence) = if totals.false_accept > 0 {
         let sentence = false_accept_sentence(totals.false_accept, ended.false_accepts);
         (FALSE_ACCEPT, VerdictName::FalseAccept, sentence)
@@ -57,17 +64,57 @@ pub fn decide(ended: Ended<'_>) -> Verdict {
             units::count(totals.planned)
         );
         (STOPPED, VerdictName::Interrupted, sentence)
-    } else if let Some(why) = ended.no_server {
+    } else if let Some(why) = ended.wrong_target {
         (CONFIGURATION, VerdictName::Configuration, format!("{why}."))
-    } else if !ended.validity.valid {
-        // The reasons stand beside it.
-        (INVALID, VerdictName::Invalid, "These figures do not measure the server.".to_owned())
-    } else if !failed.is_empty() {
-        (THRESHOLD, VerdictName::Threshold, format!("Does not hold: {}.", failed.join(", ")))
+    } else if !ended.judgement.lost.is_empty() {
+        (INVALID, VerdictName::Invalid, INVALID_SENTENCE.to_owned())
+    } else if !certain.is_empty() {
+        // All that fail are named; what the target sent decides.
+        (THRESHOLD, VerdictName::Threshold, threshold_sentence(&all, ended.result))
+    } else if !ended.judgement.doubts.is_empty() {
+        (INVALID, VerdictName::Invalid, INVALID_SENTENCE.to_owned())
+    } else if !all.is_empty() {
+        (THRESHOLD, VerdictName::Threshold, threshold_sentence(&all, ended.result))
     } else {
-        (PASS, VerdictName::Pass, pass_sentence(totals))
+        (PASS, VerdictName::Pass, pass_sentence(ended.result))
     };
     Verdict { code, name, sentence }
+}
+
+/// The reasons stand beside it.
+const INVALID_SENTENCE: &str = "These figures do not measure the server.";
+
+/// What does not hold with what was observed, and the most frequent cause of it.
+fn threshold_sentence(failed: &[&Threshold], result: &RunResult) -> String {
+    let failed: Vec<String> = failed
+        .iter()
+        .map(|threshold| match threshold.unit {
+            Unit::Count => format!("{} ({})", threshold.text, observed(threshold)),
+            _ => format!("{} (it is {})", threshold.text, observed(threshold)),
+        })
+        .collect();
+    let causes: Vec<String> = [failure_cause(result), refusal_cause(result), drop_cause(result)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let causes = if causes.is_empty() { String::new() } else { format!(" {}.", causes.join("; ")) };
+    format!("Does not hold: {}.{causes}", failed.join(", "))
+}
+
+fn failure_cause(result: &RunResult) -> Option<String> {
+    let most = result.failures.first()?;
+    Some(format!("{} failed in {}: {}", units::count(most.count), most.phase, most.kind))
+}
+
+fn refusal_cause(result: &RunResult) -> Option<String> {
+    (result.totals.false_reject > 0).then_some(())?;
+    let refused = result.refusals.iter().find(|refusal| refusal.token_kind.usually() == Expected::Accept)?;
+    Some(format!("{} were refused: {}", units::count(refused.count), refused.reason))
+}
+
+fn drop_cause(result: &RunResult) -> Option<String> {
+    let most = result.sockets.drops.first()?;
+    Some(format!("{} were dropped by the target: {}", units::count(most.count), most.kind))
 }
 
 fn false_accept_sentence(count: u64, kinds: &[(TokenKind, u64)]) -> String {
@@ -77,57 +124,106 @@ fn false_accept_sentence(count: u64, kinds: &[(TokenKind, u64)]) -> String {
     format!("Tokens were let in that should have been refused: {count} in all ({kinds}).")
 }
 
-fn pass_sentence(totals: &Totals) -> String {
+fn pass_sentence(result: &RunResult) -> String {
+    let totals = &result.totals;
     let expected = totals.established + totals.refused_expected;
     let unexpected = totals.planned - expected.min(totals.planned);
     let established = units::count(totals.established);
-    match unexpected {
+    let mut sentence = match unexpected {
         0 if totals.refused_expected > 0 => format!(
-            "All {} handshakes ended as they should: {established} established, {} refused; every threshold holds.",
+            "All {} handshakes ended as they should: {established} established, {} refused",
             units::count(totals.planned),
             units::count(totals.refused_expected)
         ),
-        0 => format!("All {established} handshakes were established, and every threshold holds."),
+        0 => format!("All {established} handshakes were established"),
         _ => format!(
-            "{established} of {} handshakes were established; {} ended otherwise, within the thresholds.",
+            "{established} of {} handshakes were established; {} ended otherwise",
             units::count(totals.planned),
             units::count(unexpected)
         ),
+    };
+    let unanswered = result.messages.map_or(0, |messages| messages.unanswered);
+    for (count, what) in [(result.sockets.dropped, "sockets were dropped"), (unanswered, "messages were not answered")] {
+        if count > 0 {
+            sentence += &format!("; {} {what}", units::count(count));
+        }
     }
+    sentence + "; every threshold holds."
 }
 
 #[cfg(test)]
 mod tests {
+    use reports::schema::{Drop, Failure, Phase, Totals};
+
     use super::*;
+
+    fn checked(text: &str, pass: bool, is_certain_failure: bool) -> Checked {
+        let observed = Some(1.0);
+        Checked { threshold: Threshold { text: text.into(), pass, observed, ..Threshold::default() }, is_certain_failure }
+    }
+
+    fn result(totals: Totals) -> RunResult {
+        RunResult { totals, ..RunResult::default() }
+    }
+
+    const GOOD: Totals = Totals {
+        planned: 10,
+        started: 10,
+        established: 10,
+        refused_expected: 0,
+        false_accept: 0,
+        false_reject: 0,
+        timeout: 0,
+        failed: 0,
+        interrupted: 0,
+        not_sent: 0,
+    };
 
     #[test]
     fn the_gravest_code_wins() {
-        let good = Totals { planned: 10, started: 10, established: 10, ..Totals::default() };
-        let hole = Totals { established: 9, false_accept: 1, ..good };
-        let valid = Validity { valid: true, reasons: Vec::new() };
-        let invalid = Validity { valid: false, reasons: vec!["late".into()] };
-        let holds = [Threshold { text: "established>0".into(), pass: true, ..Threshold::default() }];
-        let breaks = [Threshold { text: "errors<1%".into(), ..Threshold::default() }];
-        let no_server = Some("it is a teapot");
-        for (totals, stopped, no_server, validity, thresholds, code, why) in [
-            (&good, false, None, &valid, &holds, PASS, "all is well"),
-            (&good, false, None, &valid, &breaks, THRESHOLD, "one breaks"),
-            (&good, false, None, &invalid, &breaks, INVALID, "no figure counts"),
-            (&good, false, no_server, &invalid, &breaks, CONFIGURATION, "no server"),
-            (&good, true, no_server, &invalid, &breaks, STOPPED, "not ended"),
-            (&hole, true, no_server, &invalid, &breaks, FALSE_ACCEPT, "a hole"),
+        let hole = Totals { established: 9, false_accept: 1, ..GOOD };
+        let valid = Judgement::default();
+        let lost = Judgement { lost: vec!["no descriptors".into()], ..Judgement::default() };
+        let late = Judgement { doubts: vec!["late".into()], ..Judgement::default() };
+        let holds = [checked("established>0", true, false)];
+        let slow = [checked("handshake.p99<1ms", false, false)];
+        let refused = [checked("errors==0", false, true)];
+        let wrong = Some("it is a teapot");
+        for (totals, stopped, wrong_target, judgement, checked, code, why) in [
+            (GOOD, false, None, &valid, &holds, PASS, "all is well"),
+            (GOOD, false, None, &valid, &slow, THRESHOLD, "one fails"),
+            (GOOD, false, None, &late, &slow, INVALID, "a latency of a late generator"),
+            (GOOD, false, None, &late, &refused, THRESHOLD, "refusals do not depend on lag"),
+            (GOOD, false, None, &lost, &refused, INVALID, "a part of the load was lost"),
+            (GOOD, false, wrong, &lost, &refused, CONFIGURATION, "a wrong target"),
+            (GOOD, true, wrong, &lost, &refused, STOPPED, "not ended"),
+            (hole, true, wrong, &lost, &refused, FALSE_ACCEPT, "a hole"),
         ] {
             let verdict = decide(Ended {
-                totals,
+                result: &result(totals),
                 false_accepts: &[(TokenKind::Forged, 1)],
                 stopped,
-                no_server,
-                validity,
-                thresholds,
+                wrong_target,
+                judgement,
+                checked,
             });
             assert_eq!(verdict.code, code, "{why}: {}", verdict.sentence);
             assert_eq!(verdict.passed(), code == PASS, "{why}");
         }
+    }
+
+    #[test]
+    fn a_failed_threshold_names_what_was_seen_and_its_cause() {
+        let mut outage = result(Totals { established: 939, failed: 61, planned: 1000, ..GOOD });
+        outage.failures = vec![Failure { phase: Phase::Connect, kind: "refused".into(), count: 61 }];
+        outage.sockets.drops = vec![Drop { kind: "reset".into(), count: 59 }];
+        let failed = [checked("errors==0", false, true).threshold, checked("dropped==0", false, true).threshold];
+        let sentence = threshold_sentence(&[&failed[0], &failed[1]], &outage);
+        assert_eq!(
+            sentence,
+            "Does not hold: errors==0 (1), dropped==0 (1). 61 failed in connect: refused; 59 were dropped by the target: \
+             reset."
+        );
     }
 
     #[test]
@@ -140,16 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn refusals_that_should_be_are_a_pass() {
-        let totals = Totals { planned: 10, started: 10, established: 9, refused_expected: 1, ..Totals::default() };
-        let sentence = pass_sentence(&totals);
-        assert!(sentence.contains("9 established, 1 refused"), "{sentence}");
-    }
-
-    #[test]
-    fn a_pass_does_not_hide_failures() {
-        let totals = Totals { planned: 10, started: 10, established: 9, failed: 1, ..Totals::default() };
-        let sentence = pass_sentence(&totals);
-        assert!(sentence.starts_with("9 of 10"), "{sentence}");
+    fn a_pass_hides_neither_refusals_nor_failures_nor_drops() {
+        let refused = pass_sentence(&result(Totals { established: 9, refused_expected: 1, ..GOOD }));
+        assert!(refused.contains("9 established, 1 refused"), "{refused}");
+        let mut failed = result(Totals { established: 9, failed: 1, ..GOOD });
+        failed.sockets.dropped = 3;
+        let failed = pass_sentence(&failed);
+        assert!(failed.starts_with("9 of 10") && failed.contains("3 sockets were dropped"), "{failed}");
     }
 }

@@ -289,4 +289,13 @@ fn out(now: SystemTime) -> PathBuf {
 }
 
 #[cfg(test)]
+impl RunSpec {
+    /// The run of a line of flags on a machine with one processor, for tests.
+    pub(crate) fn of_flags(flags: &str) -> Self {
+        let machine = Machine { cpus: vec![0], now: SystemTime::UNIX_EPOCH };
+        Self::resolve(RunArgs::parse_line(flags), &machine).unwrap_or_else(|error| panic!("{flags}: {error}"))
+    }
+}
+
+#[cfg(test)]
 mod tests;

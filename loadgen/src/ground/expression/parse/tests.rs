@@ -46,7 +46,8 @@ fn errors_point_at_the_character() {
                     ^
     "#);
     assert_snapshot!(error("handshke.p99<50ms"), @r#"
-    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
+    did you mean `handshake`?
+    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
       handshke.p99<50ms
       ^
     "#);
@@ -61,7 +62,7 @@ fn errors_point_at_the_character() {
                  ^
     "#);
     assert_snapshot!(error("errors<0.1%,"), @r#"
-    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
+    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
       errors<0.1%,
                   ^
     "#);
@@ -86,7 +87,7 @@ fn errors_point_at_the_character() {
             ^
     "#);
     assert_snapshot!(error("é\n"), @r#"
-    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
+    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
       é 
       ^
     "#);
