@@ -41,6 +41,8 @@ pub enum FailureKind {
     Protocol,
     /// Closed after the 101 with this code (RFC 6455 section 7.4), 1006 when none was sent.
     Closed(u16),
+    /// Socket.IO's disconnect packet.
+    Disconnected,
     /// An HTTP redirect where none is followed.
     Redirect,
     /// An answer whose body is not what it should be.
@@ -72,6 +74,7 @@ impl fmt::Display for FailureKind {
             Self::NoUpgrade => f.write_str("no-upgrade"),
             Self::Protocol => f.write_str("protocol"),
             Self::Closed(code) => write!(f, "closed-{code}"),
+            Self::Disconnected => f.write_str("disconnect-packet"),
             Self::Redirect => f.write_str("redirect"),
             Self::Body => f.write_str("body"),
             Self::Limit => f.write_str("limit"),
@@ -100,7 +103,7 @@ impl FailureKind {
 }
 
 /// Every kind without a number.
-const PLAIN: [FailureKind; 23] = [
+const PLAIN: [FailureKind; 24] = [
     FailureKind::Dns,
     FailureKind::Refused,
     FailureKind::Reset,
@@ -121,6 +124,7 @@ const PLAIN: [FailureKind; 23] = [
     FailureKind::OpenAfterExp,
     FailureKind::NoUpgrade,
     FailureKind::Protocol,
+    FailureKind::Disconnected,
     FailureKind::Redirect,
     FailureKind::Body,
     FailureKind::Limit,
@@ -158,7 +162,7 @@ mod tests {
                 | HttpError::UnsupportedProtocolVersion => 6,
             },
             F::OpenAfterExp | F::NoUpgrade | F::Protocol => 3,
-            F::Redirect | F::Body | F::Limit => 3,
+            F::Disconnected | F::Redirect | F::Body | F::Limit => 4,
             F::Http(_) | F::Closed(_) => 0,
         }
     }

@@ -57,6 +57,8 @@ pub struct Counters {
     pub echoes_unanswered: u64,
     /// Established sockets that the peer ended before their time.
     pub dropped: u64,
+    /// Sockets that the target closed after it had accepted a token that it should refuse.
+    pub false_accepts_closed: u64,
     /// HTTP requests for a token that were answered, or that failed.
     pub token_requests: u64,
     /// Those of them that brought none.

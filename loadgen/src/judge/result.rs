@@ -8,12 +8,13 @@ use reports::schema;
 use reports::units;
 
 use crate::drive::shard::ShardReport;
+use crate::ground::expression::Expression;
 use crate::ground::expression::Stat;
 use crate::ground::outcome::{FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::{Metric, Part, Recorder};
-use crate::ground::expression::Expression;
 use crate::judge::collect::{Collected, ShardSum};
 use crate::judge::threshold::{self, Checked, Facts};
+use crate::plan::arrival::Schedule;
 use crate::spec::LoadSpec;
 
 /// What a run measured, before it is a result.
@@ -88,8 +89,20 @@ impl Run<'_> {
 
     fn rates(&self, recorder: &Recorder) -> schema::Rates {
         schema::Rates {
-            planned_per_s: self.per_s(recorder.ended()),
+            planned_per_s: self.planned_per_s(recorder),
             established_per_s: self.per_s(recorder.count(Outcome::Established)),
+        }
+    }
+
+    /// The rate of the schedule, or the part of it that went to one target: what was planned does not depend on how long
+    /// the target took. The closed model plans no rate; there it is the rate at which handshakes ended.
+    fn planned_per_s(&self, recorder: &Recorder) -> f64 {
+        let load = self.load;
+        let schedule = Schedule::new(&load.model, load.connections, load.duration, load.seed);
+        let all = self.collected.total.ended();
+        match schedule.and_then(|schedule| schedule.planned_per_s()) {
+            Some(planned_per_s) if all > 0 => planned_per_s * recorder.ended() as f64 / all as f64,
+            _ => self.per_s(recorder.ended()),
         }
     }
 
@@ -372,11 +385,11 @@ mod tests {
     }
 
     #[test]
-    fn totals_add_up_and_rates_run_to_the_last_handshake() {
+    fn totals_add_up_and_reached_rates_run_to_the_last_handshake() {
         let (result, _) = run(&collected());
         let sum: u64 = result.totals.outcomes().iter().map(|(_, count)| count).sum();
         assert_eq!((result.totals.planned, sum, result.totals.started), (10, 10, 9));
-        assert_eq!(result.rates.planned_per_s, 5.0);
+        assert_eq!(result.rates.planned_per_s, 500.0, "the schedule's, however long it took");
         assert_eq!(result.rates.established_per_s, 4.0);
         assert_eq!(result.intervals.len(), 2);
     }

@@ -144,8 +144,8 @@ impl Measured {
     pub fn of(total: &Recorder, thresholds: &[Expression], open_model: bool, used: Option<Used>) -> Self {
         let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
         let objective_ns = thresholds.iter().filter_map(Expression::handshake_limit_ns).min_by(f64::total_cmp);
-        let limit = objective_ns
-            .map_or_else(|| LagLimit::OfResponse(response.quantile_ns(0.99) as f64), LagLimit::OfObjective);
+        let limit =
+            objective_ns.map_or_else(|| LagLimit::OfResponse(response.quantile_ns(0.99) as f64), LagLimit::OfObjective);
         let lost = total.failures().filter(|(failure, _)| failure.kind == FailureKind::Limit);
         Self {
             open_model,
@@ -268,14 +268,7 @@ mod tests {
     fn healthy() -> Measured {
         let lag = Lag { started: 1000, late: 0, p99_ns: 0.1 * MS, limit: LagLimit::OfResponse(2.0 * MS) };
         let (planned, started) = (1000, 1000);
-        Measured {
-            open_model: true,
-            lag: Some(lag),
-            planned,
-            started,
-            working_share: Some(0.5),
-            ..Measured::default()
-        }
+        Measured { open_model: true, lag: Some(lag), planned, started, working_share: Some(0.5), ..Measured::default() }
     }
 
     #[test]
@@ -284,7 +277,11 @@ mod tests {
         let rows: [(Change, Option<&str>, &str); 15] = [
             (|_| (), None, "a healthy run"),
             (|m| m.lag = m.lag.map(|lag| Lag { late: 18, ..lag }), None, "18 of 1,000 late is chance"),
-            (|m| m.lag = m.lag.map(|lag| Lag { late: 19, ..lag }), Some("19 of 1,000 by more than 1.00 ms"), "19 are not"),
+            (
+                |m| m.lag = m.lag.map(|lag| Lag { late: 19, ..lag }),
+                Some("19 of 1,000 by more than 1.00 ms"),
+                "19 are not",
+            ),
             (
                 |m| m.lag = m.lag.map(|lag| Lag { late: 30, limit: LagLimit::OfObjective(50.0 * MS), ..lag }),
                 Some("5.00 ms (a tenth of the 50.0 ms"),

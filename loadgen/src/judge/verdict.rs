@@ -4,8 +4,8 @@
 //! reported: a false accept is a security hole in the target and outweighs everything; a run that was stopped, that
 //! never reached a socket server, or that is not valid has no threshold worth reading.
 
-use reports::schema::{RunResult, Threshold, Unit, Verdict, VerdictName};
 use reports::render::observed;
+use reports::schema::{RunResult, Threshold, Unit, Verdict, VerdictName};
 use reports::units;
 
 use crate::ground::outcome::{Expected, TokenKind};
@@ -38,34 +38,46 @@ pub struct Ended<'a> {
     pub false_accepts: &'a [(TokenKind, u64)],
     /// Whether a signal ended the run.
     pub stopped: bool,
-    /// Why the target cannot be measured, if it cannot: it is no server of the kind that was asked for, or it refuses
-    /// every valid token for one reason.
-    pub wrong_target: Option<&'a str>,
+    /// Of the false accepts, those that the target closed itself.
+    pub false_accepts_closed: u64,
+    /// Why the target cannot be measured, if it cannot.
+    pub wrong_target: Option<&'a WrongTarget>,
     /// Whether the figures may be trusted.
     pub judgement: &'a Judgement,
     /// The expressions, checked.
     pub checked: &'a [Checked],
 }
 
+/// Why a target cannot be measured as it was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrongTarget {
+    /// Which kind of reason.
+    pub name: VerdictName,
+    /// The reason as a sentence without its full stop.
+    pub why: String,
+}
+
 /// The verdict on a run that has ended.
 pub fn decide(ended: Ended<'_>) -> Verdict {
     let totals = &ended.result.totals;
     let failed = |is_certain: bool| {
-        let failed = ended.checked.iter().filter(move |one| !one.threshold.pass && (one.is_certain_failure || !is_certain));
+        let failed =
+            ended.checked.iter().filter(move |one| !one.threshold.pass && (one.is_certain_failure || !is_certain));
         failed.map(|one| &one.threshold).collect::<Vec<_>>()
     };
     let (certain, all) = (failed(true), failed(false));
-    let (code, name, sentence) = if totals.false_accept > 0 {
-        let sentence = false_accept_sentence(totals.false_accept, ended.false_accepts);
-        (FALSE_ACCEPT, VerdictName::FalseAccept, sentence)
+    let (code, name, sentence) = if totals.false_accept > 0 && !closes_good_and_bad_alike(&ended) {
+        (FALSE_ACCEPT, VerdictName::FalseAccept, false_accept_sentence(&ended))
     } else if ended.stopped {
         let sentence = format!(
             "Stopped by a signal after {} arrivals; what was measured until then is here.",
             units::count(totals.planned)
         );
         (STOPPED, VerdictName::Interrupted, sentence)
-    } else if let Some(why) = ended.wrong_target {
-        (CONFIGURATION, VerdictName::Configuration, format!("{why}."))
+    } else if totals.false_accept > 0 {
+        (CONFIGURATION, VerdictName::TokenNotChecked, TOKEN_LATER_SENTENCE.to_owned())
+    } else if let Some(WrongTarget { name, why }) = ended.wrong_target {
+        (CONFIGURATION, *name, format!("{why}."))
     } else if !ended.judgement.lost.is_empty() {
         (INVALID, VerdictName::Invalid, INVALID_SENTENCE.to_owned())
     } else if !certain.is_empty() {
@@ -93,10 +105,8 @@ fn threshold_sentence(failed: &[&Threshold], result: &RunResult) -> String {
             _ => format!("{} (it is {})", threshold.text, observed(threshold)),
         })
         .collect();
-    let causes: Vec<String> = [failure_cause(result), refusal_cause(result), drop_cause(result)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let causes: Vec<String> =
+        [failure_cause(result), refusal_cause(result), drop_cause(result)].into_iter().flatten().collect();
     let causes = if causes.is_empty() { String::new() } else { format!(" {}.", causes.join("; ")) };
     format!("Does not hold: {}.{causes}", failed.join(", "))
 }
@@ -117,11 +127,41 @@ fn drop_cause(result: &RunResult) -> Option<String> {
     Some(format!("{} were dropped by the target: {}", units::count(most.count), most.kind))
 }
 
-fn false_accept_sentence(count: u64, kinds: &[(TokenKind, u64)]) -> String {
+/// A server that checks tokens after the handshake closes the sockets of good and bad tokens alike, because it never
+/// received the token where it wants it: no security alarm.
+fn closes_good_and_bad_alike(ended: &Ended<'_>) -> bool {
+    let result = ended.result;
+    needs_no_token(result)
+        && ended.false_accepts_closed == result.totals.false_accept
+        && result.totals.established > 0
+        && result.sockets.dropped == result.totals.established
+}
+
+/// Whether handshakes without any token were accepted.
+fn needs_no_token(result: &RunResult) -> bool {
+    result.control.is_some_and(|control| control.handshakes > 0 && control.accepted == control.handshakes)
+}
+
+const TOKEN_LATER_SENTENCE: &str = "No token is checked in the handshake, and the target closed the sockets of valid and invalid tokens alike: it seems to \
+     want the token in a message; see --token-in message, or measure the handshake alone with --hold 0s.";
+
+fn false_accept_sentence(ended: &Ended<'_>) -> String {
     let kinds: Vec<String> =
-        kinds.iter().map(|(kind, count)| format!("{} {}", units::count(*count), kind.as_str())).collect();
-    let (count, kinds) = (units::count(count), kinds.join(", "));
-    format!("Tokens were let in that should have been refused: {count} in all ({kinds}).")
+        ended.false_accepts.iter().map(|(kind, count)| format!("{} {}", units::count(*count), kind.as_str())).collect();
+    let (count, kinds) = (units::count(ended.result.totals.false_accept), kinds.join(", "));
+    let unchecked = match needs_no_token(ended.result) {
+        true => "No token is checked in the handshake: a handshake without any token is accepted too. ",
+        false => "",
+    };
+    let closed = match ended.false_accepts_closed {
+        0 => String::new(),
+        closed => format!(
+            " The target closed {} of these sockets itself later: if that is how it refuses a token, say how long it takes \
+             with --auth-grace.",
+            units::count(closed)
+        ),
+    };
+    format!("{unchecked}Tokens were let in that should have been refused: {count} in all ({kinds}).{closed}")
 }
 
 fn pass_sentence(result: &RunResult) -> String {
@@ -143,7 +183,8 @@ fn pass_sentence(result: &RunResult) -> String {
         ),
     };
     let unanswered = result.messages.map_or(0, |messages| messages.unanswered);
-    for (count, what) in [(result.sockets.dropped, "sockets were dropped"), (unanswered, "messages were not answered")] {
+    for (count, what) in [(result.sockets.dropped, "sockets were dropped"), (unanswered, "messages were not answered")]
+    {
         if count > 0 {
             sentence += &format!("; {} {what}", units::count(count));
         }
@@ -153,13 +194,16 @@ fn pass_sentence(result: &RunResult) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reports::schema::{Drop, Failure, Phase, Totals};
+    use reports::schema::{Control, Drop, Failure, Phase, Totals};
 
     use super::*;
 
     fn checked(text: &str, pass: bool, is_certain_failure: bool) -> Checked {
         let observed = Some(1.0);
-        Checked { threshold: Threshold { text: text.into(), pass, observed, ..Threshold::default() }, is_certain_failure }
+        Checked {
+            threshold: Threshold { text: text.into(), pass, observed, ..Threshold::default() },
+            is_certain_failure,
+        }
     }
 
     fn result(totals: Totals) -> RunResult {
@@ -188,27 +232,57 @@ mod tests {
         let holds = [checked("established>0", true, false)];
         let slow = [checked("handshake.p99<1ms", false, false)];
         let refused = [checked("errors==0", false, true)];
-        let wrong = Some("it is a teapot");
+        let wrong = WrongTarget { name: VerdictName::Configuration, why: "it is a teapot".into() };
         for (totals, stopped, wrong_target, judgement, checked, code, why) in [
             (GOOD, false, None, &valid, &holds, PASS, "all is well"),
             (GOOD, false, None, &valid, &slow, THRESHOLD, "one fails"),
             (GOOD, false, None, &late, &slow, INVALID, "a latency of a late generator"),
             (GOOD, false, None, &late, &refused, THRESHOLD, "refusals do not depend on lag"),
             (GOOD, false, None, &lost, &refused, INVALID, "a part of the load was lost"),
-            (GOOD, false, wrong, &lost, &refused, CONFIGURATION, "a wrong target"),
-            (GOOD, true, wrong, &lost, &refused, STOPPED, "not ended"),
-            (hole, true, wrong, &lost, &refused, FALSE_ACCEPT, "a hole"),
+            (GOOD, false, Some(&wrong), &lost, &refused, CONFIGURATION, "a wrong target"),
+            (GOOD, true, Some(&wrong), &lost, &refused, STOPPED, "not ended"),
+            (hole, true, Some(&wrong), &lost, &refused, FALSE_ACCEPT, "a hole"),
         ] {
-            let verdict = decide(Ended {
-                result: &result(totals),
-                false_accepts: &[(TokenKind::Forged, 1)],
-                stopped,
-                wrong_target,
-                judgement,
-                checked,
-            });
+            let result = result(totals);
+            let verdict = decide(Ended { stopped, wrong_target, judgement, checked, ..ended(&result) });
             assert_eq!(verdict.code, code, "{why}: {}", verdict.sentence);
             assert_eq!(verdict.passed(), code == PASS, "{why}");
+        }
+    }
+
+    /// A valid run without thresholds, with a forged token that was accepted.
+    fn ended(result: &RunResult) -> Ended<'_> {
+        static VALID: Judgement = Judgement { lost: Vec::new(), doubts: Vec::new() };
+        Ended {
+            result,
+            false_accepts: &[(TokenKind::Forged, 1)],
+            stopped: false,
+            false_accepts_closed: 0,
+            wrong_target: None,
+            judgement: &VALID,
+            checked: &[],
+        }
+    }
+
+    #[test]
+    fn a_false_accept_is_judged_by_handshakes_without_a_token() {
+        let hole = Totals { established: 9, false_accept: 1, ..GOOD };
+        let (unchecked, closed) = ("No token is checked in the handshake", "--auth-grace");
+        for (accepted, false_accepts_closed, dropped, code, parts, why) in [
+            (0, 0, 0, FALSE_ACCEPT, &["let in"][..], "the forged one alone is accepted"),
+            (3, 0, 0, FALSE_ACCEPT, &[unchecked, "let in"], "all are accepted and kept"),
+            (0, 1, 0, FALSE_ACCEPT, &["let in", closed], "refused by a late close"),
+            (3, 1, 0, FALSE_ACCEPT, &[unchecked, closed], "the good ones are kept"),
+            (3, 0, 9, FALSE_ACCEPT, &[unchecked], "the bad ones are kept"),
+            (3, 1, 9, CONFIGURATION, &[unchecked, "--token-in message", "--hold"], "good and bad are closed alike"),
+            (0, 1, 9, FALSE_ACCEPT, &["let in", closed], "a handshake needs some token"),
+        ] {
+            let mut result = result(hole);
+            result.control = Some(Control { handshakes: 3, accepted });
+            result.sockets.dropped = dropped;
+            let verdict = decide(Ended { false_accepts_closed, ..ended(&result) });
+            assert_eq!(verdict.code, code, "{why}: {}", verdict.sentence);
+            assert!(parts.iter().all(|part| verdict.sentence.contains(part)), "{why}: {}", verdict.sentence);
         }
     }
 
@@ -229,8 +303,9 @@ mod tests {
     #[test]
     fn a_hole_is_named_by_its_tokens() {
         let kinds = [(TokenKind::Expired, 1200), (TokenKind::AlgNone, 1)];
+        let result = result(Totals { false_accept: 1201, ..GOOD });
         assert_eq!(
-            false_accept_sentence(1201, &kinds),
+            false_accept_sentence(&Ended { false_accepts: &kinds, ..ended(&result) }),
             "Tokens were let in that should have been refused: 1,201 in all (1,200 expired, 1 alg-none)."
         );
     }

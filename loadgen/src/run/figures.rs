@@ -1,13 +1,13 @@
 //! From what was measured to the result: costs, validity, thresholds and the verdict.
 
-use reports::schema::{Generator, RunResult, Scenario};
+use reports::schema::{Generator, RunResult, Scenario, VerdictName};
 
 use crate::ground::outcome::{Expected, Outcome, TokenKind};
 use crate::ground::recorder::Recorder;
 use crate::judge::result::{Run, at_exp};
 use crate::judge::threshold::Checked;
 use crate::judge::validity::{self, Measured, Used};
-use crate::judge::verdict::{Ended, decide};
+use crate::judge::verdict::{Ended, WrongTarget, decide};
 use crate::run::context::RunContext;
 use crate::run::observe::{Snapshot, frontend_cost, machine_cost, metrics_cost, server_cost};
 use crate::run::plan::{LoadPlan, Loaded};
@@ -53,13 +53,15 @@ pub fn result(
         checked.push(Checked { is_certain_failure: false, threshold });
     }
     result.thresholds = checked.iter().map(|one| one.threshold.clone()).collect();
+    result.control = loaded.control;
     let wrong_target = no_server(plan, loaded).or_else(|| all_refused(&result));
     let false_accepts: Vec<_> = total.false_accepts().collect();
     result.verdict = decide(Ended {
         result: &result,
         false_accepts: &false_accepts,
         stopped: context.interrupt.has_come(),
-        wrong_target: wrong_target.as_deref(),
+        false_accepts_closed: total.counters.false_accepts_closed,
+        wrong_target: wrong_target.as_ref(),
         judgement: &judgement,
         checked: &checked,
     });
@@ -119,29 +121,32 @@ fn used(context: &RunContext, loaded: &Loaded) -> Option<Used> {
 
 /// The one reason for which every token that should be accepted was refused, as a sentence: the tokens or their place
 /// are not what the target takes, so nothing of it was measured.
-fn all_refused(result: &RunResult) -> Option<String> {
+fn all_refused(result: &RunResult) -> Option<WrongTarget> {
     let totals = &result.totals;
     let wanted = totals.planned - totals.refused_expected;
     if totals.false_reject == 0 || totals.false_reject < wanted {
         return None;
     }
-    let unexpected = |kind: &TokenKind| result.scenario.expect.get(kind).copied().unwrap_or(kind.usually()) == Expected::Accept;
+    let unexpected =
+        |kind: &TokenKind| result.scenario.expect.get(kind).copied().unwrap_or(kind.usually()) == Expected::Accept;
     let mut reasons = result.refusals.iter().filter(|refusal| unexpected(&refusal.token_kind));
     let (first, others) = (reasons.next()?, reasons.next());
-    others.is_none().then(|| {
-        format!(
+    others.is_none().then(|| WrongTarget {
+        name: VerdictName::TokensRefused,
+        why: format!(
             "Every valid token was refused: {}; check the secret or key, --token-in and the claims that the target asks for",
             first.reason
-        )
+        ),
     })
 }
 
 /// Why a target is no server of the kind that was asked for, where no arrival found one there.
-fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<String> {
+fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<WrongTarget> {
     let by_target = match loaded.collected.targets.as_slice() {
         [] => std::slice::from_ref(&loaded.collected.total),
         several => several,
     };
     let mut silent = plan.server.urls().iter().zip(by_target).filter(|(_, recorder)| decided(recorder) == 0);
-    silent.find_map(|(url, recorder)| diagnose(plan.load.protocol, url.as_str(), recorder.failures()))
+    let why = silent.find_map(|(url, recorder)| diagnose(plan.load.protocol, url.as_str(), recorder.failures()))?;
+    Some(WrongTarget { name: VerdictName::Configuration, why })
 }

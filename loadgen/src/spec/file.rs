@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::spec::args::RunArgs;
 use crate::ground::nearest::nearest;
+use crate::spec::args::RunArgs;
 
 /// A scenario is a page of settings; what is larger than this is another file by mistake.
 pub const SCENARIO_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,6 +1,7 @@
 //! From flags to their meaning: defaults filled in, contradictions refused, secrets and keys read.
 
 mod targets;
+mod thresholds;
 mod tokens;
 
 use std::path::PathBuf;
@@ -69,6 +70,7 @@ impl RunSpec {
             TargetChoice::Embedded(plan) => ServerSpec::Embedded { plan, tokens },
             TargetChoice::Named(urls) => ServerSpec::Named { urls, tokens: tokens::of_named(tokens)?, observed },
         };
+        thresholds::check(&args.threshold, &load, &server)?;
         Ok(Self { server, load, report: report(args, machine) })
     }
 }
@@ -100,6 +102,7 @@ fn load(
         timeout: timeout("--timeout", args.timeout, 10)?,
         connect_timeout: timeout("--connect-timeout", args.connect_timeout, 5)?,
         auth_grace: args.auth_grace.map_or(Duration::from_millis(500), |period| period.0),
+        refused_by: args.refused_by.clone().unwrap_or_default(),
         mix: Mix::new(&args.mix.clone().unwrap_or_default(), &args.expect, args.seed()),
         token_in: tokens::carrier(args, protocol)?,
         refresh: args.refresh.unwrap_or_default(),

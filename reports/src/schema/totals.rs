@@ -60,6 +60,15 @@ pub struct Rates {
     pub established_per_s: f64,
 }
 
+/// Handshakes without any token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Control {
+    /// How many were made.
+    pub handshakes: u64,
+    /// How many the target accepted.
+    pub accepted: u64,
+}
+
 /// How often one kind of failure met one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {

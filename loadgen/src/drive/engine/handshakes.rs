@@ -147,7 +147,7 @@ impl Handshakes {
                 call.common.scratch.reason = reason;
             }
             Event::Failed(kind) => self.failed(call, kind),
-            Event::Closed(code) => self.held.closed_by_peer(call, code),
+            Event::Closed(kind) => self.held.closed_by_peer(call, kind),
             // Only of probes, which are handled apart.
             Event::Probed => {}
         }

@@ -37,7 +37,7 @@ impl Recorder {
 
 impl Counters {
     /// Every sum by its name.
-    pub fn each_mut(&mut self) -> [(&'static str, &mut u64); 19] {
+    pub fn each_mut(&mut self) -> [(&'static str, &mut u64); 20] {
         let Self {
             planned,
             started,
@@ -45,6 +45,7 @@ impl Counters {
             echoes_answered,
             echoes_unanswered,
             dropped,
+            false_accepts_closed,
             token_requests,
             token_failures,
             refreshed_ahead,
@@ -66,6 +67,7 @@ impl Counters {
             ("echoes_answered", echoes_answered),
             ("echoes_unanswered", echoes_unanswered),
             ("dropped", dropped),
+            ("false_accepts_closed", false_accepts_closed),
             ("token_requests", token_requests),
             ("token_failures", token_failures),
             ("refreshed_ahead", refreshed_ahead),

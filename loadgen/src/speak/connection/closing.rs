@@ -26,6 +26,14 @@ impl Connection {
         }
     }
 
+    /// The peer leaves the namespace with a disconnect packet.
+    pub(super) fn disconnected_by_peer(&mut self, writer: &mut Writer<'_>) -> Event {
+        match self.closed_by_peer(NO_CODE, "", writer) {
+            Event::Closed(_) => Event::Closed(FailureKind::Disconnected),
+            _ => Event::Failed(FailureKind::Disconnected),
+        }
+    }
+
     /// The peer closes: answers it. During a handshake that is a refusal or a failure.
     pub(super) fn closed_by_peer(&mut self, code: u16, reason: &str, writer: &mut Writer<'_>) -> Event {
         let stage = std::mem::replace(&mut self.stage, Stage::Closed);
@@ -34,8 +42,8 @@ impl Connection {
             writer.close(self.carrier, if code == NO_CODE { NORMAL } else { code });
         }
         if !stage.is_undecided() {
-            Event::Closed(code)
-        } else if refusal::is_refusing_close(code) {
+            Event::Closed(FailureKind::Closed(code))
+        } else if writer.profile.refused_by.contains(code) {
             refusal::of_close(&mut writer.scratch.reason, code, reason);
             Event::Refused
         } else {
@@ -50,7 +58,7 @@ impl Connection {
             writer.close(self.carrier, code);
         }
         match stage {
-            Stage::Open | Stage::Closing => Event::Closed(code),
+            Stage::Open | Stage::Closing => Event::Closed(FailureKind::Closed(code)),
             _ => Event::Failed(FailureKind::Protocol),
         }
     }

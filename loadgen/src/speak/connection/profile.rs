@@ -5,7 +5,7 @@ mod template;
 
 use wire::engineio::Version;
 
-use crate::spec::{Echo, LoadSpec, Protocol, TokenIn};
+use crate::spec::{Echo, LoadSpec, Protocol, RefusedBy, TokenIn};
 
 pub use poll_request::PollRequest;
 use poll_request::PollRequests;
@@ -25,6 +25,8 @@ pub struct Profile {
     pub echo: Echo,
     /// The text of an echo's event up to its payload: `["<event>","`.
     pub event_start: Box<str>,
+    /// Close codes that refuse the token.
+    pub refused_by: RefusedBy,
     request: Template,
     /// The same for an arrival without a token.
     bare: Template,
@@ -38,6 +40,7 @@ impl Profile {
         let (path, headers) = scenario.targets.request_to(place);
         let mut profile =
             Self::new(scenario.protocol, host, path, scenario.token_in.clone(), headers, scenario.echo.clone());
+        profile.refused_by = scenario.refused_by.clone();
         profile.namespace = scenario.namespace.as_str().into();
         if scenario.transport.polls() {
             profile.polls = Some(Box::new(PollRequests::render(Parts {
@@ -69,6 +72,7 @@ impl Profile {
             request: Template::render(Kind::Upgrade, parts, true),
             bare: Template::render(Kind::Upgrade, parts, false),
             polls: None,
+            refused_by: RefusedBy::default(),
             token_in,
             echo,
         }

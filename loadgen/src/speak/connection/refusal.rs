@@ -17,15 +17,6 @@ pub fn is_refusing_status(status: u16) -> bool {
     matches!(status, 401 | 403)
 }
 
-/// Whether a close with this code, soon after the 101, refuses the token.
-///
-/// 1008 is "policy violation" (RFC 6455 section 7.4.1); 3000 and 3003 are registered as Unauthorized and Forbidden
-/// (IANA, WebSocket Close Code Number Registry); the codes from 4400 on are private and by custom the HTTP statuses
-/// plus 4000, of which 4408 and 4429 are about time and load.
-pub fn is_refusing_close(code: u16) -> bool {
-    matches!(code, 1008 | 3000 | 3003 | 4400..=4499) && !matches!(code, 4408 | 4429)
-}
-
 /// Writes why an upgrade was refused: the challenge's `error_description` (RFC 6750 section 3), else a short body of
 /// plain text if it is already there in `body`, else the reason phrase of the status line.
 pub fn of_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
@@ -149,26 +140,6 @@ mod tests {
             let mut text = "left over".to_owned();
             of_connect_error(&mut text, data);
             assert_eq!(text, reason, "{why}");
-        }
-    }
-
-    #[test]
-    fn closes_about_the_token_are_refusals_and_closes_about_load_are_not() {
-        for (code, refuses) in [
-            (1000, false),
-            (1008, true),
-            (1011, false),
-            (1013, false),
-            (3000, true),
-            (3003, true),
-            (4000, false),
-            (4401, true),
-            (4403, true),
-            (4408, false),
-            (4429, false),
-            (4500, false),
-        ] {
-            assert_eq!(is_refusing_close(code), refuses, "{code}");
         }
     }
 }

@@ -7,7 +7,7 @@ use wire::socketio::{Kind, Packet};
 use crate::speak::connection::payload::{is_payload, write_payload};
 use crate::speak::connection::profile::Profile;
 use crate::speak::connection::refusal;
-use crate::speak::connection::state::{Awaited, Connection, Event, NO_CODE, PROTOCOL_ERROR, Stage};
+use crate::speak::connection::state::{Awaited, Connection, Event, PROTOCOL_ERROR, Stage};
 use crate::speak::connection::writer::{Scratch, Writer};
 use crate::spec::{AnsweredBy, TokenIn};
 
@@ -78,7 +78,7 @@ pub(super) fn receive(
             connection.close_frame(writer);
             Some(Event::Refused)
         }
-        Kind::Disconnect if is_ours => Some(connection.closed_by_peer(NO_CODE, "", writer)),
+        Kind::Disconnect if is_ours => Some(connection.disconnected_by_peer(writer)),
         Kind::Event | Kind::Ack if is_ours && connection.stage != Stage::Joining => {
             let answers = |sequence| is_answer(writer.profile, &packet, sequence);
             Some(Event::Message { is_answer: awaited.message.is_some_and(answers) })

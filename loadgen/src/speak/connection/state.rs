@@ -127,6 +127,6 @@ pub enum Event {
     Refused,
     /// The handshake failed.
     Failed(FailureKind),
-    /// The peer closed an established connection with this code, or answered our close.
-    Closed(u16),
+    /// The peer closed an established connection in this way, or answered our close.
+    Closed(FailureKind),
 }

@@ -221,3 +221,41 @@ fn started(spec: &RunSpec) -> TokenPlan {
         },
     }
 }
+
+#[test]
+fn a_threshold_on_what_the_run_cannot_have_is_refused_before_it() {
+    let raw = format!("--target ws://h/ws {MINT}");
+    let socketio = format!("--target http://h {MINT}");
+    for (flags, threshold, why) in [
+        (raw.as_str(), "echo.p50<1s", Some("use --echo N")),
+        (&raw, "unanswered==0", Some("use --echo N")),
+        (&format!("{raw} --echo 1"), "echo.p50<1s", None),
+        (&format!("{raw} --echo 1 --answered-by none --message-rate 1/s"), "echo.p50<1s", Some("use --echo N")),
+        (&format!("{raw} --concurrency 4"), "handshake.response.p50<1s", Some("closed model")),
+        (&format!("{raw} --concurrency 4"), "handshake.lag.p50<1s", Some("closed model")),
+        (&format!("{raw} --concurrency 4"), "handshake.p50<1s", None),
+        (&format!("{raw} --concurrency 4 --echo 1"), "echo.response.p50<1s", Some("--message-rate")),
+        (&format!("{raw} --concurrency 4 --echo 1 --message-rate 5/s"), "echo.response.p50<1s", None),
+        (&raw, "tls.p50<1s", Some("https or wss")),
+        (&format!("--target wss://h/ws {MINT}"), "tls.p50<1s", None),
+        (&raw, "open.p50<1s", Some("raw WebSocket")),
+        (&raw, "auth.p50<1s", Some("raw WebSocket")),
+        (&socketio, "auth.p50<1s", None),
+        (&socketio, "poll.p50<1s", Some("--transport")),
+        (&format!("{socketio} --transport polling"), "upgrade.p50<1s", Some("never upgrades")),
+        (&socketio, "login.p50<1s", Some("no user logs in")),
+        (&socketio, "token.p50<1s", Some("no token is asked for")),
+        (&format!("--target http://h {LOGIN}"), "token.p50<1s", None),
+        (&format!("--target http://h {LOGIN}"), "login.p50<1s", Some("no user logs in")),
+        ("", "login.p50<1s,token.p50<1s,echo.p50<1s", None),
+    ] {
+        match (resolve(&format!("{flags} --threshold {threshold}")), why) {
+            (Ok(_), None) => {}
+            (Err(error), Some(why)) => {
+                assert!(error.to_string().contains(why), "{flags} {threshold}: {error}");
+                assert_eq!(error.exit_code(), 2, "{flags} {threshold}");
+            }
+            (seen, why) => panic!("{flags} {threshold}: {:?}, expected {why:?}", seen.err()),
+        }
+    }
+}

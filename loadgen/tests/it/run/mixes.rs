@@ -94,7 +94,7 @@ async fn what_is_expected_is_the_targets_policy() {
     let mint = "--token-source mint --secret env:SECRET";
     for (flags, code, outcome, why) in [
         ("--mix expired=1", 0, Outcome::RefusedExpected, "nothing should be established"),
-        ("--mix expired=1 --expect expired=accept", 99, Outcome::FalseReject, "they were to be let in"),
+        ("--mix expired=1 --expect expired=accept", 104, Outcome::FalseReject, "they were to be let in"),
         ("--expect valid=refuse", 96, Outcome::FalseAccept, "nobody was to be let in"),
         ("--mix valid=1 --expect replayed=refuse,forged=accept", 0, Outcome::Established, "not shown"),
     ] {

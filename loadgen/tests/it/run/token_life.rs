@@ -73,7 +73,7 @@ async fn a_second_refusal_is_the_last() {
             .flag("--secret", "another secret, as long as RFC 7518 asks")
             .end()
             .await;
-        ended.exits_with(99, per);
+        ended.exits_with(104, per);
         let result = ended.counts(&[(Outcome::FalseReject, 20)], per);
         let tokens = result.tokens;
         assert_eq!((tokens.refused_first, tokens.let_in_on_retry), (20, 0), "{per}");

@@ -12,6 +12,8 @@ pub fn verdict_title(result: &RunResult) -> &'static str {
         VerdictName::Interrupted => "Stopped early",
         VerdictName::FalseAccept => "False accept",
         VerdictName::Configuration => "No such server",
+        VerdictName::TokensRefused => "Tokens refused",
+        VerdictName::TokenNotChecked => "No token checked",
         VerdictName::NoVerdict => "No verdict",
     }
 }

@@ -97,7 +97,7 @@ pub fn receive_probe(call: &mut Call<'_, '_>, input: &mut [u8]) -> usize {
             }
             Some(Event::Refused) => DeferredAction::Refuse(number, writer.scratch.reason.clone()),
             Some(Event::Failed(kind)) => failed(kind),
-            Some(Event::Closed(code)) => failed(FailureKind::Closed(code)),
+            Some(Event::Closed(kind)) => failed(kind),
             Some(_) => continue,
             None if step.used == 0 => break,
             None => continue,
@@ -134,7 +134,7 @@ fn receive_payload(handshakes: &mut Handshakes, call: &mut Call<'_, '_>, form: F
             }
             // An attachment of an event: never the answer to a message of ours.
             Ok(Item::Binary(_)) => None,
-            Err(_) if socket.flight.is_none() => Some(Event::Closed(MALFORMED_PAYLOAD)),
+            Err(_) if socket.flight.is_none() => Some(Event::Closed(FailureKind::Closed(MALFORMED_PAYLOAD))),
             Err(_) => Some(Event::Failed(FailureKind::Protocol)),
         };
         if !session.payload.is_empty() {

@@ -1,7 +1,7 @@
 //! Handshakes, by tables: what a server sends, which events that gives, what is sent back.
 
 use super::*;
-use crate::ground::outcome::FailureKind::{Closed, Http, Protocol as Broken, Redirect};
+use crate::ground::outcome::FailureKind::{Closed, Disconnected, Http, Protocol as Broken, Redirect};
 
 #[test]
 fn the_status_of_the_upgrade_answer_decides() {
@@ -136,7 +136,7 @@ fn socketio_needs_an_open_and_a_connect_packet() {
             V4,
             query(),
             texts(&[OPEN, "41"]),
-            vec![Upgraded, opened.clone(), Failed(Closed(1005))],
+            vec![Upgraded, opened.clone(), Failed(Disconnected)],
             vec!["40", "close 1000"],
             "disconnected without a reason",
         ),
