@@ -80,5 +80,5 @@ async fn tokens_of_a_file_are_taken_in_turn() {
     let expected = [(Outcome::Established, 15), (Outcome::FalseReject, 15)];
     let result = ended.counts(&expected, "every other token is forged");
     assert_eq!(result.scenario.token_source.as_deref(), Some("file"));
-}
     assert!(result.verdict.sentence.contains("15 were refused"), "{}", result.verdict.sentence);
+}
