@@ -43,6 +43,8 @@ pub enum FailureKind {
     Closed(u16),
     /// Socket.IO's disconnect packet.
     Disconnected,
+    /// Engine.IO's open packet on what should be a raw WebSocket.
+    EngineIoOpen,
     /// An HTTP redirect where none is followed.
     Redirect,
     /// An answer whose body is not what it should be.
@@ -75,6 +77,7 @@ impl fmt::Display for FailureKind {
             Self::Protocol => f.write_str("protocol"),
             Self::Closed(code) => write!(f, "closed-{code}"),
             Self::Disconnected => f.write_str("disconnect-packet"),
+            Self::EngineIoOpen => f.write_str("engineio-open"),
             Self::Redirect => f.write_str("redirect"),
             Self::Body => f.write_str("body"),
             Self::Limit => f.write_str("limit"),
@@ -103,7 +106,7 @@ impl FailureKind {
 }
 
 /// Every kind without a number.
-const PLAIN: [FailureKind; 24] = [
+const PLAIN: [FailureKind; 25] = [
     FailureKind::Dns,
     FailureKind::Refused,
     FailureKind::Reset,
@@ -125,6 +128,7 @@ const PLAIN: [FailureKind; 24] = [
     FailureKind::NoUpgrade,
     FailureKind::Protocol,
     FailureKind::Disconnected,
+    FailureKind::EngineIoOpen,
     FailureKind::Redirect,
     FailureKind::Body,
     FailureKind::Limit,
@@ -162,7 +166,7 @@ mod tests {
                 | HttpError::UnsupportedProtocolVersion => 6,
             },
             F::OpenAfterExp | F::NoUpgrade | F::Protocol => 3,
-            F::Disconnected | F::Redirect | F::Body | F::Limit => 4,
+            F::Disconnected | F::EngineIoOpen | F::Redirect | F::Body | F::Limit => 5,
             F::Http(_) | F::Closed(_) => 0,
         }
     }

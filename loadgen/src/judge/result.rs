@@ -11,7 +11,7 @@ use crate::drive::shard::ShardReport;
 use crate::ground::expression::Expression;
 use crate::ground::expression::Stat;
 use crate::ground::outcome::{FailureKind, Outcome, Phase, TokenKind};
-use crate::ground::recorder::{Metric, Part, Recorder};
+use crate::ground::recorder::{Cause, Metric, Part, Recorder};
 use crate::judge::collect::{Collected, ShardSum};
 use crate::judge::threshold::{self, Checked, Facts};
 use crate::plan::arrival::Schedule;
@@ -261,16 +261,27 @@ fn sockets(recorder: &Recorder) -> schema::Sockets {
 }
 
 fn drops(recorder: &Recorder) -> Vec<schema::Drop> {
-    let mut drops: Vec<_> =
-        recorder.drop_reasons().map(|(why, count)| schema::Drop { kind: why.to_string(), count }).collect();
+    let mut drops: Vec<_> = recorder
+        .drop_causes()
+        .map(|(why, cause)| schema::Drop { kind: why.to_string(), count: cause.count, words: words(cause) })
+        .collect();
     drops.sort_by_key(|drop| std::cmp::Reverse(drop.count));
     drops
 }
 
+fn words(cause: &Cause) -> Option<String> {
+    (!cause.words.is_empty()).then(|| cause.words.clone())
+}
+
 fn failures(recorder: &Recorder) -> Vec<schema::Failure> {
     let mut failures: Vec<_> = recorder
-        .failures()
-        .map(|(failure, count)| schema::Failure { phase: failure.phase, kind: failure.kind.to_string(), count })
+        .failure_causes()
+        .map(|(failure, cause)| schema::Failure {
+            phase: failure.phase,
+            kind: failure.kind.to_string(),
+            count: cause.count,
+            words: words(cause),
+        })
         .collect();
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
     failures
@@ -358,7 +369,7 @@ mod tests {
                 recorder.handshake(Outcome::Established, kind, 400_000, Some(1_000));
             }
             recorder.outcome([Outcome::Failed, Outcome::NotSent][second as usize]);
-            recorder.failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(503) });
+            recorder.failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(503) }, String::new);
             collector.deliver(&Interval { shard: 0, second, recorders: vec![recorder], held: 4, in_flight: 0 });
         }
         collector.finish()

@@ -113,7 +113,7 @@ fn threshold_sentence(failed: &[&Threshold], result: &RunResult) -> String {
 
 fn failure_cause(result: &RunResult) -> Option<String> {
     let most = result.failures.first()?;
-    Some(format!("{} failed in {}: {}", units::count(most.count), most.phase, most.kind))
+    Some(format!("{} failed in {}: {}", units::count(most.count), most.phase, with_words(&most.kind, &most.words)))
 }
 
 fn refusal_cause(result: &RunResult) -> Option<String> {
@@ -124,7 +124,12 @@ fn refusal_cause(result: &RunResult) -> Option<String> {
 
 fn drop_cause(result: &RunResult) -> Option<String> {
     let most = result.sockets.drops.first()?;
-    Some(format!("{} were dropped by the target: {}", units::count(most.count), most.kind))
+    let how = with_words(&most.kind, &most.words);
+    Some(format!("{} were dropped by the target: {how}", units::count(most.count)))
+}
+
+fn with_words(kind: &str, words: &Option<String>) -> String {
+    words.as_ref().map_or_else(|| kind.to_owned(), |words| format!("{kind} ({words})"))
 }
 
 /// A server that checks tokens after the handshake closes the sockets of good and bad tokens alike, because it never
@@ -289,13 +294,19 @@ mod tests {
     #[test]
     fn a_failed_threshold_names_what_was_seen_and_its_cause() {
         let mut outage = result(Totals { established: 939, failed: 61, planned: 1000, ..GOOD });
-        outage.failures = vec![Failure { phase: Phase::Connect, kind: "refused".into(), count: 61 }];
-        outage.sockets.drops = vec![Drop { kind: "reset".into(), count: 59 }];
+        outage.failures = vec![Failure {
+            phase: Phase::Connect,
+            kind: "refused".into(),
+            count: 61,
+            words: Some("127.0.0.1:1 nothing listens there".into()),
+        }];
+        outage.sockets.drops = vec![Drop { kind: "reset".into(), count: 59, words: None }];
         let failed = [checked("errors==0", false, true).threshold, checked("dropped==0", false, true).threshold];
         let sentence = threshold_sentence(&[&failed[0], &failed[1]], &outage);
         assert_eq!(
             sentence,
-            "Does not hold: errors==0 (1), dropped==0 (1). 61 failed in connect: refused; 59 were dropped by the target: \
+            "Does not hold: errors==0 (1), dropped==0 (1). 61 failed in connect: refused (127.0.0.1:1 nothing \
+             listens there); 59 were dropped by the target: \
              reset."
         );
     }

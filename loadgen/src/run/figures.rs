@@ -147,6 +147,7 @@ fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<WrongTarget> {
         several => several,
     };
     let mut silent = plan.server.urls().iter().zip(by_target).filter(|(_, recorder)| decided(recorder) == 0);
-    let why = silent.find_map(|(url, recorder)| diagnose(plan.load.protocol, url.as_str(), recorder.failures()))?;
+    let why =
+        silent.find_map(|(url, recorder)| diagnose(plan.load.protocol, url.as_str(), recorder.failure_causes()))?;
     Some(WrongTarget { name: VerdictName::Configuration, why })
 }

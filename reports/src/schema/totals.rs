@@ -79,6 +79,9 @@ pub struct Failure {
     pub kind: String,
     /// Arrivals.
     pub count: u64,
+    /// What the first of them met, in the words of the target, the kernel or the rule that was broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }
 
 /// How often the target refused one kind of token for one reason.

@@ -131,13 +131,15 @@ impl Held {
         if call.now >= self.too_late(call.socket) {
             self.stop_expiry(call.socket.number);
             call.recorder().counters.open_after_exp += 1;
-            call.recorder().failure(Failure { phase: Phase::Auth, kind: FailureKind::OpenAfterExp });
+            call.recorder().failure(Failure { phase: Phase::Auth, kind: FailureKind::OpenAfterExp }, String::new);
         }
     }
 
     /// The peer has closed: of its own accord, or in answer to this side. Its FIN follows.
     pub fn closed_by_peer(&mut self, call: &mut Call<'_, '_>, kind: FailureKind) {
-        self.dropped(call.common, call.socket, kind, call.now);
+        let words = std::mem::take(&mut call.common.scratch.reason);
+        self.dropped(call.common, call.socket, kind, call.now, || words.clone());
+        call.common.scratch.reason = words;
         call.socket.start_closing(call.now);
         if call.socket.connection.is_polling() {
             // A session has no FIN.
@@ -146,7 +148,14 @@ impl Held {
     }
 
     /// The peer has ended a socket; if it is held, that was too early.
-    pub fn dropped(&mut self, common: &mut Common, socket: &Socket, why: FailureKind, now: ShardInstant) {
+    pub fn dropped(
+        &mut self,
+        common: &mut Common,
+        socket: &Socket,
+        why: FailureKind,
+        now: ShardInstant,
+        words: impl FnOnce() -> String,
+    ) {
         if !socket.is_held() {
             return;
         }
@@ -157,7 +166,7 @@ impl Held {
             Some(lateness_ns) => recorder.close_at_exp(socket.kind, lateness_ns),
             // To close it is right, if late.
             None if is_false_accept => recorder.counters.false_accepts_closed += 1,
-            None => recorder.dropped(why),
+            None => recorder.dropped(why, words),
         }
         recorder.counters.echoes_unanswered += u64::from(socket.messages.is_awaiting);
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::drive::shard_report::{FromShard, Interval, ShardReport};
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
-use crate::ground::recorder::{Metric, Recorder};
+use crate::ground::recorder::{Cause, Metric, Recorder};
 
 /// Of the records that this program writes and reads; another release may know others.
 pub const RECORD_VERSION: u32 = 1;
@@ -87,6 +87,9 @@ pub struct FailureRecord {
     pub kind: String,
     /// How often.
     pub count: u64,
+    /// The words of the first.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
 }
 
 /// Sockets that the target dropped for one reason.
@@ -96,6 +99,9 @@ pub struct DropRecord {
     pub kind: String,
     /// How often.
     pub count: u64,
+    /// The words of the first.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
 }
 
 /// Refusals for one reason.
@@ -241,12 +247,17 @@ impl From<&Recorder> for RecorderRecord {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), recorder.count(outcome)));
         let mut counters = recorder.counters;
         let counters = counters.each_mut().map(|(name, count)| (name, *count));
-        let failures = recorder.failures().map(|(failure, count)| FailureRecord {
+        let failures = recorder.failure_causes().map(|(failure, cause)| FailureRecord {
             phase: failure.phase.as_str().to_owned(),
             kind: failure.kind.to_string(),
-            count,
+            count: cause.count,
+            words: cause.words.clone(),
         });
-        let drops = recorder.drop_reasons().map(|(kind, count)| DropRecord { kind: kind.to_string(), count });
+        let drops = recorder.drop_causes().map(|(kind, cause)| DropRecord {
+            kind: kind.to_string(),
+            count: cause.count,
+            words: cause.words.clone(),
+        });
         let refusals = recorder.refusal_reasons().map(|(kind, reason, count)| RefusalRecord {
             token_kind: kind.as_str().to_owned(),
             reason: reason.to_owned(),
@@ -287,11 +298,11 @@ impl TryFrom<RecorderRecord> for Recorder {
         for failure in record.failures {
             let kind = named(&failure.kind, "failure", FailureKind::named)?;
             let phase = named(&failure.phase, "phase", Phase::named)?;
-            recorder.add_failures(Failure { phase, kind }, failure.count);
+            recorder.add_failures(Failure { phase, kind }, &Cause { count: failure.count, words: failure.words });
         }
         for drop in record.drops {
             let kind = named(&drop.kind, "failure", FailureKind::named)?;
-            recorder.add_drops(kind, drop.count);
+            recorder.add_drops(kind, &Cause { count: drop.count, words: drop.words });
         }
         for refusal in record.refusals {
             let kind = named(&refusal.token_kind, "token's kind", TokenKind::named)?;

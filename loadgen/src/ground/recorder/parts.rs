@@ -3,7 +3,7 @@
 use reports::histogram::LatencyHistogram;
 
 use crate::ground::outcome::{Failure, FailureKind, Outcome, TokenKind};
-use crate::ground::recorder::{CELLS, Counters, Metric, Recorder, cell_index, cut};
+use crate::ground::recorder::{CELLS, Cause, Counters, Metric, Recorder, cell_index, cut};
 
 impl Recorder {
     /// Adds so many arrivals that ended in `outcome`.
@@ -12,13 +12,13 @@ impl Recorder {
     }
 
     /// Adds so many failures of a kind.
-    pub fn add_failures(&mut self, failure: Failure, count: u64) {
-        *self.failures.entry(failure).or_default() += count;
+    pub fn add_failures(&mut self, failure: Failure, cause: &Cause) {
+        self.failures.entry(failure).or_default().add(cause.count, || cause.words.clone());
     }
 
     /// Adds so many reasons for which sockets were dropped; how many were is a counter.
-    pub fn add_drops(&mut self, why: FailureKind, count: u64) {
-        *self.drops.entry(why).or_default() += count;
+    pub fn add_drops(&mut self, why: FailureKind, cause: &Cause) {
+        self.drops.entry(why).or_default().add(cause.count, || cause.words.clone());
     }
 
     /// Adds so many refusals for a reason.

@@ -4,11 +4,13 @@
 //! 403, Socket.IO by its connect error, and a server that upgrades first by a close code.
 //! 429 and 503, and the codes modelled on them, are about load: never a refusal.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use serde_json::Value;
 use wire::http::ResponseHead;
 
+/// The beginning of a page says which server it is of.
+const BODY_SHOWN_BYTES_MAX: usize = 120;
 /// The most bytes of a body that are taken for a reason; a longer one is a page.
 const BODY_BYTES_MAX: usize = 256;
 
@@ -31,6 +33,24 @@ pub fn of_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
     if !text.is_empty() {
         let _ = write!(reason, " {text}");
     }
+}
+
+/// Writes what was received in place of an upgrade: the status line, where a redirect leads, and how the body begins.
+pub fn of_failed_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
+    explain(reason, format_args!("HTTP {} {}", head.status, head.reason));
+    if let Some(location) = head.header("location") {
+        let _ = write!(reason, ", Location: {location}");
+    }
+    let begin = &body[..body.len().min(BODY_SHOWN_BYTES_MAX)];
+    if !begin.is_empty() {
+        let _ = write!(reason, ", the body begins: {}", String::from_utf8_lossy(begin));
+    }
+}
+
+/// Writes what broke.
+pub fn explain(reason: &mut String, words: fmt::Arguments<'_>) {
+    reason.clear();
+    let _ = reason.write_fmt(words);
 }
 
 /// Writes why a socket was closed: the code and the server's reason.

@@ -57,8 +57,13 @@ pub(super) fn receive(
     writer: &mut Writer<'_>,
 ) -> Option<Event> {
     let packet = match Packet::decode(text) {
-        Ok(packet) if connection.stage != Stage::Opening => packet,
-        _ => return Some(connection.close_on_error(PROTOCOL_ERROR, writer)),
+        Ok(_) if connection.stage == Stage::Opening => {
+            let words = format_args!("a Socket.IO packet came before Engine.IO's open packet");
+            refusal::explain(&mut writer.scratch.reason, words);
+            return Some(connection.close_on_error(PROTOCOL_ERROR, writer));
+        }
+        Ok(packet) => packet,
+        Err(error) => return Some(connection.close_on_packet(text, &error, writer)),
     };
     let is_ours = packet.namespace == &*writer.profile.namespace;
     match packet.kind {

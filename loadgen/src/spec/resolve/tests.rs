@@ -85,10 +85,10 @@ fn defaults_follow_the_target() {
             "Socket.IO over http; a stranger's server echoes nothing",
         ),
         ("--target ws://h/chat?room=1", Protocol::WebSocket, "/chat?room=1", 0, "its own path"),
-        ("--target wss://h", Protocol::WebSocket, "/ws", 0, "the usual path"),
+        ("--target wss://h", Protocol::WebSocket, "/", 0, "the URL's path"),
         ("--target wss://h --path /x --echo 3", Protocol::WebSocket, "/x", 3, "as given"),
         ("--target ws://h --protocol socketio --eio 3", Protocol::SocketIo(Version::V3), "/socket.io/", 0, "as given"),
-        ("--target http://h --protocol websocket", Protocol::WebSocket, "/ws", 0, "as given"),
+        ("--target http://h --protocol websocket", Protocol::WebSocket, "/", 0, "as given"),
     ] {
         let scenario = resolve(&format!("{flags} {MINT}")).unwrap().load;
         assert_eq!(scenario.protocol, protocol, "{flags}: {why}");
@@ -258,4 +258,20 @@ fn a_threshold_on_what_the_run_cannot_have_is_refused_before_it() {
             (seen, why) => panic!("{flags} {threshold}: {:?}, expected {why:?}", seen.err()),
         }
     }
+}
+
+#[test]
+fn the_url_of_a_browsers_network_tab_names_the_flags() {
+    for (url, flags) in [
+        (
+            "ws://h:3000/socket.io/?EIO=4&transport=websocket",
+            "--target http://h:3000 --protocol socketio --eio 4 --path /socket.io/",
+        ),
+        ("wss://h/rt/?transport=websocket&EIO=3", "--target https://h --protocol socketio --eio 3 --path /rt/"),
+    ] {
+        let error = resolve(&format!("--target {url} {MINT}")).unwrap_err();
+        assert!(error.to_string().contains(flags), "{url}: {error}");
+        assert_eq!(error.exit_code(), 2, "{url}");
+    }
+    assert!(resolve(&format!("--target ws://h/?EIO=4 --protocol websocket {MINT}")).is_ok(), "as asked");
 }

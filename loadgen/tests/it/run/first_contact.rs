@@ -236,3 +236,71 @@ async fn no_samples_are_not_infinitely_slow() {
     assert_eq!(absent(forged.result()), Some(Absent::NoSamples), "refused as expected: no rank");
     assert!(forged.stdout.contains("no samples"), "{}", forged.stdout);
 }
+
+#[tokio::test]
+async fn each_failure_keeps_the_words_of_its_first() {
+    let page = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 31\r\n\r\n\
+                <h1>Cannot GET \u{1b}[2J\u{202e}/ws</h1>";
+    let accepting_with = |fields: &'static str| {
+        serve(move |mut stream| {
+            let head = read_head(&mut stream);
+            let Ok(Some(request)) = wire::http::RequestHead::parse(&head) else { return };
+            let mut answer = Vec::new();
+            wire::http::write_switching_protocols(&mut answer, request.header("sec-websocket-key").unwrap_or(""), None);
+            answer.truncate(answer.len() - 2);
+            let _ = stream.write_all(&[&answer, fields.as_bytes(), b"\r\n"].concat());
+        })
+    };
+    let broken_frame = serve(|stream| {
+        let Some(mut socket) = WebSocket::accept(stream) else { return };
+        socket.send_raw(&[0xff, 0x7f]);
+    });
+    for (addr, flags, code, parts, why) in [
+        (answering(page), "", 104, &["404 Not Found", "Cannot GET \\u{1b}[2J\\u{202e}/ws"][..], "a page"),
+        (
+            answering("HTTP/1.1 301 Moved\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\n\r\n"),
+            "",
+            104,
+            &["Location: https://elsewhere/"],
+            "a redirect",
+        ),
+        (
+            answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nno cookie"),
+            "",
+            99,
+            &["400 Bad Request", "no cookie"],
+            "a server that is there",
+        ),
+        (answering("220 smtp.example.com ready\r\n"), "", 104, &["220 smtp.example.com"], "another protocol"),
+        (
+            accepting_with("Sec-WebSocket-Protocol: graphql-ws\r\n"),
+            "",
+            104,
+            &["graphql-ws", "RFC 6455 section 4.1"],
+            "a subprotocol that was not offered",
+        ),
+        (accepting(|socket| socket.close(1011, "out of memory")), "", 99, &["closed 1011 out of memory"], "its close"),
+        (broken_frame, "--auth-grace 2s", 99, &["reserved bit", "RFC 6455"], "a broken frame"),
+        (
+            accepting(|socket| socket.say(r#"0{"sid":"x","upgrades":[]}"#)),
+            "--auth-grace 2s",
+            104,
+            &["speaks Engine.IO", "--protocol socketio --eio N --path P", r#"0{"sid":"x""#],
+            "Engine.IO on a raw WebSocket",
+        ),
+    ] {
+        let ended = load(addr, flags).await;
+        ended.exits_with(code, why);
+        let result = ended.result();
+        let report = std::fs::read_to_string(ended.out.join("junit.xml")).unwrap();
+        let words = result.failures[0].words.clone().unwrap_or_default();
+        for part in parts {
+            let sentence = &result.verdict.sentence;
+            assert!(sentence.contains(part), "{why}: {part}: {sentence}");
+            let escaped = part.replace('"', "&quot;").replace('<', "&lt;");
+            assert!(report.contains(&escaped), "{why}: {part} in junit.xml");
+        }
+        assert!(!words.is_empty() && !words.contains('\u{1b}'), "{why}: {words}");
+        assert!(!ended.stdout.contains('\u{1b}'), "{why}");
+    }
+}

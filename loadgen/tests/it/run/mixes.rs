@@ -58,7 +58,7 @@ async fn real_tokens_of_a_login_are_spoilt() {
     let site = Site::start(&[]).await;
     let service = LoginService::start().await;
     let login = format!("{} --user ann:ann-password --user bob:bob-password", service.flags());
-    let target = format!("ws://{}", site.gate);
+    let target = format!("ws://{}/ws", site.gate);
     for per in ["connection", "user"] {
         let flags = format!("{login} --token-per {per} --secret env:SECRET --mix {ALL}");
         let ended = load(&target, &flags).env("SECRET", SECRET).end().await;
@@ -111,7 +111,7 @@ async fn what_is_expected_is_the_targets_policy() {
 async fn what_cannot_be_made_is_refused_before_the_run() {
     let site = Site::start(&[]).await;
     let service = LoginService::start().await;
-    let target = format!("ws://{}", site.gate);
+    let target = format!("ws://{}/ws", site.gate);
     let login = format!("{} --user ann:ann-password", service.flags());
     let mint = "--token-source mint --secret env:SECRET";
     for (flags, code, part, why) in [
@@ -140,7 +140,7 @@ async fn a_mix_may_stand_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mixed.toml");
     let text = format!(
-        "target = \"ws://{}\"\ntoken-source = \"mint\"\nsecret = \"env:SECRET\"\nconcurrency = 4\n\
+        "target = \"ws://{}/ws\"\ntoken-source = \"mint\"\nsecret = \"env:SECRET\"\nconcurrency = 4\n\
          connections = 100\nhold = \"0s\"\nmix = \"valid=3,missing=1\"\nexpect = [\"missing=refuse\"]\n",
         site.gate
     );

@@ -106,7 +106,7 @@ async fn logins_serve_the_warm_up_and_the_run() {
     let site = Site::start(&[]).await;
     let (gate, frontend) = (site.gate, site.frontend);
     let flags = format!(
-        "--target ws://{gate} --login-url http://{frontend}/login --user gonzalo:password \
+        "--target ws://{gate}/ws --login-url http://{frontend}/login --user gonzalo:password \
          --token-url http://{frontend}/getIoConnectionToken --concurrency 4 -c 40 --warmup 200ms --hold 0s"
     );
     let ended = run(&flags).end().await;

@@ -46,7 +46,7 @@ async fn a_users_token_is_made_anew_ahead_of_its_end() {
 
 #[tokio::test]
 async fn an_arrival_whose_token_is_refused_tries_once_more() {
-    for protocol in ["socketio --transport polling", "socketio", "websocket"] {
+    for protocol in ["socketio --transport polling", "socketio", "websocket --path /ws"] {
         let site = Site::start(&["--workers=2"]).await;
         let flags = format!("--protocol {protocol} {THREE_SECONDS} --refresh on-refusal");
         let result = minting(&site, &flags).await;
@@ -87,7 +87,7 @@ async fn sockets_are_to_be_closed_at_their_tokens_end() {
     let closing = Site::start(&["--on-expiry=close", "--workers=2"]).await;
     let keeping = Site::start(&["--on-expiry=keep"]).await;
     let flags = |way, grace| format!("{way} -c 20 --concurrency 10 --hold 4s --expect-close-at-exp {grace}");
-    let ways = ["", "--protocol websocket", "--transport polling"];
+    let ways = ["", "--protocol websocket --path /ws", "--transport polling"];
     let [socketio, raw, polling] = ways.map(|way| flags(way, "2s"));
     let kept = flags("", "300ms");
     let (socketio, raw, polling, kept) = tokio::join!(

@@ -71,7 +71,8 @@ async fn several_thresholds_are_all_told() {
     let sentence = ended.result().verdict.sentence;
     assert_eq!(
         sentence,
-        "Does not hold: errors<1% (it is 10 %), established==100 (90). 10 failed in upgrade: http-500."
+        "Does not hold: errors<1% (it is 10 %), established==100 (90). 10 failed in upgrade: http-500 (HTTP 500 \
+         Internal Server Error)."
     );
     assert!(ended.stdout.starts_with("THRESHOLD MISSED"), "{}", ended.stdout);
     assert!(ended.stdout.contains(&sentence), "{}", ended.stdout);

@@ -28,15 +28,15 @@ fn record(recorder: &mut Recorder, number: u64, seed: u64) {
     recorder.phase(Phase::Connect, outcome, kind, service_ns / 2);
     recorder.handshake(outcome, kind, service_ns, Some(mixed % 100_000));
     match outcome {
-        Outcome::Failed => recorder.failure(Failure {
-            phase: Phase::Upgrade,
-            kind: [FailureKind::Reset, FailureKind::Http(503)][(mixed % 2) as usize],
-        }),
+        Outcome::Failed => recorder.failure(
+            Failure { phase: Phase::Upgrade, kind: [FailureKind::Reset, FailureKind::Http(503)][(mixed % 2) as usize] },
+            String::new,
+        ),
         Outcome::FalseReject => recorder.refusal(kind, ["expired", "who?"][(mixed % 2) as usize]),
         Outcome::Established => {
             recorder.echo(kind, service_ns, None);
             if mixed.is_multiple_of(3) {
-                recorder.dropped([FailureKind::Reset, FailureKind::Closed(1001)][(mixed % 2) as usize]);
+                recorder.dropped([FailureKind::Reset, FailureKind::Closed(1001)][(mixed % 2) as usize], String::new);
             }
         }
         _ => {}
@@ -188,7 +188,12 @@ fn records_of_others_are_refused_by_name() {
         ),
         (
             |it| {
-                it.targets[0].failures.push(FailureRecord { phase: "upgrade".into(), kind: "http-".into(), count: 1 });
+                it.targets[0].failures.push(FailureRecord {
+                    phase: "upgrade".into(),
+                    kind: "http-".into(),
+                    count: 1,
+                    words: String::new(),
+                });
             },
             Some("failure"),
             "an unknown failure",
