@@ -63,7 +63,7 @@ async fn targets_that_are_no_socket_servers() {
         (answering(moved), "it answers the handshake with HTTP 302 Found, Location: /login", "a login"),
         (
             answering("220 mail.example ESMTP\r\n"),
-            "what it answers breaks the protocol: the peer sent a malformed HTTP head: no status line; it begins: 220 mail.example ESMTP",
+            "what it answers breaks the protocol: the peer sent a malformed HTTP head: the version; it begins: 220 mail.example ESMTP",
             "mail",
         ),
         (site.frontend, "it answers the handshake with HTTP 404 Not Found", "our own frontend"),

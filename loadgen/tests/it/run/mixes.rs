@@ -47,7 +47,8 @@ async fn the_gate_refuses_every_bad_kind_by_every_carrier() {
         ("ws", "query:token"),
     ] {
         let flags = format!("--token-source mint --secret env:SECRET --token-in {token_in} --mix {ALL}");
-        let target = format!("{scheme}://{}", site.gate);
+        let path = if scheme == "ws" { "/ws" } else { "" };
+        let target = format!("{scheme}://{}{path}", site.gate);
         let ended = load(&target, &flags).env("SECRET", SECRET).end().await;
         all_are_decided_rightly(&ended, token_in);
     }
