@@ -7,27 +7,24 @@ mod tls;
 mod tokens;
 pub mod values;
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener},
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, thread};
 
 use reactor::raise_descriptor_limit;
 
-use crate::{
-    frontend::users::Users,
-    gate::{GateConfig, lookup::SessionSource},
-    inherited::Inherited,
-    keys::KeyReloader,
-    process::LogFormat,
-    processes::Membership,
-    session::{Auth, OnExpiry, Settings, app::App},
-    session_key::SessionKey,
-    tls::{Tls, url},
-};
+use crate::frontend::users::Users;
+use crate::gate::GateConfig;
+use crate::gate::lookup::SessionSource;
+use crate::inherited::Inherited;
+use crate::keys::KeyReloader;
+use crate::process::LogFormat;
+use crate::processes::Membership;
+use crate::session::app::App;
+use crate::session::{Auth, OnExpiry, Settings};
+use crate::session_key::SessionKey;
+use crate::tls::{Tls, url};
 pub use deadlines::DeadlineArgs;
 pub use error::ConfigError;
 pub use sessions::SessionArgs;

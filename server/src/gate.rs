@@ -40,15 +40,10 @@ mod wall_clock;
 #[cfg(test)]
 mod allocations;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Release},
-    },
-    thread,
-};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
+use std::{io, thread};
 
 use reactor::{Clock, DetachedSocket, Shard, Waker};
 use tokio::{sync::oneshot, task::JoinSet};

@@ -1,20 +1,17 @@
 //! Listeners that this process did not open itself: those of systemd's socket activation (sd_listen_fds(3)), those of
 //! the server that ran before, or those that the parent of several processes holds.
 
-use std::{
-    env, io,
-    net::{SocketAddr, TcpListener},
-    path::Path,
-};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::{env, io};
 
 use listenfd::ListenFd;
 use rustix::net::sockopt;
 
-use crate::{
-    processes::Membership,
-    takeover::{self, Predecessor, TakeoverError},
-    tls::Seed,
-};
+use crate::processes::Membership;
+use crate::takeover;
+use crate::takeover::{Predecessor, TakeoverError};
+use crate::tls::Seed;
 
 /// The name (`FileDescriptorName=` in systemd.socket(5)) of the one listener that is the frontend's.
 const FRONTEND_NAME: &str = "frontend";

@@ -1,16 +1,13 @@
 //! `gatekeeper`: authenticates sockets by JSON Web Token.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::io;
+use std::io::Write;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatekeeper::{
-    command::{VerifyArgs, verify},
-    config::ServeArgs,
-    server::serve,
-};
+use gatekeeper::command::{VerifyArgs, verify};
+use gatekeeper::config::ServeArgs;
+use gatekeeper::server::serve;
 
 /// A socket server that authenticates by JSON Web Token, and the web frontend that issues the tokens.
 ///

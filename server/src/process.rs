@@ -1,10 +1,8 @@
 //! The process and its system: signals, the log, processor affinity, exit with the parent.
 
-use std::{
-    io, process,
-    task::{Context, Waker},
-    time::{Duration, Instant},
-};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+use std::{io, process};
 
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
 use tokio::signal::unix::{self, SignalKind, signal};

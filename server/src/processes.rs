@@ -18,12 +18,10 @@ mod scrape;
 use std::{io, net::SocketAddr, process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use attempts::{Attempts, FAILED_MAX};
 use child::{Members, Plan};

@@ -3,26 +3,25 @@
 mod error;
 mod urls;
 
-use std::{
-    io::{self, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-};
+use std::io;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use serde::Serialize;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::{
-    config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs},
-    frontend::{self, FrontendAddrs, FrontendConfig},
-    gate::{Gate, GateConfig, ShardFailed, listener, process_links::ProcessLinks},
-    inherited::Inherited,
-    keys::{KeyReloader, Watch},
-    metrics::Metrics,
-    process::{EarlyHangups, die_with_parent, keep_to, start_log, stop_signal},
-    processes::{Group, ParentLink, Processes},
-    takeover::{Handover, Listeners},
-    tls::{Tls, url},
-};
+use crate::config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs};
+use crate::frontend;
+use crate::frontend::{FrontendAddrs, FrontendConfig};
+use crate::gate::process_links::ProcessLinks;
+use crate::gate::{Gate, GateConfig, ShardFailed, listener};
+use crate::inherited::Inherited;
+use crate::keys::{KeyReloader, Watch};
+use crate::metrics::Metrics;
+use crate::process::{EarlyHangups, die_with_parent, keep_to, start_log, stop_signal};
+use crate::processes::{Group, ParentLink, Processes};
+use crate::takeover::{Handover, Listeners};
+use crate::tls::{Tls, url};
 pub use error::ServeError;
 use urls::{origins_of, reachable};
 

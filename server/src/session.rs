@@ -90,11 +90,9 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        app::App,
-        testing::{frame, sent_frames, sessions, token},
-        *,
-    };
+    use super::app::App;
+    use super::testing::{frame, sent_frames, sessions, token};
+    use super::*;
     use proptest::prelude::*;
     use wire::{engineio::Version, frame::OpCode};
 

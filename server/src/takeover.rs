@@ -8,27 +8,22 @@
 //! The running server drains then. If the successor ends before, its predecessor goes on. The kernel's
 //! queues belong to the listeners, which live as long as a process holds them, so no connection is refused or reset.
 
-use std::{
-    fs,
-    io::{self, Write},
-    net::TcpListener,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        linux::fs::MetadataExt,
-        unix::{fs::FileTypeExt, net::UnixStream},
-    },
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::fs::MetadataExt;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
 
 use rustix::{net::sockopt::socket_peercred, process::getuid};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncReadExt, net::UnixListener};
 
-use crate::{
-    descriptors,
-    tls::{Seed, Tls},
-};
+use crate::descriptors;
+use crate::tls::{Seed, Tls};
 
 /// How long the running server may take to hand over.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);

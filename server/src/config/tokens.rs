@@ -3,14 +3,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::config::{
-    error::ConfigError,
-    values::{self, Secret},
-};
-use crate::{
-    keys::{self, Algorithm, JwksUrl, KeyReloader},
-    verify::Policy,
-};
+use crate::config::error::ConfigError;
+use crate::config::values;
+use crate::config::values::Secret;
+use crate::keys;
+use crate::keys::{Algorithm, JwksUrl, KeyReloader};
+use crate::verify::Policy;
 
 /// Keys and rules for tokens.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,34 +1,24 @@
 //! Accepting, authenticating and closing raw WebSockets allocates nothing once the shard has had that many before.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Release},
-    },
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
+use std::time::Duration;
 
 use reactor::{Clock, Options, Shard};
 
-use crate::{
-    gate::{
-        admission::{Admission, ShardPlaces},
-        config::Deadlines,
-        connections::Connections,
-        forwarding::Forwarding,
-        routes::Routes,
-        service::{Drain, GateService, ShardDrain},
-        shared::GateShared,
-        wall_clock::{TimeOfDay, WallClock},
-    },
-    process::LogThrottle,
-    session::{
-        app::App,
-        testing::{sessions, token},
-    },
-};
+use crate::gate::admission::{Admission, ShardPlaces};
+use crate::gate::config::Deadlines;
+use crate::gate::connections::Connections;
+use crate::gate::forwarding::Forwarding;
+use crate::gate::routes::Routes;
+use crate::gate::service::{Drain, GateService, ShardDrain};
+use crate::gate::shared::GateShared;
+use crate::gate::wall_clock::{TimeOfDay, WallClock};
+use crate::process::LogThrottle;
+use crate::session::app::App;
+use crate::session::testing::{sessions, token};
 
 const SOCKETS_PER_WAVE: usize = 50;
 /// Longer than any peer waits.

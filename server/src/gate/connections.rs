@@ -1,28 +1,24 @@
 //! The connections of one shard: their requests, the sessions they become, their ends.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reactor::{Io, SocketId, Sockets};
 use wire::frame::write_close;
 
-use crate::{
-    gate::{
-        admission::Place,
-        answers,
-        config::Deadlines,
-        handshake,
-        polling::write_packets,
-        request::{Connection, SessionOwner, Step},
-        shared::GateShared,
-        socket::{Leaving, Socket},
-        wall_clock::TimeOfDay,
-    },
-    metrics::{End, Limit, Outcome, Phase, Unanswered},
-    session::{Reply, Session, Sessions, close_code, engineio::Probed, half_open::HalfOpenList, polling::Delivery},
-};
+use crate::gate::admission::Place;
+use crate::gate::config::Deadlines;
+use crate::gate::polling::write_packets;
+use crate::gate::request::{Connection, SessionOwner, Step};
+use crate::gate::shared::GateShared;
+use crate::gate::socket::{Leaving, Socket};
+use crate::gate::wall_clock::TimeOfDay;
+use crate::gate::{answers, handshake};
+use crate::metrics::{End, Limit, Outcome, Phase, Unanswered};
+use crate::session::engineio::Probed;
+use crate::session::half_open::HalfOpenList;
+use crate::session::polling::Delivery;
+use crate::session::{Reply, Session, Sessions, close_code};
 
 /// The connections of one shard, with what their sessions share.
 pub(super) struct Connections {

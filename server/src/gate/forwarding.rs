@@ -4,17 +4,14 @@ use std::{io, sync::Arc};
 
 use reactor::{DetachedSocket, Io, Parts, Reading, SocketId, Sockets};
 
-use crate::{
-    gate::{
-        admission::{Place, ShardPlaces},
-        connections::Connections,
-        process_links::{self, ForwardedConnection, PARENT},
-        relay::{self, Relays},
-        routes::{MovedConnection, Origin, Routes},
-        socket::{Leaving, Socket},
-    },
-    metrics::{Outcome, ShardMetrics},
-};
+use crate::gate::admission::{Place, ShardPlaces};
+use crate::gate::connections::Connections;
+use crate::gate::process_links::{ForwardedConnection, PARENT};
+use crate::gate::relay::Relays;
+use crate::gate::routes::{MovedConnection, Origin, Routes};
+use crate::gate::socket::{Leaving, Socket};
+use crate::gate::{process_links, relay};
+use crate::metrics::{Outcome, ShardMetrics};
 
 /// Moves the connections of one shard.
 pub(super) struct Forwarding {

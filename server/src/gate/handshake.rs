@@ -1,27 +1,22 @@
 //! One request at the gate: from the bytes of its head to a session or to an answer.
 
-use wire::{
-    engineio::{Form, HttpError, Version},
-    http::{HeadError, RequestHead, UpgradeError, UpgradeRequest},
-};
+use wire::engineio::{Form, HttpError, Version};
+use wire::http::{HeadError, RequestHead, UpgradeError, UpgradeRequest};
 
-use crate::{
-    gate::{answers, carrier, polling, process_links::PARENT, request::Request, shared::GateShared},
-    metrics::Outcome,
-    session::{
-        Auth, AuthenticatedUser, Reply, Session, Sessions,
-        app::{App, ENGINEIO_ECHO_PATH},
-        engine::Opening,
-        engineio::EngineIo,
-        websocket::WebSocket,
-    },
-    verify::Refusal,
-};
+use crate::gate::process_links::PARENT;
+use crate::gate::request::Request;
+use crate::gate::shared::GateShared;
+use crate::gate::{answers, carrier, polling};
+use crate::metrics::Outcome;
+use crate::session::app::{App, ENGINEIO_ECHO_PATH};
+use crate::session::engine::Opening;
+use crate::session::engineio::EngineIo;
+use crate::session::websocket::WebSocket;
+use crate::session::{Auth, AuthenticatedUser, Reply, Session, Sessions};
+use crate::verify::Refusal;
 
-pub use crate::gate::{
-    body::Posting,
-    request::{Connection, SessionOwner, Step},
-};
+pub use crate::gate::body::Posting;
+pub use crate::gate::request::{Connection, SessionOwner, Step};
 
 /// The most bytes of a request's head: the longest token that is verified, and as much again for the rest.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -1,9 +1,7 @@
 //! The gate's listeners: one per shard at one address, so that the kernel deals the connections.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 
 /// Opens `shards` listeners at `addr`; port 0 takes a free one, the same for all.
 ///

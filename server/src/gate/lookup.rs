@@ -9,26 +9,19 @@
 //! Shards never block: the tasks here wait for the answers, at most [`CONNECTIONS_MAX`] at once and each over a
 //! kept connection. An answer goes into the queue of the shard that asked.
 
-use std::{
-    sync::{Arc, Mutex as Lock, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::time::{Duration, Instant};
 
-use reqwest::{
-    Client, Response, StatusCode,
-    header::{AUTHORIZATION, COOKIE, HeaderValue},
-    redirect,
-};
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderValue};
+use reqwest::{Client, Response, StatusCode, redirect};
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::{
-    gate::shard_queue::ShardQueue,
-    keys::{JwksUrl, root_cause},
-    metrics::Unanswered,
-    process::LogThrottle,
-    session_key::{SESSION_COOKIE, SESSION_PATH, SessionKey},
-};
+use crate::gate::shard_queue::ShardQueue;
+use crate::keys::{JwksUrl, root_cause};
+use crate::metrics::Unanswered;
+use crate::process::LogThrottle;
+use crate::session_key::{SESSION_COOKIE, SESSION_PATH, SessionKey};
 
 /// Lookups under way at once, each over a kept connection of its own: those of one process do not fill
 /// the frontend's 8,192 places, and at a millisecond each they are 32,000 answers a second.

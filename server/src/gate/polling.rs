@@ -14,28 +14,19 @@
 //! first is over ends the session, and so does a packet that breaks the protocol. Pages of the gate's origins may read the
 //! answers.
 
-use wire::{
-    engineio::{Form, HttpError, Version, encode_payload},
-    frame::write_close,
-    http::{ChunkError, RequestHead, UpgradeRequest, write_response},
-};
+use wire::engineio::{Form, HttpError, Version, encode_payload};
+use wire::frame::write_close;
+use wire::http::{ChunkError, RequestHead, UpgradeRequest, write_response};
 
-use crate::{
-    gate::{
-        answers,
-        body::{self, Length, LengthError, Posting},
-        jsonp,
-        request::{Request, Step},
-        shared::GateShared,
-    },
-    metrics::{End, Limit, Outcome},
-    session::{
-        close_code,
-        engine::Opening,
-        engineio::Probe,
-        polling::{Found, Key, Packets, Polled, WaitingPoll},
-    },
-};
+use crate::gate::body::{Length, LengthError, Posting};
+use crate::gate::request::{Request, Step};
+use crate::gate::shared::GateShared;
+use crate::gate::{answers, body, jsonp};
+use crate::metrics::{End, Limit, Outcome};
+use crate::session::close_code;
+use crate::session::engine::Opening;
+use crate::session::engineio::Probe;
+use crate::session::polling::{Found, Key, Packets, Polled, WaitingPoll};
 
 /// The headers that pages of other origins may send.
 const ALLOW_HEADERS: &str = "Authorization, Content-Type";

@@ -8,25 +8,19 @@
 //! Every process has an inbox, a pair of Unix sockets (SOCK_SEQPACKET) whose ends the parent holds too: one that was
 //! started again finds the messages that were sent before.
 
-use std::{
-    io::{self, IoSlice},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::fd::{AsFd, OwnedFd},
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::io::IoSlice;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use std::{io, thread};
 
 use reactor::Parts;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair};
 
-use crate::{
-    descriptors,
-    metrics::{Outcome, ShardMetrics},
-};
+use crate::descriptors;
+use crate::metrics::{Outcome, ShardMetrics};
 
 /// In place of a shard's number: the parent, which answers for all processes.
 pub const PARENT: u16 = u16::MAX;

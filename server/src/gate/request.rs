@@ -1,15 +1,15 @@
 //! One request: the connection it came by, what it becomes, and the answers that all paths share.
 
-use wire::{
-    engineio::HttpError,
-    http::{RequestHead, UpgradeRequest, write_switching_protocols},
-};
+use wire::engineio::HttpError;
+use wire::http::{RequestHead, UpgradeRequest, write_switching_protocols};
 
-use crate::{
-    gate::{answers, body::Posting, carrier, shared::GateShared},
-    metrics::Outcome,
-    session::{Reply, Session, Sessions, engineio::Probe, polling::Key},
-};
+use crate::gate::body::Posting;
+use crate::gate::shared::GateShared;
+use crate::gate::{answers, carrier};
+use crate::metrics::Outcome;
+use crate::session::engineio::Probe;
+use crate::session::polling::Key;
+use crate::session::{Reply, Session, Sessions};
 
 /// The connection that a request came by.
 #[derive(Clone, Copy, Debug)]

@@ -5,10 +5,8 @@ use std::net::IpAddr;
 
 use reactor::{DetachedSocket, Waker};
 
-use crate::gate::{
-    process_links::{ForwardedConnection, ProcessForwarder},
-    shard_queue::ShardQueue,
-};
+use crate::gate::process_links::{ForwardedConnection, ProcessForwarder};
+use crate::gate::shard_queue::ShardQueue;
 
 /// A connection whose next request, unread, is for the shard that receives it.
 pub(super) struct MovedConnection {

@@ -1,30 +1,22 @@
 //! A shard of the gate as the reactor runs it: callbacks that pass each event to the part that owns it.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Acquire},
-    },
-    time::Duration,
-};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
+use std::time::Duration;
 
 use reactor::{Closed, DetachedSocket, Io, Next, Service, SocketId, Sockets};
 
-use crate::{
-    gate::{
-        admission::{NoPlace, Place, ShardPlaces},
-        answers,
-        connections::{Connections, Progress, after},
-        forwarding::Forwarding,
-        lookup::{FinishedLookup, SessionLookup},
-        request::SessionOwner,
-        routes::{MovedConnection, Origin},
-        socket::Socket,
-    },
-    metrics::{End, Limit, Outcome, Unanswered},
-    process::LogThrottle,
-};
+use crate::gate::admission::{NoPlace, Place, ShardPlaces};
+use crate::gate::answers;
+use crate::gate::connections::{Connections, Progress, after};
+use crate::gate::forwarding::Forwarding;
+use crate::gate::lookup::{FinishedLookup, SessionLookup};
+use crate::gate::request::SessionOwner;
+use crate::gate::routes::{MovedConnection, Origin};
+use crate::gate::socket::Socket;
+use crate::metrics::{End, Limit, Outcome, Unanswered};
+use crate::process::LogThrottle;
 
 /// While draining, how often a shard checks whether its last socket is gone.
 const DRAIN_CHECK_EVERY: Duration = Duration::from_millis(20);

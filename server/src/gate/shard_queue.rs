@@ -1,12 +1,8 @@
 //! A queue into one shard, which any thread may fill.
 
-use std::sync::{
-    Mutex, OnceLock, PoisonError,
-    atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
-    },
-};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use reactor::Waker;
 

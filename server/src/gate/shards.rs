@@ -5,24 +5,21 @@ use std::sync::Arc;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reactor::TimeSource;
 
-use crate::{
-    gate::{
-        admission::{Admission, ShardPlaces},
-        config::GateConfig,
-        connections::Connections,
-        forwarding::Forwarding,
-        handshake::HEAD_BYTES_MAX,
-        lookup::SessionLookup,
-        routes::Routes,
-        service::{Drain, GateService, ShardDrain},
-        shared::GateShared,
-        wall_clock::{TimeOfDay, WallClock},
-    },
-    keys::Keys,
-    process::LogThrottle,
-    session::{Host, Sessions, Settings, polling::PollingSessions},
-    verify::{Policy, Verifier},
-};
+use crate::gate::admission::{Admission, ShardPlaces};
+use crate::gate::config::GateConfig;
+use crate::gate::connections::Connections;
+use crate::gate::forwarding::Forwarding;
+use crate::gate::handshake::HEAD_BYTES_MAX;
+use crate::gate::lookup::SessionLookup;
+use crate::gate::routes::Routes;
+use crate::gate::service::{Drain, GateService, ShardDrain};
+use crate::gate::shared::GateShared;
+use crate::gate::wall_clock::{TimeOfDay, WallClock};
+use crate::keys::Keys;
+use crate::process::LogThrottle;
+use crate::session::polling::PollingSessions;
+use crate::session::{Host, Sessions, Settings};
+use crate::verify::{Policy, Verifier};
 
 /// Beyond the longest message, what a socket's unused input may hold: the head of its frame, and the rest of one read.
 const INPUT_SLACK_BYTES: usize = 64 * 1024;

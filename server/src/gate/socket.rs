@@ -1,9 +1,9 @@
 //! The state of one connection of a shard.
 
-use crate::{
-    gate::body::Posting,
-    session::{Session, engineio::Probe, polling::Key},
-};
+use crate::gate::body::Posting;
+use crate::session::Session;
+use crate::session::engineio::Probe;
+use crate::session::polling::Key;
 
 /// The state of one connection, kept by value for each socket.
 #[derive(Debug)]

@@ -1,10 +1,8 @@
 //! The time of day of one shard, read from a clock that is given from outside.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A reading of the wall clock counts for no longer: the clock may be set at any time.
 const READING_NS_MAX: u64 = 100_000_000;

@@ -1,35 +1,24 @@
 //! The children: how one is started, and the signals that it gets.
 
-use std::{
-    env, io,
-    net::SocketAddr,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-    process::Stdio,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{env, io};
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
-};
-use tokio::{
-    process::{Child, Command},
-    sync::{mpsc, oneshot},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    descriptors,
-    gate::{listener, process_links::Inbox},
-    processes::{
-        group::Group,
-        member::{ChildLink, PageRequest, Setup},
-    },
-    tls::Tls,
-};
+use crate::descriptors;
+use crate::gate::listener;
+use crate::gate::process_links::Inbox;
+use crate::processes::group::Group;
+use crate::processes::member::{ChildLink, PageRequest, Setup};
+use crate::tls::Tls;
 
 /// Requests to one child that wait for an answer.
 const PAGE_REQUESTS_MAX: usize = 16;

@@ -3,24 +3,18 @@
 use std::{io, sync::Arc, time::Duration};
 
 use reactor::Parts;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    runtime::Handle,
-    sync::{Semaphore, oneshot},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use wire::http::RequestHead;
 
+use crate::gate::process_links::Inbox;
+use crate::gate::{answers, process_links};
+use crate::metrics;
 use crate::processes::{child::Members, pages};
-use crate::{
-    gate::{
-        answers,
-        process_links::{self, Inbox},
-    },
-    metrics,
-};
 
 /// Requests that are answered at the same time, each with a descriptor of the parent's; a scraper comes every few
 /// seconds.

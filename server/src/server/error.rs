@@ -2,9 +2,11 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{
-    config::ConfigError, gate::ShardFailed, inherited::InheritError, processes::ProcessFailed, takeover::TakeoverError,
-};
+use crate::config::ConfigError;
+use crate::gate::ShardFailed;
+use crate::inherited::InheritError;
+use crate::processes::ProcessFailed;
+use crate::takeover::TakeoverError;
 
 /// Why a server did not start, or ended.
 #[derive(Debug, thiserror::Error)]

@@ -7,17 +7,13 @@ use std::borrow::Cow;
 
 use wire::engineio::{Form, Item, Packet, Version};
 
-use crate::{
-    metrics::{End, Outcome},
-    session::{
-        close_code,
-        expiry::AuthenticatedUser,
-        host::Host,
-        reply::Reply,
-        socketio::{self, Client, Verdict},
-        users::UserId,
-    },
-};
+use crate::metrics::{End, Outcome};
+use crate::session::expiry::AuthenticatedUser;
+use crate::session::host::Host;
+use crate::session::reply::Reply;
+use crate::session::socketio::{Client, Verdict};
+use crate::session::users::UserId;
+use crate::session::{close_code, socketio};
 
 /// What a session carries, as its request decides.
 #[derive(Clone, Copy, Debug)]
@@ -233,11 +229,9 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{
-        app::App,
-        engineio::EngineIo,
-        testing::{frame, host, sent_frames},
-    };
+    use crate::session::app::App;
+    use crate::session::engineio::EngineIo;
+    use crate::session::testing::{frame, host, sent_frames};
     use wire::frame::OpCode;
 
     const S: u64 = 1_000_000_000;

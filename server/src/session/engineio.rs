@@ -1,20 +1,14 @@
 //! Engine.IO over a WebSocket: opened on it, or moved to it from polling by way of a probe.
 
-use wire::{
-    engineio::{Form, Item, Packet, Version, decode_binary, decode_text},
-    frame::{Decoder, Message, OpCode, Side, write_frame},
-};
+use wire::engineio::{Form, Item, Packet, Version, decode_binary, decode_text};
+use wire::frame::{Decoder, Message, OpCode, Side, write_frame};
 
-use crate::{
-    metrics::{End, Outcome, Phase},
-    session::{
-        close_code,
-        engine::{Engine, Opening},
-        host::Host,
-        polling::{Key, Sessions},
-        reply::Reply,
-    },
-};
+use crate::metrics::{End, Outcome, Phase};
+use crate::session::close_code;
+use crate::session::engine::{Engine, Opening};
+use crate::session::host::Host;
+use crate::session::polling::{Key, Sessions};
+use crate::session::reply::Reply;
 
 /// An Engine.IO session over a WebSocket.
 #[derive(Debug)]

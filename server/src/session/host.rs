@@ -1,22 +1,16 @@
 //! What a shard's sessions share: its settings, its users, its verifier, its counters.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand::{Rng, rngs::StdRng};
 use wire::engineio::{Open, Packet, PreparedOpen, Version};
 
-use crate::{
-    metrics::{ShardMetrics, TIMED_EVERY},
-    session::{
-        expiry::{AuthenticatedUser, OnExpiry, Until},
-        settings::{Auth, Settings},
-        users::Users,
-    },
-    verify::{Refusal, Verifier},
-};
+use crate::metrics::{ShardMetrics, TIMED_EVERY};
+use crate::session::expiry::{AuthenticatedUser, OnExpiry, Until};
+use crate::session::settings::{Auth, Settings};
+use crate::session::users::Users;
+use crate::verify::{Refusal, Verifier};
 
 /// What all sessions of one shard share.
 pub struct Host {

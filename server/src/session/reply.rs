@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use wire::{
-    engineio::{Form, Item, Version, encode_base64, encode_binary},
-    frame::{OpCode, ProtocolError, write_close, write_frame},
-};
+use wire::engineio::{Form, Item, Version, encode_base64, encode_binary};
+use wire::frame::{OpCode, ProtocolError, write_close, write_frame};
 
 use crate::{metrics::End, session::close_code};
 

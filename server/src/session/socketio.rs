@@ -6,22 +6,17 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use wire::{
-    engineio::{self, Version},
-    socketio::{Kind, Packet},
-};
+use wire::engineio;
+use wire::engineio::Version;
+use wire::socketio::{Kind, Packet};
 
-use crate::{
-    metrics::{End, Outcome, Phase},
-    session::{
-        expiry::AuthenticatedUser,
-        host::{Host, push_sid},
-        reply::Reply,
-        settings::{Auth, LINGER},
-        users::UserId,
-    },
-    verify::Refusal,
-};
+use crate::metrics::{End, Outcome, Phase};
+use crate::session::expiry::AuthenticatedUser;
+use crate::session::host::{Host, push_sid};
+use crate::session::reply::Reply;
+use crate::session::settings::{Auth, LINGER};
+use crate::session::users::UserId;
+use crate::verify::Refusal;
 
 /// The error that the original's middleware sends for every invalid token.
 pub const REFUSED_MESSAGE: &str = "not valid token";

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng};
 
-use crate::{
-    keys::{self, Algorithm, Ring},
-    session::{Auth, Host, OnExpiry, Sessions, Settings, app::App, polling::PollingSessions},
-    verify::{Policy, Verifier},
-};
+use crate::keys;
+use crate::keys::{Algorithm, Ring};
+use crate::session::app::App;
+use crate::session::polling::PollingSessions;
+use crate::session::{Auth, Host, OnExpiry, Sessions, Settings};
+use crate::verify::{Policy, Verifier};
 use wire::frame::{Decoder, Message, OpCode, Side};
 
 pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";

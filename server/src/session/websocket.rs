@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
 
-use crate::{
-    metrics::End,
-    session::{
-        close_code,
-        expiry::{AuthenticatedUser, Until},
-        host::Host,
-        reply::Reply,
-        users::UserId,
-    },
-};
+use crate::metrics::End;
+use crate::session::close_code;
+use crate::session::expiry::{AuthenticatedUser, Until};
+use crate::session::host::Host;
+use crate::session::reply::Reply;
+use crate::session::users::UserId;
 
 /// An authenticated raw WebSocket.
 #[derive(Debug)]
@@ -126,10 +122,8 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{
-        app::App,
-        testing::{NOW_S, frame, host, sent_frames, token},
-    };
+    use crate::session::app::App;
+    use crate::session::testing::{NOW_S, frame, host, sent_frames, token};
 
     fn check(app: App, input: &[u8], answers: &[&str], end: Option<End>, why: &str) {
         let mut host = host(app);

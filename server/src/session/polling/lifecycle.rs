@@ -2,18 +2,12 @@
 
 use wire::engineio::{Form, Item, Version, decode_payload};
 
-use crate::{
-    metrics::End,
-    session::{
-        engine::{Engine, Opening},
-        host::Host,
-        polling::{
-            name::{Key, SessionName},
-            table::{Delivery, Packets, PollingSession, PollingSessions, Slot},
-        },
-        reply::{Outbox, Reply},
-    },
-};
+use crate::metrics::End;
+use crate::session::engine::{Engine, Opening};
+use crate::session::host::Host;
+use crate::session::polling::name::{Key, SessionName};
+use crate::session::polling::table::{Delivery, Packets, PollingSession, PollingSessions, Slot};
+use crate::session::reply::{Outbox, Reply};
 
 /// The packet that ends a poll without a message.
 const NOOP: &str = "6";

@@ -4,12 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use wire::engineio::{Form, Item, Version};
 
-use crate::session::{
-    engine::Engine,
-    half_open::HalfOpenList,
-    polling::name::{Key, SessionName},
-    reply::Outbox,
-};
+use crate::session::engine::Engine;
+use crate::session::half_open::HalfOpenList;
+use crate::session::polling::name::{Key, SessionName};
+use crate::session::reply::Outbox;
 
 /// While a probe is under way, a poll waits no longer than this: the client upgrades once its last poll is over. The
 /// reference implementation takes the same time.

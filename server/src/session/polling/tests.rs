@@ -2,11 +2,9 @@
 
 use super::*;
 use crate::metrics::End;
-use crate::session::{
-    app::App,
-    engine::Opening,
-    testing::{sessions, token},
-};
+use crate::session::app::App;
+use crate::session::engine::Opening;
+use crate::session::testing::{sessions, token};
 use proptest::prelude::*;
 use wire::engineio::{Form, Item, Version};
 

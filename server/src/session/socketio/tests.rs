@@ -1,12 +1,10 @@
 //! What a Socket.IO client sends, and the answers, as tables.
 
 use super::*;
-use crate::session::{
-    app::App,
-    engine::Opening,
-    engineio::EngineIo,
-    testing::{NOW_S, frame, sent_frames, sessions, token},
-};
+use crate::session::app::App;
+use crate::session::engine::Opening;
+use crate::session::engineio::EngineIo;
+use crate::session::testing::{NOW_S, frame, sent_frames, sessions, token};
 use wire::frame::OpCode;
 
 const S: u64 = 1_000_000_000;
