@@ -339,8 +339,8 @@ async fn start_gate(
         let group = Group { listeners, processes, shards, frontend, tls: tls.cloned() };
         RunningGate::Children(Processes::start(group).await?)
     } else {
-        let dealt = listener::deal(&listeners, shards).map_err(ServeError::Start)?;
-        start_here(dealt, None, keys, config, frontend).await?
+        let by_shard = listener::distribute(&listeners, shards).map_err(ServeError::Start)?;
+        start_here(by_shard, None, keys, config, frontend).await?
     };
     Ok((gate, None))
 }

@@ -1,7 +1,7 @@
 //! The life of an accepted socket: state machines that take bytes, give bytes and name their next deadline.
 //!
 //! A session knows its connection only by a number. The time is an argument; the clock is read only to time one verdict
-//! in [`TIMED_EVERY`](crate::metrics::TIMED_EVERY). The [gate](crate::gate) passes the input and the time in and sends
+//! in [`TIMED_EVERY`](crate::metrics::TIMED_EVERY). The gate passes the input and the time in and sends
 //! what a [`Reply`] holds. What all sessions of a shard share is in [`Sessions`].
 
 pub mod app;

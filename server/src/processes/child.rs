@@ -192,9 +192,9 @@ impl Plan {
     fn hand_over(&self, process: u16, to: &UnixStream) -> io::Result<()> {
         let Group { listeners, shards, processes, .. } = &self.group;
         let in_all = shards * usize::from(*processes);
-        let dealt = listener::deal(listeners, in_all)?;
+        let by_shard = listener::distribute(listeners, in_all)?;
         let first = shards * usize::from(process);
-        let own = &dealt[first..first + shards];
+        let own = &by_shard[first..first + shards];
         let setup = Setup {
             process,
             processes: *processes,
