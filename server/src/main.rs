@@ -1,7 +1,6 @@
 //! `gatekeeper`: authenticates sockets by JSON Web Token.
 
-use std::io;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
         },
     };
     if let Some(error) = error {
-        // The exit code shows the failure too, where standard error cannot be written.
+        // If standard error cannot be written, the exit code shows the failure.
         let _ = writeln!(io::stderr(), "gatekeeper: {error}");
     }
     ExitCode::from(code)
