@@ -165,7 +165,7 @@ impl Connection {
         }
         let end = self.end.unwrap_or(End::Gone);
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Posting(posting) => self.sessions.connection_lost(posting.key(), NUMBER),
+            Stage::Posting(posting) => self.sessions.connection_lost(posting.key, NUMBER),
             Stage::Waiting(key) => self.sessions.connection_lost(key, NUMBER),
             Stage::Probing(probe) => probe.ended(end, &mut self.sessions),
             Stage::Session(session) => session.ended(end, &mut self.sessions),
@@ -181,7 +181,7 @@ impl Connection {
         let mut stage = std::mem::replace(&mut self.stage, Stage::Over);
         let seen_bytes = match &mut stage {
             Stage::Handshake { seen_bytes } if self.held.len() > *seen_bytes => Some(*seen_bytes),
-            Stage::Posting(posting) => (!posting.is_coming(&self.held)).then_some(0),
+            Stage::Posting(posting) => (!posting.is_incomplete(&self.held)).then_some(0),
             _ => None,
         };
         if let Some(seen_bytes) = seen_bytes {
@@ -217,14 +217,14 @@ impl Connection {
         let mut reply = Reply::new(&mut self.sent, 0);
         let step = handshake::take(&self.held, connection, &self.shared, &mut self.sessions, &mut reply);
         let (used, stage) = match step {
-            Step::More => (0, Stage::Handshake { seen_bytes: self.held.len() }),
-            Step::NeedsLookup { .. } => unreachable!("tokens let clients in here"),
+            Step::Incomplete => (0, Stage::Handshake { seen_bytes: self.held.len() }),
+            Step::NeedsLookup(_) => unreachable!("tokens let clients in here"),
             Step::Posting(posting) => (0, Stage::Posting(posting)),
-            Step::Answered | Step::Forward { .. } => (self.held.len(), Stage::Over),
-            Step::Served { used } => (used, Stage::Handshake { seen_bytes: 0 }),
-            Step::Waits { used, key } => (used, Stage::Waiting(key)),
-            Step::Probing { used, probe } => (used, Stage::Probing(probe)),
-            Step::Opened { used, session } => (used, Stage::Session(session)),
+            Step::Answered | Step::Forward(_) => (self.held.len(), Stage::Over),
+            Step::Served(used) => (used, Stage::Handshake { seen_bytes: 0 }),
+            Step::PollWaits(used, key) => (used, Stage::Waiting(key)),
+            Step::Probing(used, probe) => (used, Stage::Probing(probe)),
+            Step::Opened(used, session) => (used, Stage::Session(session)),
         };
         self.held.drain(..used);
         self.stage = stage;

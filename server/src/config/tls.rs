@@ -18,12 +18,13 @@ pub struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// Is TLS to be spoken?
+    /// Whether the server speaks TLS.
     pub(super) fn is_given(&self) -> bool {
         self.tls_cert.is_some()
     }
 
-    /// What the files hold; `None` without the flags. `seed` is that of the server whose tickets are to be taken.
+    /// The certificate and key in the files; `None` without the flags. A `seed` makes this server accept the session
+    /// tickets of the server that the seed comes from.
     pub(super) fn read(&self, seed: Option<Seed>) -> Result<Option<Tls>, ConfigError> {
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return Ok(None);

@@ -23,7 +23,7 @@ struct User {
 /// any other client with 403 `Access Denied`.
 pub(super) async fn user(State(key): State<Arc<SessionKey>>, headers: HeaderMap, session: Session) -> Response {
     let authorization = headers.get(header::AUTHORIZATION);
-    if !authorization.is_some_and(|shown| key.is_shown_by(shown.as_bytes())) {
+    if !authorization.is_some_and(|shown| key.accepts(shown.as_bytes())) {
         return access_denied();
     }
     let user = login::user(&session).await.map(|username| User { username });
