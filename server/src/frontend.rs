@@ -10,8 +10,8 @@
 //! GET  /healthz                200 while the frontend serves
 //! ```
 //!
-//! No route reads a body. Nothing here knows about the gate except its URL. Frontend and gate share the secret of tokens, or
-//! the key with which the gate looks up sessions.
+//! No route reads a body. Nothing here knows about the gate except its URL. Frontend and gate share the secret of
+//! tokens, or the key with which the gate looks up sessions.
 
 mod config;
 mod login;

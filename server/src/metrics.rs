@@ -1,7 +1,7 @@
 //! The gate's counters, one set per shard without a lock, rendered in Prometheus' text format.
 //!
-//! Every accepted connection has exactly one [`Outcome`], and so has every session that began by polling, in addition to
-//! the connections that carried it. Therefore the counters add up:
+//! Every accepted connection has exactly one [`Outcome`], and so has every session that began by polling, in addition
+//! to the connections that carried it. Therefore the counters add up:
 //!
 //! ```text
 //! connections_accepted + polling_sessions = sum(handshakes) + handshakes in progress

@@ -1,7 +1,8 @@
 //! TLS on the listeners of gate and frontend: one certificate, which is read again on SIGHUP, and tickets that resume
 //! sessions without state in the server.
 //!
-//! The protocol itself is implemented by rustls, driven by the reactor for the gate and by tokio-rustls for the frontend.
+//! The protocol itself is implemented by rustls, driven by the reactor for the gate and by tokio-rustls for the
+//! frontend.
 
 mod identity;
 mod tickets;
@@ -67,8 +68,8 @@ impl Tls {
         self.tickets.seed()
     }
 
-    /// Reads the certificate again at each SIGHUP; if it cannot be used, logs an error and keeps the old one. Also removes old
-    /// ticket secrets while no client connects. Needs a tokio runtime.
+    /// Reads the certificate again at each SIGHUP; if it cannot be used, logs an error and keeps the old one. Also
+    /// removes old ticket secrets while no client connects. Needs a tokio runtime.
     ///
     /// # Errors
     /// If no handler for the signal can be installed.

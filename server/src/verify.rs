@@ -1,8 +1,8 @@
 //! Verification of tokens: signature, times, issuer and audience.
 //!
-//! [`Verifier::verify`] takes a token and the time, and returns its user and claims or one [`Refusal`]. It has no clock,
-//! takes no lock and allocates nothing: each shard owns one verifier, which reuses its buffers. Earlier tokens never change a
-//! verdict. The signature is checked before any claim is read.
+//! [`Verifier::verify`] takes a token and the time, and returns its user and claims or one [`Refusal`]. It has no
+//! clock, takes no lock and allocates nothing: each shard owns one verifier, which reuses its buffers. Earlier tokens
+//! never change a verdict. The signature is checked before any claim is read.
 //!
 //! # The rules
 //!
@@ -10,8 +10,8 @@
 //!
 #![doc = include_str!("verify/rules.md")]
 //!
-//! Two rules are less strict than those of `jsonwebtoken`: `exp` is checked but not required, and `aud` is ignored where no
-//! audience is configured. Tests compare the table with the code, and the code with `jsonwebtoken`
+//! Two rules are less strict than those of `jsonwebtoken`: `exp` is checked but not required, and `aud` is ignored
+//! where no audience is configured. Tests compare the table with the code, and the code with `jsonwebtoken`
 //! (`server/tests/it/oracle`).
 
 mod claims;

@@ -20,8 +20,8 @@ pub struct FrontendConfig {
     pub token_ttl: Option<Duration>,
     /// The wall clock: seconds since 1970.
     pub unix_s: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// The gate's URL for browsers: `http://` or `https://`, host and port. With any other text the page shows that it is
-    /// disconnected.
+    /// The gate's URL for browsers: `http://` or `https://`, host and port. With any other text the page shows that it
+    /// is disconnected.
     pub gate_url: String,
     /// Whether the gate serves the Socket.IO client at `/socket.io/socket.io.js`. Without it the page uses its own
     /// implementation of the protocol.
@@ -52,12 +52,13 @@ pub struct FrontendAddrs {
 pub struct Limits {
     /// Sessions at once. 100,000 take about 50 MB, and are more than any load test has users.
     pub sessions_max: usize,
-    /// How long an unused session is kept. One hour: an open page requests a token at each reconnect, a load test during the
-    /// whole run.
+    /// How long an unused session is kept. One hour: an open page requests a token at each reconnect, a load test
+    /// during the whole run.
     pub session_idle_max: Duration,
     /// Logins that wait for a processor core. At 20 ms each the last of 256 waits 5 s, less than the request timeout.
     pub logins_waiting_max: usize,
-    /// Open connections; further ones wait in the listener's queue. Each of 8,192 takes a descriptor and some tens of KiB.
+    /// Open connections; further ones wait in the listener's queue. Each of 8,192 takes a descriptor and some tens of
+    /// KiB.
     pub connections_max: usize,
     /// Bytes of a request's head; a longer head is answered with 431. 16 KiB is usual.
     pub head_bytes_max: usize,

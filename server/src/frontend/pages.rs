@@ -1,7 +1,7 @@
 //! The home page, and the user's page, which opens the socket in the browser.
 //!
-//! A Content Security Policy (level 3) allows the inline style and script by their hashes, and connections to this frontend
-//! and to the gate only.
+//! A Content Security Policy (level 3) allows the inline style and script by their hashes, and connections to this
+//! frontend and to the gate only.
 
 use std::sync::Arc;
 
@@ -131,7 +131,8 @@ impl<'a> Origin<'a> {
         format!("{scheme}://{}", self.authority)
     }
 
-    /// The source expression of a policy. For an IPv6 address, which it cannot have (CSP3 section 2.3.1), only the scheme.
+    /// The source expression of a policy. For an IPv6 address, which it cannot have (CSP3 section 2.3.1), only the
+    /// scheme.
     fn source(&self, scheme: &str) -> String {
         let s = if self.is_tls { "s" } else { "" };
         match self.authority.starts_with('[') {

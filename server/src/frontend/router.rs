@@ -69,8 +69,8 @@ async fn limit_time(State(timeout): State<Duration>, request: Request, next: Nex
     }
 }
 
-/// Adds the headers of every response: browsers must not guess content types, nor send the URL, which may have a token, to
-/// other sites.
+/// Adds the headers of every response: browsers must not guess content types, nor send the URL, which may have a token,
+/// to other sites.
 async fn add_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -27,8 +27,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// The smallest buffer for heads that hyper accepts.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 
-/// Serves the frontend until `shutdown`, with the default [`Limits`]. Then it accepts no more connections, closes idle ones
-/// and finishes unfinished answers, for at most `drain_timeout`. An error is that of the listener.
+/// Serves the frontend until `shutdown`, with the default [`Limits`]. Then it accepts no more connections, closes idle
+/// ones and finishes unfinished answers, for at most `drain_timeout`. An error is that of the listener.
 pub async fn serve(
     listener: TcpListener,
     config: FrontendConfig,

@@ -19,8 +19,8 @@ struct User {
     username: String,
 }
 
-/// Answers the gate with the user of the session whose cookie it forwards, or with `null` if nobody is logged in. Any other
-/// client gets 403 `Access Denied`.
+/// Answers the gate with the user of the session whose cookie it forwards, or with `null` if nobody is logged in. Any
+/// other client gets 403 `Access Denied`.
 pub(super) async fn user(State(key): State<Arc<SessionKey>>, headers: HeaderMap, session: Session) -> Response {
     let authorization = headers.get(header::AUTHORIZATION);
     if !authorization.is_some_and(|shown| key.is_shown_by(shown.as_bytes())) {

@@ -16,8 +16,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The sessions of one frontend.
 ///
-/// The memory store of tower-sessions never removes a session. This store ends idle sessions, whatever their cookies say.
-/// When it is full, it refuses new sessions: existing logins stay valid.
+/// The memory store of tower-sessions never removes a session. This store ends idle sessions, whatever their cookies
+/// say. When it is full, it refuses new sessions: existing logins stay valid.
 #[derive(Clone)]
 pub(super) struct Sessions {
     table: Arc<Mutex<Table>>,

@@ -66,8 +66,8 @@ impl Minter {
         Self { key, header: Header::default(), ttl: None, issuer: None, audience: None, unix_s }
     }
 
-    /// A token for this user, issued at `now_s` seconds after 1970. `exp` is `iat` plus the lifetime, which is rounded up to
-    /// whole seconds, so that a token with a short one does not expire at once.
+    /// A token for this user, issued at `now_s` seconds after 1970. `exp` is `iat` plus the lifetime, which is rounded
+    /// up to whole seconds, so that a token with a short one does not expire at once.
     fn mint(&self, name: &str, now_s: u64) -> Result<String, jsonwebtoken::errors::Error> {
         let ttl_s = self.ttl.map(|ttl| ttl.as_secs().saturating_add((ttl.subsec_nanos() > 0).into()));
         let claims = Claims {

@@ -35,8 +35,8 @@ pub struct Users {
 pub enum Cost {
     /// OWASP's minimum for Argon2id (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
     Standard,
-    /// For generated passwords of one load test on one machine: 64 KiB, 1 pass, 1 lane, so that logins take little processor
-    /// time from the measured server.
+    /// For generated passwords of one load test on one machine: 64 KiB, 1 pass, 1 lane, so that logins take little
+    /// processor time from the measured server.
     Embedded,
 }
 
@@ -93,17 +93,18 @@ impl Users {
 
     /// Reads a file of `name,hash` lines, each hash a PHC string of Argon2.
     ///
-    /// Empty lines and lines that begin with `#` are skipped. The first comma of a line is the separator, because hashes
-    /// contain commas too. The hash may be in double quotes, as CSV writers do.
+    /// Empty lines and lines that begin with `#` are skipped. The first comma of a line is the separator, because
+    /// hashes contain commas too. The hash may be in double quotes, as CSV writers do.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, UsersError> {
         let path = path.as_ref();
         let owned = || path.to_path_buf();
         let text = fs::read_to_string(path).map_err(|source| UsersError::Read(owned(), source))?;
         let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line { path: owned(), line, fault })?;
-        if users.is_empty() { Err(UsersError::Empty(owned())) } else { Ok(users) }
+        if users.by_name.is_empty() { Err(UsersError::Empty(owned())) } else { Ok(users) }
     }
 
-    /// Whether this is the password of this user. For an unknown name the check takes as long as for the costliest user.
+    /// Whether this is the password of this user. For an unknown name the check takes as long as for the costliest
+    /// user.
     ///
     /// Blocks, maybe for tens of milliseconds, and uses the memory of the hash: must not run on a thread that serves
     /// connections.
@@ -115,16 +116,6 @@ impl Users {
         };
         let matches = Argon2::default().verify_password(password.as_bytes(), hash);
         known.is_some() && matches.is_ok()
-    }
-
-    /// The number of users.
-    pub fn len(&self) -> usize {
-        self.by_name.len()
-    }
-
-    /// Whether there are no users.
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
     }
 
     /// The users in the text of a file, or the first invalid line (from 1) and its fault.
@@ -240,7 +231,7 @@ mod tests {
         ] {
             let users = Users::parse(&text).unwrap_or_else(|e| panic!("{why}: {e:?}"));
             assert!(users.verify(name, "secret"), "{why}");
-            assert_eq!(users.len(), 1, "{why}");
+            assert_eq!(users.by_name.len(), 1, "{why}");
         }
     }
 

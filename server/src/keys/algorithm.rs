@@ -45,8 +45,8 @@ closed_set! {
 pub struct UnknownAlgorithm(String);
 
 impl Algorithm {
-    /// The shortest secret that RFC 7518 section 3.2 allows, in bytes: the length of the digest. `None` for an algorithm
-    /// of public keys.
+    /// The shortest secret that RFC 7518 section 3.2 allows, in bytes: the length of the digest. `None` for an
+    /// algorithm of public keys.
     pub const fn secret_bytes_min(self) -> Option<usize> {
         match self {
             Algorithm::HS256 => Some(32),

@@ -15,8 +15,8 @@ pub(super) struct KeyFile {
     content: String,
 }
 
-/// The identity and the times of a file. Any of them changes when the file is written to or replaced, or when its symbolic
-/// link changes.
+/// The identity and the times of a file. Any of them changes when the file is written to or replaced, or when its
+/// symbolic link changes.
 #[derive(Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,
@@ -37,8 +37,8 @@ impl KeyFile {
         Ok((file, keys.unwrap_or_default()))
     }
 
-    /// The keys of the file if it was touched since the last read, or in any case with `force`; `None` if the content is the
-    /// same.
+    /// The keys of the file if it was touched since the last read, or in any case with `force`; `None` if the content
+    /// is the same.
     ///
     /// # Errors
     /// [`KeyError::File`], once for each change.

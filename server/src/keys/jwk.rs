@@ -11,8 +11,8 @@ use crate::keys::{Algorithm, Key, KeyError};
 /// The keys in `text`: one JSON Web Key, or those of a set that can check a signature.
 ///
 /// # Errors
-/// What is wrong with the JSON or with a key; [`KeyError::NoKeyUsable`] if all keys of a set were skipped. A key that is
-/// not in a set is never skipped: if it cannot be used, that is an error.
+/// What is wrong with the JSON or with a key; [`KeyError::NoKeyUsable`] if all keys of a set were skipped. A key that
+/// is not in a set is never skipped: if it cannot be used, that is an error.
 pub(super) fn keys(text: &str) -> Result<Vec<Key>, KeyError> {
     let Document { keys: None } = serde_json::from_str(text)? else {
         return set(text);
@@ -32,8 +32,8 @@ fn set(text: &str) -> Result<Vec<Key>, KeyError> {
     not_empty(keys)
 }
 
-/// The keys in `text`, a published set, that are public, valid and long enough. Other keys are skipped (RFC 7517 section 5),
-/// secrets too: a published secret is known to everybody.
+/// The keys in `text`, a published set, that are public, valid and long enough. Other keys are skipped (RFC 7517
+/// section 5), secrets too: a published secret is known to everybody.
 ///
 /// # Errors
 /// What is wrong with the JSON of the set; [`KeyError::KidDuplicate`]; [`KeyError::NoKeyUsable`].

@@ -1,8 +1,8 @@
 //! Key sets that others publish (RFC 7517 section 5), fetched periodically.
 //!
-//! A source may be slow, broken or hostile, and tokens may name unknown keys. Both have limited cost: each source has [one
-//! fetch at a time](follow), at the instants of a [`Schedule`], with limits on time and size. The keys of the last valid set
-//! stay in use until a fetch succeeds.
+//! A source may be slow, broken or hostile, and tokens may name unknown keys. Both have limited cost: each source has
+//! [one fetch at a time](follow), at the instants of a [`Schedule`], with limits on time and size. The keys of the last
+//! valid set stay in use until a fetch succeeds.
 
 mod fetch;
 mod schedule;
@@ -62,8 +62,8 @@ pub(super) struct Source {
     pub index: usize,
 }
 
-/// Fetches the set of `source` at the instants of its schedule until the receiver of `outcomes` is dropped, and sends each
-/// result. Notifies `first` after the first attempt.
+/// Fetches the set of `source` at the instants of its schedule until the receiver of `outcomes` is dropped, and sends
+/// each result. Notifies `first` after the first attempt.
 pub(super) async fn follow(source: Source, outcomes: mpsc::Sender<(usize, FetchOutcome)>, first: oneshot::Sender<()>) {
     let mut first = Some(first);
     let mut schedule = Schedule::new(source.pace, Instant::now());

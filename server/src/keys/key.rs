@@ -21,7 +21,7 @@ pub struct Key {
 /// The key material, parsed by the library that checks its signatures fastest (see the benchmarks).
 enum Prepared {
     /// Boxed, because the states of SHA-512 are much larger than a public key.
-    Secret { mac: Box<Mac>, secret_bytes: usize },
+    Secret(Box<Mac>),
     /// RSA and ECDSA.
     Public(ParsedPublicKey),
     /// Ed25519: the decompressed point, never one of low order.
@@ -39,19 +39,10 @@ impl Key {
         self.algorithm
     }
 
-    /// The length of an HMAC secret in bytes; `None` for a public key. The configuration decides whether a secret shorter
-    /// than the digest is accepted, which RFC 7518 section 3.2 forbids.
-    pub fn secret_bytes(&self) -> Option<usize> {
-        match self.prepared {
-            Prepared::Secret { secret_bytes, .. } => Some(secret_bytes),
-            Prepared::Public(_) | Prepared::Edwards(_) => None,
-        }
-    }
-
     /// Whether this is a public key. Its signature check takes about a hundred times as long as a MAC.
     #[inline]
     pub fn is_public(&self) -> bool {
-        !matches!(self.prepared, Prepared::Secret { .. })
+        !matches!(self.prepared, Prepared::Secret(_))
     }
 
     /// The same key under the name `kid`.
@@ -72,8 +63,8 @@ impl Key {
         verdict.is_ok_and(|(is_good, ())| is_good)
     }
 
-    /// [`verify`](Self::verify) for a signature that `prepare` returns, together with other results. The computation of a MAC
-    /// starts before the call.
+    /// [`verify`](Self::verify) for a signature that `prepare` returns, together with other results. The computation of
+    /// a MAC starts before the call.
     ///
     /// # Errors
     /// The error of `prepare`.
@@ -84,7 +75,7 @@ impl Key {
         prepare: impl FnOnce() -> Result<(&'t [u8], T), E>,
     ) -> Result<(bool, T), E> {
         match &self.prepared {
-            Prepared::Secret { mac, .. } => mac.verify_after(message, prepare),
+            Prepared::Secret(mac) => mac.verify_after(message, prepare),
             Prepared::Public(key) => {
                 let (signature, prepared) = prepare()?;
                 Ok((key.verify_sig(message, signature).is_ok(), prepared))
@@ -103,8 +94,7 @@ impl Key {
             return Err(KeyError::SecretEmpty);
         }
         let mac = Mac::new(bytes, algorithm).ok_or_else(|| unfit("a secret", algorithm))?;
-        let prepared = Prepared::Secret { mac: Box::new(mac), secret_bytes: bytes.len() };
-        Ok(Self::of(algorithm, prepared))
+        Ok(Self::of(algorithm, Prepared::Secret(Box::new(mac))))
     }
 
     /// An RSA public key as SubjectPublicKeyInfo or PKCS#1, both DER.

@@ -6,27 +6,18 @@ use std::path::Path;
 
 use crate::keys::{Algorithm, Key, KeyError, jwk, pem};
 
-/// The longest key file that is read: a thousand RSA keys of 4,096 bits. The limit keeps a wrong path (a log, a disk image)
-/// from filling the memory.
+/// The longest key file that is read: a thousand RSA keys of 4,096 bits. The limit keeps a wrong path (a log, a disk
+/// image) from filling the memory.
 pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// An HMAC key for HS256, HS384 or HS512.
 ///
-/// A secret of any length above zero is accepted. The configuration decides whether a [length](Key::secret_bytes) is too
-/// short.
+/// A secret of any length above zero is accepted: the configuration decides whether it is too short.
 ///
 /// # Errors
 /// [`KeyError::SecretEmpty`], or [`KeyError::AlgorithmUnfit`] for an algorithm that is not HMAC.
 pub fn secret(bytes: &[u8], algorithm: Algorithm) -> Result<Key, KeyError> {
     Key::secret(bytes, algorithm)
-}
-
-/// The keys of a file, at least one; see [`text`] for the formats.
-///
-/// # Errors
-/// [`KeyError::File`].
-pub fn file(path: &Path) -> Result<Vec<Key>, KeyError> {
-    read(path).and_then(|content| text(&content)).map_err(|source| KeyError::File(path.to_owned(), Box::new(source)))
 }
 
 /// The keys in `text`, at least one.
@@ -91,6 +82,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::keys::file::KeyFile;
 
     const RSA: &str = include_str!("../../tests/keys/rsa2048.public.pem");
     const RSA_PKCS1: &str = include_str!("../../tests/keys/rsa2048.pkcs1.pem");
@@ -142,6 +134,7 @@ mod tests {
     fn the_error_for_a_file_names_its_path() {
         let mut empty = tempfile::NamedTempFile::new().unwrap();
         let path = empty.path().to_owned();
+        let file = |path: &Path| KeyFile::open(path).map(|(_, keys)| keys);
         let error = file(&path).unwrap_err().to_string();
         assert!(error.starts_with(&path.display().to_string()), "{error}");
 

@@ -34,8 +34,8 @@ impl Mac {
 
     /// Whether the tag that `prepare` returns, in its full length, is the MAC of `message`. Compared in constant time.
     ///
-    /// Each block of a MAC depends on the one before, which leaves the processor partly idle: `prepare` is called between two
-    /// blocks.
+    /// Each block of a MAC depends on the one before, which leaves the processor partly idle: `prepare` is called
+    /// between two blocks.
     #[inline]
     pub(super) fn verify_after<'t, T, E>(
         &self,

@@ -22,7 +22,8 @@ pub(super) struct Block<'t> {
 /// Every block in `text`, in order.
 ///
 /// # Errors
-/// [`KeyError::PemMalformed`] for a block without an end, with an end of another label, or with content that is not base64.
+/// [`KeyError::PemMalformed`] for a block without an end, with an end of another label, or with content that is not
+/// base64.
 pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, KeyError> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, &str, String)> = None;

@@ -1,7 +1,7 @@
 //! Loads the keys of a gate, and replaces them while it runs.
 //!
-//! Each source (the secret, a file, a remote set) provides a part of the ring. When a source changes, a ring with its new
-//! keys replaces the old one; when a source fails, its old keys stay in use.
+//! Each source (the secret, a file, a remote set) provides a part of the ring. When a source changes, a ring with its
+//! new keys replaces the old one; when a source fails, its old keys stay in use.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,8 +21,8 @@ use crate::keys::{Key, KeyCounters, KeyError, Ring, Store};
 /// How often key files are checked. The check of an untouched file is one system call.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a start waits for the first fetch of each remote set. Then the gate starts without the missing sets, and refuses
-/// their tokens until they are fetched.
+/// How long a start waits for the first fetch of each remote set. Then the gate starts without the missing sets, and
+/// refuses their tokens until they are fetched.
 const FIRST_FETCH_WITHIN: Duration = Duration::from_secs(5);
 
 /// The most results of fetches that wait to be applied.
@@ -52,8 +52,7 @@ pub struct Keys {
 }
 
 /// The keys of each source, by its index: the secret, then the files, then the remote sets.
-#[derive(Clone, Debug)]
-struct Parts(Vec<Vec<Arc<Key>>>);
+type Parts = Vec<Vec<Arc<Key>>>;
 
 /// Reloads the keys until it is dropped.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ impl KeyReloader {
     /// # Errors
     /// What is wrong with a file, or that two keys have one name.
     pub fn new(secret: Option<Key>, files: &[PathBuf], remotes: Vec<JwksUrl>) -> Result<Self, KeyError> {
-        let mut parts = vec![secret.into_iter().map(Arc::new).collect()];
+        let mut parts: Parts = vec![secret.into_iter().map(Arc::new).collect()];
         let mut opened = Vec::with_capacity(files.len());
         for path in files {
             let (file, keys) = KeyFile::open(path)?;
@@ -75,8 +74,7 @@ impl KeyReloader {
             parts.push(shared(keys));
         }
         parts.extend(remotes.iter().map(|_| Vec::new()));
-        let parts = Parts(parts);
-        let ring = parts.ring()?;
+        let ring = ring(&parts)?;
         for key in ring.keys() {
             tracing::info!(alg = %key.algorithm(), kid = key.kid(), "key loaded");
         }
@@ -107,8 +105,8 @@ impl KeyReloader {
         &self.keys
     }
 
-    /// Starts to reload the keys: files when they change and on SIGHUP, remote sets at the instants of their schedules. Returns
-    /// after the first fetch of each remote set, or after [`FIRST_FETCH_WITHIN`]. Needs a tokio runtime.
+    /// Starts to reload the keys: files when they change and on SIGHUP, remote sets at the instants of their schedules.
+    /// Returns after the first fetch of each remote set, or after [`FIRST_FETCH_WITHIN`]. Needs a tokio runtime.
     ///
     /// # Errors
     /// When no handler for the signal can be installed.
@@ -205,7 +203,8 @@ impl KeyReloader {
         }
     }
 
-    /// Replaces the keys of one source, unless another source has a key of the same name. Returns whether they are in use.
+    /// Replaces the keys of one source, unless another source has a key of the same name. Returns whether they are in
+    /// use.
     fn replace(&mut self, index: usize, keys: Vec<Key>) -> bool {
         let is_usable = self.swap(index, shared(keys));
         if is_usable {
@@ -220,10 +219,10 @@ impl KeyReloader {
     fn swap(&mut self, index: usize, part: Vec<Arc<Key>>) -> bool {
         let source = self.source(index);
         let mut parts = self.parts.clone();
-        if let Some(old) = parts.0.get_mut(index) {
+        if let Some(old) = parts.get_mut(index) {
             old.clone_from(&part);
         }
-        match parts.ring() {
+        match ring(&parts) {
             Ok(ring) => {
                 let count = ring.len();
                 self.keys.store.store(Arc::new(ring));
@@ -250,10 +249,8 @@ impl KeyReloader {
     }
 }
 
-impl Parts {
-    fn ring(&self) -> Result<Ring, KeyError> {
-        Ring::new(self.0.iter().flatten().cloned())
-    }
+fn ring(parts: &Parts) -> Result<Ring, KeyError> {
+    Ring::new(parts.iter().flatten().cloned())
 }
 
 fn shared(keys: Vec<Key>) -> Vec<Arc<Key>> {

@@ -11,8 +11,8 @@ use crate::keys::{Algorithm, Key, KeyError};
 /// The ring in use. Shards read it without a lock; a reload of keys replaces the whole ring.
 pub type Store = Arc<ArcSwap<Ring>>;
 
-/// The most keys that are tried for a token without a `kid`: the old and the new one of a rotation. Each takes a signature
-/// check, and the sender of a token decides whether it has a `kid`.
+/// The most keys that are tried for a token without a `kid`: the old and the new one of a rotation. Each takes a
+/// signature check, and the sender of a token decides whether it has a `kid`.
 pub const KEYS_TRIED_MAX: usize = 2;
 
 /// Keys, found by name or by algorithm. A ring is immutable: changed keys are a new ring.

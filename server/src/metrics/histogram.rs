@@ -8,8 +8,8 @@ const US: u64 = 1_000;
 const MS: u64 = 1_000 * US;
 const S: u64 = 1_000 * MS;
 
-/// The upper bounds of the buckets, in nanoseconds: from a MAC over a short token, or a signature by a slow curve on a busy
-/// machine, to the deadline of a session lookup. Longer durations are in the total count alone.
+/// The upper bounds of the buckets, in nanoseconds: from a MAC over a short token, or a signature by a slow curve on a
+/// busy machine, to the deadline of a session lookup. Longer durations are in the total count alone.
 pub(super) const BOUNDS_NS: [u64; 18] = [
     100,
     250,

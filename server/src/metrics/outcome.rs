@@ -28,8 +28,8 @@ pub enum Outcome {
     Unanswered(Unanswered),
     /// A step of the handshake exceeded its deadline.
     Timeout(Phase),
-    /// The connection was closed because it was the oldest in this step when there were too many, or used the most memory
-    /// when the limit was reached.
+    /// The connection was closed because it was the oldest in this step when there were too many, or used the most
+    /// memory when the limit was reached.
     Evicted(Phase),
     /// The peer closed the connection before its verdict.
     Abandoned,

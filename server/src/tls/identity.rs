@@ -60,8 +60,8 @@ const CERT: &str = "--tls-cert";
 const KEY: &str = "--tls-key";
 
 impl Identity {
-    /// Reads a certificate chain, which begins with the server's own, and its key. Logs a warning if the certificate is not
-    /// valid at `now`.
+    /// Reads a certificate chain, which begins with the server's own, and its key. Logs a warning if the certificate is
+    /// not valid at `now`.
     ///
     /// # Errors
     /// [`IdentityError`].

@@ -6,8 +6,8 @@
 //! ticket = name, 16 bytes; nonce, 12 bytes; AES-256-GCM(key, session; name)
 //! ```
 //!
-//! Processes with the same secret derive the same later secrets, each by its own clock. A derivation cannot be reversed: the
-//! memory of a server does not reveal the keys of tickets older than a period.
+//! Processes with the same secret derive the same later secrets, each by its own clock. A derivation cannot be
+//! reversed: the memory of a server does not reveal the keys of tickets older than a period.
 
 use std::fmt;
 use std::sync::Arc;

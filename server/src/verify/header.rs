@@ -4,8 +4,8 @@ use crate::keys::Algorithm;
 use crate::verify::Refusal;
 use crate::verify::json::{JsonError, Members, NameCode, SeenNames, Text, Value};
 
-/// The most members of a header. The limit is low, because the sender is not authenticated yet; headers of identity providers
-/// have 2 to 6.
+/// The most members of a header. The limit is low, because the sender is not authenticated yet; headers of identity
+/// providers have 2 to 6.
 const HEADER_MEMBERS_MAX: usize = 16;
 
 /// The members of a header that select the key.
@@ -17,12 +17,12 @@ pub(super) struct Header<'t> {
     pub kid: Option<Text<'t>>,
 }
 
-/// The header in `json`, the decoded first segment of a token. Unknown members are ignored, as RFC 7515 section 4 requires,
-/// unless there is a `crit`.
+/// The header in `json`, the decoded first segment of a token. Unknown members are ignored, as RFC 7515 section 4
+/// requires, unless there is a `crit`.
 ///
 /// # Errors
-/// The first that applies: the text is not a header, `alg` is none or unknown, there is a `crit` or an embedded key, `typ`
-/// is another type.
+/// The first that applies: the text is not a header, `alg` is none or unknown, there is a `crit` or an embedded key,
+/// `typ` is another type.
 pub(super) fn read<'t>(json: &'t [u8], seen: &mut SeenNames) -> Result<Header<'t>, Refusal> {
     let json = str::from_utf8(json).map_err(|_| Refusal::HeaderMalformed)?;
     let mut algorithm = None;
@@ -64,8 +64,8 @@ const KID: NameCode = NameCode::short(b"kid");
 const CRIT: NameCode = NameCode::short(b"crit");
 const B64: NameCode = NameCode::short(b"b64");
 
-// Members in which the sender provides the key or its URL (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5 and 4.1.6). A verifier that
-// uses such keys accepts any token (RFC 8725 section 3.10).
+// Members in which the sender provides the key or its URL (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5 and 4.1.6). A verifier
+// that uses such keys accepts any token (RFC 8725 section 3.10).
 const JWK: NameCode = NameCode::short(b"jwk");
 const JKU: NameCode = NameCode::short(b"jku");
 const X5C: NameCode = NameCode::short(b"x5c");
@@ -75,8 +75,8 @@ fn text(value: Value<'_>) -> Result<Text<'_>, Refusal> {
     if let Value::Text(text) = value { Ok(text) } else { Err(Refusal::HeaderMalformed) }
 }
 
-/// The algorithm of this name. `none` in any case has a reason of its own, because it is a known attack on which operators
-/// may want an alarm.
+/// The algorithm of this name. `none` in any case has a reason of its own, because it is a known attack on which
+/// operators may want an alarm.
 fn algorithm_named(name: Text<'_>) -> Result<Algorithm, Refusal> {
     let known = Algorithm::ALL.into_iter().find(|algorithm| name.is(algorithm.as_str()));
     match known {

@@ -1,7 +1,8 @@
 //! A cache of the headers of tokens with valid signatures, which are not parsed again.
 //!
-//! An issuer writes the same header into all its tokens. A token that begins with a cached header selects the same key and
-//! algorithm, and its header breaks no rule. Only the holder of a key can add a header, because it takes a valid signature.
+//! An issuer writes the same header into all its tokens. A token that begins with a cached header selects the same key
+//! and algorithm, and its header breaks no rule. Only the holder of a key can add a header, because it takes a valid
+//! signature.
 
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ pub(super) struct KnownHeader {
     /// The length of the encoded signature, which depends on the key alone.
     signature_bytes: usize,
     pub key: Arc<Key>,
-    /// Whether no other key can verify a token with this header: the header names the key, or the ring has only one key of the
-    /// algorithm.
+    /// Whether no other key can verify a token with this header: the header names the key, or the ring has only one key
+    /// of the algorithm.
     pub is_only_key: bool,
 }
 

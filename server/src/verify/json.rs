@@ -1,8 +1,8 @@
 //! A strict reader of JSON text (RFC 8259) that neither copies nor recurses.
 //!
-//! A general parser builds values; a verifier needs a few members, and must know that the rest is valid. This reader returns
-//! the members of an object as slices of the text and checks everything that it skips. It refuses text that parsers interpret
-//! differently: duplicate names, lone surrogates, numbers beyond `f64`, deep nesting.
+//! A general parser builds values; a verifier needs a few members, and must know that the rest is valid. This reader
+//! returns the members of an object as slices of the text and checks everything that it skips. It refuses text that
+//! parsers interpret differently: duplicate names, lone surrogates, numbers beyond `f64`, deep nesting.
 
 mod cursor;
 mod members;

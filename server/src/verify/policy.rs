@@ -11,14 +11,15 @@ pub struct Policy {
     pub issuer: Option<String>,
     /// If set, `aud` must equal it or be a list that contains it.
     pub audience: Option<String>,
-    /// Paths to the user's name; the first at which there is a string is used. Dots separate the members of nested objects; a
-    /// path also matches a member whose name contains the dots.
+    /// Paths to the user's name; the first at which there is a string is used. Dots separate the members of nested
+    /// objects; a path also matches a member whose name contains the dots.
     pub user_claim: Vec<String>,
     /// The longest token that is read, in bytes.
     pub token_bytes_max: usize,
 }
 
-/// The default longest token: enough for the claims of any identity provider, and usual servers accept no longer request line.
+/// The default longest token: enough for the claims of any identity provider, and usual servers accept no longer
+/// request line.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 impl Default for Policy {

@@ -27,8 +27,8 @@ pub(super) struct Shape {
     pub signature_bytes: usize,
 }
 
-/// Splits `token` at its first and its last dot, or at the dots that its `shape` predicts. Further dots remain in claims or
-/// signature, which then cannot be decoded; [`Segments::precise`] returns the right reason.
+/// Splits `token` at its first and its last dot, or at the dots that its `shape` predicts. Further dots remain in
+/// claims or signature, which then cannot be decoded; [`Segments::precise`] returns the right reason.
 ///
 /// # Errors
 /// [`Refusal::Missing`], [`Refusal::TooLong`] or [`Refusal::Malformed`].
@@ -65,8 +65,8 @@ fn segments(token: &[u8], shape: Option<Shape>) -> Option<Segments<'_>> {
 }
 
 impl Segments<'_> {
-    /// The reason for a refusal. A token with more than three segments is malformed, although its segments are first found to be
-    /// wrongly encoded.
+    /// The reason for a refusal. A token with more than three segments is malformed, although its segments are first
+    /// found to be wrongly encoded.
     #[inline]
     pub(super) fn precise(&self, refusal: Refusal) -> Refusal {
         match refusal {

@@ -1,12 +1,12 @@
 //! A cache of tokens that a public key verified, whose signatures are not checked again.
 //!
-//! A signature check takes 13 to 160 microseconds, and clients reconnect with the same token. An entry contains the whole token,
-//! and is found only by the whole token, under the ring that verified it, at times that the claims allow. HMAC tokens are not
-//! cached: their verification takes less time than a lookup.
+//! A signature check takes 13 to 160 microseconds, and clients reconnect with the same token. An entry contains the
+//! whole token, and is found only by the whole token, under the ring that verified it, at times that the claims allow.
+//! HMAC tokens are not cached: their verification takes less time than a lookup.
 //!
-//! The memory is a circular log of fixed size, allocated once: new entries overwrite the oldest. An index of buckets, each one
-//! cache line, leads to the entries. Tokens are stored decoded, in fewer cache lines; each segment has one canonical encoding,
-//! therefore equal decoded tokens are equal tokens.
+//! The memory is a circular log of fixed size, allocated once: new entries overwrite the oldest. An index of buckets,
+//! each one cache line, leads to the entries. Tokens are stored decoded, in fewer cache lines; each segment has one
+//! canonical encoding, therefore equal decoded tokens are equal tokens.
 
 use std::ops::Range;
 
@@ -15,8 +15,8 @@ use crate::verify::{Refusal, Verified};
 /// The longest entry is this fraction of the log.
 const ENTRY_SHARE_MIN: usize = 8;
 
-/// The average entry for which the index is sized: a token by RSA-2048 takes 384 bytes, one by an elliptic curve 192. There
-/// are twice as many slots as such entries, so that few buckets are full.
+/// The average entry for which the index is sized: a token by RSA-2048 takes 384 bytes, one by an elliptic curve 192.
+/// There are twice as many slots as such entries, so that few buckets are full.
 const ENTRY_BYTES_USUAL: usize = 256;
 
 /// The slots of a bucket fill one cache line.
@@ -45,8 +45,8 @@ pub struct CacheCounts {
     pub bytes: u64,
 }
 
-/// An entry of the index. A free slot is 0; another has 16 bits of a hash, and below them the position of an entry in units of
-/// 8 bytes.
+/// An entry of the index. A free slot is 0; another has 16 bits of a hash, and below them the position of an entry in
+/// units of 8 bytes.
 #[repr(align(64))]
 #[derive(Clone, Copy)]
 struct Bucket([u64; SLOTS]);
@@ -129,8 +129,8 @@ impl TokenCache {
         Some(Place { hash, matching, first: first.and_then(|slot| Head::read(self.entry(*slot)?)) })
     }
 
-    /// Looks for `token` at `place`. If it was cached under the ring `generation`, returns the verdict at `now_s`, with `leeway_s`
-    /// for its `exp`.
+    /// Looks for `token` at `place`. If it was cached under the ring `generation`, returns the verdict at `now_s`, with
+    /// `leeway_s` for its `exp`.
     ///
     /// # Errors
     /// [`Refusal::Expired`]. A cached token that is not valid yet counts as not found.
@@ -271,8 +271,8 @@ fn tag(hash: u64) -> u64 {
     hash & TAG_MASK
 }
 
-/// A hash of the last 16 characters of a signature. Only issuers choose the signatures of cached tokens, and an entry is
-/// compared with the whole token.
+/// A hash of the last 16 characters of a signature. Only issuers choose the signatures of cached tokens, and an entry
+/// is compared with the whole token.
 fn hash(signature: &[u8]) -> Option<u64> {
     let (rest, last) = signature.split_last_chunk::<8>()?;
     let (_, before) = rest.split_last_chunk::<8>()?;

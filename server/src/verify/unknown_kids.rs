@@ -1,14 +1,14 @@
 //! Unknown key names. Each of them triggers at most one fetch of the key sets in a certain time.
 //!
-//! Anybody can send tokens with invented `kid`s. If each token triggered a fetch, the sources would get as many requests as the
-//! gate.
+//! Anybody can send tokens with invented `kid`s. If each token triggered a fetch, the sources would get as many
+//! requests as the gate.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::keys::FetchTrigger;
 
-/// The most names that are stored. Many other names overwrite them; the schedule of each source limits the fetches that this
-/// causes.
+/// The most names that are stored. Many other names overwrite them; the schedule of each source limits the fetches that
+/// this causes.
 const KIDS_MAX: usize = 256;
 
 /// How long a name does not trigger a second fetch.
@@ -35,7 +35,8 @@ impl UnknownKids {
         Self { trigger, hash_seed, seen: vec![SeenKid::default(); KIDS_MAX] }
     }
 
-    /// Triggers a fetch, unless `kid` did so recently. `kid` is the unknown name in a token at `now_s`, or empty without a name.
+    /// Triggers a fetch, unless `kid` did so recently. `kid` is the unknown name in a token at `now_s`, or empty
+    /// without a name.
     pub(super) fn record(&mut self, kid: &str, now_s: u64) {
         if self.is_new(kid, now_s) {
             self.trigger.request();

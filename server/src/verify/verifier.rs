@@ -60,15 +60,16 @@ impl Verifier {
         }
     }
 
-    /// Adds a cache, of at most `bytes_max` bytes, of tokens that a public key verified. A `bytes_max` that is too small adds none.
+    /// Adds a cache, of at most `bytes_max` bytes, of tokens that a public key verified. A `bytes_max` that is too
+    /// small adds none.
     #[must_use]
     pub fn with_token_cache(mut self, bytes_max: usize) -> Self {
         self.tokens = TokenCache::new(bytes_max);
         self
     }
 
-    /// Requests a fetch by `trigger` when a token names an unknown key. `hash_seed` should be random, so that senders cannot choose
-    /// names with one hash.
+    /// Requests a fetch by `trigger` when a token names an unknown key. `hash_seed` should be random, so that senders
+    /// cannot choose names with one hash.
     #[must_use]
     pub fn with_fetch_trigger(mut self, trigger: FetchTrigger, hash_seed: u64) -> Self {
         self.scratch.header.unknown = Some(UnknownKids::new(trigger, hash_seed));
@@ -219,8 +220,8 @@ struct KeySelection<'v> {
 }
 
 impl KeySelection<'_> {
-    /// Checks the signature with the keys that the header selects, and caches the header if it is valid under one of them. Returns
-    /// whether that is a public key. `tried` is a key that failed before.
+    /// Checks the signature with the keys that the header selects, and caches the header if it is valid under one of
+    /// them. Returns whether that is a public key. `tried` is a key that failed before.
     #[inline(never)]
     fn check(
         self,
@@ -248,8 +249,8 @@ impl KeySelection<'_> {
     }
 }
 
-/// The keys that may have signed, and whether there is only one. With a `kid` it is the key of this name, else all keys pinned
-/// to the algorithm.
+/// The keys that may have signed, and whether there is only one. With a `kid` it is the key of this name, else all keys
+/// pinned to the algorithm.
 fn candidates<'r>(
     ring: &'r Ring,
     algorithm: Algorithm,

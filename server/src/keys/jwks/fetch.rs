@@ -22,7 +22,8 @@ const FETCH_WITHIN: Duration = Duration::from_secs(10);
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 2;
 
-/// The URL of a published set: `https`, or `http` on this machine. Whoever can change the set in transit can make tokens.
+/// The URL of a published set: `https`, or `http` on this machine. Whoever can change the set in transit can make
+/// tokens.
 #[derive(Clone, PartialEq)]
 pub struct JwksUrl(Url);
 
@@ -213,8 +214,8 @@ pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     }
 }
 
-/// The remaining lifetime of the response: that in Cache-Control minus the Age that an intermediate cache adds (RFC 9111
-/// sections 4.2.3 and 5.1).
+/// The remaining lifetime of the response: that in Cache-Control minus the Age that an intermediate cache adds (RFC
+/// 9111 sections 4.2.3 and 5.1).
 fn lifetime_left(head: &HeaderMap) -> Option<Duration> {
     let cache_control = head.get_all(CACHE_CONTROL).iter();
     let lifetime = cache_control.filter_map(|value| lifetime(value.to_str().ok()?)).min()?;

@@ -73,7 +73,8 @@ impl Schedule {
         self.due = now + doubled.min(self.pace.retry_max);
     }
 
-    /// A token named a key that is not in the set. The fetch is due after the cooldown, whether the last one failed or not.
+    /// A token named a key that is not in the set. The fetch is due after the cooldown, whether the last one failed or
+    /// not.
     pub(super) fn requested(&mut self, now: Instant) {
         let earliest = self.started.map_or(now, |started| started + self.pace.cooldown);
         self.due = self.due.min(earliest.max(now));

@@ -8,8 +8,8 @@ use crate::verify::policy::Policy;
 /// and most libraries for dates end there.
 pub const TIME_S_END: u64 = 253_402_300_800;
 
-/// How far `iat` may be in the future without leeway: issuers round to whole seconds, and a server may read its clock for a
-/// batch of tokens before the last of them is issued.
+/// How far `iat` may be in the future without leeway: issuers round to whole seconds, and a server may read its clock
+/// for a batch of tokens before the last of them is issued.
 pub const ISSUED_AHEAD_S_MAX: u64 = 1;
 
 /// The claims that the policy checks, and the user.

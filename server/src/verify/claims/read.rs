@@ -125,8 +125,8 @@ fn insert(cursor: &Cursor<'_>, name: Name<'_>, seen: &mut SeenNames) -> Result<(
 /// The most members of an object with the user that the fast path reads.
 const FAST_MEMBERS_MAX: usize = 4;
 
-/// The string value of the member `wanted` of the object at `at`, and the end of the object; `None` if the slow path must
-/// read the object.
+/// The string value of the member `wanted` of the object at `at`, and the end of the object; `None` if the slow path
+/// must read the object.
 #[inline(always)]
 fn user_in_object<'t>(text: &'t str, at: usize, wanted: &WantedName) -> Option<(Text<'t>, usize)> {
     let mut cursor = Cursor::new(text, at);
@@ -181,8 +181,8 @@ fn member_slow<'t>(
     Ok(())
 }
 
-/// A NumericDate (RFC 7519 section 2): seconds since 1970, maybe with a fraction, from 0 to [`TIME_S_END`]. Rounded up, because
-/// the comparisons are with whole seconds.
+/// A NumericDate (RFC 7519 section 2): seconds since 1970, maybe with a fraction, from 0 to [`TIME_S_END`]. Rounded up,
+/// because the comparisons are with whole seconds.
 fn time_s(value: Value<'_>) -> Result<u64, Refusal> {
     let Value::Number(number) = value else {
         return Err(Refusal::TimeInvalid);
@@ -200,8 +200,8 @@ fn time_s(value: Value<'_>) -> Result<u64, Refusal> {
     if whole_s < TIME_S_END { Ok(whole_s) } else { Err(Refusal::TimeInvalid) }
 }
 
-/// The most characters of a time: an `f64` has at most 24, a time in nanoseconds 20. To parse thousands of digits would take
-/// longer than a MAC.
+/// The most characters of a time: an `f64` has at most 24, a time in nanoseconds 20. To parse thousands of digits would
+/// take longer than a MAC.
 const TIME_CHARACTERS_MAX: usize = 32;
 
 /// An audience that is not a string.

@@ -1,7 +1,7 @@
 //! Reads a text in one pass and checks everything that it skips.
 //!
-//! The usual JSON of issuers (compact, plain strings, whole numbers) is read eight bytes at a time and without function calls.
-//! Separate functions read white space, escapes and fractions, so that the usual case stays fast.
+//! The usual JSON of issuers (compact, plain strings, whole numbers) is read eight bytes at a time and without function
+//! calls. Separate functions read white space, escapes and fractions, so that the usual case stays fast.
 
 use crate::verify::json::name_code::{NameCodeBuilder, ONES, quotes, specials};
 use crate::verify::json::number::end_of_number;
@@ -156,8 +156,8 @@ impl<'t> Cursor<'t> {
         Ok(true)
     }
 
-    /// Reads a whole number without a sign, of at most [`DIGITS_MAX`] digits. For another value returns `None`, and the position
-    /// stays.
+    /// Reads a whole number without a sign, of at most [`DIGITS_MAX`] digits. For another value returns `None`, and the
+    /// position stays.
     #[inline(always)]
     pub(in crate::verify) fn whole_number(&mut self) -> Option<u64> {
         let rest = self.bytes.get(self.at..)?;
@@ -181,8 +181,8 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// The end of the value that begins at `at`, at this nesting depth. Takes and returns plain values, so that the caller's
-/// position stays in a register.
+/// The end of the value that begins at `at`, at this nesting depth. Takes and returns plain values, so that the
+/// caller's position stays in a register.
 fn end_of_value(bytes: &[u8], at: usize, depth: u32) -> Result<usize, JsonError> {
     match bytes.get(at) {
         Some(b'{' | b'[') => end_of_nested(bytes, at, depth),
@@ -304,8 +304,8 @@ fn end_of_string(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// The name whose first character is at `start`, which is longer than 8 bytes or has escapes, and the position after it. One
-/// pass finds the end, checks the name and computes its code.
+/// The name whose first character is at `start`, which is longer than 8 bytes or has escapes, and the position after
+/// it. One pass finds the end, checks the name and computes its code.
 #[inline(never)]
 fn name_slow(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError> {
     let bytes = text.as_bytes();
@@ -367,7 +367,8 @@ fn after_space(bytes: &[u8], mut at: usize) -> usize {
 fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let eight = u64::from_le_bytes(*eight);
-        // The quotation mark is searched first, so that its position is known early; then the bytes before it are checked.
+        // The quotation mark is searched first, so that its position is known early; then the bytes before it are
+        // checked.
         let quote = quotes(eight);
         let unusual = specials(eight);
         if unusual & quote.wrapping_sub(1) & !quote != 0 {

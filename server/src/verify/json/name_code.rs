@@ -63,13 +63,14 @@ impl NameCode {
         builder.code()
     }
 
-    /// The number of bytes before the first quotation mark, and their code. `None` without a mark among the nine bytes, or with
-    /// an escape or control character before it.
+    /// The number of bytes before the first quotation mark, and their code. `None` without a mark among the nine bytes,
+    /// or with an escape or control character before it.
     #[inline]
     pub(in crate::verify) fn until_quote(nine: &[u8; 9]) -> Option<(usize, Self)> {
         let [eight @ .., last] = nine;
         let eight = u64::from_le_bytes(*eight);
-        // The quotation mark is searched first, so that its position is known early; then the bytes before it are checked.
+        // The quotation mark is searched first, so that its position is known early; then the bytes before it are
+        // checked.
         let quote = quotes(eight);
         if specials(eight) & quote.wrapping_sub(1) & !quote != 0 {
             return None;
@@ -174,8 +175,8 @@ pub(in crate::verify) const fn quotes(word: u64) -> u64 {
     zeros(word ^ (ONES * b'"' as u64))
 }
 
-/// Sets the highest bit of the first byte that must be escaped in a string (a backslash or control character), and maybe bits
-/// of later bytes.
+/// Sets the highest bit of the first byte that must be escaped in a string (a backslash or control character), and
+/// maybe bits of later bytes.
 #[inline]
 pub(in crate::verify) const fn specials(word: u64) -> u64 {
     zeros(word ^ (ONES * b'\\' as u64)) | (word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7))

@@ -78,8 +78,8 @@ fn is_small(digits: usize, exponent: i64) -> bool {
     digits as i64 + exponent <= POWER_MAX
 }
 
-/// Whether the number with this mantissa and exponent is in the range of `f64`. The digits are compared, so that a long number
-/// takes no longer than to read it.
+/// Whether the number with this mantissa and exponent is in the range of `f64`. The digits are compared, so that a long
+/// number takes no longer than to read it.
 #[cold]
 fn is_finite(bytes: &[u8], start: usize, end: usize, exponent: i64) -> bool {
     let mantissa = bytes.get(start..end).unwrap_or_default();

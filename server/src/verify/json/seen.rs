@@ -79,7 +79,8 @@ impl SeenNames {
         Ok(())
     }
 
-    /// Checks the name with the filter, which is rebuilt if it belongs to another object, and compares it if its bit is set.
+    /// Checks the name with the filter, which is rebuilt if it belongs to another object, and compares it if its bit is
+    /// set.
     #[inline(never)]
     fn check_with_filter(&mut self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
         if self.filtered != Some(base) {

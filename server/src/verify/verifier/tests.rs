@@ -1,4 +1,5 @@
-//! Tests with whole tokens. This file has the test keys, a signer for any header and claims, and a verifier for one key.
+//! Tests with whole tokens. This file has the test keys, a signer for any header and claims, and a verifier for one
+//! key.
 
 mod allocations;
 mod attacks;

@@ -220,7 +220,8 @@ fn an_ecdsa_signature_in_der_is_refused() {
 
 #[test]
 fn a_point_of_low_order_is_refused_as_a_key() {
-    // Under each of these points, of order 1, 2, 4 and 8, signatures can be forged. RFC 8032 section 5.1.7 does not check it.
+    // Under each of these points, of order 1, 2, 4 and 8, signatures can be forged. RFC 8032 section 5.1.7 does not
+    // check it.
     for point in [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
