@@ -110,46 +110,28 @@ impl StoredSession {
     }
 }
 
-/// The return type of [`SessionStore`]'s methods; these futures are always ready.
-type Ready<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
+/// A method of [`SessionStore`], whose future is always ready.
+macro_rules! ready {
+    ($name:ident, $self:ident, $argument:ident: $type:ty => $output:ty, $result:expr) => {
+        fn $name<'a, 'b, 'f>(&'a $self, $argument: $type) -> Pin<Box<dyn Future<Output = Result<$output>> + Send + 'f>>
+        where
+            'a: 'f,
+            'b: 'f,
+            Self: 'f,
+        {
+            Box::pin(future::ready($result))
+        }
+    };
+}
 
 impl SessionStore for Sessions {
-    fn create<'a, 'b, 'f>(&'a self, record: &'b mut Record) -> Ready<'f, ()>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        Box::pin(future::ready(self.table().create(record, Instant::now())))
-    }
-
-    fn save<'a, 'b, 'f>(&'a self, record: &'b Record) -> Ready<'f, ()>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        Box::pin(future::ready(self.table().save(record, Instant::now())))
-    }
-
-    fn load<'a, 'b, 'f>(&'a self, id: &'b Id) -> Ready<'f, Option<Record>>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        Box::pin(future::ready(Ok(self.table().load(id, Instant::now()))))
-    }
-
-    fn delete<'a, 'b, 'f>(&'a self, id: &'b Id) -> Ready<'f, ()>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
+    ready!(create, self, record: &'b mut Record => (), self.table().create(record, Instant::now()));
+    ready!(save, self, record: &'b Record => (), self.table().save(record, Instant::now()));
+    ready!(load, self, id: &'b Id => Option<Record>, Ok(self.table().load(id, Instant::now())));
+    ready!(delete, self, id: &'b Id => (), {
         self.table().held.remove(id);
-        Box::pin(future::ready(Ok(())))
-    }
+        Ok(())
+    });
 }
 
 /// Shows only the number of sessions: an id in a log would let a reader log in.

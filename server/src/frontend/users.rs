@@ -46,16 +46,9 @@ pub enum UsersError {
     /// The file is missing, unreadable or not UTF-8.
     #[error("users file {path}: {1}", path = .0.display())]
     Read(PathBuf, #[source] io::Error),
-    /// A line is invalid.
-    #[error("users file {}, line {line}: {fault}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// What is wrong with the line, without any hash.
-        fault: LineFault,
-    },
+    /// The line, counted from 1, is invalid. The fault does not show the hash.
+    #[error("users file {path}, line {1}: {2}", path = .0.display())]
+    Line(PathBuf, usize, LineFault),
     /// The file has no users: nobody could log in.
     #[error("users file {}: no users, expected a line such as `name,$argon2id$...`", .0.display())]
     Empty(PathBuf),
@@ -99,7 +92,7 @@ impl Users {
         let path = path.as_ref();
         let owned = || path.to_path_buf();
         let text = fs::read_to_string(path).map_err(|source| UsersError::Read(owned(), source))?;
-        let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line { path: owned(), line, fault })?;
+        let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line(owned(), line, fault))?;
         if users.by_name.is_empty() { Err(UsersError::Empty(owned())) } else { Ok(users) }
     }
 

@@ -9,7 +9,7 @@ use crate::keys::{Key, KeyError, load};
 /// A key file and its last usable content.
 #[derive(Debug)]
 pub(super) struct KeyFile {
-    path: PathBuf,
+    pub path: PathBuf,
     /// Identity and times of the file just before the last read; `None` if the file did not exist.
     stamp: Option<Stamp>,
     content: String,
@@ -47,10 +47,6 @@ impl KeyFile {
             return Ok(None);
         }
         self.read()
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     fn read(&mut self) -> Result<Option<Vec<Key>>, KeyError> {

@@ -71,7 +71,7 @@ pub(super) async fn follow(source: Source, outcomes: mpsc::Sender<(usize, FetchO
     let fetcher = Fetcher::new(&source.url);
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(schedule.due().into()) => {}
+            () = tokio::time::sleep_until(schedule.due.into()) => {}
             () = source.requested.notified() => {
                 schedule.requested(Instant::now());
                 continue;

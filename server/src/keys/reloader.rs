@@ -243,7 +243,7 @@ impl KeyReloader {
 
     /// The name of the source with this index, for the log.
     fn source(&self, index: usize) -> String {
-        let files = self.files.iter().map(|file| file.path().display().to_string());
+        let files = self.files.iter().map(|file| file.path.display().to_string());
         let mut names = files.chain(self.remotes.iter().map(|(url, _)| url.to_string()));
         index.checked_sub(1).and_then(|i| names.nth(i)).unwrap_or_else(|| "the secret".to_owned())
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fmt, fs, io};
+use std::{fmt, fs};
 
 use arc_swap::ArcSwap;
 use reactor::CertificateFault;
@@ -23,24 +23,14 @@ pub struct Identity {
 /// Why certificate and key cannot be used. No error contains bytes of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A file cannot be read.
-    #[error("{flag} {path}: {error}", path = path.display())]
+    /// A file cannot be read, or its content is not a certificate or key.
+    #[error("{flag} {path}: {fault}", path = path.display())]
     File {
         /// The flag of the file.
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// The operating system's error.
-        error: io::Error,
-    },
-    /// The content of a file is not a certificate or key.
-    #[error("{flag} {path}: {fault}", path = path.display())]
-    Content {
-        /// The flag of the file.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with the content.
+        /// What is wrong with the file.
         fault: String,
     },
     /// The key is not that of the certificate.
@@ -93,14 +83,14 @@ impl fmt::Debug for Identity {
 
 fn read(cert: &Path, key: &Path, now: UnixTime) -> Result<CertifiedKey, IdentityError> {
     let chain = read_chain(cert)?;
-    let leaf = chain.first().ok_or_else(|| content_error(CERT, cert, "the file has no certificate".into()))?;
+    let leaf = chain.first().ok_or_else(|| file_error(CERT, cert, "the file has no certificate".into()))?;
     let parsed = ParsedCertificate::try_from(leaf)
-        .map_err(|error| content_error(CERT, cert, format!("its first certificate: {error}")))?;
+        .map_err(|error| file_error(CERT, cert, format!("its first certificate: {error}")))?;
     warn_of_time(&parsed, cert, now);
     let signing = default_provider()
         .key_provider
         .load_private_key(read_key(key)?)
-        .map_err(|error| content_error(KEY, key, format!("the key cannot be used: {error}")))?;
+        .map_err(|error| file_error(KEY, key, format!("the key cannot be used: {error}")))?;
     let certified = CertifiedKey::new(chain.clone(), signing);
     match certified.keys_match() {
         // If the public key cannot be computed, a mismatch shows at the first handshake.
@@ -112,7 +102,7 @@ fn read(cert: &Path, key: &Path, now: UnixTime) -> Result<CertifiedKey, Identity
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let text = read_file(CERT, path)?;
     let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>();
-    chain.map_err(|error| content_error(CERT, path, format!("the file is not PEM: {error}")))
+    chain.map_err(|error| file_error(CERT, path, format!("the file is not PEM: {error}")))
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
@@ -124,16 +114,16 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
             // The text of other errors may quote a line of the file, therefore it is not shown.
             _ => "the file is not PEM",
         };
-        content_error(KEY, path, fault.to_owned())
+        file_error(KEY, path, fault.to_owned())
     })
 }
 
-fn content_error(flag: &'static str, path: &Path, fault: String) -> IdentityError {
-    IdentityError::Content { flag, path: path.to_owned(), fault }
+fn file_error(flag: &'static str, path: &Path, fault: String) -> IdentityError {
+    IdentityError::File { flag, path: path.to_owned(), fault }
 }
 
 fn read_file(flag: &'static str, path: &Path) -> Result<Vec<u8>, IdentityError> {
-    fs::read(path).map_err(|error| IdentityError::File { flag, path: path.to_owned(), error })
+    fs::read(path).map_err(|error| file_error(flag, path, error.to_string()))
 }
 
 fn is_encrypted(text: &[u8]) -> bool {

@@ -18,7 +18,8 @@ const HEADER_BYTES_MAX: usize = 256;
 /// The cached headers of one ring. The memory is allocated once.
 pub(super) struct HeaderCache {
     known: Vec<KnownHeader>,
-    generation: u64,
+    /// The generation of the ring under which the headers were cached.
+    pub generation: u64,
     /// The index of the header of the last token. The next token probably has the same header.
     last: usize,
     /// The index that is overwritten next when the cache is full.
@@ -59,11 +60,6 @@ impl HeaderCache {
     #[inline]
     pub(super) fn at(&self, index: usize) -> Option<&KnownHeader> {
         self.known.get(index)
-    }
-
-    /// The generation of the ring under which the headers were cached.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
     }
 
     /// Caches the header of a token whose signature `key` of `ring` verified.

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::verify::{Refusal, Verified};
 
-/// The longest entry is this fraction of the log.
+/// The longest entry takes one part in this many of the log.
 const ENTRY_SHARE_MIN: usize = 8;
 
 /// The average entry for which the index is sized: a token by RSA-2048 takes 384 bytes, one by an elliptic curve 192.

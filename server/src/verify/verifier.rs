@@ -142,7 +142,7 @@ impl Verifier {
                 let found = match (tokens.as_mut(), &place, known) {
                     (Some(tokens), Some(place), Some(_)) => {
                         let whole = decoded_token(segments, decoded);
-                        tokens.find(place, whole, headers.generation(), policy.leeway_s, now_s)
+                        tokens.find(place, whole, headers.generation, policy.leeway_s, now_s)
                     }
                     _ => None,
                 };
@@ -175,7 +175,7 @@ impl Verifier {
             claims: json,
         };
         if let (Some(tokens), Some(place), true) = (tokens, &place, is_public) {
-            let entry = Entry { generation: headers.generation(), valid_from_s: claims.valid_from_s(policy), verified };
+            let entry = Entry { generation: headers.generation, valid_from_s: claims.valid_from_s(policy), verified };
             let whole = decoded_token(segments, (signature, json.as_bytes()));
             tokens.insert(place, whole, &entry);
         }
@@ -236,7 +236,7 @@ impl KeySelection<'_> {
         let found = candidates(ring, header.algorithm, header.kid);
         let (candidates, only) = found.inspect_err(|refusal| {
             if let (Refusal::UnknownKey, Some(unknown)) = (refusal, &mut scratch.unknown) {
-                unknown.record(header.kid.map_or("", |kid| kid.raw()), now_s);
+                unknown.record(header.kid.map_or("", |kid| kid.raw), now_s);
             }
         })?;
         let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
@@ -261,8 +261,8 @@ fn candidates<'r>(
     }
     let (one, many, count) = match kid {
         Some(kid) => {
-            let key = match kid.is_escaped() {
-                false => ring.named(kid.raw()),
+            let key = match kid.is_escaped {
+                false => ring.named(kid.raw),
                 // Compared while it is decoded, because it may be long: the comparison ends at the first difference.
                 true => ring.keys().iter().find(|key| key.kid().is_some_and(|name| kid.is(name))),
             };

@@ -36,7 +36,8 @@ impl Default for Pace {
 #[derive(Debug)]
 pub(super) struct Schedule {
     pace: Pace,
-    due: Instant,
+    /// The instant of the next fetch.
+    pub due: Instant,
     /// The start of the last fetch.
     started: Option<Instant>,
     /// Failures since the last success.
@@ -47,11 +48,6 @@ impl Schedule {
     /// The first fetch is due at once.
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
         Self { pace, due: now, started: None, failures: 0 }
-    }
-
-    /// When the next fetch starts.
-    pub(super) fn due(&self) -> Instant {
-        self.due
     }
 
     /// A fetch starts.
@@ -97,7 +93,7 @@ mod tests {
     fn fetches_are_due_within_the_limits() {
         let start = Instant::now();
         let mut schedule = Schedule::new(Pace::default(), start);
-        assert_eq!(schedule.due(), start, "the first fetch is due at once");
+        assert_eq!(schedule.due, start, "the first fetch is due at once");
         for (at_s, event, due_s, why) in [
             (0, Started, 0, "a start changes nothing"),
             (1, Fetched(None), 241, "four fifths of the usual five minutes"),
@@ -127,11 +123,11 @@ mod tests {
                 Failed => schedule.failed(now),
                 Requested => schedule.requested(now),
             }
-            assert_eq!((schedule.due() - start).as_secs(), due_s, "{why}");
+            assert_eq!((schedule.due - start).as_secs(), due_s, "{why}");
         }
         for _ in 0..100 {
             schedule.failed(start);
         }
-        assert_eq!(schedule.due(), start + Duration::from_secs(60), "the longest wait after a failure");
+        assert_eq!(schedule.due, start + Duration::from_secs(60), "the longest wait after a failure");
     }
 }

@@ -3,15 +3,16 @@
 /// The content of a string, which was checked and may still have escapes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::verify) struct Text<'t> {
-    raw: &'t str,
-    escaped: bool,
+    /// The string with its escapes.
+    pub raw: &'t str,
+    pub is_escaped: bool,
 }
 
 impl<'t> Text<'t> {
     /// A string from the text between its quotation marks, which the cursor has checked.
     #[inline]
-    pub(super) fn new(raw: &'t str, escaped: bool) -> Self {
-        Self { raw, escaped }
+    pub(super) fn new(raw: &'t str, is_escaped: bool) -> Self {
+        Self { raw, is_escaped }
     }
 
     /// A string without escapes.
@@ -20,20 +21,10 @@ impl<'t> Text<'t> {
         Self::new(text, false)
     }
 
-    /// The string with its escapes.
-    pub(in crate::verify) fn raw(&self) -> &'t str {
-        self.raw
-    }
-
-    /// Whether the string has escapes.
-    pub(in crate::verify) fn is_escaped(&self) -> bool {
-        self.escaped
-    }
-
     /// Whether the decoded string equals `wanted`.
     #[inline]
     pub(in crate::verify) fn is(&self, wanted: &str) -> bool {
-        if self.escaped { self.chars().eq(wanted.chars()) } else { self.raw == wanted }
+        if self.is_escaped { self.chars().eq(wanted.chars()) } else { self.raw == wanted }
     }
 
     /// Whether the decoded string equals `wanted`, ignoring ASCII case.
@@ -47,7 +38,7 @@ impl<'t> Text<'t> {
     where
         't: 'b,
     {
-        if !self.escaped {
+        if !self.is_escaped {
             return self.raw;
         }
         buffer.clear();
@@ -57,7 +48,7 @@ impl<'t> Text<'t> {
 
     /// Whether the decoded strings are equal.
     pub(super) fn same(&self, other: &Text<'_>) -> bool {
-        match (self.escaped, other.escaped) {
+        match (self.is_escaped, other.is_escaped) {
             (false, false) => self.raw == other.raw,
             _ => self.chars().eq(other.chars()),
         }
