@@ -132,17 +132,18 @@ mod tests {
 
     #[test]
     fn the_error_for_a_file_names_its_path() {
-        let mut empty = tempfile::NamedTempFile::new().unwrap();
-        let path = empty.path().to_owned();
+        let mut written = tempfile::NamedTempFile::new().unwrap();
+        let path = written.path().to_owned();
+        written.write_all(b"no key\n").unwrap();
         let file = |path: &Path| KeyFile::open(path).map(|(_, keys)| keys);
         let error = file(&path).unwrap_err().to_string();
         assert!(error.starts_with(&path.display().to_string()), "{error}");
 
-        empty.write_all(P256.as_bytes()).unwrap();
+        written.write_all(P256.as_bytes()).unwrap();
         assert_eq!(file(&path).unwrap().len(), 1);
 
         let long = vec![b'x'; KEY_FILE_BYTES_MAX as usize + 1];
-        empty.write_all(&long).unwrap();
+        written.write_all(&long).unwrap();
         let error = file(&path).unwrap_err().to_string();
         assert!(error.contains("longer than"), "{error}");
 
