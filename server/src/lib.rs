@@ -3,6 +3,7 @@
 //!
 //! The modules stand in the order of their layers: each may use those above it in this file, none below it.
 
+mod closed_set;
 mod process;
 mod descriptors;
 pub mod session_key;

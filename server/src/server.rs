@@ -177,7 +177,7 @@ impl Server {
             lookup_addr: lookup.as_ref().map_or(*addr, |(_, addr)| *addr),
         });
         if let Some(tls) = tls {
-            tls.keep_fresh().map_err(ServeError::Start)?;
+            tls.renew_periodically().map_err(ServeError::Start)?;
         }
         let (gate, control) = match config.gate {
             Some(setup) => {
@@ -398,6 +398,7 @@ fn run_frontend(
         users: setup.users,
         secret: setup.secret,
         token_ttl: setup.token_ttl,
+        unix_s: std::sync::Arc::new(crate::process::unix_s),
         gate_url: gate_url.unwrap_or_default(),
         socketio_client: setup.socketio_client,
         session_key: setup.session_key,
