@@ -261,20 +261,20 @@ const SID_MEMBER: &[u8] = br#""sid":""#;
 fn without_ids(sent: &[u8]) -> String {
     // In a script's string an id stands between escaped quotes.
     let sent = &replace(sent, b"\\\"", b"\"");
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     let mut rest = match find(sent, b"version=0.0.4") {
         Some(at) => &sent[..sent[..at].iter().rposition(|byte| *byte == b'H').unwrap_or(at)],
         None => sent,
     };
     while let Some(at) = find(rest, SID_MEMBER) {
         let value = at + SID_MEMBER.len();
-        told.extend_from_slice(&rest[..value]);
+        received.extend_from_slice(&rest[..value]);
         let id_bytes = rest[value..].iter().position(|byte| *byte == b'"');
         rest = &rest[value + id_bytes.unwrap_or_default()..];
     }
-    told.extend_from_slice(rest);
+    received.extend_from_slice(rest);
     // Whether a client is told to go on depends on whether it has.
-    String::from_utf8_lossy(&told).replace("HTTP/1.1 100 Continue\r\n\r\n", "")
+    String::from_utf8_lossy(&received).replace("HTTP/1.1 100 Continue\r\n\r\n", "")
 }
 
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use super::{
     clients::{Client, get},
     servers::{TestProcess, soon},
-    tokens::{SECRET, good},
+    tokens::{SECRET, valid_token},
 };
 
 /// Fewer than the connections that come, more than the process holds without any.
@@ -26,7 +26,7 @@ async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
     let flags = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1", "--secret", SECRET];
     let process = TestProcess::start(&flags);
     let gate: SocketAddr = process.ready["gate"].as_str().unwrap()["http://".len()..].parse().unwrap();
-    let mut inside = Client::raw(gate, &good("ann")).await;
+    let mut inside = Client::raw(gate, &valid_token("ann")).await;
 
     // By its own flags it never admits more than it has descriptors for, so they are taken from it.
     let pid = Pid::from_raw(process.ready["pid"].as_i64().unwrap() as i32);
@@ -34,13 +34,13 @@ async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
     prlimit(pid, Resource::Nofile, few).unwrap();
     let cpu = || cpu_time(process.ready["pid"].as_i64().unwrap());
     let began = Instant::now();
-    let crowd: Vec<_> = (0..CONNECTIONS)
+    let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
             // They send nothing, and wait in the kernel once the gate accepts no more.
             TcpStream::connect(gate).unwrap()
         })
         .collect();
-    for stream in &crowd {
+    for stream in &clients {
         std::io::Write::write_all(&mut &*stream, b"G").unwrap();
     }
     let before = cpu();
@@ -50,12 +50,12 @@ async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
     inside.send("still here").await;
     assert_eq!(inside.text().await, "still here", "who is in is served");
 
-    drop(crowd);
+    drop(clients);
     soon("the way back", async {
         while TcpStream::connect(gate).is_err() {
             tokio::task::yield_now().await;
         }
-        Client::raw(gate, &good("ann")).await;
+        Client::raw(gate, &valid_token("ann")).await;
     })
     .await;
     let page = get(gate, "/metrics").await;

@@ -3,7 +3,7 @@
 use super::{
     clients::{Client, exchange, get},
     servers::TestServer,
-    tokens::good,
+    tokens::valid_token,
 };
 
 /// `parts` must stand in the answer, the first of them at its start.
@@ -95,10 +95,10 @@ async fn engineio_has_errors_of_its_own() {
 #[tokio::test]
 async fn counters_add_up() {
     let server = TestServer::start(&[]).await;
-    let mut raw = Client::raw(server.gate, &good("ann")).await;
+    let mut raw = Client::raw(server.gate, &valid_token("ann")).await;
     raw.send("hello").await;
     raw.text().await;
-    let _held = Client::socketio(server.gate, &good("ann")).await;
+    let _held = Client::socketio(server.gate, &valid_token("ann")).await;
     assert!(Client::open(server.gate, "/ws?token=bad", &[]).await.is_err());
     get(server.gate, "/nothing").await;
     drop(raw);

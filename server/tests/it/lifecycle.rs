@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{
     clients::{Client, get},
     servers::{TestProcess, TestServer, addr, gatekeeper, soon},
-    tokens::{SECRET, good},
+    tokens::{SECRET, valid_token},
 };
 
 #[tokio::test]
@@ -24,8 +24,8 @@ async fn a_signal_drains_the_server() {
         let gate = addr(&process.ready["gate"]);
         assert!(process.ready["pid"].as_u64().unwrap() > 1);
         assert!(get(addr(&process.ready["frontend"]), "/healthz").await.contains("200 OK"));
-        let mut raw = Client::raw(gate, &good("ann")).await;
-        let mut socketio = Client::socketio(gate, &good("ann")).await;
+        let mut raw = Client::raw(gate, &valid_token("ann")).await;
+        let mut socketio = Client::socketio(gate, &valid_token("ann")).await;
 
         process.signal(signal);
         assert_eq!(raw.close_code().await, 1001, "{signal:?}: going away");
@@ -34,7 +34,7 @@ async fn a_signal_drains_the_server() {
         assert_eq!(status.code(), Some(0), "{signal:?}: {log}");
         assert_eq!(out, "", "the ready line is all there is on standard output");
         assert!(log.contains("draining"), "{log}");
-        assert!(!log.contains(&good("ann")[..20]), "a token in the log: {log}");
+        assert!(!log.contains(&valid_token("ann")[..20]), "a token in the log: {log}");
     }
 }
 
@@ -49,7 +49,7 @@ async fn a_log_that_cannot_be_written_does_not_end_the_server() {
     let stdout = child.stdout.as_mut().unwrap();
     BufReader::new(stdout).read_line(&mut line).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let mut raw = Client::raw(addr(&ready["gate"]), &good("ann")).await;
+    let mut raw = Client::raw(addr(&ready["gate"]), &valid_token("ann")).await;
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(raw.close_code().await, 1001, "going away");
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -77,7 +77,7 @@ async fn each_role_runs_its_part_alone() {
 async fn a_drain_has_a_time_limit() {
     let server = TestServer::start(&["--drain=100ms"]).await;
     // It never reads, so it never answers the close frame.
-    let _silent = Client::raw(server.gate, &good("ann")).await;
+    let _silent = Client::raw(server.gate, &valid_token("ann")).await;
     let end = soon("the drain", server.stop()).await;
     end.unwrap().unwrap();
 }
@@ -111,8 +111,8 @@ fn a_port_in_use_is_reported() {
     for (gate, frontend, flag) in [(&*used, free, "--listen"), (free, &*used, "--frontend-listen")] {
         let output = run(&["--listen", gate, "--frontend-listen", frontend]);
         let log = String::from_utf8(output.stderr).unwrap();
-        let told = format!("gatekeeper: listen on {used}: address already in use; choose another with {flag}");
-        assert!(log.lines().any(|line| line == told), "no `{told}` in {log}");
+        let log_part = format!("gatekeeper: listen on {used}: address already in use; choose another with {flag}");
+        assert!(log.lines().any(|line| line == log_part), "no `{log_part}` in {log}");
         assert_eq!(output.status.code(), Some(104), "{log}");
         assert!(output.stdout.is_empty(), "it never was ready");
     }
@@ -129,7 +129,7 @@ async fn another_gate_on_the_port_is_detected() {
 
 #[test]
 fn wrong_flags_are_reported() {
-    for (flags, code, told, why) in [
+    for (flags, code, log_part, why) in [
         (&["--listen=0.0.0.0:0"][..], 104, "has 19 bytes", "the demo's secret, reachable"),
         (&["--listen=0.0.0.0:0", "--secret", SECRET], 104, "demo user", "the demo user, reachable"),
         (&["--keys=/nonexistent"], 104, "/nonexistent", "no such file"),
@@ -140,7 +140,7 @@ fn wrong_flags_are_reported() {
     ] {
         let output = run(flags);
         let log = String::from_utf8(output.stderr).unwrap();
-        assert!(log.contains(told), "{why}: {log}");
+        assert!(log.contains(log_part), "{why}: {log}");
         assert_eq!(output.status.code(), Some(code), "{why}: {log}");
     }
 }

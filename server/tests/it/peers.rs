@@ -16,7 +16,7 @@ use testkit::Peers;
 
 use super::{
     servers::TestServer,
-    tokens::{bad, good},
+    tokens::{invalid_tokens, valid_token},
 };
 
 /// The origin whose pages may use the token cookie.
@@ -39,7 +39,7 @@ struct Case {
 fn cases(
     url: &str,
     carriers: &[&str],
-    let_in: impl Fn(&str) -> Value,
+    accepted: impl Fn(&str) -> Value,
     refused: impl Fn(&str, &str) -> Value,
 ) -> Vec<Case> {
     let case = |carrier: &str, token: Option<&str>, origin: &str, answer: Value, kind: &str| Case {
@@ -48,21 +48,21 @@ fn cases(
         why: format!("{kind} in {carrier}"),
     };
     let mut cases = Vec::new();
-    let (good, bad) = (good(USER), bad());
+    let (valid, invalid) = (valid_token(USER), invalid_tokens());
     for carrier in carriers {
-        cases.push(case(carrier, Some(&good), ORIGIN, let_in(carrier), "good"));
-        for bad in bad.iter().filter(|bad| bad.token.is_some()) {
-            let answer = refused(carrier, bad.reason);
-            let token = bad.token.as_deref();
-            cases.push(case(carrier, token, ORIGIN, answer, bad.kind));
+        cases.push(case(carrier, Some(&valid), ORIGIN, accepted(carrier), "good"));
+        for invalid in invalid.iter().filter(|invalid| invalid.token.is_some()) {
+            let answer = refused(carrier, invalid.reason);
+            let token = invalid.token.as_deref();
+            cases.push(case(carrier, token, ORIGIN, answer, invalid.kind));
         }
     }
     let missing = || refused("none", "missing");
     cases.push(case("none", None, ORIGIN, missing(), "missing"));
     if carriers.contains(&"cookie") {
-        let stranger = "http://app.evil";
-        let kind = "good, of a stranger,";
-        cases.push(case("cookie", Some(&good), stranger, missing(), kind));
+        let other_origin = "http://app.evil";
+        let kind = "valid, from an untrusted origin,";
+        cases.push(case("cookie", Some(&valid), other_origin, missing(), kind));
     }
     cases
 }

@@ -22,7 +22,7 @@ pub use testkit::Pki;
 
 use super::{
     servers::{TestProcess, TestServer, addr, soon},
-    tokens::{bad, good},
+    tokens::{invalid_tokens, valid_token},
 };
 
 /// A server under TLS in this process.
@@ -47,7 +47,7 @@ async fn open(client: &TlsClient, gate: SocketAddr, path: &str) -> Socket {
 }
 
 async fn raw(client: &TlsClient, gate: SocketAddr) -> Socket {
-    let path = format!("/ws?token={}", good("ann"));
+    let path = format!("/ws?token={}", valid_token("ann"));
     open(client, gate, &path).await
 }
 
@@ -105,7 +105,7 @@ async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
         socket.close(None).await.unwrap();
         closed(socket).await;
 
-        let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", good("ann"));
+        let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", valid_token("ann"));
         let mut socket = open(&client, server.gate, &path).await;
         assert!(text(&mut socket).await.starts_with("0{"), "{why}");
         socket.send("40".into()).await.unwrap();
@@ -113,14 +113,14 @@ async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
         socket.send("42[\"a\"]".into()).await.unwrap();
         assert_eq!(text(&mut socket).await, "42[\"a\"]", "{why}");
 
-        for bad in bad().iter().filter(|bad| bad.token.is_some()) {
-            let path = format!("/ws?token={}", bad.token.as_deref().unwrap());
+        for invalid in invalid_tokens().iter().filter(|invalid| invalid.token.is_some()) {
+            let path = format!("/ws?token={}", invalid.token.as_deref().unwrap());
             let head = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
             let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\n{head}\r\n");
             let answer = client.exchange(server.gate, request.as_bytes()).await;
-            let status = if bad.reason == "too_long" { "431" } else { "401" };
-            assert!(answer.contains(status), "{why}: {}: {answer}", bad.kind);
+            let status = if invalid.reason == "too_long" { "431" } else { "401" };
+            assert!(answer.contains(status), "{why}: {}: {answer}", invalid.kind);
         }
     }
 }

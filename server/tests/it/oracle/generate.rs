@@ -202,8 +202,8 @@ fn claims(draw: &mut Draw) -> String {
         members.push(format!(r#""{name}":{value}"#));
     }
     if draw.one_in(200) {
-        let crowd = draw.up_to(300);
-        members.extend((0..crowd).map(|i| format!(r#""m{i}":{i}"#)));
+        let clients = draw.up_to(300);
+        members.extend((0..clients).map(|i| format!(r#""m{i}":{i}"#)));
     }
     let space = draw.of(&["", "", "", " ", "\n\t"]);
     format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))

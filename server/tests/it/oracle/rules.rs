@@ -31,9 +31,9 @@ fn table() -> Vec<Rule> {
 #[test]
 fn the_table_lists_every_reason_in_order() {
     let table = table();
-    let told: Vec<_> = table.iter().map(|rule| rule.reason.as_str()).collect();
+    let received: Vec<_> = table.iter().map(|rule| rule.reason.as_str()).collect();
     let reasons: Vec<_> = Refusal::ALL.iter().map(|it| it.as_str()).collect();
-    assert_eq!(told, reasons);
+    assert_eq!(received, reasons);
     assert!(table.iter().all(|rule| !rule.rule.is_empty()));
     for (reason, limit) in [
         ("too_long", format!("({} KiB)", TOKEN_BYTES_MAX / 1024)),
@@ -94,7 +94,7 @@ fn jsonwebtoken_accepts_what_stricter_rules_refuse() {
         (IssuerMissing, &somebody, claims(r#"{"aud":"them"}"#)),
         (AudienceMissing, &somebody, claims(r#"{"iss":"us"}"#)),
     ] {
-        assert!(is_let_in(&header, &claims, policy), "{reason}: {header} {claims:.80}");
+        assert!(is_accepted(&header, &claims, policy), "{reason}: {header} {claims:.80}");
         let verdict = verdict([key().with_kid(strict::KID)], policy, &header, &claims);
         assert_eq!(verdict, Err(reason), "{header} {claims:.80}");
         found.insert(reason);
@@ -102,7 +102,7 @@ fn jsonwebtoken_accepts_what_stricter_rules_refuse() {
 
     let keys = || (0..=KEYS_TRIED_MAX).map(|_| key());
     let (header, claims) = claims("{}");
-    assert!(is_let_in(&header, &claims, &nobody), "one key is enough for it");
+    assert!(is_accepted(&header, &claims, &nobody), "one key is enough for it");
     assert_eq!(verdict(keys(), &nobody, &header, &claims), Err(AmbiguousKey));
     assert_eq!(verdict(keys().skip(1), &nobody, &header, &claims), Ok(()));
     found.insert(AmbiguousKey);
@@ -118,7 +118,7 @@ fn key() -> Key {
 }
 
 /// Does jsonwebtoken accept a token of this header and these claims, by its own defaults?
-fn is_let_in(header: &str, claims: &str, policy: &Policy) -> bool {
+fn is_accepted(header: &str, claims: &str, policy: &Policy) -> bool {
     let mut rules = Validation::new(jsonwebtoken::Algorithm::HS256);
     rules.required_spec_claims.clear();
     match &policy.audience {

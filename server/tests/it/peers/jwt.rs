@@ -73,8 +73,8 @@ async fn tokens_of_other_libraries_are_accepted() {
             let mut client = Client::socketio(server.gate, token).await;
             client.send(r#"421["whoami"]"#).await;
             let answer = client.text().await;
-            let told: Value = serde_json::from_str(answer.strip_prefix("431").unwrap()).unwrap();
-            assert_eq!(told, json!([USER]), "{why}");
+            let received: Value = serde_json::from_str(answer.strip_prefix("431").unwrap()).unwrap();
+            assert_eq!(received, json!([USER]), "{why}");
         }
     }
 }

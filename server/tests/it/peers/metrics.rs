@@ -10,7 +10,7 @@ use super::{
     super::{
         clients::{Client, get},
         servers::{TestServer, soon},
-        tokens::{good, sign_es256},
+        tokens::{sign_es256, valid_token},
     },
     Peers,
 };
@@ -67,7 +67,7 @@ async fn prometheus_parser_reads_the_metrics() {
     let Some(peers) = Peers::find() else { return };
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/jwks.json");
     let server = TestServer::start(&["--keys", keys, "--connect-timeout=400ms", "--head-timeout=400ms"]).await;
-    let secret = good("ann");
+    let secret = valid_token("ann");
     let public = sign_es256("p256");
     // One at a time, so that the shard that has not seen the token sees it once.
     let mut sockets = Vec::new();
@@ -112,7 +112,7 @@ async fn prometheus_parser_reads_the_metrics() {
         let labels = [("outcome", outcome), ("reason", reason)];
         page.value("gatekeeper_handshakes_total", &labels)
     };
-    for (told, expected, what) in [
+    for (received, expected, what) in [
         (outcome("established"), 20 + 20 + 3 + 1, "let in"),
         (outcome("polled"), 3, "connections of polls"),
         (because("refused", "malformed"), 7, "refused"),
@@ -132,7 +132,7 @@ async fn prometheus_parser_reads_the_metrics() {
         (page.value("gatekeeper_messages_sent_total", &[]), 5, "and their echoes"),
         (page.value("gatekeeper_keys", &[]), keys_in_use(), "the set's and the secret"),
     ] {
-        assert_eq!(told, f64::from(expected), "{what}");
+        assert_eq!(received, f64::from(expected), "{what}");
     }
     check_gauges(&page);
     page.check_histogram("gatekeeper_verify_seconds", verdicts);

@@ -186,7 +186,7 @@ fn item() -> impl Strategy<Value = Item<'static>> {
     ]
 }
 
-fn told(item: &Item<'_>) -> Value {
+fn received(item: &Item<'_>) -> Value {
     match item {
         Item::Text(text) => json!({"text": text}),
         Item::Binary(bytes) => json!({"bytes": base64(bytes)}),
@@ -200,7 +200,7 @@ async fn payloads_are_encoded_and_decoded_as_by_others() {
     let mut asks = Vec::new();
     for (items, is_v3, reads_bytes) in &cases {
         let (version, allowed) = forms(*is_v3, *reads_bytes);
-        let packets: Vec<_> = items.iter().map(told).collect();
+        let packets: Vec<_> = items.iter().map(received).collect();
         let binary = allowed == Form::Binary;
         let number = version.number();
         asks.push(json!({"ask": "pack", "version": number, "packets": packets, "binary": binary}));
@@ -217,7 +217,7 @@ async fn payloads_are_encoded_and_decoded_as_by_others() {
         let form = encode_payload(version, items, allowed, &mut ours);
         assert_eq!(from_base64(&packed["body"]), ours, "{items:?}");
         assert_eq!(packed["binary"], form == Form::Binary, "{items:?}");
-        let packets: Vec<_> = items.iter().map(told).collect();
+        let packets: Vec<_> = items.iter().map(received).collect();
         assert_eq!(unpacked["packets"], Value::from(packets), "{items:?}");
     }
 }
@@ -243,7 +243,7 @@ async fn invalid_payloads_are_refused_as_by_others() {
         for (body, theirs) in bodies.iter().zip(peers.ask(SCRIPT, &[], &asks).await) {
             match unpack(version, body) {
                 Ok(items) => {
-                    let packets: Vec<_> = items.iter().map(told).collect();
+                    let packets: Vec<_> = items.iter().map(received).collect();
                     assert_eq!(theirs["packets"], Value::from(packets), "{version:?}: {body}");
                 }
                 // They read base64 as far as it goes, pass over a packet of no length, and take a binary ping.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         servers::{TestProcess, addr},
-        tokens::{SECRET, good},
+        tokens::{SECRET, valid_token},
     },
     Case, ORIGIN, Peers, USER, check, server,
 };
@@ -32,11 +32,12 @@ async fn clients_poll_and_upgrade_over_several_processes() {
 
 /// Has both versions of the client connect, by each way `attempts` times.
 pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
-    let let_in = |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
+    let accepted =
+        |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
     let refused = |data: Value| json!({"outcome": "refused", "message": "not valid token", "data": data});
     let default = || json!("default");
     let polling = || json!(["polling"]);
-    let token = good(USER);
+    let token = valid_token(USER);
     for version in ["4", "2"] {
         let reason = match version {
             "4" => json!({"reason": "malformed"}),
@@ -44,12 +45,12 @@ pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
         };
         let mut cases = Vec::new();
         for (transports, carrier, token, answer) in [
-            (default(), "query", &*token, let_in("websocket")),
-            (default(), "header", &*token, let_in("websocket")),
-            (default(), "cookie", &*token, let_in("websocket")),
+            (default(), "query", &*token, accepted("websocket")),
+            (default(), "header", &*token, accepted("websocket")),
+            (default(), "cookie", &*token, accepted("websocket")),
             (default(), "query", "bad", refused(reason.clone())),
-            (polling(), "query", &*token, let_in("polling")),
-            (polling(), "header", &*token, let_in("polling")),
+            (polling(), "query", &*token, accepted("polling")),
+            (polling(), "header", &*token, accepted("polling")),
             (polling(), "query", "bad", refused(reason.clone())),
         ] {
             // The kernel deals connections to all shards: some of each come to another one.

@@ -7,7 +7,7 @@ use super::{Peers, USER, cases, check, server};
 const SCRIPT: &str = "node/socketio-client.js";
 
 /// Whose socket it is, and an event with text, numbers, nesting and an attachment that came back as it was sent.
-fn let_in(_carrier: &str) -> Value {
+fn accepted(_carrier: &str) -> Value {
     json!({"outcome": "connected", "user": USER, "echo": true})
 }
 
@@ -32,7 +32,7 @@ async fn version_4_is_let_in_and_refused_with_the_reason() {
     let cases = cases(
         &format!("http://{}", server.gate),
         &["query", "base64", "header", "subprotocol", "cookie", "auth"],
-        let_in,
+        accepted,
         |carrier, reason| match (carrier, reason) {
             // The payload of `auth` comes after the upgrade.
             (in_upgrade, "too_long") if in_upgrade != "auth" => upgrade_failed(),
@@ -49,7 +49,7 @@ async fn version_2_is_let_in_and_refused() {
     let cases = cases(
         &format!("http://{}", server.gate),
         &["query", "base64", "header", "subprotocol", "cookie"],
-        let_in,
+        accepted,
         |_, reason| match reason {
             "too_long" => upgrade_failed(),
             // Its protocol has no room for the reason.

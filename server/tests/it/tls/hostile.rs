@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What a client without manners gets; an end by reset counts as one.
-async fn told(server: &TestServer, bytes: &[u8]) -> Vec<u8> {
+async fn received(server: &TestServer, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.gate).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
@@ -52,7 +52,7 @@ async fn what_is_no_tls_gets_an_alert() {
         (&[&hello[..], &hello].concat(), "a second hello"),
     ];
     for (bytes, why) in cases {
-        let answer = told(&server, bytes).await;
+        let answer = received(&server, bytes).await;
         let alert = answer.windows(3).rposition(|it| it == [ALERT, 3, 3] || it == [ALERT, 3, 1]);
         // Behind the server's own flight the alert is encrypted, and looks like data.
         let is_sealed = answer.first() == Some(&0x16);
@@ -147,14 +147,14 @@ async fn hellos_that_never_get_whole_take_no_more_than_all_buffers_may() {
     // The beginning of a hello in one record, of which each is as much as may be held of one.
     let mut part = vec![0x16, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc];
     part.resize(16_000, 0);
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..BUFFER_BYTES as usize / part.len() {
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
         stream.write_all(&part).await.unwrap();
-        crowd.push(async move { stream.read(&mut [0]).await });
+        clients.push(async move { stream.read(&mut [0]).await });
     }
     // All together are twice what sockets may hold.
-    let ends = crowd.into_iter().map(Box::pin);
+    let ends = clients.into_iter().map(Box::pin);
     let gave_way = futures_util::future::select_all(ends);
     let (_, _, _others) = soon("one to give way", gave_way).await;
     // The figure is told once a turn.

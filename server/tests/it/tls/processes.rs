@@ -14,7 +14,7 @@ use super::{
     super::{
         processes::FLAGS,
         servers::{TestProcess, addr, soon},
-        tokens::good,
+        tokens::valid_token,
     },
     Pki, Socket, TlsClient, open, server, text,
 };
@@ -29,7 +29,7 @@ struct Poller<'c> {
 impl<'c> Poller<'c> {
     async fn open(client: &'c TlsClient, gate: SocketAddr) -> Self {
         let mut poller =
-            Self { client, gate, target: format!("/socket.io/?EIO=4&transport=polling&token={}", good("ann")) };
+            Self { client, gate, target: format!("/socket.io/?EIO=4&transport=polling&token={}", valid_token("ann")) };
         let opened = poller.send("GET", "").await;
         let open: Value = serde_json::from_str(&opened[opened.find('{').expect(&opened)..]).unwrap();
         poller.target = format!("/socket.io/?EIO=4&transport=polling&sid={}", open["sid"].as_str().unwrap());

@@ -107,8 +107,8 @@ fn what_is_wrong_with_the_files_is_said_at_the_start() {
         ),
     ] {
         let output = gatekeeper().args(&flags).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{why}: {told}");
-        assert!(told.contains(fault), "{why}: {told}");
+        let received = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{why}: {received}");
+        assert!(received.contains(fault), "{why}: {received}");
     }
 }
