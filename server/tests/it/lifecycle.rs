@@ -56,17 +56,17 @@ async fn a_log_that_cannot_be_written_does_not_end_the_server() {
 
     let mut wrong = gatekeeper();
     let wrong = wrong.args(["--secret", "env:NOPE"]).stderr(full()).status();
-    assert_eq!(wrong.unwrap().code(), Some(104), "the code says it");
+    assert_eq!(wrong.unwrap().code(), Some(104), "the exit code reports the error");
 }
 
 #[tokio::test]
-async fn each_role_runs_its_part_alone() {
+async fn each_role_runs_only_its_part() {
     for (flag, url, absent) in [("gate", "gate", "frontend"), ("frontend", "frontend", "gate")] {
         let process = TestProcess::start(&["--role", flag, "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0"]);
         assert!(process.ready[absent].is_null(), "{}", process.ready);
         let answer = get(addr(&process.ready[url]), "/healthz").await;
         assert!(answer.contains("200 OK"), "{answer}");
-        // Keys to read again or not.
+        // SIGHUP is accepted with and without keys to reload.
         process.signal(Signal::HUP);
         process.signal(Signal::TERM);
         assert_eq!(process.wait().0.code(), Some(0));
@@ -76,7 +76,7 @@ async fn each_role_runs_its_part_alone() {
 #[tokio::test]
 async fn a_drain_has_a_time_limit() {
     let server = TestServer::start(&["--drain=100ms"]).await;
-    // It never reads, so it never answers the close frame.
+    // The client never reads, so it never answers the close frame.
     let _silent = Client::raw(server.gate, &valid_token("ann")).await;
     let end = soon("the drain", server.stop()).await;
     end.unwrap().unwrap();
@@ -114,7 +114,7 @@ fn a_port_in_use_is_reported() {
         let log_part = format!("gatekeeper: listen on {used}: address already in use; choose another with {flag}");
         assert!(log.lines().any(|line| line == log_part), "no `{log_part}` in {log}");
         assert_eq!(output.status.code(), Some(104), "{log}");
-        assert!(output.stdout.is_empty(), "it never was ready");
+        assert!(output.stdout.is_empty(), "no ready line");
     }
 }
 
@@ -146,7 +146,7 @@ fn wrong_flags_are_reported() {
 }
 
 #[test]
-fn the_server_can_end_with_its_parent() {
+fn die_with_parent_ends_the_server_with_its_parent() {
     // A shell starts it and lives until its own standard input ends.
     let mut shell = std::process::Command::new("sh")
         .args(["-c", r#""$0" "$@" & read _"#, env!("CARGO_BIN_EXE_gatekeeper")])
@@ -162,7 +162,7 @@ fn the_server_can_end_with_its_parent() {
     assert!(ready.starts_with("{\"gate\":"), "{ready}");
     drop(shell.stdin.take());
     shell.wait().unwrap();
-    // The pipe's other end is held by the server alone now: its end is the server's.
+    // Only the server holds the other end of the pipe now, so the pipe ends with the server.
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");

@@ -228,11 +228,7 @@ async fn frames_with_a_length_beyond_the_limit_are_closed_at_once() {
         (&[0x82, 0xfe, 0, 1], 1002, "more bytes than the length needs"),
     ] {
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
-        let upgrade = format!(
-            "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            valid_token("ann")
-        );
+        let upgrade = upgrade_request("ann");
         let frame = [head, &[0; 4]].concat();
         stream.write_all(&[upgrade.as_bytes(), &frame].concat()).await.unwrap();
         let mut answer = Vec::new();
@@ -244,14 +240,19 @@ async fn frames_with_a_length_beyond_the_limit_are_closed_at_once() {
     }
 }
 
+/// The upgrade of a raw WebSocket (RFC 6455 section 4.1), with a valid token of `user`.
+fn upgrade_request(user: &str) -> String {
+    format!(
+        "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        valid_token(user)
+    )
+}
+
 /// Opens a raw WebSocket and sends `frames` until the gate stops reading or closes.
 async fn send_frames(gate: std::net::SocketAddr, frames: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gate).await.unwrap();
-    let upgrade = format!(
-        "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        valid_token("bob")
-    );
+    let upgrade = upgrade_request("bob");
     stream.write_all(upgrade.as_bytes()).await.unwrap();
     // The gate may close before all bytes are sent.
     let _ = timeout(Duration::from_secs(5), stream.write_all(frames)).await;

@@ -1,4 +1,4 @@
-//! The gate, its verifier and the frontend with programs that others wrote: npm's socket.io-client, ws and
+//! The gate, its verifier and the frontend with programs of other projects: npm's socket.io-client, ws and
 //! jsonwebtoken, Python's websockets and PyJWT, and a browser.
 
 mod jwt;
@@ -27,15 +27,15 @@ async fn server() -> TestServer {
     TestServer::start(&["--origin", ORIGIN]).await
 }
 
-/// What a peer is asked, and what it must answer.
+/// A request to a peer program, and its expected answer.
 struct Case {
     ask: Value,
     answer: Value,
     why: String,
 }
 
-/// One client's cases: a good token and one of each bad kind in each of its `carriers`, the cookie of a strange page,
-/// and no token at all. `refused` gives the answer to a bad one, by its carrier and its reason.
+/// Cases of one client: a valid token and each invalid kind in each of its `carriers`, the cookie of an untrusted
+/// origin, and no token. `refused` gives the answer to an invalid token by its carrier and reason.
 fn cases(
     url: &str,
     carriers: &[&str],

@@ -1,4 +1,4 @@
-//! Tokens to send: a valid one, and one of each invalid kind.
+//! Valid tokens, and one of each invalid kind.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,13 +35,13 @@ pub fn sign_es256(kid: &str) -> String {
     jsonwebtoken::encode(&header, &json!({"sub": "ann"}), &key).unwrap()
 }
 
-/// A kind of invalid token, as the documents' table names it.
+/// A token that must be refused.
 #[derive(Clone, Debug)]
 pub struct InvalidToken {
     pub kind: &'static str,
-    /// `None`: there is none.
+    /// `None` for a request without a token.
     pub token: Option<String>,
-    /// The reason that it must be refused with.
+    /// The reason of the refusal.
     pub reason: &'static str,
 }
 

@@ -17,10 +17,10 @@ use super::SECRET;
 pub const ALGORITHMS: [Algorithm; 6] =
     [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512, Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
 
-/// How often each is: a signature of a public key takes as long as a hundred MACs.
+/// Relative frequency of each algorithm; a public-key signature takes as long as a hundred MACs.
 const WEIGHTS: [u32; 6] = [500, 200, 200, 50, 40, 10];
 
-/// What makes tokens.
+/// Makes tokens.
 pub struct Generator {
     random: SystemRandom,
     p256: EcdsaKeyPair,

@@ -1,4 +1,4 @@
-//! Tokens by npm's jsonwebtoken and by PyJWT let sockets in, and both accept the frontend's.
+//! Tokens by npm's jsonwebtoken and by PyJWT are accepted by the gate, and both libraries accept the frontend's tokens.
 
 use std::{
     fs,

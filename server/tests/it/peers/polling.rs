@@ -1,4 +1,4 @@
-//! npm's socket.io-client as it comes, polling first and then over a WebSocket, and where it may only poll.
+//! npm's socket.io-client by default, polling first and then over a WebSocket, and where it may only poll.
 
 use serde_json::{Value, json};
 
@@ -26,11 +26,11 @@ async fn clients_poll_and_upgrade_over_several_processes() {
         ["--role=gate", "--listen=127.0.0.1:0", "--processes=3", "--workers=2", "--origin", ORIGIN, "--secret", SECRET];
     let process = TestProcess::start(&flags);
     let url = format!("http://{}", addr(&process.ready["gate"]));
-    // Of six shards five are elsewhere.
+    // Most requests reach a shard that does not own the session.
     check_clients(&peers, &url, 2).await;
 }
 
-/// Has both versions of the client connect, by each way `attempts` times.
+/// Connects both versions of the client, with each transport and carrier, `attempts` times.
 pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
     let accepted =
         |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
@@ -53,7 +53,7 @@ pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
             (polling(), "header", &*token, accepted("polling")),
             (polling(), "query", "bad", refused(reason.clone())),
         ] {
-            // The kernel deals connections to all shards: some of each come to another one.
+            // The kernel spreads connections over all shards, so some reach a shard without the session.
             for attempt in 0..attempts {
                 cases.push(Case {
                     ask: json!({"url": url, "carrier": carrier, "token": token, "origin": ORIGIN,

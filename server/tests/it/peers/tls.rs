@@ -65,7 +65,7 @@ async fn the_page_in_a_browser() {
     page::check_at(&peers, &frontend, refused, "under TLS").await;
 }
 
-/// Runs one of the machine's programs, which is told to end by itself.
+/// Runs an installed program to its end.
 async fn run(program: &str, words: &str) -> Output {
     let mut command = Command::new(on_path(program));
     command.args(words.split_whitespace());
@@ -74,7 +74,7 @@ async fn run(program: &str, words: &str) -> Output {
 }
 
 #[tokio::test]
-async fn openssl_takes_its_session_up_again() {
+async fn openssl_resumes_its_session() {
     let pki = Pki::create();
     if Peers::find().is_none() {
         return;
@@ -87,7 +87,7 @@ async fn openssl_takes_its_session_up_again() {
     let received = String::from_utf8_lossy(&reconnects.stdout);
     assert_eq!(received.matches("Reused, TLSv1.2").count(), 5, "{received}");
 
-    // In 1.3 tickets come behind the handshake, so something is asked first.
+    // TLS 1.3 sends tickets after the handshake, so the client makes a request first.
     let whole = format!("{to} -tls1_3 -ign_eof -sess_out {session}");
     for (words, expected) in
         [(whole, "New, TLSv1.3"), (format!("{to} -tls1_3 -ign_eof -sess_in {session}"), "Reused, TLSv1.3")]
@@ -108,7 +108,7 @@ async fn openssl_takes_its_session_up_again() {
 }
 
 #[tokio::test]
-async fn curl_is_answered_by_tls_alone() {
+async fn curl_is_answered_only_over_tls() {
     let pki = Pki::create();
     if Peers::find().is_none() {
         return;
@@ -126,6 +126,6 @@ async fn curl_is_answered_by_tls_alone() {
         assert!(!plain.status.success(), "{plain:?}");
         let strange = run("curl", &format!("-sS https://{place}/healthz")).await;
         let received = String::from_utf8_lossy(&strange.stderr);
-        assert!(received.contains("certificate"), "nobody it trusts: {received}");
+        assert!(received.contains("certificate"), "an untrusted certificate: {received}");
     }
 }
