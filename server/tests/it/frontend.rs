@@ -214,7 +214,7 @@ async fn a_login_beyond_the_session_limit_is_refused() {
 async fn an_invalid_session_cookie_is_ignored() {
     let site = Site::start(config(), Limits::default()).await;
     for (cookie, why) in [
-        (format!("{SESSION_COOKIE}={}", "A".repeat(22)), "an id that nobody has"),
+        (format!("{SESSION_COOKIE}={}", "A".repeat(22)), "an unknown id"),
         (format!("{SESSION_COOKIE}="), "an empty id"),
         (format!("{SESSION_COOKIE}={}", "=".repeat(2000)), "a long one"),
         ("=; ;;=\"".to_owned(), "no cookies at all"),

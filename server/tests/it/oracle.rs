@@ -98,7 +98,7 @@ impl Judge {
                 rival.map(|it| it.claims),
                 String::from_utf8_lossy(token)
             );
-            // The second time it is found in the cache, if it was good and not told by a MAC.
+            // The second time it is found in the cache, if it is valid and signed with a public key.
             for _ in 0..2 {
                 let recalled = round.cached.verify(token, now_s);
                 assert_eq!(recalled, ours, "seed {seed}, {:?}", round.policy);

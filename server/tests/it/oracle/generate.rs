@@ -1,4 +1,4 @@
-//! Tokens from a seed: sound ones, strange ones, and ones that were changed after they were signed.
+//! Tokens from a seed: valid ones, unusual ones, and ones changed after they were signed.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;

@@ -52,7 +52,7 @@ fn check_header(json: &str, algorithm: Algorithm) -> Option<()> {
 fn check_claims(json: &str, policy: &Policy, now_s: u64) -> Option<()> {
     let claims = Object::read(json)?;
     must(claims.0.len() <= 256 && depth(json) <= 64)?;
-    // The object that holds the user names nobody twice.
+    // The object that holds the user has no duplicate member.
     if let Some(user) = claims.get("user")
         && user.starts_with('{')
     {

@@ -113,14 +113,14 @@ async fn prometheus_parser_reads_the_metrics() {
         page.value("gatekeeper_handshakes_total", &labels)
     };
     for (received, expected, what) in [
-        (outcome("established"), 20 + 20 + 3 + 1, "let in"),
+        (outcome("established"), 20 + 20 + 3 + 1, "established handshakes"),
         (outcome("polled"), 3, "connections of polls"),
         (because("refused", "malformed"), 7, "refused"),
         (because("refused", "expired"), 0, "for no other reason"),
         (because("timeout", "head"), 1, "half a head"),
         (because("timeout", "connect"), 1, "no connect packet"),
         (because("timeout", "upgrade"), 0, "no upgrade was begun"),
-        (because("gave_way", "head"), 0, "there was room"),
+        (because("gave_way", "head"), 0, "below the limit"),
         (because("full", "connections"), 0, "for all"),
         (page.value("gatekeeper_connections_accepted_total", &[]), 40 + 7 + 2 + 3 + 1 + 1, "with this one"),
         (page.value("gatekeeper_connections_open", &[]), 40 + 1 + 1, "with this one"),

@@ -124,8 +124,8 @@ async fn curl_is_answered_only_over_tls() {
         }
         let plain = run("curl", &format!("-sS http://{place}/healthz")).await;
         assert!(!plain.status.success(), "{plain:?}");
-        let strange = run("curl", &format!("-sS https://{place}/healthz")).await;
-        let received = String::from_utf8_lossy(&strange.stderr);
+        let untrusted = run("curl", &format!("-sS https://{place}/healthz")).await;
+        let received = String::from_utf8_lossy(&untrusted.stderr);
         assert!(received.contains("certificate"), "an untrusted certificate: {received}");
     }
 }

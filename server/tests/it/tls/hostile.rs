@@ -155,8 +155,8 @@ async fn incomplete_hellos_are_limited_by_max_buffer_bytes() {
     }
     // Together the hellos exceed the limit of all sockets twice.
     let ends = clients.into_iter().map(Box::pin);
-    let gave_way = futures_util::future::select_all(ends);
-    let (_, _, _others) = soon("one to give way", gave_way).await;
+    let first_closed = futures_util::future::select_all(ends);
+    let (_, _, _others) = soon("the first close", first_closed).await;
     // The metric is updated once per turn of the event loop.
     soon("a figure of what the others hold", async {
         while !(1..=BUFFER_BYTES / 2).contains(&server.metric("gatekeeper_buffered_bytes")) {
