@@ -31,7 +31,7 @@ fn serve_tls(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> SocketAd
     serve(move |stream| {
         let connection = ServerConnection::new(config.clone()).unwrap();
         if let Some(mut socket) = WebSocket::accept(StreamOwned::new(connection, stream)) {
-            socket.hear_all();
+            socket.receive_all();
         }
     })
 }
@@ -69,10 +69,10 @@ fn trusting(addr: SocketAddr, certificates: &[CertificateDer<'static>]) -> Targe
 #[test]
 fn sockets_are_let_in_under_tls() {
     let (addr, certificate) = tls_server();
-    let seen = start(load(10), trusting(addr, &[certificate]), supply()).finish();
-    seen.assert_outcomes(&[(Outcome::Established, 10)], "trusted");
+    let measured = start(load(10), trusting(addr, &[certificate]), supply()).finish();
+    measured.assert_outcomes(&[(Outcome::Established, 10)], "trusted");
     for phase in [Phase::Connect, Phase::Tls, Phase::Upgrade] {
-        let held = seen.recorder.latency(Metric::Phase(phase), Outcome::Established);
+        let held = measured.recorder.latency(Metric::Phase(phase), Outcome::Established);
         assert_eq!(held.count(), 10, "{}", phase.as_str());
     }
 }
@@ -89,10 +89,10 @@ fn what_tls_does_not_trust_fails_in_its_phase() {
     let stranger = FailureKind::Certificate(CertificateFault::UnknownIssuer);
     for (addr, kind, why) in [(addr, stranger, "another's certificate"), (plain, FailureKind::Tls, "no TLS")] {
         let target = trusting(addr, std::slice::from_ref(&another));
-        let seen = start(load(3), target, supply()).finish();
-        seen.assert_outcomes(&[(Outcome::Failed, 3)], why);
+        let measured = start(load(3), target, supply()).finish();
+        measured.assert_outcomes(&[(Outcome::Failed, 3)], why);
         let failure = Failure { phase: Phase::Tls, kind };
-        assert_eq!(seen.failures(), [(failure, 3)], "{why}");
+        assert_eq!(measured.failures(), [(failure, 3)], "{why}");
     }
 }
 
@@ -106,9 +106,9 @@ fn sessions_are_resumed_where_that_was_asked() {
             tls: TlsPlan { resumption, ..TlsPlan::default() },
             ..load(10)
         };
-        let seen = start(load, trusting(addr, &[certificate]), supply()).finish();
-        seen.assert_outcomes(&[(Outcome::Established, 10)], why);
-        let counters = seen.recorder.counters;
+        let measured = start(load, trusting(addr, &[certificate]), supply()).finish();
+        measured.assert_outcomes(&[(Outcome::Established, 10)], why);
+        let counters = measured.recorder.counters;
         // The first has nothing to take up; every later one has the tickets of those before it.
         let resumed = if resumption { 9 } else { 0 };
         assert_eq!((counters.tls_handshakes, counters.tls_resumed), (10, resumed), "{why}");

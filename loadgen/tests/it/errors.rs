@@ -5,9 +5,9 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use crate::engine_servers::{answering, nowhere};
+use crate::engine_servers::{answering, unused_addr};
 use crate::run::program::{Program, run};
-use crate::run::services::Site;
+use crate::run::services::LocalServer;
 
 const MINT: &str = "--token-source mint --secret any-secret-will-do";
 
@@ -23,7 +23,7 @@ async fn refusal(program: Program, code: u8, names: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn targets_that_are_not_there() {
-    let nobody = nowhere().to_string();
+    let nobody = unused_addr().to_string();
     let program = run(&format!("-q --target http://{nobody} {MINT}"));
     assert_snapshot!(refusal(program, 104, &[(&nobody, "ADDR")]).await, @"gatecrash: nothing listens on ADDR: connection refused; start the server or check --target");
 
@@ -35,9 +35,9 @@ async fn targets_that_are_not_there() {
 
 #[tokio::test]
 async fn logins_that_go_wrong() {
-    let site = Site::start(&[]).await;
-    let (gate, frontend) = (site.gate.to_string(), site.frontend.to_string());
-    let nobody = nowhere().to_string();
+    let server = LocalServer::start(&[]).await;
+    let (gate, frontend) = (server.gate.to_string(), server.frontend.to_string());
+    let nobody = unused_addr().to_string();
     let names = [(gate.as_str(), "GATE"), (&frontend, "SITE"), (&nobody, "NOWHERE")];
     let said = async |login: &str, user: &str, token: &str| {
         let asked = format!("-q --target http://{gate} --user {user}");
@@ -55,14 +55,14 @@ async fn logins_that_go_wrong() {
 
 #[tokio::test]
 async fn targets_that_are_no_socket_servers() {
-    let site = Site::start(&[]).await;
+    let server = LocalServer::start(&[]).await;
     let page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/html\r\n\r\nhello";
     let moved = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
     for (addr, sentence, why) in [
         (answering(page), "it answers the handshake with HTTP 200", "a page"),
         (answering(moved), "it answers the handshake with a redirect", "a login"),
         (answering("220 mail.example ESMTP\r\n"), "what it answers breaks the protocol", "mail"),
-        (site.frontend, "it answers the handshake with HTTP 404", "our own frontend"),
+        (server.frontend, "it answers the handshake with HTTP 404", "our own frontend"),
     ] {
         let ended = run(&format!("--target http://{addr} -c 10 --concurrency 5 {MINT}")).end().await;
         ended.exits_with(104, why);
@@ -134,8 +134,8 @@ async fn flags_that_contradict_each_other() {
 
 #[tokio::test]
 async fn tokens_that_cannot_be_had() {
-    let site = Site::start(&[]).await;
-    let target = format!("-q --target http://{}", site.gate);
+    let server = LocalServer::start(&[]).await;
+    let target = format!("-q --target http://{}", server.gate);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens");
     let source = format!("file:{}", path.display());
@@ -177,7 +177,7 @@ async fn folders_that_cannot_be_written() {
 async fn machines_that_allow_too_little() {
     let few = "ulimit -n 256";
     assert_snapshot!(refusal(run("-c 5000").after(few), 104, &[]).await, @"gatecrash: 5400 file descriptors are needed, 5000 of them for sockets that are open at once, but this process may open 256; raise the hard limit (ulimit -Hn 5400), ask for fewer --connections, or --hold them shorter");
-    let target = format!("--target http://{} -c 200 {MINT}", nowhere());
+    let target = format!("--target http://{} -c 200 {MINT}", unused_addr());
     assert_snapshot!(refusal(run(&target).after(few), 104, &[]).await, @"gatecrash: 600 file descriptors are needed, 200 of them for sockets that are open at once, but this process may open 256; raise the hard limit (ulimit -Hn 600), ask for fewer --connections, or --hold them shorter");
     assert_snapshot!(refusal(run("--server-pid 1 -c 5"), 2, &[]).await, @"gatecrash: --server-pid: the embedded server is observed as it is");
 }

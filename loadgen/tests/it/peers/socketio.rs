@@ -70,7 +70,7 @@ async fn the_open_model_meets_node_as_well() {
     let Some(peers) = Peers::find() else { return };
     let server = socketio(&peers, "4").await;
     let ended = minting(&server, "-c 100 -r 200/s --arrivals poisson").end().await;
-    ended.passes_or_is_late("the open model");
+    ended.passes_or_was_late("the open model");
     ended.counts(&[(Outcome::Established, 100)], "the open model");
     assert_eq!(server.stats().await["accepted"], 100);
 }

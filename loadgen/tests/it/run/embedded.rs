@@ -17,7 +17,7 @@ async fn the_main_job_is_done_and_told() {
     let running = run("-c 200 -r 400/s").start();
     let servers = running.servers().await;
     let ended = running.end().await;
-    ended.passes_or_is_late("the main job");
+    ended.passes_or_was_late("the main job");
     let result = ended.counts(&[(Outcome::Established, 200)], "the main job");
     assert_eq!(ended.files(), FILES);
     assert!(servers.are_gone(), "the children have ended before their parent");

@@ -23,7 +23,7 @@ use super::services::SECRET;
 
 /// What nobody may read anywhere: the secret, and every JWT of these tests, which begins with `{"typ":` or `{"alg":` in
 /// base64url.
-const UNSPEAKABLE: [&str; 3] = [SECRET, "eyJ0eXAi", "eyJhbGci"];
+const SECRETS: [&str; 3] = [SECRET, "eyJ0eXAi", "eyJhbGci"];
 
 /// A run that is to be started.
 pub struct Program {
@@ -162,7 +162,7 @@ impl Running {
             out: self.out,
             _folder: self.folder,
         };
-        ended.keeps_its_secrets();
+        ended.assert_shows_no_secret();
         ended
     }
 
@@ -207,7 +207,7 @@ impl Ended {
     }
 
     /// It passed, or other tests on the machine delayed its arrivals: the open model then says so, and must.
-    pub fn passes_or_is_late(&self, why: &str) -> &Self {
+    pub fn passes_or_was_late(&self, why: &str) -> &Self {
         if self.status.code() == Some(INVALID.into()) {
             let reasons = self.result().validity.reasons;
             let late =
@@ -245,11 +245,11 @@ impl Ended {
         files(&self.out).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
-    fn keeps_its_secrets(&self) {
+    fn assert_shows_no_secret(&self) {
         let written =
             files(&self.out).into_iter().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned());
         for text in written.chain([self.stdout.clone(), self.stderr.clone()]) {
-            for words in UNSPEAKABLE {
+            for words in SECRETS {
                 assert!(!text.contains(words), "{words} is shown in\n{text}");
             }
         }

@@ -35,7 +35,7 @@ impl Drop for Busy {
 async fn a_generator_with_a_tenth_of_a_core_is_invalid() {
     let addr = serve(|stream| {
         if let Some(mut socket) = WebSocket::accept(stream) {
-            socket.hear_all();
+            socket.receive_all();
         }
     });
     let cpu = allowed_cpus()[0];

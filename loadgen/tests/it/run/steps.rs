@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::program::{Ended, run};
-use super::services::{Site, token};
+use super::services::{LocalServer, token};
 
 type Fields = BTreeMap<String, String>;
 
@@ -116,7 +116,7 @@ async fn seen(headers: HeaderMap) -> Response {
 
 /// A run of 20 arrivals with users ann and bob, against our gate.
 async fn logs_in(service: SocketAddr, steps: &str, flags: &str) -> Ended {
-    let gate = Site::start(&[]).await;
+    let gate = LocalServer::start(&[]).await;
     let settings = format!("target = \"http://{}\"\nhold = \"0s\"\n", gate.gate);
     let steps = steps.replace("SERVICE", &format!("http://{service}"));
     let asked = "-c 20 --concurrency 4 --user ann:ann-password --user bob:bob-password";
@@ -180,7 +180,7 @@ async fn json_headers_cookies_and_columns() {
         json = { id = "{{id}}" }
         extract.token = { cookie = "jwt" }
     "#;
-    let (service, gate) = (service().await, Site::start(&[]).await);
+    let (service, gate) = (service().await, LocalServer::start(&[]).await);
     for per in ["connection", "user"] {
         let steps = steps.replace("SERVICE", &format!("http://{service}"));
         let settings = format!("target = \"http://{}\"\nhold = \"0s\"\n", gate.gate);

@@ -28,7 +28,7 @@ fn mostly_well() -> SocketAddr {
             let answer = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
             let _ = stream.write_all(answer);
         } else if let Some(mut socket) = WebSocket::accept(stream) {
-            socket.hear_all();
+            socket.receive_all();
         }
     })
 }
