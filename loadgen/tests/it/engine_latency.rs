@@ -179,7 +179,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn responses_are_those_of_the_timetable() {
+fn response_times_match_the_timetable() {
     let _alone = alone();
     let one_at_a_time = Timetable { service_ns: MS, stalls: Vec::new() };
     for (arrivals, why) in [
@@ -192,7 +192,7 @@ fn responses_are_those_of_the_timetable() {
 }
 
 #[test]
-fn a_stall_is_seen_by_all_who_came_in_it_and_hidden_by_a_closed_model() {
+fn open_model_measures_a_stall_that_closed_model_hides() {
     let _alone = alone();
     // A fifth of the time, as if it stalled 1 s in every 5.
     let stalling = Timetable { service_ns: MS / 5, stalls: vec![200 * MS..400 * MS, 1200 * MS..1400 * MS] };

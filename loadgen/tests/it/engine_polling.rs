@@ -1,4 +1,4 @@
-//! Sessions that poll, against servers that are written down; the real ones are in `peers` and `run`.
+//! Polling sessions against a scripted server; `peers` and `run` use real ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
@@ -17,20 +17,20 @@ use wire::http::{RequestHead, write_response};
 use crate::engine_driver::{at, load, run};
 use crate::engine_servers::{read_head, serve};
 
-/// How a server differs from one that does all as it should.
+/// How the server deviates from a correct one.
 #[derive(Clone, Copy, Default)]
 struct Behaviour {
-    /// Says `Connection: close`, and does.
+    /// Sends `Connection: close` with each answer, and closes.
     sends_close: bool,
-    /// Closes after each answer without a word.
+    /// Closes after each answer without `Connection: close`.
     closes_silently: bool,
-    /// The transports that it offers to move to.
+    /// The transports that the open packet offers as upgrades.
     upgrades: &'static str,
     /// Answers requests that begin so with a status and a body.
     answers: Option<(&'static str, u16, &'static str)>,
-    /// Ends the connection of a session's polls once it is let in.
+    /// Ends the connection of a session's polls once the session is established.
     drops_session: bool,
-    /// Answers what takes leave only after so long.
+    /// Delays the answer to the closing POST by this time.
     closing_post_delay: Duration,
 }
 
@@ -84,7 +84,7 @@ fn answer_next(stream: &mut TcpStream, version: Version, behaviour: Behaviour, w
         },
     };
     if behaviour.drops_session && packets.iter().any(|packet| packet.starts_with("40")) && sid.is_some() {
-        // The next poll is heard, and left without an answer.
+        // The next poll is read and not answered.
         respond(stream, version, status, &packets, false);
         read_head(stream);
         return false;
@@ -150,7 +150,7 @@ fn polling(version: Version, connections: u64) -> LoadSpec {
 }
 
 #[test]
-fn sessions_survive_the_connections_that_a_server_ends() {
+fn polling_sessions_survive_closed_connections() {
     for (behaviour, why) in [
         (Behaviour::default(), "it keeps them alive"),
         (Behaviour { sends_close: true, ..Behaviour::default() }, "it closes each and says so"),
@@ -182,18 +182,18 @@ fn sessions_survive_the_connections_that_a_server_ends() {
 }
 
 #[test]
-fn version_3_beats_by_post() {
+fn engineio_3_sends_heartbeats_by_post() {
     let server = server(Version::V3, Behaviour::default());
     let load = LoadSpec { hold: Hold::For(std::time::Duration::from_millis(450)), ..polling(Version::V3, 2) };
     let measured = run(load, server);
     measured.assert_outcomes(&[(Outcome::Established, 2)], "held for four beats");
     let polls = measured.recorder.latency(Metric::Phase(Phase::Poll), Outcome::Established);
-    // One opens, two bring messages, one takes leave; the rest are beats.
+    // One opens, two carry messages, one closes; the rest are heartbeats.
     assert!(polls.count() >= 2 * (4 + 2), "{}", polls.count());
 }
 
 #[test]
-fn what_breaks_a_session_is_named() {
+fn polling_failures_name_phase_and_kind() {
     let answering = |begins, status, words| Behaviour {
         answers: Some((begins, status, words)),
         upgrades: r#""websocket""#,
@@ -240,7 +240,7 @@ fn what_breaks_a_session_is_named() {
 }
 
 #[test]
-fn a_session_whose_poll_is_dropped_is_dropped() {
+fn dropped_poll_drops_the_session() {
     let behaviour = Behaviour { drops_session: true, ..Behaviour::default() };
     let mut load = polling(Version::V4, 5);
     load.echo.count = 0;
@@ -252,7 +252,7 @@ fn a_session_whose_poll_is_dropped_is_dropped() {
 }
 
 #[test]
-fn what_takes_leave_is_timed_by_nobody() {
+fn closing_post_is_not_timed() {
     let behaviour = Behaviour { closing_post_delay: Duration::from_secs(1), ..Behaviour::default() };
     let measured = run(polling(Version::V4, 5), server(Version::V4, behaviour));
     measured.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
@@ -263,9 +263,9 @@ fn what_takes_leave_is_timed_by_nobody() {
 }
 
 #[test]
-fn posts_that_meet_a_closed_connection_are_repeated() {
+fn posts_on_a_closed_connection_are_repeated() {
     let behaviour = Behaviour { closes_silently: true, ..Behaviour::default() };
-    // What hangs up after a GET without a word ends the session; after a POST it is nobody's fault.
+    // A connection that closes after a GET ends the session; after a POST the session goes on.
     let addr = server(Version::V4, Behaviour::default());
     let posts_hang_up = serve(move |mut client| {
         let mut first = [0; 4];

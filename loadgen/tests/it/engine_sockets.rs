@@ -50,7 +50,7 @@ fn echo(count: u32, rate_per_s: Option<f64>) -> Echo {
 }
 
 #[test]
-fn an_independent_server_lets_everyone_in_and_echoes() {
+fn tungstenite_server_establishes_and_echoes() {
     let addr = tungstenite_echo();
     let load = LoadSpec { echo: echo(3, None), ..load(60) };
     let measured = run(load, addr);
@@ -76,7 +76,7 @@ fn an_independent_server_lets_everyone_in_and_echoes() {
 }
 
 #[test]
-fn socketio_of_either_version_is_let_in_and_left_politely() {
+fn socketio_3_and_4_are_established_and_disconnected() {
     for (protocol, connect, why) in [(V4, true, "4"), (V3, false, "3")] {
         let (addr, heard) = recording(move |stream| {
             if connect {
@@ -99,7 +99,7 @@ fn socketio_of_either_version_is_let_in_and_left_politely() {
 }
 
 #[test]
-fn sockets_are_left_as_asked() {
+fn sockets_are_closed_as_close_flag_says() {
     let polite = Received::Close(Some(1000));
     for (protocol, close, farewell) in [
         (V4, Close::Disconnect, vec![Received::Text("41".into()), polite.clone()]),
@@ -128,7 +128,7 @@ fn sockets_are_left_as_asked() {
 }
 
 #[test]
-fn sockets_stay_for_as_long_as_was_drawn() {
+fn sockets_are_held_for_the_drawn_time() {
     let (addr, _heard) = recording(WebSocket::accept);
     let load = LoadSpec { hold: "uniform:200ms..600ms".parse().unwrap(), ..load(200) };
     let begun = Instant::now();
@@ -140,7 +140,7 @@ fn sockets_stay_for_as_long_as_was_drawn() {
 }
 
 #[test]
-fn messages_are_answered_as_asked() {
+fn answered_by_decides_what_counts_as_an_answer() {
     // Says every event back, and then acknowledges it, as far as it is asked to.
     let server = || {
         recording(|stream| {
@@ -195,7 +195,7 @@ fn the_connect_packet_carries_the_token() {
 }
 
 #[test]
-fn sockets_are_held_until_the_last_arrival_is_decided() {
+fn sockets_are_held_until_the_last_arrival_ends() {
     const ARRIVALS: u64 = 30;
     let held = Gauge::default();
     let gauge = held.clone();
@@ -217,7 +217,7 @@ fn sockets_are_held_until_the_last_arrival_is_decided() {
 }
 
 #[test]
-fn planned_messages_keep_their_own_plan_and_answers_are_counted() {
+fn paced_messages_have_a_response_in_the_closed_model() {
     let addr = tungstenite_echo();
     let paced = LoadSpec { echo: echo(5, Some(200.0)), model: Model::Closed { concurrency: 4 }, ..load(8) };
     let measured = run(paced, addr);
@@ -249,7 +249,7 @@ fn an_unanswered_message_changes_no_outcome() {
 }
 
 #[test]
-fn acknowledgements_answer_as_well_as_events() {
+fn acknowledgement_or_event_answers_a_message() {
     let addr = serve(|stream| {
         let Some(mut socket) = accept_socketio(stream) else {
             return;
@@ -269,7 +269,7 @@ fn acknowledgements_answer_as_well_as_events() {
 }
 
 #[test]
-fn sockets_that_the_server_drops_stay_established_and_are_counted() {
+fn dropped_sockets_stay_established_and_are_counted() {
     let addr = serve(|stream| {
         if let Some(mut socket) = accept_socketio(stream) {
             socket.close(1001, "going away");

@@ -67,7 +67,7 @@ fn trusting(addr: SocketAddr, certificates: &[CertificateDer<'static>]) -> Targe
 }
 
 #[test]
-fn sockets_are_let_in_under_tls() {
+fn sockets_are_established_over_tls() {
     let (addr, certificate) = tls_server();
     let measured = start(load(10), trusting(addr, &[certificate]), supply()).finish();
     measured.assert_outcomes(&[(Outcome::Established, 10)], "trusted");
@@ -78,7 +78,7 @@ fn sockets_are_let_in_under_tls() {
 }
 
 #[test]
-fn what_tls_does_not_trust_fails_in_its_phase() {
+fn untrusted_certificate_fails_in_the_tls_phase() {
     let (addr, _) = tls_server();
     let (_, another) = tls_server();
     let plain = serve(|mut stream| {
@@ -97,7 +97,7 @@ fn what_tls_does_not_trust_fails_in_its_phase() {
 }
 
 #[test]
-fn sessions_are_resumed_where_that_was_asked() {
+fn tls_sessions_are_resumed_if_enabled() {
     for (resumption, why) in [(false, "each comes for the first time"), (true, "they come back")] {
         let (addr, certificate) = tls_server();
         let load = LoadSpec {
@@ -125,7 +125,7 @@ fn certificate(names: &[&str], years: [i32; 2]) -> (rcgen::Certificate, rcgen::K
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_certificate_is_told_before_the_run() {
+async fn certificate_faults_are_reported_before_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let plain = serve(|mut stream| {
         let _ = stream.write_all(b"220 mail\r\n");
@@ -173,7 +173,7 @@ fn token_service(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> Sock
 }
 
 #[tokio::test]
-async fn named_authorities_are_trusted_at_logins_as_well() {
+async fn cacert_is_trusted_for_logins() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = certificate(&["127.0.0.1"], [2000, 4000]);
     let path = folder.path().join("authority.pem");

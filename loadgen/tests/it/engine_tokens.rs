@@ -41,7 +41,7 @@ fn token_service(addr: SocketAddr) -> TokenSource {
 }
 
 #[test]
-fn minted_tokens_come_when_they_are_due() {
+fn minted_tokens_need_no_request() {
     let runtime = runtime();
     let (addr, _) = recording(WebSocket::accept);
     let plan = MintPlan::with_secret(&Secret::new(*b"0123456789abcdef0123456789abcdef"), None);
@@ -54,7 +54,7 @@ fn minted_tokens_come_when_they_are_due() {
 }
 
 #[test]
-fn the_time_of_a_token_is_its_own_and_not_the_handshakes() {
+fn token_time_is_not_part_of_the_handshake() {
     const SLOW: Duration = Duration::from_millis(300);
     let runtime = runtime();
     let (addr, _) = recording(WebSocket::accept);
@@ -74,7 +74,7 @@ fn the_time_of_a_token_is_its_own_and_not_the_handshakes() {
 }
 
 #[test]
-fn a_token_that_is_not_to_be_had_fails_its_arrival() {
+fn failed_token_request_fails_the_arrival() {
     let runtime = runtime();
     let (addr, heard) = recording(WebSocket::accept);
     // The first is for the trial before the run, so that the endpoint is known to be one.
@@ -96,7 +96,7 @@ fn a_token_that_is_not_to_be_had_fails_its_arrival() {
 }
 
 #[test]
-fn what_cannot_be_sent_says_so() {
+fn arrivals_without_a_token_are_not_sent() {
     let load = LoadSpec { model: open(10_000.0), ..load(20) };
     let none = Supply::Ready(Arc::from([]));
     let measured = start(load, target(answering("")), none).finish();

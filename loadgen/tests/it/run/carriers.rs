@@ -11,7 +11,7 @@ use super::services::{LocalServer, token};
 pub const ESTABLISHED: &str = r#"gatekeeper_handshakes_total{outcome="established"}"#;
 
 #[tokio::test]
-async fn tokens_travel_in_every_place_that_a_protocol_has() {
+async fn tokens_are_sent_in_every_place_of_each_protocol() {
     let everywhere = ["query:token", "header", "subprotocol", "cookie:token"];
     for (protocol, also) in [
         ("--protocol websocket", None),
@@ -30,7 +30,7 @@ async fn tokens_travel_in_every_place_that_a_protocol_has() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_wrong_place_is_not_found() {
+async fn token_in_the_wrong_place_is_refused() {
     for (flags, reason) in [
         ("--protocol websocket --token-in query:jwt", "401 missing"),
         ("--protocol websocket --token-in cookie:jwt", "401 missing"),
@@ -49,7 +49,7 @@ async fn a_token_in_the_wrong_place_is_not_found() {
 }
 
 #[tokio::test]
-async fn the_gate_counts_as_many_as_we_do() {
+async fn gate_and_generator_count_the_same_handshakes() {
     let server = LocalServer::start(&[]).await;
     let (gate, frontend) = (server.gate, server.frontend);
     let login = format!("--login-url http://{frontend}/login --token-url http://{frontend}/getIoConnectionToken");
@@ -67,7 +67,7 @@ async fn the_gate_counts_as_many_as_we_do() {
 }
 
 #[tokio::test]
-async fn tokens_of_a_file_are_taken_in_turn() {
+async fn tokens_of_a_file_are_used_in_order() {
     let server = LocalServer::start(&[]).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens.txt");

@@ -44,7 +44,7 @@ fn growing(reads: u64, afterwards: String) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn gatekeepers_own_page_is_read() {
+async fn gatekeeper_metrics_page_is_read() {
     let server = LocalServer::start(&[]).await;
     let gate = server.gate;
     let flags = format!("--target http://{gate} {MINT} -c 400 --concurrency 8 --echo 1");
@@ -65,7 +65,7 @@ async fn gatekeepers_own_page_is_read() {
 }
 
 #[tokio::test]
-async fn odd_forms_are_read_and_what_is_missing_is_said() {
+async fn missing_metrics_are_reported() {
     let server = LocalServer::start(&[]).await;
     let broken = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned();
     // The first is the check before the run, the second is made at T0, the third at the end.
@@ -89,7 +89,7 @@ async fn odd_forms_are_read_and_what_is_missing_is_said() {
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_read_is_told_before_the_run() {
+async fn unreadable_metrics_page_is_an_error_before_the_run() {
     let server = LocalServer::start(&[]).await;
     let said = async |url: &str, more: &str| {
         let flags = format!("-q --target http://{} {MINT} {more}", server.gate);

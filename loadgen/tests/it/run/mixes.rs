@@ -37,7 +37,7 @@ fn all_are_decided_rightly(ended: &Ended, why: &str) {
 }
 
 #[tokio::test]
-async fn the_gate_refuses_every_bad_kind_by_every_carrier() {
+async fn gate_refuses_every_invalid_token_kind_in_every_place() {
     let server = LocalServer::start(&[]).await;
     for (scheme, token_in) in [
         ("http", "query:token"),
@@ -54,7 +54,7 @@ async fn the_gate_refuses_every_bad_kind_by_every_carrier() {
 }
 
 #[tokio::test]
-async fn real_tokens_of_a_login_are_spoilt() {
+async fn invalid_tokens_are_made_from_login_tokens() {
     let server = LocalServer::start(&[]).await;
     let service = LoginService::start().await;
     let login = format!("{} --user ann:ann-password --user bob:bob-password", service.flags());
@@ -73,7 +73,7 @@ async fn real_tokens_of_a_login_are_spoilt() {
 }
 
 #[tokio::test]
-async fn the_embedded_server_refuses_what_it_should() {
+async fn embedded_server_refuses_invalid_tokens() {
     let mix = "valid=90,expired=5,forged=5";
     for flags in ["", "--token-source mint --token-ttl 60s"] {
         let ended = run(&format!("-c 200 --concurrency 8 --mix {mix} {flags}")).end().await;
@@ -88,7 +88,7 @@ async fn the_embedded_server_refuses_what_it_should() {
 }
 
 #[tokio::test]
-async fn what_is_expected_is_the_targets_policy() {
+async fn expect_flag_sets_the_policy_of_the_target() {
     let server = LocalServer::start(&[]).await;
     let target = format!("http://{}", server.gate);
     let mint = "--token-source mint --secret env:SECRET";
@@ -108,7 +108,7 @@ async fn what_is_expected_is_the_targets_policy() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_made_is_refused_before_the_run() {
+async fn invalid_tokens_without_a_key_are_errors_before_the_run() {
     let server = LocalServer::start(&[]).await;
     let service = LoginService::start().await;
     let target = format!("ws://{}", server.gate);

@@ -14,7 +14,7 @@ use crate::engine_servers::{Gauge, WebSocket, serve};
 const MINT: &str = "--token-source mint --secret any-secret-will-do";
 
 #[tokio::test]
-async fn the_closed_model_fills_its_places_and_never_more() {
+async fn closed_model_keeps_its_concurrency() {
     const PLACES: u64 = 7;
     let gauge = Gauge::default();
     let under_way = gauge.clone();
@@ -80,7 +80,7 @@ async fn the_closed_model_ends_by_time_as_well() {
 }
 
 #[tokio::test]
-async fn who_is_not_answered_times_out_at_the_timeout() {
+async fn unanswered_handshakes_time_out() {
     let silent = serve(|mut stream| {
         let _ = std::io::copy(&mut stream.by_ref(), &mut std::io::sink());
     });

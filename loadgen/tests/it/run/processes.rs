@@ -106,7 +106,7 @@ async fn users_log_in_once_and_every_arrival_has_its_users_token() {
 }
 
 #[tokio::test]
-async fn what_one_process_cannot_open_is_said_with_what_can() {
+async fn too_few_descriptors_suggest_more_processes() {
     let few = "ulimit -n 512";
     let ended = run("-q -c 300 --rate 300/s").after(few).end().await;
     ended.exits_with(CONFIGURATION, "one process");

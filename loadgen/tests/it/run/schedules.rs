@@ -84,7 +84,7 @@ async fn a_file_lists_the_instants() {
 }
 
 #[tokio::test]
-async fn a_warm_up_is_thrown_away() {
+async fn warm_up_is_not_measured() {
     let (addr, count) = counting();
     for (flags, measured, warm, why) in [
         ("-r 100 -c 50 --warmup 500ms", 50, 50, "the open model"),
@@ -102,7 +102,7 @@ async fn a_warm_up_is_thrown_away() {
 }
 
 #[tokio::test]
-async fn logins_serve_the_warm_up_and_the_run() {
+async fn warm_up_and_run_share_the_logins() {
     let server = LocalServer::start(&[]).await;
     let (gate, frontend) = (server.gate, server.frontend);
     let flags = format!(

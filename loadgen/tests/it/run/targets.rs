@@ -17,7 +17,7 @@ async fn over(targets: &str, flags: &str) -> Ended {
 }
 
 #[tokio::test]
-async fn each_target_has_its_part_and_its_own_figures() {
+async fn each_target_has_its_share_and_its_own_figures() {
     let (big, small) = (LocalServer::start(&[]).await, LocalServer::start(&[]).await);
     let targets = format!(
         "[[targets]]\nname = \"big\"\nurl = \"http://{}\"\nweight = 3\n\
@@ -51,7 +51,7 @@ async fn each_target_has_its_part_and_its_own_figures() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_no_server_is_named_among_those_that_are() {
+async fn target_without_a_socket_server_is_named() {
     let (server, page) = (LocalServer::start(&[]).await, answering("HTTP/1.1 404 Not Found\r\n\r\n"));
     let targets =
         format!("[[targets]]\nurl = \"http://{}\"\nweight = 9\n[[targets]]\nurl = \"http://{page}\"\n", server.gate);

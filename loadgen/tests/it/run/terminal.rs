@@ -192,7 +192,7 @@ async fn q_ends_the_run_with_what_was_measured() {
 }
 
 #[tokio::test]
-async fn control_c_does_what_it_does_elsewhere() {
+async fn control_c_stops_the_run() {
     let mut terminal = Terminal::run(LONG, &[("NO_COLOR", "1")]);
     terminal.shows(&["100/s planned", "connect"]).await;
     assert!(!terminal.is_colored());
@@ -209,7 +209,7 @@ async fn control_c_does_what_it_does_elsewhere() {
 }
 
 #[tokio::test]
-async fn errors_leave_the_terminal_as_it_was() {
+async fn errors_restore_the_terminal() {
     let nobody = unused_addr();
     let flags = format!("--target http://{nobody} --token-source mint --secret any-secret");
     let mut terminal = Terminal::run(&flags, &[]);
@@ -219,14 +219,14 @@ async fn errors_leave_the_terminal_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_panic_gives_the_terminal_back() {
+async fn panic_restores_the_terminal() {
     if std::env::var_os(PANICS).is_some() {
         let view = View::take(|_| ()).expect("a terminal");
         view.step("about to fail");
         panic!("as it was asked to");
     }
     let own = std::env::current_exe().unwrap();
-    let test = "run::terminal::a_panic_gives_the_terminal_back";
+    let test = "run::terminal::panic_restores_the_terminal";
     let words = ["--exact", test, "--nocapture"];
     let mut terminal = Terminal::start(own.to_str().unwrap(), &words, &[(PANICS, "1")]);
     let status = terminal.end("a panic").await;
@@ -236,7 +236,7 @@ async fn a_panic_gives_the_terminal_back() {
 }
 
 #[tokio::test]
-async fn plain_lines_where_they_are_wanted() {
+async fn no_tui_and_dumb_terminals_get_plain_lines() {
     for (flags, environment, why) in [
         ("--no-tui -c 20 -r 200/s", &[][..], "they were asked for"),
         ("-c 20 -r 200/s", &[("TERM", "dumb")], "it cannot be drawn on"),

@@ -25,7 +25,7 @@ async fn logging_in(server: &LocalServer, flags: &str) -> Ended {
 }
 
 #[tokio::test]
-async fn a_users_token_is_made_anew_ahead_of_its_end() {
+async fn user_token_is_renewed_before_exp() {
     let server = LocalServer::start(&["--token-ttl=2s"]).await;
     let flags = |refresh| format!("{THREE_SECONDS} --refresh {refresh}");
     let (never, ahead) = (flags("never"), flags("ahead:1s"));
@@ -45,7 +45,7 @@ async fn a_users_token_is_made_anew_ahead_of_its_end() {
 }
 
 #[tokio::test]
-async fn an_arrival_whose_token_is_refused_tries_once_more() {
+async fn refused_arrival_retries_once_with_a_new_token() {
     for protocol in ["socketio --transport polling", "socketio", "websocket"] {
         let server = LocalServer::start(&["--workers=2"]).await;
         let flags = format!("--protocol {protocol} {THREE_SECONDS} --refresh on-refusal");
@@ -64,7 +64,7 @@ async fn an_arrival_whose_token_is_refused_tries_once_more() {
 }
 
 #[tokio::test]
-async fn a_second_refusal_is_the_last() {
+async fn second_refusal_is_final() {
     let server = LocalServer::start(&[]).await;
     for per in ["user", "connection"] {
         let gate = server.gate;
@@ -83,7 +83,7 @@ async fn a_second_refusal_is_the_last() {
 }
 
 #[tokio::test]
-async fn sockets_are_to_be_closed_at_their_tokens_end() {
+async fn sockets_must_be_closed_at_exp() {
     let closing = LocalServer::start(&["--on-expiry=close", "--workers=2"]).await;
     let keeping = LocalServer::start(&["--on-expiry=keep"]).await;
     let flags = |way, grace| format!("{way} -c 20 --concurrency 10 --hold 4s --expect-close-at-exp {grace}");
@@ -118,7 +118,7 @@ async fn sockets_are_to_be_closed_at_their_tokens_end() {
 }
 
 #[tokio::test]
-async fn what_shows_nothing_does_not_pass() {
+async fn expiry_check_without_expiring_tokens_fails() {
     let ended = run("-c 5 --concurrency 5 --expect-close-at-exp 1s").end().await;
     ended.exits_with(99, "tokens without an exp");
     let result = ended.result();

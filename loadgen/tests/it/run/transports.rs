@@ -14,7 +14,7 @@ fn minting(server: &LocalServer, flags: &str) -> super::program::Program {
 }
 
 #[tokio::test]
-async fn the_gates_own_count_is_ours_by_every_transport() {
+async fn gate_and_generator_counts_agree_by_every_transport() {
     for shards in [&["--workers=4"][..], &["--workers=2", "--processes=2"]] {
         counts_agree(shards).await;
     }
@@ -49,7 +49,7 @@ async fn counts_agree(shards: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_no_transport_can_do_is_refused_before_the_run() {
+async fn impossible_transports_are_errors_before_the_run() {
     for (flags, part) in [
         ("--target ws://127.0.0.1:1/ --transport polling", "a raw WebSocket has no other transport"),
         ("--target ws://127.0.0.1:1/ --namespace /admin", "a raw WebSocket has no namespaces"),
@@ -64,7 +64,7 @@ async fn what_no_transport_can_do_is_refused_before_the_run() {
 }
 
 #[tokio::test]
-async fn the_embedded_server_is_polled_as_well() {
+async fn embedded_server_accepts_polling() {
     let ended = run("--transport upgrade -c 100 --concurrency 8").end().await;
     ended.exits_with(0, "logged in, polled, moved");
     let result = ended.counts(&[(Outcome::Established, 100)], "all");
