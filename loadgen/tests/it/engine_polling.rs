@@ -14,7 +14,7 @@ use gatecrash::spec::{Echo, LoadSpec, Protocol, Transport};
 use wire::engineio::{Form, HttpError, Item, Version, decode_payload, encode_payload};
 use wire::http::{RequestHead, write_response};
 
-use crate::engine_driver::{at, load, run};
+use crate::engine_driver::{at, load, run, run_all};
 use crate::engine_servers::{read_head, serve};
 
 /// How the server deviates from a correct one.
@@ -172,11 +172,11 @@ fn polling_sessions_survive_closed_connections() {
                      answered, where the server ends the connection that it lies on",
                 ),
             ] {
-                let held = measured.recorder.latency(Metric::Phase(phase), Outcome::Established);
+                let held = measured.established(Metric::Phase(phase));
                 assert!(held.count() >= least, "{phase:?} {}: {why}", held.count());
             }
             let upgrade = Metric::Phase(Phase::Upgrade);
-            assert!(measured.recorder.latency(upgrade, Outcome::Established).is_empty());
+            assert!(measured.established(upgrade).is_empty());
         }
     }
 }
@@ -185,9 +185,8 @@ fn polling_sessions_survive_closed_connections() {
 fn engineio_3_sends_heartbeats_by_post() {
     let server = server(Version::V3, Behaviour::default());
     let load = LoadSpec { hold: Hold::For(std::time::Duration::from_millis(450)), ..polling(Version::V3, 2) };
-    let measured = run(load, server);
-    measured.assert_outcomes(&[(Outcome::Established, 2)], "held for four beats");
-    let polls = measured.recorder.latency(Metric::Phase(Phase::Poll), Outcome::Established);
+    let measured = run_all(load, server, Outcome::Established, "held for four beats");
+    let polls = measured.established(Metric::Phase(Phase::Poll));
     // One opens, two carry messages, one closes; the rest are heartbeats.
     assert!(polls.count() >= 2 * (4 + 2), "{}", polls.count());
 }
@@ -257,7 +256,7 @@ fn closing_post_is_not_timed() {
     let measured = run(polling(Version::V4, 5), server(Version::V4, behaviour));
     measured.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
     let poll = Metric::Phase(Phase::Poll);
-    let held = measured.recorder.latency(poll, Outcome::Established);
+    let held = measured.established(poll);
     assert!(held.count() >= 20, "{}", held.count());
     assert!(held.max_ns() < 1_000_000_000, "{}", held.max_ns());
 }
@@ -293,8 +292,7 @@ fn posts_on_a_closed_connection_are_repeated() {
         let _ = std::io::copy(&mut client, &mut upstream);
         let _ = upstream.shutdown(std::net::Shutdown::Both);
     });
-    let measured = run(polling(Version::V4, 20), posts_hang_up);
-    measured.assert_outcomes(&[(Outcome::Established, 20)], "POSTs alone");
+    let measured = run_all(polling(Version::V4, 20), posts_hang_up, Outcome::Established, "POSTs alone");
     assert_eq!(measured.recorder.counters.echoes_answered, 40);
     let measured = run(polling(Version::V4, 5), server(Version::V4, behaviour));
     measured.assert_outcomes(&[(Outcome::Failed, 5)], "the GETs as well");

@@ -13,7 +13,7 @@ use gatecrash::spec::{AnsweredBy, Close, Echo, LoadSpec, Protocol, TokenIn};
 use tokio_tungstenite::tungstenite::Message;
 use wire::engineio::Version;
 
-use crate::engine_driver::{load, run};
+use crate::engine_driver::{load, run, run_all};
 use crate::engine_servers::{Gauge, OPEN, Received, WebSocket, accept_socketio, recording, serve};
 
 const V3: Protocol = Protocol::SocketIo(Version::V3);
@@ -53,8 +53,7 @@ fn echo(count: u32, rate_per_s: Option<f64>) -> Echo {
 fn tungstenite_server_establishes_and_echoes() {
     let addr = tungstenite_echo();
     let load = LoadSpec { echo: echo(3, None), ..load(60) };
-    let measured = run(load, addr);
-    measured.assert_outcomes(&[(Outcome::Established, 60)], "all were let in");
+    let measured = run_all(load, addr, Outcome::Established, "all were let in");
     assert_eq!(measured.recorder.counters.echoes_answered, 180);
     assert_eq!(measured.recorder.counters.echoes_unanswered, 0);
     assert_eq!(measured.recorder.counters.dropped, 0);
@@ -69,7 +68,7 @@ fn tungstenite_server_establishes_and_echoes() {
         (Metric::Echo(Part::Response), 180),
         (Metric::Echo(Part::Service), 180),
     ] {
-        let held = measured.recorder.latency(metric, Outcome::Established);
+        let held = measured.established(metric);
         assert_eq!(held.count(), count, "{}", metric.tag());
     }
     assert!(measured.reports.iter().all(|report| report.cpu_ns > 0));
@@ -88,10 +87,9 @@ fn socketio_3_and_4_are_established_and_disconnected() {
             Some(socket)
         });
         let load = LoadSpec { protocol, hold: Hold::For(Duration::ZERO), ..load(10) };
-        let measured = run(load, addr);
-        measured.assert_outcomes(&[(Outcome::Established, 10)], why);
+        let measured = run_all(load, addr, Outcome::Established, why);
         for metric in [Phase::Open, Phase::Auth].map(Metric::Phase) {
-            assert_eq!(measured.recorder.latency(metric, Outcome::Established).count(), 10, "{why}");
+            assert_eq!(measured.established(metric).count(), 10, "{why}");
         }
         let farewell = vec![Received::Text("41".into()), Received::Close(Some(1000))];
         assert_eq!(*heard.lock().unwrap(), vec![farewell; 10], "{why}");
@@ -116,8 +114,7 @@ fn sockets_are_closed_as_close_flag_says() {
         });
         let told = heard.clone();
         let load = LoadSpec { protocol, close, hold: Hold::For(Duration::ZERO), ..load(5) };
-        let measured = run(load, addr);
-        measured.assert_outcomes(&[(Outcome::Established, 5)], close.as_str());
+        let measured = run_all(load, addr, Outcome::Established, close.as_str());
         assert_eq!(measured.recorder.counters.dropped, 0, "{close:?}: our own doing");
         // The last of the server's threads may still be about to hear of it.
         while told.lock().unwrap().len() < 5 {
@@ -132,8 +129,7 @@ fn sockets_are_held_for_the_drawn_time() {
     let (addr, _heard) = recording(WebSocket::accept);
     let load = LoadSpec { hold: "uniform:200ms..600ms".parse().unwrap(), ..load(200) };
     let begun = Instant::now();
-    let measured = run(load, addr);
-    measured.assert_outcomes(&[(Outcome::Established, 200)], "all are let in");
+    let measured = run_all(load, addr, Outcome::Established, "all are let in");
     // 200 arrivals in 200 ms: the first to leave does so when the last has come.
     assert!(begun.elapsed() >= Duration::from_millis(550), "{:?}", begun.elapsed());
     assert_eq!(measured.recorder.counters.dropped, 0);
@@ -167,13 +163,12 @@ fn answered_by_decides_what_counts_as_an_answer() {
     ] {
         let (addr, _heard) = server();
         let load = LoadSpec { protocol: V4, echo: Echo { answered_by, ..echo(2, Some(100.0)) }, ..load(10) };
-        let measured = run(load, addr);
-        measured.assert_outcomes(&[(Outcome::Established, 10)], why);
+        let measured = run_all(load, addr, Outcome::Established, why);
         let counters = measured.recorder.counters;
         let counted = (counters.messages_sent, counters.echoes_answered, counters.echoes_unanswered);
         assert_eq!(counted, (20, answered, 0), "{answered_by:?}: {why}");
         let service = Metric::Echo(Part::Service);
-        let p50 = measured.recorder.latency(service, Outcome::Established).quantile_ns(0.5);
+        let p50 = measured.established(service).quantile_ns(0.5);
         assert_eq!(p50 >= 30_000_000, slow, "{answered_by:?}: {why}: {p50} ns");
     }
 }
@@ -220,10 +215,9 @@ fn sockets_are_held_until_the_last_arrival_ends() {
 fn paced_messages_have_a_response_in_the_closed_model() {
     let addr = tungstenite_echo();
     let paced = LoadSpec { echo: echo(5, Some(200.0)), model: Model::Closed { concurrency: 4 }, ..load(8) };
-    let measured = run(paced, addr);
-    measured.assert_outcomes(&[(Outcome::Established, 8)], "paced");
+    let measured = run_all(paced, addr, Outcome::Established, "paced");
     assert_eq!(measured.recorder.counters.echoes_answered, 40);
-    let response = measured.recorder.latency(Metric::Echo(Part::Response), Outcome::Established);
+    let response = measured.established(Metric::Echo(Part::Response));
     assert_eq!(response.count(), 40, "a plan of its own, also in the closed model");
 
     let unpaced = LoadSpec {
@@ -235,15 +229,14 @@ fn paced_messages_have_a_response_in_the_closed_model() {
     let measured = run(unpaced, addr);
     assert_eq!(measured.recorder.counters.echoes_answered, 16, "finished before the socket leaves");
     let metric = Metric::Echo(Part::Response);
-    assert_eq!(measured.recorder.latency(metric, Outcome::Established).count(), 0, "no plan");
+    assert_eq!(measured.established(metric).count(), 0, "no plan");
 }
 
 #[test]
 fn an_unanswered_message_changes_no_outcome() {
     let (addr, heard) = recording(WebSocket::accept);
     let silent = LoadSpec { echo: echo(3, None), timeout: Duration::from_millis(200), ..load(4) };
-    let measured = run(silent, addr);
-    measured.assert_outcomes(&[(Outcome::Established, 4)], "let in all the same");
+    let measured = run_all(silent, addr, Outcome::Established, "let in all the same");
     assert_eq!(measured.recorder.counters.echoes_unanswered, 4, "one each, then no more are sent");
     assert!(heard.lock().unwrap().iter().all(|said| said.len() == 2), "a message and a close");
 }
@@ -277,8 +270,7 @@ fn dropped_sockets_stay_established_and_are_counted() {
         }
     });
     let load = LoadSpec { protocol: V4, hold: Hold::For(Duration::from_secs(20)), ..load(6) };
-    let measured = run(load, addr);
-    measured.assert_outcomes(&[(Outcome::Established, 6)], "they were let in");
+    let measured = run_all(load, addr, Outcome::Established, "they were let in");
     assert_eq!(measured.recorder.counters.dropped, 6);
     let reasons: Vec<_> = measured.recorder.drop_reasons().collect();
     assert_eq!(reasons, [(FailureKind::Closed(1001), 6)]);

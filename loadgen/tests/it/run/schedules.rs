@@ -10,17 +10,14 @@ use reports::schema::{Phase, PhaseName};
 
 use super::program::{Program, run};
 use super::services::LocalServer;
-use crate::engine_servers::{WebSocket, serve};
+use crate::engine_servers::serve_websocket;
 
 /// Lets all in, and counts them.
 fn counting() -> (SocketAddr, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
-    let addr = serve(move |stream| {
-        if let Some(mut socket) = WebSocket::accept(stream) {
-            counted.fetch_add(1, Ordering::Relaxed);
-            socket.receive_all();
-        }
+    let addr = serve_websocket(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
     });
     (addr, count)
 }
