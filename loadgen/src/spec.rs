@@ -41,7 +41,7 @@ pub use claims::Claims;
 pub use close::Close;
 pub use echo::{AnsweredBy, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN};
 pub use error::SpecError;
-pub use file::{FileError, read_file};
+pub use file::read_file;
 pub use header::HeaderText;
 pub use load::LoadSpec;
 pub use login::{LoginMethod, LoginPlan};
@@ -51,20 +51,20 @@ pub use refresh::Refresh;
 pub use resolve::Machine;
 pub use run::{ReportSpec, RunSpec};
 pub use schema::scenario_schema;
-pub use secret::{Secret, SecretError, SecretSource};
+pub use secret::{Secret, SecretSource};
 pub use server::{EMBEDDED_ORIGIN, EmbeddedPlan, Observed, ServerSpec};
-pub use signing::{MintPlan, SigningError};
+pub use signing::MintPlan;
 pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
 pub use steps::{
-    BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable, Steps, StepsError,
-    Success, TOKEN, TOKEN_ANSWER_BYTES_MAX, read_steps,
+    BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable, Steps, Success,
+    TOKEN, TOKEN_ANSWER_BYTES_MAX, read_steps,
 };
 pub(crate) use target_key::pem;
 pub use target_key::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
 pub use targets::{TARGETS_MAX, TargetSpec, TargetTable, Targets};
 pub use template::{Template, TemplateError, Variables};
 pub use text::{from_text, many_from_text, required_from_text};
-pub use tls::{CacertError, TlsPlan, TlsResumption};
+pub use tls::{TlsPlan, TlsResumption};
 pub use tokens::{TokenPlan, TokenSource};
-pub use users::{USERNAME, User, UserText, UsersError};
+pub use users::{USERNAME, User, UserText};
 pub use values::{ArrivalsText, Pin, TokenPer, TokenSourceName};

@@ -15,15 +15,3 @@ pub enum Close {
     /// TCP's RST, as a restarted machine does.
     Reset,
 }
-
-impl Close {
-    /// As the flag takes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Disconnect => "disconnect",
-            Self::Frame => "frame",
-            Self::Fin => "fin",
-            Self::Reset => "reset",
-        }
-    }
-}

@@ -11,11 +11,11 @@ pub struct Echo {
     pub bytes: usize,
     /// The Socket.IO event.
     pub event: String,
-    /// What answers one; with [`AnsweredBy::None`] there is a rate.
+    /// What answers a message; with [`AnsweredBy::None`] there is a rate.
     pub answered_by: AnsweredBy,
 }
 
-/// A payload carries the number by which its answer is known: a `u64` in hexadecimal.
+/// A payload begins with its message's number, a `u64` in hexadecimal, by which the answer is recognised.
 pub const MESSAGE_BYTES_MIN: usize = 16;
 /// Servers take messages of a megabyte at most unless configured otherwise (Engine.IO's `maxPayload`); the rest is framing.
 pub const MESSAGE_BYTES_MAX: usize = 900_000;
@@ -37,16 +37,6 @@ pub enum AnsweredBy {
 }
 
 impl AnsweredBy {
-    /// As the flag takes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::Echo => "echo",
-            Self::Ack => "ack",
-            Self::None => "none",
-        }
-    }
-
     /// Whether messages ask for an acknowledgement.
     pub fn asks_for_ack(self) -> bool {
         matches!(self, Self::Any | Self::Ack)

@@ -1,4 +1,4 @@
-//! When a token is made anew.
+//! When a token is renewed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::ground::values::{Period, ValueError};
 
-/// When a token is made anew. Written `never`, `on-refusal` or `ahead:5s`.
+/// When a token is renewed. Written `never`, `on-refusal` or `ahead:5s`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refresh {
-    /// It is used as long as the run takes.
+    /// Never: the token is used for the whole run.
     #[default]
     Never,
-    /// A user's next socket needs another once so little is left of the one before.
+    /// For the user's next socket, once the token's remaining lifetime is below this.
     Ahead(Duration),
-    /// The target refuses it: the arrival gets another, and tries once more.
+    /// After the target refuses the token: the arrival gets another one and tries once more.
     OnRefusal,
 }
 

@@ -28,8 +28,7 @@ pub fn scenario_schema() -> Value {
     schema
 }
 
-/// What the types do not give to JSON Schema: TOML has no null, and where a flag may be repeated, one value needs no
-/// list.
+/// Adapts the schema to TOML, which has no null; where a flag may be repeated, one value needs no list.
 fn as_toml(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -74,8 +73,8 @@ fn accepts_text(schema: &Value) -> bool {
     schema.get("type") == Some(&"string".into())
 }
 
-/// Values that are written as text, as their flags take them.
-macro_rules! written {
+/// Schemas of values that are written as text, as their flags take them.
+macro_rules! text_schemas {
     ($($type:ty: $schema:tt;)*) => {
         $(impl JsonSchema for $type {
             fn inline_schema() -> bool {
@@ -93,7 +92,7 @@ macro_rules! written {
     };
 }
 
-written! {
+text_schemas! {
     Period: {"type": "string", "pattern": r"^([0-9.]+(us|ms|s|m|h))+$"};
     Hold: {
         "type": "string",

@@ -13,23 +13,23 @@ use crate::spec::tokens::{TokenPlan, TokenSource};
 pub enum ServerSpec {
     /// This program's own server, started as child processes.
     Embedded {
-        /// What it is started with.
+        /// The settings of the embedded server.
         plan: EmbeddedPlan,
-        /// Without a source tokens come from its own frontend, and without users it makes its own.
+        /// Without a source, tokens come from the embedded frontend; without users, the frontend makes its own.
         tokens: TokenPlan<Option<TokenSource>>,
     },
-    /// Running ones.
+    /// Running servers.
     Named {
         /// `http`, `https`, `ws` or `wss`; one for each of the load's targets, in their order.
         urls: Vec<Url>,
-        /// Whose tokens are shown.
+        /// The users and the source of their tokens.
         tokens: TokenPlan,
-        /// What is read of them.
+        /// How their processor time and memory are read.
         observed: Observed,
     },
 }
 
-/// What is read of a running server, beside what its sockets show.
+/// How the processor time and memory of a running server are read.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// A process of this machine: processor time and memory.

@@ -27,7 +27,7 @@ impl FromStr for ArrivalsText {
     }
 }
 
-/// Which source of tokens was named.
+/// The source of tokens, as `--token-source` takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSourceName {
     /// `login`
@@ -67,18 +67,13 @@ pub enum TokenPer {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Pin {
-    /// They do, where there are two or more.
+    /// Separate processors, where there are two or more.
     Auto,
     /// The kernel decides.
     None,
 }
 
-impl Pin {
-    /// As the flag takes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::None => "none",
-        }
-    }
+/// The name of a value, as its flag takes it.
+pub fn flag_name(value: &impl clap::ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |named| named.get_name().to_owned())
 }

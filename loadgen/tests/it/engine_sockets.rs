@@ -117,7 +117,7 @@ fn sockets_are_left_as_asked() {
         let told = heard.clone();
         let load = LoadSpec { protocol, close, hold: Hold::For(Duration::ZERO), ..load(5) };
         let seen = run(load, addr);
-        seen.assert_outcomes(&[(Outcome::Established, 5)], close.as_str());
+        seen.assert_outcomes(&[(Outcome::Established, 5)], &format!("{close:?}"));
         assert_eq!(seen.recorder.counters.dropped, 0, "{close:?}: our own doing");
         // The last of the server's threads may still be about to hear of it.
         while told.lock().unwrap().len() < 5 {
