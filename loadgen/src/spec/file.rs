@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ground::values::InputError;
 use crate::spec::args::RunArgs;
-use crate::spec::nearest::nearest;
+use crate::spec::text::nearest;
 
 /// A scenario is a page of settings; what is larger than this is another file by mistake.
 pub const SCENARIO_BYTES_MAX: u64 = 1024 * 1024;

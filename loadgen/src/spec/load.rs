@@ -8,15 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::plan::hold::Hold;
 use crate::plan::mix::Mix;
 use crate::plan::model::Model;
-use crate::spec::close::Close;
-use crate::spec::echo::Echo;
 use crate::spec::protocol::{Protocol, TokenIn, Transport};
-use crate::spec::refresh::Refresh;
 use crate::spec::source_ips::SourceIps;
 use crate::spec::targets::Targets;
 use crate::spec::tls::TlsPlan;
 use crate::spec::urls::without_query;
-use crate::spec::values::{Pin, flag_name};
+use crate::spec::values::{Close, Echo, Pin, Refresh, flag_name};
 
 /// The load of a run, resolved: every field is valid.
 ///

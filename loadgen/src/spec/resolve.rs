@@ -15,17 +15,14 @@ use crate::plan::mix::Mix;
 use crate::plan::model::{Arrivals, Model};
 use crate::plan::stages::RateProfile;
 use crate::spec::args::RunArgs;
-use crate::spec::close::Close;
-use crate::spec::echo::{AnsweredBy, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN};
 use crate::spec::error::{SpecError, conflict, in_range, out_of_range};
 use crate::spec::file::read_file;
 use crate::spec::load::LoadSpec;
 use crate::spec::protocol::{Protocol, TokenIn, Transport};
-use crate::spec::run::{ReportSpec, RunSpec};
-use crate::spec::server::{Observed, ServerSpec};
+use crate::spec::run::{Observed, ReportSpec, RunSpec, ServerSpec};
 use crate::spec::targets::Targets;
 use crate::spec::tls::TlsPlan;
-use crate::spec::values::{ArrivalsText, Pin};
+use crate::spec::values::{AnsweredBy, ArrivalsText, Close, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, Pin};
 
 use targets::{ResolvedTargets, TargetChoice};
 

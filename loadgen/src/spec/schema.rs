@@ -14,11 +14,10 @@ use crate::spec::args::RunArgs;
 use crate::spec::claims::Claims;
 use crate::spec::header::HeaderText;
 use crate::spec::protocol::{EngineIo, TokenIn};
-use crate::spec::refresh::Refresh;
 use crate::spec::secret::SecretSource;
 use crate::spec::source_ips::SourceIps;
 use crate::spec::users::UserText;
-use crate::spec::values::{ArrivalsText, TokenSourceName};
+use crate::spec::values::{ArrivalsText, Refresh, TokenSourceName};
 
 /// The JSON Schema (draft 2020-12) of a scenario file, as it is published beside this code.
 pub fn scenario_schema() -> Value {

@@ -6,8 +6,7 @@ use reports::schema;
 use url::Url;
 
 use crate::ground::outcome::Phase;
-use crate::spec::run::RunSpec;
-use crate::spec::server::ServerSpec;
+use crate::spec::run::{RunSpec, ServerSpec};
 use crate::spec::steps::Step;
 use crate::spec::tokens::{TokenPlan, TokenSource};
 use crate::spec::urls::{without_query, without_secrets};

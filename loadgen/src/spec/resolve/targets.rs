@@ -10,8 +10,8 @@ use crate::spec::error::{SpecError, conflict, in_range, out_of_range};
 use crate::spec::header::HeaderText;
 use crate::spec::metrics::{MetricNames, MetricsPlan};
 use crate::spec::protocol::{Protocol, ProtocolName, TokenIn};
+use crate::spec::run::{EMBEDDED_ORIGIN, EmbeddedPlan};
 use crate::spec::secret::Secret;
-use crate::spec::server::{EMBEDDED_ORIGIN, EmbeddedPlan};
 use crate::spec::targets::{TARGETS_MAX, TargetSpec, TargetTable, Targets};
 use crate::spec::urls::{shown, without_secrets};
 

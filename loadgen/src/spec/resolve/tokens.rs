@@ -10,7 +10,6 @@ use crate::spec::args::RunArgs;
 use crate::spec::error::{SpecError, conflict, out_of_range};
 use crate::spec::login::{LoginMethod, LoginPlan};
 use crate::spec::protocol::{Protocol, TokenIn};
-use crate::spec::refresh::Refresh;
 use crate::spec::resolve::targets::TargetChoice;
 use crate::spec::secret::Secret;
 use crate::spec::signing::MintPlan;
@@ -20,7 +19,7 @@ use crate::spec::template::Variables;
 use crate::spec::tokens::{TokenPlan, TokenSource};
 use crate::spec::urls::shown;
 use crate::spec::users::{USERNAME, User, UserText, read_users};
-use crate::spec::values::{TokenPer, TokenSourceName};
+use crate::spec::values::{Refresh, TokenPer, TokenSourceName};
 
 pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, SpecError> {
     if args.users.is_some() && !args.user.is_empty() {

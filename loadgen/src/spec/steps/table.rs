@@ -10,10 +10,9 @@ use serde::Deserialize;
 
 use crate::ground::values::{InputError, Period};
 use crate::spec::header::HeaderText;
-use crate::spec::nearest::nearest;
 use crate::spec::steps::{BodyPlan, Extraction, JsonPlan, PAGE_BYTES_MAX, Source, Step, Steps, Success, TOKEN};
 use crate::spec::template::{Template, is_variable_name};
-use crate::spec::text::{from_text, many_from_text};
+use crate::spec::text::{from_text, many_from_text, nearest};
 
 /// A table of `[[login]]` or `[[token]]`: one request, whose texts may have placeholders such as `{{username}}`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
