@@ -23,11 +23,11 @@ pub enum FailureKind {
     Reset,
     /// No route to the host.
     Unreachable,
-    /// Not done in time.
+    /// The time limit passed.
     Timeout,
     /// The TLS handshake failed.
     Tls,
-    /// It failed over the peer's certificate.
+    /// The TLS handshake failed because of the peer's certificate.
     Certificate(CertificateFault),
     /// An HTTP status that is neither a success, nor a redirect, nor a refusal of the token.
     Http(u16),
@@ -37,7 +37,7 @@ pub enum FailureKind {
     OpenAfterExp,
     /// The server offers no WebSocket to move to.
     NoUpgrade,
-    /// What came back breaks the protocol's rules.
+    /// The answer breaks the rules of the protocol.
     Protocol,
     /// Closed after the 101 with this code (RFC 6455 section 7.4), 1006 when none was sent.
     Closed(u16),
@@ -82,9 +82,9 @@ impl fmt::Display for FailureKind {
 /// Where an arrival broke, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Failure {
-    /// The phase that did not end well.
+    /// The phase that failed.
     pub phase: Phase,
-    /// What happened in it.
+    /// How it failed.
     pub kind: FailureKind,
 }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_leads_back_to_its_kind() {
+    fn each_name_parses_to_its_kind() {
         for kind in PLAIN.into_iter().chain([FailureKind::Http(404), FailureKind::Closed(1006)]) {
             assert_eq!(FailureKind::named(&kind.to_string()), Some(kind));
         }
@@ -187,7 +187,7 @@ mod tests {
         for (kind, status, refused, why) in [
             (TokenKind::Valid, 401, true, "unauthorized"),
             (TokenKind::Valid, 400, false, "a valid token is no bad request"),
-            (TokenKind::Missing, 400, true, "nothing was sent that could be unauthorized"),
+            (TokenKind::Missing, 400, true, "no token was sent"),
             (TokenKind::Oversized, 431, true, "too long (RFC 6585)"),
             (TokenKind::Oversized, 500, false, "the server's own error"),
             (TokenKind::Garbage, 429, false, "about load, never about the token"),

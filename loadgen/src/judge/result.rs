@@ -61,9 +61,9 @@ impl Run<'_> {
     }
 
     /// The thresholds that were asked for, and `established>0` unless no token should be accepted.
-    pub fn thresholds(&self, asked: &[Expression], lets_any_in: bool) -> Vec<schema::Threshold> {
+    pub fn thresholds(&self, asked: &[Expression], accepts_any: bool) -> Vec<schema::Threshold> {
         let established = Expression::parse("established>0").expect("a condition of the grammar");
-        lets_any_in
+        accepts_any
             .then_some(&established)
             .into_iter()
             .chain(asked)

@@ -44,7 +44,7 @@ pub fn result(
         broken_shards: loaded.broken.clone(),
         ..Measured::of(total, &plan.spec.report.thresholds, run.open_model, used)
     });
-    result.thresholds = run.thresholds(&plan.spec.report.thresholds, plan.load.mix.lets_any_in());
+    result.thresholds = run.thresholds(&plan.spec.report.thresholds, plan.load.mix.accepts_any());
     if let Some(grace) = plan.load.close_at_exp {
         let (at_exp, threshold) = at_exp(total, grace);
         result.tokens.at_exp = Some(at_exp);

@@ -18,7 +18,7 @@ pub fn without_secrets(url: &Url) -> String {
     url.to_string()
 }
 
-/// Scheme, host and path alone.
+/// Scheme, host and path of a URL.
 pub fn shown(url: &Url) -> String {
     format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or(""), url.path())
 }

@@ -182,8 +182,8 @@ impl Arrivals {
             (TokenKind::Replayed, _) => handshakes.replay().cloned(),
             (TokenKind::Valid, Supply::OnDemand(_)) => return TokenChoice::Request,
             (TokenKind::Valid, Supply::Kept(kept, _)) => {
-                let fresh = kept.fresh(number, self.unix_offset.unix(now));
-                return fresh.map_or(TokenChoice::Request, TokenChoice::Known);
+                let unexpired = kept.unexpired(number, self.unix_offset.unix(now));
+                return unexpired.map_or(TokenChoice::Request, TokenChoice::Known);
             }
             (TokenKind::Valid, Supply::Ready(tokens)) => {
                 tokens.get((number % (tokens.len() as u64).max(1)) as usize).cloned()

@@ -75,7 +75,7 @@ impl Held {
         call.socket.state = State::Held;
         call.socket.state_ends = match spec.hold {
             Hold::For(time) => since + duration_ns(time),
-            Hold::Drawn(lifetime) => since + duration_ns(lifetime.of_arrival(spec.seed, call.socket.number)),
+            Hold::Drawn(lifetime) => since + duration_ns(lifetime.for_arrival(spec.seed, call.socket.number)),
             Hold::UntilEnd => ShardInstant::NEVER,
         };
         if call.now >= call.socket.state_ends {

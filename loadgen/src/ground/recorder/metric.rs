@@ -2,7 +2,7 @@
 
 use crate::ground::outcome::Phase;
 
-/// One of the points of view on a composite: `response = service + lag`.
+/// A part of a duration with a planned instant: `response = service + lag`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// From the planned instant to the end.
@@ -46,7 +46,7 @@ impl Metric {
         Self::CloseAtExp,
     ];
 
-    /// Its place in [`ALL`](Self::ALL).
+    /// The index in [`ALL`](Self::ALL).
     pub fn index(self) -> usize {
         match self {
             Self::Phase(phase) => phase as usize,
@@ -61,7 +61,7 @@ impl Metric {
         Self::ALL.into_iter().find(|metric| metric.tag() == tag)
     }
 
-    /// Its tag in `run.hlog`, without commas or spaces, as the format wants it.
+    /// The tag in `run.hlog`; the format allows neither commas nor spaces.
     pub fn tag(self) -> &'static str {
         match self {
             Self::Phase(phase) => phase.as_str(),

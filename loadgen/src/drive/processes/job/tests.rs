@@ -86,7 +86,7 @@ fn several_targets_have_the_same_arrivals_in_every_process() {
     let load = LoadSpec { targets: Targets::new(list.to_vec(), 77), ..load("--processes 2 --workers 1") };
     let there = sent(&load).load;
     for number in 0..5000 {
-        assert_eq!(there.targets.of_arrival(number), load.targets.of_arrival(number), "{number}");
+        assert_eq!(there.targets.index_for(number), load.targets.index_for(number), "{number}");
     }
     assert_eq!(there.targets.request_to(1), load.targets.request_to(1));
 }
