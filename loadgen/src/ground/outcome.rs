@@ -8,6 +8,7 @@ use std::fmt;
 pub use reports::schema::{Expected, Outcome, Phase, TokenKind};
 
 use reactor::CertificateFault;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use wire::engineio::HttpError;
 
 /// How an arrival broke; [`Display`](fmt::Display) gives its name in a result.
@@ -80,7 +81,7 @@ impl fmt::Display for FailureKind {
 }
 
 /// Where an arrival broke, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Failure {
     /// The phase that failed.
     pub phase: Phase,
@@ -96,6 +97,19 @@ impl FailureKind {
         numbered
             .or_else(|| number("closed-").map(Self::Closed))
             .or_else(|| PLAIN.into_iter().find(|kind| kind.to_string() == name))
+    }
+}
+
+impl Serialize for FailureKind {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FailureKind {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        Self::named(&name).ok_or_else(|| de::Error::custom(format_args!("{name:?} is not the name of any failure")))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The names of what is timed.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use crate::ground::outcome::Phase;
 
 /// A part of a duration with a planned instant: `response = service + lag`.
@@ -56,11 +58,6 @@ impl Metric {
         }
     }
 
-    /// The metric of this tag.
-    pub fn tagged(tag: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.tag() == tag)
-    }
-
     /// The tag in `run.hlog`; the format allows neither commas nor spaces.
     pub fn tag(self) -> &'static str {
         match self {
@@ -73,6 +70,20 @@ impl Metric {
             Self::Echo(Part::Lag) => "echo.lag",
             Self::CloseAtExp => "close_at_exp",
         }
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.tag())
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let tag = String::deserialize(from)?;
+        let found = Self::ALL.into_iter().find(|metric| metric.tag() == tag);
+        found.ok_or_else(|| de::Error::custom(format_args!("{tag:?} is not the tag of any metric")))
     }
 }
 
