@@ -114,7 +114,7 @@ fn sockets_are_closed_as_close_flag_says() {
         });
         let told = heard.clone();
         let load = LoadSpec { protocol, close, hold: Hold::For(Duration::ZERO), ..load(5) };
-        let measured = run_all(load, addr, Outcome::Established, close.as_str());
+        let measured = run_all(load, addr, Outcome::Established, &format!("{close:?}"));
         assert_eq!(measured.recorder.counters.dropped, 0, "{close:?}: our own doing");
         // The last of the server's threads may still be about to hear of it.
         while told.lock().unwrap().len() < 5 {
