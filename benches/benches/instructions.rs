@@ -1,10 +1,11 @@
-//! How many instructions one token takes, with a limit for each that fails the run when it is exceeded.
+//! Counts the instructions that verify one token. A count above its limit fails the run.
 //!
-//! `cargo bench -p benches --bench instructions` counts them under valgrind, which `scripts/install` brings with the
-//! runner. Counts do not depend on how busy the machine is, so a change of a few per cent shows. They are no times:
-//! valgrind knows no SHA instructions, so an HMAC takes the library's plain code there, about 3,400 instructions a block.
+//! `cargo bench -p benches --bench instructions` counts them under valgrind, which `scripts/install` installs with the
+//! runner. Counts do not depend on how busy the machine is, so that a change of a few per cent is visible. They are no
+//! measure of time: valgrind has no SHA instructions, and an HMAC runs the library's portable code there, about 3,400
+//! instructions a block.
 
-// The macros make public items, which nobody reads about.
+// The macros generate public items.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -15,7 +16,7 @@ use gatekeeper::verify::Verifier;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind, main};
 
-/// Room for a few tokens.
+/// Enough for a few tokens.
 const CACHE_BYTES: usize = 1 << 20;
 
 #[library_benchmark(setup = hs256)]
@@ -29,63 +30,62 @@ const CACHE_BYTES: usize = 1 << 20;
 #[bench::claim_twice(args = ("claim-twice"), config = about(12_542))]
 #[bench::header_8k_names(args = ("header-8k-names"), config = about(794_711))]
 #[bench::claims_8k_members(args = ("claims-8k-members"), config = about(555_441))]
-fn verify_hs256(judged: Judged) -> (Judged, bool) {
-    once(judged)
+fn verify_hs256(case: BoxedCase) -> (BoxedCase, bool) {
+    verify_once(case)
 }
 
-#[library_benchmark(setup = remembered)]
+#[library_benchmark(setup = cached)]
 #[bench::es256(args = (Algorithm::ES256), config = about(1298))]
-fn verify_cached(judged: Judged) -> (Judged, bool) {
-    once(judged)
+fn verify_cached(case: BoxedCase) -> (BoxedCase, bool) {
+    verify_once(case)
 }
 
 library_benchmark_group!(name = verdicts, benchmarks = [verify_hs256, verify_cached]);
 main!(library_benchmark_groups = verdicts);
 
-/// A token and who judges it, boxed so that handing them on counts next to nothing.
-type Judged = Box<Case>;
+/// A token and its verifier, boxed so that passing them costs almost no instructions.
+type BoxedCase = Box<Case>;
 
 struct Case {
     verifier: Verifier,
     token: String,
 }
 
-/// All of it goes back, so that nothing is dropped where it counts.
+/// Returns the case, so that it is not dropped while instructions are counted.
 #[inline(always)]
-fn once(mut judged: Judged) -> (Judged, bool) {
-    let token = black_box(judged.token.as_bytes());
-    let verdict = judged.verifier.verify(token, black_box(NOW_S));
-    let is_good = black_box(verdict).is_ok();
-    (judged, is_good)
+fn verify_once(mut case: BoxedCase) -> (BoxedCase, bool) {
+    let token = black_box(case.token.as_bytes());
+    let verdict = case.verifier.verify(token, black_box(NOW_S));
+    let is_valid = black_box(verdict).is_ok();
+    (case, is_valid)
 }
 
-/// The HS256 token of that name, and a verifier that has seen a good one and this one.
-fn hs256(what: &str) -> Judged {
+/// The HS256 token of that name, and a verifier that has verified a valid token and this one before.
+fn hs256(what: &str) -> BoxedCase {
     let good = token(Algorithm::HS256);
     let token = match what {
         "accepted" => good.clone(),
         "claims-1k" => refusals::with_claims_of(1024),
         refused => refusals::named(refused).token,
     };
-    seen(verifier(Algorithm::HS256), &good, token)
+    warmed_up(verifier(Algorithm::HS256), &good, token)
 }
 
-/// A token whose signature need not be checked again.
-fn remembered(algorithm: Algorithm) -> Judged {
+/// A token whose signature is in the cache.
+fn cached(algorithm: Algorithm) -> BoxedCase {
     let good = token(algorithm);
-    let verifier = verifier(algorithm).with_token_cache(CACHE_BYTES);
-    seen(verifier, &good, good.clone())
+    warmed_up(verifier(algorithm).with_token_cache(CACHE_BYTES), &good, good.clone())
 }
 
-fn seen(mut verifier: Verifier, good: &str, token: String) -> Judged {
+fn warmed_up(mut verifier: Verifier, good: &str, token: String) -> BoxedCase {
     assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok());
     let _ = black_box(verifier.verify(token.as_bytes(), NOW_S));
     Box::new(Case { verifier, token })
 }
 
-/// A verdict that took `instructions` when its limit was set, here by rustc 1.95 and valgrind 3.19 on a processor with
-/// AVX2, where it took exactly as many each time. The limit lies [`MARGIN_PERCENT`] above, or [`MARGIN_MIN`] for a small
-/// one: another C library copies and compares memory in other ways, another compiler orders code otherwise.
+/// Sets a limit of [`MARGIN_PERCENT`] above `instructions`, at least [`MARGIN_MIN`]. The number was counted with rustc 1.95
+/// and valgrind 3.19 on a processor with AVX2, where each run counts the same. Another C library or compiler counts a
+/// little more or less.
 fn about(instructions: u64) -> LibraryBenchmarkConfig {
     let margin = (instructions * MARGIN_PERCENT / 100).max(MARGIN_MIN);
     let mut callgrind = Callgrind::default();
@@ -95,8 +95,8 @@ fn about(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-/// Of an acceptance these are the half of what reading its claims takes.
+/// For an accepted token this is half of the cost of reading its claims.
 const MARGIN_PERCENT: u64 = 2;
 
-/// A handful of branches.
+/// The cost of a few branches.
 const MARGIN_MIN: u64 = 60;

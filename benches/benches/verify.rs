@@ -1,7 +1,7 @@
-//! One token through the verifier and through `jsonwebtoken::decode`, for each algorithm.
+//! Times the verification of one token by the verifier and by `jsonwebtoken::decode`, for each algorithm.
 //!
-//! `cargo bench -p benches` runs all of it in about a minute and a half; `cargo bench -p benches -- HS256` a
-//! part. Times are for people: on a shared machine only ratios of one run mean something.
+//! `cargo bench -p benches` runs all benchmarks in about a minute and a half, `cargo bench -p benches -- HS256` those of
+//! one algorithm. On a shared machine only the ratios within one run are meaningful.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn verify(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    // Short, for there are 25 of them: a token takes 0.2 to 300 microseconds, so a second holds thousands.
+    // Short, because there are 25 benchmarks. A token takes 0.2 to 300 microseconds, thousands fit into a second.
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2))

@@ -1,4 +1,4 @@
-//! Everything that is held against each other for one algorithm.
+//! The candidates that are compared for one algorithm.
 
 use std::hint::black_box;
 use std::thread;
@@ -26,13 +26,13 @@ pub const ALGORITHMS: [(Algorithm, &str); 7] = [
     (Algorithm::EdDSA, "eddsa"),
 ];
 
-/// Tokens of one algorithm that are all in use at once.
+/// The number of tokens in the benchmark of a large cache.
 const MANY: usize = 100_000;
 
-/// Room for [`MANY`] tokens by RSA-2048.
+/// Enough for [`MANY`] tokens by RSA-2048.
 const CACHE_BYTES: usize = 96 << 20;
 
-/// Claims as a service would declare them to jsonwebtoken, owned as `decode` asks.
+/// Claims as a service declares them to jsonwebtoken: owned, because `decode` requires it.
 #[derive(Deserialize)]
 pub struct Claims {
     user: User,
@@ -50,11 +50,11 @@ impl Claims {
     }
 }
 
-/// All candidates for `algorithm`, whose rows are called `verify/<name>/...`. Signing and verifying the many tokens
-/// of a public key takes a few seconds.
+/// All candidates for `algorithm`, in rows called `verify/<name>/...`. For a public key this takes a few seconds, to sign
+/// and verify [`MANY`] tokens.
 ///
 /// # Panics
-/// When a candidate's verdict is not the one that it is named after.
+/// When a candidate's verdict is not that of its name.
 pub fn all(algorithm: Algorithm, name: &str) -> Vec<Candidate> {
     let row = |what: &str| format!("verify/{name}/{what}");
     let good = token(algorithm);
@@ -69,8 +69,7 @@ pub fn all(algorithm: Algorithm, name: &str) -> Vec<Candidate> {
         candidates.extend(unusual(&row));
     } else {
         let forged = refusals::forged(&good);
-        let refusal = Refusal::SignatureInvalid;
-        candidates.push(refused(&row("forged"), algorithm, forged, refusal));
+        candidates.push(refused(&row("forged"), algorithm, forged, Refusal::SignatureInvalid));
     }
     candidates
 }
@@ -88,27 +87,24 @@ fn accepted(row: &str, mut verifier: Verifier, token: String) -> Candidate {
 
 fn refused(row: &str, algorithm: Algorithm, token: String, refusal: Refusal) -> Candidate {
     let mut verifier = verifier(algorithm);
-    // As in a gate that has seen good tokens: their header is known.
+    // The header is cached, as in a gate that has verified valid tokens.
     let good = crate::token(algorithm);
     assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok(), "{row}");
-    let mut once = move || {
-        let verdict = verifier.verify(black_box(token.as_bytes()), black_box(NOW_S));
-        verdict.map(|_| ())
-    };
+    let mut once = move || verifier.verify(black_box(token.as_bytes()), black_box(NOW_S)).map(|_| ());
     assert_eq!(once(), Err(refusal), "{row}");
     Candidate::new(row, move || {
         let _ = black_box(once());
     })
 }
 
-/// The cache with one token, which is hot, and with [`MANY`], which are not.
+/// The cache with one token, which the processor's caches hold, and with [`MANY`] tokens, which they do not hold.
 fn cached(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) -> [Candidate; 2] {
     let hot = verifier(algorithm).with_token_cache(CACHE_BYTES);
     let hot = accepted(&row("gatekeeper-cached"), hot, good.to_owned());
 
     let tokens = many_tokens(algorithm);
     let mut verifier = verifier(algorithm).with_token_cache(CACHE_BYTES);
-    // Learn the header, so that all of them are kept.
+    // The header must be cached first: only then are tokens cached.
     assert!(verifier.verify(good.as_bytes(), NOW_S).is_ok());
     for token in &tokens {
         assert!(verifier.verify(token.as_bytes(), NOW_S).is_ok());
@@ -122,16 +118,16 @@ fn cached(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) -> [Ca
     let many = Candidate {
         name: row("gatekeeper-cached-100k"),
         run: Box::new(scattered(verifier, tokens)),
-        // All of them are in use: each was asked for a whole round ago.
+        // A whole round, so that all tokens are in use.
         warm_up: MANY as u64,
     };
     [hot, many]
 }
 
-/// Verifies tokens that lie far apart in the cache. Each comes in a buffer that was just written, as a request does:
-/// [`BATCH`] of them at a time, which the processor's first cache holds.
+/// Verifies tokens that are far apart in the cache. Each is copied into a buffer just before, as a request would be:
+/// [`BATCH`] tokens at a time, which fit into the processor's first cache.
 fn scattered(mut verifier: Verifier, tokens: Vec<String>) -> impl FnMut(u64) -> Duration {
-    // A stride that is prime to their number visits all of them.
+    // A stride without a common factor with the number of tokens visits all tokens.
     let stride = 61_803;
     let mut at = 0;
     let mut batch = vec![String::with_capacity(1024); BATCH];
@@ -212,7 +208,7 @@ fn rival_validation() -> jsonwebtoken::Validation {
 /// The same bytes and the prepared key, without a token around them.
 fn primitives(algorithm: Algorithm, row: &dyn Fn(&str) -> String, good: &str) -> Vec<Candidate> {
     let primitives = Primitive::all(algorithm);
-    // Where the fastest library is aws-lc-rs itself, both rows are its.
+    // If aws-lc-rs is the fastest library, its row is "primitive".
     let mut rows = vec!["primitive", "aws-lc"];
     if primitives.len() == 1 {
         rows.pop();
@@ -229,8 +225,7 @@ fn bare(row: &str, primitive: Primitive, token: &str) -> Candidate {
     })
 }
 
-/// What HS256 costs when the token is not the usual one: long ones, and refused ones beside accepted ones of their
-/// length.
+/// HS256 tokens of other kinds: long tokens, and refused tokens, each beside an accepted token of the same length.
 fn unusual(row: &dyn Fn(&str) -> String) -> Vec<Candidate> {
     let algorithm = Algorithm::HS256;
     let mut candidates = Vec::new();
@@ -252,8 +247,8 @@ fn unusual(row: &dyn Fn(&str) -> String) -> Vec<Candidate> {
     candidates
 }
 
-/// While one secret replaces another: tokens that do not say which of them is theirs, forged, and good by one and the
-/// other in turn. The one that verified the last is tried first, so each of these takes two MACs as well.
+/// Tokens without a `kid` while one secret replaces another: a forged token, and valid tokens by the two secrets in
+/// alternation. The verifier tries the secret of the last valid token first, so that each of these tokens takes two MACs.
 fn nameless(row: &dyn Fn(&str) -> String) -> [Candidate; 2] {
     let secrets = [SECRET_OLD, SECRET];
     let tokens = secrets.map(|secret| Signer::of_secret(secret).token(CLAIMS));

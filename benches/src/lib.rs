@@ -1,7 +1,7 @@
-//! What the benchmarks of verification share: one token per algorithm in the shape that the frontend hands out,
-//! the verifiers that judge it, and the clock that holds them against each other.
+//! Shared parts of the verification benchmarks: one token per algorithm with the frontend's claims, its verifiers, and the
+//! timing of candidates.
 //!
-//! The keys are those of the server's tests; they protect nothing.
+//! The keys are those of the server's tests.
 
 pub mod measure;
 mod inputs;
@@ -33,7 +33,7 @@ mod tests {
                 assert!(!primitive.verify(&signed[1..], &signature), "{algorithm}");
             }
             let Some((key, validation)) = rival_key(algorithm) else {
-                assert_eq!(algorithm, Algorithm::ES512, "it has all the others");
+                assert_eq!(algorithm, Algorithm::ES512, "jsonwebtoken has all other algorithms");
                 continue;
             };
             let found = jsonwebtoken::decode::<serde_json::Value>(&token, &key, &validation);
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_as_long_as_said() {
+    fn hs256_token_has_145_bytes() {
         assert_eq!(token(Algorithm::HS256).len(), 145);
     }
 }

@@ -1,29 +1,28 @@
-//! Candidates held against each other in one process: interleaved, each by the minimum of many short slices.
+//! Compares candidates in one process: their slices are interleaved, and the minimum of a candidate's slices counts.
 //!
-//! A shared machine has slow moments and a slow mode. A slice is short enough to fall between them, the minimum of
-//! many is what the code costs when nothing else runs, and what is left of the machine's mood is the same for all
-//! candidates of a round.
+//! Other processes disturb a shared machine, for short moments or for long. A slice is short enough to run undisturbed, so
+//! that the minimum of many is the cost of the code alone. Longer disturbances affect all candidates of a round equally.
 //!
-//! Where the stack begins is random for each process, and some code takes 7 % longer when its variables lie unfavourably
-//! (Ed25519 does). So the slices of a candidate run at several depths of the stack, of which the minimum takes the best.
+//! The start of the stack is random for each process, and some code (Ed25519) takes 7 % longer when its variables are
+//! aligned badly. The slices of a candidate therefore run at several depths of the stack; the minimum is that of the best.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// What is timed.
+/// An operation to be timed.
 pub struct Candidate {
-    /// Its name in the result, such as `verify/hs256/gatekeeper`.
+    /// The name in the result, such as `verify/hs256/gatekeeper`.
     pub name: String,
-    /// Does it so many times, one after the other, and says how long that took.
+    /// Does the operation this many times and returns how long that took.
     pub run: Box<dyn FnMut(u64) -> Duration>,
-    /// How often it is done before each slice, untimed: the others have driven it out of the processor's caches.
+    /// Untimed operations before each slice, because the other candidates have filled the processor's caches.
     pub warm_up: u64,
 }
 
-/// Enough for what fits those caches.
+/// Enough operations to fill the processor's caches.
 pub const WARM_UP: u64 = 20;
 
-/// What a candidate costs.
+/// The cost of a candidate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cost {
     /// The candidate's name.
@@ -33,7 +32,7 @@ pub struct Cost {
 }
 
 impl Candidate {
-    /// A candidate by its name and what it does once.
+    /// A candidate from its name and its operation.
     pub fn new(name: impl Into<String>, mut once: impl FnMut() + 'static) -> Self {
         Self {
             name: name.into(),
@@ -47,7 +46,7 @@ impl Candidate {
     }
 }
 
-/// Times all `candidates` in turn, `rounds` times; each slice takes about `slice`, or one operation.
+/// Times all `candidates` one after the other, in `rounds` rounds. A slice takes about `slice`, or one operation.
 pub fn interleaved(candidates: &mut [Candidate], rounds: u32, slice: Duration) -> Vec<Cost> {
     let times: Vec<u64> = candidates.iter_mut().map(|candidate| times_within(candidate, slice)).collect();
     let mut least_ns = vec![f64::INFINITY; candidates.len()];
@@ -64,11 +63,10 @@ pub fn interleaved(candidates: &mut [Candidate], rounds: u32, slice: Duration) -
     named.map(|(candidate, ns)| Cost { name: candidate.name.clone(), ns }).collect()
 }
 
-/// Depths of the stack at which slices run: enough for each place that a variable can have in a line of the processor's
-/// cache.
+/// Depths of the stack at which slices run: enough for every position of a variable in a cache line.
 const DEPTHS: u32 = 8;
 
-/// Calls `run` that many frames further down the stack.
+/// Calls `run` this many frames deeper in the stack.
 #[inline(never)]
 fn deeper<T>(frames: u32, run: &mut dyn FnMut() -> T) -> T {
     let frame = black_box([0_u64; 2]);
@@ -80,7 +78,7 @@ fn deeper<T>(frames: u32, run: &mut dyn FnMut() -> T) -> T {
     done
 }
 
-/// How often a candidate can be run within `slice`, at least once. Doubling warms it up as well.
+/// How many operations of a candidate fit into `slice`, at least one. The search also warms the candidate up.
 fn times_within(candidate: &mut Candidate, slice: Duration) -> u64 {
     let mut times = 1;
     while slice_ns(candidate, times) < slice.as_nanos() as f64 / 2.0 {
@@ -101,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn depths_are_different_places_in_a_cache_line() {
+    fn depths_change_the_position_in_a_cache_line() {
         let places = (0..DEPTHS).map(|frames| {
             deeper(frames, &mut || {
                 let variable = black_box(0_u64);
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_take_turns_and_keep_their_order() {
+    fn every_round_runs_all_candidates_in_order() {
         let runs = Rc::new(Cell::new(0));
         let counting = |name: &str| {
             let runs = Rc::clone(&runs);

@@ -1,7 +1,7 @@
-//! HS256 tokens that are refused, each beside the acceptance of one of the same length.
+//! Refused HS256 tokens, each compared with an accepted token of the same length.
 //!
-//! Whoever sends bad tokens must not cost a gate more than whoever sends good ones, whatever the tokens are made of:
-//! so there is one for each way through the verifier, and long ones that are made to be slow.
+//! An invalid token must not cost a gate more than a valid one. There is an invalid token for each path through the
+//! verifier, and there are long tokens that are designed to be slow.
 
 use std::iter;
 
@@ -12,7 +12,7 @@ use crate::{CLAIMS, Signer};
 
 /// A token that is refused.
 pub struct Refused {
-    /// What is wrong with it, as the name of its row.
+    /// The name of its row, which says what is wrong.
     pub what: String,
     /// The whole token.
     pub token: String,
@@ -37,7 +37,7 @@ pub fn all() -> Vec<Refused> {
     add("extra-segment", format!("{good}.e30"), Refusal::Malformed);
     let garbage = |bytes| "gatecrash".chars().cycle().take(bytes).collect::<String>();
     add("garbage-8k", garbage(TOKEN_BYTES_MAX), Refusal::Malformed);
-    // Fours of characters are always base64url.
+    // Any four characters of the alphabet are valid base64url.
     let half = garbage(TOKEN_BYTES_MAX / 2 - 4);
     add("garbage-segments-8k", format!("{half}.{half}.gate"), Refusal::HeaderMalformed);
     for (what, header, refusal) in headers() {
@@ -47,7 +47,7 @@ pub fn all() -> Vec<Refused> {
                 let (signed, _) = token.rsplit_once('.').expect("a token");
                 add(what, format!("{signed}."), refusal);
             }
-            // A header that is in order is refused for what it signs.
+            // A valid header: the claims under it are forged.
             Refusal::SignatureInvalid => add(what, forged(&token), refusal),
             _ => add(what, token, refusal),
         }
@@ -60,7 +60,7 @@ pub fn all() -> Vec<Refused> {
     all
 }
 
-/// The one of that name.
+/// The refused token of that name.
 ///
 /// # Panics
 /// When there is none.
@@ -69,18 +69,18 @@ pub fn named(what: &str) -> Refused {
     found.unwrap_or_else(|| panic!("no token is refused as {what}"))
 }
 
-/// A good token with claims of that many bytes.
+/// A valid token with claims of that many bytes.
 pub fn with_claims_of(bytes: usize) -> String {
     Signer::new(Algorithm::HS256).token(&claims_of(bytes))
 }
 
-/// A token of `bytes` bytes, or one less where there is none, that is accepted.
+/// An accepted token of `bytes` bytes, or one less, because not every length is possible.
 ///
 /// # Panics
-/// When it would be shorter than any good token.
+/// When no valid token is so short.
 pub fn accepted(bytes: usize) -> String {
     let signer = Signer::new(Algorithm::HS256);
-    // Two characters of base64url less than the length are always those of some bytes.
+    // Rounded down, because base64url has no text of every length.
     let around = signer.token("").len();
     let claims_bytes = (bytes.checked_sub(around).expect("room for claims")) * 3 / 4;
     let token = signer.token(&claims_of(claims_bytes));
@@ -88,7 +88,7 @@ pub fn accepted(bytes: usize) -> String {
     token
 }
 
-/// Claims as identity providers fill them, of so many bytes: roles upon roles.
+/// Claims of this many bytes, filled with roles as those of identity providers are.
 fn claims_of(bytes: usize) -> String {
     if bytes < CLAIMS.len() {
         return format!(r#"{{"sub":"{}"}}"#, "g".repeat(bytes - r#"{"sub":""}"#.len()));
@@ -96,7 +96,7 @@ fn claims_of(bytes: usize) -> String {
     let end = |claims: &str| claims.len() + "]}".len();
     let mut claims = CLAIMS.trim_end_matches("}").to_owned();
     if bytes < end(&claims) + 2 * ROLE_BYTES {
-        // Too few for roles: the user has a longer name.
+        // Too few bytes for roles: the user has a longer name.
         let name = "gonzalo".len() + bytes - CLAIMS.len();
         return CLAIMS.replace("gonzalo", &"g".repeat(name));
     }
@@ -114,7 +114,7 @@ fn claims_of(bytes: usize) -> String {
 /// A role and its comma.
 const ROLE_BYTES: usize = r#","role-0000""#.len();
 
-/// `token` with another character in the middle of its claims, which are still base64url.
+/// `token` with one character changed in the middle of its claims, which stay valid base64url.
 pub fn forged(token: &str) -> String {
     let mut forged = token.to_owned();
     let first = token.find('.').expect("a token");
@@ -124,10 +124,10 @@ pub fn forged(token: &str) -> String {
     forged
 }
 
-/// Headers that are refused, or that are in order above a bad signature and seen for the first time.
+/// Headers that are refused, and valid headers that the verifier has not cached, whose signature is invalid.
 fn headers() -> Vec<(&'static str, String, Refusal)> {
     let with = |more: &str| format!(r#"{{"typ":"JWT","alg":"HS256"{more}}}"#);
-    // Names that differ at their ends alone, with an escape so that each has to be resolved.
+    // Names that differ only at their end, with an escape that must be decoded.
     let names: String = (10..24).map(|i| format!(r#","\u0061{}{i}":0"#, "a".repeat(386))).collect();
     let members: String = (10..24).map(|i| format!(r#","{}{i}":[{{}},1.5,true]"#, "a".repeat(376))).collect();
     let value = |unit: &str| format!(r#","x":"{}""#, unit.repeat(HEADER_BYTES / unit.len()));
@@ -161,13 +161,13 @@ fn headers() -> Vec<(&'static str, String, Refusal)> {
     ]
 }
 
-/// About as many bytes as fit a token beside the usual members and claims.
+/// The bytes that fit into a token beside the usual members and claims.
 const HEADER_BYTES: usize = 5_900;
 
-/// About as many bytes as claims may have.
+/// The bytes that claims may have in a token of the usual header.
 const CLAIMS_BYTES: usize = 6_000;
 
-/// Claims that are refused though they are signed.
+/// Claims that are refused although their signature is valid.
 fn claims() -> Vec<(&'static str, String, Refusal)> {
     let user = r#"{"user":{"username":"gonzalo"}"#;
     let with = |more: &str| format!("{user},{more}}}");

@@ -1,4 +1,4 @@
-//! Signs tokens by the thousand: each key is parsed once.
+//! Signs many tokens with a key that is parsed once.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RsaEncoding, RsaKeyPair};
@@ -8,7 +8,7 @@ use gatekeeper::keys::Algorithm;
 
 use crate::inputs::{CLAIMS, SECRET};
 
-/// A private key and the algorithm it signs with.
+/// A private key and its algorithm.
 pub struct Signer {
     algorithm: Algorithm,
     key: Key,
@@ -25,7 +25,7 @@ impl Signer {
     /// The signer whose tokens [`verifier`](crate::verifier) of the same algorithm accepts.
     ///
     /// # Panics
-    /// When a fixture is broken.
+    /// When the key in the tests' folder is invalid.
     pub fn new(algorithm: Algorithm) -> Self {
         let key = match algorithm {
             Algorithm::HS256 => return Self::of_secret(SECRET),
@@ -48,7 +48,7 @@ impl Signer {
         Self { algorithm, key }
     }
 
-    /// The signer of HS256 tokens by that secret.
+    /// The signer of HS256 tokens with that secret.
     pub fn of_secret(secret: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         Self { algorithm: Algorithm::HS256, key: Key::Secret(Box::new(key)) }
@@ -60,7 +60,7 @@ impl Signer {
         self.token_with(&header, claims)
     }
 
-    /// A token of exactly this header and these claims, whatever they are.
+    /// A token with this header and these claims, which may be invalid.
     ///
     /// # Panics
     /// When the key does not sign.
@@ -77,10 +77,7 @@ impl Signer {
         match &self.key {
             Key::Secret(key) => hmac::sign(key, message).as_ref().to_vec(),
             Key::Edwards(pair) => pair.sign(message).as_ref().to_vec(),
-            Key::Elliptic(pair) => {
-                let signature = pair.sign(&random, message).expect("a key that signs");
-                signature.as_ref().to_vec()
-            }
+            Key::Elliptic(pair) => pair.sign(&random, message).expect("a key that signs").as_ref().to_vec(),
             Key::Rsa(pair, padding) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(*padding, &random, message, &mut signature).expect("a key that signs");
@@ -90,10 +87,10 @@ impl Signer {
     }
 }
 
-/// What is signed of a token, and the signature decoded.
+/// The signed part of a token, and its decoded signature.
 ///
 /// # Panics
-/// When it is no token.
+/// When the text is no token.
 pub fn parts(token: &str) -> (&[u8], Vec<u8>) {
     let (signed, signature) = token.rsplit_once('.').expect("a token");
     let signature = URL_SAFE_NO_PAD.decode_to_vec(signature).expect("base64url");
@@ -115,7 +112,7 @@ fn elliptic(algorithm: &'static EcdsaSigningAlgorithm, pem: &str) -> Key {
     Key::Elliptic(EcdsaKeyPair::from_pkcs8(algorithm, &der(pem)).expect("a private key"))
 }
 
-fn der(pem: &str) -> Vec<u8> {
+pub(crate) fn der(pem: &str) -> Vec<u8> {
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     STANDARD.decode_to_vec(body).expect("a PEM block")
 }
@@ -127,7 +124,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 /// A token with [`CLAIMS`], signed with `algorithm`.
 ///
 /// # Panics
-/// When a fixture is broken.
+/// When the key in the tests' folder is invalid.
 pub fn token(algorithm: Algorithm) -> String {
     Signer::new(algorithm).token(CLAIMS)
 }

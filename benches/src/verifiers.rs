@@ -1,11 +1,10 @@
-//! Who verifies: the gate, jsonwebtoken, and the bare primitives that neither can do without.
+//! The verifiers that are compared: the gate's, jsonwebtoken, and the bare cryptographic primitives that both need.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac as aws_hmac;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
-use base64_simd::STANDARD;
 use ed25519_dalek::{Verifier as _, VerifyingKey};
 use gatekeeper::keys::{Algorithm, Ring, Store, load};
 use gatekeeper::verify::{Policy, Verifier};
@@ -17,6 +16,7 @@ use jsonwebtoken::{DecodingKey, Validation};
 use sha2::{Sha256, Sha384, Sha512};
 
 use crate::inputs::SECRET;
+use crate::sign::der;
 
 const RSA: &str = include_str!("../../server/tests/keys/rsa2048.public.pem");
 const P256: &str = include_str!("../../server/tests/keys/p256.public.pem");
@@ -28,21 +28,17 @@ const JWKS: &str = include_str!("../../server/tests/keys/jwks.json");
 /// A verifier with the key for `algorithm` alone and the default policy.
 ///
 /// # Panics
-/// When a fixture is broken.
+/// When the key in the tests' folder is invalid.
 pub fn verifier(algorithm: Algorithm) -> Verifier {
     with_keys(vec![public_key(algorithm)])
 }
 
-/// The verifier of HS256 tokens by any of these secrets, none of which has a name.
+/// A verifier of HS256 tokens by any of these secrets, which have no `kid`.
 ///
 /// # Panics
-/// When one is empty.
+/// When a secret is empty.
 pub fn verifier_of_secrets(secrets: &[&[u8]]) -> Verifier {
-    let keys = secrets.iter().map(|secret| {
-        let key = load::secret(secret, Algorithm::HS256);
-        key.expect("a secret")
-    });
-    with_keys(keys.collect())
+    with_keys(secrets.iter().map(|secret| load::secret(secret, Algorithm::HS256).expect("a secret")).collect())
 }
 
 fn with_keys(keys: Vec<gatekeeper::keys::Key>) -> Verifier {
@@ -51,13 +47,13 @@ fn with_keys(keys: Vec<gatekeeper::keys::Key>) -> Verifier {
     Verifier::new(store, Arc::new(Policy::default()))
 }
 
-/// What `jsonwebtoken::decode` needs for the same token: the key, prepared as far as it lets, and the same
-/// rules where it has them. None where it lacks the algorithm.
+/// The arguments of `jsonwebtoken::decode` for the same token: the prepared key, and the same rules as far as it has them.
+/// `None` for an algorithm that jsonwebtoken lacks.
 ///
 /// # Panics
-/// When a fixture is broken.
+/// When the key in the tests' folder is invalid.
 pub fn rival_key(algorithm: Algorithm) -> Option<(DecodingKey, Validation)> {
-    // It has no P-521.
+    // jsonwebtoken has no P-521.
     let rival = algorithm.as_str().parse().ok()?;
     let key = match algorithm {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Ok(DecodingKey::from_secret(SECRET)),
@@ -73,47 +69,47 @@ pub fn rival_key(algorithm: Algorithm) -> Option<(DecodingKey, Validation)> {
     Some((key.expect("a public key"), validation))
 }
 
-/// A prepared key as a library has it, without a token around it.
+/// A prepared key of a library, without the rules for tokens.
 pub enum Primitive {
-    /// RustCrypto, a state per digest: its blocks without the buffered wrapper, which takes a sixth longer.
+    /// HMAC of RustCrypto: the core without the buffered wrapper, which takes a sixth longer.
     Sha256(HmacCore<Sha256>),
-    /// The same.
+    /// HMAC of RustCrypto.
     Sha384(HmacCore<Sha384>),
-    /// The same.
+    /// HMAC of RustCrypto.
     Sha512(HmacCore<Sha512>),
-    /// aws-lc-rs.
+    /// HMAC of aws-lc-rs.
     AwsSecret(Box<aws_hmac::Key>),
-    /// aws-lc-rs.
+    /// A public key of aws-lc-rs.
     AwsPublic(ParsedPublicKey),
     /// ed25519-dalek.
     Dalek(Box<VerifyingKey>),
 }
 
 impl Primitive {
-    /// The fastest library's key for `algorithm`, then aws-lc-rs's where that is another.
+    /// The fastest library's key for `algorithm`, then that of aws-lc-rs if it is another library.
     ///
     /// # Panics
-    /// When a fixture is broken.
+    /// When the key in the tests' folder is invalid.
     pub fn all(algorithm: Algorithm) -> Vec<Self> {
-        let aws_secret = |digest| Self::AwsSecret(Box::new(aws_hmac::Key::new(digest, SECRET)));
+        let aws_hmac = |digest| Self::AwsSecret(Box::new(aws_hmac::Key::new(digest, SECRET)));
         let aws = |algorithm: &'static dyn VerificationAlgorithm, pem| {
             let key = ParsedPublicKey::new(algorithm, der(pem));
             Self::AwsPublic(key.expect("a public key"))
         };
         let any_length = "HMAC takes keys of any length";
         match algorithm {
-            Algorithm::HS256 => vec![
-                Self::Sha256(HmacCore::new_from_slice(SECRET).expect(any_length)),
-                aws_secret(aws_hmac::HMAC_SHA256),
-            ],
-            Algorithm::HS384 => vec![
-                Self::Sha384(HmacCore::new_from_slice(SECRET).expect(any_length)),
-                aws_secret(aws_hmac::HMAC_SHA384),
-            ],
-            Algorithm::HS512 => vec![
-                Self::Sha512(HmacCore::new_from_slice(SECRET).expect(any_length)),
-                aws_secret(aws_hmac::HMAC_SHA512),
-            ],
+            Algorithm::HS256 => {
+                let core = HmacCore::new_from_slice(SECRET).expect(any_length);
+                vec![Self::Sha256(core), aws_hmac(aws_hmac::HMAC_SHA256)]
+            }
+            Algorithm::HS384 => {
+                let core = HmacCore::new_from_slice(SECRET).expect(any_length);
+                vec![Self::Sha384(core), aws_hmac(aws_hmac::HMAC_SHA384)]
+            }
+            Algorithm::HS512 => {
+                let core = HmacCore::new_from_slice(SECRET).expect(any_length);
+                vec![Self::Sha512(core), aws_hmac(aws_hmac::HMAC_SHA512)]
+            }
             Algorithm::RS256 => vec![aws(&signature::RSA_PKCS1_2048_8192_SHA256, RSA)],
             Algorithm::RS384 => vec![aws(&signature::RSA_PKCS1_2048_8192_SHA384, RSA)],
             Algorithm::RS512 => vec![aws(&signature::RSA_PKCS1_2048_8192_SHA512, RSA)],
@@ -132,7 +128,7 @@ impl Primitive {
         }
     }
 
-    /// Is `signature` good for `message`?
+    /// Whether `signature` is valid for `message`.
     #[inline]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
@@ -160,8 +156,8 @@ fn is_tag<D: EagerHash>(state: &HmacCore<D>, message: &[u8], tag: &[u8]) -> bool
     CtOutput::<HmacCore<D>>::new(computed) == CtOutput::from(tag)
 }
 
-/// The gate's key for `algorithm`. An RSA key may serve six algorithms, so it is loaded as a JSON Web Key,
-/// which can say which one.
+/// The gate's key for `algorithm`. It is loaded as a JSON Web Key, which names its algorithm, because an RSA key can be used
+/// with six algorithms.
 fn public_key(algorithm: Algorithm) -> gatekeeper::keys::Key {
     let kid = match algorithm {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
@@ -181,14 +177,8 @@ fn public_key(algorithm: Algorithm) -> gatekeeper::keys::Key {
         .clone();
     jwk["alg"] = algorithm.as_str().into();
     if let Some(members) = jwk.as_object_mut() {
-        // The tokens have no kid, as those of the frontend.
+        // The tokens have no `kid`, like those of the frontend.
         members.remove("kid");
     }
-    let mut keys = load::text(&jwk.to_string()).expect("a public key");
-    keys.remove(0)
-}
-
-fn der(pem: &str) -> Vec<u8> {
-    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    STANDARD.decode_to_vec(body).expect("a PEM block")
+    load::text(&jwk.to_string()).expect("a public key").remove(0)
 }

@@ -1,4 +1,4 @@
-//! The command line: its subcommands. What the flags of a run mean is decided by [`crate::spec`].
+//! The command line and its subcommands. [`crate::spec`] gives the flags of a run their meaning.
 
 use clap::{Parser, Subcommand};
 
@@ -8,12 +8,12 @@ use crate::spec::RunArgs;
 #[derive(Debug, Parser)]
 #[command(name = "gatecrash", version, about, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// One run: log in, fetch tokens, open authenticated sockets, hold them, talk over them, report
@@ -42,12 +42,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_definition_passes_claps_checks() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn wrong_flags_say_what_is_allowed() {
+    fn error_of_a_wrong_flag_names_what_is_allowed() {
         for (line, part) in [
             ("gatecrash run -r 500 --concurrency 5", "cannot be used with"),
             ("gatecrash run --eio 5", "Socket.IO 3 and 4"),

@@ -1,4 +1,4 @@
-//! Making the load: the engine of a shard, its thread, and the processes that share a run.
+//! Makes the load: the engine of a shard, its thread, and the processes that share a run.
 
 pub mod control;
 pub mod shard_plan;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         },
     };
     if let Some(error) = error {
-        // The exit code says it too, where standard error takes nothing.
+        // If standard error is closed, the exit code still reports the failure.
         let _ = writeln!(io::stderr(), "gatecrash: {error}");
     }
     ExitCode::from(code)

@@ -6,8 +6,6 @@
 
 mod args;
 mod claims;
-mod close;
-mod echo;
 mod error;
 mod file;
 mod header;
@@ -15,13 +13,11 @@ mod load;
 mod login;
 mod metrics;
 mod protocol;
-mod refresh;
 mod refused_by;
 mod resolve;
 mod run;
 mod schema;
 mod secret;
-mod server;
 mod signing;
 mod source_ips;
 mod steps;
@@ -38,34 +34,33 @@ mod values;
 
 pub use args::RunArgs;
 pub use claims::Claims;
-pub use close::Close;
-pub use echo::{AnsweredBy, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN};
 pub use error::SpecError;
-pub use file::{FileError, read_file};
+pub use file::read_file;
 pub use header::HeaderText;
 pub use load::LoadSpec;
 pub use login::{LoginMethod, LoginPlan};
 pub use metrics::{MetricNames, MetricsPlan};
 pub use protocol::{EngineIo, Protocol, ProtocolName, TokenIn, Transport};
-pub use refresh::Refresh;
 pub use refused_by::RefusedBy;
 pub use resolve::Machine;
-pub use run::{ReportSpec, RunSpec};
+pub use run::{EMBEDDED_ORIGIN, EmbeddedPlan, Observed, ReportSpec, RunSpec, ServerSpec};
 pub use schema::scenario_schema;
-pub use secret::{Secret, SecretError, SecretSource};
-pub use server::{EMBEDDED_ORIGIN, EmbeddedPlan, Observed, ServerSpec};
-pub use signing::{MintPlan, SigningError};
+pub use secret::{Secret, SecretSource};
+pub use signing::MintPlan;
 pub use source_ips::{SOURCE_IPS_MAX, SourceIps};
 pub use steps::{
-    BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable, Steps, StepsError,
-    Success, TOKEN, TOKEN_ANSWER_BYTES_MAX, read_steps,
+    BasicTable, BodyPlan, ExtractTable, Extraction, JsonPlan, JsonValue, Source, Step, StepTable, Steps, Success,
+    TOKEN, TOKEN_ANSWER_BYTES_MAX, read_steps,
 };
 pub(crate) use target_key::pem;
 pub use target_key::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
 pub use targets::{TARGETS_MAX, TargetSpec, TargetTable, Targets};
 pub use template::{Template, TemplateError, Variables};
 pub use text::{from_text, many_from_text, required_from_text};
-pub use tls::{CacertError, TlsPlan, TlsResumption};
+pub use tls::{TlsPlan, TlsResumption};
 pub use tokens::{TokenPlan, TokenSource};
-pub use users::{USERNAME, User, UserText, UsersError};
-pub use values::{ArrivalsText, Pin, TokenPer, TokenSourceName};
+pub use users::{USERNAME, User, UserText};
+pub use values::{
+    AnsweredBy, ArrivalsText, Close, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, Pin, Refresh, TokenPer,
+    TokenSourceName,
+};

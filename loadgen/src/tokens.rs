@@ -18,7 +18,7 @@ mod ticket;
 
 pub use error::TokenError;
 pub use expiry::expires_at;
-pub use invalid::{CannotMakeInvalid, INVALID_USERS_MAX, InvalidTokens};
+pub use invalid::{INVALID_USERS_MAX, InvalidTokens};
 pub use kept::Kept;
 pub use prepare::prepare;
 pub use relay::{Relay, relay};

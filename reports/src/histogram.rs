@@ -13,7 +13,7 @@ use encoding::SIGNIFICANT_DIGITS;
 /// Durations of one phase, in nanoseconds, to three significant digits and up to [`LATENCY_NS_MAX`].
 ///
 /// It counts as an HdrHistogram of three digits does, but holds only the octaves that were used: 8 kB each in
-/// place of 270 kB for all, and a run's latencies lie in a few. A value above the maximum is counted apart
+/// place of 270 kB for all, and a run's latencies lie in a few. A value above the maximum is counted separately
 /// ([`over_max`](Self::over_max)) instead of being pressed into the top: it ranks above all others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyHistogram {
@@ -242,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    fn of(latencies_ns: &[u64]) -> LatencyHistogram {
+    fn histogram_of(latencies_ns: &[u64]) -> LatencyHistogram {
         let mut histogram = LatencyHistogram::new();
         for &latency_ns in latencies_ns {
             histogram.record(latency_ns);
@@ -263,15 +263,15 @@ mod tests {
             (0.5, 100, Some(100), "half failed: the median is the slowest success"),
             (0.5, 101, None, "more than half failed"),
         ] {
-            let got = of(&hundred).quantile_ns_among(quantile, slower);
+            let got = histogram_of(&hundred).quantile_ns_among(quantile, slower);
             assert_eq!(got, expected_ns, "{why}");
         }
-        assert_eq!(of(&[]).quantile_ns_among(0.5, 0), None, "nothing to rank");
+        assert_eq!(histogram_of(&[]).quantile_ns_among(0.5, 0), None, "nothing to rank");
     }
 
     #[test]
-    fn what_is_too_long_is_counted_apart() {
-        let histogram = of(&[LATENCY_NS_MAX, LATENCY_NS_MAX + 1, u64::MAX, 0]);
+    fn durations_above_the_maximum_are_counted_separately() {
+        let histogram = histogram_of(&[LATENCY_NS_MAX, LATENCY_NS_MAX + 1, u64::MAX, 0]);
         assert_eq!((histogram.count(), histogram.over_max()), (2, 2));
         let restored = LatencyHistogram::from_distribution(&histogram.distribution()).unwrap();
         assert_eq!(restored, histogram);
@@ -284,14 +284,14 @@ mod tests {
     proptest! {
         #[test]
         fn merging_is_recording_both(a in latencies(), b in latencies()) {
-            let mut merged = of(&a);
-            merged.merge(&of(&b));
-            prop_assert_eq!(merged, of(&[a, b].concat()));
+            let mut merged = histogram_of(&a);
+            merged.merge(&histogram_of(&b));
+            prop_assert_eq!(merged, histogram_of(&[a, b].concat()));
         }
 
         #[test]
         fn base64_restores_every_count(a in latencies()) {
-            let mut histogram = of(&a);
+            let mut histogram = histogram_of(&a);
             histogram.over_max = 0;
             let restored = LatencyHistogram::from_base64(&histogram.to_base64()).unwrap();
             prop_assert_eq!(restored, histogram);
@@ -302,14 +302,14 @@ mod tests {
             let mut sorted = a.clone();
             sorted.sort_unstable();
             let exact_us = sorted[(sorted.len() as f64 * 0.9).ceil() as usize - 1] as f64 / 1e3;
-            let figures = of(&a).distribution();
+            let figures = histogram_of(&a).distribution();
             prop_assert!((figures.p90_us / exact_us - 1.0).abs() <= 1e-3);
             prop_assert!(figures.min_us <= figures.p50_us && figures.p999_us <= figures.max_us);
         }
 
         #[test]
         fn quantiles_are_those_of_hdrhistogram(a in latencies(), quantile in 0.0..=1.0) {
-            let histogram = of(&a);
+            let histogram = histogram_of(&a);
             let counts = histogram.counts();
             for quantile in [0.0, quantile, 0.5, 0.99, 1.0] {
                 let expected_ns = counts.value_at_quantile(quantile);
@@ -320,7 +320,7 @@ mod tests {
 
         #[test]
         fn the_curve_ascends(a in latencies()) {
-            let curve = of(&a).quantiles();
+            let curve = histogram_of(&a).quantiles();
             prop_assert!(curve.is_sorted());
             prop_assert!(curve.iter().all(|(quantile, _)| (0.0..=1.0).contains(quantile)));
         }

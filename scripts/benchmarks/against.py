@@ -4,13 +4,15 @@ REF is built in a worktree of its own, target/against/REF-SHA/. Only its program
 bench-verify), loaded by the scripts of today: flags and results are contracts. Each round starts new processes of both
 programs, the new one first in one round and the old one first in the next. A round gives one ratio, new to old, for
 each metric. After at least 20 rounds each metric must have a median ratio of at most 1.02 and a 95 % interval that ends
-below 1.05 (ratios.py); while that is undecided, rounds are added, up to 100. The exit code is 0 when all metrics are ok,
-1 when one is not, or is still undecided.
+below 1.05 (ratios.py); while that is undecided, rounds are added, up to 200. A benchmark with several measures gives
+each of them rounds of its own: short rounds, because the speed of a shared machine changes within seconds. The exit
+code is 0 when all metrics are ok, 1 when one is not, or is still undecided.
 
 With fewer rounds (`--rounds 5`, `--quick`) the ratios are printed and not judged.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,7 +21,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.programs import ROOT, fail, note
 from ratios import Judgement, judge
@@ -28,8 +30,10 @@ from ratios import Judgement, judge
 Measure = Callable[[pathlib.Path], dict[str, float]]
 
 FOLDER = ROOT / "target/against"
-ROUNDS_MIN, ROUNDS_STEP, ROUNDS_MAX = 20, 10, 100
+ROUNDS_MIN, ROUNDS_STEP, ROUNDS_MAX = 20, 10, 200
 ROUNDS_QUICK = 2
+# Rounds of one measure that may fail, for instance because the machine was too busy for valid figures.
+FAILED_ROUNDS_MAX = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,20 +83,54 @@ def cargo_environment() -> dict[str, str]:
     return os.environ | {"CARGO_TARGET_DIR": str(FOLDER / "cargo")}
 
 
-def compare(measure: Measure, new: pathlib.Path, old: pathlib.Path, asked: argparse.Namespace) -> None:
-    """Measures both in turns, prints what came of it and exits."""
-    rounds = []
+def compare(measures: Sequence[Measure], new: pathlib.Path, old: pathlib.Path, asked: argparse.Namespace) -> None:
+    """Measures both programs in turns, prints the ratios and exits with the verdict."""
     number = asked.rounds or (ROUNDS_QUICK if asked.quick else ROUNDS_MIN)
+    compared = [row for measure in measures for row in compare_one(measure, new, old, number)]
+    show(compared, asked.json)
+    exit_with(compared)
+
+
+def compare_one(measure: Measure, new: pathlib.Path, old: pathlib.Path, number: int) -> list["Compared"]:
+    """The metrics of one measure, over as many rounds as their verdicts need."""
+    rounds, failed = [], 0
     while True:
-        rounds += [one_round(measure, new, old, len(rounds) + place) for place in range(number)]
-        judgements = {metric: judge([new[metric] / old[metric] for new, old in rounds]) for metric in rounds[0][0]}
-        undecided = [metric for metric, judgement in judgements.items() if judgement.verdict == "undecided"]
-        if not undecided or not ROUNDS_MIN <= len(rounds) < ROUNDS_MAX:
-            break
+        wanted = len(rounds) + number
+        while len(rounds) < wanted and failed <= FAILED_ROUNDS_MAX:
+            try:
+                rounds.append(one_round(measure, new, old, len(rounds)))
+            except SystemExit as failure:
+                failed += 1
+                note(f"round {len(rounds) + 1} is repeated: {failure}")
+        if failed > FAILED_ROUNDS_MAX and not rounds:
+            fail(f"{failed} rounds failed, none succeeded")
+        compared = [Compared.of(metric, rounds) for metric in rounds[0][0]]
+        undecided = [row.metric for row in compared if row.judgement.verdict == "undecided"]
+        if failed > FAILED_ROUNDS_MAX or not undecided or not ROUNDS_MIN <= len(rounds) < ROUNDS_MAX:
+            return compared
         note(f"undecided after {len(rounds)} rounds: {', '.join(undecided)}")
         number = min(ROUNDS_STEP, ROUNDS_MAX - len(rounds))
-    show(judgements, rounds, asked.json)
-    exit_with(judgements, len(rounds))
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """One metric of both programs over all rounds."""
+
+    metric: str
+    rounds: int
+    # Medians of the rounds.
+    new: float
+    old: float
+    judgement: Judgement
+
+    @classmethod
+    def of(cls, metric: str, rounds: list[tuple[dict, dict]]) -> "Compared":
+        new, old = ([each[side][metric] for each in rounds] for side in (0, 1))
+        ratios = [new / old for new, old in zip(new, old, strict=True)]
+        return cls(metric, len(rounds), statistics.median(new), statistics.median(old), judge(ratios))
+
+    def is_judged(self) -> bool:
+        return self.rounds >= ROUNDS_MIN
 
 
 def one_round(measure: Measure, new: pathlib.Path, old: pathlib.Path, place: int) -> tuple[dict, dict]:
@@ -109,32 +147,28 @@ def one_round(measure: Measure, new: pathlib.Path, old: pathlib.Path, place: int
     return figures
 
 
-def show(judgements: dict[str, Judgement], rounds: list, as_json: bool) -> None:
-    medians = {
-        metric: [statistics.median(each[side][metric] for each in rounds) for side in (0, 1)] for metric in judgements
-    }
+def show(compared: list[Compared], as_json: bool) -> None:
     if as_json:
         rows = [
-            {"metric": metric, "new": medians[metric][0], "old": medians[metric][1], "ratio": it.median,
+            {"metric": row.metric, "rounds": row.rounds, "new": row.new, "old": row.old, "ratio": it.median,
              "low": it.low, "high": it.high if it.low else None, "verdict": it.verdict}
-            for metric, it in judgements.items()
+            for row in compared for it in [row.judgement]
         ]  # fmt: skip
-        print(json.dumps({"rounds": len(rounds), "rows": rows}))
+        print(json.dumps({"rows": rows}))
         return
-    print(f"{len(rounds)} rounds; ratios are new to old, one a round\n")
-    print("| metric | new | old | median ratio | 95 % interval | |\n|---|---|---|---|---|---|")
-    for metric, it in judgements.items():
-        new, old = medians[metric]
-        verdict = it.verdict if len(rounds) >= ROUNDS_MIN else "not judged"
-        print(f"| {metric} | {new:,.1f} | {old:,.1f} | {it.median:.3f} | {it.low:.3f}-{it.high:.3f} | {verdict} |")
+    print("Ratios are new to old, one a round.\n")
+    print("| metric | rounds | new | old | median ratio | 95 % interval | |\n|---|---|---|---|---|---|---|")
+    for row in compared:
+        it, verdict = row.judgement, row.judgement.verdict if row.is_judged() else "not judged"
+        figures = f"{row.rounds} | {row.new:,.1f} | {row.old:,.1f} | {it.median:.3f} | {it.low:.3f}-{it.high:.3f}"
+        print(f"| {row.metric} | {figures} | {verdict} |")
 
 
-def exit_with(judgements: dict[str, Judgement], rounds: int) -> None:
-    if rounds < ROUNDS_MIN:
-        note(f"not judged: that needs at least {ROUNDS_MIN} rounds")
-        sys.exit(0)
-    failed = [f"{metric} is {it.verdict}: {it.median:.3f} [{it.low:.3f}-{it.high:.3f}]"
-              for metric, it in judgements.items() if it.verdict != "ok"]  # fmt: skip
-    for fault in failed:
-        print(f"FAILED: {fault}", file=sys.stderr)
+def exit_with(compared: list[Compared]) -> None:
+    if any(not row.is_judged() for row in compared):
+        note(f"not all judged: that needs at least {ROUNDS_MIN} rounds")
+    failed = [row for row in compared if row.is_judged() and row.judgement.verdict != "ok"]
+    for row in failed:
+        it = row.judgement
+        print(f"FAILED: {row.metric} is {it.verdict}: {it.median:.3f} [{it.low:.3f}-{it.high:.3f}]", file=sys.stderr)
     sys.exit(1 if failed else 0)

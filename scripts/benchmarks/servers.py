@@ -54,7 +54,7 @@ def main() -> None:
     raise_descriptor_limit()
     if against.is_asked(asked):
         old = against.old_program(asked, "gatekeeper")
-        against.compare(lambda program: measure_program(program, asked.quick), GATEKEEPER, old, asked)
+        against.compare([lambda program: measure_program(program, asked.quick)], GATEKEEPER, old, asked)
     contestants = QUICK if asked.quick else ALL
     rounds = asked.rounds or (2 if asked.quick else ROUNDS)
     figures = {contestant.name: {} for contestant in contestants}

@@ -26,7 +26,7 @@ def main() -> None:
     asked = parser.parse_args()
     algorithms = asked.algorithms or ([ALGORITHM_QUICK] if asked.quick else [])
     old = against.old_program(asked, "benches", "bench-verify")
-    against.compare(lambda program: measure(program, algorithms), NEW, old, asked)
+    against.compare([lambda program: measure(program, algorithms)], NEW, old, asked)
 
 
 def measure(program: pathlib.Path, algorithms: list[str]) -> dict[str, float]:

@@ -1,5 +1,5 @@
-//! What must hold of the verifier and of whole connections, whatever they are given: a check for each target. The tests put every seed through them
-//! as well (`server/tests/it/seeds.rs`).
+//! Invariants of the verifier and of whole connections for any input, one check per target.
+//! `server/tests/it/seeds.rs` runs every seed through them as well.
 
 mod session;
 
@@ -41,17 +41,17 @@ type Verdict = Result<String, Refusal>;
 
 /// A whole token: no verdict depends on what was seen before, and of what was accepted no bit can be changed.
 pub fn token(input: &[u8]) {
-    let mut forgetful = verifier(&Policy::default());
-    let mut remembering = verifier(&Policy::default()).with_token_cache(CACHE_BYTES);
-    let first = judge(&mut forgetful, input);
+    let mut uncached = verifier(&Policy::default());
+    let mut cached = verifier(&Policy::default()).with_token_cache(CACHE_BYTES);
+    let first = judge(&mut uncached, input);
     for _ in 0..3 {
-        assert_eq!(first, judge(&mut remembering, input), "what was remembered changes no verdict");
+        assert_eq!(first, judge(&mut cached, input), "what was remembered changes no verdict");
     }
     if first.is_ok() {
         let mut changed = input.to_vec();
         for at in 0..input.len() {
             changed[at] ^= 1;
-            assert!(judge(&mut remembering, &changed).is_err(), "byte {at}");
+            assert!(judge(&mut cached, &changed).is_err(), "byte {at}");
             changed[at] ^= 1;
         }
     }
@@ -96,12 +96,12 @@ pub fn claims(claims: &[u8]) {
             let again = judge(&mut verifier, &sign(HEADER, &spaced));
             assert_eq!(first, again, "both readers agree");
         }
-        if let Ok(said) = first {
+        if let Ok(described) = first {
             let claims: Value = serde_json::from_slice(claims).expect("JSON was accepted");
             // A member with a path's own dots in its name leads to the user as well: the first of both that comes.
             let is_dotted = |path: &String| path.contains('.') && claims.get(path).is_some();
             if !policy.user_claim.iter().any(is_dotted) {
-                assert_eq!(said, expected(&claims, &policy));
+                assert_eq!(described, expected(&claims, &policy));
             }
         }
     }
@@ -125,7 +125,7 @@ fn expected(claims: &Value, policy: &Policy) -> String {
         let end = path.split('.').try_fold(claims, |value, step| value.get(step));
         end?.as_str()
     });
-    said(user, time_s("exp").map(|exp_s| exp_s as u64))
+    describe(user, time_s("exp").map(|exp_s| exp_s as u64))
 }
 
 fn verifier(policy: &Policy) -> Verifier {
@@ -134,10 +134,10 @@ fn verifier(policy: &Policy) -> Verifier {
 
 fn judge(verifier: &mut Verifier, token: &[u8]) -> Verdict {
     let verified = verifier.verify(token, NOW_S)?;
-    Ok(said(verified.user, verified.expires_at_s))
+    Ok(describe(verified.user, verified.expires_at_s))
 }
 
-fn said(user: Option<&str>, expires_at_s: Option<u64>) -> String {
+fn describe(user: Option<&str>, expires_at_s: Option<u64>) -> String {
     format!("{user:?} until {expires_at_s:?}")
 }
 

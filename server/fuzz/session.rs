@@ -17,7 +17,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::{HEADER, NOW_S, sign, verifier};
 
-/// What stands for the id of the session that polls, and for a good token, which no fuzzer would find.
+/// Placeholders for the id of the polling session and for a valid token, which no fuzzer would find.
 const SID: &[u8] = b"$sid";
 const TOKEN: &[u8] = b"$token";
 
@@ -82,7 +82,7 @@ const MESSAGE_BYTES_MAX: u32 = 1_000;
 /// What an unused input may hold beyond the longest message: the framing of a body in chunks, and one read.
 const INPUT_SLACK_BYTES: usize = 64 * 1024;
 
-/// What a connection has become.
+/// The stage of a connection.
 enum Stage {
     Handshake { seen_bytes: usize },
     Posting(Box<handshake::Posting>),
@@ -97,14 +97,14 @@ struct Connection {
     sessions: Sessions,
     shared: GateShared,
     stage: Stage,
-    /// Input that was not used.
+    /// Input that is not consumed yet.
     held: Vec<u8>,
     sent: Vec<u8>,
     end: Option<End>,
 }
 
 impl Connection {
-    /// One that has just been accepted.
+    /// A connection that was just accepted.
     fn new() -> Self {
         let settings = Settings {
             auth: Auth::Token,
@@ -135,7 +135,7 @@ impl Connection {
         sent[start..].split(|byte| *byte == b'"').next().unwrap_or_default().to_vec()
     }
 
-    /// Takes what came from the peer.
+    /// Handles bytes from the peer.
     fn receive(&mut self, bytes: &[u8]) {
         if matches!(self.stage, Stage::Over) {
             return;
@@ -157,7 +157,7 @@ impl Connection {
         );
     }
 
-    /// The peer goes. What it was told, ids left out, and why its session ended.
+    /// Closes the connection; returns the bytes that were sent to the peer, without ids, and the reason of the end.
     fn end(mut self) -> (String, Option<End>) {
         // The gate looks at an unfinished head again when its end is there, or its time over.
         if matches!(self.stage, Stage::Handshake { .. }) && !self.held.is_empty() {
@@ -165,14 +165,14 @@ impl Connection {
         }
         let end = self.end.unwrap_or(End::Gone);
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Posting(posting) => self.sessions.connection_lost(posting.key(), NUMBER),
+            Stage::Posting(posting) => self.sessions.connection_lost(posting.key, NUMBER),
             Stage::Waiting(key) => self.sessions.connection_lost(key, NUMBER),
             Stage::Probing(probe) => probe.ended(end, &mut self.sessions),
             Stage::Session(session) => session.ended(end, &mut self.sessions),
             Stage::Handshake { .. } | Stage::Over => {}
         }
         self.sessions.end_all();
-        assert!(self.sessions.host.users.is_empty(), "a user is held by nobody");
+        assert!(self.sessions.host.users.is_empty(), "a user outlives all its sessions");
         assert_eq!(self.sessions.polls.count(), 0, "a session is left");
         (without_ids(&self.sent), self.end)
     }
@@ -181,7 +181,7 @@ impl Connection {
         let mut stage = std::mem::replace(&mut self.stage, Stage::Over);
         let seen_bytes = match &mut stage {
             Stage::Handshake { seen_bytes } if self.held.len() > *seen_bytes => Some(*seen_bytes),
-            Stage::Posting(posting) => (!posting.is_coming(&self.held)).then_some(0),
+            Stage::Posting(posting) => (!posting.is_incomplete(&self.held)).then_some(0),
             _ => None,
         };
         if let Some(seen_bytes) = seen_bytes {
@@ -217,14 +217,14 @@ impl Connection {
         let mut reply = Reply::new(&mut self.sent, 0);
         let step = handshake::take(&self.held, connection, &self.shared, &mut self.sessions, &mut reply);
         let (used, stage) = match step {
-            Step::More => (0, Stage::Handshake { seen_bytes: self.held.len() }),
-            Step::NeedsLookup { .. } => unreachable!("tokens let clients in here"),
+            Step::Incomplete => (0, Stage::Handshake { seen_bytes: self.held.len() }),
+            Step::NeedsLookup(_) => unreachable!("tokens let clients in here"),
             Step::Posting(posting) => (0, Stage::Posting(posting)),
-            Step::Answered | Step::Forward { .. } => (self.held.len(), Stage::Over),
-            Step::Served { used } => (used, Stage::Handshake { seen_bytes: 0 }),
-            Step::Waits { used, key } => (used, Stage::Waiting(key)),
-            Step::Probing { used, probe } => (used, Stage::Probing(probe)),
-            Step::Opened { used, session } => (used, Stage::Session(session)),
+            Step::Answered | Step::Forward(_) => (self.held.len(), Stage::Over),
+            Step::Served(used) => (used, Stage::Handshake { seen_bytes: 0 }),
+            Step::PollWaits(used, key) => (used, Stage::Waiting(key)),
+            Step::Probing(used, probe) => (used, Stage::Probing(probe)),
+            Step::Opened(used, session) => (used, Stage::Session(session)),
         };
         self.held.drain(..used);
         self.stage = stage;
@@ -257,24 +257,24 @@ impl Connection {
 
 const SID_MEMBER: &[u8] = br#""sid":""#;
 
-/// Ids are by chance: all that they tell is that they are there. So are the figures of the metrics, the last answer.
+/// The sent bytes without what differs between runs: random ids, and the metrics page.
 fn without_ids(sent: &[u8]) -> String {
     // In a script's string an id stands between escaped quotes.
     let sent = &replace(sent, b"\\\"", b"\"");
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     let mut rest = match find(sent, b"version=0.0.4") {
         Some(at) => &sent[..sent[..at].iter().rposition(|byte| *byte == b'H').unwrap_or(at)],
         None => sent,
     };
     while let Some(at) = find(rest, SID_MEMBER) {
         let value = at + SID_MEMBER.len();
-        told.extend_from_slice(&rest[..value]);
+        received.extend_from_slice(&rest[..value]);
         let id_bytes = rest[value..].iter().position(|byte| *byte == b'"');
         rest = &rest[value + id_bytes.unwrap_or_default()..];
     }
-    told.extend_from_slice(rest);
-    // Whether a client is told to go on depends on whether it has.
-    String::from_utf8_lossy(&told).replace("HTTP/1.1 100 Continue\r\n\r\n", "")
+    received.extend_from_slice(rest);
+    // A 100 is sent only if the body has not arrived yet.
+    String::from_utf8_lossy(&received).replace("HTTP/1.1 100 Continue\r\n\r\n", "")
 }
 
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {

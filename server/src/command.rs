@@ -1,4 +1,4 @@
-//! `gatekeeper verify`: tokens from standard input, a line of JSON about each.
+//! `gatekeeper verify`: verifies tokens from standard input and prints a line of JSON for each.
 
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
@@ -27,13 +27,13 @@ pub struct VerifyArgs {
     signature_only: bool,
 }
 
-/// Why tokens could not be judged.
+/// Why tokens could not be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The flags, or what they name.
+    /// The flags, or the files that they name, are invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A published set could not be fetched.
+    /// A published key set could not be fetched.
     #[error("--jwks: the key set could not be fetched, or not be used")]
     NoSet,
     /// Standard input or output failed.
@@ -51,19 +51,19 @@ impl VerifyError {
     }
 }
 
-/// Judges the tokens of `input` by `args` and writes the verdicts to `output`. Were all of them valid?
+/// Verifies the tokens of `input` by `args` and writes the verdicts to `output`; returns whether all tokens are valid.
 ///
 /// # Errors
-/// Without a verdict on every token.
+/// When not all tokens could be verified.
 pub fn verify(args: &VerifyArgs, input: impl BufRead, output: impl Write) -> Result<bool, VerifyError> {
     let keys = keys(&args.tokens)?;
     let policy = Arc::new(args.tokens.policy());
-    let mut judge =
-        Judge { verifier: Verifier::new(keys.store, policy), at_s: args.at, signature_only: args.signature_only };
-    Ok(judge_lines(&mut judge, input, output)?)
+    let verifier = Verifier::new(keys.store, policy);
+    let mut command = LineVerifier { verifier, at_s: args.at, signature_only: args.signature_only };
+    Ok(command.verify_lines(input, output)?)
 }
 
-/// The keys that the flags name, all of them there.
+/// All keys that the flags name, or an error.
 fn keys(args: &TokenArgs) -> Result<Keys, VerifyError> {
     let reloader = args.reloader(args.given_secret()?.as_deref())?;
     let keys = reloader.keys().clone();
@@ -81,7 +81,7 @@ fn keys(args: &TokenArgs) -> Result<Keys, VerifyError> {
     Ok(keys)
 }
 
-struct Judge {
+struct LineVerifier {
     verifier: Verifier,
     at_s: Option<u64>,
     signature_only: bool,
@@ -95,54 +95,47 @@ struct Verdict<'v> {
     claims: Option<&'v RawValue>,
 }
 
-/// A longer line is no token: it is cut here, and refused for its length.
+/// A line is cut to this length, at which it is refused: no token is so long.
 const LINE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 1;
 
-fn judge_lines(judge: &mut Judge, mut input: impl BufRead, mut output: impl Write) -> io::Result<bool> {
-    let mut all_valid = true;
-    let mut line = Vec::new();
-    while read_line(&mut input, &mut line)? {
-        all_valid &= judge.write_verdict(&line, &mut output)?;
-        // A program that sends tokens one by one waits for each answer.
-        output.flush()?;
+impl LineVerifier {
+    fn verify_lines(&mut self, mut input: impl BufRead, mut output: impl Write) -> io::Result<bool> {
+        let mut all_valid = true;
+        let mut line = Vec::new();
+        while read_line(&mut input, &mut line)? {
+            all_valid &= self.write_verdict(&line, &mut output)?;
+            // A program that sends tokens one by one waits for each answer.
+            output.flush()?;
+        }
+        Ok(all_valid)
     }
-    Ok(all_valid)
-}
 
-impl Judge {
     fn write_verdict(&mut self, token: &[u8], output: &mut impl Write) -> io::Result<bool> {
         let now_s = self.at_s.unwrap_or_else(unix_s);
-        let judged = match self.signature_only {
+        let verified = match self.signature_only {
             true => self.verifier.verify_signature(token),
-            false => {
-                let verified = self.verifier.verify(token, now_s);
-                verified.map(|verified| verified.claims.as_bytes())
-            }
+            false => self.verifier.verify(token, now_s).map(|verified| verified.claims.as_bytes()),
         };
-        let claims = judged.ok().and_then(in_one_line);
-        let verdict = Verdict {
-            valid: judged.is_ok(),
-            reason: judged.err().map(|refusal| refusal.as_str()),
-            claims: claims.as_deref(),
-        };
+        let claims = verified.ok().and_then(in_one_line);
+        let reason = verified.err().map(|refusal| refusal.as_str());
+        let verdict = Verdict { valid: verified.is_ok(), reason, claims: claims.as_deref() };
         serde_json::to_writer(&mut *output, &verdict)?;
         output.write_all(b"\n")?;
         Ok(verdict.valid)
     }
 }
 
-/// JSON without line ends, which are never inside its strings; `None` for other text.
+/// JSON with blanks in place of line ends, which JSON's strings cannot contain; `None` for other text.
 fn in_one_line(json: &[u8]) -> Option<Box<RawValue>> {
     let json = str::from_utf8(json).ok()?.replace(['\n', '\r'], " ");
     RawValue::from_string(json).ok()
 }
 
 fn unix_s() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Reads a line without its end, of which at most [`LINE_BYTES_MAX`] bytes are kept; false when there is none.
+/// Reads a line without its end into `line`, cut to [`LINE_BYTES_MAX`]; `false` at the end of the input.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let mut is_any = false;
@@ -173,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read_whole_up_to_their_limit() {
+    fn lines_are_read_up_to_the_limit() {
         let long = "x".repeat(3 * LINE_BYTES_MAX);
         let text = format!("a\n\nb c\r\n{long}\nlast");
         for buffer_bytes in [1, 7, 100_000] {
@@ -181,10 +174,10 @@ mod tests {
             let mut line = Vec::new();
             for (expected, why) in [
                 ("a", "a line"),
-                ("", "an empty one"),
-                ("b c", "without its end"),
-                (&long[..LINE_BYTES_MAX], "no longer than a token may be, and one more"),
-                ("last", "without an end"),
+                ("", "an empty line"),
+                ("b c", "a line that ends with CR LF"),
+                (&long[..LINE_BYTES_MAX], "a line above the limit"),
+                ("last", "a line without an end"),
             ] {
                 assert!(read_line(&mut input, &mut line).unwrap(), "{why}");
                 assert_eq!(line, expected.as_bytes(), "{why}");
@@ -194,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn json_is_shown_in_one_line() {
+    fn json_is_printed_in_one_line() {
         for (json, shown, why) in [
-            (&b"{\"a\":1.50}"[..], Some("{\"a\":1.50}"), "as it stands"),
-            (b"{\n  \"a\": 1\r\n}", Some("{   \"a\": 1  }"), "but for line ends"),
-            (b"7", Some("7"), "any JSON"),
-            (b"no JSON", None, "but JSON"),
-            (b"\xff", None, "no text"),
+            (&b"{\"a\":1.50}"[..], Some("{\"a\":1.50}"), "unchanged"),
+            (b"{\n  \"a\": 1\r\n}", Some("{   \"a\": 1  }"), "line ends become blanks"),
+            (b"7", Some("7"), "a number"),
+            (b"no JSON", None, "no JSON"),
+            (b"\xff", None, "no UTF-8"),
         ] {
             let found = in_one_line(json);
             assert_eq!(found.as_deref().map(RawValue::get), shown, "{why}");

@@ -7,27 +7,24 @@ mod tls;
 mod tokens;
 pub mod values;
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener},
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, thread};
 
 use reactor::raise_descriptor_limit;
 
-use crate::{
-    frontend::users::Users,
-    gate::{GateConfig, lookup::SessionSource},
-    inherited::Inherited,
-    keys::KeyReloader,
-    process::LogFormat,
-    processes::Membership,
-    session::{Auth, OnExpiry, Settings, app::App},
-    session_key::SessionKey,
-    tls::{Tls, url},
-};
+use crate::frontend::users::Users;
+use crate::gate::GateConfig;
+use crate::gate::lookup::SessionSource;
+use crate::inherited::Inherited;
+use crate::keys::KeyReloader;
+use crate::process::LogFormat;
+use crate::processes::Membership;
+use crate::session::app::App;
+use crate::session::{Auth, OnExpiry, Settings};
+use crate::session_key::SessionKey;
+use crate::tls::{Tls, url};
 pub use deadlines::DeadlineArgs;
 pub use error::ConfigError;
 pub use sessions::SessionArgs;
@@ -35,34 +32,32 @@ pub use tls::TlsArgs;
 pub use tokens::TokenArgs;
 use values::{CpuList, DEMO_SECRET, Role, SECRET_BYTES_MIN};
 
-/// Where the gate listens by default.
-const GATE_LISTEN: SocketAddr = loopback(8080);
-/// Where the frontend listens by default.
-const FRONTEND_LISTEN: SocketAddr = loopback(8000);
+const GATE_LISTEN_DEFAULT: SocketAddr = loopback(8080);
+const FRONTEND_LISTEN_DEFAULT: SocketAddr = loopback(8000);
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
 }
 
-/// Shards are numbered over all processes by a u16, whose last value is the parent's.
+/// Shards of all processes are numbered by a u16, whose last value stands for the parent.
 const SHARDS_MAX: usize = u16::MAX as usize;
 
-/// Descriptors beside admitted connections: standard streams, listeners, epoll sets, peers that are being
-/// rejected, some of the frontend's.
+/// Descriptors besides those of admitted connections: standard streams, listeners, epoll sets, rejected connections, some
+/// of the frontend's.
 const DESCRIPTORS_RESERVED: u64 = 1280;
 
-/// One connection in so many may be half-open by default: enough for a storm of honest clients, whose requests
-/// come at once, and places are left for them under an attack.
+/// By default one in this many connections may be half-open: enough for a storm of honest clients, whose requests arrive
+/// at once, while under an attack most connections are left for them.
 const HALF_OPEN_PART: usize = 4;
 
-/// Room for some 150,000 tokens by RSA keys, twice as many by elliptic curves; unused memory is not allocated.
+/// Enough for some 150,000 tokens by RSA keys, twice as many by elliptic curves. Unused memory is not allocated.
 const TOKEN_CACHE_BYTES: usize = 64 << 20;
 
-/// Half of it for sockets: the longest heads of a quarter of 20,000 connections (77 MiB), and half as much again for
-/// messages under way.
+/// Half of it is for sockets: the longest heads of a quarter of 20,000 connections (77 MiB), and half as much again for
+/// incomplete messages.
 const BUFFER_BYTES: usize = 256 << 20;
 
-/// The default grows no further than this many places; larger machines need the flag.
+/// The largest default of `--max-connections`.
 const CONNECTIONS_DEFAULT_MAX: u64 = 1_000_000;
 
 /// A gate and a frontend: the flags of `gatekeeper`.
@@ -158,67 +153,63 @@ pub struct ServeArgs {
     gate_url: Option<String>,
     /// The format of the log on standard error; RUST_LOG sets its level
     #[arg(long, value_enum, default_value = "text")]
-    log: LogFormat,
+    pub(crate) log: LogFormat,
     /// End when the process that started this one does
     #[arg(long, hide = true)]
-    die_with_parent: bool,
+    pub(crate) die_with_parent: bool,
     /// Be one process of several; its setup comes over standard input
     #[arg(long, hide = true)]
-    member: bool,
+    pub(crate) member: bool,
 }
 
-/// A server that can be started.
+/// A server that can be started: a gate, a frontend or both, as the role says.
 pub struct Config {
     /// The gate, unless the role leaves it out.
     pub gate: Option<GateSetup>,
-    /// The frontend, unless the role leaves it out.
-    pub frontend: Option<FrontendSetup>,
-    /// TLS for both, if any.
-    pub tls: Option<Tls>,
+    pub(crate) frontend: Option<FrontendSetup>,
+    /// TLS for both, with the flags for it.
+    pub(crate) tls: Option<Tls>,
 }
 
-/// A gate and where it listens.
+/// A gate and its listeners.
 pub struct GateSetup {
-    /// Its listeners.
-    pub listen: Listen,
-    /// How many processes it has, at least 1.
-    pub processes: u16,
-    /// How many shards each of them has, at least 1.
+    pub(crate) listen: Listen,
+    /// The number of processes, at least 1.
+    pub(crate) processes: u16,
+    /// The number of shards of each process, at least 1.
     pub shards: usize,
-    /// The keys that tokens are verified by, and where they come from.
+    /// The keys that tokens are verified with.
     pub keys: KeyReloader,
-    /// Everything else.
-    pub config: GateConfig,
+    pub(crate) config: GateConfig,
 }
 
-/// Where a gate's listeners come from.
+/// The source of a gate's listeners.
 #[derive(Debug)]
-pub enum Listen {
-    /// They are to be opened at this address; port 0 is a free one.
+pub(crate) enum Listen {
+    /// They are opened at this address; port 0 is a free one.
     At(SocketAddr),
-    /// They are open, and at least one.
+    /// They are open. There is at least one.
     Given(Vec<TcpListener>),
-    /// This process is one of several, whose parent holds them.
+    /// This process is one of several, whose parent holds the listeners.
     Member(Membership),
 }
 
-/// A frontend and where it listens.
-pub struct FrontendSetup {
-    /// Its address; port 0 is a free one.
+/// A frontend and its listener.
+pub(crate) struct FrontendSetup {
+    /// The address to listen on; port 0 is a free one.
     pub listen: SocketAddr,
-    /// Its listener, if it is open already.
+    /// The listener, if it is open already.
     pub given: Option<TcpListener>,
-    /// Who may log in.
     pub users: Users,
     /// The key that signs tokens.
     pub secret: Vec<u8>,
-    /// How long they are valid; `None` is forever.
+    /// How long tokens are valid; `None` is forever.
     pub token_ttl: Option<Duration>,
-    /// Where the page finds the gate, when not where this process's gate listens.
+    /// The gate's URL for the page; `None`: that of this server's gate.
     pub gate_url: Option<String>,
-    /// Does the gate serve the Socket.IO client?
+    /// The gate serves the Socket.IO client.
     pub socketio_client: bool,
-    /// The key by which the gate looks sessions up, if it does.
+    /// The key that authorizes session lookups, with `--auth session`.
     pub session_key: Option<SessionKey>,
     /// The `iss` of tokens.
     pub issuer: Option<String>,
@@ -227,20 +218,23 @@ pub struct FrontendSetup {
 }
 
 impl ServeArgs {
-    /// Reads what the flags name and checks the rules between them.
+    /// Checks the flags and reads the files that they name.
     pub fn read(&self) -> Result<Config, ConfigError> {
         self.read_with(Inherited::default())
     }
 
-    /// The same for listeners that are open already.
-    pub fn read_with(&self, mut inherited: Inherited) -> Result<Config, ConfigError> {
+    /// [`ServeArgs::read`] with inherited listeners.
+    pub(crate) fn read_with(&self, mut inherited: Inherited) -> Result<Config, ConfigError> {
         let tls = self.tls.read(inherited.tickets())?;
         let role = match inherited.member {
             Some(_) => Role::Gate,
             None => self.role,
         };
-        let places = self.places(role, &inherited)?;
-        let public = places.public();
+        let listen = self.listen_addresses(role, &inherited)?;
+        let mut addresses = listen.iter().flatten().copied();
+        // The first listener that other machines can reach.
+        let public = addresses.find(|addr| !addr.ip().to_canonical().is_loopback());
+        let [gate_listen, frontend_listen] = listen;
         if let (Auth::None, Some(listener)) = (self.auth, public) {
             return Err(ConfigError::OpenGate(listener));
         }
@@ -250,14 +244,16 @@ impl ServeArgs {
         let bytes = self.token_cache;
         let mut cache = Vec::<u8>::new();
         if cache.try_reserve_exact(bytes).is_err() {
-            return Err(ConfigError::TokenCache { bytes });
+            return Err(ConfigError::TokenCache(bytes));
         }
         drop(cache);
-        let of_parent = inherited.member.as_ref().and_then(|it| it.frontend);
-        let has_frontend = places.frontend.is_some() || of_parent.is_some();
+        let has_frontend = match &inherited.member {
+            Some(member) => member.frontend.is_some(),
+            None => frontend_listen.is_some(),
+        };
         let gate_listen = match (inherited.member, inherited.gate) {
-            (Some(member), _) => places.gate.map(|_| Listen::Member(member)),
-            (None, given) if given.is_empty() => places.gate.map(Listen::At),
+            (Some(member), _) => gate_listen.map(|_| Listen::Member(member)),
+            (None, given) if given.is_empty() => gate_listen.map(Listen::At),
             (None, given) => Some(Listen::Given(given)),
         };
         let sessions = self.sessions.source(session_key.clone(), has_frontend);
@@ -265,67 +261,47 @@ impl ServeArgs {
         if let Some(gate) = &mut gate {
             gate.config.tls = tls.as_ref().map(Tls::config);
         }
-        let frontend = places.frontend.map(|listen| {
+        let frontend = frontend_listen.map(|listen| {
             let setup = self.frontend(secret, public, listen, inherited.frontend);
             setup.map(|setup| FrontendSetup { session_key, ..setup })
         });
         Ok(Config { gate, frontend: frontend.transpose()?, tls })
     }
 
-    /// How the log is to be written.
-    pub fn log_format(&self) -> LogFormat {
-        self.log
-    }
-
-    /// Is the process to end with its parent?
-    pub fn dies_with_parent(&self) -> bool {
-        self.die_with_parent
-    }
-
-    /// The cpus that the whole process is kept to; empty: any.
-    pub fn cpus(&self) -> &[usize] {
+    /// The cpus to which the whole process is pinned; empty: any.
+    pub(crate) fn cpus(&self) -> &[usize] {
         self.pin.as_ref().map_or(&[], |cpus| &cpus.0)
     }
 
-    /// Where listeners are taken over and handed over, if they are.
-    pub fn takeover(&self) -> Option<&Path> {
+    /// The path of the Unix socket over which listeners are handed over, if there is one.
+    pub(crate) fn takeover(&self) -> Option<&Path> {
         self.takeover.as_deref().filter(|_| !self.member)
     }
 
-    /// Does the process run a frontend?
-    pub fn runs_frontend(&self) -> bool {
+    /// Whether the process runs a frontend.
+    pub(crate) fn runs_frontend(&self) -> bool {
         self.role.frontend() && !self.member
     }
 
-    /// Is the process one of several?
-    pub fn is_member(&self) -> bool {
-        self.member
-    }
-
-    /// Where the gate and the frontend of the role listen: at the open listeners, which the flags must not contradict,
-    /// or at the addresses of the flags.
-    fn places(&self, role: Role, inherited: &Inherited) -> Result<Places, ConfigError> {
-        let given = [inherited.gate_addr(), inherited.frontend_addr()];
-        let asked = [self.listen, self.frontend_listen];
-        let flags = ["--listen", "--frontend-listen"];
-        let runs = [role.gate(), role.frontend()];
-        for (((flag, asked), given), runs) in flags.into_iter().zip(asked).zip(given).zip(runs) {
-            let Some(given) = given else { continue };
-            if !runs {
-                return Err(ConfigError::UnusedListener { flag, given });
-            }
-            if let Some(asked) = asked
-                && (asked.ip() != given.ip() || ![0, given.port()].contains(&asked.port()))
-            {
-                return Err(ConfigError::ListenConflict { flag, asked, given });
+    /// The addresses of the role's gate and frontend: those of the open listeners, with which the flags must agree, or
+    /// those of the flags.
+    fn listen_addresses(&self, role: Role, inherited: &Inherited) -> Result<[Option<SocketAddr>; 2], ConfigError> {
+        let gate = (role.gate(), inherited.gate_addr(), "--listen", self.listen, GATE_LISTEN_DEFAULT);
+        let given = inherited.frontend_addr();
+        let frontend = (role.frontend(), given, "--frontend-listen", self.frontend_listen, FRONTEND_LISTEN_DEFAULT);
+        let mut addresses = [None; 2];
+        for (address, (runs, given, flag, asked, default)) in addresses.iter_mut().zip([gate, frontend]) {
+            match (given, asked) {
+                (Some(given), _) if !runs => return Err(ConfigError::UnusedListener(flag, given)),
+                (Some(given), Some(asked))
+                    if asked.ip() != given.ip() || ![0, given.port()].contains(&asked.port()) =>
+                {
+                    return Err(ConfigError::ListenConflict(flag, asked, given));
+                }
+                _ => *address = runs.then(|| given.or(asked).unwrap_or(default)),
             }
         }
-        let place =
-            |runs: bool, given: Option<SocketAddr>, asked, usual| runs.then(|| given.or(asked).unwrap_or(usual));
-        Ok(Places {
-            gate: place(role.gate(), given[0], asked[0], GATE_LISTEN),
-            frontend: place(role.frontend(), given[1], asked[1], FRONTEND_LISTEN),
-        })
+        Ok(addresses)
     }
 
     /// The secret; `None` when public keys alone are used.
@@ -336,9 +312,7 @@ impl ServeArgs {
             None => return Ok(None),
         };
         match public {
-            Some(listener) if secret.len() < SECRET_BYTES_MIN => {
-                Err(ConfigError::ShortSecret { bytes: secret.len(), listener })
-            }
+            Some(listener) if secret.len() < SECRET_BYTES_MIN => Err(ConfigError::ShortSecret(secret.len(), listener)),
             _ => Ok(Some(secret)),
         }
     }
@@ -388,18 +362,16 @@ impl ServeArgs {
         })
     }
 
-    /// The shards of each process.
+    /// The number of shards of each process.
     fn shards(&self) -> usize {
-        let cores = || thread::available_parallelism().map_or(1, usize::from);
         let in_all = match self.cpus().len() {
-            0 => cores(),
+            0 => thread::available_parallelism().map_or(1, usize::from),
             cpus => cpus,
         };
-        let usual = in_all.div_ceil(self.processes.into());
-        self.workers.map_or(usual, usize::from)
+        self.workers.map_or(in_all.div_ceil(self.processes.into()), usize::from)
     }
 
-    /// The places of a process: those of the flag, or those that the limit on descriptors leaves.
+    /// The limit on a process's connections: that of the flag, or as many as the limit on descriptors allows.
     fn connections_max(&self) -> Result<usize, ConfigError> {
         let limit = raise_descriptor_limit();
         let Some(connections) = self.max_connections.map(u64::from) else {
@@ -408,7 +380,7 @@ impl ServeArgs {
         };
         let needed = connections + DESCRIPTORS_RESERVED.min(limit / 2);
         if needed > limit {
-            return Err(ConfigError::Descriptors { connections, needed, limit });
+            return Err(ConfigError::Descriptors(connections, needed, limit));
         }
         Ok(connections as usize)
     }
@@ -425,8 +397,6 @@ impl ServeArgs {
             (None, Some(listener)) => return Err(ConfigError::DemoUser(listener)),
             (None, None) => Users::demo(),
         };
-        let own_gate = self.role.gate();
-        let default_gate = || url(self.tls.is_given(), GATE_LISTEN);
         Ok(FrontendSetup {
             listen,
             given,
@@ -434,7 +404,7 @@ impl ServeArgs {
             secret: secret.ok_or(ConfigError::NothingToSignWith)?,
             token_ttl: self.token_ttl,
             gate_url: match &self.gate_url {
-                None if !own_gate => Some(default_gate()),
+                None if !self.role.gate() => Some(url(self.tls.is_given(), GATE_LISTEN_DEFAULT)),
                 given => given.clone(),
             },
             socketio_client: self.socketio_client.is_some(),
@@ -445,22 +415,8 @@ impl ServeArgs {
     }
 }
 
-/// The addresses of a role's gate and frontend.
-struct Places {
-    gate: Option<SocketAddr>,
-    frontend: Option<SocketAddr>,
-}
-
-impl Places {
-    /// The first that others than this machine can reach.
-    fn public(&self) -> Option<SocketAddr> {
-        let mut listeners = self.gate.into_iter().chain(self.frontend);
-        listeners.find(|addr| !addr.ip().to_canonical().is_loopback())
-    }
-}
-
 fn read_client(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    fs::read(path).map_err(|error| ConfigError::Client { path: path.to_owned(), error })
+    fs::read(path).map_err(|error| ConfigError::Client(path.to_owned(), error))
 }
 
 #[cfg(test)]

@@ -1,13 +1,9 @@
 //! Sends descriptors to another process over a Unix socket (unix(7), SCM_RIGHTS).
 
-use std::{
-    io::{self, IoSlice, IoSliceMut, Read, Write},
-    mem::MaybeUninit,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -15,10 +11,10 @@ use rustix::net::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Descriptors in one message. The kernel takes 253 (SCM_MAX_FD).
+/// Descriptors in one message, below the kernel's limit of 253 (SCM_MAX_FD).
 const PER_MESSAGE_MAX: usize = 64;
 
-/// The longest text of a [bundle](send_bundle): a few numbers and addresses.
+/// The longest text of a [bundle](send_bundle), which has a few numbers and addresses.
 const TEXT_BYTES_MAX: u32 = 64 * 1024;
 
 /// Sends one message of `parts` with at most 64 descriptors; returns how many bytes the socket took.
@@ -37,8 +33,8 @@ pub fn send(
     Ok(sendmsg(socket, parts, &mut control, flags)?)
 }
 
-/// Receives one message into `bytes`, its descriptors behind those in `descriptors`; returns how many bytes it has, 0
-/// at the end of the stream. One that is longer is an error.
+/// Receives one message into `bytes` and appends its descriptors to `descriptors`; returns how many bytes the message has,
+/// 0 at the end of the stream. A message that is longer than `bytes` is an error.
 pub fn receive(socket: impl AsFd, bytes: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PER_MESSAGE_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -60,7 +56,7 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8], descriptors: &mut Vec<OwnedF
     Ok(received.bytes)
 }
 
-/// Sends a message as JSON, and any number of descriptors.
+/// Sends a bundle: a message as JSON, and any number of descriptors.
 pub fn send_bundle(
     mut socket: &UnixStream,
     message: &impl Serialize,
@@ -75,13 +71,13 @@ pub fn send_bundle(
     socket.write_all(&count.to_le_bytes())?;
     socket.write_all(&text)?;
     for some in descriptors.chunks(PER_MESSAGE_MAX) {
-        // Descriptors need at least one byte beside them.
+        // A message with descriptors needs at least one byte.
         send(socket, &[IoSlice::new(b"d")], some, SendFlags::empty())?;
     }
     Ok(())
 }
 
-/// Receives a bundle of [`send_bundle`].
+/// Receives a bundle that [`send_bundle`] has sent.
 pub fn receive_bundle<M: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<(M, Vec<OwnedFd>)> {
     let mut number = || {
         let mut bytes = [0; size_of::<u32>()];
@@ -109,7 +105,7 @@ mod tests {
     use std::{fs::File, io::Seek};
 
     #[test]
-    fn a_bundle_arrives_as_it_was_sent() {
+    fn bundle_is_received_as_it_was_sent() {
         let (here, there) = UnixStream::pair().unwrap();
         for count in [0, 1, PER_MESSAGE_MAX, PER_MESSAGE_MAX + 1] {
             let files: Vec<File> = (0..count).map(numbered).collect();
@@ -122,7 +118,7 @@ mod tests {
             for (number, descriptor) in received.into_iter().enumerate() {
                 let mut text = String::new();
                 File::from(descriptor).read_to_string(&mut text).unwrap();
-                assert_eq!(text, number.to_string(), "each in its place");
+                assert_eq!(text, number.to_string(), "the order of the descriptors");
             }
         }
     }
@@ -136,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bundle_is_an_error() {
+    fn invalid_bundle_is_an_error() {
         for (bytes, kind, why) in [
-            (&b""[..], io::ErrorKind::UnexpectedEof, "nothing"),
-            (b"\xff\xff\xff\xff\0\0\0\0", io::ErrorKind::InvalidData, "a length beyond the limit"),
-            (b"\x02\0\0\0\x01\0\0\0\"\"", io::ErrorKind::UnexpectedEof, "a descriptor short"),
+            (&b""[..], io::ErrorKind::UnexpectedEof, "no bytes"),
+            (b"\xff\xff\xff\xff\0\0\0\0", io::ErrorKind::InvalidData, "a length above the limit"),
+            (b"\x02\0\0\0\x01\0\0\0\"\"", io::ErrorKind::UnexpectedEof, "a missing descriptor"),
         ] {
             let (mut here, there) = UnixStream::pair().unwrap();
             here.write_all(bytes).unwrap();

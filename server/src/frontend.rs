@@ -1,17 +1,17 @@
-//! The web frontend: a user logs in, and the page that opens the socket asks it for a token.
+//! The web frontend. A user logs in; the page that opens the socket requests a token from it.
 //!
 //! ```text
 //! GET  /                       a home page with a link to log in
-//! GET  /login                  HTTP Basic; right: a session cookie and 302 to /private; else 401
+//! GET  /login                  HTTP Basic: a session cookie and 302 to /private, or 401
 //! GET  /private                the page that opens the socket; without a session 302 to /login
 //! GET  /getIoConnectionToken   the token as a JSON string; without a session 403
-//! GET  /getSessionUser         for the gate, where sessions let sockets in: {"username":...} or null; else 403
+//! GET  /getSessionUser         for the gate with --auth session: {"username":...} or null; else 403
 //! POST /logout                 ends the session, 303 to /
-//! GET  /healthz                200 while it serves
+//! GET  /healthz                200 while the frontend serves
 //! ```
 //!
-//! No route reads a body. Nothing here knows about the gate but its URL. They share the secret of tokens, or the key by which
-//! the gate looks up sessions.
+//! No route reads a body. Nothing here knows about the gate except its URL. Frontend and gate share the secret of
+//! tokens, or the key with which the gate looks up sessions.
 
 mod config;
 mod login;

@@ -1,27 +1,28 @@
 //! The gate: listeners, one shard per core, and the way of a connection from `accept` to its session.
 //!
-//! A shard is a bare thread with a reactor of its own. Shards share no lock: the kernel deals connections to their
-//! listeners, each counts for itself, and the places that [`admission`] counts are one atomic number. A polling session
-//! lives on one shard. A request for it that the kernel dealt to another shard moves there together with its connection
-//! (`forwarding`), also to another process of the same gate ([`process_links`]). Under TLS only its bytes move (`relay`).
+//! A shard is one thread with its reactor. Shards share no lock: the kernel distributes connections over their listeners,
+//! each shard has its own counters, and the connections of all shards are counted by atomic numbers ([`admission`]).
+//! A polling session lives on one shard. When the kernel gives a request for the session to another shard, the connection
+//! moves to the session's shard (`forwarding`), also to another process of the gate ([`process_links`]). Under TLS the
+//! connection stays and its bytes are relayed (`relay`).
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/ws` | a raw WebSocket, or 401 with the reason, or 426 to what is no upgrade |
+//! | `/ws` | a raw WebSocket, or 401 with the reason, or 426 without an upgrade |
 //! | `/socket.io/` | Socket.IO over Engine.IO 3 or 4, by long-polling or WebSocket, or Engine.IO's errors |
 //! | `/engine.io/` | with the application `conformance`: Engine.IO alone, whose messages come back |
 //! | `/socket.io/socket.io.js` | the Socket.IO client, when one was given |
 //! | `/healthz`, `/metrics` | `ok`; the counters in Prometheus' text format |
 
-pub mod admission;
-pub(crate) mod answers;
-pub mod carrier;
 pub mod handshake;
-pub mod listener;
-pub mod lookup;
-pub mod process_links;
+pub(crate) mod answers;
+pub(crate) mod listener;
+pub(crate) mod lookup;
+pub(crate) mod process_links;
 
+mod admission;
 mod body;
+mod carrier;
 mod config;
 mod connections;
 mod forwarding;
@@ -40,33 +41,26 @@ mod wall_clock;
 #[cfg(test)]
 mod allocations;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Release},
-    },
-    thread,
-};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
+use std::{io, thread};
 
 use reactor::{Clock, DetachedSocket, Shard, Waker};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{keys::Keys, metrics::Metrics};
-pub use config::{Deadlines, GateConfig};
+pub(crate) use config::{Deadlines, GateConfig};
 use lookup::SessionLookup;
 use process_links::{ProcessForwarder, ProcessLinks};
 use routes::{MovedConnection, Origin, Routes};
 use service::{Drain, GateService};
-pub use shards::ShardInputs;
-use shards::{Layout, ShardParts};
+use shards::{Layout, ShardInputs, ShardParts};
 pub use shared::GateShared;
-pub use wall_clock::WallClock;
 
 /// A running gate. Dropping it leaves its threads running; [`Gate::drain`] ends them.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     addr: SocketAddr,
     metrics: Metrics,
     drain: Arc<Drain>,
@@ -74,23 +68,22 @@ pub struct Gate {
     running: JoinSet<Result<(), ShardFailed>>,
 }
 
-/// A shard ended without an order to drain: an internal error or the kernel's fault, never a peer's.
+/// A shard ended before the gate drained: an internal error, or a failed system call. No peer can cause it.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardFailed {
-    /// A call that the loop depends on failed.
+    /// A system call failed.
     #[error("a shard of the gate failed: {0}")]
     Io(#[from] io::Error),
-    /// An internal error; the panic's message is in the log.
+    /// The panic's message is in the log.
     #[error("a shard of the gate panicked")]
     Panicked,
 }
 
 impl Gate {
-    /// Starts a shard on the listeners of each of `listeners`, which are all bound to one address. `links` are those to the
-    /// gate's other processes, if this is one of several; each has as many shards. Needs a tokio runtime, which watches the
-    /// shards' threads and looks sessions up.
+    /// Starts one shard for each entry of `listeners`; all listeners are bound to one address. `links` lead to the gate's
+    /// other processes, if there are any. Needs a tokio runtime, which waits for the shards' threads and looks sessions up.
     ///
-    /// Fails when an epoll set or a thread cannot be made, or a thread not be pinned.
+    /// Fails when an epoll set or a thread cannot be created, or a thread cannot be pinned.
     pub fn start(
         config: GateConfig,
         keys: &Keys,
@@ -99,10 +92,19 @@ impl Gate {
     ) -> io::Result<Self> {
         let first_listener = listeners.first().and_then(|listeners| listeners.first());
         let addr = first_listener.ok_or(io::ErrorKind::InvalidInput)?.local_addr()?;
-        let layout = layout_of(listeners.len(), links.as_ref());
+        let count = listeners.len();
+        let (process, processes) = links.as_ref().map_or((0, 1), |links| (links.process, links.outboxes.len()));
+        // The flags allow no more shards in all than a u16 counts.
+        let layout = Layout { first: process * count as u16, count };
         let clock = Clock::start();
         let drain = Arc::new(Drain { ordered: AtomicBool::new(false), within: config.drain_within });
-        let shared = Arc::new(make_shared(&config, keys, layout, links.is_some()));
+        let has_parent = links.is_some();
+        let shared = Arc::new(GateShared {
+            // The thread that forwards to other processes has counters too.
+            metrics: Metrics::new(count + usize::from(has_parent)).with_keys(Arc::clone(&keys.counters)),
+            has_parent,
+            ..GateShared::new(config.origins.clone(), config.socketio_client.clone(), count * processes)
+        });
         let metrics = shared.metrics.clone();
         let routes = open_routes(layout, links, &metrics, clock)?;
         let lookups = match &config.sessions {
@@ -137,13 +139,12 @@ impl Gate {
         self.addr
     }
 
-    /// The gate's counters.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Accepts no more connections, closes all sessions with 1001, and ends when all sockets are gone or their time is
-    /// over. Await [`Gate::ended`] for it.
+    /// Stops accepting connections and closes all sessions with 1001. The gate ends when all sockets are closed or the
+    /// time to drain is over; [`Gate::ended`] waits for that.
     pub fn drain(&self) {
         self.drain.ordered.store(true, Release);
         for waker in &self.wakers {
@@ -151,7 +152,7 @@ impl Gate {
         }
     }
 
-    /// Waits for the next shard to end; `None` once all have. Unless the gate was drained, any end is a failure.
+    /// Waits until the next shard ends; `None` when all shards have ended. An end before the drain is a failure.
     pub async fn ended(&mut self) -> Option<Result<(), ShardFailed>> {
         let end = self.running.join_next().await?;
         Some(end.unwrap_or(Err(ShardFailed::Panicked)))
@@ -171,36 +172,13 @@ impl Gate {
     }
 }
 
-/// The place of this process's `count` shards among those of all.
-fn layout_of(count: usize, links: Option<&ProcessLinks>) -> Layout {
-    let (process, processes) = links.map_or((0, 1), |links| (links.process, links.outboxes.len()));
-    // The flags allow no more shards in all than a u16 counts.
-    Layout { first: process * count as u16, count, processes }
-}
-
-fn make_shared(config: &GateConfig, keys: &Keys, layout: Layout, has_parent: bool) -> GateShared {
-    // The thread that forwards to other processes counts too.
-    let counters = layout.count + usize::from(has_parent);
-    GateShared {
-        metrics: Metrics::new(counters).with_keys(Arc::clone(&keys.counters)),
-        has_parent,
-        ..GateShared::new(config.origins.clone(), config.socketio_client.clone(), layout.count * layout.processes)
-    }
-}
-
-/// The queues of the shards, and the threads that send to other processes and receive from them.
-fn open_routes(
-    layout: Layout,
-    links: Option<ProcessLinks>,
-    metrics: &Metrics,
-    clock: Clock,
-) -> io::Result<Arc<Routes>> {
-    let Layout { first, count, .. } = layout;
+/// Creates the queues of the shards, and starts the threads that send to other processes and receive from them.
+fn open_routes(layout: Layout, links: Option<ProcessLinks>, all: &Metrics, clock: Clock) -> io::Result<Arc<Routes>> {
+    let Layout { first, count } = layout;
     let Some(links) = links else {
         return Ok(Arc::new(Routes::new(first, count, None)));
     };
-    let counters = Arc::clone(&metrics.shards()[count]);
-    let forwarder = ProcessForwarder::start(links.outboxes, links.parent, count, counters)?;
+    let forwarder = ProcessForwarder::start(links.outboxes, links.parent, count, Arc::clone(&all.shards()[count]))?;
     let routes = Arc::new(Routes::new(first, count, Some(forwarder)));
     let into = Arc::clone(&routes);
     process_links::receive(links.inbox, move |forwarded| {
@@ -213,7 +191,7 @@ fn open_routes(
     Ok(routes)
 }
 
-/// Opens the epoll set of a shard, which listens on `listeners`.
+/// Creates a shard that listens on `listeners`.
 fn open_shard(
     service: GateService,
     listeners: Vec<TcpListener>,
@@ -221,7 +199,7 @@ fn open_shard(
     tls: Option<&Arc<rustls::ServerConfig>>,
     clock: Clock,
 ) -> io::Result<Shard<GateService>> {
-    let finished_lookups = service.lookup.as_ref().map(SessionLookup::finished);
+    let finished_lookups = service.lookup.as_ref().map(|lookup| Arc::clone(&lookup.finished));
     let mut shard = Shard::new(service, clock, options)?;
     if let Some(finished) = finished_lookups {
         finished.set_waker(shard.waker());

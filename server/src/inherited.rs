@@ -1,67 +1,51 @@
-//! Listeners that this process did not open itself: those of systemd's socket activation (sd_listen_fds(3)), those of
-//! the server that ran before, or those that the parent of several processes holds.
+//! Listeners that another process opened: systemd (socket activation, sd_listen_fds(3)), the predecessor in a takeover, or
+//! the parent of several processes.
 
-use std::{
-    env, io,
-    net::{SocketAddr, TcpListener},
-    path::Path,
-};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::{env, io};
 
 use listenfd::ListenFd;
 use rustix::net::sockopt;
 
-use crate::{
-    processes::Membership,
-    takeover::{self, Predecessor, TakeoverError},
-    tls::Seed,
-};
+use crate::processes::Membership;
+use crate::takeover::{self, Predecessor, TakeoverError};
+use crate::tls::Seed;
 
-/// The name (`FileDescriptorName=` in systemd.socket(5)) of the one listener that is the frontend's.
+/// The name (`FileDescriptorName=` in systemd.socket(5)) of the frontend's listener.
 const FRONTEND_NAME: &str = "frontend";
 
-/// What a process receives at its start from others.
+/// What a process receives from another process when it starts.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Listeners of the gate, all at one address.
     pub gate: Vec<TcpListener>,
     /// The listener of the frontend.
     pub frontend: Option<TcpListener>,
-    /// It is one process of several.
-    pub(crate) member: Option<Membership>,
-    /// What the server that ran before makes its session tickets from.
-    pub(crate) seed: Option<Seed>,
+    /// This is one process of several.
+    pub member: Option<Membership>,
+    /// The seed of the predecessor's session tickets.
+    pub seed: Option<Seed>,
 }
 
-/// What is wrong with listeners that were handed over.
+/// A fault in the listeners that were handed over.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritError {
-    /// The count is none.
     #[error("LISTEN_FDS=`{0}` is no count of descriptors")]
     Count(String),
-    /// A descriptor is no listener.
-    #[error("LISTEN_FDS: descriptor {descriptor}: {error}")]
-    Descriptor {
-        /// Its number.
-        descriptor: usize,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// Two sources at once.
+    #[error("LISTEN_FDS: descriptor {0}: {1}")]
+    Descriptor(usize, io::Error),
     #[error("LISTEN_FDS and --takeover both hand listeners over: use one of them")]
     Twice,
-    /// One name for two.
     #[error("LISTEN_FDS: two listeners are named `{FRONTEND_NAME}`, and a frontend has one")]
     TwoFrontends,
-    /// The gate would be at two addresses.
     #[error(
         "LISTEN_FDS: the gate's listeners are at {0} and at {1}: hand over those of one address \
          (FileDescriptorName={FRONTEND_NAME} names the frontend's)"
     )]
     TwoAddresses(SocketAddr, SocketAddr),
-    /// `--member` without a parent.
     #[error("--member: there is no parent on standard input: {0}")]
     NoParent(io::Error),
-    /// Nothing can be taken over.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
 }
@@ -70,8 +54,8 @@ pub enum InheritError {
 const FIRST_DESCRIPTOR: usize = 3;
 
 impl Inherited {
-    /// Takes the listeners that the environment names, if any. To be called before any thread is made, since
-    /// it clears the variables.
+    /// Takes the listeners that the environment names, if any. It removes the variables, and must be called before the
+    /// process starts a thread.
     pub fn from_environment() -> Result<Self, InheritError> {
         let count = env::var("LISTEN_FDS").unwrap_or_default();
         if !count.is_empty() && count.parse::<u16>().is_err() {
@@ -82,7 +66,7 @@ impl Inherited {
         let mut given = ListenFd::from_env();
         let mut inherited = Self::default();
         for place in 0..given.len() {
-            let refused = |error| InheritError::Descriptor { descriptor: FIRST_DESCRIPTOR + place, error };
+            let refused = |error| InheritError::Descriptor(FIRST_DESCRIPTOR + place, error);
             let taken = given.take_tcp_listener(place).map_err(refused)?;
             let listener = taken.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
             if !sockopt::socket_acceptconn(&listener).map_err(|error| refused(error.into()))? {
@@ -103,7 +87,7 @@ impl Inherited {
         Ok(Self { member: Some(member), ..Self::default() })
     }
 
-    /// Takes over the listeners of the server that listens at `path`, if one does; it is to be dismissed then.
+    /// Takes over the listeners of the server that listens at `path`, if there is one. The caller dismisses it.
     pub fn take_over(&mut self, path: &Path) -> Result<Option<Predecessor>, InheritError> {
         if !self.gate.is_empty() || self.frontend.is_some() {
             return Err(InheritError::Twice);
@@ -116,20 +100,20 @@ impl Inherited {
         }))
     }
 
-    /// What session tickets are to be made from, if others make them too.
-    pub(crate) fn tickets(&mut self) -> Option<Seed> {
+    /// The seed of session tickets, if other processes use the same.
+    pub fn tickets(&mut self) -> Option<Seed> {
         let member = self.member.as_mut();
         member.and_then(|member| member.seed.take()).or_else(|| self.seed.take())
     }
 
-    /// Where the gate's listeners are.
+    /// The address of the gate's listeners.
     pub fn gate_addr(&self) -> Option<SocketAddr> {
         let member = self.member.as_ref().and_then(Membership::addr);
         let first = self.gate.first();
         member.or_else(|| first.and_then(|listener| listener.local_addr().ok()))
     }
 
-    /// Where the frontend's listener is.
+    /// The address of the frontend's listener.
     pub fn frontend_addr(&self) -> Option<SocketAddr> {
         self.frontend.as_ref()?.local_addr().ok()
     }

@@ -1,4 +1,4 @@
-//! The keys a token's signature is checked with: each parsed once and pinned to one algorithm.
+//! The keys that check the signatures of tokens. Each is parsed once and pinned to one algorithm.
 //!
 //! Reading order: an [`Algorithm`] and the [`Key`] pinned to it; the [`Ring`] that holds the keys of a gate; [`load`],
 //! which reads them from a secret, a PEM file or a JWK set; the [`KeyReloader`], which replaces them when a file or a

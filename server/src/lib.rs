@@ -3,6 +3,7 @@
 //!
 //! The modules stand in the order of their layers: each may use those above it in this file, none below it.
 
+mod closed_set;
 mod process;
 mod descriptors;
 pub mod session_key;
@@ -13,9 +14,9 @@ pub mod metrics;
 pub mod session;
 pub mod gate;
 pub mod frontend;
-pub mod processes;
-pub mod takeover;
-pub mod inherited;
+mod processes;
+mod takeover;
+mod inherited;
 pub mod config;
 pub mod server;
 pub mod command;

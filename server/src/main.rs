@@ -1,16 +1,12 @@
 //! `gatekeeper`: authenticates sockets by JSON Web Token.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatekeeper::{
-    command::{VerifyArgs, verify},
-    config::ServeArgs,
-    server::serve,
-};
+use gatekeeper::command::{VerifyArgs, verify};
+use gatekeeper::config::ServeArgs;
+use gatekeeper::server::serve;
 
 /// A socket server that authenticates by JSON Web Token, and the web frontend that issues the tokens.
 ///
@@ -44,7 +40,7 @@ fn main() -> ExitCode {
         },
     };
     if let Some(error) = error {
-        // The exit code shows the failure too, where standard error cannot be written.
+        // If standard error cannot be written, the exit code shows the failure.
         let _ = writeln!(io::stderr(), "gatekeeper: {error}");
     }
     ExitCode::from(code)

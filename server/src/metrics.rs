@@ -1,10 +1,10 @@
 //! The gate's counters, one set per shard without a lock, rendered in Prometheus' text format.
 //!
-//! Every accepted connection ends in exactly one [`Outcome`], and so does every session that began by polling, beside
-//! the connections that carried it, so that the counters add up:
+//! Every accepted connection has exactly one [`Outcome`], and so has every session that began by polling, in addition
+//! to the connections that carried it. Therefore the counters add up:
 //!
 //! ```text
-//! connections_accepted + polling_sessions = sum(handshakes) + handshakes still under way
+//! connections_accepted + polling_sessions = sum(handshakes) + handshakes in progress
 //! handshakes{outcome="established"} = sum(sessions_ended) + sessions_open
 //! ```
 
@@ -31,30 +31,30 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Fresh counters for `shards` shards.
+    /// Counters of 0 for `shards` shards.
     pub fn new(shards: usize) -> Self {
         Self { shards: (0..shards).map(|_| Arc::default()).collect(), keys: Arc::default() }
     }
 
-    /// The same, beside those of the gate's keys.
+    /// The same with the counters of the gate's keys.
     #[must_use]
     pub fn with_keys(mut self, keys: Arc<KeyCounters>) -> Self {
         self.keys = keys;
         self
     }
 
-    /// The counters that shard `index` writes; shards are numbered from 0.
+    /// The counters of each shard, by its index from 0.
     pub fn shards(&self) -> &[Arc<ShardMetrics>] {
         &self.shards
     }
 
-    /// Everything in Prometheus' text format, version 0.0.4.
+    /// All counters in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
         render::text(&self.shards, self.keys.counts(), process::read())
     }
 }
 
-/// The page of a parent process, which has children in place of shards: its own cost, and how often it restarted a
+/// The page of a parent process, which has children in place of shards: its resource use, and how often it restarted a
 /// child.
 pub fn of_parent(restarts: u64) -> String {
     render::parent(restarts, process::read())

@@ -1,12 +1,10 @@
 //! A gate of several processes, for more sockets than one process may have descriptors.
 //!
-//! The parent binds every listener and keeps it, makes every inbox and keeps both its ends, and hands each child its
-//! own over its standard input, a Unix socket. A child that dies is restarted with the same: connections that wait for
-//! it in the kernel are not lost, only the sockets that it had. Connections go from child to child ([`courier`]), so
-//! that a session that polls is found wherever its requests arrive; `/metrics` goes to the parent, which asks all
-//! children.
-//!
-//! [`courier`]: crate::gate::process_links
+//! The parent opens and keeps every listener and both ends of every inbox. It sends each child its listeners and its inbox
+//! over the child's standard input, a Unix socket. A child that dies is restarted with the same descriptors: only its
+//! sockets are lost, not the connections that wait in the kernel. A connection moves between children
+//! (`gate/process_links.rs`) when another child owns the session of its request. `/metrics` goes to the parent, which
+//! requests a page from every child.
 
 mod attempts;
 mod child;
@@ -18,72 +16,48 @@ mod scrape;
 use std::{io, net::SocketAddr, process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use attempts::{Attempts, FAILED_MAX};
 use child::{Members, Plan};
 pub use group::Group;
 pub use member::{Membership, ParentLink};
 
-/// A running gate of several processes. They end when it is dropped.
+/// A running gate of several processes. Dropping it ends them.
 pub struct Processes {
     plan: Plan,
     members: Members,
     running: JoinSet<(u16, io::Result<ExitStatus>)>,
     /// Processes that are down, until their restart is due.
     down: JoinSet<u16>,
-    /// By their number.
+    /// The attempts at each process, by its number.
     attempts: Vec<Attempts>,
     drains: bool,
 }
 
-/// A process of the gate has ended, or did not start.
+/// A process of the gate, by its number, has ended or did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessFailed {
-    /// It could not be started.
     #[error("process {process} of the gate cannot be started: {error}")]
-    Start {
-        /// Its number.
-        process: u16,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// It ended before it was ready; its own log has the reason.
+    Start { process: u16, error: io::Error },
+    /// The process ended before it was ready; its own log has the reason.
     #[error("process {process} of the gate did not start ({status})")]
-    NotReady {
-        /// Its number.
-        process: u16,
-        /// How it ended.
-        status: ExitStatus,
-    },
-    /// None is left, and none can be restarted.
+    NotReady { process: u16, status: ExitStatus },
     #[error(
         "no process of the gate is left, and {FAILED_MAX} attempts at each have failed, the last one at process \
          {process}: {fault}"
     )]
-    NoneLeft {
-        /// The last one's number.
-        process: u16,
-        /// How it failed.
-        fault: String,
-    },
-    /// It did not drain when it was ordered to.
+    NoneLeft { process: u16, fault: String },
+    /// The process did not drain when it was ordered to.
     #[error("process {process} of the gate ended with {status}")]
-    Ended {
-        /// Its number.
-        process: u16,
-        /// How it ended.
-        status: String,
-    },
+    Ended { process: u16, status: String },
 }
 
 impl ProcessFailed {
-    /// The parent's exit code: the child's where it did not start, else 1.
+    /// The parent's exit code: that of a child that did not start, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotReady { status, .. } => status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
@@ -93,7 +67,7 @@ impl ProcessFailed {
 }
 
 impl Processes {
-    /// Starts the processes of `group` by the command line of this one, and waits until all are ready.
+    /// Starts the processes of `group` with the command line of this process, and waits until all are ready.
     pub async fn start(group: Group) -> Result<Self, ProcessFailed> {
         let members = Members::default();
         let failed = |process| move |error| ProcessFailed::Start { process, error };
@@ -127,29 +101,28 @@ impl Processes {
         Ok(processes)
     }
 
-    /// Where the gate listens.
+    /// The address that the gate listens on.
     pub fn addr(&self) -> SocketAddr {
         self.plan.addr
     }
 
     /// The children's process ids.
     pub fn pids(&self) -> Vec<u32> {
-        let now = self.members.now();
-        now.members.iter().map(|it| it.pid).collect()
+        self.members.lock().members.iter().map(|it| it.pid).collect()
     }
 
-    /// Drains every child. Await [`Processes::ended`] for their ends.
+    /// Orders every child to drain. [`Processes::ended`] waits for their ends.
     pub fn drain(&mut self) {
         self.drains = true;
-        // First, so that the listeners close with the children's.
+        // Before the order, so that a listener is closed as soon as its children have closed it.
         self.plan.group.listeners.clear();
-        // Those that are down have nothing to drain.
+        // Processes that are down are not restarted.
         self.down = JoinSet::new();
         self.members.signal(Signal::TERM);
     }
 
-    /// Waits for the next end that matters: of a child after `drain`, before it of the last that can serve; others are
-    /// restarted. `None` once all have ended. May be dropped and called again.
+    /// After `drain`, waits for the next child to end; `None` when all have ended. Before it, restarts children that end,
+    /// until no child serves and no attempt is left. The future may be dropped at any time.
     pub async fn ended(&mut self) -> Option<Result<(), ProcessFailed>> {
         loop {
             let retried = tokio::select! {
@@ -162,7 +135,7 @@ impl Processes {
                 }
                 Some(Ok(process)) = self.down.join_next() => match self.spawn(process) {
                     Ok(_) => {
-                        self.members.now().restarts += 1;
+                        self.members.lock().restarts += 1;
                         Ok(())
                     }
                     Err(error) => {
@@ -187,7 +160,7 @@ impl Processes {
         Ok(ready)
     }
 
-    /// Plans the next attempt at a process that is down, unless none serves and all attempts have failed.
+    /// Plans the next attempt at a process that is down, unless no process serves and all attempts have failed.
     fn retry(&mut self, process: u16, served: Duration, fault: String) -> Result<(), ProcessFailed> {
         let wait = self.attempts[usize::from(process)].next_after(served);
         if self.attempts.iter().all(Attempts::are_exhausted) && !self.members.serve() {
@@ -202,7 +175,7 @@ impl Processes {
     }
 }
 
-/// Judges the end of a child after the order to drain; only one that `drained` can fail at it.
+/// The result of a child's end during the drain. A child that was not ready (`drained` is false) cannot fail.
 fn ended_in_order(process: u16, status: io::Result<ExitStatus>, drained: bool) -> Result<(), ProcessFailed> {
     if !drained || matches!(status, Ok(status) if status.success()) {
         return Ok(());

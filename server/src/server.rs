@@ -1,42 +1,38 @@
-//! The running server: a gate, a frontend, their one line on standard output, and their orderly end.
+//! The running server: starts a gate and a frontend, prints one line on standard output, drains both at the end.
 
 mod error;
 mod urls;
 
-use std::{
-    io::{self, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use serde::Serialize;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::{
-    config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs},
-    frontend::{self, FrontendAddrs, FrontendConfig},
-    gate::{Gate, GateConfig, ShardFailed, listener, process_links::ProcessLinks},
-    inherited::Inherited,
-    keys::{KeyReloader, Watch},
-    metrics::Metrics,
-    process::{EarlyHangups, die_with_parent, keep_to, start_log, stop_signal},
-    processes::{Group, ParentLink, Processes},
-    takeover::{Handover, Listeners},
-    tls::{Tls, url},
-};
+use crate::config::{Config, FrontendSetup, GateSetup, Listen, ServeArgs};
+use crate::frontend::{self, FrontendAddrs, FrontendConfig};
+use crate::gate::process_links::ProcessLinks;
+use crate::gate::{Gate, GateConfig, ShardFailed, listener};
+use crate::inherited::Inherited;
+use crate::keys::{KeyReloader, Watch};
+use crate::metrics::Metrics;
+use crate::process::{EarlyHangups, die_with_parent, pin_to_cpus, start_log, stop_signal};
+use crate::processes::{Group, ParentLink, Processes};
+use crate::takeover::{Handover, Listeners};
+use crate::tls::{Tls, url};
 pub use error::ServeError;
 use urls::{origins_of, reachable};
 
-/// Runs the server of `args` until SIGTERM or SIGINT: the whole of `gatekeeper`.
-///
-/// Once it is ready there is one line of JSON on standard output; everything else is on standard error.
+/// Runs the server of `args` until SIGTERM or SIGINT. Once the server is ready, it prints one line of JSON on standard
+/// output; everything else is on standard error.
 pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
-    start_log(args.log_format());
-    if args.dies_with_parent() {
+    start_log(args.log);
+    if args.die_with_parent {
         die_with_parent();
     }
-    // Both before any thread is made: threads inherit the one, and the other clears variables.
-    keep_to(args.cpus()).map_err(ServeError::Pin)?;
-    let given = match args.is_member() {
+    // Before the process starts a thread: threads inherit the cpus, and `from_environment` removes variables.
+    pin_to_cpus(args.cpus()).map_err(ServeError::Pin)?;
+    let given = match args.member {
         true => None,
         false => Some(Inherited::from_environment()?),
     };
@@ -49,10 +45,10 @@ pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     runtime.block_on(run(args, given))
 }
 
-/// Runs the server; `given` is what it inherits, if not from a parent.
+/// Runs the server; `given` is what it inherits, unless it inherits from a parent.
 async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeError> {
-    // Before anything that may take time.
-    let hangups = EarlyHangups::outlive().map_err(ServeError::Start)?;
+    // First, because a SIGHUP would end the process before.
+    let hangups = EarlyHangups::catch().map_err(ServeError::Start)?;
     let mut inherited = match given {
         Some(given) => given,
         None => Inherited::from_parent()?,
@@ -79,27 +75,26 @@ async fn run(args: &ServeArgs, given: Option<Inherited>) -> Result<(), ServeErro
     if parent_link.is_none() {
         announce(&server.ready_line());
     }
-    server
-        .run(async {
-            tokio::select! {
-                () = stop => {}
-                Some(()) = maybe(handover.map(Handover::taken)) => {}
-                Some(()) = maybe(parent_link.map(|(control, metrics)| control.hold(metrics))) => {
-                    tracing::warn!("the parent is gone");
-                }
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            Some(()) = wait_for(handover.map(Handover::taken)) => {}
+            Some(()) = wait_for(parent_link.map(|(control, metrics)| control.run(metrics))) => {
+                tracing::warn!("the parent is gone");
             }
-        })
-        .await
+        }
+    };
+    server.run(stop).await
 }
 
-/// Waits for an optional future; without one, `None` at once.
-async fn maybe(future: Option<impl Future<Output = ()>>) -> Option<()> {
+/// Waits for a future; returns `None` at once without one.
+async fn wait_for(future: Option<impl Future<Output = ()>>) -> Option<()> {
     future?.await;
     Some(())
 }
 
 impl Config {
-    /// Opens the listeners that are not open yet, and returns a duplicate of each.
+    /// Opens the listeners that are not open yet, and returns duplicates of all.
     fn open(&mut self) -> Result<Listeners, ServeError> {
         let mut kept = Listeners::default();
         if let Some(setup) = &mut self.gate {
@@ -121,11 +116,10 @@ impl Config {
     }
 }
 
-/// Writes the one line of standard output, whose reader may be gone already.
+/// Writes the line on standard output. A failure, as when its reader has ended, does not stop the server.
 fn announce(line: &str) {
     let mut stdout = io::stdout().lock();
-    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    if let Err(error) = written {
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
         tracing::warn!(%error, "the line that announces the server cannot be written");
     }
 }
@@ -135,17 +129,13 @@ pub struct Server {
     gate: Option<RunningGate>,
     frontend: Option<RunningFrontend>,
     is_tls: bool,
-    /// The way to its parent, if it is one process of several.
+    /// The stream to the parent, if this is one process of several.
     control: Option<ParentLink>,
 }
 
-/// A gate, in this process or in children.
+/// A gate in this process, with the task that reloads its keys; or in children.
 enum RunningGate {
-    Here {
-        gate: Gate,
-        /// Keeps its keys fresh.
-        _keys: Watch,
-    },
+    Here { gate: Gate, _keys: Watch },
     Children(Processes),
 }
 
@@ -155,7 +145,6 @@ struct RunningFrontend {
     task: JoinHandle<io::Result<()>>,
 }
 
-/// The ready line.
 #[derive(Serialize)]
 struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,29 +158,30 @@ struct Ready {
 }
 
 impl Server {
-    /// Binds the listeners of `config` and starts what it names. Needs a tokio runtime.
+    /// Opens the listeners of `config` and starts the gate and the frontend. Needs a tokio runtime.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
-        // Both are bound before either runs: the frontend's page names the gate, the gate trusts the frontend's origin.
+        // Both listeners are opened before either part starts: the frontend's page contains the gate's URL, and the gate
+        // accepts cookies from the frontend's origin.
         let frontend = match config.frontend {
             Some(mut setup) => Some((listen_frontend(&mut setup)?, setup)),
             None => None,
         };
         let tls = config.tls.as_ref();
-        let asks = config.gate.is_some() && tls.is_some();
+        let has_tls_gate = config.gate.is_some() && tls.is_some();
         let lookup = match &frontend {
-            Some((_, setup)) if asks && setup.session_key.is_some() => Some(listen_for_gate().await?),
+            Some((_, setup)) if has_tls_gate && setup.session_key.is_some() => Some(listen_for_gate()?),
             _ => None,
         };
-        let frontend_is = frontend.as_ref().map(|((_, addr), _)| FrontendAddrs {
+        let frontend_addrs = frontend.as_ref().map(|((_, addr), _)| FrontendAddrs {
             addr: *addr,
             lookup_addr: lookup.as_ref().map_or(*addr, |(_, addr)| *addr),
         });
         if let Some(tls) = tls {
-            tls.keep_fresh().map_err(ServeError::Start)?;
+            tls.renew_periodically().map_err(ServeError::Start)?;
         }
         let (gate, control) = match config.gate {
             Some(setup) => {
-                let (gate, control) = start_gate(setup, frontend_is, tls).await?;
+                let (gate, control) = start_gate(setup, frontend_addrs, tls).await?;
                 (Some(gate), control)
             }
             None => (None, None),
@@ -204,15 +194,14 @@ impl Server {
         Ok(Self { gate, frontend, is_tls: tls.is_some(), control })
     }
 
-    /// Where the gate is, as `http://HOST:PORT`, or `https` under TLS.
+    /// The gate's URL: `http://HOST:PORT`, or `https` with TLS.
     pub fn gate_url(&self) -> Option<String> {
         self.gate.as_ref().map(|gate| url(self.is_tls, gate.addr()))
     }
 
-    /// Where the frontend is, likewise.
+    /// The frontend's URL.
     pub fn frontend_url(&self) -> Option<String> {
-        let frontend = self.frontend.as_ref()?;
-        Some(url(self.is_tls, frontend.addr))
+        self.frontend.as_ref().map(|frontend| url(self.is_tls, frontend.addr))
     }
 
     /// The counters of a gate in this process.
@@ -223,7 +212,7 @@ impl Server {
         }
     }
 
-    /// The line of JSON with the bound URLs.
+    /// The line of JSON that says where the server listens.
     pub fn ready_line(&self) -> String {
         let ready = Ready {
             gate: self.gate_url(),
@@ -237,8 +226,8 @@ impl Server {
         serde_json::to_string(&ready).unwrap_or_default()
     }
 
-    /// Serves until `stop`, then drains: no new connections, 1001 to every socket, an end when they are
-    /// gone or the time to drain is over.
+    /// Serves until `stop`, then drains: accepts no connections, closes every socket with 1001, and ends when all sockets
+    /// are closed or the time to drain is over.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let mut end = tokio::select! {
             () = stop => Ok(()),
@@ -249,14 +238,14 @@ impl Server {
             gate.drain();
         }
         if let Some(frontend) = self.frontend.take() {
-            // Its task may have ended already.
+            // This fails when the frontend's task has ended.
             let _ = frontend.stop.send(());
             if !frontend.task.is_finished() {
                 end = end.and(ended(frontend.task.await));
             }
         }
         if let Some(gate) = &mut self.gate {
-            // The first fault is returned at the end: until then the others drain.
+            // The first fault is returned after all parts have drained.
             while let Some(next) = gate.ended().await {
                 end = end.and(next);
             }
@@ -281,7 +270,7 @@ impl RunningGate {
         }
     }
 
-    /// Waits for the end of the next part, which is in order only after `drain`; `None` once all have ended.
+    /// Waits until the next part ends, which is a failure before `drain`; `None` when all have ended.
     async fn ended(&mut self) -> Option<Result<(), ServeError>> {
         match self {
             Self::Here { gate, .. } => Some(gate.ended().await?.map_err(ServeError::Shard)),
@@ -290,7 +279,7 @@ impl RunningGate {
     }
 }
 
-/// Waits until a part ends by itself, which none does in order.
+/// Waits until a part ends before the drain, which is always a failure.
 async fn first_failure(gate: &mut Option<RunningGate>, frontend: &mut Option<RunningFrontend>) -> ServeError {
     let gate = async {
         match gate {
@@ -340,14 +329,14 @@ async fn start_gate(
         let group = Group { listeners, processes, shards, frontend, tls: tls.cloned() };
         RunningGate::Children(Processes::start(group).await?)
     } else {
-        let dealt = listener::deal(&listeners, shards).map_err(ServeError::Start)?;
-        start_here(dealt, None, keys, config, frontend).await?
+        let by_shard = listener::distribute(&listeners, shards).map_err(ServeError::Start)?;
+        start_here(by_shard, None, keys, config, frontend).await?
     };
     Ok((gate, None))
 }
 
 fn open(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ServeError> {
-    listener::open(addr, count).map_err(|error| ServeError::Listen { addr, flag: "--listen", error })
+    listener::open(addr, count).map_err(|error| ServeError::Listen(addr, "--listen", error))
 }
 
 async fn start_here(
@@ -370,37 +359,31 @@ async fn start_here(
     Ok(RunningGate::Here { gate, _keys: watch })
 }
 
-/// The frontend's listener: the one that was given, or its own.
+/// The frontend's listener: the inherited one, or a new one.
 fn bind_frontend(setup: &mut FrontendSetup) -> Result<TcpListener, ServeError> {
     let addr = setup.listen;
     let opened = match setup.given.take() {
         Some(given) => Ok(given),
         None => TcpListener::bind(addr),
     };
-    opened.map_err(|error| ServeError::Listen { addr, flag: "--frontend-listen", error })
+    opened.map_err(|error| ServeError::Listen(addr, "--frontend-listen", error))
 }
 
-/// The same for tokio, and its address.
+/// The frontend's listener for tokio, and its address.
 fn listen_frontend(setup: &mut FrontendSetup) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
-    let listener = bind_frontend(setup)?;
-    let listening = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)).and_then(
-        |listener| {
-            let addr = listener.local_addr()?;
-            Ok((listener, addr))
-        },
-    );
-    listening.map_err(ServeError::Start)
+    into_tokio(bind_frontend(setup)?).map_err(ServeError::Start)
 }
 
-/// Where the gate of the same server looks sessions up: on loopback without TLS, as it could not verify the
-/// certificate.
-async fn listen_for_gate() -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
-    let listening = async {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let addr = listener.local_addr()?;
-        Ok((listener, addr))
-    };
-    listening.await.map_err(ServeError::Start)
+/// The listener at which the gate of the same server looks sessions up: on loopback without TLS, because the gate cannot
+/// verify the certificate.
+fn listen_for_gate() -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(into_tokio).map_err(ServeError::Start)
+}
+
+fn into_tokio(listener: TcpListener) -> io::Result<(tokio::net::TcpListener, SocketAddr)> {
+    listener.set_nonblocking(true)?;
+    let addr = listener.local_addr()?;
+    Ok((tokio::net::TcpListener::from_std(listener)?, addr))
 }
 
 fn run_frontend(
@@ -415,6 +398,7 @@ fn run_frontend(
         users: setup.users,
         secret: setup.secret,
         token_ttl: setup.token_ttl,
+        unix_s: std::sync::Arc::new(crate::process::unix_s),
         gate_url: gate_url.unwrap_or_default(),
         socketio_client: setup.socketio_client,
         session_key: setup.session_key,
@@ -426,7 +410,7 @@ fn run_frontend(
     tracing::info!(%addr, gate = config.gate_url, "frontend started");
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(frontend::serve(listener, config, async {
-        // A sender that is dropped stops it as well.
+        // Dropping the sender stops the frontend too.
         let _ = stopped.await;
     }));
     RunningFrontend { addr, stop, task }

@@ -1,8 +1,8 @@
-//! The life of an accepted socket: state machines that take bytes, give bytes and name their next deadline.
+//! Sessions: state machines that take received bytes, return bytes to send, and set their next deadline.
 //!
 //! A session knows its connection only by a number. The time is an argument; the clock is read only to time one verdict
-//! in [`TIMED_EVERY`](crate::metrics::TIMED_EVERY). The [gate](crate::gate) passes the input and the time in and sends
-//! what a [`Reply`] holds. What all sessions of a shard share is in [`Sessions`].
+//! in [`TIMED_EVERY`](crate::metrics::TIMED_EVERY). The gate passes input and time, and sends the bytes of the [`Reply`].
+//! [`Sessions`] holds the state that all sessions of a shard share.
 
 pub mod app;
 pub mod close_code;
@@ -33,12 +33,12 @@ pub use settings::{Auth, LINGER, Settings};
 pub enum Session {
     /// Messages over a bare WebSocket.
     WebSocket(websocket::WebSocket),
-    /// Socket.IO over Engine.IO over a WebSocket. Boxed: a raw WebSocket, which needs half of it, would take as much.
+    /// Socket.IO over Engine.IO over a WebSocket. Boxed, because it is twice as large as a raw WebSocket.
     EngineIo(Box<engineio::EngineIo>),
 }
 
 impl Session {
-    /// Takes input; returns how many bytes of it were used. The rest comes again, in front of more.
+    /// Handles input; returns how many bytes of it were used. The next call must repeat the others before new bytes.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
         match self {
             Session::WebSocket(session) => session.received(input, host, reply),
@@ -46,7 +46,7 @@ impl Session {
         }
     }
 
-    /// The instant asked for by [`Reply::deadline_ns`] has come.
+    /// Handles the deadline that [`Reply::deadline_ns`] has set.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
         match self {
             Session::WebSocket(session) => session.deadline(host, reply),
@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    /// Is its handshake over, with any verdict?
+    /// Whether the handshake is over, with any verdict.
     pub fn is_settled(&self) -> bool {
         match self {
             Session::WebSocket(_) => true,
@@ -62,7 +62,7 @@ impl Session {
         }
     }
 
-    /// The bytes that it keeps of an incomplete message.
+    /// The buffered bytes of an incomplete message.
     pub fn kept_bytes(&self) -> usize {
         match self {
             Session::WebSocket(session) => session.kept_bytes(),
@@ -70,17 +70,17 @@ impl Session {
         }
     }
 
-    /// The gate drains: sends the peer a close frame.
+    /// Closes the session with 1001, because the gate drains.
     pub fn shut_down(&self, reply: &mut Reply<'_>) {
         wire::frame::write_close(reply.out, close_code::GOING_AWAY, "going away", None);
         reply.end = Some(End::Shutdown);
     }
 
-    /// The session is over, by `end`: releases its user and counts it.
+    /// Releases the session's user and counts its `end`.
     pub fn ended(self, end: End, sessions: &mut Sessions) {
         match self {
             Session::WebSocket(session) => {
-                sessions.host.users.release(session.user());
+                sessions.host.users.release(session.user);
                 sessions.host.metrics.session_ended(end);
             }
             Session::EngineIo(session) => session.ended(end, sessions),
@@ -90,43 +90,27 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        app::App,
-        testing::{frame, sent_frames, sessions, token},
-        *,
-    };
+    use super::app::App;
+    use super::testing::{frame, sent_frames, sessions, token};
+    use super::*;
     use proptest::prelude::*;
     use wire::{engineio::Version, frame::OpCode};
 
-    /// Packets and pieces of packets in any order.
+    /// Packets, complete or not, separated by blanks.
+    const PACKETS: &str = r#"40 41 2 3 1 6 42["a"] 421["whoami"] 40/x, 43 44 451-["a",{"_placeholder":true,"num":0}] 452-[]
+                             461-1[] 0{} 4"#;
+
     fn payload() -> impl Strategy<Value = String> {
-        let packets = prop::sample::select(vec![
-            "40",
-            "41",
-            "2",
-            "3",
-            "1",
-            "6",
-            "42[\"a\"]",
-            "421[\"whoami\"]",
-            "40/x,",
-            "43",
-            "44",
-            "451-[\"a\",{\"_placeholder\":true,\"num\":0}]",
-            "452-[]",
-            "461-1[]",
-            "0{}",
-            "4",
-        ]);
+        let packets = prop::sample::select(PACKETS.split_whitespace().collect::<Vec<_>>());
         prop_oneof![3 => packets.prop_map(str::to_owned), 1 => ".{0,20}"]
     }
 
     proptest! {
         #[test]
-        fn sessions_answer_whole_frames_and_release_their_user_whatever_is_sent(
+        fn any_input_is_answered_in_whole_frames_and_the_user_is_released(
             kind in 0..3_usize,
             sent in prop::collection::vec((payload(), any::<bool>()), 0..12),
-            shred in any::<Vec<u8>>(),
+            random_bytes in any::<Vec<u8>>(),
         ) {
             let mut sessions = sessions(App::Echo);
             let host = &mut sessions.host;
@@ -134,17 +118,11 @@ mod tests {
             let mut reply = Reply::new(&mut out, 0);
             let user = host.admit(token("ann", None).as_bytes());
             let mut session = match kind {
-                0 => Session::WebSocket(websocket::WebSocket::open(
-                    user.unwrap(),
-                    host,
-                    &mut reply,
-                )),
+                0 => Session::WebSocket(websocket::WebSocket::open(user.unwrap(), host, &mut reply)),
                 kind => {
                     let version = [Version::V3, Version::V4][kind - 1];
                     let opening = engine::Opening::SocketIo(Some(user));
-                    let opened =
-                        engineio::EngineIo::open(version, opening, 1, host, &mut reply);
-                    Session::EngineIo(Box::new(opened))
+                    Session::EngineIo(Box::new(engineio::EngineIo::open(version, opening, 1, host, &mut reply)))
                 }
             };
             let mut input = Vec::new();
@@ -152,7 +130,7 @@ mod tests {
                 let opcode = if text { OpCode::Text } else { OpCode::Binary };
                 input.extend(frame(opcode, payload.as_bytes()));
             }
-            input.extend(shred);
+            input.extend(random_bytes);
             let used = session.received(&mut input, host, &mut reply);
             prop_assert!(used <= input.len());
             if reply.end.is_none() {

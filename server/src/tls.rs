@@ -1,28 +1,27 @@
-//! TLS on the listeners of gate and frontend: one certificate, which is read again on SIGHUP, and tickets that resume a
-//! session without state in the server.
+//! TLS on the listeners of gate and frontend: one certificate, which is read again on SIGHUP, and tickets that resume
+//! sessions without state in the server.
 //!
-//! The protocol itself is implemented by rustls, driven by the reactor for the gate and by tokio-rustls for the frontend.
+//! The protocol itself is implemented by rustls, driven by the reactor for the gate and by tokio-rustls for the
+//! frontend.
 
 mod identity;
 mod tickets;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs::default_provider,
-    server::{NoServerSessionStorage, ResolvesServerCert},
-};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use identity::{Identity, IdentityError};
 pub use tickets::{Seed, Tickets};
 
-/// The only supported protocol (RFC 7301); a client that offers others alone is refused.
+/// The only supported protocol (RFC 7301). A client that offers only others is refused.
 const ALPN: &[u8] = b"http/1.1";
 
-/// How often the ticket keys are renewed without clients; a ticket of a client renews them as well.
-const STEP_EVERY: Duration = Duration::from_secs(600);
+/// How often the ticket keys are renewed if no client uses a ticket, which renews the keys too.
+const RENEW_EVERY: Duration = Duration::from_secs(600);
 
 /// The URL of a listener at `at`.
 pub fn url(is_tls: bool, at: impl fmt::Display) -> String {
@@ -30,7 +29,7 @@ pub fn url(is_tls: bool, at: impl fmt::Display) -> String {
     format!("{scheme}://{at}")
 }
 
-/// What a server needs for TLS. Clones share everything.
+/// The certificate, tickets and configuration of a server. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ServerConfig>,
@@ -42,7 +41,7 @@ impl Tls {
     /// TLS 1.2 and 1.3 with the certificate of `identity`; sessions are resumed by `tickets` alone, none are stored.
     ///
     /// # Errors
-    /// When the crypto provider does not support these versions; the one of this build does.
+    /// If the crypto provider does not support these versions, which that of this build does.
     pub fn new(identity: Identity, tickets: Tickets) -> Result<Self, rustls::Error> {
         let identity = Arc::new(identity);
         let tickets = Arc::new(tickets);
@@ -59,7 +58,7 @@ impl Tls {
         Ok(Self { config: Arc::new(config), identity, tickets })
     }
 
-    /// The configuration for rustls. All its clones use a certificate that is read again.
+    /// The configuration for rustls. Clones use a renewed certificate too.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
@@ -69,20 +68,20 @@ impl Tls {
         self.tickets.seed()
     }
 
-    /// Reads the certificate again at each SIGHUP; if it cannot be used, the old one stays, and an error is logged. Also
+    /// Reads the certificate again at each SIGHUP; if it cannot be used, logs an error and keeps the old one. Also
     /// removes old ticket secrets while no client connects. Needs a tokio runtime.
     ///
     /// # Errors
-    /// When no handler for the signal can be installed.
-    pub fn keep_fresh(&self) -> io::Result<()> {
+    /// If no handler for the signal can be installed.
+    pub fn renew_periodically(&self) -> io::Result<()> {
         let mut hangups = signal(SignalKind::hangup())?;
-        let mut steps = tokio::time::interval(STEP_EVERY);
+        let mut renewals = tokio::time::interval(RENEW_EVERY);
         let tls = self.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     Some(()) = hangups.recv() => tls.reload(),
-                    _ = steps.tick() => drop(tls.seed()),
+                    _ = renewals.tick() => drop(tls.seed()),
                 }
             }
         });
@@ -90,7 +89,7 @@ impl Tls {
     }
 
     fn reload(&self) {
-        match self.identity.reload() {
+        match self.identity.reload(self.tickets.unix_time()) {
             Ok(()) => tracing::info!("SIGHUP: the certificate was read again"),
             Err(error) => tracing::error!(%error, "SIGHUP: the old certificate stays in use"),
         }

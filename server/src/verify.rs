@@ -1,17 +1,17 @@
 //! Verification of tokens: signature, times, issuer and audience.
 //!
-//! [`Verifier::verify`] takes a token and the time, and returns its user and claims or one [`Refusal`]. It has no clock
-//! and no lock, an earlier token never changes its verdict, and it allocates nothing: a shard owns one verifier, whose
-//! buffers are reused. The signature is checked before any claim is read.
+//! [`Verifier::verify`] takes a token and the time, and returns its user and claims or one [`Refusal`]. It has no
+//! clock, takes no lock and allocates nothing: each shard owns one verifier, which reuses its buffers. Earlier tokens
+//! never change a verdict. The signature is checked before any claim is read.
 //!
 //! # The rules
 //!
-//! They are applied in this order; the first that is broken is the reason of the refusal.
+//! They are applied in this order. The first rule that is broken is the reason for the refusal.
 //!
 #![doc = include_str!("verify/rules.md")]
 //!
-//! Two rules are less strict than `jsonwebtoken`: `exp` is checked but not required, and `aud` is ignored where no
-//! audience is configured. Tests compare the table with the code, and the code with `jsonwebtoken`
+//! Two rules are less strict than those of `jsonwebtoken`: `exp` is checked but not required, and `aud` is ignored
+//! where no audience is configured. Tests compare the table with the code, and the code with `jsonwebtoken`
 //! (`server/tests/it/oracle`).
 
 mod claims;

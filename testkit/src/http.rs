@@ -1,4 +1,4 @@
-//! HTTP as bytes over TCP, independent of any library under test.
+//! A bare HTTP client over TCP, independent of the libraries under test.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,14 @@ use tokio::net::TcpStream;
 
 use crate::wait::soon;
 
-/// Sends bytes over TCP, and returns all that is received until the end of the stream.
+/// Sends bytes over TCP and returns all bytes that are received until the end of the stream.
 pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     rest(&mut stream).await
 }
 
-/// Everything until the end of the stream; under TLS an end without close_notify is a failure.
+/// Reads to the end of the stream; with TLS an end without close_notify is a failure.
 pub async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut received = Vec::new();
     soon("the end of a stream", stream.read_to_end(&mut received)).await.unwrap();

@@ -1,7 +1,7 @@
-//! What the tests of several crates share: real peers in Node and Python, certificates, bare HTTP clients, and waiting
-//! with a limit.
+//! Shared parts of several crates' tests: peers in Node and Python, certificates, bare HTTP clients, and waiting with a
+//! limit.
 //!
-//! Everything here panics instead of returning errors: a failed helper is a failed test.
+//! Failures panic instead of returning errors, because a failed helper is a failed test.
 
 mod http;
 mod peers;
@@ -13,5 +13,5 @@ pub use peers::{PeerServer, Peers, on_path, ready_line};
 pub use pki::{Pki, TlsClient};
 pub use wait::{LOOK_EVERY, PATIENCE, soon, until};
 
-/// The HS256 secret of the tests' tokens, as long as RFC 7518 asks.
+/// The HS256 secret of the tests' tokens, as long as RFC 7518 requires.
 pub const SECRET: &str = "a secret of at least 32 bytes, as RFC 7518 asks";

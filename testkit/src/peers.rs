@@ -1,4 +1,4 @@
-//! The programs of others that `scripts/install` puts in place: Node, Python, and scripts for them.
+//! Runs the peers that `scripts/install` installs: Node, Python, and scripts for them.
 
 use std::env;
 use std::net::SocketAddr;
@@ -15,19 +15,19 @@ use crate::wait::soon;
 
 /// Set where the tests must pass without Node, Python and Chromium.
 const WITHOUT_PEERS: &str = "GATECRASH_WITHOUT_PEERS";
-/// The path of Python, as `scripts/install` prints it.
+/// Holds the path of Python, as `scripts/install` prints it.
 const PYTHON: &str = "GATECRASH_PYTHON";
 
 /// The peers of this checkout.
 pub struct Peers {
     /// The folder of the workspace.
     root: PathBuf,
-    /// A certificate authority that they trust, a PEM file.
+    /// A PEM file with the certificate authority that the peers trust.
     trusted: Option<PathBuf>,
 }
 
 impl Peers {
-    /// The peers, or `None`, with a note on standard error, where the environment says to test without them.
+    /// The peers. If [`WITHOUT_PEERS`] is set, writes a note to standard error and returns `None`.
     pub fn find() -> Option<Self> {
         if env::var_os(WITHOUT_PEERS).is_some() {
             let test = std::thread::current();
@@ -39,18 +39,18 @@ impl Peers {
         Some(Self { root, trusted: None })
     }
 
-    /// The same, trusting certificates by an authority, a PEM file.
+    /// Makes the peers trust the certificate authority of a PEM file.
     pub fn trusting(mut self, authority: PathBuf) -> Self {
         self.trusted = Some(authority);
         self
     }
 
-    /// A file of a package that `scripts/peers/node/package.json` names.
+    /// The path of a file in a package of `scripts/peers/node/package.json`.
     pub fn package(&self, path: &str) -> PathBuf {
         existing(self.root.join("scripts/peers/node/node_modules").join(path))
     }
 
-    /// Writes one line of JSON per case to `script`, a path under `scripts/peers`, and reads as many answers.
+    /// Writes one line of JSON per case to `script`, a path below `scripts/peers`, and reads as many answers.
     pub async fn ask(&self, script: &str, args: &[&str], cases: &[Value]) -> Vec<Value> {
         let lines: String = cases.iter().map(|case| format!("{case}\n")).collect();
         let answers = self.run(script, args, lines).await;
@@ -58,14 +58,14 @@ impl Peers {
         answers
     }
 
-    /// Runs `script` with `input` on its standard input; the lines of JSON that it writes.
+    /// Runs `script` with `input` on its standard input; returns the lines of JSON that the script writes.
     pub async fn run(&self, script: &str, args: &[&str], input: String) -> Vec<Value> {
         let output = self.output(script, args, input).await;
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{script}: {line}: {error}"));
         output.lines().map(parse).collect()
     }
 
-    /// Runs `script` with `input` on its standard input to its successful end; all that it writes.
+    /// Runs `script` with `input` on its standard input; returns its standard output. A failure of the script panics.
     pub async fn output(&self, script: &str, args: &[&str], input: String) -> String {
         let mut command = self.command(script);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -73,7 +73,7 @@ impl Peers {
             let mut child = command.spawn().unwrap();
             let mut stdin = child.stdin.take().unwrap();
             let write = async move {
-                // A script that reads nothing may end earlier.
+                // This fails when the script has ended without reading the input.
                 let _ = stdin.write_all(input.as_bytes()).await;
             };
             tokio::join!(write, child.wait_with_output()).1.unwrap()
@@ -107,14 +107,14 @@ impl Peers {
         let mut command = Command::new(program);
         command.arg(existing(self.root.join("scripts/peers").join(script))).kill_on_drop(true);
         if let Some(authority) = &self.trusted {
-            // The variables of Node and of OpenSSL, which Python reads.
+            // The variables of Node and of OpenSSL, which Python uses.
             command.env("NODE_EXTRA_CA_CERTS", authority);
             command.env("SSL_CERT_FILE", authority);
         }
         command
     }
 
-    /// The installed one where the machine's is too old, else the machine's.
+    /// The Node that `scripts/install` has installed where the machine's is too old, else the machine's.
     fn node(&self) -> PathBuf {
         let installed = self.root.join("target/peers/bin/node");
         if installed.exists() { installed } else { on_path("node") }
@@ -130,20 +130,20 @@ impl Peers {
 
 /// A server that runs until this is dropped.
 pub struct PeerServer {
-    /// Where it listens.
+    /// The address that the server listens on.
     pub addr: SocketAddr,
-    /// Where it serves its counts, without TLS.
+    /// The address at which the server shows its counts, without TLS.
     stats: SocketAddr,
     process: Child,
 }
 
 impl PeerServer {
-    /// The id of its process.
+    /// The server's process id.
     pub fn pid(&self) -> u32 {
         self.process.id().unwrap()
     }
 
-    /// Its counts.
+    /// The server's counts.
     pub async fn stats(&self) -> Value {
         serde_json::from_str(&fetch(self.stats, "/stats").await).unwrap()
     }

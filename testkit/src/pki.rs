@@ -1,14 +1,12 @@
-//! A certificate authority, a certificate by it for this machine, and clients that trust it.
+//! A certificate authority, its certificate for this machine, and clients that trust it.
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::{
-    ClientConfig, RootCertStore, SupportedProtocolVersion,
-    crypto::aws_lc_rs::default_provider,
-    pki_types::{CertificateDer, ServerName},
-    version::{TLS12, TLS13},
-};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -24,12 +22,11 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// A new authority, and a certificate by it for `localhost` and 127.0.0.1.
+    /// A new authority, and its certificate for `localhost` and 127.0.0.1.
     pub fn create() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
-        // OpenSSL takes a certificate whose issuer has the name of its subject for a self-signed one.
-        let name = "the tests' authority";
-        params.distinguished_name.push(DnType::CommonName, name);
+        // The names differ, because OpenSSL treats a certificate with equal issuer and subject as self-signed.
+        params.distinguished_name.push(DnType::CommonName, "the tests' authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
@@ -44,12 +41,12 @@ impl Pki {
         pki
     }
 
-    /// Replaces certificate and key by new ones; returns the certificate.
+    /// Replaces the certificate and its key with new ones; returns the certificate.
     pub fn renew(&self) -> CertificateDer<'static> {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, "localhost");
-        // Python's OpenSSL demands it.
+        // Python's OpenSSL requires this extension.
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().unwrap();
@@ -64,15 +61,13 @@ impl Pki {
         self.folder.path().join(name)
     }
 
-    /// The flags that make a server use it.
+    /// The flags with which a server uses the certificate.
     pub fn flags(&self) -> [String; 2] {
-        [
-            format!("--tls-cert={}", self.path("cert.pem").display()),
-            format!("--tls-key={}", self.path("key.pem").display()),
-        ]
+        [("cert", "cert.pem"), ("key", "key.pem")]
+            .map(|(flag, file)| format!("--tls-{flag}={}", self.path(file).display()))
     }
 
-    /// A client of all versions, whose connections share their tickets.
+    /// A client of all versions, whose connections share their session tickets.
     pub fn client(&self) -> TlsClient {
         self.client_of(&[&TLS12, &TLS13], &[])
     }

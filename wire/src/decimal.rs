@@ -1,4 +1,4 @@
-//! Writing numbers on hot paths, where formatting machinery has no place.
+//! Writes numbers on hot paths, where `write!` would be too slow.
 
 /// Appends `number` in decimal digits, with no allocation beyond `out`.
 pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
@@ -15,7 +15,7 @@ pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// As many as `u64::MAX` has.
+/// The digits of `u64::MAX`.
 const DIGITS_MAX: usize = 20;
 
 #[cfg(test)]
@@ -27,10 +27,10 @@ mod tests {
         for (number, why) in [
             (0, "zero has a digit"),
             (9, "the last of one digit"),
-            (10, "the first of two"),
-            (101, "a zero within"),
+            (10, "the first of two digits"),
+            (101, "a zero in the middle"),
             (65_535, "a body's length"),
-            (u64::MAX, "as many digits as there are"),
+            (u64::MAX, "the most digits"),
         ] {
             let mut out = b"x".to_vec();
             write_decimal(&mut out, number);

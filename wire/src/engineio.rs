@@ -14,7 +14,6 @@
 //! ```
 
 mod payload;
-
 mod version;
 
 use serde::{Deserialize, Serialize};

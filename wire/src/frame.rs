@@ -1,8 +1,7 @@
 //! WebSocket frames and messages (RFC 6455 sections 5 to 7), without extensions.
 //!
-//! The [`Decoder`] works on the caller's buffer: it unmasks in place and lends the payload. An idle connection costs
-//! its 16 bytes; only a fragmented message, while it lasts, is collected on the heap, within the limit that the
-//! decoder was made with. Text is checked as it arrives.
+//! The [`Decoder`] unmasks in place and returns slices of the caller's buffer. An idle decoder takes 16 bytes; only a
+//! fragmented message is collected on the heap, within the decoder's limit. UTF-8 is checked while it arrives.
 //!
 //! ```
 //! use wire::frame::{Decoder, Message, OpCode, Side, write_frame};
@@ -17,17 +16,11 @@
 //! ```
 
 mod decode;
-
 mod head;
-
 mod message;
-
 mod encode;
-
 mod mask;
-
 mod utf8;
-
 mod opcode;
 
 pub use crate::error::ProtocolError;
@@ -37,6 +30,6 @@ pub use encode::{write_close, write_frame};
 pub use message::Message;
 pub use opcode::{OpCode, Side};
 
-/// The most bytes in front of a payload: two, eight of a length, four of a mask (section 5.2). A buffer of this and
-/// the longest message holds every frame that a decoder takes.
+/// The most bytes in front of a payload (section 5.2): two, a length of eight, a mask of four. A buffer of this plus the
+/// longest message holds every frame that a decoder accepts.
 pub const HEAD_BYTES_MAX: usize = 14;

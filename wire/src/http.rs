@@ -1,8 +1,8 @@
 //! HTTP/1.1 heads (RFC 9112) and the WebSocket upgrade (RFC 6455 section 4), for both sides.
 //!
-//! Heads are parsed in place and keep offsets alone: a parsed head is some 600 bytes on the stack and no
-//! allocation. A head knows how many bytes it took; the body behind a response's is read once it is whole ([`Body`]), that
-//! behind a request's as it comes ([`Chunked`]).
+//! Heads are parsed in place: a parsed head is offsets into the buffer, some 600 bytes on the stack, without an
+//! allocation. The body of a response is read when it has arrived completely ([`Body`]), a request's piece by piece
+//! ([`Chunked`]).
 //!
 //! ```
 //! use wire::http::{RequestHead, UpgradeRequest, write_switching_protocols};
@@ -19,17 +19,10 @@
 //! ```
 
 mod chunked;
-
 mod request;
-
 mod response;
-
 mod body;
-
 mod upgrade;
-
-mod key;
-
 mod fields;
 
 pub use crate::error::{ChunkError, HeadError, UpgradeError, UpgradeRefused};
@@ -37,7 +30,6 @@ pub use crate::limits::HEADERS_MAX;
 pub use body::Body;
 pub use chunked::Chunked;
 pub use fields::HEAD_BYTES_MAX;
-pub use key::{accept_key, client_key};
 pub use request::{RequestHead, percent_decode, write_request};
 pub use response::{ResponseHead, write_response};
-pub use upgrade::{UpgradeRequest, write_switching_protocols, write_upgrade_request};
+pub use upgrade::{UpgradeRequest, accept_key, client_key, write_switching_protocols, write_upgrade_request};

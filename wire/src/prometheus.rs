@@ -13,9 +13,7 @@
 //! ```
 
 mod merge;
-
 mod read;
-
 mod write;
 
 pub use merge::{Rule, merge};

@@ -17,7 +17,6 @@
 //! ```
 
 mod data;
-
 mod kind;
 
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
-//! `scripts/bench verify`: one process, every candidate interleaved, the minimum of short slices.
+//! `scripts/bench verify`: times all candidates in one process, interleaved, by the minimum of short slices.
 //!
-//! Times mean little on a shared machine, so the table has ratios beside them.
+//! On a shared machine only ratios are meaningful, so that the table shows them beside the times.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use serde_json::json;
 /// Slices of each candidate.
 const ROUNDS: u32 = 150;
 
-/// Short enough to fall between the machine's slow moments, long enough for the clock.
+/// Short enough to run undisturbed by other processes, long enough for the clock's resolution.
 const SLICE: Duration = Duration::from_micros(400);
 
 fn main() -> ExitCode {
@@ -53,7 +53,7 @@ fn as_json(costs: &[Cost]) -> serde_json::Value {
     json!({"rows": rows.collect::<Vec<_>>()})
 }
 
-/// A line per row: its time, and how it compares with the bare primitive and with jsonwebtoken.
+/// A line per candidate: its time, and its ratio to the bare primitive, to jsonwebtoken, and to an accepted token.
 fn as_table(costs: &[Cost]) -> String {
     let by_name: BTreeMap<&str, f64> = costs.iter().map(|it| (it.name.as_str(), it.ns)).collect();
     let mut table =

@@ -9,8 +9,8 @@ use crate::ground::time::ShardInstant;
 /// Stands for a T0 that is not set yet.
 const NOT_SET: u64 = u64::MAX;
 
-/// Steers all shards of a load from any thread. A signal holds until the load has ended, also for a shard that starts
-/// after it was given.
+/// Starts, stops and closes all shards of a load from any thread. A signal stays set until the load has ended: a shard
+/// that starts later receives it as well.
 #[derive(Debug)]
 pub struct Control {
     t0_ns: AtomicU64,
@@ -26,7 +26,7 @@ pub struct Signals {
     pub t0: Option<ShardInstant>,
     /// The run ends now.
     pub stop: bool,
-    /// Every arrival of every shard is decided.
+    /// Every arrival of every shard has its outcome.
     pub close: bool,
 }
 
@@ -45,7 +45,7 @@ impl Default for Control {
 }
 
 impl Control {
-    /// Without a signal: shards wait for [`start`](Self::start).
+    /// No signal is set: shards wait for [`start`](Self::start).
     pub fn new() -> Self {
         Self {
             t0_ns: AtomicU64::new(NOT_SET),
@@ -62,7 +62,7 @@ impl Control {
         self.wake();
     }
 
-    /// After one load has ended, prepares for the next: its T0 and its close are still to come. A stop holds for all.
+    /// Clears T0 and the close signal for the next load. A stop signal stays set.
     pub fn reset(&self) {
         self.t0_ns.store(NOT_SET, Ordering::Release);
         self.close.store(false, Ordering::Release);
@@ -75,8 +75,8 @@ impl Control {
         self.wake();
     }
 
-    /// Every arrival of every shard is decided: what was held until the end is closed, and shards finish when their
-    /// last socket is gone.
+    /// Every arrival of every shard has its outcome: shards close the sockets that are held until the end of the load,
+    /// and finish when their last socket is closed.
     pub fn close(&self) {
         self.close.store(true, Ordering::Release);
         self.wake();
@@ -98,7 +98,7 @@ impl Control {
 
     /// Calls `listener`, which must not block, at once and at every further signal.
     pub(crate) fn register(&self, listener: impl Fn(Signals) + Send + 'static) {
-        // No signal is lost between the two: each is stored before its sender takes this lock.
+        // A signal is stored before its sender takes this lock, so the call or a later wake-up delivers it.
         let mut listeners = self.listeners();
         listener(self.signals());
         listeners.push(Listener(Box::new(listener)));

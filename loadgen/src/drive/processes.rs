@@ -1,6 +1,6 @@
-//! A run over several processes (`--processes`), for more sockets than one may have descriptors.
+//! A run over several processes (`--processes`), for more sockets than one process may have descriptors.
 //!
-//! Each process is a shard `i / N` of the one schedule: arrival `j` belongs to process `j mod N`. The run parses, checks,
+//! Arrival `j` of the one schedule belongs to process `j mod N`. The run parses, checks,
 //! logs in and judges; its processes are this program again, which receive the load over their standard input and send
 //! what they measure over their standard output, as mergeable [`ShardRecord`](crate::drive::shard::ShardRecord)s. Tokens
 //! are made in the run, so that users log in once. T0 is an instant of the machine's monotonic clock, which all of them

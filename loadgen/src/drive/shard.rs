@@ -1,7 +1,7 @@
 //! A shard of a run: its part of the arrivals, on a thread of its own.
 //!
-//! Of `of` shards, shard `index` has the arrivals whose number leaves `index` when divided by `of`, wherever it runs: on
-//! a thread of this process, or in another process, whose reports travel as [`ShardRecord`]s.
+//! Shard `index` of `of` has the arrivals `j` with `j mod of == index`. A shard runs on a thread of this process or of
+//! another one, whose reports are sent as [`ShardRecord`]s.
 
 mod record;
 
@@ -15,10 +15,7 @@ use crate::drive::engine::Engine;
 
 pub use crate::drive::shard_plan::ShardPlan;
 pub use crate::drive::shard_report::{FromShard, Interval, ShardReport};
-pub use record::{
-    FailureRecord, IntervalRecord, LatencyRecord, RECORD_VERSION, RecordError, RecorderRecord, RefusalRecord,
-    ReportRecord, ShardRecord,
-};
+pub use record::{IntervalRecord, LatencyRecord, RECORD_VERSION, RecordError, RecorderRecord, ShardRecord};
 
 /// A running shard.
 #[derive(Debug)]
@@ -40,13 +37,13 @@ pub fn spawn(plan: ShardPlan) -> io::Result<ShardHandle> {
 }
 
 impl ShardHandle {
-    /// Waits for the shard's end. `false`: it panicked, which is an internal error.
+    /// Waits until the shard has ended. `false`: its thread panicked, which is an internal error.
     pub fn join(self) -> bool {
         self.thread.join().is_ok()
     }
 }
 
-/// Runs a shard on this thread to its end. `ready` receives one message: it can be started, or why it cannot.
+/// Runs a shard on this thread until it ends. `ready` receives one message: the shard waits for T0, or why it cannot.
 pub fn run(plan: ShardPlan, ready: &Sender<io::Result<()>>) {
     let (index, report, control) = (plan.index, plan.report.clone(), plan.control.clone());
     let supply = plan.supply.clone();

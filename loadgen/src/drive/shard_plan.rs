@@ -1,4 +1,4 @@
-//! What one shard of a run has to do.
+//! The work of one shard.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -16,19 +16,19 @@ use crate::tokens::{InvalidTokens, Supply};
 /// receiver.
 #[derive(Debug)]
 pub struct ShardPlan {
-    /// Which shard this is, below `of`.
+    /// The index of the shard, below `of`.
     pub index: usize,
-    /// How many there are.
+    /// The number of shards in the run.
     pub of: usize,
     /// The load.
     pub load: Arc<LoadSpec>,
-    /// Where the sockets go, in the scenario's order; at least one.
+    /// The targets, in the scenario's order; at least one.
     pub targets: Vec<Arc<Target>>,
     /// The open model's arrivals of this shard; `None` in the closed model.
     pub arrivals: Option<ShardSchedule>,
-    /// The source of its valid tokens.
+    /// The source of valid tokens.
     pub supply: Supply,
-    /// Sent in place of a valid token.
+    /// The invalid tokens.
     pub invalid: InvalidTokens,
     /// The processor to run on; `None`: the kernel decides.
     pub cpu: Option<usize>,

@@ -1,13 +1,15 @@
-//! What a shard reports: an interval each second, the end of its arrivals, and its own end.
+//! The reports of a shard: an interval each second, the end of its arrivals, and the shard's own end.
 
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ground::recorder::Recorder;
 
-/// A message of a shard. Its order: intervals, with `ArrivalsDone` once among them, then `Done`.
+/// A report of a shard. A shard sends intervals, `ArrivalsDone` once between them, and `Done` at the end.
 #[derive(Debug)]
 pub enum FromShard {
-    /// A second is over, or the run is.
+    /// A second or the run is over.
     Interval(Interval),
     /// Every arrival of the shard has its outcome. When all shards have sent it, call
     /// [`Control::close`](crate::drive::control::Control::close).
@@ -19,19 +21,19 @@ pub enum FromShard {
     Done {
         /// Which shard.
         shard: usize,
-        /// About the whole of it.
+        /// The totals of the shard.
         report: ShardReport,
     },
-    /// The loop itself failed, which is no fault of the target: what was not reported yet is lost, and the run is invalid.
+    /// The event loop failed, which is no fault of the target: figures not reported yet are lost, and the run is invalid.
     Broken {
         /// Which shard.
         shard: usize,
         /// The error of the kernel.
         error: io::Error,
     },
-    /// A process is gone with all of its shards that were not done; their earlier reports count, and the run is invalid.
+    /// A process ended before its shards were done. Their earlier reports count, and the run is invalid.
     Lost {
-        /// Which process, its part of the load, and why, as a sentence.
+        /// The process, its part of the load, and the reason, as a sentence.
         error: String,
     },
 }
@@ -46,35 +48,35 @@ impl FromShard {
         }
     }
 
-    /// Whether it is the last message of its shard.
+    /// Whether this is the last report of its shard.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Broken { .. })
     }
 }
 
-/// What happened in one second of a shard. The first to begin after a longer silence holds all that happened in it.
+/// The figures of one second of a shard. A shard that is late sends one interval for all seconds that it missed.
 #[derive(Debug)]
 pub struct Interval {
     /// Which shard.
     pub shard: usize,
-    /// Whole seconds after T0 at which it begins.
+    /// The start of the interval, in whole seconds after T0.
     pub second: u64,
-    /// What was recorded in it, by target; at least one.
+    /// One recorder for each target; at least one.
     pub recorders: Vec<Recorder>,
-    /// The most sockets held at once in it.
+    /// The most sockets held at once in the interval.
     pub held: u64,
-    /// Handshakes under way at its end.
+    /// Handshakes under way at the end of the interval.
     pub in_flight: u32,
 }
 
-/// A shard as a whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The totals of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardReport {
     /// Arrivals that became due.
     pub planned: u64,
     /// Arrivals that were started.
     pub started: u64,
-    /// When the first began, after T0.
+    /// When the first arrival started, after T0.
     pub first_start_ns: Option<u64>,
     /// When the last handshake ended, after T0.
     pub last_handshake_end_ns: Option<u64>,

@@ -12,7 +12,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 pub use limits::{PROCESSES_MAX, TooFewDescriptors, TooFewPorts, check_descriptors, check_ports, gate_processes};
 pub use memory::{Ends, Need, TooLittleMemory, check_memory};
 
-/// What this machine is, for the result. What cannot be read is left empty: a container may hide it.
+/// Describes this machine for the result. Fields that cannot be read, as in some containers, are empty.
 pub fn read() -> schema::Environment {
     let kernel_file = |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
     let kernel = format!("{} {}", kernel_file("ostype").trim(), kernel_file("osrelease").trim());
@@ -41,7 +41,7 @@ pub struct CoreShare {
     pub generator: Vec<usize>,
     /// For the gate and the frontend, at least one.
     pub server: Vec<usize>,
-    /// Whether each side keeps to its own; else both run where the kernel likes.
+    /// Whether each side runs on its own processors; otherwise the kernel chooses.
     pub pinned: bool,
 }
 
@@ -54,7 +54,7 @@ impl CoreShare {
         Self { generator: lower.to_vec(), server: upper.to_vec(), pinned }
     }
 
-    /// Keeps this thread, and all that it starts from now on, to the generator's processors.
+    /// Pins this thread, and all threads that it starts later, to the generator's processors.
     pub fn keep_generator(&self) -> io::Result<()> {
         if !self.pinned {
             return Ok(());
@@ -66,7 +66,7 @@ impl CoreShare {
         Ok(sched_setaffinity(None, &set)?)
     }
 
-    /// Where a shard of the generator is pinned, if at all.
+    /// The processor that a shard of the generator is pinned to.
     pub fn shard_cpu(&self, index: usize) -> Option<usize> {
         let place = index.checked_rem(self.generator.len())?;
         self.generator.get(place).copied().filter(|_| self.pinned)
@@ -96,7 +96,7 @@ mod tests {
             (&[0, 1, 2], true, &[0], &[1, 2], "the odd one to the server"),
             (&[4, 5, 6, 7], true, &[4, 5], &[6, 7], "of those that are allowed"),
             (&[0], true, &[0], &[0], "nothing to share out"),
-            (&[0, 1], false, &[0, 1], &[0, 1], "as the kernel likes, or no server of our own"),
+            (&[0, 1], false, &[0, 1], &[0, 1], "the kernel chooses, or no embedded server"),
         ] {
             let share = CoreShare::new(cpus, split);
             assert_eq!((&share.generator[..], &share.server[..]), (generator, server), "{why}");

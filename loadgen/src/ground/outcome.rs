@@ -8,6 +8,7 @@ use std::fmt;
 pub use reports::schema::{Expected, Outcome, Phase, TokenKind};
 
 use reactor::CertificateFault;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use wire::engineio::HttpError;
 
 /// How an arrival broke; [`Display`](fmt::Display) gives its name in a result.
@@ -23,11 +24,11 @@ pub enum FailureKind {
     Reset,
     /// No route to the host.
     Unreachable,
-    /// Not done in time.
+    /// The time limit passed.
     Timeout,
     /// The TLS handshake failed.
     Tls,
-    /// It failed over the peer's certificate.
+    /// The TLS handshake failed because of the peer's certificate.
     Certificate(CertificateFault),
     /// An HTTP status that is neither a success, nor a redirect, nor a refusal of the token.
     Http(u16),
@@ -37,7 +38,7 @@ pub enum FailureKind {
     OpenAfterExp,
     /// The server offers no WebSocket to move to.
     NoUpgrade,
-    /// What came back breaks the protocol's rules.
+    /// The answer breaks the rules of the protocol.
     Protocol,
     /// Closed after the 101 with this code (RFC 6455 section 7.4), 1006 when none was sent.
     Closed(u16),
@@ -86,11 +87,11 @@ impl fmt::Display for FailureKind {
 }
 
 /// Where an arrival broke, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Failure {
-    /// The phase that did not end well.
+    /// The phase that failed.
     pub phase: Phase,
-    /// What happened in it.
+    /// How it failed.
     pub kind: FailureKind,
 }
 
@@ -102,6 +103,19 @@ impl FailureKind {
         numbered
             .or_else(|| number("closed-").map(Self::Closed))
             .or_else(|| PLAIN.into_iter().find(|kind| kind.to_string() == name))
+    }
+}
+
+impl Serialize for FailureKind {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FailureKind {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        Self::named(&name).ok_or_else(|| de::Error::custom(format_args!("{name:?} is not the name of any failure")))
     }
 }
 
@@ -172,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_leads_back_to_its_kind() {
+    fn each_name_parses_to_its_kind() {
         for kind in PLAIN.into_iter().chain([FailureKind::Http(404), FailureKind::Closed(1006)]) {
             assert_eq!(FailureKind::named(&kind.to_string()), Some(kind));
         }
@@ -195,7 +209,7 @@ mod tests {
         for (kind, status, refused, why) in [
             (TokenKind::Valid, 401, true, "unauthorized"),
             (TokenKind::Valid, 400, false, "a valid token is no bad request"),
-            (TokenKind::Missing, 400, true, "nothing was sent that could be unauthorized"),
+            (TokenKind::Missing, 400, true, "no token was sent"),
             (TokenKind::Oversized, 431, true, "too long (RFC 6585)"),
             (TokenKind::Oversized, 500, false, "the server's own error"),
             (TokenKind::Garbage, 429, false, "about load, never about the token"),

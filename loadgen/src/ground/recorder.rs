@@ -1,33 +1,33 @@
 //! What a shard measured: counts, and histograms that are made when first used.
 //!
 //! A recorder belongs to one thread, so that a sample costs an index and an increment: no lock, no channel, no text.
-//! Once a second the shard gives its recorder away ([`Recorder::take`]) and goes on with an empty one; the owner of
-//! several adds them up ([`Recorder::merge`]), in any order, to the same sum.
+//! Once a second the shard hands its figures over ([`Recorder::take`]) and goes on with an empty recorder.
+//! [`Recorder::merge`] adds recorders up; the order does not change the sum.
 
 mod figures;
 mod metric;
-mod parts;
 
 use std::collections::BTreeMap;
 
 use reports::histogram::LatencyHistogram;
+use serde::{Deserialize, Serialize};
 
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 
 pub use metric::{Metric, Part};
 
-/// Different reasons that are counted apart. A target has few; a hostile one must not fill the memory with them.
+/// Reasons that are counted separately: a hostile target must not fill the memory with reasons.
 pub const REASONS_MAX: usize = 64;
 
-/// A reason is a phrase; what is longer is cut, so that no page of HTML ends up in a table.
+/// Longer reasons are cut, so that no page of HTML ends up in a table.
 pub const REASON_BYTES_MAX: usize = 120;
 
-/// The reason under which all further ones are counted once there are [`REASONS_MAX`].
+/// Stands for all reasons beyond the first [`REASONS_MAX`].
 pub const OTHER_REASONS: &str = "other reasons";
 
 const CELLS: usize = Metric::ALL.len() * Outcome::ALL.len() * TokenKind::ALL.len();
 
-/// Everything that one shard recorded since it was last asked.
+/// Everything that one shard recorded since the last [`Recorder::take`].
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     /// Empty, or [`CELLS`] long: by metric, outcome and token kind, in this order.
@@ -36,14 +36,14 @@ pub struct Recorder {
     failures: BTreeMap<Failure, Cause>,
     /// At most [`REASONS_MAX`] reasons, and [`OTHER_REASONS`] for each token kind.
     refusals: BTreeMap<(TokenKind, String), u64>,
-    /// By how they ended: the parts of [`Counters::dropped`].
+    /// How dropped sockets ended; the counts add up to [`Counters::dropped`].
     drops: BTreeMap<FailureKind, Cause>,
-    /// What is only ever added up.
+    /// Sums beside the outcomes.
     pub counters: Counters,
 }
 
 /// How often something broke, and the words of the first time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// How often.
     pub count: u64,
@@ -85,49 +85,68 @@ fn printable(text: &str) -> String {
     shown
 }
 
-/// Plain sums beside the outcomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Arrivals that became due; in the closed model, that were begun.
-    pub planned: u64,
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Plain sums beside the outcomes.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every sum with its name.
+            pub fn each_mut(&mut self) -> [(&'static str, &mut u64); [$(stringify!($name)),*].len()] {
+                [$((stringify!($name), &mut self.$name)),*]
+            }
+
+            fn merge(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Arrivals that became due; in the closed model, arrivals that were begun.
+    planned,
     /// Arrivals that were begun.
-    pub started: u64,
+    started,
     /// Messages that were sent, whether an answer was waited for or not.
-    pub messages_sent: u64,
+    messages_sent,
     /// Messages that were answered.
-    pub echoes_answered: u64,
+    echoes_answered,
     /// Messages that were not answered in time, or whose socket was closed before.
-    pub echoes_unanswered: u64,
+    echoes_unanswered,
     /// Established sockets that the peer ended before their time.
-    pub dropped: u64,
+    dropped,
     /// Sockets that the target closed after it had accepted a token that it should refuse.
-    pub false_accepts_closed: u64,
-    /// HTTP requests for a token that were answered, or that failed.
-    pub token_requests: u64,
-    /// Those of them that brought none.
-    pub token_failures: u64,
-    /// Tokens made anew because the one before was about to expire.
-    pub refreshed_ahead: u64,
-    /// Tokens made anew because the one before was refused.
-    pub refreshed_on_refusal: u64,
+    false_accepts_closed,
+    /// HTTP requests for a token, answered or failed.
+    token_requests,
+    /// Token requests that brought no token.
+    token_failures,
+    /// Tokens renewed because the one before was about to expire.
+    refreshed_ahead,
+    /// Tokens renewed because the one before was refused.
+    refreshed_on_refusal,
     /// Arrivals whose first token was refused and that tried once more.
-    pub refused_first: u64,
-    /// Those of them that were then accepted.
-    pub let_in_on_retry: u64,
+    refused_first,
+    /// Retries after a refused first token that were accepted.
+    let_in_on_retry,
     /// Sockets that the target closed within the grace of their token's `exp`.
-    pub closed_at_exp: u64,
-    /// Sockets that were open after it.
-    pub open_after_exp: u64,
+    closed_at_exp,
+    /// Sockets that were still open after that grace.
+    open_after_exp,
     /// TLS handshakes that were completed.
-    pub tls_handshakes: u64,
-    /// Those of them that took up an earlier session.
-    pub tls_resumed: u64,
+    tls_handshakes,
+    /// TLS handshakes that resumed an earlier session.
+    tls_resumed,
     /// Bytes written to the target's sockets, without TLS's own.
-    pub sent_bytes: u64,
-    /// Bytes read from them, without TLS's own.
-    pub received_bytes: u64,
+    sent_bytes,
+    /// Bytes read from the target's sockets, without TLS's own.
+    received_bytes,
     /// Processor time that shards spent waiting for planned instants: see [`reactor::Sockets::spun_ns`].
-    pub spun_ns: u64,
+    spun_ns,
 }
 
 impl Recorder {
@@ -153,13 +172,13 @@ impl Recorder {
         self.composite(Metric::Echo, Outcome::Established, kind, service_ns, lag_ns);
     }
 
-    /// Counts a socket that the target closed so long after its token's `exp`.
+    /// Counts a socket that the target closed `lateness_ns` after its token's `exp`.
     pub fn close_at_exp(&mut self, kind: TokenKind, lateness_ns: u64) {
         self.counters.closed_at_exp += 1;
         self.cell(Metric::CloseAtExp, Outcome::Established, kind).record(lateness_ns);
     }
 
-    /// Counts an arrival's end, once for each.
+    /// Counts the end of an arrival.
     pub fn outcome(&mut self, outcome: Outcome) {
         self.outcomes[outcome as usize] += 1;
     }
@@ -177,7 +196,7 @@ impl Recorder {
 
     /// Counts a refusal with the reason that the target gave, cut to [`REASON_BYTES_MAX`].
     pub fn refusal(&mut self, kind: TokenKind, reason: &str) {
-        self.refusals(kind, cut(reason), 1);
+        self.add_refusals(kind, reason, 1);
     }
 
     /// Adds all that `other` recorded.
@@ -200,12 +219,44 @@ impl Recorder {
             self.add_drops(*why, cause);
         }
         for ((kind, reason), count) in &other.refusals {
-            self.refusals(*kind, reason, *count);
+            self.add_refusals(*kind, reason, *count);
         }
         self.counters.merge(other.counters);
     }
 
-    /// Gives away what was recorded and leaves an empty recorder.
+    /// Adds `count` arrivals that ended in `outcome`.
+    pub fn add_outcomes(&mut self, outcome: Outcome, count: u64) {
+        self.outcomes[outcome as usize] += count;
+    }
+
+    /// Adds `count` failures.
+    pub fn add_failures(&mut self, failure: Failure, cause: &Cause) {
+        self.failures.entry(failure).or_default().add(cause.count, || cause.words.clone());
+    }
+
+    /// Adds `count` dropped sockets to those of this reason; [`Counters::dropped`] stays as it is.
+    pub fn add_drops(&mut self, why: FailureKind, cause: &Cause) {
+        self.drops.entry(why).or_default().add(cause.count, || cause.words.clone());
+    }
+
+    /// Adds `count` refusals with this reason, cut to [`REASON_BYTES_MAX`].
+    pub fn add_refusals(&mut self, kind: TokenKind, reason: &str, count: u64) {
+        let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+        // Looked up by parts first: a known reason, which nearly all are, must not cost a String.
+        if let Some((_, known)) = self.refusals.iter_mut().find(|((k, known), _)| *k == kind && known == reason) {
+            *known += count;
+            return;
+        }
+        let reason = if self.refusals.len() < REASONS_MAX { reason } else { OTHER_REASONS };
+        *self.refusals.entry((kind, reason.to_owned())).or_default() += count;
+    }
+
+    /// Adds durations of `metric` of arrivals with this outcome and token kind.
+    pub fn add_latencies(&mut self, metric: Metric, outcome: Outcome, kind: TokenKind, latencies: &LatencyHistogram) {
+        self.cell(metric, outcome, kind).merge(latencies);
+    }
+
+    /// Returns the recorded figures and leaves an empty recorder.
     pub fn take(&mut self) -> Self {
         std::mem::take(self)
     }
@@ -232,34 +283,10 @@ impl Recorder {
         }
         self.latencies[cell_index(metric, outcome, kind)].get_or_insert_default()
     }
-
-    fn refusals(&mut self, kind: TokenKind, reason: &str, count: u64) {
-        // Looked up by parts first: a known reason, which nearly all are, must not cost a String.
-        if let Some((_, known)) = self.refusals.iter_mut().find(|((k, known), _)| *k == kind && known == reason) {
-            *known += count;
-            return;
-        }
-        let room = self.refusals.len() < REASONS_MAX;
-        let reason = if room { reason } else { OTHER_REASONS };
-        *self.refusals.entry((kind, reason.to_owned())).or_default() += count;
-    }
-}
-
-impl Counters {
-    fn merge(&mut self, mut other: Self) {
-        for ((_, mine), (_, theirs)) in self.each_mut().into_iter().zip(other.each_mut()) {
-            *mine += *theirs;
-        }
-    }
 }
 
 fn cell_index(metric: Metric, outcome: Outcome, kind: TokenKind) -> usize {
     (metric.index() * Outcome::ALL.len() + outcome as usize) * TokenKind::ALL.len() + kind as usize
-}
-
-/// The reason's first [`REASON_BYTES_MAX`] bytes, never half a character.
-fn cut(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }
 
 #[cfg(test)]
@@ -280,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_merge_to_what_one_recorder_would_hold() {
+    fn merged_intervals_equal_one_recorder() {
         let mut whole = Recorder::new();
         let mut sum = Recorder::new();
         for round in 0..3 {
@@ -332,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_of_a_hostile_target_stay_bounded() {
+    fn number_and_length_of_reasons_are_limited() {
         let mut recorder = Recorder::new();
         for n in 0..1000 {
             recorder.refusal(TokenKind::Valid, &format!("{n} {}", "é".repeat(500)));

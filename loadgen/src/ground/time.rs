@@ -23,7 +23,7 @@ macro_rules! instant {
         pub struct $name(u64);
 
         impl $name {
-            /// An instant that does not come.
+            /// Later than every instant of a run.
             pub const NEVER: Self = Self(u64::MAX);
 
             /// The instant this many nanoseconds after the clock's zero.
@@ -108,7 +108,7 @@ impl MachineInstant {
     }
 }
 
-/// A kernel's time in nanoseconds; no clock that is read here is below zero.
+/// A time of the kernel in nanoseconds; times below zero count as zero.
 pub fn timespec_ns(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
@@ -118,7 +118,7 @@ pub fn timespec_ns(time: Timespec) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct ClockOffset<I>(I);
 
-/// Pairs of readings; the closest pair counts. Between two readings the kernel may run another process.
+/// Pairs of readings, of which the closest counts: between two readings the kernel may run another process.
 const READINGS: usize = 16;
 
 impl ClockOffset<UnixInstant> {
@@ -144,8 +144,8 @@ impl ClockOffset<MachineInstant> {
     pub fn to_machine(clock: &Clock) -> Self {
         let reading = |_| {
             let (before, machine, after) = (clock.now_ns(), MachineInstant::now(), clock.now_ns());
-            let apart_ns = after - before;
-            (apart_ns, machine.0.saturating_sub(before + apart_ns / 2))
+            let gap_ns = after - before;
+            (gap_ns, machine.0.saturating_sub(before + gap_ns / 2))
         };
         let closest = (0..READINGS).map(reading).min();
         Self(MachineInstant(closest.map_or(0, |(_, at_zero_ns)| at_zero_ns)))

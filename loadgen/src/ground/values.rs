@@ -20,6 +20,11 @@ impl ValueError {
     }
 }
 
+/// Input of a run that cannot be used, as a sentence: which input, what is wrong with it, what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InputError(pub String);
+
 /// A duration as people write it: `500ms`, `10s`, `1m30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
@@ -110,7 +115,7 @@ fn per_second(text: &str) -> Option<f64> {
 /// Two arrivals in one nanosecond have no order, so no schedule may be denser than the clock.
 pub const RATE_PER_S_MAX: f64 = 1e9;
 
-/// A token as it travels; never empty, of visible ASCII.
+/// A token as it is sent: visible ASCII, never empty.
 pub type Token = Arc<str>;
 
 #[cfg(test)]
@@ -128,11 +133,11 @@ mod tests {
             ("1m30s", ms(90_000), "as k6 writes them"),
             ("1.5s", ms(1_500), "fractions"),
             ("0s", ms(0), "nothing is a time too"),
-            ("10", None, "ten what?"),
+            ("10", None, "no unit"),
             ("", None, "empty"),
-            ("s", None, "how many?"),
+            ("s", None, "no number"),
             ("1.2.3s", None, "no number"),
-            ("-1s", None, "time goes forward"),
+            ("-1s", None, "below zero"),
             ("10 s", None, "one word"),
             ("25h", None, "longer than a day"),
             ("10x", None, "no such unit"),

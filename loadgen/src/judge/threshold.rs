@@ -48,7 +48,7 @@ pub struct Checked {
 /// default; one on an outcome that `errors` contains takes that outcome out of `errors==0`.
 pub fn with_defaults(asked: &[Expression], load: &LoadSpec) -> Vec<Expression> {
     let counted: Vec<Counted> = asked.iter().flat_map(Expression::conditions).filter_map(Condition::counted).collect();
-    let any_ended = if load.mix.lets_any_in() { Outcome::Established } else { Outcome::RefusedExpected };
+    let any_ended = if load.mix.accepts_any() { Outcome::Established } else { Outcome::RefusedExpected };
     let mut defaults = Vec::new();
     if !counted.contains(&Counted::One(any_ended)) {
         defaults.push(format!("{any_ended}>0"));

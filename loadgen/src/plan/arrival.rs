@@ -26,9 +26,9 @@ use crate::plan::stages::RateProfile;
 #[derive(Clone, Debug)]
 pub struct Schedule {
     shape: Shape,
-    /// Arrivals from this number on do not happen.
+    /// Arrivals from this number on are not started.
     count_max: u64,
-    /// Nor do those that are due at this offset or later.
+    /// Arrivals due at or after this offset are not started.
     end_ns: u64,
     seed: u64,
 }
@@ -151,7 +151,7 @@ fn uniform_offset_ns(number: u64, rate_per_s: f64) -> u64 {
 /// How many uniform arrivals are due before an offset.
 fn uniform_before(end_ns: u64, rate_per_s: f64) -> u64 {
     let mut count = (end_ns as f64 * rate_per_s / 1e9).ceil() as u64;
-    // The quotient is rounded, and so is each offset: settle the border by the offsets themselves.
+    // The quotient and each offset are rounded, so the offsets themselves decide about the last arrivals.
     while count > 0 && uniform_offset_ns(count - 1, rate_per_s) >= end_ns {
         count -= 1;
     }
@@ -164,7 +164,7 @@ fn uniform_before(end_ns: u64, rate_per_s: f64) -> u64 {
 /// One shard's part of a [`Schedule`], in order of time.
 #[derive(Clone, Debug)]
 pub struct ShardSchedule {
-    /// What is random about it, if anything is.
+    /// The random gaps of a Poisson schedule.
     clock: Option<Box<PoissonClock>>,
     schedule: Schedule,
     /// The number of the arrival that comes next.
@@ -191,7 +191,7 @@ impl Iterator for ShardSchedule {
 }
 
 impl ShardSchedule {
-    /// When an arrival is due; `None`: it does not happen.
+    /// When an arrival is due; `None`: the schedule has ended.
     fn due_ns(&mut self, number: u64) -> Option<u64> {
         match (&self.schedule.shape, &mut self.clock) {
             (Shape::Steady(rate_per_s, _), None) => Some(uniform_offset_ns(number, *rate_per_s)),
@@ -206,12 +206,12 @@ impl ShardSchedule {
     }
 }
 
-/// The sum of the gaps so far. Whole nanoseconds and the rest are kept apart: a sum in one `f64` would lose the small
-/// gaps beside it as the run grows, this one is as exact after a year as after a second.
+/// The sum of the gaps so far. Whole nanoseconds and the fraction are separate fields: one `f64` would lose small gaps
+/// as the sum grows.
 #[derive(Clone, Debug)]
 struct PoissonClock {
     random: ChaCha8Rng,
-    /// Gaps that were added.
+    /// Number of gaps in the sum.
     drawn: u64,
     whole_ns: u64,
     /// At least 0 and below 1.
@@ -223,7 +223,7 @@ impl PoissonClock {
         Self { random: ChaCha8Rng::seed_from_u64(seed), drawn: 0, whole_ns: 0, rest_ns: 0.0 }
     }
 
-    /// When `number` is due; numbers must be asked for in rising order.
+    /// When arrival `number` is due; numbers must rise from call to call.
     fn offset_ns(&mut self, number: u64, gap_ns: f64) -> u64 {
         while self.drawn <= number {
             let sum = self.rest_ns + self.exponential() * gap_ns;
@@ -234,7 +234,7 @@ impl PoissonClock {
         self.whole_ns
     }
 
-    /// Of mean 1, by inversion: 53 random bits make a uniform number in (0, 1], whose logarithm is finite.
+    /// An exponential number with mean 1, by inversion: 53 random bits make a uniform number in (0, 1], whose logarithm is finite.
     fn exponential(&mut self) -> f64 {
         let uniform = ((self.random.next_u64() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
         -uniform.ln()

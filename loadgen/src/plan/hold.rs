@@ -17,9 +17,9 @@ use crate::ground::values::{Period, ValueError};
 pub enum Hold {
     /// From its establishment; zero closes at once.
     For(Duration),
-    /// The same for a time that is drawn for each socket.
+    /// For a time that is drawn for each socket.
     Drawn(Lifetime),
-    /// Until every arrival is decided.
+    /// Until every arrival has ended.
     UntilEnd,
 }
 
@@ -42,7 +42,7 @@ pub enum Lifetime {
         /// The longest.
         max: Duration,
     },
-    /// Memoryless.
+    /// The remaining time does not depend on the time that has passed.
     Exponential {
         /// Above zero.
         mean: Duration,
@@ -63,8 +63,8 @@ pub const SIGMA_MAX: f64 = 5.0;
 const LIFETIME_MAX: Duration = Duration::from_secs(86_400);
 
 impl Lifetime {
-    /// The time of arrival `number`: its own for each, the same in each run of this seed, and whatever the shards.
-    pub fn of_arrival(&self, seed: u64, number: u64) -> Duration {
+    /// The lifetime of arrival `number`'s socket; it depends on the seed and the number alone.
+    pub fn for_arrival(&self, seed: u64, number: u64) -> Duration {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(number);
         // From (0, 1], whose logarithm is finite.
@@ -180,7 +180,7 @@ mod tests {
             ("exponential:0s", false, "nothing to draw from"),
             ("log-normal:30s,1.2", true, "a median and a sigma"),
             ("log-normal:30s", false, "no sigma"),
-            ("log-normal:30s,9", false, "hardly any value twice"),
+            ("log-normal:30s,9", false, "sigma above 5"),
             ("weibull:1s", false, "unknown"),
         ] {
             let read = text.parse::<Hold>();
@@ -203,7 +203,7 @@ mod tests {
         ];
         for (text, cdf) in table {
             let lifetime = lifetime(text);
-            let mut drawn: Vec<f64> = (0..DRAWS).map(|number| lifetime.of_arrival(7, number).as_secs_f64()).collect();
+            let mut drawn: Vec<f64> = (0..DRAWS).map(|number| lifetime.for_arrival(7, number).as_secs_f64()).collect();
             drawn.sort_by(f64::total_cmp);
             let n = DRAWS as f64;
             let distance = drawn.iter().enumerate().fold(0.0_f64, |most, (place, s)| {
@@ -219,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn seeds_and_arrivals_decide_the_draw() {
+    fn the_lifetime_depends_on_seed_and_arrival_alone() {
         let lifetime = lifetime("exponential:30s");
-        let of = |seed, number| lifetime.of_arrival(seed, number);
+        let of = |seed, number| lifetime.for_arrival(seed, number);
         assert_eq!(of(1, 5), of(1, 5), "a run repeats");
         assert_ne!(of(1, 5), of(1, 6), "arrivals differ");
         assert_ne!(of(1, 5), of(2, 5), "seeds differ");
         let longest = Lifetime::LogNormal { median: LIFETIME_MAX, sigma: SIGMA_MAX };
-        assert!((0..100).all(|number| longest.of_arrival(1, number) <= LIFETIME_MAX));
+        assert!((0..100).all(|number| longest.for_arrival(1, number) <= LIFETIME_MAX));
     }
 
     /// By the midpoint rule from -8 on, to 1e-5.

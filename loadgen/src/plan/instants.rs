@@ -1,7 +1,9 @@
 //! Arrivals at instants that a file lists, such as those of a log.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+use crate::ground::values::InputError;
 
 /// A file of instants that is larger than this holds something else: some thirty million lines.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -9,47 +11,30 @@ const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// A day is longer than any run.
 const INSTANT_S_MAX: f64 = 86_400.0;
 
-/// Why a file gives no schedule.
-#[derive(Debug, thiserror::Error)]
-pub enum InstantsError {
-    /// It cannot be read.
-    #[error(
-        "cannot read the arrivals {path}: {1}; write uniform, poisson, or the name of a file of instants",
-        path = .0.display()
-    )]
-    Unreadable(PathBuf, #[source] std::io::Error),
-    /// It is too large, or holds none.
-    #[error("the arrivals {path}: {1}", path = .0.display())]
-    Unfit(PathBuf, String),
-    /// A line of it is none, or out of order.
-    #[error("{path}:{line}: {problem}; write one instant a line, in seconds after the start, in rising order", path = .path.display())]
-    Line {
-        /// As it was named.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
 /// Reads instants: seconds after T0, one a line, in rising order; `#` begins a comment. In nanoseconds, at least one.
-pub fn read_instants(path: &Path) -> Result<Arc<[u64]>, InstantsError> {
-    let unreadable = |error| InstantsError::Unreadable(path.to_owned(), error);
+pub fn read_instants(path: &Path) -> Result<Arc<[u64]>, InputError> {
+    let shown = path.display();
+    let unreadable = |error| {
+        InputError(format!(
+            "cannot read the arrivals {shown}: {error}; write uniform, poisson, or the name of a file of instants"
+        ))
+    };
     if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
-        let problem = format!("the file has more than {FILE_BYTES_MAX} bytes");
-        return Err(InstantsError::Unfit(path.to_owned(), problem));
+        return Err(InputError(format!("the arrivals {shown}: the file has more than {FILE_BYTES_MAX} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let instants =
-        parse(&text).map_err(|(line, problem)| InstantsError::Line { path: path.to_owned(), line, problem })?;
+    let instants = parse(&text).map_err(|(line, problem)| {
+        InputError(format!(
+            "{shown}:{line}: {problem}; write one instant a line, in seconds after the start, in rising order"
+        ))
+    })?;
     if instants.is_empty() {
-        return Err(InstantsError::Unfit(path.to_owned(), "it lists none".to_owned()));
+        return Err(InputError(format!("the arrivals {shown}: it lists none")));
     }
     Ok(instants.into())
 }
 
-/// The instants of a text, or the line that is none, from 1, and what is wrong with it.
+/// The instants of a text, or the number of the wrong line, from 1, and what is wrong with it.
 fn parse(text: &str) -> Result<Vec<u64>, (usize, String)> {
     let mut instants: Vec<u64> = Vec::new();
     for (place, line) in text.lines().enumerate() {

@@ -12,14 +12,14 @@ use crate::plan::stages::RateProfile;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Model {
-    /// By a schedule that nothing in the run can delay.
+    /// By a schedule that does not depend on the run.
     Open {
         /// Above zero and at most [`crate::ground::values::RATE_PER_S_MAX`].
         rate_per_s: f64,
-        /// The gaps between them.
+        /// The gaps between arrivals.
         arrivals: Arrivals,
     },
-    /// The same at a rate that changes.
+    /// By a schedule whose rate changes.
     Staged {
         /// The rate over time.
         profile: Arc<RateProfile>,
@@ -28,7 +28,7 @@ pub enum Model {
     },
     /// At these instants, in nanoseconds after T0 and in rising order; at least one.
     Listed(Arc<[u64]>),
-    /// As places become free.
+    /// Each handshake begins when another ends.
     Closed {
         /// Handshakes in flight, at least one.
         concurrency: u32,
@@ -62,7 +62,7 @@ impl Model {
             (Self::Listed(instants), Hold::UntilEnd | Hold::Drawn(_)) => instants.len() as u64,
             (Self::Listed(instants), Hold::For(time)) => most_within(instants, time),
             (Self::Closed { concurrency }, Hold::For(Duration::ZERO)) => u64::from(*concurrency),
-            // How fast places become free is up to the target.
+            // The target decides how fast handshakes end.
             (Self::Closed { .. }, _) => u64::MAX,
         };
         all.min(at_once)
@@ -89,8 +89,8 @@ impl Arrivals {
     }
 }
 
-/// Sockets that are open at once at a rate, each for a time: Little's law. Drawn times spread around their mean, and
-/// the count with them, by its square root: four of them are not exceeded.
+/// Sockets that are open at once at a rate, each for a mean time (Little's law). Where hold times are drawn, the count
+/// varies by the square root of its mean; four such deviations are added.
 fn most_at(rate_per_s: f64, open: Duration, hold: Hold) -> u64 {
     let mean = rate_per_s * open.as_secs_f64();
     let spread = match hold {
@@ -111,7 +111,7 @@ fn most_within(instants: &[u64], hold: Duration) -> u64 {
     instants.iter().enumerate().map(within).max().unwrap_or(0) as u64
 }
 
-/// What a handshake may take before the sockets of a short hold pile up beyond the estimate.
+/// The time of a handshake that the estimate of open sockets allows for.
 const HANDSHAKE_ALLOWED: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
             (open.clone(), Some(5000), None, held(3), 2000, "and those held"),
             (open.clone(), Some(100), None, held(3), 100, "never more than all"),
             (open.clone(), None, seconds(2), held(60), 1000, "the run is shorter than the hold"),
-            (closed.clone(), Some(5000), None, held(0), 64, "the places"),
+            (closed.clone(), Some(5000), None, held(0), 64, "the handshakes in flight"),
             (closed.clone(), Some(5000), None, held(1), 5000, "the target sets the pace"),
         ] {
             assert_eq!(load.sockets_at_once(connections, duration, hold), count, "{why}");

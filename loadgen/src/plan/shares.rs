@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 /// point(j) = frac(start + j * step)        the parts as long as the weights
 /// ```
 ///
-/// So any stretch of arrivals holds each part in nearly its proportion, none falls into step with users or shards, and
-/// a shard knows the parts of its arrivals without those of the others. Two choices with different steps are
-/// independent of each other.
+/// Any sequence of arrivals holds each part in nearly its proportion, independent of the number of users and shards. A
+/// shard computes the parts of its own arrivals alone. Two choices with different steps are independent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
     /// Where each part ends, in 2^64ths; ascending, the last part has the rest. At least one.
@@ -24,11 +23,11 @@ pub struct Shares {
 
 /// The fractional part of the golden ratio in 2^64ths, to the nearest odd number.
 pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-/// That of the square root of two.
+/// The fractional part of the square root of two in 2^64ths.
 pub const ROOT_TWO: u64 = 0x6a09_e667_f3bc_c909;
 
 impl Shares {
-    /// Parts of these weights, none below zero and their sum above it; `seed` moves the start.
+    /// Parts for weights that are not negative and whose sum is above zero; `seed` moves the start.
     pub fn new(weights: impl IntoIterator<Item = f64>, seed: u64, step: u64) -> Self {
         let mut below = 0.0;
         let sums: Vec<f64> = weights
@@ -38,7 +37,7 @@ impl Shares {
                 below
             })
             .collect();
-        // The cast saturates, where rounding has made more than the whole of it.
+        // The cast saturates where rounding exceeds 2^64.
         let end = |sum: &f64| (sum / below * 2.0_f64.powi(64)) as u64;
         Self { ends: sums.iter().map(end).collect(), start: seed.wrapping_mul(GOLDEN).rotate_left(32), step }
     }

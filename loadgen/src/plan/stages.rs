@@ -16,7 +16,7 @@ pub struct Stage {
     time: Duration,
     /// From zero to [`RATE_PER_S_MAX`].
     from_per_s: f64,
-    /// The same.
+    /// From zero to [`RATE_PER_S_MAX`].
     to_per_s: f64,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Stage {
 }
 
 impl Stage {
-    /// The stage of a time above zero, and of two rates from zero to [`RATE_PER_S_MAX`]; `None`: they are others.
+    /// `None` unless the time is above zero and both rates are from zero to [`RATE_PER_S_MAX`].
     pub fn new(time: Duration, from_per_s: f64, to_per_s: f64) -> Option<Self> {
         let rates = [from_per_s, to_per_s];
         let valid = !time.is_zero() && rates.iter().all(|rate| RATES_PER_S.contains(rate));
@@ -68,12 +68,12 @@ impl Stage {
         self.time.as_secs_f64()
     }
 
-    /// Arrivals that it expects.
+    /// The expected number of arrivals.
     fn arrivals(&self) -> f64 {
         (self.from_per_s + self.to_per_s) / 2.0 * self.seconds()
     }
 
-    /// When so many of its arrivals are to have come, in seconds after its begin; below its [`arrivals`](Self::arrivals).
+    /// Seconds from the stage's start until `arrivals` of its arrivals are due; `arrivals` is below [`Self::arrivals`].
     ///
     /// ```text
     /// arrivals(t) = from * t + k * t^2 / 2,   k = (to - from) / time
@@ -97,18 +97,18 @@ pub struct RateProfile {
 }
 
 impl RateProfile {
-    /// The profile of these stages; `None`: nothing would arrive in any of them.
+    /// `None`: no stage has a rate above zero.
     pub fn new(stages: Vec<Stage>) -> Option<Self> {
         let arrives = stages.iter().any(|stage| stage.arrivals() > 0.0);
         arrives.then_some(Self { stages })
     }
 
-    /// How long they take in all.
+    /// The time of all stages.
     pub fn time(&self) -> Duration {
         self.stages.iter().map(|stage| stage.time).sum()
     }
 
-    /// How many arrivals they expect in all.
+    /// The expected number of arrivals of all stages.
     pub fn arrivals(&self) -> f64 {
         self.stages.iter().map(Stage::arrivals).sum()
     }
@@ -125,7 +125,7 @@ impl RateProfile {
         rates.into_iter().find(|per_s| *per_s > 0.0).unwrap_or_default()
     }
 
-    /// When so many arrivals are to have come, after T0; `None`: so many never come.
+    /// When `arrivals` arrivals are due, in nanoseconds after T0; `None`: the profile ends before.
     pub fn offset_ns(&self, arrivals: f64) -> Option<u64> {
         let mut rest = arrivals;
         let mut begin_ns = 0;

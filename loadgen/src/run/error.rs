@@ -10,7 +10,7 @@ use crate::judge::verdict;
 use crate::run::embedded::EmbeddedError;
 use crate::run::live::PageError;
 use crate::run::observe::MetricsError;
-use crate::speak::target::{RouteError, TargetError};
+use crate::speak::target::TargetError;
 use crate::spec::SpecError;
 use crate::tokens::TokenError;
 
@@ -32,9 +32,6 @@ pub enum RunError {
     /// The generator's processes do not start.
     #[error(transparent)]
     Processes(#[from] GroupError),
-    /// Sockets cannot come from where they were asked to.
-    #[error(transparent)]
-    Route(#[from] RouteError),
     /// The output folder cannot be written.
     #[error("{0}; choose another folder with --out")]
     Store(#[from] StoreError),
@@ -79,7 +76,6 @@ impl RunError {
             Self::Descriptors(_)
             | Self::Ports(_)
             | Self::Memory(_)
-            | Self::Route(_)
             | Self::Store(_)
             | Self::Embedded(_)
             | Self::Target(_)

@@ -4,7 +4,6 @@ mod error;
 mod routes;
 mod tls;
 
-use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +17,12 @@ use crate::ground::recorder::Cause;
 use crate::spec::{Protocol, SourceIps, TlsPlan};
 
 pub use error::TargetError;
-pub use routes::RouteError;
 pub use tls::client_config;
 
 /// Where sockets are opened.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// At least one; after [`Target::reachable`], those that take connections.
+    /// At least one address; after [`Target::reachable`], those that accept connections.
     pub addrs: Vec<SocketAddr>,
     /// The `Host` header: the name, and the port where it is not the scheme's own (RFC 9110 section 7.2).
     pub host: String,
@@ -37,14 +35,14 @@ pub struct Target {
 impl Target {
     /// Looks up the host of an `http`, `https`, `ws` or `wss` URL. Blocks while the resolver works.
     pub fn resolve(url: &Url, tls: &TlsPlan) -> Result<Self, TargetError> {
-        let name = url.host_str().unwrap_or_default().to_owned();
+        let name = url.host_str().unwrap_or_default();
         let encrypted = matches!(url.scheme(), "https" | "wss");
         let port = url.port_or_known_default().unwrap_or(if encrypted { 443 } else { 80 });
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let unresolved = |error| TargetError::Unresolved { host: name.clone(), error };
-        let addrs: Vec<SocketAddr> = (bare, port).to_socket_addrs().map_err(unresolved)?.collect();
+        let addrs: Vec<SocketAddr> =
+            (bare, port).to_socket_addrs().map_err(|error| TargetError::unresolved(name, error))?.collect();
         if addrs.is_empty() {
-            return Err(unresolved(io::Error::other("it has no address")));
+            return Err(TargetError::unresolved(name, "it has no address"));
         }
         Self::known(url, addrs, tls, SourceIps::default())
     }
@@ -55,8 +53,7 @@ impl Target {
         let tls = if matches!(url.scheme(), "https" | "wss") {
             let config = client_config(tls, name)?;
             let bare = name.trim_start_matches('[').trim_end_matches(']');
-            let server = ServerName::try_from(bare.to_owned())
-                .map_err(|error| TargetError::Tls { host: name.to_owned(), problem: error.to_string() })?;
+            let server = ServerName::try_from(bare.to_owned()).map_err(|error| TargetError::tls(name, error))?;
             Some(ClientTls { config: Arc::new(config), name: server })
         } else {
             None
@@ -66,8 +63,8 @@ impl Target {
         Ok(Self { addrs, host, tls, sources })
     }
 
-    /// Keeps the addresses that take a TCP connection, each tried once for at most `timeout`. `localhost` has two,
-    /// of which a server often has but one.
+    /// Keeps the addresses that accept a TCP connection; each is tried once, for at most `timeout`. `localhost` has two
+    /// addresses, and servers often listen on one of them.
     pub fn reachable(mut self, timeout: Duration) -> Result<Self, TargetError> {
         let mut first_error = None;
         self.addrs.retain(|addr| match TcpStream::connect_timeout(addr, timeout) {
@@ -78,15 +75,12 @@ impl Target {
             }
         });
         match first_error {
-            Some((addr, error)) if self.addrs.is_empty() => Err(match error.kind() {
-                io::ErrorKind::ConnectionRefused => TargetError::Refused { addr },
-                _ => TargetError::Unreachable { addr, error },
-            }),
+            Some((addr, error)) if self.addrs.is_empty() => Err(TargetError::unreachable(addr, &error)),
             _ => Ok(self),
         }
     }
 
-    /// The same target, once its certificate is trusted; a target without TLS as it is.
+    /// Checks the target's certificate, where it has TLS.
     pub fn trusted(self, timeout: Duration) -> Result<Self, TargetError> {
         if let (Some(tls), Some(addr)) = (&self.tls, self.addrs.first()) {
             tls::check_certificate(tls, *addr, &self.host, timeout)?;
@@ -210,7 +204,7 @@ mod tests {
             (vec![(failure(Phase::Upgrade, FailureKind::Http(503)), 5)], None, "overloaded"),
             (vec![(failure(Phase::Upgrade, FailureKind::Http(400)), 5)], None, "it is there and takes no such request"),
             (vec![(failure(Phase::Upgrade, FailureKind::Http(431)), 5)], None, "it is there and takes no such token"),
-            (vec![(failure(Phase::Connect, FailureKind::Reset), 5)], None, "it fell over"),
+            (vec![(failure(Phase::Connect, FailureKind::Reset), 5)], None, "connections were reset"),
             (
                 vec![
                     (failure(Phase::Upgrade, FailureKind::Http(404)), 5),

@@ -15,13 +15,10 @@ use crate::plan::hold::Hold;
 use crate::plan::mix::{Expectation, Weights};
 use crate::plan::stages::Stage;
 use crate::spec::claims::Claims;
-use crate::spec::close::Close;
-use crate::spec::echo::AnsweredBy;
 use crate::spec::header::HeaderText;
 use crate::spec::login::LoginMethod;
 use crate::spec::metrics::MetricNames;
 use crate::spec::protocol::{EngineIo, ProtocolName, TokenIn, Transport};
-use crate::spec::refresh::Refresh;
 use crate::spec::refused_by::RefusedBy;
 use crate::spec::secret::SecretSource;
 use crate::spec::source_ips::SourceIps;
@@ -30,7 +27,7 @@ use crate::spec::targets::TargetTable;
 use crate::spec::text::{from_text, many_from_text};
 use crate::spec::tls::TlsResumption;
 use crate::spec::users::UserText;
-use crate::spec::values::{ArrivalsText, Pin, TokenPer, TokenSourceName};
+use crate::spec::values::{AnsweredBy, ArrivalsText, Close, Pin, Refresh, TokenPer, TokenSourceName};
 
 /// What a run is asked to do, by flags or by the same names in a scenario file; what is `None` or empty was not given.
 #[derive(Clone, Debug, Default, Args, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Claims that are laid over those of every minted token, with gaps for what is known of its user.
+//! Claims that are laid over those of every minted token, with placeholders for what is known of its user.
 
 use std::str::FromStr;
 
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::spec::template::{Template, TemplateError, Variables};
 
-/// A JSON object of claims. Texts in it may have gaps: `{{username}}`, `{{COLUMN}}` of a users file, `{{env:NAME}}`.
+/// A JSON object of claims. Texts in it may have placeholders: `{{username}}`, `{{COLUMN}}` of a users file, `{{env:NAME}}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims(Vec<(String, Claim)>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Claim {
-    /// Without a gap.
+    /// Without a placeholder.
     Value(Value),
     Text(Template),
     Object(Claims),
@@ -35,14 +35,14 @@ impl Claims {
         members.collect::<Result<_, _>>().map(Self)
     }
 
-    /// What has to be known of a user.
+    /// The variables that it needs of a user.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();
         self.0.iter().for_each(|(_, claim)| claim.name(&mut names));
         names
     }
 
-    /// Lays them over others, filled for a user: a JSON merge patch (RFC 7396), in which `null` removes a claim.
+    /// Merges these claims, filled for a user, into `claims`: a JSON merge patch (RFC 7396), in which `null` removes a claim.
     pub fn lay_over(&self, claims: &mut Value, user: &Variables) {
         if !claims.is_object() {
             *claims = Value::Object(Map::new());
@@ -132,7 +132,7 @@ mod tests {
             (
                 r#"{"iat":{"{{tenant}}":null}}"#,
                 json!({"user": {"name": "ann"}, "iat": {}}),
-                "names have no gaps; null removes at any depth",
+                "names have no placeholders; null removes at any depth",
             ),
         ] {
             let claims: Claims = asked.parse().unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named_and_so_is_what_is_needed() {
+    fn errors_are_named_and_variables_are_listed() {
         for (text, part) in [
             ("5", "no JSON object of claims"),
             ("{", "no JSON object of claims"),

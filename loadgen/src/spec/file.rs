@@ -5,28 +5,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::ground::nearest::nearest;
+use crate::ground::values::InputError;
 use crate::spec::args::RunArgs;
 
 /// A scenario is a page of settings; what is larger than this is another file by mistake.
 pub const SCENARIO_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Why a scenario file could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// It is not there, or not to be read.
-    #[error("cannot read the scenario {path}: {1}", path = .0.display())]
-    Unreadable(PathBuf, #[source] std::io::Error),
-    /// It is too large.
-    #[error("the scenario {path} is larger than {SCENARIO_BYTES_MAX} bytes", path = .0.display())]
-    TooLarge(PathBuf),
-    /// Something in it is wrong.
-    #[error("{0}")]
-    Wrong(Excerpt),
-}
-
 /// What is wrong in a file, with the line and a caret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
+struct Excerpt {
     path: PathBuf,
     /// From 1.
     line: usize,
@@ -51,13 +38,14 @@ impl fmt::Display for Excerpt {
 }
 
 /// Reads a scenario file.
-pub fn read_file(path: &Path) -> Result<RunArgs, FileError> {
-    let unreadable = |error| FileError::Unreadable(path.to_owned(), error);
+pub fn read_file(path: &Path) -> Result<RunArgs, InputError> {
+    let unreadable = |error| InputError(format!("cannot read the scenario {}: {error}", path.display()));
     if std::fs::metadata(path).map_err(unreadable)?.len() > SCENARIO_BYTES_MAX {
-        return Err(FileError::TooLarge(path.to_owned()));
+        let shown = path.display();
+        return Err(InputError(format!("the scenario {shown} is larger than {SCENARIO_BYTES_MAX} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse(path, &text).map_err(FileError::Wrong)
+    parse(path, &text).map_err(|excerpt| InputError(excerpt.to_string()))
 }
 
 fn parse(path: &Path, text: &str) -> Result<RunArgs, Excerpt> {

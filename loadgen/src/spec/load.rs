@@ -8,16 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::plan::hold::Hold;
 use crate::plan::mix::{Mix, Weights};
 use crate::plan::model::Model;
-use crate::spec::close::Close;
-use crate::spec::echo::Echo;
 use crate::spec::protocol::{Protocol, TokenIn, Transport};
-use crate::spec::refresh::Refresh;
 use crate::spec::refused_by::RefusedBy;
 use crate::spec::source_ips::SourceIps;
 use crate::spec::targets::Targets;
 use crate::spec::tls::TlsPlan;
 use crate::spec::urls::without_query;
-use crate::spec::values::Pin;
+use crate::spec::values::{Close, Echo, Pin, Refresh, flag_name};
 
 /// The load of a run, resolved: every field is valid.
 ///
@@ -31,23 +28,23 @@ pub struct LoadSpec {
     pub transport: Transport,
     /// The namespace of Socket.IO that is joined, beginning with `/`.
     pub namespace: String,
-    /// How arrivals come about.
+    /// When arrivals are started.
     pub model: Model,
     /// Sockets to open in all, at least one; `None` only where a duration, stages or a list end the arrivals.
     pub connections: Option<u64>,
-    /// A load of its own before the measured one, whose figures are thrown away; zero: none.
+    /// Duration of the load before the measured one, whose figures are discarded; zero: none.
     pub warmup: Duration,
     /// Arrivals end then; with `connections`, whichever comes first.
     pub duration: Option<Duration>,
     /// How long an established socket stays.
     pub hold: Hold,
-    /// How it is closed then.
+    /// How an established socket is closed.
     pub close: Close,
-    /// Messages that it sends.
+    /// Messages of an established socket.
     pub echo: Echo,
-    /// What a whole handshake may take, above zero.
+    /// Time limit of a whole handshake, above zero.
     pub timeout: Duration,
-    /// What its TCP connection may take, above zero.
+    /// Time limit of the TCP connection, above zero.
     pub connect_timeout: Duration,
     /// How long a raw WebSocket must stay open after its 101 to count as accepted.
     pub auth_grace: Duration,
@@ -57,7 +54,7 @@ pub struct LoadSpec {
     pub mix: Mix,
     /// Where a token travels in the handshake.
     pub token_in: TokenIn,
-    /// When a token is made anew.
+    /// When a token is renewed.
     pub refresh: Refresh,
     /// A socket is to be closed by the target within this of its token's `exp`; `None`: that is not checked.
     pub close_at_exp: Option<Duration>,
@@ -65,11 +62,11 @@ pub struct LoadSpec {
     pub targets: Targets,
     /// Where sockets come from; empty: the kernel chooses.
     pub source_ips: SourceIps,
-    /// Whom to trust, and whether sessions are resumed.
+    /// Trusted certificates, and whether TLS sessions are resumed.
     pub tls: TlsPlan,
-    /// Processes of the generator, at least one; with one alone it is this.
+    /// Processes of the generator, at least one; a single one is this process.
     pub processes: usize,
-    /// Shards of each of them, at least one.
+    /// Shards of each process, at least one.
     pub workers: usize,
     /// Whether generator and server keep to processors of their own.
     pub pin: Pin,
@@ -93,8 +90,7 @@ impl LoadSpec {
         arrivals.saturating_mul(if self.transport == Transport::Polling { 2 } else { 1 })
     }
 
-    /// The load before the measured one, if one was asked for: at the rate that this begins with, with other arrivals,
-    /// and ended by time alone.
+    /// The load of the warm-up, if there is one: at the first rate of this load, with another seed, ended by time alone.
     pub fn of_warmup(&self) -> Option<Self> {
         if self.warmup.is_zero() {
             return None;
@@ -153,7 +149,7 @@ impl LoadSpec {
         schema::Scenario {
             protocol: Some(if socket_io.is_some() { "socketio" } else { "websocket" }.to_owned()),
             eio: socket_io.map(|version| u32::from(version.number())),
-            transport: socket_io.map(|_| self.transport.as_str().to_owned()),
+            transport: socket_io.map(|_| flag_name(&self.transport)),
             namespace: socket_io.map(|_| self.namespace.clone()).filter(|name| name != "/"),
             path: Some(without_query(self.targets.request_to(0).0)),
             connections: self.connections,
@@ -163,11 +159,11 @@ impl LoadSpec {
             duration_s: self.duration.map(|time| time.as_secs_f64()),
             warmup_s: (!self.warmup.is_zero()).then_some(self.warmup.as_secs_f64()),
             hold: Some(self.hold.to_string()),
-            close: Some(self.close.as_str().to_owned()),
+            close: Some(flag_name(&self.close)),
             echo: Some(u64::from(self.echo.count)),
             message_rate_per_s: self.echo.rate_per_s.filter(|_| echoes),
             message_bytes: echoes.then_some(self.echo.bytes as u64),
-            answered_by: echoes.then(|| self.echo.answered_by.as_str().to_owned()),
+            answered_by: echoes.then(|| flag_name(&self.echo.answered_by)),
             message_event: (echoes && socket_io.is_some()).then(|| self.echo.event.clone()),
             timeout_s: Some(self.timeout.as_secs_f64()),
             connect_timeout_s: Some(self.connect_timeout.as_secs_f64()),
@@ -181,7 +177,7 @@ impl LoadSpec {
             source_ip: (!self.source_ips.is_empty()).then(|| self.source_ips.to_string()),
             processes: u32::try_from(self.processes).ok(),
             workers: u32::try_from(self.workers).ok(),
-            pin: Some(self.pin.as_str().to_owned()),
+            pin: Some(flag_name(&self.pin)),
             seed: Some(self.seed),
             insecure: self.tls.insecure,
             cacert: self.tls.cacert.as_ref().map(|path| path.display().to_string()),

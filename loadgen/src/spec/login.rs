@@ -5,13 +5,13 @@ use url::Url;
 /// How users log in and ask for their tokens.
 #[derive(Clone, Debug)]
 pub struct LoginPlan {
-    /// Where a session is had; `None`: the credentials go with each token request.
+    /// Where users log in; `None`: the credentials go with each token request.
     pub login_url: Option<Url>,
     /// How credentials travel.
     pub method: LoginMethod,
-    /// Where a session's token is had.
+    /// Where a session gets its token.
     pub token_url: Url,
-    /// Where it stands in the JSON of the answer (RFC 6901); empty: the whole answer is the token, a JSON string.
+    /// Where the token stands in the JSON of the answer (RFC 6901); empty: the whole answer is the token, a JSON string.
     pub token_json_pointer: String,
 }
 
@@ -25,15 +25,4 @@ pub enum LoginMethod {
     Form,
     /// POST of a JSON object with those fields.
     Json,
-}
-
-impl LoginMethod {
-    /// As the flag takes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Basic => "basic",
-            Self::Form => "form",
-            Self::Json => "json",
-        }
-    }
 }

@@ -13,13 +13,13 @@ use crate::spec::urls::without_secrets;
 pub struct MetricsPlan {
     /// http or https; it may hold credentials.
     pub url: Url,
-    /// The same as errors name it.
+    /// The URL without query and credentials, for errors.
     pub shown_url: String,
-    /// What is read there.
+    /// The names of the metrics.
     pub names: MetricNames,
 }
 
-/// How the metrics are called. Written `cpu=NAME,memory=NAME,sockets=NAME`, in any order; what is left out has its usual
+/// The names of the metrics. Written `cpu=NAME,memory=NAME,sockets=NAME`, in any order; others have their usual
 /// name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricNames {
@@ -32,7 +32,7 @@ pub struct MetricNames {
 }
 
 impl MetricsPlan {
-    /// For a page and its names, or the usual ones.
+    /// A plan for this page; without names, those of Prometheus' client libraries.
     pub fn new(url: Url, names: Option<MetricNames>) -> Self {
         Self { shown_url: without_secrets(&url), names: names.unwrap_or_default(), url }
     }

@@ -1,4 +1,4 @@
-//! What is spoken over a socket, how it travels, and where in the handshake the token stands.
+//! The protocol of a socket, its transport, and where the handshake holds the token.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use wire::engineio::Version;
 use crate::ground::values::ValueError;
 use crate::spec::header::is_token_byte;
 
-/// What is spoken over a socket.
+/// The protocol of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub enum Protocol {
@@ -60,20 +60,11 @@ pub enum Transport {
     WebSocket,
     /// By HTTP long-polling to the end.
     Polling,
-    /// By polling at first, then over a WebSocket: what browsers do by default.
+    /// By polling at first, then over a WebSocket, as browsers do by default.
     Upgrade,
 }
 
 impl Transport {
-    /// As `--transport` takes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::Polling => "polling",
-            Self::Upgrade => "upgrade",
-        }
-    }
-
     /// Whether a session begins by polling.
     pub fn polls(self) -> bool {
         self != Self::WebSocket

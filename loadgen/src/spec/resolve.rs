@@ -16,26 +16,23 @@ use crate::plan::mix::Mix;
 use crate::plan::model::{Arrivals, Model};
 use crate::plan::stages::RateProfile;
 use crate::spec::args::RunArgs;
-use crate::spec::close::Close;
-use crate::spec::echo::{AnsweredBy, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN};
-use crate::spec::error::{SpecError, conflict, in_range};
+use crate::spec::error::{SpecError, conflict, in_range, out_of_range};
 use crate::spec::file::read_file;
 use crate::spec::load::LoadSpec;
 use crate::spec::protocol::{Protocol, TokenIn, Transport};
-use crate::spec::run::{ReportSpec, RunSpec};
-use crate::spec::server::{Observed, ServerSpec};
+use crate::spec::run::{Observed, ReportSpec, RunSpec, ServerSpec};
 use crate::spec::targets::Targets;
 use crate::spec::tls::TlsPlan;
-use crate::spec::values::{ArrivalsText, Pin};
+use crate::spec::values::{AnsweredBy, ArrivalsText, Close, Echo, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, Pin};
 
-use targets::{Found, TargetChoice};
+use targets::{ResolvedTargets, TargetChoice};
 
-/// What of this machine decides a default.
+/// The properties of this machine that decide defaults.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// The processors that this program may run on, at least one.
     pub cpus: Vec<usize>,
-    /// Names the folder of the result.
+    /// The current time, which names the folder of the result.
     pub now: SystemTime,
 }
 
@@ -56,7 +53,7 @@ impl RunSpec {
             }
             None => args,
         };
-        let Found { choice, protocol, targets } = targets::resolve(&args)?;
+        let ResolvedTargets { choice, protocol, targets } = targets::resolve(&args)?;
         let embedded = matches!(choice, TargetChoice::Embedded(_));
         let users = tokens::users(&args, embedded)?;
         let model = model(&args)?;
@@ -104,7 +101,7 @@ fn load(
         auth_grace: args.auth_grace.map_or(Duration::from_millis(500), |period| period.0),
         refused_by: args.refused_by.clone().unwrap_or_default(),
         mix: Mix::new(&args.mix.clone().unwrap_or_default(), &args.expect, args.seed()),
-        token_in: tokens::carrier(args, protocol)?,
+        token_in: tokens::token_in(args, protocol)?,
         refresh: args.refresh.unwrap_or_default(),
         close_at_exp: args.expect_close_at_exp.map(|grace| grace.0),
         targets,
@@ -148,13 +145,10 @@ fn namespace(args: &RunArgs, protocol: Protocol) -> Result<String, SpecError> {
     if protocol == Protocol::WebSocket {
         return Err(conflict("--namespace", "a raw WebSocket has no namespaces; use --protocol socketio"));
     }
-    let clean = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?');
-    if !namespace.starts_with('/') || !namespace.chars().all(clean) {
-        return Err(SpecError::OutOfRange {
-            flag: "--namespace",
-            given: namespace,
-            allowed: "it begins with / and holds no space, no comma, no ? and nothing beyond ASCII".to_owned(),
-        });
+    let is_allowed = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?');
+    if !namespace.starts_with('/') || !namespace.chars().all(is_allowed) {
+        let allowed = "it begins with / and holds no space, no comma, no ? and nothing beyond ASCII";
+        return Err(out_of_range("--namespace", namespace, allowed));
     }
     Ok(namespace)
 }
@@ -198,7 +192,7 @@ fn staged(args: &RunArgs) -> Result<Model, SpecError> {
     Ok(Model::Staged { profile: Arc::new(profile), arrivals })
 }
 
-/// The gaps that were asked for; `None`: a file lists the instants.
+/// The gaps between arrivals; `None`: a file lists the instants.
 fn gaps(args: &RunArgs) -> Option<Arrivals> {
     match &args.arrivals {
         None => Some(Arrivals::Uniform),
@@ -252,14 +246,11 @@ fn answered_by(args: &RunArgs, protocol: Protocol) -> Result<AnsweredBy, SpecErr
 
 fn echo(args: &RunArgs, embedded: bool, protocol: Protocol) -> Result<Echo, SpecError> {
     let event = args.message_event.clone().unwrap_or_else(|| "message".to_owned());
-    // socket.io keeps these names for itself: a client that sends one is thrown out.
+    // socket.io reserves these names and disconnects a client that sends one.
     let reserved = ["connect", "connect_error", "disconnect", "disconnecting"];
     if event.is_empty() || protocol != Protocol::WebSocket && reserved.contains(&event.as_str()) {
-        return Err(SpecError::OutOfRange {
-            flag: "--message-event",
-            given: event,
-            allowed: format!("it may not be empty, nor one of {}", reserved.join(", ")),
-        });
+        let allowed = format!("it may not be empty, nor one of {}", reserved.join(", "));
+        return Err(out_of_range("--message-event", event, &allowed));
     }
     Ok(Echo {
         count: args.echo.unwrap_or(u32::from(embedded)),
@@ -275,11 +266,7 @@ fn timeout(flag: &'static str, given: Option<Period>, default_s: u64) -> Result<
     // Durations are recorded up to an hour.
     let longest = Duration::from_secs(3600);
     if time.is_zero() || time > longest {
-        return Err(SpecError::OutOfRange {
-            flag,
-            given: format!("{time:?}"),
-            allowed: "it must be above 0s and at most 1h".to_owned(),
-        });
+        return Err(out_of_range(flag, format!("{time:?}"), "it must be above 0s and at most 1h"));
     }
     Ok(time)
 }

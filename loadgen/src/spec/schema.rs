@@ -14,11 +14,10 @@ use crate::spec::args::RunArgs;
 use crate::spec::claims::Claims;
 use crate::spec::header::HeaderText;
 use crate::spec::protocol::{EngineIo, TokenIn};
-use crate::spec::refresh::Refresh;
 use crate::spec::secret::SecretSource;
 use crate::spec::source_ips::SourceIps;
 use crate::spec::users::UserText;
-use crate::spec::values::{ArrivalsText, TokenSourceName};
+use crate::spec::values::{ArrivalsText, Refresh, TokenSourceName};
 
 /// The JSON Schema (draft 2020-12) of a scenario file, as it is published beside this code.
 pub fn scenario_schema() -> Value {
@@ -28,8 +27,7 @@ pub fn scenario_schema() -> Value {
     schema
 }
 
-/// What the types do not give to JSON Schema: TOML has no null, and where a flag may be repeated, one value needs no
-/// list.
+/// Adapts the schema to TOML, which has no null; where a flag may be repeated, one value needs no list.
 fn as_toml(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -74,8 +72,8 @@ fn accepts_text(schema: &Value) -> bool {
     schema.get("type") == Some(&"string".into())
 }
 
-/// Values that are written as text, as their flags take them.
-macro_rules! written {
+/// Schemas of values that are written as text, as their flags take them.
+macro_rules! text_schemas {
     ($($type:ty: $schema:tt;)*) => {
         $(impl JsonSchema for $type {
             fn inline_schema() -> bool {
@@ -93,7 +91,7 @@ macro_rules! written {
     };
 }
 
-written! {
+text_schemas! {
     Period: {"type": "string", "pattern": r"^([0-9.]+(us|ms|s|m|h))+$"};
     Hold: {
         "type": "string",

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::ground::values::InputError;
+
 /// Bytes that no output of this program may hold: `Debug` hides them and nothing displays or serialises them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<[u8]>);
@@ -16,7 +18,7 @@ impl Secret {
         Self(bytes.into())
     }
 
-    /// The bytes, for the one place that needs them.
+    /// The bytes; only for the code that uses the secret.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -44,34 +46,20 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-/// Why a secret could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The variable is not set.
-    #[error("the environment variable {0}, which should hold {1}, is not set")]
-    NotSet(String, &'static str),
-    /// The file cannot be read.
-    #[error("cannot read {1} from {path}: {2}", path = .0.display())]
-    Unreadable(PathBuf, &'static str, #[source] std::io::Error),
-    /// It is there, but there is nothing in it.
-    #[error("{0} is empty")]
-    Empty(&'static str),
-}
-
 impl SecretSource {
     /// Reads it; `what` names it in errors, as in "the --secret".
-    pub fn read(&self, what: &'static str) -> Result<Secret, SecretError> {
+    pub fn read(&self, what: &'static str) -> Result<Secret, InputError> {
         let secret = match self {
             Self::Text(secret) => secret.clone(),
-            Self::Env(name) => std::env::var_os(name)
-                .map(|value| Secret::new(value.into_vec()))
-                .ok_or_else(|| SecretError::NotSet(name.clone(), what))?,
+            Self::Env(name) => std::env::var_os(name).map(|value| Secret::new(value.into_vec())).ok_or_else(|| {
+                InputError(format!("the environment variable {name}, which should hold {what}, is not set"))
+            })?,
             Self::File(path) => std::fs::read(path)
                 .map(|bytes| Secret::new(without_line_end(&bytes)))
-                .map_err(|error| SecretError::Unreadable(path.clone(), what, error))?,
+                .map_err(|error| InputError(format!("cannot read {what} from {}: {error}", path.display())))?,
         };
         if secret.expose().is_empty() {
-            return Err(SecretError::Empty(what));
+            return Err(InputError(format!("{what} is empty")));
         }
         Ok(secret)
     }

@@ -1,12 +1,13 @@
 //! Tokens that are made here, with the target's own key.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
+use crate::ground::values::InputError;
 use crate::spec::claims::Claims;
 use crate::spec::secret::Secret;
 use crate::spec::template::Variables;
@@ -23,40 +24,43 @@ pub struct MintPlan {
     ttl: Option<Duration>,
 }
 
-/// Why tokens cannot be minted as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum SigningError {
-    /// The key's file cannot be read.
-    #[error("cannot read the --key {path}: {1}", path = .0.display())]
-    Unreadable(PathBuf, #[source] std::io::Error),
-    /// The algorithm needs a key that it did not get.
-    #[error("{0:?} signs with {1}")]
-    WrongKind(Algorithm, &'static str),
-    /// The key does not sign with this algorithm.
-    #[error("the --key does not sign {0:?} tokens: {1}")]
-    Unfit(Algorithm, jsonwebtoken::errors::Error),
-    /// The key does not sign with any algorithm.
-    #[error(
-        "the --key {path} is no private key in PEM (PKCS#8, or PKCS#1 for RSA) that signs RS256, ES256, ES384 or EdDSA",
-        path = .0.display()
-    )]
-    Unknown(PathBuf),
+/// The error of an algorithm that needs another kind of key.
+fn wrong_key(alg: Algorithm, needed: &str) -> InputError {
+    InputError(format!("{alg:?} signs with {needed}"))
+}
+
+/// The error of a key that does not sign with an algorithm.
+fn cannot_sign(alg: Algorithm, error: &jsonwebtoken::errors::Error) -> InputError {
+    InputError(format!("the --key does not sign {alg:?} tokens: {error}"))
+}
+
+/// Reads the file of `--key`.
+pub fn read_key(path: &Path) -> Result<Vec<u8>, InputError> {
+    std::fs::read(path).map_err(|error| InputError(format!("cannot read the --key {}: {error}", path.display())))
+}
+
+/// The error of a `--key` that signs with no algorithm.
+pub fn unknown_key(path: &Path) -> InputError {
+    InputError(format!(
+        "the --key {} is no private key in PEM (PKCS#8, or PKCS#1 for RSA) that signs RS256, ES256, ES384 or EdDSA",
+        path.display()
+    ))
 }
 
 impl MintPlan {
     /// Signs with a shared secret: HS256, HS384 or HS512.
-    pub fn with_secret(secret: &Secret, alg: Option<Algorithm>) -> Result<Self, SigningError> {
+    pub fn with_secret(secret: &Secret, alg: Option<Algorithm>) -> Result<Self, InputError> {
         let alg = alg.unwrap_or(Algorithm::HS256);
         if !matches!(alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
-            return Err(SigningError::WrongKind(alg, "a private key: give --key FILE, not --secret"));
+            return Err(wrong_key(alg, "a private key: give --key FILE, not --secret"));
         }
         Self::fit(EncodingKey::from_secret(secret.expose()), alg)
     }
 
     /// Signs with a private key from a PEM file. Without an algorithm, the one that the key has: RS256 for RSA, ES256
     /// or ES384 by its curve, EdDSA.
-    pub fn with_key_file(path: &Path, alg: Option<Algorithm>) -> Result<Self, SigningError> {
-        let pem = std::fs::read(path).map_err(|error| SigningError::Unreadable(path.to_owned(), error))?;
+    pub fn with_key_file(path: &Path, alg: Option<Algorithm>) -> Result<Self, InputError> {
+        let pem = read_key(path)?;
         if let Some(alg) = alg {
             let key = key_from_pem(&pem, alg)?;
             return Self::fit(key, alg);
@@ -64,7 +68,7 @@ impl MintPlan {
         [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
             .into_iter()
             .find_map(|alg| key_from_pem(&pem, alg).and_then(|key| Self::fit(key, alg)).ok())
-            .ok_or_else(|| SigningError::Unknown(path.to_owned()))
+            .ok_or_else(|| unknown_key(path))
     }
 
     /// Names the key in each token's header.
@@ -97,7 +101,7 @@ impl MintPlan {
 
     /// A token for a user, by what is known of them: `{"user":{"username":NAME},"iat":NOW}` and `exp`, as the frontend
     /// makes it, under the claims that were asked for.
-    pub fn token(&self, user: &Variables, now: SystemTime) -> Result<Arc<str>, SigningError> {
+    pub fn token(&self, user: &Variables, now: SystemTime) -> Result<Arc<str>, InputError> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let name = user.get(USERNAME).unwrap_or_default();
         let mut claims = json!({"user": {"username": name}, "iat": now_s});
@@ -107,11 +111,11 @@ impl MintPlan {
         self.claims.lay_over(&mut claims, user);
         jsonwebtoken::encode(&self.header, &claims, &self.key)
             .map(Arc::from)
-            .map_err(|error| SigningError::Unfit(self.header.alg, error))
+            .map_err(|error| cannot_sign(self.header.alg, &error))
     }
 
     /// A key that has signed once with its algorithm signs for the whole run.
-    fn fit(key: EncodingKey, alg: Algorithm) -> Result<Self, SigningError> {
+    fn fit(key: EncodingKey, alg: Algorithm) -> Result<Self, InputError> {
         let plan =
             Self { key: Arc::new(key), header: Box::new(Header::new(alg)), claims: Claims::default(), ttl: None };
         plan.token(&Variables::default(), UNIX_EPOCH)?;
@@ -119,16 +123,16 @@ impl MintPlan {
     }
 }
 
-fn key_from_pem(pem: &[u8], alg: Algorithm) -> Result<EncodingKey, SigningError> {
+fn key_from_pem(pem: &[u8], alg: Algorithm) -> Result<EncodingKey, InputError> {
     match alg {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-            return Err(SigningError::WrongKind(alg, "a shared secret: give --secret, not --key"));
+            return Err(wrong_key(alg, "a shared secret: give --secret, not --key"));
         }
         Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
         _ => EncodingKey::from_rsa_pem(pem),
     }
-    .map_err(|error| SigningError::Unfit(alg, error))
+    .map_err(|error| cannot_sign(alg, &error))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ground::values::ValueError;
 
-/// More addresses than this hold more sockets than a machine does.
+/// With this many addresses there are more ports than a machine can hold sockets.
 pub const SOURCE_IPS_MAX: u128 = 65_536;
 
 /// Addresses of this machine, as `--source-ip` takes them; sockets use them in turn.
@@ -18,8 +18,7 @@ pub const SOURCE_IPS_MAX: u128 = 65_536;
 /// list = part *( "," part )        part = address | first "-" last | address "/" prefix
 /// ```
 ///
-/// Of an IPv4 network of four addresses or more the first and the last, which name the network and everybody in it, are
-/// left out.
+/// In an IPv4 network of four addresses or more, the network address and the broadcast address are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct SourceIps {
@@ -29,17 +28,17 @@ pub struct SourceIps {
 }
 
 impl SourceIps {
-    /// Whether none were named: then the kernel chooses.
+    /// Whether the kernel chooses the source.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// All of them.
+    /// The IPv4 addresses, then the IPv6 addresses.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
         self.v4.iter().chain(self.v6.iter()).copied()
     }
 
-    /// Those that a socket to this peer may come from.
+    /// The source addresses of the peer's family.
     pub fn towards(&self, peer: &SocketAddr) -> &[IpAddr] {
         if peer.is_ipv4() { &self.v4 } else { &self.v6 }
     }

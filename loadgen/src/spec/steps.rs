@@ -1,4 +1,4 @@
-//! Logins of any service: requests that follow each other, and what is taken out of their answers.
+//! Logins of any service: a sequence of requests, and the values that are taken out of their answers.
 
 mod table;
 
@@ -12,16 +12,16 @@ use url::Url;
 use crate::spec::login::{LoginMethod, LoginPlan};
 use crate::spec::template::{Template, Variables};
 
-pub use table::{BasicTable, ExtractTable, JsonValue, StepTable, StepsError, read_steps};
+pub use table::{BasicTable, ExtractTable, JsonValue, StepTable, read_steps};
 
-/// How users log in, and how a token is had.
+/// The requests of a login and of a token.
 #[derive(Clone, Debug)]
 pub struct Steps {
     /// Once for each user, before the run; may be empty.
     pub login: Vec<Step>,
     /// For each token; at least one. Afterwards the variable [`TOKEN`] is the token.
     pub token: Vec<Step>,
-    /// Whether they were written out in a scenario: then they have names.
+    /// Whether a scenario file describes the steps, so that they have names.
     pub named: bool,
 }
 
@@ -31,9 +31,9 @@ pub const TOKEN: &str = "token";
 /// One request of a user, and what its answer is for.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What errors and results call it.
+    /// The name in errors and results.
     pub name: String,
-    /// Of the request.
+    /// The method of the request.
     pub method: Method,
     /// Where it goes; values are percent-encoded, but where one variable is all of it.
     pub url: Template,
@@ -49,18 +49,18 @@ pub struct Step {
     pub redirects: u8,
     /// What a good answer is.
     pub success: Success,
-    /// What it may take; `None`: as long as a handshake.
+    /// Time limit; `None`: that of a handshake.
     pub timeout: Option<Duration>,
-    /// What its answer may hold.
+    /// Longest answer.
     pub answer_bytes_max: usize,
-    /// What is taken out of the answer, in this order.
+    /// The values that are taken out of the answer, in this order.
     pub extract: Vec<Extraction>,
-    /// What to check when it is refused.
+    /// What the user should check when the request is refused.
     pub advice: &'static str,
 }
 
 impl Step {
-    /// What of the environment is in it, which no error may show.
+    /// The values from the environment, which no error may show.
     pub fn secrets(&self) -> Vec<&str> {
         let basic = self.basic.iter().flat_map(|(name, password)| [name, password]);
         let headers = self.headers.iter().map(|(_, value)| value);
@@ -75,7 +75,7 @@ impl Step {
 }
 
 impl JsonPlan {
-    /// The value with its gaps filled.
+    /// The value with its placeholders filled.
     pub fn fill(&self, variables: &Variables) -> serde_json::Value {
         match self {
             Self::Text(text) => text.text(variables).into(),
@@ -108,7 +108,7 @@ pub enum BodyPlan {
     Json(JsonPlan),
 }
 
-/// A JSON value whose texts have gaps.
+/// A JSON value whose texts have placeholders.
 #[derive(Clone, Debug)]
 pub enum JsonPlan {
     /// A text.
@@ -126,7 +126,7 @@ pub enum JsonPlan {
 pub enum Success {
     /// One of these statuses; none named: 200 to 299.
     Status(Vec<u16>),
-    /// Not refused, and a cookie set: a session. Logins redirect as often as not.
+    /// A session: the request is not refused, perhaps redirected, and a cookie is set.
     Session,
 }
 
@@ -154,7 +154,7 @@ pub enum Source {
 
 /// A token is sent in a request's head, of which servers take 8 to 64 KiB; an answer that is longer is no token.
 pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// A page with a form in it is smaller; a step that fetches more than this has met the wrong URL.
+/// Longest answer of a step: pages with a form are smaller.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The steps that flags describe: a session by its cookie, then a token for it.

@@ -1,4 +1,4 @@
-//! The target's key, as far as it is known: it signs the invalid tokens whose signature must be right.
+//! The target's key, where it is known: it signs the invalid tokens whose signature must be valid.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, crypto}
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::ground::values::InputError;
 use crate::spec::secret::Secret;
-use crate::spec::signing::SigningError;
+use crate::spec::signing::{read_key, unknown_key};
 
-/// The key that the target checks signatures with, and the one that makes them, as far as each is known.
+/// The target's signing key and its public key, each where it is known.
 #[derive(Clone, Debug, Default)]
 pub struct TargetKey {
     signing: Option<Arc<EncodingKey>>,
@@ -23,11 +24,11 @@ pub struct TargetKey {
     public_pem: Option<Arc<[u8]>>,
 }
 
-/// Why a confused token cannot be made without the target's public key.
+/// The error of `alg-confused` without the target's public key.
 pub const NO_PUBLIC_KEY: &str = "it is an HMAC over the target's public key: give --key FILE.pem, the target's public or \
                                  private RSA, EC or Ed25519 key; a target that checks with a shared secret has none to confuse";
 
-/// Why some kinds cannot be made without the target's signing key.
+/// The error of kinds that need the target's signing key.
 pub const NO_SIGNING_KEY: &str = "its signature must be the target's: give --secret env:NAME, or --key FILE.pem with the \
                                   private key";
 
@@ -38,8 +39,8 @@ impl TargetKey {
     }
 
     /// A PEM file: a private key, whose public one follows from it, or a public key alone.
-    pub fn from_file(path: &Path) -> Result<Self, SigningError> {
-        let pem = std::fs::read(path).map_err(|error| SigningError::Unreadable(path.to_owned(), error))?;
+    pub fn from_file(path: &Path) -> Result<Self, InputError> {
+        let pem = read_key(path)?;
         if pem.trim_ascii_start().starts_with(b"-----BEGIN PUBLIC KEY-----") {
             return Ok(Self { signing: None, public_pem: Some(pem.into()) });
         }
@@ -50,29 +51,29 @@ impl TargetKey {
             (Some(signing), Some(public)) => {
                 Ok(Self { signing: Some(Arc::new(signing)), public_pem: Some(public.into_bytes().into()) })
             }
-            _ => Err(SigningError::Unknown(path.to_owned())),
+            _ => Err(unknown_key(path)),
         }
     }
 
-    /// Whether it signs.
+    /// Whether the signing key is known.
     pub fn is_signing(&self) -> bool {
         self.signing.is_some()
     }
 
-    /// The public key, where there is one.
+    /// The public key as PEM.
     pub fn public_pem(&self) -> Option<&[u8]> {
         self.public_pem.as_deref()
     }
 
-    /// Signs; the signature in base64url. `None`: it has no such key.
+    /// The signature of `message` in base64url. `None`: no signing key of this algorithm is known.
     pub fn sign(&self, message: &[u8], alg: Algorithm) -> Option<String> {
         crypto::sign(message, self.signing.as_ref()?, alg).ok()
     }
 
-    /// Whether a signature in base64url is this key's.
+    /// Whether this key made the signature, which is in base64url.
     pub fn has_signed(&self, message: &[u8], signature: &str, alg: Algorithm) -> bool {
         let read = match alg.family() {
-            // What signs alike is alike.
+            // An HMAC is checked by signing again.
             AlgorithmFamily::Hmac => return self.sign(message, alg).as_deref() == Some(signature),
             AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem,
             AlgorithmFamily::Ec => DecodingKey::from_ec_pem,
@@ -111,7 +112,7 @@ fn pkcs8_public(der: &[u8]) -> Option<PublicKeyX509Der<'static>> {
 
 /// DER as PEM (RFC 7468 section 2), as every tool writes it.
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    /// RFC 7468 section 2: exactly so many characters a line.
+    /// Characters of a line (RFC 7468 section 2).
     const LINE: usize = 64;
     let text = base64_simd::STANDARD.encode_to_string(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
@@ -131,7 +132,7 @@ mod tests {
     const MESSAGE: &[u8] = b"header.claims";
 
     #[test]
-    fn a_private_key_gives_its_public_one_and_knows_its_signatures() {
+    fn private_and_public_keys_verify_their_own_signatures() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
         for (made_for, alg) in [
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_knows_its_signatures() {
+    fn a_secret_verifies_its_own_signatures() {
         let key = TargetKey::from_secret(&Secret::new(*b"one secret"));
         let other = TargetKey::from_secret(&Secret::new(*b"another"));
         let signature = key.sign(MESSAGE, Algorithm::HS384).unwrap();

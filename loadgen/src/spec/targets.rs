@@ -34,10 +34,10 @@ pub struct Targets {
     shares: Shares,
 }
 
-/// What is requested of a target, wherever it is.
+/// Path and headers of the handshakes with a target, without its address.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TargetSpec {
-    /// What results call it.
+    /// The name in results.
     pub name: String,
     /// Finite and above zero.
     pub weight: f64,
@@ -58,13 +58,13 @@ impl Targets {
         Self { list, shares }
     }
 
-    /// All of them, in the order of the scenario.
+    /// The targets, in the order of the scenario.
     pub fn list(&self) -> &[TargetSpec] {
         &self.list
     }
 
-    /// The place of the target of arrival `number`.
-    pub fn of_arrival(&self, number: u64) -> usize {
+    /// The index of the target of arrival `number`.
+    pub fn index_for(&self, number: u64) -> usize {
         self.shares.of(number)
     }
 

@@ -1,5 +1,5 @@
-//! Texts with gaps: `{{name}}` for a value that is known when the text is used, `{{env:NAME}}` for one that is not to
-//! stand in a file.
+//! Texts with placeholders: `{{name}}` for a variable that is filled at use, `{{env:NAME}}` for a secret that a file
+//! should not hold.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub struct Template {
 #[derive(Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    /// Out of the environment.
+    /// A value from the environment.
     Secret(String),
     Variable(String),
 }
@@ -33,7 +33,7 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a text with its gaps; those of `env:` are filled at once.
+    /// Reads a text with placeholders; those of `env:` are filled at once.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -42,7 +42,7 @@ impl Template {
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
             }
-            pieces.push(gap(name.trim())?);
+            pieces.push(placeholder(name.trim())?);
             rest = behind;
         }
         if !rest.is_empty() {
@@ -51,7 +51,7 @@ impl Template {
         Ok(Self { pieces })
     }
 
-    /// A text without gaps, as it is.
+    /// A text without placeholders.
     pub fn plain(text: impl Into<String>) -> Self {
         Self { pieces: vec![Piece::Text(text.into())] }
     }
@@ -69,7 +69,7 @@ impl Template {
         })
     }
 
-    /// What of the environment is in it.
+    /// The values from the environment in it.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Secret(text) => Some(text.as_str()),
@@ -77,7 +77,7 @@ impl Template {
         })
     }
 
-    /// Whether it has no gap.
+    /// Whether it has no placeholder.
     pub fn is_plain(&self) -> bool {
         let is_text = |piece: &Piece| matches!(piece, Piece::Text(_));
         self.pieces.iter().all(is_text)
@@ -88,8 +88,8 @@ impl Template {
         matches!(self.pieces.as_slice(), [Piece::Variable(_)])
     }
 
-    /// The text with its gaps filled, each value passed through `write`. A variable that is not known leaves nothing:
-    /// the scenario was checked for them.
+    /// The text with its placeholders filled; `write` appends each value. An unknown variable is empty: the steps were
+    /// checked for those.
     pub fn fill(&self, variables: &Variables, write: impl Fn(&mut String, &str)) -> String {
         let mut filled = String::new();
         for piece in &self.pieces {
@@ -101,7 +101,7 @@ impl Template {
         filled
     }
 
-    /// The same with values as they are.
+    /// As [`Self::fill`], with values unchanged.
     pub fn text(&self, variables: &Variables) -> String {
         self.fill(variables, |filled, value| filled.push_str(value))
     }
@@ -113,7 +113,7 @@ impl fmt::Debug for Template {
     }
 }
 
-fn gap(name: &str) -> Result<Piece, TemplateError> {
+fn placeholder(name: &str) -> Result<Piece, TemplateError> {
     if let Some(name) = name.strip_prefix("env:") {
         return std::env::var(name).map(Piece::Secret).map_err(|_| TemplateError::NotSet(name.to_owned()));
     }
@@ -148,7 +148,7 @@ impl Variables {
         self.0.iter().map(|(name, _)| &**name)
     }
 
-    /// All of it.
+    /// All names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, value.as_str()))
     }
@@ -173,13 +173,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_are_filled_and_faults_named() {
+    fn placeholders_are_filled_and_errors_named() {
         let mut variables = Variables::default();
         variables.set("user", "ann");
         variables.set("csrf", "{{user}}");
         for (text, expected, why) in [
-            ("plain", Ok("plain"), "no gap"),
-            ("{{user}}", Ok("ann"), "a gap alone"),
+            ("plain", Ok("plain"), "no placeholder"),
+            ("{{user}}", Ok("ann"), "a placeholder alone"),
             ("a {{ user }} b", Ok("a ann b"), "spaces within"),
             ("{{user}}{{user}}", Ok("annann"), "two"),
             ("{{csrf}}", Ok("{{user}}"), "a value is not read again"),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_text_nor_values_show() {
+    fn debug_shows_neither_text_nor_values() {
         let template = Template::parse("hunter2 {{x}}").unwrap();
         let mut variables = Variables::default();
         variables.set("x", "hunter2");

@@ -1,4 +1,4 @@
-//! What a run asks of TLS: whom to trust, and whether sessions are resumed.
+//! TLS settings: trusted certificates, and whether sessions are resumed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
-/// TLS towards the target, and whom to trust at logins.
+use crate::ground::values::InputError;
+
+/// TLS to the target and to the login service.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TlsPlan {
     /// Whether certificates go unchecked.
@@ -15,9 +17,9 @@ pub struct TlsPlan {
     /// Trusted beside this machine's own authorities.
     #[serde(with = "certificates")]
     pub authorities: Vec<CertificateDer<'static>>,
-    /// The file that they are from.
+    /// The file of these authorities.
     pub cacert: Option<PathBuf>,
-    /// Whether a socket takes up the session of an earlier one.
+    /// Whether a socket resumes the TLS session of an earlier one.
     pub resumption: bool,
 }
 
@@ -39,31 +41,19 @@ mod certificates {
     }
 }
 
-/// Whether TLS sessions are taken up again.
+/// Whether TLS sessions are resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsResumption {
-    /// As clients do that come back.
+    /// As returning clients do.
     On,
-    /// As clients do that come for the first time.
+    /// As new clients do.
     Off,
-}
-
-/// A file of certificate authorities that gives none.
-#[derive(Debug, thiserror::Error)]
-#[error("--cacert {path}: {problem}", path = .path.display())]
-pub struct CacertError {
-    path: PathBuf,
-    problem: String,
 }
 
 impl TlsPlan {
     /// The plan of these flags; reads the file.
-    pub fn new(
-        insecure: bool,
-        cacert: Option<PathBuf>,
-        resumption: Option<TlsResumption>,
-    ) -> Result<Self, CacertError> {
+    pub fn new(insecure: bool, cacert: Option<PathBuf>, resumption: Option<TlsResumption>) -> Result<Self, InputError> {
         Ok(Self {
             insecure,
             authorities: cacert.as_deref().map_or(Ok(Vec::new()), read)?,
@@ -73,8 +63,8 @@ impl TlsPlan {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, CacertError> {
-    let fault = |problem: &dyn fmt::Display| CacertError { path: path.to_owned(), problem: problem.to_string() };
+fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, InputError> {
+    let fault = |problem: &dyn fmt::Display| InputError(format!("--cacert {}: {problem}", path.display()));
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| fault(&error))?.collect();
     let found = found.map_err(|error| fault(&error))?;
     if found.is_empty() {

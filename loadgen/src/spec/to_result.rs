@@ -6,15 +6,14 @@ use reports::schema;
 use url::Url;
 
 use crate::ground::outcome::Phase;
-use crate::spec::run::RunSpec;
-use crate::spec::server::ServerSpec;
+use crate::spec::run::{RunSpec, ServerSpec};
 use crate::spec::steps::Step;
 use crate::spec::tokens::{TokenPlan, TokenSource};
 use crate::spec::urls::{without_query, without_secrets};
-use crate::spec::values::TokenPer;
+use crate::spec::values::flag_name;
 
 impl RunSpec {
-    /// What was asked, for the result; `tokens` are those that the started server takes. The target's URL is absent for
+    /// The settings of the run for the result; `tokens` are those that the started server accepts. The target's URL is absent for
     /// the embedded server, whose port was not asked.
     pub fn to_result(&self, tokens: &TokenPlan) -> schema::Scenario {
         let shown: Vec<String> = self.urls().iter().map(without_secrets).collect();
@@ -67,16 +66,12 @@ impl RunSpec {
 }
 
 fn of_tokens(tokens: &TokenPlan) -> schema::Scenario {
-    let per = match tokens.per {
-        TokenPer::Connection => "connection",
-        TokenPer::User => "user",
-    };
-    let shown = schema::Scenario { token_per: Some(per.to_owned()), ..schema::Scenario::default() };
+    let shown = schema::Scenario { token_per: Some(flag_name(&tokens.per)), ..schema::Scenario::default() };
     match &tokens.source {
         TokenSource::Login(plan) => schema::Scenario {
             token_source: Some("login".to_owned()),
             login_url: plan.login_url.as_ref().map(without_secrets),
-            login_method: Some(plan.method.as_str().to_owned()),
+            login_method: Some(flag_name(&plan.method)),
             token_url: Some(without_secrets(&plan.token_url)),
             ..shown
         },

@@ -1,4 +1,4 @@
-//! Whose tokens a run shows, and who makes them. Holds passwords and keys, so it stays in the run's own process.
+//! The users and tokens of a run. Holds passwords and keys, so it stays in the run's own process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use crate::spec::target_key::TargetKey;
 use crate::spec::users::User;
 use crate::spec::values::TokenPer;
 
-/// Whose tokens are shown, and who makes them.
+/// The users of a run and the source of their tokens.
 #[derive(Clone, Debug)]
 pub struct TokenPlan<S = TokenSource> {
-    /// Who arrives: arrival `j` is user `j % users.len()`.
+    /// The users: arrival `j` is user `j % users.len()`.
     pub users: Arc<[User]>,
-    /// Who makes the tokens.
+    /// The source of the tokens.
     pub source: S,
-    /// How often one is made.
+    /// Whether each user or each connection has its own token.
     pub per: TokenPer,
-    /// What the target's tokens are signed with, where that is known: for the invalid ones that need it.
+    /// The target's key, where it is known, for invalid tokens that need a valid signature.
     pub key: TargetKey,
 }
 
-/// Who makes the tokens.
+/// The source of the tokens.
 #[derive(Clone, Debug)]
 pub enum TokenSource {
     /// The target's own service, asked over HTTP as a browser would.
     Login(LoginPlan),
-    /// The same by the steps of a scenario.
+    /// The target's own service, by the steps of a scenario.
     Steps(Arc<Steps>),
     /// This program, with the target's key.
     Mint(MintPlan),
-    /// Someone else: a file with a token in each line.
+    /// A file with one token in each line.
     File(PathBuf),
 }

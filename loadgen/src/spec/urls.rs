@@ -18,7 +18,7 @@ pub fn without_secrets(url: &Url) -> String {
     url.to_string()
 }
 
-/// Scheme, host, port and path alone.
+/// Scheme, host, port and path of a URL.
 pub fn shown(url: &Url) -> String {
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or(""), url.path())

@@ -1,10 +1,11 @@
 //! Users of the target, from flags or a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::spec::secret::{Secret, SecretError, SecretSource};
+use crate::ground::values::InputError;
+use crate::spec::secret::{Secret, SecretSource};
 use crate::spec::template::{Variables, is_variable_name};
 
 /// A user of the target.
@@ -12,21 +13,21 @@ use crate::spec::template::{Variables, is_variable_name};
 pub struct User {
     /// Without a colon, which ends it in HTTP Basic (RFC 7617 section 2).
     pub name: String,
-    /// What the target knows them by; empty where tokens need no login.
+    /// The password at the target; empty where tokens need no login.
     pub password: Secret,
     /// Further columns of a users file, by the names in its first line.
     pub columns: Variables,
 }
 
 impl User {
-    /// What may stand in a token of theirs: `username` and their further columns.
+    /// The variables for claims: `username` and the further columns.
     pub fn claims(&self) -> Variables {
         let mut variables = self.columns.clone();
         variables.set(USERNAME, self.name.as_str());
         variables
     }
 
-    /// What steps know of them: `username`, `password`, and their further columns.
+    /// The variables for steps: `username`, `password` and the further columns.
     pub fn variables(&self) -> Variables {
         let mut variables = self.columns.clone();
         variables.set(USERNAME, self.name.as_str());
@@ -52,38 +53,6 @@ pub struct UserText {
 /// More users than this are no user list: a login each would outlast the run.
 pub const USERS_MAX: usize = 1_000_000;
 
-/// Why users could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum UsersError {
-    /// A password could not be read.
-    #[error(transparent)]
-    Password(#[from] SecretError),
-    /// The file cannot be read.
-    #[error("cannot read --users {path}: {1}", path = .0.display())]
-    Unreadable(PathBuf, #[source] std::io::Error),
-    /// A line of it is no user.
-    #[error(
-        "{path}:{line}: {problem}; write one user a line: name,password, and further columns where a first line of \
-         name,password,... names them", path = .path.display()
-    )]
-    Line {
-        /// As it was named.
-        path: PathBuf,
-        /// From 1.
-        line: u64,
-        /// What is wrong with it; never the line itself, which holds a password.
-        problem: String,
-    },
-    /// It holds none, or too many.
-    #[error("{path} holds {count} users; 1 to {USERS_MAX} are needed", path = .path.display())]
-    Count {
-        /// As it was named.
-        path: PathBuf,
-        /// Users in it.
-        count: usize,
-    },
-}
-
 impl FromStr for UserText {
     type Err = String;
 
@@ -101,7 +70,7 @@ impl FromStr for UserText {
 
 impl UserText {
     /// Reads the password.
-    pub fn read(&self) -> Result<User, UsersError> {
+    pub fn read(&self) -> Result<User, InputError> {
         Ok(User {
             name: self.name.clone(),
             password: self.password.read("a user's password")?,
@@ -112,8 +81,18 @@ impl UserText {
 
 /// Reads a CSV file of `name,password` (RFC 4180; `#` begins a comment). A first line of `name,password` or
 /// `username,password` is a header, which further columns need: they become variables by the names in it.
-pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
-    let file = std::fs::File::open(path).map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;
+pub fn read_users(path: &Path) -> Result<Vec<User>, InputError> {
+    let shown = path.display();
+    let wrong_line = |line: Option<&csv::Position>, problem: String| {
+        // Never the line itself, which holds a password.
+        let line = line.map_or(0, csv::Position::line);
+        InputError(format!(
+            "{shown}:{line}: {problem}; write one user a line: name,password, and further columns where a first line of \
+             name,password,... names them"
+        ))
+    };
+    let file =
+        std::fs::File::open(path).map_err(|error| InputError(format!("cannot read --users {shown}: {error}")))?;
     let mut users = Vec::new();
     let mut header: Option<Vec<Arc<str>>> = None;
     let mut rows = csv::ReaderBuilder::new()
@@ -123,27 +102,19 @@ pub fn read_users(path: &Path) -> Result<Vec<User>, UsersError> {
         .trim(csv::Trim::All)
         .from_reader(file);
     for row in rows.records() {
-        let row = row.map_err(|error| UsersError::Line {
-            path: path.to_owned(),
-            line: error.position().map_or(0, csv::Position::line),
-            problem: error.to_string(),
-        })?;
+        let row = row.map_err(|error| wrong_line(error.position(), error.to_string()))?;
         let read = if header.is_none() && users.is_empty() && is_header(&row) {
             columns(&row).map(|columns| header = Some(columns))
         } else {
             user(&row, header.as_deref().unwrap_or_default()).map(|user| users.push(user))
         };
-        read.map_err(|problem| UsersError::Line {
-            path: path.to_owned(),
-            line: row.position().map_or(0, csv::Position::line),
-            problem,
-        })?;
+        read.map_err(|problem| wrong_line(row.position(), problem))?;
         if users.len() > USERS_MAX {
             break;
         }
     }
     if users.is_empty() || users.len() > USERS_MAX {
-        return Err(UsersError::Count { path: path.to_owned(), count: users.len() });
+        return Err(InputError(format!("{shown} holds {} users; 1 to {USERS_MAX} are needed", users.len())));
     }
     Ok(users)
 }

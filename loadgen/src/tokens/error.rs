@@ -1,33 +1,21 @@
 //! Why no arrival can have a token.
 
-use crate::spec::SigningError;
-use crate::tokens::invalid::CannotMakeInvalid;
+use crate::ground::values::InputError;
 use crate::tokens::login::{ClientError, LoginError};
 
-/// Why no arrival can have a token: what was asked for cannot be done, and the run does not begin.
+/// Why no arrival can have a token, so that the run does not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// A user's session or token was not to be had.
+    /// A login or a token request of a user failed.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// There is no client to ask with.
+    /// The HTTP client cannot be made.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A login's task ended by itself: this program's own fault.
+    /// The task of a login panicked: an internal error.
     #[error("a login was lost: {0}")]
     Task(#[source] tokio::task::JoinError),
-    /// A key does not sign.
+    /// A key, the mix or a file of tokens cannot be used.
     #[error(transparent)]
-    Signing(#[from] SigningError),
-    /// An invalid kind of the mix cannot be made.
-    #[error(transparent)]
-    Invalid(#[from] CannotMakeInvalid),
-    /// A file of tokens does not give any.
-    #[error("tokens from {path}: {problem}", path = .path.display())]
-    File {
-        /// As it was named.
-        path: std::path::PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    Input(#[from] InputError),
 }

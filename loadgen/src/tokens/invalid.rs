@@ -12,7 +12,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use crate::ground::outcome::TokenKind;
-use crate::ground::values::Token;
+use crate::ground::values::{InputError, Token};
 use crate::plan::mix::Mix;
 use crate::spec::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
 
@@ -36,16 +36,8 @@ const GARBAGE_BYTES: usize = 150;
 /// The invalid tokens of a run.
 #[derive(Clone, Debug)]
 pub struct InvalidTokens {
-    /// By kind; empty where the mix does not show it, or where it is no token of its own.
+    /// By kind; empty where the kind is not in the mix, or is no made token.
     by_kind: [Arc<[Token]>; TokenKind::ALL.len()],
-}
-
-/// Why a kind of invalid token cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[error("--mix {}: {why}", .kind.as_str())]
-pub struct CannotMakeInvalid {
-    kind: TokenKind,
-    why: String,
 }
 
 impl Default for InvalidTokens {
@@ -56,11 +48,14 @@ impl Default for InvalidTokens {
 
 impl InvalidTokens {
     /// Makes invalid tokens of real ones for every kind of the mix; `now` is the current time.
-    pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, CannotMakeInvalid> {
+    pub fn make(mix: &Mix, real: &[Token], key: &TargetKey, now: SystemTime) -> Result<Self, InputError> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut made = Self::default();
         for &(kind, _) in mix.weights() {
-            let make = |token| make_invalid(kind, token, key, now_s).map_err(|why| CannotMakeInvalid { kind, why });
+            let make = |token| {
+                make_invalid(kind, token, key, now_s)
+                    .map_err(|why| InputError(format!("--mix {}: {why}", kind.as_str())))
+            };
             made.by_kind[kind as usize] = match kind {
                 TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed => continue,
                 TokenKind::Garbage => garbage(real),
@@ -70,7 +65,7 @@ impl InvalidTokens {
         Ok(made)
     }
 
-    /// Those that were made elsewhere.
+    /// Invalid tokens that another process made.
     pub fn of_kinds(kinds: impl IntoIterator<Item = (TokenKind, Vec<Token>)>) -> Self {
         let mut made = Self::default();
         for (kind, tokens) in kinds {
@@ -79,7 +74,7 @@ impl InvalidTokens {
         made
     }
 
-    /// All of them, by kind; those that the mix does not show are left out.
+    /// The tokens by kind, without the kinds that are not in the mix.
     pub fn kinds(&self) -> impl Iterator<Item = (TokenKind, &[Token])> {
         let all = TokenKind::ALL.into_iter().zip(&self.by_kind);
         all.map(|(kind, tokens)| (kind, &**tokens)).filter(|(_, tokens)| !tokens.is_empty())
@@ -87,10 +82,10 @@ impl InvalidTokens {
 
     /// Whether any kind of a mix is made from real tokens.
     pub fn need_real(mix: &Mix) -> bool {
-        mix.weights().iter().any(|(kind, _)| !is_made_of_nothing(*kind))
+        mix.weights().iter().any(|(kind, _)| !needs_no_real_token(*kind))
     }
 
-    /// What arrival `number` shows, if there are tokens of this kind.
+    /// The token of this kind for arrival `number`, if there is one.
     pub fn get(&self, kind: TokenKind, number: u64) -> Option<&Token> {
         let tokens = &self.by_kind[kind as usize];
         let place = number.checked_rem(tokens.len() as u64)?;
@@ -98,7 +93,7 @@ impl InvalidTokens {
     }
 }
 
-fn is_made_of_nothing(kind: TokenKind) -> bool {
+fn needs_no_real_token(kind: TokenKind) -> bool {
     matches!(kind, TokenKind::Valid | TokenKind::Missing | TokenKind::Replayed | TokenKind::Garbage)
 }
 
@@ -121,14 +116,14 @@ fn make_invalid(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> 
             for earlier in ["iat", "nbf", "auth_time"] {
                 move_back(&mut jwt.claims, earlier, ended_s);
             }
-            by_target(&jwt, token, key)
+            sign_as_target(&jwt, token, key)
         }
         TokenKind::NotYetValid => {
             jwt.claims.insert("nbf".to_owned(), in_force_until.into());
             if jwt.claims.contains_key("exp") {
                 jwt.claims.insert("exp".to_owned(), (in_force_until + AHEAD_S).into());
             }
-            by_target(&jwt, token, key)
+            sign_as_target(&jwt, token, key)
         }
         TokenKind::Forged => {
             jwt.claims.insert("gatecrash_forged".to_owned(), true.into());
@@ -161,7 +156,7 @@ fn make_invalid(kind: TokenKind, token: &Token, key: &TargetKey, now_s: u64) -> 
 
 /// Signs with the target's key, which must have signed the real token too: else a refusal of the invalid one would only
 /// show that the key is another.
-fn by_target(jwt: &Jwt, real: &Token, key: &TargetKey) -> Result<Token, String> {
+fn sign_as_target(jwt: &Jwt, real: &Token, key: &TargetKey) -> Result<Token, String> {
     if !key.is_signing() {
         return Err(NO_SIGNING_KEY.to_owned());
     }
@@ -177,7 +172,7 @@ fn by_target(jwt: &Jwt, real: &Token, key: &TargetKey) -> Result<Token, String> 
     })
 }
 
-/// Moves an instant that a token has to before its end.
+/// Moves a time claim, where the token has it, to before its expiry.
 fn move_back(claims: &mut Map<String, Value>, name: &str, end_s: u64) {
     if let Some(claim) = claims.get_mut(name) {
         *claim = end_s.saturating_sub(EXPIRED_S_AGO).into();

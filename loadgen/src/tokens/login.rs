@@ -32,7 +32,7 @@ pub use tally::Tally;
 pub struct LoginService {
     client: Client,
     steps: Arc<Steps>,
-    /// Where the steps have names.
+    /// Only where the steps have names.
     tally: Option<Arc<Tally>>,
 }
 
@@ -41,14 +41,14 @@ pub struct LoginService {
 pub struct Session {
     user: User,
     cookies: Jar,
-    /// What is known of the user once logged in.
+    /// The variables of the user after the login.
     variables: Variables,
 }
 
 /// Why there is no client to log in with.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// TLS is not to be had.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TargetError),
     /// The HTTP client cannot be made.
@@ -56,12 +56,12 @@ pub enum ClientError {
     Http(#[from] reqwest::Error),
 }
 
-/// What a request may take.
+/// Time limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// Its TCP connection.
+    /// For the TCP connection.
     pub connect: Duration,
-    /// All of it, to the last byte of the answer.
+    /// For the whole request, to the last byte of the answer.
     pub whole: Duration,
 }
 
@@ -86,13 +86,13 @@ impl LoginService {
         Ok(Self { client, steps: Arc::new(steps), tally })
     }
 
-    /// What becomes of each step's requests, where the steps have names.
+    /// Counts of each step's requests, where the steps have names.
     pub fn tally(&self) -> Option<Arc<Tally>> {
         self.tally.clone()
     }
 
-    /// Logs a user in, and how long that took. Without a step there is nothing to do: the credentials go with each
-    /// token request.
+    /// Logs a user in; returns the session and the duration. Without login steps there is no duration: each token request
+    /// sends the credentials.
     pub async fn login(&self, user: &User) -> Result<(Session, Option<Duration>), LoginError> {
         let mut session = Session { user: user.clone(), cookies: Jar::default(), variables: Variables::default() };
         let mut variables = user.variables();
@@ -103,7 +103,7 @@ impl LoginService {
         Ok((session, took))
     }
 
-    /// Asks for a session's token, and how long that took, answered or not.
+    /// Requests a session's token; returns it with the duration, also on failure.
     pub async fn token(&self, session: &Session) -> (Result<Token, LoginError>, Duration) {
         // Connections of one user ask at once: what the steps of one give is its own.
         let mut variables = session.variables.clone();

@@ -1,4 +1,4 @@
-//! Before T0: users log in, tokens that can be had are had, and the queue of requests opens for the rest.
+//! Before T0: users log in, tokens are made where that is possible, and the queue of token requests opens.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 use crate::ground::recorder::Recorder;
 use crate::ground::time::UnixInstant;
-use crate::ground::values::Token;
+use crate::ground::values::{InputError, Token};
 use crate::spec::{LoadSpec, MintPlan, Refresh, Steps, TokenPer, TokenPlan, TokenSource, User, Variables};
 use crate::tokens::error::TokenError;
 use crate::tokens::invalid::{INVALID_USERS_MAX, InvalidTokens};
@@ -20,22 +20,21 @@ use crate::tokens::requests::{Requests, Service};
 use crate::tokens::supply::{Prepared, Supply};
 use crate::tokens::ticket::{Answer, Ticket};
 
-/// Logins under way at once before T0: password hashes are dear on the other side, and this many keep its cores busy.
+/// Concurrent logins before T0: password hashes are expensive, and this many keep the server's cores busy.
 pub const LOGINS_AT_ONCE: usize = 16;
-/// Token requests under way at once during the run; a service that needs more of them is not keeping up, and its
-/// tickets wait.
+/// Concurrent token requests during the run; further tickets wait.
 pub const TOKENS_AT_ONCE: usize = 256;
 /// A file of tokens that is larger than this holds something else.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Logs all users in and gets what tokens can be had before T0. The tokens that are left to make are made by tasks of
-/// the current runtime until every [`Requests`] is dropped.
+/// Logs all users in and makes the tokens that are needed before T0. Tasks of the current runtime make the tokens of the
+/// run until every [`Requests`] is dropped.
 ///
 /// # Errors
 ///
-/// Whatever keeps all arrivals from having a token.
+/// A login, a token request, a key or a file fails, so that no arrival can have a token.
 pub async fn prepare(load: &LoadSpec, plan: &TokenPlan) -> Result<Prepared, TokenError> {
-    // Real tokens to make the invalid ones of, where there are such.
+    // Invalid tokens are made from real ones.
     let real_max = if InvalidTokens::need_real(&load.mix) { INVALID_USERS_MAX } else { 0 };
     let mut trial = Trial { recorder: Recorder::new(), real: Vec::new(), real_max };
     let mut steps = None;
@@ -54,7 +53,7 @@ pub async fn prepare(load: &LoadSpec, plan: &TokenPlan) -> Result<Prepared, Toke
         Supply::Ready(tokens) => real.extend(tokens.iter().take(real_max).cloned()),
         Supply::Kept(kept, _) => {
             let users = plan.users.len().min(real_max) as u64;
-            real.extend((0..users).filter_map(|number| kept.fresh(number, UnixInstant::default())));
+            real.extend((0..users).filter_map(|number| kept.unexpired(number, UnixInstant::default())));
         }
         Supply::OnDemand(_) => {}
     }
@@ -62,13 +61,13 @@ pub async fn prepare(load: &LoadSpec, plan: &TokenPlan) -> Result<Prepared, Toke
     Ok(Prepared { supply, invalid, recorder, steps })
 }
 
-/// What is had before T0 beside the supply.
+/// What the preparation gives beside the supply.
 struct Trial {
     /// The durations of logins and token requests.
     recorder: Recorder,
-    /// Real tokens, to make invalid ones of.
+    /// Real tokens from which invalid ones are made.
     real: Vec<Token>,
-    /// How many of them are needed.
+    /// The number of real tokens that is needed.
     real_max: usize,
 }
 
@@ -106,8 +105,7 @@ async fn log_in(
             keep(load, tokens, Maker::Login(service, sessions))
         }
         TokenPer::Connection => {
-            // One on trial, never shown: an endpoint that gives none ends the run before it begins, not by as many
-            // failures as there are arrivals.
+            // One trial token, which no arrival uses: an endpoint without tokens is an error before the run.
             for session in sessions.iter().take(trial.real_max.max(1)) {
                 trial.real.push(service.token(session).await.0?);
             }
@@ -178,7 +176,7 @@ where
     Ok(done.into_iter().flatten().collect())
 }
 
-/// Waits for the next task that ends and puts its result in its place.
+/// Waits for the next task and stores its result at its index.
 async fn keep_next<T: 'static>(
     running: &mut JoinSet<(usize, Result<T, LoginError>)>,
     done: &mut [Option<T>],
@@ -190,10 +188,10 @@ async fn keep_next<T: 'static>(
     Ok(())
 }
 
-/// Who makes the tokens of the run.
+/// Makes the tokens of the run.
 enum Maker {
     Login(Arc<LoginService>, Vec<Arc<Session>>),
-    /// With what is known of the users.
+    /// With the variables of each user.
     Mint(MintPlan, Vec<Variables>),
 }
 
@@ -203,7 +201,7 @@ fn open_requests(shards: usize, maker: Maker) -> Supply {
     Supply::OnDemand(requests)
 }
 
-/// A token for each user, for the whole run or until it is made anew.
+/// The supply of one token for each user, which `--refresh` may renew.
 fn keep(load: &LoadSpec, tokens: Vec<Token>, maker: Maker) -> Supply {
     let ahead = match load.refresh {
         Refresh::Never => return Supply::Ready(tokens.into()),
@@ -236,7 +234,7 @@ async fn serve(mut service: Service, maker: Arc<Maker>, kept: Option<Kept>) {
     }
 }
 
-/// Makes a user's token anew, unless another arrival's request has just done so.
+/// Renews a user's token, unless another arrival has just renewed it.
 async fn renew(kept: &Kept, maker: &Maker, ticket: &Ticket) -> Answer {
     let mut token_ns = None;
     let make = async {
@@ -275,8 +273,8 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn read_tokens(path: &Path) -> Result<Arc<[Token]>, TokenError> {
-    let fault = |problem: String| TokenError::File { path: path.to_owned(), problem };
+fn read_tokens(path: &Path) -> Result<Arc<[Token]>, InputError> {
+    let fault = |problem: String| InputError(format!("tokens from {}: {problem}", path.display()));
     let length = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.len();
     if length > FILE_BYTES_MAX {
         return Err(fault(format!("it has more than {FILE_BYTES_MAX} bytes")));

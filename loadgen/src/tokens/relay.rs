@@ -8,17 +8,19 @@ use crate::tokens::requests::{Answers, Requests};
 use crate::tokens::supply::Supply;
 use crate::tokens::ticket::{Answer, Ticket};
 
-/// Where answers come in for the shards of this process.
+/// Passes answers to the shards of this process.
 #[derive(Clone)]
 pub struct Relay {
     answers: Answers,
     kept: Option<Kept>,
 }
 
-/// A supply whose every ticket goes to `ask`, on a thread of its own; `kept` are the tokens of all users, where each has
-/// one, with how long before its end a token is not used any more.
+/// A supply that passes every ticket to `ask` on its own thread. `kept` holds one token for each user and the remaining
+/// lifetime below which a token is renewed.
 ///
-/// Fails when there is no thread to be had.
+/// # Errors
+///
+/// The thread cannot be started.
 pub fn relay(
     shards: usize,
     kept: Option<(Vec<Token>, Option<Duration>)>,
@@ -40,7 +42,7 @@ pub fn relay(
 }
 
 impl Relay {
-    /// Hands an answer to the shard that asked.
+    /// Passes an answer to the shard that sent the ticket.
     pub fn give(&self, shard: usize, answer: Answer) {
         if let (Some(kept), Ok(token)) = (&self.kept, &answer.result) {
             kept.put(answer.number, token.clone());

@@ -11,7 +11,7 @@ use crate::tokens::ticket::{Answer, Ticket};
 /// token service to fill it, and by then the handshakes behind it would time out anyway; 16 bytes each.
 pub const TICKETS_WAITING_MAX: usize = 65_536;
 
-/// The queue to the token service is full, or the service is gone: the arrival cannot be sent.
+/// The queue is full, or the token service has ended: the arrival cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{TICKETS_WAITING_MAX} tokens are already asked for")]
 pub struct QueueFull;
@@ -23,11 +23,11 @@ pub struct Requests {
     sinks: Sinks,
 }
 
-/// By shard; taken for a moment by the tasks that answer, and by a shard before T0.
+/// By shard; locked briefly by the tasks that answer, and by each shard before T0.
 type Sinks = Arc<[Mutex<Option<Sink>>]>;
 
 impl Requests {
-    /// A queue for this many shards, and the side of it where tokens are made.
+    /// A queue for this many shards, and its receiving side.
     pub(super) fn open(shards: usize) -> (Self, Service) {
         let (queue, tickets) = mpsc::channel(TICKETS_WAITING_MAX);
         let sinks: Sinks = (0..shards).map(|_| Mutex::default()).collect();
@@ -44,7 +44,7 @@ impl Requests {
         }
     }
 
-    /// Asks for an arrival's token and never blocks. Each ticket that is taken is answered once.
+    /// Requests an arrival's token without blocking. Each accepted ticket is answered once.
     pub fn ask(&self, ticket: Ticket) -> Result<(), QueueFull> {
         self.queue.try_send(ticket).map_err(|_| QueueFull)
     }
@@ -74,18 +74,18 @@ impl Service {
         self.tickets.recv().await
     }
 
-    /// The same on a thread of its own, outside of the runtime.
+    /// As [`Self::next`], but blocks; for a thread outside of the runtime.
     pub(super) fn next_blocking(&mut self) -> Option<Ticket> {
         self.tickets.blocking_recv()
     }
 }
 
-/// Hands answers back.
+/// Sends answers to the shards.
 #[derive(Clone)]
 pub(super) struct Answers(Sinks);
 
 impl Answers {
-    /// To the shard that asked. A shard that has gone does not need it.
+    /// Sends an answer to its shard, if that still runs.
     pub(super) fn give(&self, shard: usize, answer: Answer) {
         let sink = self.0.get(shard).map(|sink| sink.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(sink) = sink.as_deref().and_then(Option::as_ref) {

@@ -6,22 +6,22 @@ use crate::ground::values::Token;
 /// An arrival that needs its token now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Who asks, and is answered.
+    /// The shard that receives the answer.
     pub shard: usize,
-    /// Which arrival; its user is `number % users`.
+    /// The arrival; its user is `number % users`.
     pub number: u64,
-    /// The token of it that was refused.
+    /// The arrival's token that was refused.
     pub refused: Option<Token>,
 }
 
-/// What became of a [`Ticket`].
+/// The answer to a [`Ticket`].
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The ticket's arrival.
     pub number: u64,
-    /// Its token, or how its making failed.
+    /// The token, or why there is none.
     pub result: Result<Token, Failure>,
-    /// What the HTTP request for it took; `None` where it was minted, or is another arrival's new one.
+    /// Duration of the HTTP request; `None` where the token was minted, or renewed for another arrival.
     pub token_ns: Option<u64>,
     /// Whether it was made for this arrival.
     pub made: bool,

@@ -26,11 +26,11 @@ fn allocations(protocol: Protocol, connections: u64) -> u64 {
             return;
         };
         if protocol != Protocol::WebSocket {
-            socket.say(OPEN);
-            socket.hear();
-            socket.say(r#"40{"sid":"s"}"#);
+            socket.send_text(OPEN);
+            socket.receive();
+            socket.send_text(r#"40{"sid":"s"}"#);
         }
-        socket.hear_all();
+        socket.receive_all();
     });
     let load = LoadSpec {
         protocol,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use gatecrash::drive::control::Control;
 use gatecrash::drive::shard::{FromShard, ShardHandle, ShardPlan, ShardReport, spawn};
 use gatecrash::ground::outcome::{Failure, Outcome};
-use gatecrash::ground::recorder::Recorder;
+use gatecrash::ground::recorder::{Metric, Recorder};
 use gatecrash::ground::time::ShardInstant;
 use gatecrash::plan::arrival::Schedule;
 use gatecrash::plan::hold::Hold;
@@ -20,11 +20,12 @@ use gatecrash::spec::{
 };
 use gatecrash::tokens::{InvalidTokens, Supply};
 use reactor::Clock;
+use reports::histogram::LatencyHistogram;
 
-/// Longer than any run of a test: what takes longer hangs.
+/// A run that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A load of raw WebSockets, open model at 1,000/s, without messages: tests change what they are about.
+/// Raw WebSockets in the open model at 1,000/s, without messages. Each test changes the fields that it is about.
 pub fn load(connections: u64) -> LoadSpec {
     LoadSpec {
         protocol: Protocol::WebSocket,
@@ -55,7 +56,7 @@ pub fn load(connections: u64) -> LoadSpec {
     }
 }
 
-/// One target, at this path.
+/// One target with this path.
 pub fn at(path: &str) -> Targets {
     Targets::new(vec![TargetSpec { name: String::new(), weight: 1.0, path: path.into(), headers: Vec::new() }], 1)
 }
@@ -65,22 +66,22 @@ pub fn open(rate_per_s: f64) -> Model {
     Model::Open { rate_per_s, arrivals: Arrivals::Uniform }
 }
 
-/// A run under way.
+/// A run in progress.
 pub struct Run {
-    /// Stops and closes it.
+    /// Stops the run and closes its sockets.
     pub control: Arc<Control>,
-    /// When its schedule began.
+    /// T0 of the schedule.
     pub t0: Instant,
     reports: Receiver<FromShard>,
     shards: Vec<ShardHandle>,
 }
 
-/// What a run came to.
+/// The figures of a finished run.
 #[derive(Debug)]
-pub struct Seen {
-    /// Everything that was recorded.
+pub struct Measured {
+    /// The figures of all shards.
     pub recorder: Recorder,
-    /// By shard.
+    /// The report of each shard.
     pub reports: Vec<ShardReport>,
     /// The most sockets that were held at the end of an interval.
     pub held_max: u64,
@@ -127,26 +128,35 @@ pub fn start(load: LoadSpec, target: Target, supply: Supply) -> Run {
     Run { t0, control, reports, shards }
 }
 
-/// A whole run with tokens that are there.
-pub fn run(load: LoadSpec, addr: SocketAddr) -> Seen {
+/// Runs a load to its end, with ready tokens.
+pub fn run(load: LoadSpec, addr: SocketAddr) -> Measured {
     start(load, target(addr), supply()).finish()
 }
 
+/// Runs a load to its end. Every arrival must end in `outcome`.
+#[track_caller]
+pub fn run_all(load: LoadSpec, addr: SocketAddr, outcome: Outcome, why: &str) -> Measured {
+    let connections = load.connections.expect("tests limit their connections");
+    let measured = run(load, addr);
+    measured.assert_outcomes(&[(outcome, connections)], why);
+    measured
+}
+
 impl Run {
-    /// Receives reports to the end, and closes what is held once every arrival is decided.
-    pub fn finish(self) -> Seen {
+    /// Receives reports to the end, and closes the held sockets once every arrival is decided.
+    pub fn finish(self) -> Measured {
         let of = self.shards.len();
-        let mut seen = Seen { recorder: Recorder::new(), reports: Vec::new(), held_max: 0 };
+        let mut measured = Measured { recorder: Recorder::new(), reports: Vec::new(), held_max: 0 };
         let mut held = vec![0; of];
         let mut decided = 0;
-        while seen.reports.len() < of {
+        while measured.reports.len() < of {
             match self.reports.recv_timeout(PATIENCE).expect("the run goes on") {
                 FromShard::Interval(interval) => {
                     for recorder in &interval.recorders {
-                        seen.recorder.merge(recorder);
+                        measured.recorder.merge(recorder);
                     }
                     held[interval.shard] = interval.held;
-                    seen.held_max = seen.held_max.max(held.iter().sum());
+                    measured.held_max = measured.held_max.max(held.iter().sum());
                 }
                 FromShard::ArrivalsDone { .. } => {
                     decided += 1;
@@ -154,7 +164,7 @@ impl Run {
                         self.control.close();
                     }
                 }
-                FromShard::Done { report, .. } => seen.reports.push(report),
+                FromShard::Done { report, .. } => measured.reports.push(report),
                 FromShard::Broken { shard, error } => panic!("shard {shard} broke: {error}"),
                 FromShard::Lost { error } => panic!("lost: {error}"),
             }
@@ -162,12 +172,12 @@ impl Run {
         for shard in self.shards {
             assert!(shard.join(), "a shard panicked");
         }
-        seen
+        measured
     }
 }
 
-impl Seen {
-    /// Asserts that these are the outcomes, that there are no others, and that they add up.
+impl Measured {
+    /// Asserts that the run has these outcomes and no others, and that the totals agree with them.
     #[track_caller]
     pub fn assert_outcomes(&self, expected: &[(Outcome, u64)], why: &str) {
         let counts: Vec<(Outcome, u64)> = Outcome::ALL
@@ -183,8 +193,13 @@ impl Seen {
         assert_eq!(started, planned - not_sent, "{why}: started = all but not_sent");
     }
 
-    /// What broke, and how often.
+    /// Each failure with its count.
     pub fn failures(&self) -> Vec<(Failure, u64)> {
         self.recorder.failures().collect()
+    }
+
+    /// The latencies of established arrivals by `metric`.
+    pub fn established(&self, metric: Metric) -> LatencyHistogram {
+        self.recorder.latency(metric, Outcome::Established)
     }
 }

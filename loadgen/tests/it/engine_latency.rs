@@ -25,7 +25,7 @@ use gatecrash::plan::model::{Arrivals, Model};
 use gatecrash::spec::LoadSpec;
 use wire::http::{RequestHead, write_switching_protocols};
 
-use crate::engine_driver::{Seen, load, start, supply, target};
+use crate::engine_driver::{Measured, load, start, supply, target};
 use crate::engine_servers::read_head;
 
 const MS: u64 = 1_000_000;
@@ -93,15 +93,15 @@ impl Timetable {
     }
 
     /// A run against it, and when it was done with each handshake.
-    fn measure(&self, model: Model, count: u64) -> (Seen, Vec<u64>) {
+    fn measure(&self, model: Model, count: u64) -> (Measured, Vec<u64>) {
         let (tell, t0) = mpsc::channel();
         let (addr, served) = self.clone().serve(count, t0);
         let load = LoadSpec { model, workers: 1, auth_grace: Duration::from_millis(1), ..load(count) };
         let run = start(load, target(addr), supply());
         tell.send(run.t0).unwrap();
-        let seen = run.finish();
-        seen.assert_outcomes(&[(Outcome::Established, count)], "all are served");
-        (seen, served.iter().collect())
+        let measured = run.finish();
+        measured.assert_outcomes(&[(Outcome::Established, count)], "all are served");
+        (measured, served.iter().collect())
     }
 }
 
@@ -124,8 +124,8 @@ fn answer(stream: &mut TcpStream) -> Vec<u8> {
     answer
 }
 
-fn quantile_ns(seen: &Seen, part: Part, quantile: f64) -> u64 {
-    let held = seen.recorder.latency(Metric::Handshake(part), Outcome::Established);
+fn quantile_ns(measured: &Measured, part: Part, quantile: f64) -> u64 {
+    let held = measured.recorder.latency(Metric::Handshake(part), Outcome::Established);
     held.quantile_ns(quantile)
 }
 
@@ -144,12 +144,12 @@ const GRAIN_NS: u64 = 100_000;
 const ATTEMPTS: usize = 20;
 
 /// Holds the measured percentiles against those that follow from the schedule and the server's doings.
-fn check(timetable: &Timetable, model: &Model, count: u64, why: &str) -> Seen {
+fn check(timetable: &Timetable, model: &Model, count: u64, why: &str) -> Measured {
     let schedule = Schedule::new(model, Some(count), None, 1).unwrap();
     let due_ns: Vec<u64> = schedule.shard(0, 1).map(|arrival| arrival.offset_ns).collect();
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let (seen, served) = timetable.measure(model.clone(), count);
+        let (measured, served) = timetable.measure(model.clone(), count);
         for (served_ns, end_ns) in served.iter().zip(timetable.ends(&due_ns)) {
             assert!(served_ns + GRAIN_NS >= end_ns, "{why}: it cannot be faster than its timetable");
         }
@@ -159,12 +159,12 @@ fn check(timetable: &Timetable, model: &Model, count: u64, why: &str) -> Seen {
         let close = |quantile: f64| {
             let rank = (quantile * waited.len() as f64).ceil() as usize;
             let true_ns = waited[rank.max(1) - 1];
-            let measured_ns = quantile_ns(&seen, Part::Response, quantile);
+            let measured_ns = quantile_ns(&measured, Part::Response, quantile);
             (measured_ns.abs_diff(true_ns) <= allowed_ns(true_ns), measured_ns, true_ns)
         };
         let all = QUANTILES.map(close);
         if all.iter().all(|(close, ..)| *close) {
-            return seen;
+            return measured;
         }
         last = Some(all);
     }
@@ -179,7 +179,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn responses_are_those_of_the_timetable() {
+fn response_times_match_the_timetable() {
     let _alone = alone();
     let one_at_a_time = Timetable { service_ns: MS, stalls: Vec::new() };
     for (arrivals, why) in [
@@ -192,14 +192,14 @@ fn responses_are_those_of_the_timetable() {
 }
 
 #[test]
-fn a_stall_is_seen_by_all_who_came_in_it_and_hidden_by_a_closed_model() {
+fn open_model_measures_a_stall_that_closed_model_hides() {
     let _alone = alone();
     // A fifth of the time, as if it stalled 1 s in every 5.
     let stalling = Timetable { service_ns: MS / 5, stalls: vec![200 * MS..400 * MS, 1200 * MS..1400 * MS] };
     let model = Model::Open { rate_per_s: 500.0, arrivals: Arrivals::Uniform };
     let open = check(&stalling, &model, 1000, "stalls");
     let (closed, _) = stalling.measure(Model::Closed { concurrency: 1 }, 1000);
-    let p95_ns = |seen: &Seen, part| quantile_ns(seen, part, 0.95);
+    let p95_ns = |measured: &Measured, part| quantile_ns(measured, part, 0.95);
     assert!(p95_ns(&open, Part::Response) > 100 * MS, "one in twenty waited as long");
     assert!(p95_ns(&closed, Part::Service) < 20 * MS, "it asked nothing while it waited");
 }

@@ -1,4 +1,4 @@
-//! Sessions that poll, against servers that are written down; the real ones are in `peers` and `run`.
+//! Polling sessions against a scripted server; `peers` and `run` use real ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
@@ -14,24 +14,24 @@ use gatecrash::spec::{Echo, LoadSpec, Protocol, Transport};
 use wire::engineio::{Form, HttpError, Item, Version, decode_payload, encode_payload};
 use wire::http::{RequestHead, write_response};
 
-use crate::engine_driver::{at, load, run};
+use crate::engine_driver::{at, load, run, run_all};
 use crate::engine_servers::{read_head, serve};
 
-/// How a server differs from one that does all as it should.
+/// How the server deviates from a correct one.
 #[derive(Clone, Copy, Default)]
-struct Manner {
-    /// Says `Connection: close`, and does.
-    says_close: bool,
-    /// Closes after each answer without a word.
-    hangs_up: bool,
-    /// The transports that it offers to move to.
+struct Behaviour {
+    /// Sends `Connection: close` with each answer, and closes.
+    sends_close: bool,
+    /// Closes after each answer without `Connection: close`.
+    closes_silently: bool,
+    /// The transports that the open packet offers as upgrades.
     upgrades: &'static str,
     /// Answers requests that begin so with a status and a body.
     answers: Option<(&'static str, u16, &'static str)>,
-    /// Ends the connection of a session's polls once it is let in.
-    drops: bool,
-    /// Answers what takes leave only after so long.
-    leave_takes: Duration,
+    /// Ends the connection of a session's polls once the session is established.
+    drops_session: bool,
+    /// Delays the answer to the closing POST by this time.
+    closing_post_delay: Duration,
 }
 
 /// The packets that wait for each session, and the wake-up for the poll that waits for them.
@@ -59,12 +59,12 @@ impl Waiting {
 }
 
 /// A Socket.IO server over polling alone, which acknowledges events with their own data.
-fn server(version: Version, manner: Manner) -> SocketAddr {
+fn server(version: Version, behaviour: Behaviour) -> SocketAddr {
     let waiting = Arc::new(Waiting::default());
-    serve(move |mut stream| while answer_next(&mut stream, version, manner, &waiting) {})
+    serve(move |mut stream| while answer_next(&mut stream, version, behaviour, &waiting) {})
 }
 
-fn answer_next(stream: &mut TcpStream, version: Version, manner: Manner, waiting: &Waiting) -> bool {
+fn answer_next(stream: &mut TcpStream, version: Version, behaviour: Behaviour, waiting: &Waiting) -> bool {
     let bytes = read_head(stream);
     let Ok(Some(head)) = RequestHead::parse(&bytes) else {
         return false;
@@ -74,27 +74,27 @@ fn answer_next(stream: &mut TcpStream, version: Version, manner: Manner, waiting
     stream.read_exact(&mut body).unwrap();
     let line = format!("{} {}", head.method, head.target);
     let sid = head.query_value("sid");
-    let (status, packets) = match manner.answers {
+    let (status, packets) = match behaviour.answers {
         Some((begins, status, words)) if line.starts_with(begins) => (status, vec![words.into()]),
         _ => match (head.method, sid) {
-            ("GET", None) => (200, open(version, manner, waiting)),
+            ("GET", None) => (200, open(version, behaviour, waiting)),
             ("GET", Some(sid)) => (200, waiting.take(sid)),
             ("POST", Some(sid)) => (200, take(version, sid, &body, waiting)),
             _ => panic!("{line}"),
         },
     };
-    if manner.drops && packets.iter().any(|packet| packet.starts_with("40")) && sid.is_some() {
-        // The next poll is heard, and left without an answer.
+    if behaviour.drops_session && packets.iter().any(|packet| packet.starts_with("40")) && sid.is_some() {
+        // The next poll is read and not answered.
         respond(stream, version, status, &packets, false);
         read_head(stream);
         return false;
     }
     // Version 4's disconnect of the namespace stands first.
     if body.starts_with(b"41") {
-        std::thread::sleep(manner.leave_takes);
+        std::thread::sleep(behaviour.closing_post_delay);
     }
-    respond(stream, version, status, &packets, manner.says_close);
-    !manner.says_close && !manner.hangs_up
+    respond(stream, version, status, &packets, behaviour.sends_close);
+    !behaviour.sends_close && !behaviour.closes_silently
 }
 
 fn respond(stream: &mut TcpStream, version: Version, status: u16, packets: &[String], close: bool) {
@@ -110,11 +110,11 @@ fn respond(stream: &mut TcpStream, version: Version, status: u16, packets: &[Str
     let _ = stream.write_all(&out);
 }
 
-fn open(version: Version, manner: Manner, waiting: &Waiting) -> Vec<String> {
+fn open(version: Version, behaviour: Behaviour, waiting: &Waiting) -> Vec<String> {
     let mut sessions = waiting.0.lock().unwrap();
     let sid = format!("session-{}", sessions.len());
     sessions.insert(sid.clone(), VecDeque::new());
-    let upgrades = manner.upgrades;
+    let upgrades = behaviour.upgrades;
     let open = format!(r#"0{{"sid":"{sid}","upgrades":[{upgrades}],"pingInterval":100,"pingTimeout":20000}}"#);
     match version {
         Version::V3 => vec![open, "40".into()],
@@ -150,15 +150,15 @@ fn polling(version: Version, connections: u64) -> LoadSpec {
 }
 
 #[test]
-fn sessions_survive_the_connections_that_a_server_ends() {
-    for (manner, why) in [
-        (Manner::default(), "it keeps them alive"),
-        (Manner { says_close: true, ..Manner::default() }, "it closes each and says so"),
+fn polling_sessions_survive_closed_connections() {
+    for (behaviour, why) in [
+        (Behaviour::default(), "it keeps them alive"),
+        (Behaviour { sends_close: true, ..Behaviour::default() }, "it closes each and says so"),
     ] {
         for version in [Version::V3, Version::V4] {
-            let seen = run(polling(version, 20), server(version, manner));
-            seen.assert_outcomes(&[(Outcome::Established, 20)], why);
-            let counters = seen.recorder.counters;
+            let measured = run(polling(version, 20), server(version, behaviour));
+            measured.assert_outcomes(&[(Outcome::Established, 20)], why);
+            let counters = measured.recorder.counters;
             let counted = (counters.echoes_answered, counters.dropped);
             assert_eq!(counted, (40, 0), "{version:?}: {why}");
             for (phase, least, why) in [
@@ -172,36 +172,35 @@ fn sessions_survive_the_connections_that_a_server_ends() {
                      answered, where the server ends the connection that it lies on",
                 ),
             ] {
-                let held = seen.recorder.latency(Metric::Phase(phase), Outcome::Established);
+                let held = measured.established(Metric::Phase(phase));
                 assert!(held.count() >= least, "{phase:?} {}: {why}", held.count());
             }
             let upgrade = Metric::Phase(Phase::Upgrade);
-            assert!(seen.recorder.latency(upgrade, Outcome::Established).is_empty());
+            assert!(measured.established(upgrade).is_empty());
         }
     }
 }
 
 #[test]
-fn version_3_beats_by_post() {
-    let server = server(Version::V3, Manner::default());
+fn engineio_3_sends_heartbeats_by_post() {
+    let server = server(Version::V3, Behaviour::default());
     let load = LoadSpec { hold: Hold::For(std::time::Duration::from_millis(450)), ..polling(Version::V3, 2) };
-    let seen = run(load, server);
-    seen.assert_outcomes(&[(Outcome::Established, 2)], "held for four beats");
-    let polls = seen.recorder.latency(Metric::Phase(Phase::Poll), Outcome::Established);
-    // One opens, two bring messages, one takes leave; the rest are beats.
+    let measured = run_all(load, server, Outcome::Established, "held for four beats");
+    let polls = measured.established(Metric::Phase(Phase::Poll));
+    // One opens, two carry messages, one closes; the rest are heartbeats.
     assert!(polls.count() >= 2 * (4 + 2), "{}", polls.count());
 }
 
 #[test]
-fn what_breaks_a_session_is_named() {
-    let answering = |begins, status, words| Manner {
+fn polling_failures_name_phase_and_kind() {
+    let answering = |begins, status, words| Behaviour {
         answers: Some((begins, status, words)),
         upgrades: r#""websocket""#,
-        ..Manner::default()
+        ..Behaviour::default()
     };
     let failed = |phase, kind| (Outcome::Failed, Some((phase, kind)));
     let no_session = HttpError::UnknownSid;
-    for (transport, manner, (outcome, failure), why) in [
+    for (transport, behaviour, (outcome, failure), why) in [
         (
             Transport::Polling,
             answering("POST ", 400, no_session.body()),
@@ -223,7 +222,7 @@ fn what_breaks_a_session_is_named() {
             (Outcome::FalseReject, None),
             "the token, by a proxy that looks at each request",
         ),
-        (Transport::Upgrade, Manner::default(), failed(Phase::Upgrade, FailureKind::NoUpgrade), "it offers none"),
+        (Transport::Upgrade, Behaviour::default(), failed(Phase::Upgrade, FailureKind::NoUpgrade), "it offers none"),
         (
             Transport::Upgrade,
             answering("GET /socket.io/?EIO=4&transport=websocket", 400, HttpError::BadRequest.body()),
@@ -232,41 +231,41 @@ fn what_breaks_a_session_is_named() {
         ),
     ] {
         let load = LoadSpec { transport, ..polling(Version::V4, 5) };
-        let seen = run(load, server(Version::V4, manner));
-        seen.assert_outcomes(&[(outcome, 5)], why);
+        let measured = run(load, server(Version::V4, behaviour));
+        measured.assert_outcomes(&[(outcome, 5)], why);
         let expected: Vec<_> = failure.map(|(phase, kind)| (Failure { phase, kind }, 5)).into_iter().collect();
-        assert_eq!(seen.failures(), expected, "{why}");
+        assert_eq!(measured.failures(), expected, "{why}");
     }
 }
 
 #[test]
-fn a_session_whose_poll_is_dropped_is_dropped() {
-    let manner = Manner { drops: true, ..Manner::default() };
+fn dropped_poll_drops_the_session() {
+    let behaviour = Behaviour { drops_session: true, ..Behaviour::default() };
     let mut load = polling(Version::V4, 5);
     load.echo.count = 0;
     load.hold = Hold::For(Duration::from_secs(60));
-    let seen = run(load, server(Version::V4, manner));
-    seen.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
-    let reasons: Vec<_> = seen.recorder.drop_reasons().collect();
+    let measured = run(load, server(Version::V4, behaviour));
+    measured.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
+    let reasons: Vec<_> = measured.recorder.drop_reasons().collect();
     assert_eq!(reasons, [(FailureKind::Closed(1006), 5)]);
 }
 
 #[test]
-fn what_takes_leave_is_timed_by_nobody() {
-    let manner = Manner { leave_takes: Duration::from_secs(1), ..Manner::default() };
-    let seen = run(polling(Version::V4, 5), server(Version::V4, manner));
-    seen.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
+fn closing_post_is_not_timed() {
+    let behaviour = Behaviour { closing_post_delay: Duration::from_secs(1), ..Behaviour::default() };
+    let measured = run(polling(Version::V4, 5), server(Version::V4, behaviour));
+    measured.assert_outcomes(&[(Outcome::Established, 5)], "all were let in");
     let poll = Metric::Phase(Phase::Poll);
-    let held = seen.recorder.latency(poll, Outcome::Established);
+    let held = measured.established(poll);
     assert!(held.count() >= 20, "{}", held.count());
     assert!(held.max_ns() < 1_000_000_000, "{}", held.max_ns());
 }
 
 #[test]
-fn posts_that_meet_a_closed_connection_are_repeated() {
-    let manner = Manner { hangs_up: true, ..Manner::default() };
-    // What hangs up after a GET without a word ends the session; after a POST it is nobody's fault.
-    let addr = server(Version::V4, Manner::default());
+fn posts_on_a_closed_connection_are_repeated() {
+    let behaviour = Behaviour { closes_silently: true, ..Behaviour::default() };
+    // A connection that closes after a GET ends the session; after a POST the session goes on.
+    let addr = server(Version::V4, Behaviour::default());
     let posts_hang_up = serve(move |mut client| {
         let mut first = [0; 4];
         if client.peek(&mut first).unwrap_or(0) < 4 {
@@ -293,9 +292,8 @@ fn posts_that_meet_a_closed_connection_are_repeated() {
         let _ = std::io::copy(&mut client, &mut upstream);
         let _ = upstream.shutdown(std::net::Shutdown::Both);
     });
-    let seen = run(polling(Version::V4, 20), posts_hang_up);
-    seen.assert_outcomes(&[(Outcome::Established, 20)], "POSTs alone");
-    assert_eq!(seen.recorder.counters.echoes_answered, 40);
-    let seen = run(polling(Version::V4, 5), server(Version::V4, manner));
-    seen.assert_outcomes(&[(Outcome::Failed, 5)], "the GETs as well");
+    let measured = run_all(polling(Version::V4, 20), posts_hang_up, Outcome::Established, "POSTs alone");
+    assert_eq!(measured.recorder.counters.echoes_answered, 40);
+    let measured = run(polling(Version::V4, 5), server(Version::V4, behaviour));
+    measured.assert_outcomes(&[(Outcome::Failed, 5)], "the GETs as well");
 }

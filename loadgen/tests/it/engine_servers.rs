@@ -1,4 +1,4 @@
-//! Servers that are written down: each behaves in one way, on a thread per connection.
+//! Scripted servers: each behaves in one way, with a thread for each connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use wire::http::{RequestHead, write_switching_protocols};
 /// Engine.IO's open packet.
 pub const OPEN: &str = r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
 
-/// Serves each connection by `behave`, for as long as the process lives.
+/// Calls `behave` for each connection, for as long as the process lives.
 pub fn serve(behave: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -25,7 +25,17 @@ pub fn serve(behave: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     addr
 }
 
-/// Reads the request's head, answers with these bytes and closes.
+/// Accepts each WebSocket, calls `behave`, then reads until the client ends the connection.
+pub fn serve_websocket(behave: impl Fn(&mut WebSocket<TcpStream>) + Send + Sync + 'static) -> SocketAddr {
+    serve(move |stream| {
+        if let Some(mut socket) = WebSocket::accept(stream) {
+            behave(&mut socket);
+            socket.receive_all();
+        }
+    })
+}
+
+/// Reads the head of the request, answers with these bytes and closes.
 pub fn answering(bytes: impl Into<Vec<u8>>) -> SocketAddr {
     let bytes = bytes.into();
     serve(move |mut stream| {
@@ -35,11 +45,11 @@ pub fn answering(bytes: impl Into<Vec<u8>>) -> SocketAddr {
 }
 
 /// An address where nothing listens.
-pub fn nowhere() -> SocketAddr {
+pub fn unused_addr() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Reads up to the end of a head; what a client that leaves has sent, else.
+/// Reads up to the end of a head, or up to the end of the connection.
 pub fn read_head(stream: &mut impl Read) -> Vec<u8> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -49,44 +59,44 @@ pub fn read_head(stream: &mut impl Read) -> Vec<u8> {
     head
 }
 
-/// A server's end of a WebSocket.
+/// The server side of a WebSocket.
 pub struct WebSocket<S> {
     stream: S,
-    held: Vec<u8>,
+    input: Vec<u8>,
     decoder: Decoder,
 }
 
-/// What a client says.
+/// What a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Received {
     /// A text message.
     Text(String),
     /// A close frame, with its code.
     Close(Option<u16>),
-    /// The end of TCP.
-    Gone,
-    /// The same by RST.
+    /// The end of the TCP stream (FIN).
+    End,
+    /// A TCP reset (RST).
     Reset,
 }
 
 impl<S: Read + Write> WebSocket<S> {
-    /// Reads the request and grants the upgrade. `None`: the client has left, or asked for something else.
+    /// Reads the request and accepts the upgrade. `None`: the connection ended, or the request is no upgrade.
     pub fn accept(mut stream: S) -> Option<Self> {
         let head = read_head(&mut stream);
-        Self::grant(stream, &head)
+        Self::upgrade(stream, &head)
     }
 
-    /// Grants the upgrade that `head` asks for.
-    pub fn grant(mut stream: S, head: &[u8]) -> Option<Self> {
+    /// Accepts the upgrade that `head` requests.
+    pub fn upgrade(mut stream: S, head: &[u8]) -> Option<Self> {
         let key = RequestHead::parse(head).ok()??.header("sec-websocket-key")?.to_owned();
         let mut answer = Vec::new();
         write_switching_protocols(&mut answer, &key, None);
         stream.write_all(&answer).ok()?;
-        Some(Self { stream, held: Vec::new(), decoder: Decoder::new(Side::Client, 1_000_000) })
+        Some(Self { stream, input: Vec::new(), decoder: Decoder::new(Side::Client, 1_000_000) })
     }
 
     /// Sends a text message.
-    pub fn say(&mut self, text: &str) {
+    pub fn send_text(&mut self, text: &str) {
         let mut frame = Vec::new();
         write_frame(&mut frame, OpCode::Text, text.as_bytes(), None);
         let _ = self.stream.write_all(&frame);
@@ -104,119 +114,107 @@ impl<S: Read + Write> WebSocket<S> {
         let _ = self.stream.write_all(&frame);
     }
 
-    /// Waits for the client's next word; a close is answered.
-    pub fn hear(&mut self) -> Said {
+    /// Waits for the next message of the client; answers a close frame.
+    pub fn receive(&mut self) -> Received {
         loop {
-            let step = self.decoder.next(&mut self.held).expect("our client keeps the rules");
-            let (used, said) = match step {
-                Some(step) => {
-                    let said = match step.message {
-                        Some(Message::Text(text)) => Some(Said::Text(text.into_owned())),
-                        Some(Message::Close { code, .. }) => Some(Said::Close(code)),
-                        _ => None,
-                    };
-                    (step.used, said)
-                }
-                None => (0, None),
-            };
-            self.held.drain(..used);
-            match said {
-                Some(Said::Close(code)) => {
+            if let Some(step) = self.decoder.next(&mut self.input).expect("the client follows RFC 6455") {
+                let received = match step.message {
+                    Some(Message::Text(text)) => Some(Received::Text(text.into_owned())),
+                    Some(Message::Close { code, .. }) => Some(Received::Close(code)),
+                    _ => None,
+                };
+                let used = step.used;
+                self.input.drain(..used);
+                if let Some(Received::Close(code)) = received {
                     self.close(code.unwrap_or(1000), "");
-                    return Said::Close(code);
                 }
-                Some(said) => return said,
-                None if used > 0 => {}
-                None => {
-                    let mut bytes = [0; 4096];
-                    match self.stream.read(&mut bytes) {
-                        Ok(read @ 1..) => self.held.extend_from_slice(&bytes[..read]),
-                        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                            return Said::Reset;
-                        }
-                        _ => return Said::Gone,
-                    }
+                if let Some(received) = received {
+                    return received;
                 }
+                continue;
+            }
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes) {
+                Ok(read @ 1..) => self.input.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Received::Reset,
+                _ => return Received::End,
             }
         }
     }
 
-    /// Listens until the client has closed or left; answers all that it said.
-    pub fn hear_all(&mut self) -> Vec<Said> {
+    /// Receives until the client closes, resets or ends the connection. The end is not among the results.
+    pub fn receive_all(&mut self) -> Vec<Received> {
         let mut all = Vec::new();
         loop {
-            match self.hear() {
-                Said::Gone => return all,
-                last @ (Said::Close(_) | Said::Reset) => {
+            match self.receive() {
+                Received::End => return all,
+                text @ Received::Text(_) => all.push(text),
+                last => {
                     all.push(last);
                     return all;
                 }
-                said => all.push(said),
             }
         }
     }
 }
 
-/// A WebSocket of version 4 that is let in: open packet, then the client's connect packet answered.
+/// Accepts a Socket.IO 4 session over a WebSocket: sends the open packet and answers the connect packet.
 pub fn accept_socketio(stream: TcpStream) -> Option<WebSocket<TcpStream>> {
     let mut socket = WebSocket::accept(stream)?;
-    socket.say(OPEN);
-    match socket.hear() {
-        Said::Text(text) if text.starts_with("40") => socket.say(r#"40{"sid":"x"}"#),
+    socket.send_text(OPEN);
+    match socket.receive() {
+        Received::Text(text) if text.starts_with("40") => socket.send_text(r#"40{"sid":"x"}"#),
         _ => return None,
     }
     Some(socket)
 }
 
-/// A server whose connections each tell what they heard.
-pub fn listening(
+/// A server that records, for each connection, what the client sent.
+pub fn recording(
     accept: impl Fn(TcpStream) -> Option<WebSocket<TcpStream>> + Send + Sync + 'static,
-) -> (SocketAddr, Arc<Mutex<Vec<Vec<Said>>>>) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let all = heard.clone();
+) -> (SocketAddr, Arc<Mutex<Vec<Vec<Received>>>>) {
+    let record = Arc::new(Mutex::new(Vec::new()));
+    let by_connection = record.clone();
     let addr = serve(move |stream| {
         if let Some(mut socket) = accept(stream) {
-            let said = socket.hear_all();
-            all.lock().unwrap().push(said);
+            let received = socket.receive_all();
+            by_connection.lock().unwrap().push(received);
         }
     });
-    (addr, heard)
+    (addr, record)
 }
 
-/// Counts, and lets threads wait for a count.
+/// Counts up and down, keeps the maximum, and lets threads wait for it.
 #[derive(Clone, Default)]
 pub struct Gauge(Arc<(Mutex<Count>, Condvar)>);
 
 #[derive(Default)]
 struct Count {
     now: u64,
-    most: u64,
+    max: u64,
 }
 
 impl Gauge {
-    /// One more.
+    /// Adds one.
     pub fn up(&self) {
         let mut count = self.0.0.lock().unwrap();
         count.now += 1;
-        count.most = count.most.max(count.now);
+        count.max = count.max.max(count.now);
         self.0.1.notify_all();
     }
 
-    /// One less.
+    /// Subtracts one.
     pub fn down(&self) {
         self.0.0.lock().unwrap().now -= 1;
     }
 
-    /// Waits until the count has been `count` at once.
+    /// Waits until the maximum is at least `count`.
     pub fn wait_for(&self, count: u64) {
-        let mut held = self.0.0.lock().unwrap();
-        while held.most < count {
-            held = self.0.1.wait(held).unwrap();
-        }
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |reached| reached.max < count).unwrap());
     }
 
-    /// The most at once.
-    pub fn most(&self) -> u64 {
-        self.0.0.lock().unwrap().most
+    /// The maximum so far.
+    pub fn max(&self) -> u64 {
+        self.0.0.lock().unwrap().max
     }
 }

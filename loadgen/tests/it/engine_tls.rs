@@ -31,7 +31,7 @@ fn serve_tls(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> SocketAd
     serve(move |stream| {
         let connection = ServerConnection::new(config.clone()).unwrap();
         if let Some(mut socket) = WebSocket::accept(StreamOwned::new(connection, stream)) {
-            socket.hear_all();
+            socket.receive_all();
         }
     })
 }
@@ -67,18 +67,18 @@ fn trusting(addr: SocketAddr, certificates: &[CertificateDer<'static>]) -> Targe
 }
 
 #[test]
-fn sockets_are_let_in_under_tls() {
+fn sockets_are_established_over_tls() {
     let (addr, certificate) = tls_server();
-    let seen = start(load(10), trusting(addr, &[certificate]), supply()).finish();
-    seen.assert_outcomes(&[(Outcome::Established, 10)], "trusted");
+    let measured = start(load(10), trusting(addr, &[certificate]), supply()).finish();
+    measured.assert_outcomes(&[(Outcome::Established, 10)], "trusted");
     for phase in [Phase::Connect, Phase::Tls, Phase::Upgrade] {
-        let held = seen.recorder.latency(Metric::Phase(phase), Outcome::Established);
+        let held = measured.recorder.latency(Metric::Phase(phase), Outcome::Established);
         assert_eq!(held.count(), 10, "{}", phase.as_str());
     }
 }
 
 #[test]
-fn what_tls_does_not_trust_fails_in_its_phase() {
+fn untrusted_certificate_fails_in_the_tls_phase() {
     let (addr, _) = tls_server();
     let (_, another) = tls_server();
     let plain = serve(|mut stream| {
@@ -89,15 +89,15 @@ fn what_tls_does_not_trust_fails_in_its_phase() {
     let stranger = FailureKind::Certificate(CertificateFault::UnknownIssuer);
     for (addr, kind, why) in [(addr, stranger, "another's certificate"), (plain, FailureKind::Tls, "no TLS")] {
         let target = trusting(addr, std::slice::from_ref(&another));
-        let seen = start(load(3), target, supply()).finish();
-        seen.assert_outcomes(&[(Outcome::Failed, 3)], why);
+        let measured = start(load(3), target, supply()).finish();
+        measured.assert_outcomes(&[(Outcome::Failed, 3)], why);
         let failure = Failure { phase: Phase::Tls, kind };
-        assert_eq!(seen.failures(), [(failure, 3)], "{why}");
+        assert_eq!(measured.failures(), [(failure, 3)], "{why}");
     }
 }
 
 #[test]
-fn sessions_are_resumed_where_that_was_asked() {
+fn tls_sessions_are_resumed_if_enabled() {
     for (resumption, why) in [(false, "each comes for the first time"), (true, "they come back")] {
         let (addr, certificate) = tls_server();
         let load = LoadSpec {
@@ -106,9 +106,9 @@ fn sessions_are_resumed_where_that_was_asked() {
             tls: TlsPlan { resumption, ..TlsPlan::default() },
             ..load(10)
         };
-        let seen = start(load, trusting(addr, &[certificate]), supply()).finish();
-        seen.assert_outcomes(&[(Outcome::Established, 10)], why);
-        let counters = seen.recorder.counters;
+        let measured = start(load, trusting(addr, &[certificate]), supply()).finish();
+        measured.assert_outcomes(&[(Outcome::Established, 10)], why);
+        let counters = measured.recorder.counters;
         // The first has nothing to take up; every later one has the tickets of those before it.
         let resumed = if resumption { 9 } else { 0 };
         assert_eq!((counters.tls_handshakes, counters.tls_resumed), (10, resumed), "{why}");
@@ -125,7 +125,7 @@ fn certificate(names: &[&str], years: [i32; 2]) -> (rcgen::Certificate, rcgen::K
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_certificate_is_told_before_the_run() {
+async fn certificate_faults_are_reported_before_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let plain = serve(|mut stream| {
         let _ = stream.write_all(b"220 mail\r\n");
@@ -173,7 +173,7 @@ fn token_service(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> Sock
 }
 
 #[tokio::test]
-async fn named_authorities_are_trusted_at_logins_as_well() {
+async fn cacert_is_trusted_for_logins() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = certificate(&["127.0.0.1"], [2000, 4000]);
     let path = folder.path().join("authority.pem");

@@ -14,7 +14,7 @@ use gatecrash::spec::{
 use gatecrash::tokens::{Supply, prepare};
 
 use crate::engine_driver::{load, open, start, target};
-use crate::engine_servers::{WebSocket, answering, listening, read_head, serve};
+use crate::engine_servers::{WebSocket, answering, read_head, recording, serve};
 
 /// What a token service answers.
 const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\
@@ -41,23 +41,23 @@ fn token_service(addr: SocketAddr) -> TokenSource {
 }
 
 #[test]
-fn minted_tokens_come_when_they_are_due() {
+fn minted_tokens_need_no_request() {
     let runtime = runtime();
-    let (addr, _) = listening(WebSocket::accept);
+    let (addr, _) = recording(WebSocket::accept);
     let plan = MintPlan::with_secret(&Secret::new(*b"0123456789abcdef0123456789abcdef"), None);
     let load = load(25);
     let supply = runtime.block_on(on_demand(&load, TokenSource::Mint(plan.unwrap())));
-    let seen = start(load, target(addr), supply).finish();
-    seen.assert_outcomes(&[(Outcome::Established, 25)], "minted");
+    let measured = start(load, target(addr), supply).finish();
+    measured.assert_outcomes(&[(Outcome::Established, 25)], "minted");
     let token = Metric::Phase(Phase::Token);
-    assert_eq!(seen.recorder.latency(token, Outcome::Established).count(), 0, "no HTTP for it");
+    assert_eq!(measured.recorder.latency(token, Outcome::Established).count(), 0, "no HTTP for it");
 }
 
 #[test]
-fn the_time_of_a_token_is_its_own_and_not_the_handshakes() {
+fn token_time_is_not_part_of_the_handshake() {
     const SLOW: Duration = Duration::from_millis(300);
     let runtime = runtime();
-    let (addr, _) = listening(WebSocket::accept);
+    let (addr, _) = recording(WebSocket::accept);
     // The slow token service is what is tested here: its slowness must not show in the handshake.
     let tokens = serve(|mut stream| {
         read_head(&mut stream);
@@ -66,17 +66,17 @@ fn the_time_of_a_token_is_its_own_and_not_the_handshakes() {
     });
     let load = load(10);
     let supply = runtime.block_on(on_demand(&load, token_service(tokens)));
-    let seen = start(load, target(addr), supply).finish();
-    seen.assert_outcomes(&[(Outcome::Established, 10)], "late, but in");
-    let least_ns = |metric| seen.recorder.latency(metric, Outcome::Established).quantile_ns(0.0);
+    let measured = start(load, target(addr), supply).finish();
+    measured.assert_outcomes(&[(Outcome::Established, 10)], "late, but in");
+    let least_ns = |metric| measured.recorder.latency(metric, Outcome::Established).quantile_ns(0.0);
     assert!(least_ns(Metric::Phase(Phase::Token)) >= 299_000_000);
     assert!(least_ns(Metric::Handshake(Part::Response)) < 299_000_000, "less the token's time");
 }
 
 #[test]
-fn a_token_that_is_not_to_be_had_fails_its_arrival() {
+fn failed_token_request_fails_the_arrival() {
     let runtime = runtime();
-    let (addr, heard) = listening(WebSocket::accept);
+    let (addr, heard) = recording(WebSocket::accept);
     // The first is for the trial before the run, so that the endpoint is known to be one.
     let asked = AtomicU64::new(0);
     let tokens = serve(move |mut stream| {
@@ -88,19 +88,19 @@ fn a_token_that_is_not_to_be_had_fails_its_arrival() {
     });
     let load = load(10);
     let supply = runtime.block_on(on_demand(&load, token_service(tokens)));
-    let seen = start(load, target(addr), supply).finish();
-    seen.assert_outcomes(&[(Outcome::Failed, 10)], "no token");
+    let measured = start(load, target(addr), supply).finish();
+    measured.assert_outcomes(&[(Outcome::Failed, 10)], "no token");
     let failure = Failure { phase: Phase::Token, kind: FailureKind::Http(500) };
-    assert_eq!(seen.failures(), [(failure, 10)]);
+    assert_eq!(measured.failures(), [(failure, 10)]);
     assert!(heard.lock().unwrap().is_empty(), "nobody came without a token");
 }
 
 #[test]
-fn what_cannot_be_sent_says_so() {
+fn arrivals_without_a_token_are_not_sent() {
     let load = LoadSpec { model: open(10_000.0), ..load(20) };
     let none = Supply::Ready(Arc::from([]));
-    let seen = start(load, target(answering("")), none).finish();
-    seen.assert_outcomes(&[(Outcome::NotSent, 20)], "no token, no arrival");
+    let measured = start(load, target(answering("")), none).finish();
+    measured.assert_outcomes(&[(Outcome::NotSent, 20)], "no token, no arrival");
     let limit = Failure { phase: Phase::Token, kind: FailureKind::Limit };
-    assert_eq!(seen.failures(), [(limit, 20)]);
+    assert_eq!(measured.failures(), [(limit, 20)]);
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use crate::engine_servers::{answering, nowhere};
+use crate::engine_servers::{answering, unused_addr};
 use crate::run::program::{Program, run};
-use crate::run::services::Site;
+use crate::run::services::LocalServer;
 
 const MINT: &str = "--token-source mint --secret any-secret-will-do";
 
@@ -22,8 +22,8 @@ async fn refusal(program: Program, code: u8, names: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn targets_that_are_not_there() {
-    let nobody = nowhere().to_string();
+async fn unreachable_targets_are_configuration_errors() {
+    let nobody = unused_addr().to_string();
     let program = run(&format!("-q --target http://{nobody} {MINT}"));
     assert_snapshot!(refusal(program, 104, &[(&nobody, "ADDR")]).await, @"gatecrash: nothing listens on ADDR: connection refused; start the server or check --target");
 
@@ -34,10 +34,10 @@ async fn targets_that_are_not_there() {
 }
 
 #[tokio::test]
-async fn logins_that_go_wrong() {
-    let site = Site::start(&[]).await;
-    let (gate, frontend) = (site.gate.to_string(), site.frontend.to_string());
-    let nobody = nowhere().to_string();
+async fn failed_logins_name_the_user_and_url() {
+    let server = LocalServer::start(&[]).await;
+    let (gate, frontend) = (server.gate.to_string(), server.frontend.to_string());
+    let nobody = unused_addr().to_string();
     let names = [(gate.as_str(), "GATE"), (&frontend, "SITE"), (&nobody, "NOWHERE")];
     let said = async |login: &str, user: &str, token: &str| {
         let asked = format!("-q --target http://{gate} --user {user}");
@@ -54,8 +54,8 @@ async fn logins_that_go_wrong() {
 }
 
 #[tokio::test]
-async fn targets_that_are_no_socket_servers() {
-    let site = Site::start(&[]).await;
+async fn targets_without_a_socket_server_are_named() {
+    let server = LocalServer::start(&[]).await;
     let page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/html\r\n\r\nhello";
     let moved = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
     for (addr, sentence, why) in [
@@ -66,7 +66,7 @@ async fn targets_that_are_no_socket_servers() {
             "what it answers breaks the protocol: the peer sent a malformed HTTP head: the version; it begins: 220 mail.example ESMTP",
             "mail",
         ),
-        (site.frontend, "it answers the handshake with HTTP 404 Not Found", "our own frontend"),
+        (server.frontend, "it answers the handshake with HTTP 404 Not Found", "our own frontend"),
     ] {
         let ended = run(&format!("--target http://{addr} -c 10 --concurrency 5 {MINT}")).end().await;
         ended.exits_with(104, why);
@@ -84,7 +84,7 @@ async fn targets_that_are_no_socket_servers() {
 }
 
 #[tokio::test]
-async fn scenarios_with_mistakes() {
+async fn scenario_errors_show_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.toml");
     let named = path.to_str().unwrap().to_owned();
@@ -120,7 +120,7 @@ async fn scenarios_with_mistakes() {
 }
 
 #[tokio::test]
-async fn flags_that_contradict_each_other() {
+async fn contradicting_flags_are_usage_errors() {
     for (flags, part, why) in [
         ("-r 500 --concurrency 5", "'--rate <R/s>' cannot be used with '--concurrency <K>'", "two models"),
         ("--conections 5", "a similar argument exists: '--connections'", "a typo"),
@@ -137,9 +137,9 @@ async fn flags_that_contradict_each_other() {
 }
 
 #[tokio::test]
-async fn tokens_that_cannot_be_had() {
-    let site = Site::start(&[]).await;
-    let target = format!("-q --target http://{}", site.gate);
+async fn missing_tokens_are_configuration_errors() {
+    let server = LocalServer::start(&[]).await;
+    let target = format!("-q --target http://{}", server.gate);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens");
     let source = format!("file:{}", path.display());
@@ -163,7 +163,7 @@ async fn tokens_that_cannot_be_had() {
 }
 
 #[tokio::test]
-async fn folders_that_cannot_be_written() {
+async fn unwritable_output_folders_are_configuration_errors() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -178,10 +178,10 @@ async fn folders_that_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn machines_that_allow_too_little() {
+async fn too_low_descriptor_limits_are_configuration_errors() {
     let few = "ulimit -n 256";
     assert_snapshot!(refusal(run("-c 5000").after(few), 104, &[]).await, @"gatecrash: 5400 file descriptors are needed, 5000 of them for sockets that are open at once, but this process may open 256; raise the hard limit (ulimit -Hn 5400), ask for fewer --connections, or --hold them shorter");
-    let target = format!("--target http://{} -c 200 {MINT}", nowhere());
+    let target = format!("--target http://{} -c 200 {MINT}", unused_addr());
     assert_snapshot!(refusal(run(&target).after(few), 104, &[]).await, @"gatecrash: 600 file descriptors are needed, 200 of them for sockets that are open at once, but this process may open 256; raise the hard limit (ulimit -Hn 600), ask for fewer --connections, or --hold them shorter");
     assert_snapshot!(refusal(run("--server-pid 1 -c 5"), 2, &[]).await, @"gatecrash: --server-pid: the embedded server is observed as it is");
 }

@@ -51,7 +51,7 @@ fn the_reference_is_that_of_the_types() {
 }
 
 #[test]
-fn every_example_is_valid_and_told_of() {
+fn every_example_is_valid_documented_and_run() {
     let readme = fs::read_to_string(folder("scenarios/README.md")).unwrap();
     let tests = ["scenarios.rs", "run/mixes.rs", "run/schedules.rs"]
         .map(|name| fs::read_to_string(folder("tests/it").join(name)).unwrap())

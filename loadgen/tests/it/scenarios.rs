@@ -6,7 +6,7 @@ use gatecrash::ground::outcome::Outcome;
 use reports::schema::{Phase, PhaseName};
 
 use crate::run::program::{Program, run};
-use crate::run::services::{SECRET, Site};
+use crate::run::services::{LocalServer, SECRET};
 use crate::run::steps::service;
 use testkit::Peers;
 
@@ -31,7 +31,7 @@ fn example_at(name: &str, addresses: &[(&str, &str)], flags: &str) -> Program {
 async fn the_embedded_example_runs() {
     // Its own threshold asks for a machine of its own.
     let ended = example("embedded", "-c 100").flag("--threshold", "errors==0%").end().await;
-    ended.passes_or_is_late("embedded.toml");
+    ended.passes_or_was_late("embedded.toml");
     let result = ended.counts(&[(Outcome::Established, 100)], "embedded.toml");
     let asked = &result.scenario;
     assert_eq!((asked.connections, asked.rate_per_s), (Some(100), Some(500.0)));
@@ -71,8 +71,8 @@ async fn the_minting_example_runs_against_node() {
 
 #[tokio::test]
 async fn the_login_example_runs_against_a_site() {
-    let site = Site::start(&[]).await;
-    let (gate, frontend) = (site.gate, site.frontend);
+    let server = LocalServer::start(&[]).await;
+    let (gate, frontend) = (server.gate, server.frontend);
     let flags = format!(
         "--target ws://{gate}/ws --login-url http://{frontend}/login \
          --token-url http://{frontend}/getIoConnectionToken \
@@ -88,8 +88,8 @@ async fn the_login_example_runs_against_a_site() {
 
 #[tokio::test]
 async fn the_example_of_sessions_runs_against_a_site() {
-    let site = Site::start(&["--auth=session"]).await;
-    let (gate, frontend) = (site.gate.to_string(), site.frontend.to_string());
+    let server = LocalServer::start(&["--auth=session"]).await;
+    let (gate, frontend) = (server.gate.to_string(), server.frontend.to_string());
     let at = [("127.0.0.1:8080", &*gate), ("127.0.0.1:8000", &frontend)];
     let origin = format!("Origin: http://{frontend}");
     for (flags, why) in [
@@ -106,7 +106,7 @@ async fn the_example_of_sessions_runs_against_a_site() {
         ended.exits_with(0, why);
         ended.counts(&[(Outcome::Established, 50)], why);
     }
-    let lookups = site.metric("gatekeeper_session_lookup_seconds_count").await;
+    let lookups = server.metric("gatekeeper_session_lookup_seconds_count").await;
     assert_eq!(lookups, 200, "each connection was asked about, once");
     // A session that nobody has is no false reject where it is to be refused.
     let tokens = tempfile::NamedTempFile::new().unwrap();
@@ -140,7 +140,7 @@ async fn the_example_of_acknowledgements_runs_against_node() {
 async fn the_example_of_lifetimes_runs() {
     let flags = "--duration 1s --hold log-normal:200ms,1.0 --threshold errors<1%";
     let ended = example("lifetimes", flags).end().await;
-    ended.passes_or_is_late("lifetimes.toml");
+    ended.passes_or_was_late("lifetimes.toml");
     let result = ended.result();
     assert_eq!(result.totals.established, result.totals.planned);
     assert_eq!(result.scenario.hold.as_deref(), Some("log-normal:200ms,1"));
@@ -150,7 +150,7 @@ async fn the_example_of_lifetimes_runs() {
 
 #[tokio::test]
 async fn the_example_of_several_targets_runs() {
-    let (old, new) = (Site::start(&[]).await, Site::start(&[]).await);
+    let (old, new) = (LocalServer::start(&[]).await, LocalServer::start(&[]).await);
     let (old, new) = (old.gate.to_string(), new.gate.to_string());
     let ended = example_at(
         "several-targets",
@@ -172,7 +172,7 @@ async fn the_example_of_several_targets_runs() {
 
 #[tokio::test]
 async fn the_examples_of_logins_run_against_a_service() {
-    let (gate, service) = (Site::start(&[]).await, service().await);
+    let (gate, service) = (LocalServer::start(&[]).await, service().await);
     let (gate, service) = (gate.gate.to_string(), service.to_string());
     let at = [("127.0.0.1:3000", gate.as_str()), ("127.0.0.1:8000", &service)];
     let folder = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ fn sections(result: &RunResult) -> Markup {
             "The parts in the order in which a handshake meets them.",
             charts::phases_stacked(result),
         ))
-        (troubles(result)) (costs(result))
+        (failures_and_refusals(result)) (costs(result))
         (section("Method", "What the figures mean.", method(result)))
         (section("Scenario", "What was asked.", facts(&tables::scenario_facts(&result.scenario))))
         (section("Environment", "Where it was measured.", facts(&tables::environment_facts(result))))
@@ -199,7 +199,7 @@ fn targets(result: &RunResult) -> Markup {
     )
 }
 
-fn troubles(result: &RunResult) -> Markup {
+fn failures_and_refusals(result: &RunResult) -> Markup {
     let words = |words: &Option<String>| words.clone().unwrap_or_default();
     let failures = result.failures.iter().map(|failure| {
         vec![failure.phase.to_string(), failure.kind.clone(), units::count(failure.count), words(&failure.words)]

@@ -23,7 +23,7 @@ pub fn markdown(result: &RunResult) -> String {
     page += &kinds(result);
     page += &targets(result);
     page += &facts("Messages", "Count", &tables::message_facts(result));
-    page += &troubles(result);
+    page += &failures_and_refusals(result);
     page += &facts("Tokens", "Count", &tables::token_facts(result));
     page += &facts("Sockets", "Count", &tables::socket_facts(result));
     page += &facts("Server", "Cost", &tables::server_facts(result));
@@ -90,7 +90,7 @@ fn targets(result: &RunResult) -> String {
     table(&tables::TARGET_HEADS, rows.collect())
 }
 
-fn troubles(result: &RunResult) -> String {
+fn failures_and_refusals(result: &RunResult) -> String {
     let words = |words: &Option<String>| words.as_deref().map(plain).unwrap_or_default();
     let failures = result.failures.iter().map(|failure| {
         vec![failure.phase.to_string(), plain(&failure.kind), units::count(failure.count), words(&failure.words)]

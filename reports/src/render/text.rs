@@ -34,13 +34,13 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
     page += &kinds(result, columns, paint);
     page += &targets(result, paint);
     page += &costs("Messages", &tables::message_facts(result), columns, paint);
-    page += &troubles(result, columns, paint);
+    page += &failures_and_refusals(result, columns, paint);
     page += &costs("Tokens", &tables::token_facts(result), columns, paint);
     page += &costs("Sockets", &tables::socket_facts(result), columns, paint);
     page += &costs("Server", &tables::server_facts(result), columns, paint);
     page += &costs("Generator", &tables::generator_facts(result), columns, paint);
     if let Some(directory) = options.directory {
-        let report = clean(&directory.join(files::REPORT_HTML).display().to_string());
+        let report = printable(&directory.join(files::REPORT_HTML).display().to_string());
         page += &format!("\n{}  {report}\n", paint.bold("Report"));
         page += &format!(
             "        {}\n",
@@ -54,14 +54,14 @@ fn verdict(result: &RunResult, columns: usize, paint: Paint) -> String {
     let title = tables::verdict_title(result).to_uppercase();
     let title = if result.verdict.passed() { paint.good(&title) } else { paint.bad(&title) };
     let mut text = format!("{title}\n");
-    for line in wrapped(&clean(&result.verdict.sentence), columns) {
+    for line in wrapped(&printable(&result.verdict.sentence), columns) {
         text += &format!("{line}\n");
     }
     if result.validity.valid {
         text += &format!("{}\n", paint.faint("The measurement is valid."));
     }
     for reason in &result.validity.reasons {
-        for (index, line) in wrapped(&clean(reason), columns - 2).iter().enumerate() {
+        for (index, line) in wrapped(&printable(reason), columns - 2).iter().enumerate() {
             text += &format!("{} {line}\n", if index == 0 { "-" } else { " " });
         }
     }
@@ -93,7 +93,7 @@ fn thresholds(result: &RunResult, paint: Paint) -> String {
         .iter()
         .map(|threshold| {
             let came_out = if threshold.pass { "pass" } else { "FAIL" };
-            vec![clean(&threshold.text), tables::observed(threshold), came_out.to_owned()]
+            vec![printable(&threshold.text), tables::observed(threshold), came_out.to_owned()]
         })
         .collect();
     format!("\n{}\n{}", paint.bold("Thresholds"), aligned(&rows))
@@ -116,7 +116,7 @@ const DROPPED: [&str; 4] = ["count", "p90", "p99.9", "max"];
 
 fn latencies(result: &RunResult, columns: usize, paint: Paint) -> String {
     let rows = tables::latency_rows(result);
-    let rows: Vec<_> = rows.iter().map(|row| (clean(&row.name()), row.distribution)).collect();
+    let rows: Vec<_> = rows.iter().map(|row| (printable(&row.name()), row.distribution)).collect();
     latency_section("Latency of what was established", &rows, columns, paint)
 }
 
@@ -163,25 +163,25 @@ fn targets(result: &RunResult, paint: Paint) -> String {
     let heads = tables::TARGET_HEADS.map(str::to_lowercase).to_vec();
     let rows = result.targets.iter().map(|target| {
         let cells = tables::target_row(target).into_iter();
-        cells.map(|cell| clean(&cell)).collect()
+        cells.map(|cell| printable(&cell)).collect()
     });
     let table: Vec<Vec<String>> = [heads].into_iter().chain(rows).collect();
     format!("\n{}\n{}", paint.bold("Targets"), aligned(&table))
 }
 
-fn troubles(result: &RunResult, columns: usize, paint: Paint) -> String {
+fn failures_and_refusals(result: &RunResult, columns: usize, paint: Paint) -> String {
     let failures = result.failures.iter().map(|one| Trouble {
-        what: format!("{} {}", one.phase, clean(&one.kind)),
+        what: format!("{} {}", one.phase, printable(&one.kind)),
         count: one.count,
         words: one.words.as_deref(),
     });
     let refusals = result.refusals.iter().map(|one| Trouble {
-        what: format!("{} {}", one.token_kind, clean(&one.reason)),
+        what: format!("{} {}", one.token_kind, printable(&one.reason)),
         count: one.count,
         words: None,
     });
     let drops = result.sockets.drops.iter();
-    let drops = drops.map(|one| Trouble { what: clean(&one.kind), count: one.count, words: one.words.as_deref() });
+    let drops = drops.map(|one| Trouble { what: printable(&one.kind), count: one.count, words: one.words.as_deref() });
     let mut text = String::new();
     for (heading, troubles) in [
         ("Failures", failures.collect::<Vec<_>>()),
@@ -209,7 +209,7 @@ fn trouble_rows(troubles: &[Trouble<'_>], columns: usize, paint: Paint) -> Strin
     let mut text = String::new();
     for (row, trouble) in aligned(&rows).lines().zip(troubles) {
         text += &format!("{row}\n");
-        for line in trouble.words.into_iter().flat_map(|words| wrapped(&clean(words), columns - 4)) {
+        for line in trouble.words.into_iter().flat_map(|words| wrapped(&printable(words), columns - 4)) {
             text += &format!("    {}\n", paint.faint(&line));
         }
     }
@@ -276,7 +276,7 @@ fn packed<'a>(pieces: impl Iterator<Item = &'a str>, columns: usize) -> Vec<Stri
 }
 
 /// `text` without control characters, which a terminal would obey.
-fn clean(text: &str) -> String {
+fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

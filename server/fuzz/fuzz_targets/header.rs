@@ -1,4 +1,4 @@
-//! Headers, signed whatever they are.
+//! Random headers, signed.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzing::header(input));

@@ -1,15 +1,15 @@
-//! How long the steps of a handshake may take: the flags, and the deadlines they set.
+//! The flags for the deadlines of a handshake.
 
 use std::time::Duration;
 
 use crate::config::values;
 use crate::gate::Deadlines;
 
-/// The default time for each step: the reference implementation's for an upgrade. Honest clients need
-/// a round trip for each.
+/// The default time for each step, which is the reference implementation's for an upgrade. An honest client needs one
+/// round trip per step.
 const STEP_DEFAULT: &str = "10s";
 
-/// The flags.
+/// The flags for the deadlines of a handshake.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DeadlineArgs {
     /// The time for each step of a handshake, unless it has one of its own

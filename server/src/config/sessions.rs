@@ -1,9 +1,9 @@
-//! Sessions that authenticate sockets in place of tokens: the flag, and the lookups it leads to.
+//! The flag for session lookups, with which sessions authenticate sockets in place of tokens.
 
 use crate::config::error::ConfigError;
 use crate::{gate::lookup::SessionSource, keys::JwksUrl, session::Auth, session_key::SessionKey};
 
-/// The flag.
+/// The flag for session lookups.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SessionArgs {
     /// The URL of session lookups with `--auth session`, https:// (http:// on loopback only); the frontend there
@@ -13,7 +13,7 @@ pub struct SessionArgs {
     session_url: Option<JwksUrl>,
 }
 
-/// Where frontends answer lookups by default.
+/// The default URL of session lookups.
 const URL_DEFAULT: &str = "http://127.0.0.1:8000/getSessionUser";
 
 impl SessionArgs {
@@ -27,9 +27,10 @@ impl SessionArgs {
         }
     }
 
-    /// The frontend that the gate asks with that key; `has_frontend`: its own one, whose address is not known yet.
-    pub fn source(&self, key: Option<SessionKey>, has_frontend: bool) -> Option<SessionSource> {
-        let usual = || URL_DEFAULT.parse().ok().filter(|_| !has_frontend);
-        Some(SessionSource { url: self.session_url.clone().or_else(usual), key: key? })
+    /// The frontend that looks sessions up, authorized by `key`. With `has_frontend` its default is the frontend of this
+    /// server, whose URL is set later.
+    pub(crate) fn source(&self, key: Option<SessionKey>, has_frontend: bool) -> Option<SessionSource> {
+        let default_url = || URL_DEFAULT.parse().ok().filter(|_| !has_frontend);
+        Some(SessionSource { url: self.session_url.clone().or_else(default_url), key: key? })
     }
 }

@@ -1,16 +1,11 @@
-//! The flags about tokens, which serving and `gatekeeper verify` share: by which keys they are verified, and by which
-//! rules.
+//! The flags about tokens, which serving and `gatekeeper verify` share: the keys and the rules of verification.
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::config::{
-    error::ConfigError,
-    values::{self, Secret},
-};
-use crate::{
-    keys::{self, Algorithm, JwksUrl, KeyReloader},
-    verify::Policy,
-};
+use crate::config::error::ConfigError;
+use crate::config::values::{self, Secret};
+use crate::keys::{self, Algorithm, JwksUrl, KeyReloader};
+use crate::verify::Policy;
 
 /// Keys and rules for tokens.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,15 +37,14 @@ pub struct TokenArgs {
 }
 
 impl TokenArgs {
-    /// Are there keys beside a secret, or sources of them?
+    /// Whether the flags name public keys or key sets.
     pub(super) fn names_public_keys(&self) -> bool {
         !self.keys.is_empty() || !self.jwks.is_empty()
     }
 
-    /// The secret, where one was given.
+    /// The secret, if the flag is given.
     pub(crate) fn given_secret(&self) -> Result<Option<Vec<u8>>, ConfigError> {
-        let secret = self.secret.as_ref().map(Secret::read);
-        Ok(secret.transpose()?)
+        Ok(self.secret.as_ref().map(Secret::read).transpose()?)
     }
 
     /// The keys of all sources, with `secret` for HS256.
@@ -59,19 +53,13 @@ impl TokenArgs {
         secret.and_then(|secret| KeyReloader::new(secret, &self.keys, self.jwks.clone())).map_err(ConfigError::Keys)
     }
 
-    /// What tokens must satisfy.
+    /// The rules for tokens. Claims are compared in whole seconds, so that parts of a second of leeway are dropped.
     pub(crate) fn policy(&self) -> Policy {
-        let usual = Policy::default();
-        Policy {
-            // Less than a second of leeway is none to a clock of whole seconds.
-            leeway_s: self.leeway.as_secs(),
-            issuer: self.issuer.clone(),
-            audience: self.audience.clone(),
-            user_claim: match self.user_claim.is_empty() {
-                true => usual.user_claim,
-                false => self.user_claim.clone(),
-            },
-            ..usual
+        let (leeway_s, issuer, audience) = (self.leeway.as_secs(), self.issuer.clone(), self.audience.clone());
+        let mut policy = Policy { leeway_s, issuer, audience, ..Policy::default() };
+        if !self.user_claim.is_empty() {
+            policy.user_claim.clone_from(&self.user_claim);
         }
+        policy
     }
 }

@@ -1,8 +1,8 @@
-//! The values that flags take, each parsed once into a type that cannot be wrong.
+//! The values of flags. Each is parsed once into a type that cannot be invalid.
 
 use std::{env, fmt, fs, path::PathBuf, str::FromStr, time::Duration};
 
-/// The secret of the system that this one rebuilds: public, and shorter than RFC 7518 allows.
+/// The secret of the original system: public, and shorter than RFC 7518 allows.
 pub const DEMO_SECRET: &str = "my_super_secret_key";
 
 /// RFC 7518 section 3.2: an HS256 key has at least as many bytes as its hash.
@@ -20,18 +20,18 @@ pub enum Role {
 }
 
 impl Role {
-    /// Does it run the gate?
+    /// Whether the role includes the gate.
     pub fn gate(self) -> bool {
         self != Role::Frontend
     }
 
-    /// Does it run the frontend?
+    /// Whether the role includes the frontend.
     pub fn frontend(self) -> bool {
         self != Role::Gate
     }
 }
 
-/// A secret, or where it is. It is never printed.
+/// A secret, or its source. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The text itself.
@@ -49,14 +49,9 @@ pub enum SecretError {
     #[error("--secret env:{0}: there is no such environment variable")]
     NoVariable(String),
     /// The file could not be read.
-    #[error("--secret file:{path}: {error}", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        error: std::io::Error,
-    },
-    /// There is nothing in it.
+    #[error("--secret file:{path}: {1}", path = .0.display())]
+    File(PathBuf, std::io::Error),
+    /// The secret has no bytes.
     #[error("--secret is empty")]
     Empty,
 }
@@ -68,13 +63,10 @@ impl Secret {
             Secret::Text(text) => text.clone().into_bytes(),
             Secret::Env(name) => env::var(name).map_err(|_| SecretError::NoVariable(name.clone()))?.into_bytes(),
             Secret::File(path) => {
-                without_line_end(fs::read(path).map_err(|error| SecretError::File { path: path.clone(), error })?)
+                without_line_end(fs::read(path).map_err(|error| SecretError::File(path.clone(), error))?)
             }
         };
-        if bytes.is_empty() {
-            return Err(SecretError::Empty);
-        }
-        Ok(bytes)
+        if bytes.is_empty() { Err(SecretError::Empty) } else { Ok(bytes) }
     }
 }
 
@@ -108,7 +100,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A time as a user writes it: `250ms`, `10s`, `1.5m`, `2h`; a bare number is in seconds.
+/// A time as a user writes it: `250ms`, `10s`, `1.5m`, `2h`; a number without a unit is in seconds.
 ///
 /// # Errors
 /// The text and the allowed forms.
@@ -155,7 +147,7 @@ impl FromStr for CpuList {
     }
 }
 
-/// An origin as browsers write it in `Origin` (RFC 6454 section 6.2), which is compared with theirs to the letter.
+/// An origin in the form of the header `Origin` (RFC 6454 section 6.2), with which it is compared byte by byte.
 pub fn origin(text: &str) -> Result<String, String> {
     let wrong = || format!("`{text}` is no origin: write scheme, host and port, as in https://app.example:8443");
     let url = reqwest::Url::parse(text).map_err(|_| wrong())?;
@@ -171,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_written_as_browsers_do() {
+    fn origins_get_the_form_that_browsers_send() {
         for (text, expected) in [
             ("http://app", Some("http://app")),
             ("https://App.example:443/", Some("https://app.example")),
@@ -188,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_units() {
+    fn times_are_numbers_with_units() {
         for (text, expected) in [
             ("250ms", Some(Duration::from_millis(250))),
             ("10s", Some(Duration::from_secs(10))),
@@ -207,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn cpus_are_listed() {
+    fn cpu_lists_have_numbers_and_ranges() {
         for (text, expected) in [
             ("0", Some(vec![0])),
             ("3,0-1", Some(vec![0, 1, 3])),
@@ -222,17 +214,17 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_read_where_they_are() {
+    fn secrets_are_read_from_their_source() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         fs::write(&path, "s3cret\r\n").unwrap();
         let at = |path: &std::path::Path| format!("file:{}", path.display());
         for (text, expected, why) in [
             ("s3cret".to_owned(), Some(&b"s3cret"[..]), "the text itself"),
-            (at(&path), Some(b"s3cret"), "a file, without its line's end"),
+            (at(&path), Some(b"s3cret"), "a file, without its line end"),
             (at(&folder.path().join("none")), None, "no such file"),
             ("env:GATEKEEPER_NO_SUCH_VARIABLE".to_owned(), None, "no such variable"),
-            (String::new(), None, "an empty secret signs nothing"),
+            (String::new(), None, "an empty secret"),
         ] {
             let secret: Secret = text.parse().unwrap();
             assert_eq!(secret.read().ok().as_deref(), expected, "{why}");

@@ -1,4 +1,4 @@
-//! What a frontend is made of, and its limits.
+//! The configuration and the limits of a frontend.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,27 +12,29 @@ use crate::session_key::SessionKey;
 
 /// The configuration of a frontend.
 pub struct FrontendConfig {
-    /// Who may log in.
+    /// The users that may log in.
     pub users: Users,
-    /// The HS256 secret that tokens are signed with; the gate's verifier has the same.
+    /// The HS256 secret of tokens, which the gate's verifier has too.
     pub secret: Vec<u8>,
-    /// How long a token is valid; `None`: it never expires.
+    /// How long a token is valid; `None` for ever.
     pub token_ttl: Option<Duration>,
-    /// Where browsers find the gate: `http://` or `https://`, host and port, such as
-    /// `http://127.0.0.1:3000`. With anything else the page says that it is disconnected.
+    /// The wall clock: seconds since 1970.
+    pub unix_s: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// The gate's URL for browsers: `http://` or `https://`, host and port. With any other text the page shows that it
+    /// is disconnected.
     pub gate_url: String,
-    /// Does the gate serve the Socket.IO client at `/socket.io/socket.io.js`? The page uses it then, and
-    /// speaks the protocol by itself otherwise.
+    /// Whether the gate serves the Socket.IO client at `/socket.io/socket.io.js`. Without it the page uses its own
+    /// implementation of the protocol.
     pub socketio_client: bool,
     /// The `iss` of every token.
     pub issuer: Option<String>,
     /// The `aud` of every token.
     pub audience: Option<String>,
-    /// The key by which the gate may look up sessions, where sessions let sockets in. The page has no token then.
+    /// The key with which the gate looks up sessions, if sockets are authenticated by session in place of token.
     pub session_key: Option<SessionKey>,
-    /// TLS from the first byte on, if any.
+    /// The TLS configuration of the listener; `None` for plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Where the gate looks up sessions without TLS; no other route is served there.
+    /// A listener without TLS that serves session lookups only.
     pub lookup_listener: Option<TcpListener>,
 }
 
@@ -41,31 +43,30 @@ pub struct FrontendConfig {
 pub struct FrontendAddrs {
     /// The address for browsers.
     pub addr: SocketAddr,
-    /// The address at which the gate of the same server looks up sessions, without TLS.
+    /// The address for session lookups by the gate of the same server, without TLS.
     pub lookup_addr: SocketAddr,
 }
 
-/// The limits of a frontend; each default has its reason.
+/// The limits of a frontend, with the reasons for the defaults.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Sessions held at once. 100,000, about 50 MB: beyond any list of users to load a gate with.
+    /// Sessions at once. 100,000 take about 50 MB, and are more than any load test has users.
     pub sessions_max: usize,
-    /// How long a session lives without being used. An hour: a page that is open asks for a token at
-    /// each reconnect, and a load test fetches tokens all along.
+    /// How long an unused session is kept. One hour: an open page requests a token at each reconnect, a load test
+    /// during the whole run.
     pub session_idle_max: Duration,
-    /// Logins that wait for a core to hash on. 256: at 20 ms each the last one waits some seconds, less
-    /// than the time for a request.
+    /// Logins that wait for a processor core. At 20 ms each the last of 256 waits 5 s, less than the request timeout.
     pub logins_waiting_max: usize,
-    /// Open connections; further ones wait in the listener's queue. 8,192: a descriptor and some tens
-    /// of KiB each.
+    /// Open connections; further ones wait in the listener's queue. Each of 8,192 takes a descriptor and some tens of
+    /// KiB.
     pub connections_max: usize,
-    /// The bytes of a request's head; a longer one is answered with 431. 16 KiB, as other servers have.
+    /// Bytes of a request's head; a longer head is answered with 431. 16 KiB is usual.
     pub head_bytes_max: usize,
-    /// The time for a head to arrive, and how long a connection may stay idle between requests. 30 s.
+    /// The time for a head to arrive, and the idle time of a connection between requests.
     pub head_timeout: Duration,
-    /// The time for an answer, 503 after it. 15 s: only a login can take long.
+    /// The time for an answer, after which 503 is sent. Only a login takes long.
     pub request_timeout: Duration,
-    /// How long answers under way may take after the shutdown was asked for. 5 s.
+    /// How long unfinished answers may take after a shutdown has started.
     pub drain_timeout: Duration,
 }
 

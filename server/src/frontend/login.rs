@@ -1,4 +1,4 @@
-//! `GET /login` and `POST /logout`: HTTP Basic (RFC 7617) in, a session out.
+//! `GET /login` starts a session for HTTP Basic credentials (RFC 7617), and `POST /logout` ends the session.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ const CHALLENGE: &str = r#"Basic realm="site_login""#;
 /// The key of the user's name in a session.
 const USER_KEY: &str = "user";
 
-/// Asks for a name and a password; the right ones start a session and lead to the user's page.
+/// Requests a name and a password. If they are correct, starts a session and redirects to the user's page.
 ///
 /// The session gets a new id, so that an attacker cannot choose an id and share the session (session fixation). Answers
-/// 302, 401, or 503 where too many logins wait or there are too many sessions.
+/// 302, 401, or 503 if too many logins wait or there are too many sessions.
 pub(super) async fn login(
     State(passwords): State<Arc<PasswordChecker>>,
     session: Session,
@@ -35,7 +35,7 @@ pub(super) async fn login(
     match passwords.check(credentials).await {
         Ok(true) => {}
         Ok(false) => {
-            // The name is not logged: people type passwords into the wrong field.
+            // The name is not logged, because users may type a password into the wrong field.
             tracing::info!("login refused: unknown name or wrong password");
             return please_sign_in();
         }
@@ -47,7 +47,7 @@ pub(super) async fn login(
             redirect(StatusCode::FOUND, "/private")
         }
         Err(error) => {
-            tracing::warn!(%error, "a login found no place for its session");
+            tracing::warn!(%error, "a session could not be stored");
             busy()
         }
     }
@@ -64,9 +64,9 @@ pub(super) async fn logout(session: Session) -> Response {
     }
 }
 
-/// The name of the user who is logged in, if there is one.
+/// The name of the user who is logged in; `None` if nobody is.
 pub(super) async fn user(session: &Session) -> Option<String> {
-    // The store is in memory and never fails to load: an error is a session of another shape.
+    // The store is in memory and always loads: an error means that the session has other data.
     session.get(USER_KEY).await.ok().flatten()
 }
 
@@ -74,9 +74,9 @@ pub(super) async fn user(session: &Session) -> Option<String> {
 pub(super) struct PasswordChecker {
     users: Arc<Users>,
     /// One permit for each verification that may run at once.
-    turns: Arc<Semaphore>,
-    /// One permit for each login inside, waiting or running.
-    places: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+    /// One permit for each login, waiting or running.
+    admitted: Arc<Semaphore>,
 }
 
 /// The queue for verifications is full.
@@ -87,23 +87,21 @@ impl PasswordChecker {
     /// One verification at a time for each core; at most `waiting_max` further logins wait.
     pub(super) fn new(users: Users, waiting_max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let places = waiting_max.saturating_add(cores).min(Semaphore::MAX_PERMITS);
+        let admitted = waiting_max.saturating_add(cores).min(Semaphore::MAX_PERMITS);
         Self {
             users: Arc::new(users),
-            turns: Arc::new(Semaphore::new(cores)),
-            places: Arc::new(Semaphore::new(places)),
+            running: Arc::new(Semaphore::new(cores)),
+            admitted: Arc::new(Semaphore::new(admitted)),
         }
     }
 
     async fn check(&self, credentials: Credentials) -> Result<bool, TooManyWaiting> {
-        let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| TooManyWaiting)?;
-        let turn = self.turns.clone().acquire_owned().await;
-        let turn = turn.map_err(|_| TooManyWaiting)?;
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| TooManyWaiting)?;
+        let running = self.running.clone().acquire_owned().await.map_err(|_| TooManyWaiting)?;
         let users = self.users.clone();
         let verified = tokio::task::spawn_blocking(move || {
             // Held until the work is done, even if the client has disconnected.
-            let _held = (place, turn);
+            let _permits = (admitted, running);
             users.verify(&credentials.name, &credentials.password)
         });
         Ok(verified.await.unwrap_or_else(|error| {
@@ -113,14 +111,14 @@ impl PasswordChecker {
     }
 }
 
-/// A name and a password as a client sent them. No `Debug`: a password must not reach a log.
+/// A name and a password of a client. Without `Debug`: a password must not be logged.
 struct Credentials {
     name: String,
     password: String,
 }
 
 impl Credentials {
-    /// `None` without credentials, for another scheme, or for malformed ones (RFC 7617 section 2).
+    /// `None` if the credentials are missing, malformed, or of another scheme (RFC 7617 section 2).
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::parse(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
     }
@@ -132,7 +130,7 @@ impl Credentials {
         }
         let decoded = base64_simd::STANDARD.decode_to_vec(encoded.trim()).ok()?;
         let text = String::from_utf8(decoded).ok()?;
-        // A password may hold colons, a name may not.
+        // A password may contain colons, a name may not.
         let (name, password) = text.split_once(':')?;
         Some(Self { name: name.to_owned(), password: password.to_owned() })
     }
@@ -141,7 +139,7 @@ impl Credentials {
 async fn start(session: &Session, name: &str) -> Result<(), tower_sessions::session::Error> {
     session.cycle_id().await?;
     session.insert(USER_KEY, name).await?;
-    // Saved here and not by the layer, so that a full store is answered with 503.
+    // Saved here and not by the session layer, so that a full store is answered with 503.
     session.save().await
 }
 
@@ -160,9 +158,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(authorization: &str, expected: Option<(&str, &str)>, why: &str) {
-        let read = Credentials::parse(authorization);
-        let read = read.as_ref().map(|c| (c.name.as_str(), c.password.as_str()));
-        assert_eq!(read, expected, "{why}");
+        let parsed = Credentials::parse(authorization);
+        assert_eq!(parsed.as_ref().map(|c| (c.name.as_str(), c.password.as_str())), expected, "{why}");
     }
 
     #[test]
@@ -170,17 +167,17 @@ mod tests {
         let aladdin = Some(("Aladdin", "open sesame"));
         for (authorization, expected, why) in [
             ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", aladdin, "the RFC's example"),
-            ("bAsIc  QWxhZGRpbjpvcGVuIHNlc2FtZQ==", aladdin, "schemes have no case, 1*SP"),
+            ("bAsIc  QWxhZGRpbjpvcGVuIHNlc2FtZQ==", aladdin, "case and the number of spaces do not matter"),
             ("Basic dGVzdDoxMjPCow==", Some(("test", "123£")), "the RFC's example in UTF-8"),
             ("Basic YTpiOmM=", Some(("a", "b:c")), "only the first colon separates"),
             ("Basic Og==", Some(("", "")), "both may be empty"),
             ("Basic YWI=", None, "no colon"),
             ("Basic dGVzdDoxMjOj", None, "ISO 8859-1 is not UTF-8"),
             ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ", None, "base64 without its padding"),
-            ("Basic !!!!", None, "no base64"),
+            ("Basic !!!!", None, "not base64"),
             ("Basic", None, "nothing after the scheme"),
             ("Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==", None, "another scheme"),
-            ("", None, "nothing at all"),
+            ("", None, "empty"),
         ] {
             check(authorization, expected, why);
         }
@@ -194,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_panics(authorization in "(Basic )?\\PC{0,40}") {
+        fn arbitrary_headers_never_panic(authorization in "(Basic )?\\PC{0,40}") {
             let _ = Credentials::parse(&authorization);
         }
     }
@@ -203,16 +200,16 @@ mod tests {
     async fn a_login_beyond_the_queue_is_refused() {
         let demo = || Credentials { name: DEMO_NAME.to_owned(), password: DEMO_PASSWORD.to_owned() };
         let passwords = PasswordChecker::new(Users::demo(), 1);
-        let cores = u32::try_from(passwords.turns.available_permits()).unwrap();
-        // Every turn is taken, as by verifications that run, and so are their places.
-        let turns = passwords.turns.clone().acquire_many_owned(cores).await.unwrap();
-        let places = passwords.places.clone().acquire_many_owned(cores).await.unwrap();
+        let cores = u32::try_from(passwords.running.available_permits()).unwrap();
+        // All running permits are taken, as by verifications in progress.
+        let running = passwords.running.clone().acquire_many_owned(cores).await.unwrap();
+        let admitted = passwords.admitted.clone().acquire_many_owned(cores).await.unwrap();
         let mut waiting = std::pin::pin!(passwords.check(demo()));
-        assert!(poll_once(waiting.as_mut()).await.is_none(), "the one place to wait in");
-        assert!(passwords.check(demo()).await.is_err(), "no place left");
-        drop((turns, places));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending(), "one login may wait");
+        assert!(passwords.check(demo()).await.is_err(), "a second one may not");
+        drop((running, admitted));
         assert!(waiting.await.unwrap(), "the waiting login is verified");
-        assert!(passwords.check(demo()).await.unwrap(), "and places are free again");
+        assert!(passwords.check(demo()).await.unwrap(), "the permits are free again");
     }
 
     #[tokio::test]
@@ -222,19 +219,11 @@ mod tests {
         std::fs::write(&path, format!("ana,{}", hash("secret", Cost::Embedded))).unwrap();
         let passwords = PasswordChecker::new(Users::load(&path).unwrap(), 0);
         for (name, password, expected) in [("ana", "secret", true), ("bob", "secret", false)] {
-            for _ in 0..2 * passwords.places.available_permits() {
+            for _ in 0..2 * passwords.admitted.available_permits() {
                 let (name, password) = (name.to_owned(), password.to_owned());
                 let verdict = passwords.check(Credentials { name, password }).await;
                 assert_eq!(verdict.unwrap(), expected);
             }
         }
-    }
-
-    async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
-        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
-            std::task::Poll::Pending => std::task::Poll::Ready(None),
-        })
-        .await
     }
 }

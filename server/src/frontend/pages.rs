@@ -1,7 +1,7 @@
-//! The pages: home, and the user's own, which opens the socket in the browser.
+//! The home page, and the user's page, which opens the socket in the browser.
 //!
-//! Style and script are inline and allowed by their hashes in a Content Security Policy (level 3), which lets the page
-//! connect to this frontend and to the gate alone.
+//! A Content Security Policy (level 3) allows the inline style and script by their hashes, and connections to this
+//! frontend and to the gate only.
 
 use std::sync::Arc;
 
@@ -30,13 +30,13 @@ pub(super) async fn home(State(pages): State<Arc<Pages>>) -> Response {
             body {
                 main {
                     h1 { "gatekeeper" }
-                    p { "Log in, and your page opens a socket that is let in by a JSON Web Token alone." }
+                    p { "Log in. Your page then opens a socket that a JSON Web Token authenticates." }
                     div class="actions" { a class="button" href="/login" { "Log in" } }
                 }
             }
         }
     };
-    (pages.home_policy(), Html(page.into_string())).into_response()
+    ([pages.home_policy.clone()], Html(page.into_string())).into_response()
 }
 
 /// The user's page; without a session a redirect to the login.
@@ -44,26 +44,26 @@ pub(super) async fn private(State(pages): State<Arc<Pages>>, session: Session) -
     let Some(name) = login::user(&session).await else {
         return redirect(StatusCode::FOUND, "/login");
     };
-    let headers = [(header::CACHE_CONTROL, "no-store")];
-    (headers, pages.private_policy(), Html(pages.private(&name))).into_response()
+    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store")), pages.private_policy.clone()];
+    (headers, Html(pages.private(&name))).into_response()
 }
 
 /// The settings of the pages of one frontend, prepared once.
 pub(super) struct Pages {
-    /// Without a slash at its end; empty if the configured one is not an origin.
+    /// Without a slash at the end; empty if the configured URL is not an origin.
     gate_url: String,
     socketio_client: bool,
-    /// Whether the session lets the socket in, not a token.
+    /// Whether the session authenticates the socket, in place of a token.
     by_session: bool,
-    home_policy: HeaderValue,
-    private_policy: HeaderValue,
+    home_policy: (HeaderName, HeaderValue),
+    private_policy: (HeaderName, HeaderValue),
 }
 
 impl Pages {
     pub(super) fn new(gate_url: &str, socketio_client: bool, by_session: bool) -> Self {
         let gate = Origin::parse(gate_url);
         if gate.is_none() {
-            tracing::warn!(gate_url, "no origin of http or https: the page cannot open its socket");
+            tracing::warn!(gate_url, "not an origin of http or https: the page cannot open its socket");
         }
         let home_policy = policy(&format!("style-src {}", hash_source(STYLE)));
         let private_policy = policy(&private_rules(gate.as_ref(), socketio_client));
@@ -74,14 +74,6 @@ impl Pages {
             home_policy,
             private_policy,
         }
-    }
-
-    fn home_policy(&self) -> [(HeaderName, HeaderValue); 1] {
-        [(header::CONTENT_SECURITY_POLICY, self.home_policy.clone())]
-    }
-
-    fn private_policy(&self) -> [(HeaderName, HeaderValue); 1] {
-        [(header::CONTENT_SECURITY_POLICY, self.private_policy.clone())]
     }
 
     fn private(&self, name: &str) -> String {
@@ -98,7 +90,7 @@ impl Pages {
                 body data-state="connecting" data-auth=(auth) data-gate=(gate) {
                     main {
                         h1 { "Hello, " (name) }
-                        p { (how) " The gate tells whose socket it is." }
+                        p { (how) " The gate sends the name of the user that it authenticated." }
                         noscript { p { "The socket needs JavaScript." } }
                         div class="status" role="status" { span id="status" { "connecting" } }
                         dl { dt { "Socket of" } dd id="user" { "–" } dt { "Gate" } dd { (gate) } }
@@ -115,7 +107,7 @@ impl Pages {
     }
 }
 
-/// The origin of the gate, made of characters that need no escaping in a policy.
+/// The origin of the gate. Its characters need no escaping in a policy.
 struct Origin<'a> {
     is_tls: bool,
     /// Host and port.
@@ -139,7 +131,8 @@ impl<'a> Origin<'a> {
         format!("{scheme}://{}", self.authority)
     }
 
-    /// The source expression of a policy. It cannot have an IPv6 address (CSP3 section 2.3.1); then the scheme alone is used.
+    /// The source expression of a policy. For an IPv6 address, which it cannot have (CSP3 section 2.3.1), only the
+    /// scheme.
     fn source(&self, scheme: &str) -> String {
         let s = if self.is_tls { "s" } else { "" };
         match self.authority.starts_with('[') {
@@ -161,11 +154,12 @@ fn private_rules(gate: Option<&Origin<'_>>, socketio_client: bool) -> String {
     )
 }
 
-/// A policy that forbids everything that its rules do not allow, frames included.
-fn policy(rules: &str) -> HeaderValue {
+/// A policy that forbids everything that `rules` do not allow, frames too.
+fn policy(rules: &str) -> (HeaderName, HeaderValue) {
     let policy = format!("default-src 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'; {rules}");
-    // Constants, hashes and the characters of an origin are always a valid header; otherwise nothing is allowed.
-    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+    // Constants, hashes and an origin are always a valid header value. If they were not, everything would be forbidden.
+    let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+    (header::CONTENT_SECURITY_POLICY, policy)
 }
 
 fn hash_source(text: &str) -> String {
@@ -175,13 +169,10 @@ fn hash_source(text: &str) -> String {
 }
 
 fn script(socketio_client: bool) -> &'static str {
-    match socketio_client {
-        true => SCRIPT_CLIENT,
-        false => SCRIPT_OWN,
-    }
+    if socketio_client { SCRIPT_CLIENT } else { SCRIPT_OWN }
 }
 
-/// The head of a page, which loads the Socket.IO `client` from its address if there is one.
+/// The head of a page. Loads the Socket.IO `client` from its URL if there is one.
 fn head(title: &str, client: Option<&str>) -> Markup {
     html! {
         head {
@@ -200,36 +191,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_lets_the_page_reach_its_gate_and_nothing_else() {
+    fn the_policy_allows_connections_to_the_gate_only() {
         for (gate_url, client, scripts_from, connects_to, why) in [
             (
-                "http://127.0.0.1:3000",
+                "http://a.example:1",
                 false,
                 "",
-                " http://127.0.0.1:3000 ws://127.0.0.1:3000",
-                "the page's own script, the gate's sockets",
+                " http://a.example:1 ws://a.example:1",
+                "own script, sockets of the gate",
             ),
+            ("http://a:1/", true, " http://a:1", " http://a:1 ws://a:1", "the client is loaded from the gate"),
+            ("https://a.example", true, " https://a.example", " https://a.example wss://a.example", "TLS for both"),
             (
-                "http://127.0.0.1:3000/",
+                "http://127.0.0.1:1",
                 true,
-                " http://127.0.0.1:3000",
-                " http://127.0.0.1:3000 ws://127.0.0.1:3000",
-                "the client is loaded from the gate",
+                " http://127.0.0.1:1",
+                " http://127.0.0.1:1 ws://127.0.0.1:1",
+                "an IP address",
             ),
-            (
-                "https://gate.example",
-                true,
-                " https://gate.example",
-                " https://gate.example wss://gate.example",
-                "TLS for both",
-            ),
-            ("http://[::1]:3000", true, " http:", " http: ws:", "policies have no IPv6"),
-            ("http://a; script-src *", true, "", "", "no origin, no source"),
-            ("ftp://gate.example", false, "", "", "no scheme of a gate"),
+            ("http://[::1]:3000", true, " http:", " http: ws:", "a policy cannot have an IPv6 address"),
+            ("http://a; script-src *", true, "", "", "not an origin"),
+            ("ftp://gate.example", false, "", "", "another scheme"),
             ("http://", false, "", "", "no host"),
         ] {
             let pages = Pages::new(gate_url, client, false);
-            let policy = pages.private_policy.to_str().unwrap();
+            let policy = pages.private_policy.1.to_str().unwrap();
             let rule = |name: &str| {
                 let rules = policy.split("; ").filter_map(|rule| rule.strip_prefix(name));
                 rules.collect::<Vec<_>>().join("|")
@@ -244,13 +230,11 @@ mod tests {
     #[test]
     fn the_page_loads_the_client_only_from_a_gate_that_serves_it() {
         let tag = "<script src=\"http://127.0.0.1:3000/socket.io/socket.io.js\"></script>";
-        for (gate_url, client, loads) in [
-            ("http://127.0.0.1:3000", true, true),
-            ("http://127.0.0.1:3000/", true, true),
-            ("http://127.0.0.1:3000", false, false),
-        ] {
+        for (gate_url, client) in
+            [("http://127.0.0.1:3000", true), ("http://127.0.0.1:3000/", true), ("http://127.0.0.1:3000", false)]
+        {
             let page = Pages::new(gate_url, client, false).private("gonzalo");
-            assert_eq!(page.contains(tag), loads, "{gate_url} {client}");
+            assert_eq!(page.contains(tag), client, "{gate_url} {client}");
             assert!(page.contains("data-gate=\"http://127.0.0.1:3000\""), "{gate_url}");
         }
         let page = Pages::new("\"><script>", true, false).private("gonzalo");
@@ -258,20 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn style_and_script_of_the_page_are_those_that_were_hashed() {
+    fn the_hashes_match_the_style_and_script_of_the_page() {
         for client in [false, true] {
             let page = Pages::new("http://127.0.0.1:3000", client, false).private("gonzalo");
             assert!(page.contains(&format!("<style>{STYLE}</style>")));
             assert!(page.contains(&format!("<script>{}</script>", script(client))));
         }
         for text in [STYLE, SCRIPT_OWN, SCRIPT_CLIENT] {
-            assert!(!text.contains("</"), "an end tag within would end it early");
+            assert!(!text.contains("</"), "an end tag inside would end the element early");
             assert!(!text.contains('\r'), "a browser hashes CRLF as LF");
         }
     }
 
     #[test]
-    fn a_hash_is_what_browsers_compute() {
+    fn a_hash_equals_the_example_of_the_specification() {
         // The example of CSP3 section 8.3 (`alert('Hello, world.');`).
         let expected = "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='";
         assert_eq!(hash_source("alert('Hello, world.');"), expected);

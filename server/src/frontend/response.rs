@@ -3,17 +3,16 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// A redirect that no cache keeps: its target depends on the session.
+/// A redirect that must not be cached, because its target depends on the session.
 pub(super) fn redirect(status: StatusCode, to: &'static str) -> Response {
     let headers = [(header::LOCATION, to), (header::CACHE_CONTROL, "no-store")];
     (status, headers).into_response()
 }
 
-/// 503 for a load that the server cannot take now; the client may retry after a second.
+/// 503 for an overloaded server; the client may retry after a second.
 pub(super) fn busy() -> Response {
     let headers = [(header::RETRY_AFTER, "1"), (header::CACHE_CONTROL, "no-store")];
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    (status, headers, "Too busy, please try again.").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, headers, "Too busy, please try again.").into_response()
 }
 
 /// 403 for a client without the session or the key that a route needs.

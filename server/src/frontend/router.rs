@@ -18,16 +18,17 @@ use crate::frontend::sessions::Sessions;
 use crate::frontend::token::{self, Minter};
 use crate::frontend::{FrontendConfig, Limits, SESSION_COOKIE, SESSION_PATH, response, session};
 
-/// The routes of a frontend; limits on connections are [`serve`](crate::frontend::serve)'s.
+/// The routes of a frontend. [`serve`](crate::frontend::serve) limits the connections.
 pub(super) fn router(config: FrontendConfig, limits: &Limits) -> Router {
     let passwords = Arc::new(PasswordChecker::new(config.users, limits.logins_waiting_max));
-    let minter = Arc::new(Minter::new(&config.secret, config.token_ttl, config.issuer, config.audience));
+    let mut minter = Minter::new(&config.secret, config.unix_s);
+    (minter.ttl, minter.issuer, minter.audience) = (config.token_ttl, config.issuer, config.audience);
     let pages = Arc::new(Pages::new(&config.gate_url, config.socketio_client, config.session_key.is_some()));
     let lookups = match config.session_key {
         Some(key) => Router::new().route(SESSION_PATH, get(session::user).with_state(Arc::new(key))),
         None => Router::new(),
     };
-    // The cookie lasts as long as the browser; the store ends the session.
+    // The cookie is kept until the browser closes; the store ends the session.
     let sessions = Sessions::new(limits.sessions_max, limits.session_idle_max);
     let sessions = SessionManagerLayer::new(sessions)
         .with_name(SESSION_COOKIE)
@@ -40,7 +41,7 @@ pub(super) fn router(config: FrontendConfig, limits: &Limits) -> Router {
         .route("/login", get(login::login).with_state(passwords))
         .route("/logout", post(login::logout))
         .route("/private", get(pages::private).with_state(Arc::clone(&pages)))
-        .route("/getIoConnectionToken", get(token::token).with_state(minter))
+        .route("/getIoConnectionToken", get(token::token).with_state(Arc::new(minter)))
         .merge(lookups)
         .layer(sessions)
         .route("/", get(pages::home).with_state(pages))
@@ -49,7 +50,7 @@ pub(super) fn router(config: FrontendConfig, limits: &Limits) -> Router {
         .layer(middleware::map_response(add_headers))
 }
 
-/// The routes of `router` without all but the gate's session lookup.
+/// Serves session lookups by `router`, and answers all other requests with 404.
 pub(super) fn lookups_only(router: Router) -> Router {
     router.layer(middleware::from_fn(async |request: Request, next: Next| match request.uri().path() {
         SESSION_PATH => next.run(request).await,
@@ -68,7 +69,8 @@ async fn limit_time(State(timeout): State<Duration>, request: Request, next: Nex
     }
 }
 
-/// Adds the headers of every response: no guessed types, and no address (it may hold a token) to other sites.
+/// Adds the headers of every response: browsers must not guess content types, nor send the URL, which may have a token,
+/// to other sites.
 async fn add_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

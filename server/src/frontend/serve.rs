@@ -1,4 +1,4 @@
-//! The frontend's connections: their limits, and their end at a shutdown.
+//! The frontend's connections: limits and shutdown.
 
 use std::io;
 use std::pin::pin;
@@ -21,16 +21,14 @@ use crate::frontend::router::{lookups_only, router};
 use crate::frontend::{FrontendConfig, Limits};
 use crate::process::LogThrottle;
 
-/// The wait after a failed accept: its cause, such as too few descriptors, lasts for some time.
+/// The wait after a failed accept, whose cause, such as too few descriptors, usually lasts for some time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// The least buffer for heads that hyper accepts.
+/// The smallest buffer for heads that hyper accepts.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 
-/// Serves the frontend until `shutdown`, within the default [`Limits`].
-///
-/// Then it accepts nothing more, closes what is idle and lets the answers under way finish, within
-/// `drain_timeout`. An error is the listener's.
+/// Serves the frontend until `shutdown`, with the default [`Limits`]. Then it accepts no more connections, closes idle
+/// ones and finishes unfinished answers, for at most `drain_timeout`. An error is that of the listener.
 pub async fn serve(
     listener: TcpListener,
     config: FrontendConfig,
@@ -39,7 +37,7 @@ pub async fn serve(
     serve_within(listener, config, Limits::default(), shutdown).await
 }
 
-/// [`serve`] with limits of one's own.
+/// [`serve`] with the given limits.
 pub async fn serve_within(
     listener: TcpListener,
     mut config: FrontendConfig,
@@ -49,17 +47,17 @@ pub async fn serve_within(
     // An invalid listener fails here and not at the first connection.
     listener.local_addr()?;
     let lookup_listener = config.lookup_listener.take();
-    let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
+    let permits = limits.connections_max.min(Semaphore::MAX_PERMITS);
     let server = ConnectionServer {
         http: http(&limits),
         tls: config.tls.clone().map(TlsAcceptor::from),
         router: router(config, &limits),
-        places: Arc::new(Semaphore::new(places)),
+        permits: Arc::new(Semaphore::new(permits)),
         head_timeout: limits.head_timeout,
         drain_timeout: limits.drain_timeout,
     };
     let (stop, stopped) = watch::channel(());
-    let asked = lookup_listener.map(|listener| {
+    let lookups = lookup_listener.map(|listener| {
         let server = ConnectionServer { tls: None, router: lookups_only(server.router.clone()), ..server.clone() };
         server.run(listener, stopped.clone())
     });
@@ -68,8 +66,8 @@ pub async fn serve_within(
         drop(stop);
     };
     tokio::join!(stops, server.run(listener, stopped), async {
-        if let Some(asked) = asked {
-            asked.await;
+        if let Some(lookups) = lookups {
+            lookups.await;
         }
     });
     Ok(())
@@ -81,24 +79,24 @@ struct ConnectionServer {
     http: http1::Builder,
     tls: Option<TlsAcceptor>,
     router: Router,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     head_timeout: Duration,
     drain_timeout: Duration,
 }
 
 impl ConnectionServer {
-    /// Serves connections until `stopped`, when the sender is dropped.
+    /// Serves connections until the sender of `stopped` is dropped.
     async fn run(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
         let mut connections = JoinSet::new();
         let mut failures = LogThrottle::default();
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
-                (stream, place) = accept(&listener, &self.places, &mut failures) => {
+                (stream, permit) = accept(&listener, &self.permits, &mut failures) => {
                     let (server, stopped) = (self.clone(), stopped.clone());
                     connections.spawn(async move {
                         server.serve(stream, stopped).await;
-                        drop(place);
+                        drop(permit);
                     });
                 }
                 // Frees the tasks of closed connections.
@@ -108,13 +106,13 @@ impl ConnectionServer {
         drop(listener);
         let ended = async { while connections.join_next().await.is_some() {} };
         if timeout(self.drain_timeout, ended).await.is_err() {
-            tracing::warn!("connections were cut off, as their answers took too long");
+            tracing::warn!("connections were closed before their answers were complete");
         }
     }
 
     async fn serve(self, stream: TcpStream, stopped: watch::Receiver<()>) {
         match self.tls {
-            None => connection(self.http, plain(stream), self.router, stopped).await,
+            None => connection(self.http, without_delay(stream), self.router, stopped).await,
             Some(tls) => {
                 if let Some(stream) = secure(&tls, stream, self.head_timeout, &stopped).await {
                     connection(self.http, stream, self.router, stopped).await;
@@ -135,14 +133,14 @@ fn http(limits: &Limits) -> http1::Builder {
 /// The next connection and its permit. Retries after a failure.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
     failures: &mut LogThrottle,
 ) -> (TcpStream, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, therefore this is never `None`.
-    let place = places.clone().acquire_owned().await.ok();
+    let permit = permits.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => return (stream, permit),
             Err(error) => {
                 if failures.is_due() {
                     tracing::warn!(%error, "connections cannot be accepted");
@@ -153,13 +151,13 @@ async fn accept(
     }
 }
 
-/// Sets TCP_NODELAY: responses are small and written at once, a delay would gain nothing.
-fn plain(stream: TcpStream) -> TcpStream {
+/// Sets TCP_NODELAY: responses are small and written in one piece, which a delay would not merge further.
+fn without_delay(stream: TcpStream) -> TcpStream {
     let _ = stream.set_nodelay(true);
     stream
 }
 
-/// The TLS handshake, which may take as long as a head; `None` if it fails, after an alert to the client.
+/// Performs the TLS handshake within the time for a head; `None` if it fails, after an alert to the client.
 async fn secure(
     tls: &TlsAcceptor,
     stream: TcpStream,
@@ -167,23 +165,23 @@ async fn secure(
     stopped: &watch::Receiver<()>,
 ) -> Option<TlsStream<TcpStream>> {
     let mut stopped = stopped.clone();
-    let handshake = timeout(within, tls.accept(plain(stream)));
-    let secured = tokio::select! {
-        secured = handshake => secured,
+    let handshake = timeout(within, tls.accept(without_delay(stream)));
+    let result = tokio::select! {
+        result = handshake => result,
         // There is no request yet.
         _ = stopped.changed() => return None,
     };
-    match secured {
+    match result {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "no TLS");
+            tracing::debug!(%error, "a TLS handshake failed");
             None
         }
         Err(_) => None,
     }
 }
 
-/// Serves the requests of one connection until it ends or `stopped`.
+/// Serves the requests of one connection until it ends or the sender of `stopped` is dropped.
 async fn connection(
     http: http1::Builder,
     stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -202,6 +200,6 @@ async fn connection(
     };
     if let Err(error) = ended {
         // The client disconnected, was too slow or did not send HTTP.
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "a connection failed");
     }
 }

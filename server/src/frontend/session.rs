@@ -1,4 +1,4 @@
-//! `GET /getSessionUser`: the gate looks up the user of a session, where sessions and not tokens let sockets in.
+//! `GET /getSessionUser`: the gate looks up the user of a session, if sockets are authenticated by session.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ struct User {
     username: String,
 }
 
-/// Answers the gate with the user of the session whose cookie it passes on, or with `null` where nobody is logged in;
-/// any other client with 403 `Access Denied`.
+/// Answers the gate with the user of the session whose cookie it forwards, or with `null` if nobody is logged in. Any
+/// other client gets 403 `Access Denied`.
 pub(super) async fn user(State(key): State<Arc<SessionKey>>, headers: HeaderMap, session: Session) -> Response {
     let authorization = headers.get(header::AUTHORIZATION);
-    if !authorization.is_some_and(|shown| key.is_shown_by(shown.as_bytes())) {
+    if !authorization.is_some_and(|shown| key.accepts(shown.as_bytes())) {
         return access_denied();
     }
     let user = login::user(&session).await.map(|username| User { username });

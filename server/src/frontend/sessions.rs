@@ -1,4 +1,4 @@
-//! The login sessions, in memory, limited in number and in time.
+//! The login sessions: in memory, with limits on number and idle time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,39 +11,39 @@ use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
-/// The least time between two searches of a full store for idle sessions, each of which reads all of them.
+/// The shortest time between two searches of a full store for idle sessions. Each search reads all sessions.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The sessions of one frontend.
 ///
-/// The memory store of tower-sessions never removes a session. This one ends a session that was idle for too long, whatever
-/// its cookie says, and refuses a new one when it is full: existing logins stay valid.
+/// The memory store of tower-sessions never removes a session. This store ends idle sessions, whatever their cookies
+/// say. When it is full, it refuses new sessions: existing logins stay valid.
 #[derive(Clone)]
 pub(super) struct Sessions {
     table: Arc<Mutex<Table>>,
 }
 
-/// The sessions, with the time as an argument.
+/// The sessions. Each method takes the time as an argument.
 struct Table {
-    held: HashMap<Id, Held>,
+    held: HashMap<Id, StoredSession>,
     held_max: usize,
     idle_max: Duration,
     swept_at: Option<Instant>,
 }
 
-struct Held {
+struct StoredSession {
     record: Record,
     used_at: Instant,
 }
 
 impl Sessions {
-    /// At most `held_max` sessions, each until it was not used for `idle_max`.
+    /// A store of at most `held_max` sessions. A session that is not used for `idle_max` ends.
     pub(super) fn new(held_max: usize, idle_max: Duration) -> Self {
         Self { table: Arc::new(Mutex::new(Table::new(held_max, idle_max))) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // No step under this lock leaves the table inconsistent, therefore it stays usable after a panic.
+        // The table is consistent after each step, therefore it stays usable after a panic.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,23 +53,23 @@ impl Table {
         Self { held: HashMap::new(), held_max, idle_max, swept_at: None }
     }
 
-    /// Adds a new session, with another id if this one is taken.
+    /// Adds a new session, with a new id if another session has this one.
     fn create(&mut self, record: &mut Record, now: Instant) -> Result<()> {
         if self.held.len() >= self.held_max {
             self.sweep(now);
         }
         if self.held.len() >= self.held_max {
-            return Err(Error::Backend(format!("{} sessions, no more", self.held_max)));
+            return Err(Error::Backend(format!("the limit of {} sessions is reached", self.held_max)));
         }
         while self.held.contains_key(&record.id) {
             record.id = Id::default();
         }
-        let held = Held { record: record.clone(), used_at: now };
+        let held = StoredSession { record: record.clone(), used_at: now };
         self.held.insert(record.id, held);
         Ok(())
     }
 
-    /// Updates a session; one that has ended meanwhile stays ended.
+    /// Updates a session, unless it has ended.
     fn save(&mut self, record: &Record, now: Instant) -> Result<()> {
         let idle_max = self.idle_max;
         match self.held.get_mut(&record.id) {
@@ -82,7 +82,7 @@ impl Table {
         }
     }
 
-    /// The session of this id; this counts as a use.
+    /// The session of this id. Counts as a use of the session.
     fn load(&mut self, id: &Id, now: Instant) -> Option<Record> {
         let idle_max = self.idle_max;
         let held = self.held.get_mut(id)?;
@@ -104,55 +104,37 @@ impl Table {
     }
 }
 
-impl Held {
+impl StoredSession {
     fn is_alive(&self, idle_max: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.used_at) < idle_max
     }
 }
 
-/// The return type of [`SessionStore`]'s methods; these futures are always ready.
-type Ready<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
-
-impl SessionStore for Sessions {
-    fn create<'a, 'b, 'f>(&'a self, record: &'b mut Record) -> Ready<'f, ()>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        Box::pin(future::ready(self.table().create(record, Instant::now())))
-    }
-
-    fn save<'a, 'b, 'f>(&'a self, record: &'b Record) -> Ready<'f, ()>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        Box::pin(future::ready(self.table().save(record, Instant::now())))
-    }
-
-    fn load<'a, 'b, 'f>(&'a self, id: &'b Id) -> Ready<'f, Option<Record>>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        Box::pin(future::ready(Ok(self.table().load(id, Instant::now()))))
-    }
-
-    fn delete<'a, 'b, 'f>(&'a self, id: &'b Id) -> Ready<'f, ()>
-    where
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        self.table().held.remove(id);
-        Box::pin(future::ready(Ok(())))
-    }
+/// A method of [`SessionStore`], whose future is always ready.
+macro_rules! ready {
+    ($name:ident, $self:ident, $argument:ident: $type:ty => $output:ty, $result:expr) => {
+        fn $name<'a, 'b, 'f>(&'a $self, $argument: $type) -> Pin<Box<dyn Future<Output = Result<$output>> + Send + 'f>>
+        where
+            'a: 'f,
+            'b: 'f,
+            Self: 'f,
+        {
+            Box::pin(future::ready($result))
+        }
+    };
 }
 
-/// Shows only the number: an id in a log would let a reader log in.
+impl SessionStore for Sessions {
+    ready!(create, self, record: &'b mut Record => (), self.table().create(record, Instant::now()));
+    ready!(save, self, record: &'b Record => (), self.table().save(record, Instant::now()));
+    ready!(load, self, id: &'b Id => Option<Record>, Ok(self.table().load(id, Instant::now())));
+    ready!(delete, self, id: &'b Id => (), {
+        self.table().held.remove(id);
+        Ok(())
+    });
+}
+
+/// Shows only the number of sessions: an id in a log would let a reader log in.
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.table().held.len();
@@ -168,14 +150,14 @@ mod tests {
     const IDLE_MAX: Duration = Duration::from_secs(10);
 
     #[test]
-    fn a_session_ends_when_it_is_idle() {
+    fn a_session_ends_after_its_idle_time() {
         let (mut table, t0) = (table(2), Instant::now());
         let id = create(&mut table, t0).unwrap();
         for (at_s, alive, why) in [
-            (9, true, "not yet idle for long"),
-            (18, true, "each use renews it"),
+            (9, true, "idle for less than the limit"),
+            (18, true, "each use restarts the idle time"),
             (28, false, "ten seconds after the last use"),
-            (28, false, "and gone for good"),
+            (28, false, "it does not come back"),
         ] {
             let now = t0 + Duration::from_secs(at_s);
             assert_eq!(table.load(&id, now).is_some(), alive, "{why}");
@@ -191,7 +173,7 @@ mod tests {
         assert!(create(&mut table, t0).is_err(), "full");
         assert!(table.load(&first, t0 + Duration::from_secs(9)).is_some());
         let later = t0 + Duration::from_secs(11);
-        create(&mut table, later).expect("the second was idle and makes room");
+        create(&mut table, later).expect("the second was idle and is removed");
         assert!(create(&mut table, later).is_err(), "the first is still in use");
     }
 
@@ -208,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_taken_is_replaced() {
+    fn a_duplicate_id_is_replaced() {
         let (mut table, t0) = (table(2), Instant::now());
         let taken = create(&mut table, t0).unwrap();
         let mut record = record();

@@ -1,7 +1,7 @@
-//! `GET /getIoConnectionToken`: the token that lets a logged-in user's socket in.
+//! `GET /getIoConnectionToken`: the token that authenticates the socket of a logged-in user.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -14,12 +14,12 @@ use tower_sessions::Session;
 use crate::frontend::login;
 use crate::frontend::response::access_denied;
 
-/// Answers with a fresh token as a JSON string, or with 403 `Access Denied` where nobody is logged in.
+/// Answers with a new token as a JSON string, or with 403 `Access Denied` if nobody is logged in.
 pub(super) async fn token(State(minter): State<Arc<Minter>>, session: Session) -> Response {
     let Some(name) = login::user(&session).await else {
         return access_denied();
     };
-    match minter.mint(&name, now_s()) {
+    match minter.mint(&name, (minter.unix_s)()) {
         Ok(token) => ([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response(),
         Err(error) => {
             tracing::error!(%error, "a token could not be signed");
@@ -28,17 +28,19 @@ pub(super) async fn token(State(minter): State<Arc<Minter>>, session: Session) -
     }
 }
 
-/// Signs tokens with HS256 (RFC 7518 section 3.2) and the secret that the gate shares.
+/// Signs tokens with HS256 (RFC 7518 section 3.2) and the secret that the gate has too.
 pub(super) struct Minter {
     key: EncodingKey,
     header: Header,
     /// `None`: tokens never expire.
-    ttl: Option<Duration>,
-    issuer: Option<String>,
-    audience: Option<String>,
+    pub ttl: Option<Duration>,
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+    /// The wall clock: seconds since 1970.
+    unix_s: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// The claims of a token (RFC 7519 section 4.1); `user` is the demo's own.
+/// The claims of a token (RFC 7519 section 4.1); `user` is a private claim.
 #[derive(Serialize)]
 struct Claims<'a> {
     user: User<'a>,
@@ -58,14 +60,14 @@ struct User<'a> {
 }
 
 impl Minter {
-    pub(super) fn new(secret: &[u8], ttl: Option<Duration>, issuer: Option<String>, audience: Option<String>) -> Self {
-        Self { key: EncodingKey::from_secret(secret), header: Header::default(), ttl, issuer, audience }
+    /// Mints tokens without `exp`, `iss` and `aud`.
+    pub(super) fn new(secret: &[u8], unix_s: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        let key = EncodingKey::from_secret(secret);
+        Self { key, header: Header::default(), ttl: None, issuer: None, audience: None, unix_s }
     }
 
-    /// A token for this user, issued at `now_s` seconds after 1970.
-    ///
-    /// `exp` is `iat` and the lifetime, which is rounded up to whole seconds: an `exp` at `iat` would
-    /// be no lifetime at all.
+    /// A token for this user, issued at `now_s` seconds after 1970. `exp` is `iat` plus the lifetime, which is rounded
+    /// up to whole seconds, so that a token with a short one does not expire at once.
     fn mint(&self, name: &str, now_s: u64) -> Result<String, jsonwebtoken::errors::Error> {
         let ttl_s = self.ttl.map(|ttl| ttl.as_secs().saturating_add((ttl.subsec_nanos() > 0).into()));
         let claims = Claims {
@@ -77,11 +79,6 @@ impl Minter {
         };
         jsonwebtoken::encode(&self.header, &claims, &self.key)
     }
-}
-
-fn now_s() -> u64 {
-    // A clock before 1970 counts as 1970: such tokens are expired, which is safe.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -96,33 +93,14 @@ mod tests {
         let text = |s: &str| Some(s.to_owned());
         let ttl = |ms| Some(Duration::from_millis(ms));
         let user = json!({"username": "gonzalo"});
-        for (minter, expected, why) in [
-            (
-                Minter::new(SECRET, None, None, None),
-                json!({"user": user, "iat": 1000}),
-                "without a lifetime it never expires",
-            ),
-            (
-                Minter::new(SECRET, ttl(10_000), None, None),
-                json!({"user": user, "iat": 1000, "exp": 1010}),
-                "exp is iat and the lifetime",
-            ),
-            (
-                Minter::new(SECRET, ttl(1_001), None, None),
-                json!({"user": user, "iat": 1000, "exp": 1002}),
-                "parts of a second are rounded up",
-            ),
-            (
-                Minter::new(SECRET, Some(Duration::MAX), None, None),
-                json!({"user": user, "iat": 1000, "exp": u64::MAX}),
-                "the longest lifetime ends where the numbers do",
-            ),
-            (
-                Minter::new(SECRET, None, text("the frontend"), text("the gate")),
-                json!({"user": user, "iat": 1000, "iss": "the frontend", "aud": "the gate"}),
-                "who it is from and for, where configured",
-            ),
+        for (ttl, issuer, audience, expected, why) in [
+            (None, None, None, json!({"user": user, "iat": 1000}), "without a lifetime a token never expires"),
+            (ttl(10_000), None, None, json!({"user": user, "iat": 1000, "exp": 1010}), "exp is iat plus the lifetime"),
+            (ttl(1_001), None, None, json!({"user": user, "iat": 1000, "exp": 1002}), "seconds are rounded up"),
+            (Some(Duration::MAX), None, None, json!({"user": user, "iat": 1000, "exp": u64::MAX}), "no overflow"),
+            (None, text("a"), text("b"), json!({"user": user, "iat": 1000, "iss": "a", "aud": "b"}), "as configured"),
         ] {
+            let minter = Minter { ttl, issuer, audience, ..Minter::new(SECRET, Arc::new(|| 1000)) };
             assert_eq!(claims(&minter.mint("gonzalo", 1000).unwrap()), expected, "{why}");
         }
     }
@@ -130,12 +108,12 @@ mod tests {
     #[test]
     fn a_name_cannot_change_other_claims() {
         let name = r#""}, "admin": true, "x": {"y": ""#;
-        let minter = Minter::new(SECRET, None, None, None);
+        let minter = Minter::new(SECRET, Arc::new(|| 1000));
         let claims = claims(&minter.mint(name, 1000).unwrap());
         assert_eq!(claims, json!({"user": {"username": name}, "iat": 1000}));
     }
 
-    /// The claims of a token whose signature holds; times are not looked at.
+    /// The claims of a token with a valid signature; times are not checked.
     fn claims(token: &str) -> Value {
         let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
         rules.validate_exp = false;

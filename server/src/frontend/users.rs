@@ -1,4 +1,4 @@
-//! The users that may log in: names and Argon2 hashes of passwords (RFC 9106), from a file or the demo.
+//! The users that may log in: names and Argon2 hashes of passwords (RFC 9106), from a file or the demo user.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,65 +8,50 @@ use std::path::{Path, PathBuf};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
-/// The demo's only user, accepted while every listener is on loopback.
+/// The name of the demo user, who is accepted only if every listener is on loopback.
 pub const DEMO_NAME: &str = "gonzalo";
 /// The demo user's password, which is public.
 pub const DEMO_PASSWORD: &str = "password";
 
-/// The name is in every token, and a token must fit into the head of a request.
+/// The longest name: it is in every token, and a token must fit into the head of a request.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// The most memory of one verification: a typo in a file must not take all memory of the machine.
+/// The most memory of one verification, so that a typo in a file cannot exhaust the memory of the machine.
 pub const HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
 
-/// The most passes over the memory of a hash, which limits the time of one verification.
+/// The most passes of a hash over its memory, which limits the time of one verification.
 pub const HASH_PASSES_MAX: u32 = 16;
 
 /// The users of a frontend, with their passwords hashed.
 #[derive(Clone)]
 pub struct Users {
     by_name: HashMap<String, PasswordHash>,
-    /// The hash that takes longest to verify, used for unknown names; `None` if there are no users.
+    /// The hash with the longest verification, used for unknown names; `None` if there are no users.
     costliest: Option<PasswordHash>,
 }
 
 /// The cost of verifying a new hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// OWASP's least for Argon2id (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
+    /// OWASP's minimum for Argon2id (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
     Standard,
-    /// For generated passwords that live as long as one load test on one machine: 64 KiB, 1 pass,
-    /// 1 lane, so that logins take no CPU from what is being measured.
+    /// For generated passwords of one load test on one machine: 64 KiB, 1 pass, 1 lane, so that logins take little
+    /// processor time from the measured server.
     Embedded,
 }
 
-/// A users file that cannot be used, and where.
+/// Why a users file cannot be used. The path is that of the flag.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    /// The file itself: absent, unreadable or no UTF-8.
-    #[error("users file {}: {source}", path.display())]
-    Read {
-        /// The file as it was asked for.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// One line of it.
-    #[error("users file {}, line {line}: {fault}", path.display())]
-    Line {
-        /// The file as it was asked for.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it; never holds a hash.
-        fault: LineFault,
-    },
-    /// It has no users: nobody could log in.
-    #[error("users file {}: no users, expected a line such as `name,$argon2id$...`", path.display())]
-    Empty {
-        /// The file as it was asked for.
-        path: PathBuf,
-    },
+    /// The file is missing, unreadable or not UTF-8.
+    #[error("users file {path}: {1}", path = .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    /// The line, counted from 1, is invalid. The fault does not show the hash.
+    #[error("users file {path}, line {1}: {2}", path = .0.display())]
+    Line(PathBuf, usize, LineFault),
+    /// The file has no users: nobody could log in.
+    #[error("users file {}: no users, expected a line such as `name,$argon2id$...`", .0.display())]
+    Empty(PathBuf),
 }
 
 /// What is wrong with a line of a users file.
@@ -75,26 +60,25 @@ pub enum LineFault {
     /// A line without a comma.
     #[error("expected `name,hash`, found no comma")]
     NoComma,
-    /// A name that HTTP Basic cannot carry, or that would not fit into a token.
+    /// HTTP Basic cannot send the name, or the name would not fit into a token.
     #[error("a name has 1 to {NAME_BYTES_MAX} bytes, no colon (RFC 7617) and no control characters")]
     Name,
-    /// The same name on an earlier line.
-    #[error("the name `{0}` stands on an earlier line too")]
+    /// The name is on an earlier line too.
+    #[error("the name `{0}` is on an earlier line too")]
     Duplicate(String),
-    /// Not the PHC string of an Argon2 hash.
+    /// The hash is not the PHC string of an Argon2 hash.
     #[error("expected an Argon2 hash as a PHC string, such as `$argon2id$v=19$m=19456,t=2,p=1$...`")]
     Hash,
-    /// A hash that costs too much to verify.
+    /// The verification of the hash would take too much memory or time.
     #[error("the hash costs too much: at most m={HASH_MEMORY_KIB_MAX} (KiB) and t={HASH_PASSES_MAX}")]
     Cost,
 }
 
 impl Users {
-    /// The demo: [`DEMO_NAME`] with [`DEMO_PASSWORD`].
+    /// The demo user: [`DEMO_NAME`] with [`DEMO_PASSWORD`].
     ///
     /// # Panics
-    ///
-    /// As [`hash`] does.
+    /// If the operating system has no randomness.
     pub fn demo() -> Self {
         let line = format!("{DEMO_NAME},{}", hash(DEMO_PASSWORD, Cost::Standard));
         Self::parse(&line).unwrap_or_else(|(_, fault)| unreachable!("the demo user: {fault}"))
@@ -102,44 +86,32 @@ impl Users {
 
     /// Reads a file of `name,hash` lines, each hash a PHC string of Argon2.
     ///
-    /// Empty lines and lines that begin with `#` are skipped. A hash holds commas of its own, so the
-    /// first comma of a line separates; the hash may stand in double quotes, as CSV writers put it.
+    /// Empty lines and lines that begin with `#` are skipped. The first comma of a line is the separator, because
+    /// hashes contain commas too. The hash may be in double quotes, as CSV writers do.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, UsersError> {
         let path = path.as_ref();
         let owned = || path.to_path_buf();
-        let text = fs::read_to_string(path).map_err(|source| UsersError::Read { path: owned(), source })?;
-        let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line { path: owned(), line, fault })?;
-        match users.is_empty() {
-            true => Err(UsersError::Empty { path: owned() }),
-            false => Ok(users),
-        }
+        let text = fs::read_to_string(path).map_err(|source| UsersError::Read(owned(), source))?;
+        let users = Self::parse(&text).map_err(|(line, fault)| UsersError::Line(owned(), line, fault))?;
+        if users.by_name.is_empty() { Err(UsersError::Empty(owned())) } else { Ok(users) }
     }
 
-    /// Whether this is the password of this user. Takes as long for an unknown name.
+    /// Whether this is the password of this user. For an unknown name the check takes as long as for the costliest
+    /// user.
     ///
-    /// The cost is that of the user's hash, which may be tens of milliseconds and many MiB: must not run on a thread that
-    /// serves connections.
+    /// Blocks, maybe for tens of milliseconds, and uses the memory of the hash: must not run on a thread that serves
+    /// connections.
     pub fn verify(&self, name: &str, password: &str) -> bool {
         let known = self.by_name.get(name);
         let Some(hash) = known.or(self.costliest.as_ref()) else {
-            // Without users the time cannot reveal whether a name exists.
+            // Without users there is no name that the time could reveal.
             return false;
         };
         let matches = Argon2::default().verify_password(password.as_bytes(), hash);
         known.is_some() && matches.is_ok()
     }
 
-    /// How many users there are.
-    pub fn len(&self) -> usize {
-        self.by_name.len()
-    }
-
-    /// Whether there are no users.
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
-    }
-
-    /// The users of a file's text, or the line (from 1) that is wrong and what is wrong with it.
+    /// The users in the text of a file, or the first invalid line (from 1) and its fault.
     fn parse(text: &str) -> Result<Self, (usize, LineFault)> {
         let mut by_name = HashMap::new();
         let mut costliest: Option<(u64, PasswordHash)> = None;
@@ -161,11 +133,10 @@ impl Users {
     }
 }
 
-/// A password's Argon2id hash as a PHC string, with a fresh salt of 16 random bytes.
+/// The Argon2id hash of a password as a PHC string, with a salt of 16 random bytes.
 ///
 /// # Panics
-///
-/// When the operating system gives no randomness: no secret is safe on such a machine.
+/// If the operating system has no randomness: no secret is safe on such a machine.
 pub fn hash(password: &str, cost: Cost) -> String {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params())
         .hash_password(password.as_bytes())
@@ -195,7 +166,7 @@ fn parse_line(line: &str) -> Result<(&str, PasswordHash), LineFault> {
     Ok((name, hash))
 }
 
-/// Memory in KiB times passes, to which the time of a verification is proportional.
+/// Memory in KiB times passes. The time of a verification is proportional to it.
 fn cost_kib_passes(hash: &PasswordHash) -> Result<u64, LineFault> {
     let is_argon2 = Algorithm::try_from(hash.algorithm.as_str()).is_ok();
     let is_known = hash.version.is_none_or(|v| Version::try_from(v).is_ok());
@@ -219,46 +190,46 @@ mod tests {
     fn the_demo_user_has_the_public_password() {
         let users = Users::demo();
         for (name, password, expected, why) in [
-            (DEMO_NAME, DEMO_PASSWORD, true, "the right one"),
-            (DEMO_NAME, "Password", false, "passwords have a case"),
+            (DEMO_NAME, DEMO_PASSWORD, true, "the correct password"),
+            (DEMO_NAME, "Password", false, "the case of a password matters"),
             (DEMO_NAME, "", false, "an empty password is no wildcard"),
-            ("Gonzalo", DEMO_PASSWORD, false, "names have a case too"),
-            ("", DEMO_PASSWORD, false, "nobody has no name"),
+            ("Gonzalo", DEMO_PASSWORD, false, "the case of a name matters"),
+            ("", DEMO_PASSWORD, false, "an empty name"),
         ] {
             assert_eq!(users.verify(name, password), expected, "{why}");
         }
     }
 
     #[test]
-    fn an_unknown_name_costs_what_the_costliest_user_costs() {
-        let (cheap, dear) = (hash("a", Cost::Embedded), hash("b", Cost::Standard));
-        for order in [[&cheap, &dear], [&dear, &cheap]] {
+    fn an_unknown_name_is_checked_with_the_costliest_hash() {
+        let (cheap, costly) = (hash("a", Cost::Embedded), hash("b", Cost::Standard));
+        for order in [[&cheap, &costly], [&costly, &cheap]] {
             let users = Users::parse(&format!("first,{}\nsecond,{}", order[0], order[1])).unwrap();
             let costliest = users.costliest.as_ref().map(ToString::to_string);
-            assert_eq!(costliest.as_ref(), Some(&dear));
-            assert!(!users.verify("third", "b"), "though the password is that hash's own");
+            assert_eq!(costliest.as_ref(), Some(&costly));
+            assert!(!users.verify("third", "b"), "even with the password of that hash");
         }
         assert!(!Users::parse("").unwrap().verify("anybody", "a"));
     }
 
     #[test]
-    fn lines_are_read_as_people_and_csv_writers_put_them() {
+    fn spaces_comments_and_quotes_are_accepted() {
         let h = hash("secret", Cost::Embedded);
         for (text, name, why) in [
             (format!("ana,{h}"), "ana", "no line end"),
-            (format!("# who\n\nana,{h}\r\n"), "ana", "comment, gap, CRLF"),
-            (format!("ana,\"{h}\""), "ana", "quoted, as the hash holds commas"),
+            (format!("# who\n\nana,{h}\r\n"), "ana", "comment, empty line, CRLF"),
+            (format!("ana,\"{h}\""), "ana", "a quoted hash"),
             (format!("  ana , {h} "), "ana", "spaces around the fields"),
             (format!("ana maría,{h}"), "ana maría", "names are UTF-8"),
         ] {
             let users = Users::parse(&text).unwrap_or_else(|e| panic!("{why}: {e:?}"));
             assert!(users.verify(name, "secret"), "{why}");
-            assert_eq!(users.len(), 1, "{why}");
+            assert_eq!(users.by_name.len(), 1, "{why}");
         }
     }
 
     #[test]
-    fn a_wrong_line_is_named_with_its_fault() {
+    fn an_invalid_line_is_refused_with_its_number_and_fault() {
         let h = hash("secret", Cost::Embedded);
         let rest = h.split_once("m=64,t=1").unwrap().1.to_owned();
         for (text, line, fault, why) in [
@@ -272,7 +243,7 @@ mod tests {
             (h.replace("$argon2id", "ana,$scrypt"), 1, LineFault::Hash, "not Argon2"),
             (format!("ana,$argon2id$v=19$m=64,t=99{rest}"), 1, LineFault::Cost, "too many passes"),
             (format!("ana,$argon2id$v=19$m=999999,t=1{rest}"), 1, LineFault::Cost, "too much memory"),
-            (format!("ana,{h}\nana,{h}"), 2, LineFault::Duplicate("ana".into()), "which of the two would it be?"),
+            (format!("ana,{h}\nana,{h}"), 2, LineFault::Duplicate("ana".into()), "two hashes for one name"),
         ] {
             assert_eq!(Users::parse(&text).err(), Some((line, fault)), "{why}");
         }
@@ -283,9 +254,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.csv");
         let message = || Users::load(&path).err().map(|e| e.to_string()).unwrap_or_default();
-        assert!(message().contains("users.csv: "), "an absent file is named");
+        assert!(message().contains("users.csv: "), "the error names a missing file");
         fs::write(&path, "# nobody\n").unwrap();
-        assert!(message().contains("no users"), "a file without users is an error");
+        assert!(message().contains("no users"), "a file without users is refused");
         fs::write(&path, "# one\nana;oops\n").unwrap();
         assert!(message().ends_with("users.csv, line 2: expected `name,hash`, found no comma"));
         fs::write(&path, format!("ana,{}\n", hash("secret", Cost::Embedded))).unwrap();
@@ -293,13 +264,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_password_never_has_the_same_hash() {
+    fn equal_passwords_have_different_hashes() {
         assert_ne!(hash("a", Cost::Embedded), hash("a", Cost::Embedded));
     }
 
     proptest! {
         #[test]
-        fn no_text_breaks_the_parser(text in "([a-z#]{0,3}[,\"$=:]{0,2}(\\$argon2id\\$v=19)?\\PC{0,8}\n?){0,6}") {
+        fn arbitrary_text_is_parsed_or_refused(text in "([a-z#]{0,3}[,\"$=:]{0,2}(\\$argon2id\\$v=19)?\\PC{0,8}\n?){0,6}") {
             if let Err((line, _)) = Users::parse(&text) {
                 prop_assert!(line >= 1 && line <= text.lines().count());
             }

@@ -1,23 +1,19 @@
 //! Connection limits: over all shards of the process, and from one address.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reactor::SocketId;
 
 use crate::metrics::Limit;
 
-/// Connections above the limit that are answered at the same time. Each holds a descriptor until its peer has read the
-/// answer, a second at most; further ones are dropped without an answer.
+/// Rejected connections that are answered at the same time. Each holds a descriptor until its peer has read the answer,
+/// at most a second. Further connections are closed without an answer.
 pub const REJECTED_AT_ONCE_MAX: usize = 1024;
 
-/// The places of a gate, taken and given back by its shards.
+/// Counts the open connections of all shards against the limits.
 #[derive(Debug)]
 pub struct Admission {
     connections_max: usize,
@@ -33,58 +29,46 @@ struct Addresses {
     open: Mutex<HashMap<IpAddr, u32>>,
 }
 
-/// What to do with a new connection.
+/// What to do with a new connection. [`Admission::release`] takes the decision when the connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// It has a place; [`Admission::leave`] gives it back.
+pub enum Decision {
+    /// Serve the connection.
     Admitted,
-    /// There is none; answer the peer, then give this back likewise.
+    /// A limit is reached: answer the peer, then close.
     Rejected,
-    /// Too many are being answered already: drop it. Nothing is to be given back.
+    /// A limit is reached and too many peers are being answered: close at once.
     Dropped,
 }
 
-/// As many connections as allowed are open from a client's address.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("as many connections as allowed are open from the client's address")]
-pub struct AddressFull;
+/// The client's address has as many open connections as allowed.
+#[derive(Debug, PartialEq)]
+struct AddressFull;
 
-/// A connection has no place.
+/// A connection that a limit excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoPlace {
-    /// [`Place::Rejected`] or [`Place::Dropped`].
-    pub place: Place,
+pub struct NotAdmitted {
+    /// [`Decision::Rejected`] or [`Decision::Dropped`].
+    pub decision: Decision,
     /// The limit that was reached.
     pub limit: Limit,
 }
 
 impl Admission {
-    /// A gate with `connections_max` places, none of them taken, and `per_address_max` for one address if there is a
-    /// limit. Without one no address is looked at.
+    /// Admits `connections_max` connections, and `per_address_max` of them from one address if that is limited.
     pub fn new(connections_max: usize, per_address_max: Option<u32>) -> Self {
         let addresses = per_address_max.map(|each_max| Addresses { each_max, open: Mutex::default() });
         Self { addresses, connections_max, open: AtomicUsize::new(0), rejected: AtomicUsize::new(0) }
     }
 
-    /// Takes a place for a new connection.
-    pub fn enter(&self) -> Place {
-        if take(&self.open, self.connections_max) {
-            Place::Admitted
-        } else if take(&self.rejected, REJECTED_AT_ONCE_MAX) {
-            Place::Rejected
-        } else {
-            Place::Dropped
-        }
+    /// Counts a new connection against the limit on all connections.
+    pub fn admit(&self) -> Decision {
+        if take(&self.open, self.connections_max) { Decision::Admitted } else { self.reject_uncounted() }
     }
 
-    /// Takes a place of `address`, a client's, if there is a limit and one is left. The answer is to be given back by
-    /// [`Admission::leave_address`]; `Err`: none is left. Addresses of IPv6 count by their first 64 bits, which are one
-    /// client's (RFC 6177).
-    pub fn enter_address(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<IpAddr>, AddressFull> {
-        let Some(addresses) = &self.addresses else {
-            return Ok(None);
-        };
-        let Some(address) = address() else {
+    /// Counts a new connection of a client's `address`, where addresses are limited; returns the address for
+    /// [`Admission::release_address`]. IPv6 addresses count by their first 64 bits: one client's network (RFC 6177).
+    fn admit_address(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<IpAddr>, AddressFull> {
+        let Some((addresses, address)) = self.addresses.as_ref().and_then(|limit| Some((limit, address()?))) else {
             return Ok(None);
         };
         let address = match address.to_canonical() {
@@ -100,21 +84,20 @@ impl Admission {
         Ok(Some(address))
     }
 
-    /// Takes a place for a connection, and one of its `address`, which is read only where addresses are limited. The
-    /// address comes back for [`Admission::leave_address`]. A client that is gone already has no address, and takes none of
-    /// its places.
-    pub fn enter_from(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<IpAddr>, NoPlace> {
-        match self.enter() {
-            Place::Admitted => match self.enter_address(address) {
-                Ok(address) => Ok(address),
-                Err(AddressFull) => Err(NoPlace { place: self.reject(), limit: Limit::Address }),
-            },
-            place => Err(NoPlace { place, limit: Limit::Connections }),
+    /// Counts a new connection against both limits. `address` is called only where addresses are limited; it returns
+    /// `None` when the client has closed already. Returns the address for [`Admission::release_address`].
+    pub fn admit_from(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<IpAddr>, NotAdmitted> {
+        match self.admit() {
+            Decision::Admitted => self.admit_address(address).map_err(|AddressFull| {
+                self.release(Decision::Admitted);
+                NotAdmitted { decision: self.reject_uncounted(), limit: Limit::Address }
+            }),
+            decision => Err(NotAdmitted { decision, limit: Limit::Connections }),
         }
     }
 
-    /// Gives an address's place back.
-    pub fn leave_address(&self, address: IpAddr) {
+    /// A connection of this address is closed.
+    pub fn release_address(&self, address: IpAddr) {
         let Some(addresses) = &self.addresses else {
             return;
         };
@@ -127,23 +110,22 @@ impl Admission {
         }
     }
 
-    /// Rejects a connection that has a place, for another reason.
-    pub fn reject(&self) -> Place {
-        self.leave(Place::Admitted);
-        if take(&self.rejected, REJECTED_AT_ONCE_MAX) { Place::Rejected } else { Place::Dropped }
+    /// Rejects a connection that is not counted as open.
+    fn reject_uncounted(&self) -> Decision {
+        if take(&self.rejected, REJECTED_AT_ONCE_MAX) { Decision::Rejected } else { Decision::Dropped }
     }
 
-    /// Gives a place back.
-    pub fn leave(&self, place: Place) {
-        match place {
-            Place::Admitted => self.open.fetch_sub(1, Relaxed),
-            Place::Rejected => self.rejected.fetch_sub(1, Relaxed),
-            Place::Dropped => 0,
+    /// A connection with this decision is closed.
+    pub fn release(&self, decision: Decision) {
+        match decision {
+            Decision::Admitted => self.open.fetch_sub(1, Relaxed),
+            Decision::Rejected => self.rejected.fetch_sub(1, Relaxed),
+            Decision::Dropped => 0,
         };
     }
 }
 
-/// Takes one of `max`, if one is left. Two shards may both step back from the last one: never one too many.
+/// Increments `taken`, unless it has reached `max`. When two shards try at once, both may fail, but `max` is never exceeded.
 fn take(taken: &AtomicUsize, max: usize) -> bool {
     if taken.fetch_add(1, Relaxed) < max {
         return true;
@@ -152,65 +134,59 @@ fn take(taken: &AtomicUsize, max: usize) -> bool {
     false
 }
 
-/// The places of one shard's connections.
+/// Admission of one shard's connections.
 #[derive(Debug)]
-pub(super) struct ShardPlaces {
-    admission: Arc<Admission>,
+pub(super) struct ShardAdmission {
+    pub(super) admission: Arc<Admission>,
     /// The clients' addresses by connection, where addresses are limited.
     addresses: HashMap<u64, IpAddr>,
 }
 
-impl ShardPlaces {
-    /// No places taken yet.
+impl ShardAdmission {
     pub(super) fn new(admission: Arc<Admission>) -> Self {
         Self { admission, addresses: HashMap::new() }
     }
 
-    /// The places of all shards.
-    pub(super) fn admission(&self) -> &Admission {
-        &self.admission
-    }
-
-    /// Takes the places of the new connection `id`.
-    pub(super) fn enter(&mut self, id: SocketId, peer: impl FnOnce() -> Option<IpAddr>) -> Result<(), NoPlace> {
-        let address = self.admission.enter_from(peer)?;
+    /// Counts the new connection `id`.
+    pub(super) fn admit(&mut self, id: SocketId, peer: impl FnOnce() -> Option<IpAddr>) -> Result<(), NotAdmitted> {
+        let address = self.admission.admit_from(peer)?;
         self.set_address(id, address);
         Ok(())
     }
 
-    /// Gives the places of a connection back that is closed.
-    pub(super) fn leave(&mut self, id: SocketId, place: Place) {
-        // A hash costs time even where nothing is to be found.
+    /// The connection `id` is closed.
+    pub(super) fn release(&mut self, id: SocketId, decision: Decision) {
+        // Hashing takes time even when the map is empty.
         if !self.addresses.is_empty()
             && let Some(address) = self.addresses.remove(&id.to_bits())
         {
-            self.admission.leave_address(address);
+            self.admission.release_address(address);
         }
-        self.admission.leave(place);
+        self.admission.release(decision);
     }
 
-    /// Notes the address that `id` has a place of.
+    /// Stores the address under which `id` is counted.
     pub(super) fn set_address(&mut self, id: SocketId, address: Option<IpAddr>) {
         if let Some(address) = address {
             self.addresses.insert(id.to_bits(), address);
         }
     }
 
-    /// The address that `id` has a place of.
+    /// The address under which `id` is counted.
     pub(super) fn address(&self, id: SocketId) -> Option<IpAddr> {
         self.addresses.get(&id.to_bits()).copied()
     }
 
-    /// The same, which goes with a connection to another shard.
+    /// Removes the address of a connection that moves to another shard.
     pub(super) fn take_address(&mut self, id: SocketId) -> Option<IpAddr> {
         self.addresses.remove(&id.to_bits())
     }
 
-    /// Gives the places of a connection back that is no socket of this shard.
-    pub(super) fn give_back(&self, address: Option<IpAddr>) {
-        self.admission.leave(Place::Admitted);
+    /// An admitted connection that is no socket of this shard is closed.
+    pub(super) fn release_detached(&self, address: Option<IpAddr>) {
+        self.admission.release(Decision::Admitted);
         if let Some(address) = address {
-            self.admission.leave_address(address);
+            self.admission.release_address(address);
         }
     }
 }
@@ -220,44 +196,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_taken_and_given_back() {
+    fn connections_above_the_limit_are_rejected_then_dropped() {
         let admission = Admission::new(2, None);
-        assert_eq!(admission.enter(), Place::Admitted);
-        assert_eq!(admission.enter(), Place::Admitted);
+        assert_eq!(admission.admit(), Decision::Admitted);
+        assert_eq!(admission.admit(), Decision::Admitted);
         for _ in 0..REJECTED_AT_ONCE_MAX {
-            assert_eq!(admission.enter(), Place::Rejected);
+            assert_eq!(admission.admit(), Decision::Rejected);
         }
-        assert_eq!(admission.enter(), Place::Dropped);
+        assert_eq!(admission.admit(), Decision::Dropped);
 
-        admission.leave(Place::Admitted);
-        assert_eq!(admission.enter(), Place::Admitted, "a place was given back");
-        admission.leave(Place::Rejected);
-        assert_eq!(admission.enter(), Place::Rejected);
+        admission.release(Decision::Admitted);
+        assert_eq!(admission.admit(), Decision::Admitted, "a connection was closed");
+        admission.release(Decision::Rejected);
+        assert_eq!(admission.admit(), Decision::Rejected);
     }
 
     #[test]
     fn addresses_have_their_own_limit() {
         let admission = Admission::new(9, Some(1));
         for (first, second, shared, why) in [
-            ("10.0.0.1", "10.0.0.1", true, "the same"),
-            ("10.0.0.1", "10.0.0.2", false, "another"),
-            ("10.0.0.1", "::ffff:10.0.0.1", true, "the same within IPv6"),
-            ("2001:db8::1", "2001:db8::2", true, "one client's network"),
-            ("2001:db8::1", "2001:db8:0:1::1", false, "another's"),
+            ("10.0.0.1", "10.0.0.1", true, "the same address"),
+            ("10.0.0.1", "10.0.0.2", false, "another address"),
+            ("10.0.0.1", "::ffff:10.0.0.1", true, "the same address, mapped into IPv6"),
+            ("2001:db8::1", "2001:db8::2", true, "the network of one client"),
+            ("2001:db8::1", "2001:db8:0:1::1", false, "the network of another client"),
         ] {
-            let enter = |address: &str| admission.enter_address(|| address.parse().ok());
-            let held = enter(first).unwrap().unwrap();
-            let other = enter(second);
+            let admit = |address: &str| admission.admit_address(|| address.parse().ok());
+            let held = admit(first).unwrap().unwrap();
+            let other = admit(second);
             assert_eq!(other.is_err(), shared, "{why}");
-            admission.leave_address(held);
-            other.ok().flatten().into_iter().for_each(|other| admission.leave_address(other));
-            let again = enter(first).expect(why).unwrap();
-            admission.leave_address(again);
+            admission.release_address(held);
+            other.ok().flatten().into_iter().for_each(|other| admission.release_address(other));
+            let again = admit(first).expect(why).unwrap();
+            admission.release_address(again);
         }
         let unlimited = Admission::new(9, None);
-        let unasked = unlimited.enter_address(|| panic!("no limit, no account"));
-        assert_eq!(unasked, Ok(None));
-        let gone = Admission::new(9, Some(1)).enter_address(|| None);
-        assert_eq!(gone, Ok(None), "gone before it was asked for");
+        assert_eq!(unlimited.admit_address(|| panic!("called without a limit")), Ok(None));
+        let closed = Admission::new(9, Some(1)).admit_address(|| None);
+        assert_eq!(closed, Ok(None), "the client closed before its address was read");
     }
 }

@@ -1,41 +1,31 @@
-//! Accepting, authenticating and closing raw WebSockets allocates nothing once the shard has had that many before.
+//! Counts the allocations of a shard while raw WebSockets connect, are authenticated and close.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Release},
-    },
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
+use std::time::Duration;
 
 use reactor::{Clock, Options, Shard};
 
-use crate::{
-    gate::{
-        admission::{Admission, ShardPlaces},
-        config::Deadlines,
-        connections::Connections,
-        forwarding::Forwarding,
-        routes::Routes,
-        service::{Drain, GateService, ShardDrain},
-        shared::GateShared,
-        wall_clock::{TimeOfDay, WallClock},
-    },
-    process::LogThrottle,
-    session::{
-        app::App,
-        testing::{sessions, token},
-    },
-};
+use crate::gate::admission::{Admission, ShardAdmission};
+use crate::gate::config::Deadlines;
+use crate::gate::connections::Connections;
+use crate::gate::forwarding::Forwarding;
+use crate::gate::routes::Routes;
+use crate::gate::service::{Drain, GateService, ShardDrain};
+use crate::gate::shared::GateShared;
+use crate::gate::wall_clock::{TimeOfDay, WallClock};
+use crate::process::LogThrottle;
+use crate::session::app::App;
+use crate::session::testing::{sessions, token};
 
 const SOCKETS_PER_WAVE: usize = 50;
-/// Longer than any peer waits.
+/// A limit that no step of the test reaches.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Connects and is authenticated.
-fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
+/// Opens an authenticated WebSocket.
+fn connect(gate: SocketAddr, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gate).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request).unwrap();
@@ -48,7 +38,8 @@ fn enter(gate: SocketAddr, request: &[u8]) -> TcpStream {
     stream
 }
 
-/// How often the shard's thread allocates while `waves` waves of sockets connect, exchange messages and close.
+/// The number of the shard's allocations while `waves` times [`SOCKETS_PER_WAVE`] sockets connect, exchange a message and
+/// close.
 fn allocations(waves: usize) -> u64 {
     let listener = reactor::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
     let gate = listener.local_addr().unwrap();
@@ -60,7 +51,7 @@ fn allocations(waves: usize) -> u64 {
     let time = TimeOfDay::new(WallClock::system());
     let service = GateService {
         connections: Connections::new(sessions, shared, deadlines, time, SOCKETS_PER_WAVE),
-        places: ShardPlaces::new(Arc::new(Admission::new(1_000, None))),
+        admission: ShardAdmission::new(Arc::new(Admission::new(1_000, None))),
         forwarding: Forwarding::new(0, Arc::new(Routes::new(0, 1, None)), Arc::clone(&metrics)),
         lookup: None,
         drain: ShardDrain::new(Arc::clone(&drain)),
@@ -75,10 +66,10 @@ fn allocations(waves: usize) -> u64 {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             token("ann", None)
         );
-        // A user's name is kept while one of the user's sessions is open.
-        let _held = enter(gate, request.as_bytes());
+        // The user's name stays allocated while this session is open.
+        let _held = connect(gate, request.as_bytes());
         for wave in 1..=waves {
-            let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE).map(|_| enter(gate, request.as_bytes())).collect();
+            let mut clients: Vec<_> = (0..SOCKETS_PER_WAVE).map(|_| connect(gate, request.as_bytes())).collect();
             for client in &mut clients {
                 client.write_all(b"\x81\x81\0\0\0\0x").unwrap();
                 client.read_exact(&mut [0; 3]).unwrap();
@@ -91,9 +82,7 @@ fn allocations(waves: usize) -> u64 {
         drain.ordered.store(true, Release);
         waker.wake();
     });
-    let counted = allocation_counter::measure(|| {
-        shard.run().unwrap();
-    });
+    let counted = allocation_counter::measure(|| drop(shard.run().unwrap()));
     peers.join().unwrap();
     counted.count_total
 }

@@ -1,4 +1,4 @@
-//! The body of a POST: how long it is, and when it is there.
+//! The body of a POST: its length, and whether it is complete.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,18 @@ use wire::http::{ChunkError, Chunked, RequestHead};
 
 use crate::session::polling::Key;
 
-/// The length of a body, as the head before it states it (RFC 9112 section 6.3).
+/// The length of a body, as the request's head states it (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// The head states none.
     Unstated,
-    /// This many bytes.
     Bytes(u64),
-    /// It comes in chunks.
     Chunks,
 }
 
-/// Why a head's statement of the length is refused.
+/// Why the stated length of a body is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LengthError {
-    /// Two lengths, or one that is no number: an attempt to smuggle a request past a proxy.
+    /// Two lengths, or a length that is no number: an attempt to smuggle a request past a proxy.
     Bad,
     /// A transfer coding other than `chunked`.
     UnknownCoding,
@@ -56,24 +53,25 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A POST whose body is not complete: its session, and what is known of its body.
+/// A POST whose body is not complete.
 #[derive(Debug)]
 pub struct Posting {
-    key: Key,
+    /// The session that the POST belongs to.
+    pub key: Key,
     head_bytes: usize,
     body: Body,
 }
 
 #[derive(Debug)]
 enum Body {
-    /// This many bytes.
+    /// A body of this many bytes.
     Known(usize),
     Chunked(Chunked),
 }
 
 impl Posting {
-    /// A POST of the session `key`, its body of `length` behind `head_bytes`, refused above `body_bytes_max` where it
-    /// comes in chunks.
+    /// A POST to the session `key`: a head of `head_bytes`, then a body of `length`. A chunked body may have at most
+    /// `body_bytes_max`.
     pub(super) fn new(key: Key, head_bytes: usize, length: Length, body_bytes_max: u32) -> Self {
         let body = match length {
             Length::Unstated => Body::Known(0),
@@ -84,17 +82,13 @@ impl Posting {
         Self { key, head_bytes, body }
     }
 
-    /// Its session.
-    pub fn key(&self) -> Key {
-        self.key
-    }
-
-    /// Is more of it to come? `input` is the request, as far as it is here: longer than the last time.
-    pub fn is_coming(&mut self, input: &[u8]) -> bool {
+    /// Whether the body is not complete and without error so far. `input` is the request as far as it was received; it
+    /// must be at least as long as in the last call.
+    pub fn is_incomplete(&mut self, input: &[u8]) -> bool {
         self.end(input) == Ok(None)
     }
 
-    /// The body, and the bytes of head and body together; `Ok(None)` while more of it is to come.
+    /// The body, and the length of head and body together; `Ok(None)` while the body is incomplete.
     #[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
     pub(super) fn body<'i>(&mut self, input: &'i [u8]) -> Result<Option<(Cow<'i, [u8]>, usize)>, ChunkError> {
         let Some(end) = self.end(input)? else {
@@ -108,7 +102,7 @@ impl Posting {
         Ok(Some((body, end)))
     }
 
-    /// Where the body ends, within the input.
+    /// The offset in `input` at which the body ends.
     fn end(&mut self, input: &[u8]) -> Result<Option<usize>, ChunkError> {
         let sent = input.get(self.head_bytes..).unwrap_or_default();
         let body_bytes = match &mut self.body {
@@ -130,19 +124,19 @@ mod tests {
             ("Content-Length: 12", Ok(Length::Bytes(12)), "a number"),
             ("Transfer-Encoding: Chunked", Ok(Length::Chunks), "chunks"),
             ("Content-Length: +1", Err(LengthError::Bad), "a sign"),
-            ("Content-Length: ", Err(LengthError::Bad), "an empty one"),
+            ("Content-Length: ", Err(LengthError::Bad), "an empty number"),
             ("Content-Length: 99999999999999999999", Err(LengthError::Bad), "too many digits"),
             ("Content-Length: 1, 1", Err(LengthError::Bad), "a list"),
-            ("Content-Length: 1\r\nContent-Length: 1", Err(LengthError::Bad), "two"),
-            ("Content-Length: 1\r\nTransfer-Encoding: chunked", Err(LengthError::Bad), "both"),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Err(LengthError::Bad), "chunks of chunks"),
+            ("Content-Length: 1\r\nContent-Length: 1", Err(LengthError::Bad), "two lengths"),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked", Err(LengthError::Bad), "a length and chunks"),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Err(LengthError::Bad), "two codings"),
             ("Content-Length: 3~", Err(LengthError::Bad), "no UTF-8"),
-            ("Transfer-Encoding: chunked~", Err(LengthError::UnknownCoding), "no UTF-8 either"),
+            ("Transfer-Encoding: chunked~", Err(LengthError::UnknownCoding), "no UTF-8"),
             ("Transfer-Encoding: gzip, chunked", Err(LengthError::UnknownCoding), "another coding"),
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n");
             let head = head.replace("\r\n\r\n\r\n", "\r\n\r\n");
-            // A byte beyond ASCII that is no UTF-8.
+            // 0x80 alone is no UTF-8.
             let head: Vec<u8> = head.bytes().map(|byte| if byte == b'~' { 0x80 } else { byte }).collect();
             let head = RequestHead::parse(&head).unwrap().unwrap();
             assert_eq!(length(&head), expected, "{why}");

@@ -8,7 +8,7 @@
 //! | cookie | `Cookie: token=<jwt>`, with an `Origin` on the list | yes | yes | yes |
 //! | auth | the connect packet's payload, `40{"token":"<jwt>"}` | - | yes | - |
 //!
-//! The first carrier that is present decides, in this order: a valid token behind an invalid one does not count.
+//! The first carrier that is present decides, in this order. A valid token in a later carrier does not count.
 //!
 //! | invalid token | reason | raw WebSocket, each carrier | Socket.IO 5, in the upgrade | Socket.IO 5, auth | Socket.IO 4, each carrier |
 //! |---|---|---|---|---|---|
@@ -18,7 +18,7 @@
 //! | wrong key | `signature_invalid` | 401, reason | `44`, reason | `44`, reason | `44` |
 //! | garbage | `malformed` | 401, reason | `44`, reason | `44`, reason | `44` |
 //! | too long | `too_long` | 431 | 431 | `44`, reason | 431 |
-//! | missing, or a cookie of a page of another origin | `missing` | 401, no `error=` | - | `44`, reason | `44` |
+//! | no token, or a cookie from a page of another origin | `missing` | 401, no `error=` | - | `44`, reason | `44` |
 //!
 //! - *401, reason* is `WWW-Authenticate: Bearer realm="gatekeeper", error="invalid_token",
 //!   error_description="<reason>"` (RFC 6750 section 3), with the reason as the body. Without a token there is no
@@ -28,11 +28,11 @@
 //! - *431* is the answer to the upgrade, with `too_long` as the body. A client of Socket.IO reports it as a failed
 //!   transport.
 //!
-//! With `--auth session` a session's id takes the token's place: `?session=<id>`, or the frontend's cookie with an
-//! `Origin` on the list. A session that the frontend does not know (any more) is refused like an invalid token, with
-//! the reason `unknown_session`.
+//! With `--auth session` the client sends a session's id in place of a token: `?session=<id>`, or the frontend's cookie
+//! with an `Origin` on the list. A session that the frontend does not know is refused like an invalid token, with the
+//! reason `unknown_session`.
 //!
-//! Every cell is tested with an independent client and with the real ones: npm's socket.io-client 4 and 2, npm's ws and
+//! Every cell is tested with an independent client and with the common ones: npm's socket.io-client 4 and 2, npm's ws and
 //! Python's websockets. The other reasons, and the rule behind each, are in [`verify`](crate::verify).
 
 use std::borrow::Cow;
@@ -41,23 +41,22 @@ use wire::http::{RequestHead, percent_decode};
 
 use crate::{session_key::SESSION_COOKIE, verify::Refusal};
 
-/// The member of the query and the cookie that carry a token, as in the original's `?token=`.
+/// The name of the query parameter and of the cookie that carry a token.
 pub const TOKEN_NAME: &str = "token";
-/// The subprotocol that the gate selects when it is offered.
+/// The subprotocol that the gate selects when the client offers it.
 pub const SUBPROTOCOL: &str = "gatecrash";
-/// The member of the query that carries a session's id.
+/// The name of the query parameter that carries a session's id.
 pub const SESSION_NAME: &str = "session";
-/// The longest id of a session. The frontend's have 22 characters, PHP's up to 256.
+/// The longest id of a session. The frontend's ids have 22 characters, PHP's up to 256.
 const SESSION_BYTES_MAX: usize = 256;
-/// What stands before a token that is offered as a subprotocol: browsers can set no other header.
+/// The prefix of a token that a browser offers as a subprotocol, because it can set no other header.
 const SUBPROTOCOL_TOKEN_PREFIX: &str = "bearer.";
 
-/// The token that `head` carries, or `None` where no carrier is there.
+/// The token of `head`'s first carrier; `None` without a carrier.
 ///
-/// The first carrier that is there decides, in this order: the query's `token`, `Authorization: Bearer` (RFC 6750
-/// section 2.1), a subprotocol `bearer.<token>`, the cookie `token`. The cookie counts only when the request's
-/// Origin is one of `origins`, because browsers send cookies for pages of any site. A query value that is not
-/// percent-encoded as it should be is handed on as it is: no verifier takes it for a token.
+/// The order is: the query's `token`, `Authorization: Bearer` (RFC 6750 section 2.1), a subprotocol `bearer.<token>`, the
+/// cookie `token`. The cookie counts only when the request's Origin is one of `origins`, because browsers send cookies
+/// for pages of any site. A query value whose percent-encoding is wrong is returned undecoded; it fails verification.
 pub fn token<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Cow<'b, str>> {
     if let Some(raw) = head.query_value(TOKEN_NAME) {
         return Some(percent_decode(raw).unwrap_or(Cow::Borrowed(raw)));
@@ -70,8 +69,8 @@ pub fn token<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Cow<'b, s
     Some(Cow::Borrowed(plain))
 }
 
-/// The id of the session that `head` carries, or `None` where no carrier is there: the query's `session`, then the
-/// frontend's cookie, which counts as [`token`]'s does. What cannot be an id is refused without asking.
+/// The id of the session that `head` carries in the query's `session`, then in the frontend's cookie, for which the rule
+/// of [`token`] holds; `None` without a carrier. A text that cannot be an id is refused without a lookup.
 pub fn session<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Result<Cow<'b, str>, Refusal>> {
     let id = match head.query_value(SESSION_NAME) {
         Some(raw) => percent_decode(raw).unwrap_or(Cow::Borrowed(raw)),
@@ -79,15 +78,15 @@ pub fn session<'b>(head: &RequestHead<'b>, origins: &[String]) -> Option<Result<
     };
     Some(if id.len() > SESSION_BYTES_MAX {
         Err(Refusal::TooLong)
-    } else if id.is_empty() || !id.bytes().all(is_of_session) {
+    } else if id.is_empty() || !id.bytes().all(is_session_character) {
         Err(Refusal::Malformed)
     } else {
         Ok(id)
     })
 }
 
-/// What ids of sessions are written in, of the frontend and of others: it needs no escape in a cookie.
-fn is_of_session(byte: u8) -> bool {
+/// Whether ids of sessions, the frontend's and others', may have this character. None of them needs an escape in a cookie.
+fn is_session_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.~,%+/=:".contains(&byte)
 }
 
@@ -127,54 +126,49 @@ mod tests {
     }
 
     #[test]
-    fn the_first_carrier_decides() {
+    fn token_is_taken_from_the_first_carrier() {
         const AUTHORIZATION: &str = "Authorization: Bearer a.a.a";
         const PROTOCOL: &str = "Sec-WebSocket-Protocol: gatecrash, bearer.p.p.p";
         const COOKIE: &str = "Cookie: x=1; token=c.c.c";
         const ORIGIN: &str = "Origin: http://front";
         for (target, headers, expected, why) in [
-            ("/ws", &[][..], None, "none at all"),
-            ("/ws?token=q.q.q", &[AUTHORIZATION, PROTOCOL, COOKIE, ORIGIN], Some("q.q.q"), "query first"),
-            ("/ws?token=", &[AUTHORIZATION], Some(""), "an empty one is there too"),
+            ("/ws", &[][..], None, "no carrier"),
+            ("/ws?token=q.q.q", &[AUTHORIZATION, PROTOCOL, COOKIE, ORIGIN], Some("q.q.q"), "the query is first"),
+            ("/ws?token=", &[AUTHORIZATION], Some(""), "an empty token is a token"),
             ("/ws?token=a%2Eb", &[], Some("a.b"), "percent-encoded"),
-            ("/ws?token=a%zz", &[], Some("a%zz"), "badly so: it stays what it is"),
-            ("/ws", &[PROTOCOL, AUTHORIZATION], Some("a.a.a"), "then the header"),
+            ("/ws?token=a%zz", &[], Some("a%zz"), "a wrong encoding is not decoded"),
+            ("/ws", &[PROTOCOL, AUTHORIZATION], Some("a.a.a"), "the header is second"),
             ("/ws", &["Authorization: bEARER  a.a.a"], Some("a.a.a"), "the scheme has no case"),
-            ("/ws", &["Authorization: Basic YTpi", PROTOCOL], Some("p.p.p"), "no bearer, no token"),
-            ("/ws", &[COOKIE, ORIGIN, PROTOCOL], Some("p.p.p"), "then the subprotocol"),
-            ("/ws", &["Sec-WebSocket-Protocol: a", PROTOCOL], Some("p.p.p"), "in any such header"),
-            ("/ws", &[COOKIE, ORIGIN], Some("c.c.c"), "then the cookie"),
-            ("/ws", &[COOKIE], None, "which needs an Origin"),
-            ("/ws", &[COOKIE, "Origin: http://evil"], None, "on the list"),
+            ("/ws", &["Authorization: Basic YTpi", PROTOCOL], Some("p.p.p"), "another scheme has no token"),
+            ("/ws", &[COOKIE, ORIGIN, PROTOCOL], Some("p.p.p"), "the subprotocol is third"),
+            ("/ws", &["Sec-WebSocket-Protocol: a", PROTOCOL], Some("p.p.p"), "the header's second line"),
+            ("/ws", &[COOKIE, ORIGIN], Some("c.c.c"), "the cookie is last"),
+            ("/ws", &[COOKIE], None, "the cookie needs an Origin"),
+            ("/ws", &[COOKIE, "Origin: http://evil"], None, "the Origin must be on the list"),
         ] {
             check(target, headers, expected, why);
         }
     }
 
     #[test]
-    fn a_session_comes_in_the_query_or_in_the_cookie_of_a_page() {
+    fn session_id_is_taken_from_the_query_or_the_cookie() {
         const COOKIE: &str = "Cookie: token=t; gatekeeper_session=c-1";
         const ORIGIN: &str = "Origin: http://front";
         let long = "x".repeat(SESSION_BYTES_MAX);
         let longer = format!("/ws?session={long}x");
         let long = format!("/ws?session={long}");
         for (target, headers, expected, why) in [
-            ("/ws?token=t", "", None, "a token is none"),
+            ("/ws?token=t", "", None, "a token is no session"),
             ("/ws?session=q-1", "", Some(Ok("q-1")), "the query"),
             ("/ws?session=a%2Cb", "", Some(Ok("a,b")), "percent-encoded"),
-            (
-                "/ws?session=q",
-                "Cookie: gatekeeper_session=c\r\nOrigin: http://front\r\n",
-                Some(Ok("q")),
-                "the query first",
-            ),
+            ("/ws?session=q", &format!("{COOKIE}\r\n{ORIGIN}\r\n"), Some(Ok("q")), "the query is first"),
             ("/ws", &format!("{COOKIE}\r\n{ORIGIN}\r\n"), Some(Ok("c-1")), "the cookie"),
-            ("/ws", &format!("{COOKIE}\r\n"), None, "which needs an Origin"),
-            ("/ws", &format!("{COOKIE}\r\nOrigin: http://evil\r\n"), None, "on the list"),
+            ("/ws", &format!("{COOKIE}\r\n"), None, "the cookie needs an Origin"),
+            ("/ws", &format!("{COOKIE}\r\nOrigin: http://evil\r\n"), None, "the Origin must be on the list"),
             ("/ws?session=", "", Some(Err(Refusal::Malformed)), "empty"),
-            ("/ws?session=a%3B+b%0d", "", Some(Err(Refusal::Malformed)), "it would be more than a cookie's value"),
-            (&long, "", Some(Ok(&long["/ws?session=".len()..])), "the longest"),
-            (&longer, "", Some(Err(Refusal::TooLong)), "longer"),
+            ("/ws?session=a%3B+b%0d", "", Some(Err(Refusal::Malformed)), "characters that end a cookie's value"),
+            (&long, "", Some(Ok(&long["/ws?session=".len()..])), "the longest id"),
+            (&longer, "", Some(Err(Refusal::TooLong)), "a byte too long"),
         ] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
             let head = RequestHead::parse(head.as_bytes()).unwrap().unwrap();

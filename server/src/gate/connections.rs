@@ -1,30 +1,26 @@
-//! The connections of one shard: their requests, the sessions they become, their ends.
+//! The connections of one shard from accept to close: requests, then frames of a session.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reactor::{Io, SocketId, Sockets};
 use wire::frame::write_close;
 
-use crate::{
-    gate::{
-        admission::Place,
-        answers,
-        config::Deadlines,
-        handshake,
-        polling::write_packets,
-        request::{Connection, SessionOwner, Step},
-        shared::GateShared,
-        socket::{Leaving, Socket},
-        wall_clock::TimeOfDay,
-    },
-    metrics::{End, Limit, Outcome, Phase, Unanswered},
-    session::{Reply, Session, Sessions, close_code, engineio::Probed, half_open::HalfOpenList, polling::Delivery},
-};
+use crate::gate::admission::Decision;
+use crate::gate::config::Deadlines;
+use crate::gate::polling::write_packets;
+use crate::gate::request::{Connection, SessionOwner, Step};
+use crate::gate::shared::GateShared;
+use crate::gate::socket::{Destination, Socket};
+use crate::gate::wall_clock::TimeOfDay;
+use crate::gate::{answers, handshake};
+use crate::metrics::{End, Limit, Outcome, Phase, Unanswered};
+use crate::session::engineio::Probed;
+use crate::session::half_open::HalfOpenList;
+use crate::session::polling::Delivery;
+use crate::session::{Reply, Session, Sessions, close_code};
 
-/// The connections of one shard, with what their sessions share.
+/// The state that the connections of one shard share.
 pub(super) struct Connections {
     pub(super) sessions: Sessions,
     shared: Arc<GateShared>,
@@ -32,23 +28,22 @@ pub(super) struct Connections {
     time: TimeOfDay,
     /// Connections whose first request is not complete.
     half_open: HalfOpenList<u64>,
-    /// WebSockets whose session is not connected yet, or still to move there.
+    /// WebSockets whose session is not connected yet, and probes.
     unconnected: HalfOpenList<u64>,
     is_draining: bool,
 }
 
-/// What became of one request.
+/// The result of [`Connections::request`].
 pub(super) enum Progress {
-    /// So many bytes were used; 0: it is not complete.
+    /// The request took this many bytes; 0: it is not complete.
     Used(usize),
-    /// The frontend must be asked for the user of this session.
+    /// The frontend must look up the user of the session with this id.
     NeedsLookup(String),
-    /// The connection is to move to the shard of this number.
+    /// The connection must move to the shard of this number.
     Forward(u16),
 }
 
 impl Connections {
-    /// No connections yet, of which at most `half_open_max` may be half-open.
     pub(super) fn new(
         sessions: Sessions,
         shared: Arc<GateShared>,
@@ -67,7 +62,7 @@ impl Connections {
         }
     }
 
-    /// Takes a connection that was just accepted.
+    /// The first state of an accepted connection.
     pub(super) fn accept(&mut self, io: &mut Io<'_>) -> Socket {
         self.half_open.add(io.id().to_bits());
         let until_ns = after(io.now_ns(), self.deadlines.head);
@@ -75,7 +70,7 @@ impl Connections {
         Socket::Handshake { until_ns, seen_bytes: 0, served: false }
     }
 
-    /// Takes a connection that another shard sent here; its request must be complete at `until_ns`.
+    /// Starts a connection that another shard sent; its request must be complete at `until_ns`.
     pub(super) fn adopt(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId, until_ns: u64, served: bool) {
         if !served {
             self.half_open.add(id.to_bits());
@@ -83,16 +78,16 @@ impl Connections {
         sockets.with(id, |io, _| io.set_deadline_ns(until_ns));
     }
 
-    /// Answers a connection that was just accepted that the gate is full, if `place` allows.
-    pub(super) fn reject(&mut self, io: &mut Io<'_>, place: Place, limit: Limit) -> Option<Socket> {
+    /// Answers an accepted connection that `limit` is reached, or returns `None` to close it without an answer.
+    pub(super) fn reject(&mut self, io: &mut Io<'_>, decision: Decision, limit: Limit) -> Option<Socket> {
         let metrics = &self.sessions.host.metrics;
         metrics.handshake(Outcome::Full(limit));
-        if place == Place::Dropped {
+        if decision == Decision::Dropped {
             metrics.connections_closed.add(1);
             return None;
         }
         if io.is_tls() {
-            // The answer follows the TLS handshake; few connections are rejected at the same time.
+            // The answer follows the TLS handshake, in `secured`.
             io.set_deadline_ns(after(io.now_ns(), self.deadlines.head));
         } else {
             self.answer_and_finish(io, answers::full);
@@ -114,7 +109,7 @@ impl Connections {
         self.sessions.host.unix_ns = self.time.unix_ns(now_ns);
     }
 
-    /// Takes one request; `owner` is the frontend's answer about its session, if it was asked.
+    /// Handles the request at the front of `input`; `owner` is the result of its session lookup, if there was one.
     pub(super) fn request(
         &mut self,
         io: &mut Io<'_>,
@@ -124,11 +119,11 @@ impl Connections {
     ) -> Progress {
         let now_ns = io.now_ns();
         let (by_ns, seen, served) = match *socket {
-            Socket::Posting { until_ns, ref mut posting } => match posting.is_coming(input) {
+            Socket::Posting { until_ns, ref mut posting } => match posting.is_incomplete(input) {
                 true => return Progress::Used(0),
                 false => (until_ns, 0, true),
             },
-            // The next request of a connection that waited for one has its own time.
+            // The deadline of the next request on this connection starts with its first bytes.
             Socket::Handshake { seen_bytes: 0, served: true, .. } => (after(now_ns, self.deadlines.head), 0, true),
             Socket::Handshake { until_ns, seen_bytes, served } => (until_ns, seen_bytes as usize, served),
             _ => return Progress::Used(0),
@@ -136,26 +131,25 @@ impl Connections {
         let connect_by_ns = after(now_ns, self.deadlines.connect);
         let connection = Connection { number: io.id().to_bits(), seen_bytes: seen, connect_by_ns, owner };
         let step = self.take_request(io, input, connection);
-        if !served && !matches!(step, Step::More | Step::NeedsLookup { .. }) {
+        if !served && !matches!(step, Step::Incomplete | Step::NeedsLookup(_)) {
             self.half_open.done();
         }
         match step {
-            Step::More => {
+            Step::Incomplete => {
                 if served && seen == 0 {
                     io.set_deadline_ns(by_ns);
                 }
-                // Below the limit on heads, or it would have been answered.
-                let seen_bytes = input.len() as u32;
-                *socket = Socket::Handshake { until_ns: by_ns, seen_bytes, served };
+                // A head fits a u32: a longer one is refused.
+                *socket = Socket::Handshake { until_ns: by_ns, seen_bytes: input.len() as u32, served };
                 Progress::Used(0)
             }
-            Step::NeedsLookup { session } => {
+            Step::NeedsLookup(session) => {
                 io.set_deadline_ns(by_ns);
                 *socket = Socket::AwaitingLookup { until_ns: by_ns, served };
                 Progress::NeedsLookup(session)
             }
-            Step::Forward { shard } => {
-                *socket = Socket::Leaving(Leaving { shard, until_ns: by_ns, served });
+            Step::Forward(shard) => {
+                *socket = Socket::Forwarding(Destination { shard, until_ns: by_ns, served });
                 Progress::Forward(shard)
             }
             Step::Posting(posting) => {
@@ -168,20 +162,19 @@ impl Connections {
                 io.finish();
                 Progress::Used(input.len())
             }
-            step => Progress::Used(self.follow(io, socket, step)),
+            step => Progress::Used(self.enter_state(io, socket, step)),
         }
     }
 
-    /// Takes the request at the front of `input`, and times one in so many.
+    /// Handles the request at the front of `input`, and times one verdict in [`TIMED_EVERY`](crate::metrics::TIMED_EVERY).
     fn take_request(&mut self, io: &mut Io<'_>, input: &[u8], connection: Connection<'_>) -> Step {
         let host = &self.sessions.host;
         let verdicts = host.verdicts();
         let started = host.times_next_verdict().then(Instant::now);
         let shared = &self.shared;
-        let take = |sessions: &mut Sessions, reply: &mut Reply<'_>| {
+        let (step, _) = answer(&mut self.sessions, io, |sessions, reply| {
             handshake::take(input, connection, shared, sessions, reply)
-        };
-        let step = answer(&mut self.sessions, io, take).0;
+        });
         let host = &self.sessions.host;
         if let Some(started) = started
             && host.verdicts() > verdicts
@@ -191,47 +184,46 @@ impl Connections {
         step
     }
 
-    /// The connection goes on after its request; returns the bytes of the request.
-    fn follow(&mut self, io: &mut Io<'_>, socket: &mut Socket, step: Step) -> usize {
+    /// Puts the connection into its state after a request; returns the bytes of the request.
+    fn enter_state(&mut self, io: &mut Io<'_>, socket: &mut Socket, step: Step) -> usize {
         match step {
-            Step::Served { used } => {
+            Step::Served(used) => {
                 self.await_request(io, socket);
                 used
             }
-            Step::Waits { used, key } => {
-                // The session's heartbeat bounds the wait.
+            Step::PollWaits(used, key) => {
+                // The session's heartbeat limits the wait.
                 io.clear_deadline();
-                *socket = Socket::Waiting(key);
+                *socket = Socket::WaitingPoll(key);
                 used
             }
-            Step::Probing { used, probe } => {
+            Step::Probing(used, probe) => {
                 io.set_deadline_ns(after(io.now_ns(), self.deadlines.upgrade));
                 self.unconnected.add(io.id().to_bits());
                 *socket = Socket::Probing(probe);
                 used
             }
-            Step::Opened { used, session } => {
+            Step::Opened(used, session) => {
                 if !session.is_settled() {
                     self.unconnected.add(io.id().to_bits());
                 }
                 *socket = Socket::Session(session);
                 used
             }
-            Step::More | Step::Posting(_) | Step::NeedsLookup { .. } | Step::Answered | Step::Forward { .. } => 0,
+            Step::Incomplete | Step::Posting(_) | Step::NeedsLookup(_) | Step::Answered | Step::Forward(_) => 0,
         }
     }
 
-    /// A connection whose request was answered waits for the next one, as long as a client that polls may be silent.
+    /// Waits for the next request on a connection, for as long as a polling client may be silent.
     pub(super) fn await_request(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         let settings = &self.sessions.host.settings;
-        let idle = settings.ping_interval + settings.ping_timeout;
-        let until_ns = after(io.now_ns(), idle);
+        let until_ns = after(io.now_ns(), settings.ping_interval + settings.ping_timeout);
         io.set_deadline_ns(until_ns);
         *socket = Socket::Handshake { until_ns, seen_bytes: 0, served: true };
         self.close_if_draining(io, socket);
     }
 
-    /// Takes the frames of a probe, then of a session; returns how many bytes they were.
+    /// Handles the frames of a probe, then of a session; returns how many bytes they have.
     pub(super) fn frames(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         let mut used = 0;
         if let Socket::Probing(_) = socket
@@ -242,11 +234,10 @@ impl Connections {
         if let Socket::Session(session) = socket
             && used < input.len()
         {
-            let rest = &mut input[used..];
             let was_settled = session.is_settled();
-            let received =
-                |sessions: &mut Sessions, reply: &mut Reply<'_>| session.received(rest, &mut sessions.host, reply);
-            let (taken, end) = answer(&mut self.sessions, io, received);
+            let (taken, end) = answer(&mut self.sessions, io, |sessions, reply| {
+                session.received(&mut input[used..], &mut sessions.host, reply)
+            });
             used += taken;
             io.set_kept_bytes(session.kept_bytes());
             if !was_settled && session.is_settled() {
@@ -257,13 +248,13 @@ impl Connections {
         used
     }
 
-    /// Takes the frames of a probe; returns how many bytes they were. Its session may be in `socket` afterwards.
+    /// Handles the frames of a probe; returns how many bytes they have. After the upgrade, `socket` holds the session.
     fn probe(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         let Socket::Probing(probe) = socket else {
             return 0;
         };
-        let received = |sessions: &mut Sessions, reply: &mut Reply<'_>| probe.received(input, sessions, reply);
-        let ((used, probed), end) = answer(&mut self.sessions, io, received);
+        let ((used, probed), end) =
+            answer(&mut self.sessions, io, |sessions, reply| probe.received(input, sessions, reply));
         io.set_kept_bytes(probe.kept_bytes());
         if let Probed::Upgraded(session) = probed {
             io.set_kept_bytes(0);
@@ -279,53 +270,52 @@ impl Connections {
     /// The socket's deadline has passed.
     pub(super) fn deadline(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         let end = match socket {
-            // Between two requests nobody waits for an answer.
+            // Between two requests the client expects no answer.
             Socket::Handshake { seen_bytes: 0, served: true, .. } => Some(End::HandshakeTimeout),
             Socket::Handshake { .. } | Socket::Posting { .. } => {
-                answer(&mut self.sessions, io, |_, reply| answers::too_slow(reply.out));
+                answer(&mut self.sessions, io, |_, reply| answers::request_timeout(reply.out));
                 Some(End::HandshakeTimeout)
             }
             Socket::AwaitingLookup { .. } => return self.reject_unanswered(io, socket, Unanswered::Time),
             Socket::Probing(_) => Some(End::HandshakeTimeout),
             Socket::Session(session) => {
-                let due = |sessions: &mut Sessions, reply: &mut Reply<'_>| session.deadline(&mut sessions.host, reply);
-                answer(&mut self.sessions, io, due).1
+                answer(&mut self.sessions, io, |sessions, reply| session.deadline(&mut sessions.host, reply)).1
             }
-            // Its TLS handshake is not complete.
+            // The TLS handshake is not complete.
             Socket::Rejected => {
                 io.close();
                 None
             }
-            Socket::Waiting(_) | Socket::Leaving(_) | Socket::Relay(_) | Socket::Ended => None,
+            Socket::WaitingPoll(_) | Socket::Forwarding(_) | Socket::Relay(_) | Socket::Ended => None,
         };
         self.end(io, socket, end);
     }
 
-    /// Ends a connection whose session was not looked up: 503, and the client may come again.
+    /// Answers 503 to a connection whose session lookup failed, and closes it. The client may retry.
     pub(super) fn reject_unanswered(&mut self, io: &mut Io<'_>, socket: &mut Socket, why: Unanswered) {
         if let Socket::AwaitingLookup { served: false, .. } = std::mem::replace(socket, Socket::Ended) {
             self.half_open.done();
         }
         self.sessions.host.metrics.handshake(Outcome::Unanswered(why));
-        self.answer_and_finish(io, answers::unanswered);
+        self.answer_and_finish(io, answers::lookup_failed);
     }
 
-    /// Ends a connection that can neither move nor be relayed to the process that owns its session.
+    /// Answers 503 to a connection that cannot be relayed to its session's process, and closes it.
     pub(super) fn reject_relay(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         self.sessions.host.metrics.handshake(Outcome::Full(Limit::Connections));
         *socket = Socket::Ended;
         self.answer_and_finish(io, answers::full);
     }
 
-    /// Ends the oldest connections without a complete handshake while there are too many.
+    /// Closes the oldest connections without a complete handshake while there are more than the limit allows.
     pub(super) fn end_surplus(&mut self, sockets: &mut Sockets<'_, Socket>) {
         while let Some(connection) = self.half_open.pop_surplus() {
             sockets.with(SocketId::from_bits(connection), |io, socket| {
                 if socket.is_half_open() {
                     answer(&mut self.sessions, io, |_, reply| match socket {
-                        // The client is not slow: its lookup is.
-                        Socket::AwaitingLookup { .. } => answers::unanswered(reply.out),
-                        _ => answers::too_slow(reply.out),
+                        // The lookup is slow, not the client.
+                        Socket::AwaitingLookup { .. } => answers::lookup_failed(reply.out),
+                        _ => answers::request_timeout(reply.out),
                     });
                     self.end(io, socket, Some(End::Evicted));
                 }
@@ -346,9 +336,9 @@ impl Connections {
         self.unconnected.prune(|&connection| matches_state(sockets, connection, Socket::is_unconnected));
     }
 
-    /// Calls the polling sessions that are due.
+    /// Calls the polling sessions whose deadline has passed.
     pub(super) fn run_due_polls(&mut self, sockets: &Sockets<'_, Socket>) {
-        // The time is read only where a session polls.
+        // Without a polling session the clock is not read.
         if let Some(due_ns) = self.sessions.polls.next_due_ns() {
             let now_ns = sockets.now_ns();
             if due_ns <= now_ns {
@@ -361,26 +351,21 @@ impl Connections {
     /// Closes the probes of polling sessions that have ended.
     pub(super) fn close_probes(&mut self, sockets: &mut Sockets<'_, Socket>) {
         for probe in self.sessions.polls.probes_to_close() {
-            sockets.with(SocketId::from_bits(probe), |io, socket| {
-                self.end(io, socket, Some(End::Gone));
-            });
+            sockets.with(SocketId::from_bits(probe), |io, socket| self.end(io, socket, Some(End::Gone)));
         }
     }
 
     /// Answers a poll that waits on this connection.
     pub(super) fn answer_poll(&mut self, io: &mut Io<'_>, socket: &mut Socket, delivery: &Delivery) {
         let Delivery { to, packets } = delivery;
-        let shared = &self.shared;
-        answer(&mut self.sessions, io, |_, reply: &mut Reply<'_>| {
-            write_packets(reply.out, packets, to, shared);
-        });
+        answer(&mut self.sessions, io, |_, reply| write_packets(reply.out, packets, to, &self.shared));
         self.await_request(io, socket);
         if !to.keep_alive {
             self.end(io, socket, Some(End::Client));
         }
     }
 
-    /// Sets the gauges to their values now.
+    /// Sets the gauges to the current values.
     pub(super) fn set_gauges(&self, sockets: &Sockets<'_, Socket>) {
         let metrics = &self.sessions.host.metrics;
         let polls = &self.sessions.polls;
@@ -396,15 +381,14 @@ impl Connections {
         }
     }
 
-    /// The gate drains: from now on sessions and idle connections are closed.
+    /// Starts the drain: from now on sessions and idle connections are closed.
     pub(super) fn begin_drain(&mut self) {
         self.is_draining = true;
         self.sessions.begin_drain();
     }
 
-    /// While the gate drains: closes a session with 1001, and a connection that waits for no session that polls.
-    /// Handshakes under way may end first, so that no authenticated client is refused; and so may polls, whose
-    /// connections carry the close.
+    /// While the gate drains: closes a session with 1001, and an idle connection once no session polls. Handshakes under
+    /// way may complete first, and polls may be answered first, because the answer carries the close packet.
     #[inline]
     pub(super) fn close_if_draining(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         if !self.is_draining {
@@ -412,8 +396,7 @@ impl Connections {
         }
         match socket {
             Socket::Session(session) if session.is_settled() => {
-                let shut_down = |_: &mut Sessions, reply: &mut Reply<'_>| session.shut_down(reply);
-                let (_, end) = answer(&mut self.sessions, io, shut_down);
+                let (_, end) = answer(&mut self.sessions, io, |_, reply| session.shut_down(reply));
                 self.end(io, socket, end);
             }
             Socket::Handshake { served: true, seen_bytes: 0, .. } if self.sessions.polls.is_idle() => {
@@ -423,7 +406,7 @@ impl Connections {
         }
     }
 
-    /// Ends a socket, if there is an end: counts it and closes it behind what was written.
+    /// Where there is an `end`, counts it and closes the socket after the bytes that were written.
     fn end(&mut self, io: &mut Io<'_>, socket: &mut Socket, end: Option<End>) {
         if let Some(end) = end {
             self.count_end(io.id(), socket, end);
@@ -431,7 +414,7 @@ impl Connections {
         }
     }
 
-    /// Counts, once, what became of a socket.
+    /// Counts the outcome of a socket, once.
     pub(super) fn count_end(&mut self, id: SocketId, socket: &mut Socket, end: End) {
         let connection = id.to_bits();
         if socket.is_unconnected() {
@@ -448,21 +431,21 @@ impl Connections {
             }
             Socket::Posting { posting, .. } => {
                 sessions.host.metrics.handshake(Outcome::Polled);
-                sessions.connection_lost(posting.key(), connection);
+                sessions.connection_lost(posting.key, connection);
             }
-            Socket::Waiting(key) => {
+            Socket::WaitingPoll(key) => {
                 sessions.host.metrics.handshake(Outcome::Polled);
                 sessions.connection_lost(key, connection);
             }
             Socket::Probing(probe) => probe.ended(end, sessions),
             Socket::Session(session) => session.ended(end, sessions),
-            Socket::Leaving(_) => sessions.host.metrics.handshake(Outcome::Abandoned),
+            Socket::Forwarding(_) => sessions.host.metrics.handshake(Outcome::Abandoned),
             Socket::Relay(_) | Socket::Ended => {}
             Socket::Rejected => *socket = Socket::Rejected,
         }
     }
 
-    /// Writes an answer and closes behind it.
+    /// Writes an answer and closes after it.
     pub(super) fn answer_and_finish(&mut self, io: &mut Io<'_>, write: impl FnOnce(&mut Vec<u8>)) {
         answer(&mut self.sessions, io, |_, reply| write(reply.out));
         io.finish();
@@ -474,8 +457,8 @@ pub(super) fn after(now_ns: u64, time: Duration) -> u64 {
     now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Lets a state machine answer and carries its deadline out; returns its end to the caller. Only a closing handshake
-/// that is complete closes here.
+/// Calls `act` with a reply to fill, sets the deadline that the reply asks for, and returns the reply's end. The socket is
+/// closed here only when the closing handshake is complete.
 fn answer<T>(
     sessions: &mut Sessions,
     io: &mut Io<'_>,
@@ -500,8 +483,6 @@ fn answer<T>(
 
 fn matches_state(sockets: &mut Sockets<'_, Socket>, connection: u64, matches: fn(&Socket) -> bool) -> bool {
     let mut is_match = false;
-    sockets.with(SocketId::from_bits(connection), |_, socket| {
-        is_match = matches(socket);
-    });
+    sockets.with(SocketId::from_bits(connection), |_, socket| is_match = matches(socket));
     is_match
 }

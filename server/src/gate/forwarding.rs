@@ -1,20 +1,17 @@
-//! Moves connections to the shard, or to the process, that owns the session of their next request.
+//! Moves a connection to the shard, or to the process, that owns the session of the connection's next request.
 
 use std::{io, sync::Arc};
 
 use reactor::{DetachedSocket, Io, Parts, Reading, SocketId, Sockets};
 
-use crate::{
-    gate::{
-        admission::{Place, ShardPlaces},
-        connections::Connections,
-        process_links::{self, ForwardedConnection, PARENT},
-        relay::{self, Relays},
-        routes::{MovedConnection, Origin, Routes},
-        socket::{Leaving, Socket},
-    },
-    metrics::{Outcome, ShardMetrics},
-};
+use crate::gate::admission::{Decision, ShardAdmission};
+use crate::gate::connections::Connections;
+use crate::gate::process_links::{ForwardedConnection, PARENT};
+use crate::gate::relay::Relays;
+use crate::gate::routes::{MovedConnection, Origin, Routes};
+use crate::gate::socket::{Destination, Socket};
+use crate::gate::{process_links, relay};
+use crate::metrics::{Outcome, ShardMetrics};
 
 /// Moves the connections of one shard.
 pub(super) struct Forwarding {
@@ -26,45 +23,44 @@ pub(super) struct Forwarding {
 }
 
 impl Forwarding {
-    /// Moves the connections of shard `shard`, and counts them in `metrics`.
     pub(super) fn new(shard: u16, routes: Arc<Routes>, metrics: Arc<ShardMetrics>) -> Self {
         Self { shard, routes, relays: Relays::default(), metrics }
     }
 
-    /// The connections that were sent to this shard.
-    pub(super) fn take_arrivals(&self) -> Vec<MovedConnection> {
+    /// The connections that other shards sent to this one.
+    pub(super) fn take_moved(&self) -> Vec<MovedConnection> {
         self.routes.take(self.shard)
     }
 
-    /// Takes a connection off its shard whose request, the first of `input_bytes`, is for shard `shard`; or begins a relay
-    /// where the connection cannot go to another process.
+    /// Releases a connection that has a request for shard `shard` in `input_bytes` of input. Where the connection cannot
+    /// move to another process, a relay begins.
     pub(super) fn detach(&mut self, io: &mut Io<'_>, shard: u16, input_bytes: usize) {
         let fits = process_links::fits(input_bytes + io.unsent_bytes());
         if !self.routes.is_local(shard) && (io.is_tls() || !fits) {
-            self.relays.begin(io.id());
+            self.relays.begun.push(io.id());
         } else {
             io.release();
         }
     }
 
-    /// Sends a detached connection on.
+    /// Sends a released connection to its destination.
     pub(super) fn send(
         &self,
         now_ns: u64,
         id: SocketId,
         detached: DetachedSocket,
-        leaving: Leaving,
-        places: &mut ShardPlaces,
+        destination: Destination,
+        admission: &mut ShardAdmission,
     ) {
-        let Leaving { shard, until_ns, served } = leaving;
-        let address = places.take_address(id);
+        let Destination { shard, until_ns, served } = destination;
+        let address = admission.take_address(id);
         if self.routes.is_local(shard) {
             let moved = MovedConnection { detached, until_ns, served, origin: Origin::Shard(address) };
             return self.routes.send_to_shard(shard, moved);
         }
-        places.give_back(address);
+        admission.release_detached(address);
         let Ok(parts) = detached.into_parts() else {
-            // A relay would have been begun.
+            // `detach` begins a relay for such a connection.
             tracing::error!("internal error: a connection under TLS cannot go to another process");
             self.metrics.handshake(Outcome::Abandoned);
             return self.metrics.connections_closed.add(1);
@@ -73,22 +69,22 @@ impl Forwarding {
         self.forward_to_process(ForwardedConnection { shard, served, left_ns, from: None, parts });
     }
 
-    /// A connection that no shard could take is lost.
+    /// Counts a connection that could not be added to its new shard.
     pub(super) fn count_lost(&self, error: &io::Error) {
         tracing::warn!(%error, "a connection was lost between two shards");
         self.metrics.handshake(Outcome::Abandoned);
         self.metrics.connections_closed.add(1);
     }
 
-    /// Begins the relays that were asked for, and does the work of those that run.
+    /// Opens new relays, and copies the bytes of all relays.
     pub(super) fn run_relays(
         &mut self,
         sockets: &mut Sockets<'_, Socket>,
         connections: &mut Connections,
-        places: &ShardPlaces,
+        admission: &ShardAdmission,
     ) {
-        for id in self.relays.take_begun() {
-            if let Err(error) = self.begin_relay(sockets, places, id) {
+        for id in std::mem::take(&mut self.relays.begun) {
+            if let Err(error) = self.begin_relay(sockets, admission, id) {
                 tracing::warn!(%error, "a connection cannot be relayed to another process");
                 sockets.with(id, |io, socket| connections.reject_relay(io, socket));
             }
@@ -96,33 +92,38 @@ impl Forwarding {
         self.relays.run(sockets);
     }
 
-    fn begin_relay(&self, sockets: &mut Sockets<'_, Socket>, places: &ShardPlaces, id: SocketId) -> io::Result<()> {
+    fn begin_relay(
+        &self,
+        sockets: &mut Sockets<'_, Socket>,
+        admission: &ShardAdmission,
+        id: SocketId,
+    ) -> io::Result<()> {
         let mut input = Vec::new();
-        let mut leaving = None;
+        let mut destination = None;
         sockets.with_input(id, |_, socket, bytes| {
-            if let Socket::Leaving(found) = *socket {
-                leaving = Some(found);
+            if let Socket::Forwarding(found) = *socket {
+                destination = Some(found);
                 input.extend_from_slice(bytes);
             }
             input.len()
         });
-        let Some(Leaving { shard, until_ns, served }) = leaving else {
+        let Some(Destination { shard, until_ns, served }) = destination else {
             return Ok(());
         };
         let left_ns = until_ns.saturating_sub(sockets.now_ns());
-        let (inner, parts) = open_relay(sockets, places, id, input)?;
-        // Each direction waits for its own receiver alone: if both had to be free, each could wait for the other.
+        let (inner, parts) = open_relay(sockets, admission, id, input)?;
+        // A socket is read whether or not its own output is sent: otherwise the two directions could block each other.
         sockets.with(inner, |io, _| io.set_reading(Reading::Always));
         sockets.with(id, |io, socket| {
             io.clear_deadline();
             io.set_reading(Reading::Always);
             *socket = Socket::Relay(inner.to_bits());
         });
-        self.forward_to_process(ForwardedConnection { shard, served, left_ns, from: places.address(id), parts });
+        self.forward_to_process(ForwardedConnection { shard, served, left_ns, from: admission.address(id), parts });
         Ok(())
     }
 
-    /// Forwards a connection to another process and counts its end here.
+    /// Forwards a connection to another process and counts it as closed here.
     fn forward_to_process(&self, connection: ForwardedConnection) {
         if connection.shard == PARENT {
             self.metrics.handshake(Outcome::Answered);
@@ -134,22 +135,17 @@ impl Forwarding {
     }
 }
 
-/// Opens the pair of a relay. The end that stays takes a place of its own.
+/// Opens the pair of a relay. The end that stays in this process counts as a connection.
 fn open_relay(
     sockets: &mut Sockets<'_, Socket>,
-    places: &ShardPlaces,
+    ShardAdmission { admission, .. }: &ShardAdmission,
     id: SocketId,
     input: Vec<u8>,
 ) -> io::Result<(SocketId, Parts)> {
-    let admission = places.admission();
-    let place = admission.enter();
-    if place != Place::Admitted {
-        admission.leave(place);
+    let decision = admission.admit();
+    if decision != Decision::Admitted {
+        admission.release(decision);
         return Err(io::Error::other("as many connections as allowed are open"));
     }
-    let opened = relay::open_pair(sockets, id, input);
-    if opened.is_err() {
-        admission.leave(Place::Admitted);
-    }
-    opened
+    relay::open_pair(sockets, id, input).inspect_err(|_| admission.release(Decision::Admitted))
 }

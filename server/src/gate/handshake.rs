@@ -1,39 +1,34 @@
-//! One request at the gate: from the bytes of its head to a session or to an answer.
+//! Handles one request: from the bytes of its head to a session or an answer.
 
-use wire::{
-    engineio::{Form, HttpError, Version},
-    http::{HeadError, RequestHead, UpgradeError, UpgradeRequest},
-};
+use wire::engineio::{Form, HttpError, Version};
+use wire::http::{HeadError, RequestHead, UpgradeError, UpgradeRequest};
 
-use crate::{
-    gate::{answers, carrier, polling, process_links::PARENT, request::Request, shared::GateShared},
-    metrics::Outcome,
-    session::{
-        Auth, AuthenticatedUser, Reply, Session, Sessions,
-        app::{App, ENGINEIO_ECHO_PATH},
-        engine::Opening,
-        engineio::EngineIo,
-        websocket::WebSocket,
-    },
-    verify::Refusal,
-};
+use crate::gate::process_links::PARENT;
+use crate::gate::request::Request;
+use crate::gate::shared::GateShared;
+use crate::gate::{answers, carrier, polling};
+use crate::metrics::Outcome;
+use crate::session::app::{App, ENGINEIO_ECHO_PATH};
+use crate::session::engine::Opening;
+use crate::session::engineio::EngineIo;
+use crate::session::socketio::Verdict;
+use crate::session::websocket::WebSocket;
+use crate::session::{Auth, Reply, Session, Sessions};
+use crate::verify::Refusal;
 
-pub use crate::gate::{
-    body::Posting,
-    request::{Connection, SessionOwner, Step},
-};
+pub use crate::gate::body::Posting;
+pub use crate::gate::request::{Connection, SessionOwner, Step};
 
-/// The most bytes of a request's head: the longest token that is verified, and as much again for the rest.
+/// The longest head of a request: twice the longest token that is verified.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Where the raw WebSocket is.
-pub const WEBSOCKET_PATH: &str = "/ws";
-/// Where Engine.IO is, as its clients expect it.
-pub const ENGINEIO_PATH: &str = "/socket.io/";
-/// Where Socket.IO's servers serve their client.
-pub const CLIENT_PATH: &str = "/socket.io/socket.io.js";
+const WEBSOCKET_PATH: &str = "/ws";
+/// The path at which clients of Socket.IO expect Engine.IO.
+const ENGINEIO_PATH: &str = "/socket.io/";
+/// The path at which servers of Socket.IO serve the JavaScript client.
+const CLIENT_PATH: &str = "/socket.io/socket.io.js";
 
-/// Takes the request at the front of the `input` of `connection`.
+/// Handles the request at the front of `input`, which `connection` received.
 pub fn take(
     input: &[u8],
     connection: Connection<'_>,
@@ -43,171 +38,142 @@ pub fn take(
 ) -> Step {
     let seen_bytes = connection.seen_bytes;
     if seen_bytes > 0 && input.len() < HEAD_BYTES_MAX && !ends_head(input, seen_bytes) {
-        return Step::More;
+        return Step::Incomplete;
     }
     let mut request = Request { input, connection, shared, sessions, reply };
     match RequestHead::parse(&input[..input.len().min(HEAD_BYTES_MAX)]) {
         Ok(Some(head)) => {
             let start = request.reply.out.len();
-            let step = request.route(&head);
+            let step = request.route(&head).unwrap_or_else(|step| step);
             if head.method == "HEAD" && matches!(step, Step::Answered) {
                 answers::cut_body(request.reply.out, start);
             }
             step
         }
-        Ok(None) if input.len() < HEAD_BYTES_MAX => Step::More,
-        Ok(None) | Err(HeadError::TooManyHeaders) => request.answer(Outcome::HeadTooLarge, |out| {
-            answers::head_too_large(out, "the head is too large");
-        }),
+        Ok(None) if input.len() < HEAD_BYTES_MAX => Step::Incomplete,
+        Ok(None) | Err(HeadError::TooManyHeaders) => {
+            request.answer(Outcome::HeadTooLarge, |out| answers::head_too_large(out, "the head is too large"))
+        }
         Err(HeadError::Malformed(what)) => request.answer(Outcome::Malformed, |out| answers::bad_request(out, what)),
     }
 }
 
-/// Is there the end of a head among the bytes behind the first `seen_bytes`? Without this look a head that comes
-/// byte by byte would be parsed as often, at a cost that grows with its square.
+/// Whether a head ends in the bytes after the first `seen_bytes`. Without this check a head that arrives byte by byte
+/// would be parsed once per byte, at a cost that grows with the square of its length.
 fn ends_head(input: &[u8], seen_bytes: usize) -> bool {
     let from = seen_bytes.saturating_sub(3).min(input.len());
-    let fresh = &input[from..];
-    fresh.windows(2).any(|two| two == b"\n\n") || fresh.windows(3).any(|three| three == b"\n\r\n")
+    let unseen = &input[from..];
+    unseen.windows(2).any(|two| two == b"\n\n") || unseen.windows(3).any(|three| three == b"\n\r\n")
 }
 
+/// `Err` is a result too, one that ends the route early.
+type Routed = Result<Step, Step>;
+
 impl Request<'_, '_> {
-    fn route(&mut self, head: &RequestHead<'_>) -> Step {
+    fn route(&mut self, head: &RequestHead<'_>) -> Routed {
         match head.path() {
             WEBSOCKET_PATH => self.websocket(head),
             ENGINEIO_PATH => self.engineio(head, true),
             ENGINEIO_ECHO_PATH if self.sessions.host.settings.app == App::Conformance => self.engineio(head, false),
-            path => self.page(head, path),
+            path => Ok(self.page(head, path)),
         }
     }
 
     /// A raw WebSocket: the verdict decides between the 101 and the 401.
-    fn websocket(&mut self, head: &RequestHead<'_>) -> Step {
-        let upgrade = match UpgradeRequest::from_head(head) {
-            Ok(upgrade) => upgrade,
-            Err(error) => return self.no_upgrade(error),
-        };
-        let verdict = match self.verdict(head) {
-            Ok(verdict) => verdict,
-            Err(step) => return step,
-        };
-        match verdict.unwrap_or_else(|| self.sessions.host.verdict_without_credentials()) {
-            Ok(user) => {
-                self.switch_protocols(head, &upgrade);
-                self.sessions.host.metrics.handshake(Outcome::Established);
-                let session = WebSocket::open(user, &mut self.sessions.host, self.reply);
-                Step::Opened { used: head.bytes, session: Session::WebSocket(session) }
-            }
-            Err(refusal) => self.refuse(refusal),
-        }
+    fn websocket(&mut self, head: &RequestHead<'_>) -> Routed {
+        let upgrade = UpgradeRequest::from_head(head).map_err(|error| self.refuse_upgrade(error))?;
+        let verdict = self.verdict(head)?.unwrap_or_else(|| self.sessions.host.verdict_without_credentials());
+        let user = verdict.map_err(|refusal| self.refuse(refusal))?;
+        self.switch_protocols(head, &upgrade);
+        self.sessions.host.metrics.handshake(Outcome::Established);
+        let session = WebSocket::open(user, &mut self.sessions.host, self.reply);
+        Ok(Step::Opened(head.bytes, Session::WebSocket(session)))
     }
 
-    /// Engine.IO: the session is opened first, the verdict follows in a packet of Socket.IO. The checks and their order
-    /// are those of the reference implementation. Without Socket.IO there is no such packet: 403.
-    fn engineio(&mut self, head: &RequestHead<'_>, has_socketio: bool) -> Step {
-        if head.method == "OPTIONS" && polling::is_sound(head) {
-            return polling::preflight(self, head);
+    /// Engine.IO: the session is opened first, the verdict follows in a packet of Socket.IO. Without Socket.IO there is no
+    /// such packet, and a refusal is answered with 403. The checks and their order are those of the reference
+    /// implementation.
+    fn engineio(&mut self, head: &RequestHead<'_>, has_socketio: bool) -> Routed {
+        if head.method == "OPTIONS" && polling::is_well_formed(head) {
+            return Ok(polling::preflight(self, head));
         }
         let [transport, sid, eio, b64] = head.query_values(["transport", "sid", "EIO", "b64"]);
         let polls = match transport {
             Some("websocket") => false,
-            Some("polling") if polling::is_sound(head) => true,
-            Some("polling") => return self.engineio_error(head, HttpError::BadRequest),
-            _ => return self.engineio_error(head, HttpError::UnknownTransport),
+            Some("polling") if polling::is_well_formed(head) => true,
+            Some("polling") => return Err(self.engineio_error(head, HttpError::BadRequest)),
+            _ => return Err(self.engineio_error(head, HttpError::UnknownTransport)),
         };
         if let Some(sid) = sid {
-            return polling::of_session(self, head, sid, polls);
+            return Ok(polling::request_to_session(self, head, sid, polls));
         }
         if head.method != "GET" {
-            return self.engineio_error(head, HttpError::BadHandshakeMethod);
+            return Err(self.engineio_error(head, HttpError::BadHandshakeMethod));
         }
-        let Some(version) = eio.and_then(Version::from_query) else {
-            return self.engineio_error(head, HttpError::UnsupportedProtocolVersion);
-        };
+        let version = eio.and_then(Version::from_query);
+        let version = version.ok_or_else(|| self.engineio_error(head, HttpError::UnsupportedProtocolVersion))?;
         let upgrade = match UpgradeRequest::from_head(head) {
             _ if polls => None,
             Ok(upgrade) => Some(upgrade),
             // The answer names the version that the gate speaks (RFC 6455 section 4.4).
-            Err(UpgradeError::BadVersion) => return self.no_upgrade(UpgradeError::BadVersion),
-            Err(_) => return self.engineio_error(head, HttpError::BadRequest),
+            Err(UpgradeError::BadVersion) => return Err(self.refuse_upgrade(UpgradeError::BadVersion)),
+            Err(_) => return Err(self.engineio_error(head, HttpError::BadRequest)),
         };
         let form = match b64 {
             None | Some("" | "0" | "false") => Form::Binary,
             _ => Form::Text,
         };
-        let verdict = match self.verdict(head) {
-            Ok(verdict) => verdict,
-            Err(step) => return step,
-        };
+        let verdict = self.verdict(head)?;
         if verdict == Some(Err(Refusal::TooLong)) {
-            return self.refuse(Refusal::TooLong);
+            return Err(self.refuse(Refusal::TooLong));
         }
         let opening = if has_socketio {
             Opening::SocketIo(verdict)
         } else {
-            match verdict.unwrap_or_else(|| self.sessions.host.verdict_without_credentials()) {
-                Ok(user) => Opening::Messages(user),
-                Err(refusal) => return self.forbid(head, refusal),
-            }
+            let verdict = verdict.unwrap_or_else(|| self.sessions.host.verdict_without_credentials());
+            Opening::Messages(verdict.map_err(|refusal| self.forbid(head, refusal))?)
         };
         let Some(upgrade) = upgrade else {
-            return polling::open(self, head, version, form, opening);
+            return Ok(polling::open(self, head, version, form, opening));
         };
         self.switch_protocols(head, &upgrade);
         let by_ns = self.connection.connect_by_ns;
         let session = EngineIo::open(version, opening, by_ns, &mut self.sessions.host, self.reply).reading(form);
-        Step::Opened { used: head.bytes, session: Session::EngineIo(Box::new(session)) }
+        Ok(Step::Opened(head.bytes, Session::EngineIo(Box::new(session))))
     }
 
-    /// The verdict on the request's credentials, `None` where it has none. `Err`: the frontend must be asked
-    /// first.
-    fn verdict(&mut self, head: &RequestHead<'_>) -> Result<Option<Result<AuthenticatedUser, Refusal>>, Step> {
-        if self.sessions.host.settings.auth == Auth::Session {
-            return self.verdict_on_session(head);
+    /// The verdict on the request's credentials; `None` without credentials. `Err`: the session must be looked up first.
+    fn verdict(&mut self, head: &RequestHead<'_>) -> Result<Verdict, Step> {
+        let origins = &self.shared.origins;
+        if self.sessions.host.settings.auth != Auth::Session {
+            let token = carrier::token(head, origins);
+            return Ok(token.map(|token| self.sessions.host.admit(token.as_bytes())));
         }
-        let token = carrier::token(head, &self.shared.origins);
-        Ok(token.map(|token| self.sessions.host.admit(token.as_bytes())))
-    }
-
-    fn verdict_on_session(
-        &mut self,
-        head: &RequestHead<'_>,
-    ) -> Result<Option<Result<AuthenticatedUser, Refusal>>, Step> {
-        let session = match carrier::session(head, &self.shared.origins) {
-            None => return Ok(None),
-            Some(Err(refusal)) => return Ok(Some(Err(refusal))),
-            Some(Ok(session)) => session,
-        };
-        match self.connection.owner {
-            Some(SessionOwner(user)) => Ok(Some(self.sessions.host.admit_session_owner(user))),
-            None => Err(Step::NeedsLookup { session: session.into_owned() }),
+        match (carrier::session(head, origins), self.connection.owner) {
+            (None, _) => Ok(None),
+            (Some(Err(refusal)), _) => Ok(Some(Err(refusal))),
+            (Some(Ok(_)), Some(SessionOwner(user))) => Ok(Some(self.sessions.host.admit_session_owner(user))),
+            (Some(Ok(session)), None) => Err(Step::NeedsLookup(session.into_owned())),
         }
     }
 
     /// Ordinary HTTP requests.
     fn page(&mut self, head: &RequestHead<'_>, path: &str) -> Step {
         if !head.has_one_host() {
-            return self.no_upgrade(UpgradeError::NoHost);
+            return self.refuse_upgrade(UpgradeError::NoHost);
+        }
+        if !["GET", "HEAD"].contains(&head.method) {
+            return self.answer(Outcome::Answered, |out| answers::bad_method(out, "GET, HEAD"));
         }
         let shared = self.shared;
-        // Any other method is refused here, as by a gate of one process.
-        let is_read = ["GET", "HEAD"].contains(&head.method);
-        if shared.has_parent && path == "/metrics" && is_read {
-            return Step::Forward { shard: PARENT };
+        if shared.has_parent && path == "/metrics" {
+            return Step::Forward(PARENT);
         }
-        let write = |out: &mut Vec<u8>| match (path, &shared.socketio_client) {
+        self.answer(Outcome::Answered, |out| match (path, &shared.socketio_client) {
             ("/healthz", _) => answers::ok(out, "text/plain; charset=utf-8", b"ok"),
-            ("/metrics", _) => {
-                answers::metrics(out, &shared.metrics.render());
-            }
-            (CLIENT_PATH, Some(client)) => {
-                answers::ok(out, "text/javascript; charset=utf-8", client);
-            }
+            ("/metrics", _) => answers::metrics(out, &shared.metrics.render()),
+            (CLIENT_PATH, Some(client)) => answers::ok(out, "text/javascript; charset=utf-8", client),
             _ => answers::not_found(out),
-        };
-        self.answer(Outcome::Answered, |out| match head.method {
-            "GET" | "HEAD" => write(out),
-            _ => answers::bad_method(out, "GET, HEAD"),
         })
     }
 
@@ -216,7 +182,7 @@ impl Request<'_, '_> {
         self.answer(Outcome::Refused(refusal), |out| shared.answers.refuse(out, refusal))
     }
 
-    fn no_upgrade(&mut self, error: UpgradeError) -> Step {
+    fn refuse_upgrade(&mut self, error: UpgradeError) -> Step {
         match error {
             UpgradeError::NotGet => self.answer(Outcome::Answered, |out| answers::bad_method(out, "GET")),
             UpgradeError::NoUpgrade | UpgradeError::BadVersion => {
@@ -231,9 +197,7 @@ impl Request<'_, '_> {
 
     fn forbid(&mut self, head: &RequestHead<'_>, refusal: Refusal) -> Step {
         let origin = self.shared.allowed_origin(head).map(|(_, origin)| origin);
-        self.answer(Outcome::Refused(refusal), |out| {
-            answers::engineio(out, HttpError::Forbidden, origin);
-        })
+        self.answer(Outcome::Refused(refusal), |out| answers::engineio(out, HttpError::Forbidden, origin))
     }
 }
 

@@ -1,37 +1,30 @@
-//! The gate's listeners: one per shard at one address, so that the kernel deals the connections.
+//! The gate's listeners: one per shard, all at one address. The kernel distributes the connections over them.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 
-/// Opens `shards` listeners at `addr`; port 0 takes a free one, the same for all.
+/// Opens `shards` listeners at `addr`; with port 0 the kernel chooses one free port for all.
 ///
-/// With SO_REUSEPORT a second process could bind the same port and take half of its connections unnoticed, so the
-/// address is tried without it first. Fails when it is in use or not this machine's.
+/// With SO_REUSEPORT, two servers could bind the same port and share its connections unnoticed. The address is therefore
+/// bound without SO_REUSEPORT first, which fails when it is in use.
 pub fn open(addr: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
     if addr.port() != 0 {
         drop(reactor::bind(addr, false)?);
     }
     let first = reactor::bind(addr, true)?;
     let addr = first.local_addr()?;
-    let mut listeners = vec![first];
-    while listeners.len() < shards {
-        listeners.push(reactor::bind(addr, true)?);
-    }
-    Ok(listeners)
+    [Ok(first)].into_iter().chain((1..shards).map(|_| reactor::bind(addr, true))).collect()
 }
 
-/// Deals listeners to `shards` shards in turn. Where there are fewer, shards share them; where there are more, shards
-/// have several: each is listened to.
-pub fn deal(listeners: &[TcpListener], shards: usize) -> io::Result<Vec<Vec<TcpListener>>> {
-    let mut dealt: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
-    let turns = listeners.len().max(shards);
-    let given = listeners.iter().cycle().take(turns);
-    for (listener, shard) in given.zip((0..shards).cycle()) {
-        dealt[shard].push(listener.try_clone()?);
+/// Distributes listeners over `shards` shards in rotation. Shards share listeners when there are fewer listeners than
+/// shards, and have several listeners when there are more.
+pub fn distribute(listeners: &[TcpListener], shards: usize) -> io::Result<Vec<Vec<TcpListener>>> {
+    let mut by_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+    let rotation = listeners.iter().cycle().take(listeners.len().max(shards));
+    for (listener, shard) in rotation.zip((0..shards).cycle()) {
+        by_shard[shard].push(listener.try_clone()?);
     }
-    Ok(dealt)
+    Ok(by_shard)
 }
 
 #[cfg(test)]
@@ -39,33 +32,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_in_use_is_refused_though_it_could_be_shared() {
+    fn port_in_use_is_refused() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let open_ones = open(any, 2).unwrap();
-        let addr = open_ones[0].local_addr().unwrap();
-        assert_eq!(open_ones[1].local_addr().unwrap(), addr, "one address for all");
+        let listeners = open(any, 2).unwrap();
+        let addr = listeners[0].local_addr().unwrap();
+        assert_eq!(listeners[1].local_addr().unwrap(), addr, "one address for all");
         assert_eq!(open(addr, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        drop(open_ones);
+        drop(listeners);
         open(addr, 1).unwrap();
     }
 
     #[test]
-    fn every_shard_listens_and_every_listener_is_used() {
+    fn every_shard_has_a_listener_and_every_listener_a_shard() {
         for (listeners, shards, each, why) in [
-            (2, 2, &[1, 1][..], "one for one"),
-            (1, 3, &[1, 1, 1], "shared"),
-            (2, 3, &[1, 1, 1], "some of them shared"),
-            (5, 2, &[3, 2], "several"),
+            (2, 2, &[1, 1][..], "one per shard"),
+            (1, 3, &[1, 1, 1], "one for all"),
+            (2, 3, &[1, 1, 1], "two shards share one"),
+            (5, 2, &[3, 2], "several per shard"),
         ] {
             let open: Vec<_> = (0..listeners).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-            let dealt = deal(&open, shards).unwrap();
-            let counts: Vec<_> = dealt.iter().map(Vec::len).collect();
+            let by_shard = distribute(&open, shards).unwrap();
+            let counts: Vec<_> = by_shard.iter().map(Vec::len).collect();
             assert_eq!(counts, each, "{why}");
             for listener in open {
                 let addr = listener.local_addr().unwrap();
-                let mut all = dealt.iter().flatten();
-                let heard = all.any(|dealt| dealt.local_addr().unwrap() == addr);
-                assert!(heard, "{why}: {addr}");
+                let is_used = by_shard.iter().flatten().any(|other| other.local_addr().unwrap() == addr);
+                assert!(is_used, "{why}: {addr}");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Session lookups: the design that tokens replaced. The gate asks the frontend over HTTP, for each connection, for the
+//! Session lookups, the design that tokens replaced: for each connection the gate requests the session's user from the
+//! frontend over HTTP.
 //!
 //! ```text
 //! GET <url>                              200 {"username":"gonzalo"}    the session's user
@@ -6,59 +7,52 @@
 //! Authorization: Bearer <key>            anything else                 no answer
 //! ```
 //!
-//! Shards never block: the tasks here wait for the answers, at most [`CONNECTIONS_MAX`] at once and each over a
-//! kept connection. An answer goes into the queue of the shard that asked.
+//! Shards never block: [`CONNECTIONS_MAX`] tasks wait for the answers, each over its own connection. An answer goes into
+//! the queue of the shard that requested it.
 
-use std::{
-    sync::{Arc, Mutex as Lock, PoisonError},
-    time::{Duration, Instant},
-};
+use std::fmt::Display;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::time::{Duration, Instant};
 
-use reqwest::{
-    Client, Response, StatusCode,
-    header::{AUTHORIZATION, COOKIE, HeaderValue},
-    redirect,
-};
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderValue};
+use reqwest::{Client, Response, redirect};
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::{
-    gate::shard_queue::ShardQueue,
-    keys::{JwksUrl, root_cause},
-    metrics::Unanswered,
-    process::LogThrottle,
-    session_key::{SESSION_COOKIE, SESSION_PATH, SessionKey},
-};
+use crate::gate::shard_queue::ShardQueue;
+use crate::keys::{JwksUrl, root_cause};
+use crate::metrics::Unanswered;
+use crate::process::LogThrottle;
+use crate::session_key::{SESSION_COOKIE, SESSION_PATH, SessionKey};
 
-/// Lookups under way at once, each over a kept connection of its own: those of one process do not fill
-/// the frontend's 8,192 places, and at a millisecond each they are 32,000 answers a second.
-pub const CONNECTIONS_MAX: usize = 32;
+/// Lookups under way at the same time, each over its own connection. One process does not fill the frontend's 8,192
+/// connections, and at a millisecond per lookup it gets 32,000 answers a second.
+const CONNECTIONS_MAX: usize = 32;
 
-/// Lookups that wait for their turn. At 5,000 answers a second the last one waits a fifth of a second; further
-/// connections are answered with 503.
-pub const WAITING_MAX: usize = 1024;
+/// Lookups that wait for a free task. At 5,000 answers a second the last of them waits a fifth of a second. Beyond the
+/// limit, requests are answered with 503.
+const WAITING_MAX: usize = 1024;
 
-/// For a lookup, from its start to the last byte of its answer; half of what a handshake's step may take.
+/// The time for a lookup, from the request to the last byte of the answer: half of a handshake step's default time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// For the connection to the frontend.
+/// The time to connect to the frontend.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// An idle connection is closed before the frontend closes it, which takes 30 s.
+/// Idle connections are closed after this time: before the frontend closes them, after 30 s.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// The longest answer: a name and the JSON around it.
 const ANSWER_BYTES_MAX: usize = 4096;
 
-/// The frontend that a gate asks, and the key that allows it to.
+/// The frontend that looks sessions up, and the key that authorizes the gate there.
 #[derive(Clone, Debug)]
 pub struct SessionSource {
-    /// `None`: the frontend that belongs to the gate.
+    /// `None`: the frontend of the same server.
     pub url: Option<JwksUrl>,
-    /// Derived from the secret that both have.
     pub key: SessionKey,
 }
 
 impl SessionSource {
-    /// The same, with the frontend at `frontend`, without TLS, where no URL is given.
+    /// Where no URL is given, sets the URL of the frontend at `frontend`, without TLS.
     #[must_use]
     pub fn or_at(self, frontend: Option<std::net::SocketAddr>) -> Self {
         let own = || JwksUrl::of_own(frontend?, SESSION_PATH);
@@ -66,77 +60,59 @@ impl SessionSource {
     }
 }
 
-/// The frontend's answer: the session's user, or `None` for an unknown session; or why there is none.
-pub(super) type LookupResult = Result<Option<String>, Unanswered>;
-
-/// A lookup that has ended.
 pub(super) struct FinishedLookup {
-    /// The number of the connection that it is about, in its shard.
+    /// The number of the connection whose session was looked up.
     pub(super) connection: u64,
-    pub(super) result: LookupResult,
-    /// From its start to its end.
+    /// The session's user, `None` for an unknown session; or why the frontend gave no answer.
+    pub(super) result: Result<Option<String>, Unanswered>,
+    /// The time from the request to the answer.
     pub(super) took: Duration,
 }
 
-/// As many lookups wait as may.
-#[derive(Debug)]
-pub(super) struct LookupQueueFull;
-
-/// Starts the lookups of one shard and holds those that have ended.
+/// Starts the lookups of one shard and receives their results.
 pub(super) struct SessionLookup {
-    lookups: mpsc::Sender<PendingLookup>,
-    answers: Arc<ShardQueue<FinishedLookup>>,
+    requests: mpsc::Sender<PendingLookup>,
+    pub(super) finished: Arc<ShardQueue<FinishedLookup>>,
 }
 
 struct PendingLookup {
     connection: u64,
     session: String,
-    asked_at: Instant,
-    answers: Arc<ShardQueue<FinishedLookup>>,
+    started_at: Instant,
+    finished: Arc<ShardQueue<FinishedLookup>>,
 }
 
 impl SessionLookup {
-    /// One for each of `shards` shards. Tasks of this tokio runtime ask `source` until all of them are dropped.
+    /// Returns one for each of `shards` shards. Tasks of this tokio runtime request users from `source` until all of them
+    /// are dropped.
     pub(super) fn start(source: SessionSource, shards: usize) -> std::io::Result<Vec<Self>> {
-        let asker = Arc::new(LookupClient::new(source).map_err(std::io::Error::other)?);
-        let (lookups, waiting) = mpsc::channel(WAITING_MAX);
+        let client = Arc::new(LookupClient::new(source).map_err(std::io::Error::other)?);
+        let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..CONNECTIONS_MAX {
-            let (asker, waiting) = (Arc::clone(&asker), Arc::clone(&waiting));
+            let (client, waiting) = (Arc::clone(&client), Arc::clone(&waiting));
             tokio::spawn(async move {
                 while let Some(pending) = next(&waiting).await {
-                    asker.handle(pending).await;
+                    client.handle(pending).await;
                 }
             });
         }
-        let desk = |_| Self { lookups: lookups.clone(), answers: Arc::default() };
-        Ok((0..shards).map(desk).collect())
+        Ok((0..shards).map(|_| Self { requests: requests.clone(), finished: Arc::default() }).collect())
     }
 
-    /// The queue of lookups that have ended.
-    pub(super) fn finished(&self) -> Arc<ShardQueue<FinishedLookup>> {
-        Arc::clone(&self.answers)
-    }
-
-    /// Asks for the user of `session`, for a connection.
-    pub(super) fn ask(&self, connection: u64, session: String) -> Result<(), LookupQueueFull> {
-        let pending =
-            PendingLookup { connection, session, asked_at: Instant::now(), answers: Arc::clone(&self.answers) };
-        self.lookups.try_send(pending).map_err(|_| LookupQueueFull)
-    }
-
-    /// The lookups that have ended since the last call.
-    pub(super) fn take_finished(&self) -> Vec<FinishedLookup> {
-        self.answers.take()
+    /// Requests the user of `session` for a connection; `false` when too many lookups wait.
+    pub(super) fn request(&self, connection: u64, session: String) -> bool {
+        let (started_at, finished) = (Instant::now(), Arc::clone(&self.finished));
+        self.requests.try_send(PendingLookup { connection, session, started_at, finished }).is_ok()
     }
 }
 
-/// The next lookup for a task that is free.
+/// Waits for the next lookup. The lock is released before the lookup starts.
 async fn next(waiting: &Mutex<mpsc::Receiver<PendingLookup>>) -> Option<PendingLookup> {
     waiting.lock().await.recv().await
 }
 
-/// Asks the frontend.
+/// The HTTP client for the frontend.
 struct LookupClient {
     client: Client,
     url: reqwest::Url,
@@ -144,22 +120,10 @@ struct LookupClient {
     failures: Lock<LogThrottle>,
 }
 
-/// Why there is no answer: the fault is the frontend's, or the network's.
-#[derive(Debug, thiserror::Error)]
-enum LookupError {
-    #[error("there is no HTTP client: {0}")]
-    NoClient(String),
-    #[error("no answer within {} s", ANSWER_WITHIN.as_secs())]
-    Timeout,
-    #[error("{0}")]
-    Http(String),
-    #[error("it does not take the gate's key: give both the same --secret")]
-    WrongKey,
-    #[error("it answered {0}: is it the address of a frontend with --auth session?")]
-    Status(u16),
-    #[error("its answer is neither null nor an object with a username")]
-    InvalidAnswer,
-}
+/// Why there is no answer: a fault of the frontend or of the network, for the log.
+type Fault = String;
+
+const INVALID_ANSWER: &str = "its answer is neither null nor an object with a username";
 
 /// A session's user, as the frontend answers.
 #[derive(Deserialize)]
@@ -168,17 +132,15 @@ struct User {
 }
 
 impl LookupClient {
-    fn new(source: SessionSource) -> Result<Self, LookupError> {
-        let no_client = |error: String| LookupError::NoClient(error);
-        let url = source
-            .url
-            .ok_or_else(|| no_client("there is no frontend to ask: name one with --session-url".to_owned()))?;
-        let mut authorization =
-            HeaderValue::from_str(&source.key.authorization()).map_err(|error| no_client(error.to_string()))?;
+    fn new(source: SessionSource) -> Result<Self, Fault> {
+        let no_client = |error: &dyn Display| format!("there is no HTTP client: {error}");
+        let url = source.url.ok_or_else(|| no_client(&"there is no frontend to ask: name one with --session-url"))?;
+        let authorization = HeaderValue::from_str(&source.key.authorization());
+        let mut authorization = authorization.map_err(|error| no_client(&error))?;
         authorization.set_sensitive(true);
         let client = url
             .client()
-            .map_err(|error| no_client(error.to_string()))?
+            .map_err(|error| no_client(&error))?
             // A redirect would send the key and the session elsewhere.
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_WITHIN)
@@ -187,45 +149,44 @@ impl LookupClient {
             .tcp_nodelay(true)
             .user_agent(concat!("gatekeeper/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| no_client(root_cause(&error)))?;
+            .map_err(|error| no_client(&root_cause(&error)))?;
         Ok(Self { client, url: url.url().clone(), authorization, failures: Lock::default() })
     }
 
     async fn handle(&self, pending: PendingLookup) {
-        let PendingLookup { connection, session, asked_at, answers } = pending;
-        let left = ANSWER_WITHIN.saturating_sub(asked_at.elapsed());
-        let result = match tokio::time::timeout(left, self.ask(&session)).await {
-            Ok(Ok(user)) => Ok(user),
-            Ok(Err(error)) => {
-                self.log(&error);
-                Err(Unanswered::Frontend)
-            }
-            Err(_) => {
-                self.log(&LookupError::Timeout);
-                Err(Unanswered::Time)
-            }
+        let PendingLookup { connection, session, started_at, finished } = pending;
+        let left = ANSWER_WITHIN.saturating_sub(started_at.elapsed());
+        let result = match tokio::time::timeout(left, self.user_of(&session)).await {
+            Ok(answer) => answer.map_err(|error| (error, Unanswered::Frontend)),
+            Err(_) => Err((format!("no answer within {} s", ANSWER_WITHIN.as_secs()), Unanswered::Time)),
         };
-        answers.push(FinishedLookup { connection, result, took: asked_at.elapsed() });
+        let result = result.map_err(|(error, why)| {
+            self.log(&error);
+            why
+        });
+        finished.push(FinishedLookup { connection, result, took: started_at.elapsed() });
     }
 
-    async fn ask(&self, session: &str) -> Result<Option<String>, LookupError> {
-        let mut cookie =
-            HeaderValue::from_str(&format!("{SESSION_COOKIE}={session}")).map_err(|_| LookupError::InvalidAnswer)?;
+    async fn user_of(&self, session: &str) -> Result<Option<String>, Fault> {
+        let cookie = HeaderValue::from_str(&format!("{SESSION_COOKIE}={session}"));
+        let mut cookie = cookie.map_err(|_| INVALID_ANSWER)?;
         cookie.set_sensitive(true);
-        let request =
-            self.client.get(self.url.clone()).header(COOKIE, cookie).header(AUTHORIZATION, self.authorization.clone());
-        let answer = request.send().await.map_err(failed)?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::FORBIDDEN => return Err(LookupError::WrongKey),
-            other => return Err(LookupError::Status(other.as_u16())),
+        let request = self.client.get(self.url.clone()).header(COOKIE, cookie);
+        let request = request.header(AUTHORIZATION, self.authorization.clone());
+        let answer = request.send().await.map_err(|error| root_cause(&error))?;
+        match answer.status().as_u16() {
+            200 => {}
+            403 => return Err("it does not take the gate's key: give both the same --secret".into()),
+            other => {
+                return Err(format!("it answered {other}: is it the address of a frontend with --auth session?"));
+            }
         }
         let body = body(answer).await?;
-        let user: Option<User> = serde_json::from_slice(&body).map_err(|_| LookupError::InvalidAnswer)?;
+        let user: Option<User> = serde_json::from_slice(&body).map_err(|_| INVALID_ANSWER)?;
         Ok(user.map(|user| user.username))
     }
 
-    fn log(&self, error: &LookupError) {
+    fn log(&self, error: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.is_due() {
             let url = self.url.origin().ascii_serialization();
@@ -234,17 +195,13 @@ impl LookupClient {
     }
 }
 
-async fn body(mut answer: Response) -> Result<Vec<u8>, LookupError> {
+async fn body(mut answer: Response) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| root_cause(&error))? {
         if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(LookupError::InvalidAnswer);
+            return Err(INVALID_ANSWER.into());
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
-}
-
-fn failed(error: reqwest::Error) -> LookupError {
-    LookupError::Http(root_cause(&error))
 }

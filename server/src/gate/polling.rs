@@ -4,50 +4,41 @@
 //! |---|---|
 //! | GET without `sid` | 200, a payload with the open packet: a new session |
 //! | GET with `sid` | 200, a payload, as soon as the session has packets |
-//! | POST with `sid` | 200 `ok`, the payload taken |
-//! | a WebSocket with `sid` | 101, then `2probe`, `3probe`, `5`: the session moves there |
-//! | OPTIONS | 204: what a page of another origin may do |
+//! | POST with `sid` | 200 `ok`; the payload is accepted |
+//! | a WebSocket with `sid` | 101, then `2probe`, `3probe`, `5`: the session is upgraded to the WebSocket |
+//! | OPTIONS | 204 with the methods and headers that pages of another origin may use |
 //!
-//! A request that cannot be served is answered with 400 and `{"code":n,"message":...}`; a body without a length with 411,
-//! one above `maxPayload` with 413, an expectation other than `100-continue` with 417, a transfer coding other than
-//! `chunked` with 501. With `j` in the query both directions use [`jsonp`]. A second poll, or a second POST, before the
-//! first is over ends the session, and so does a packet that breaks the protocol. Pages of the gate's origins may read the
+//! An invalid request is answered with 400 and `{"code":n,"message":...}`; a body without a length with 411, a body above
+//! `maxPayload` with 413, an expectation other than `100-continue` with 417, a transfer coding other than `chunked` with
+//! 501. With `j` in the query, requests and answers use [`jsonp`]. A second poll, or a second POST, before the first is
+//! answered ends the session, and so does a packet that breaks the protocol. Pages of the gate's origins may read the
 //! answers.
 
-use wire::{
-    engineio::{Form, HttpError, Version, encode_payload},
-    frame::write_close,
-    http::{ChunkError, RequestHead, UpgradeRequest, write_response},
-};
+use wire::engineio::{Form, HttpError, Version, encode_payload};
+use wire::frame::write_close;
+use wire::http::{ChunkError, RequestHead, UpgradeRequest, write_response};
 
-use crate::{
-    gate::{
-        answers,
-        body::{self, Length, LengthError, Posting},
-        jsonp,
-        request::{Request, Step},
-        shared::GateShared,
-    },
-    metrics::{End, Limit, Outcome},
-    session::{
-        close_code,
-        engine::Opening,
-        engineio::Probe,
-        polling::{Found, Key, Packets, Polled, WaitingPoll},
-    },
-};
+use crate::gate::body::{Length, LengthError, Posting};
+use crate::gate::request::{Request, Step};
+use crate::gate::shared::GateShared;
+use crate::gate::{answers, body, jsonp};
+use crate::metrics::{End, Limit, Outcome};
+use crate::session::close_code;
+use crate::session::engine::Opening;
+use crate::session::engineio::Probe;
+use crate::session::polling::{Found, Key, Packets, Polled, WaitingPoll};
 
 /// The headers that pages of other origins may send.
 const ALLOW_HEADERS: &str = "Authorization, Content-Type";
-/// The one expectation of clients that the gate meets, and its answer (RFC 9110 section 10.1.1).
+/// The only expectation of clients that the gate meets, and its answer (RFC 9110 section 10.1.1).
 const CONTINUE: &str = "100-continue";
 const CONTINUES: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// How long a browser may cache the preflight's answer, in seconds.
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 
-/// Does the request have one Host, a clear end, and a valid `j`? A GET with a body is
-/// an attempt to smuggle a request.
-pub(super) fn is_sound(head: &RequestHead<'_>) -> bool {
+/// Whether the request has one Host, a valid `j`, and a body only in a POST: a GET with a body is an attempt to smuggle a
+/// request.
+pub(super) fn is_well_formed(head: &RequestHead<'_>) -> bool {
     let has_no_body = || matches!(body::length(head), Ok(Length::Unstated | Length::Bytes(0)));
     head.has_one_host() && jsonp::function(head).is_ok() && (head.method == "POST" || has_no_body())
 }
@@ -74,11 +65,16 @@ pub(super) fn open(
     served(request, head, head.bytes)
 }
 
-/// A request to the session `sid`, by polling or by a WebSocket.
-pub(super) fn of_session(request: &mut Request<'_, '_>, head: &RequestHead<'_>, sid: &str, polls: bool) -> Step {
+/// A request to the session `sid`: a poll or a POST (`polls`), or a WebSocket.
+pub(super) fn request_to_session(
+    request: &mut Request<'_, '_>,
+    head: &RequestHead<'_>,
+    sid: &str,
+    polls: bool,
+) -> Step {
     let upgrade = UpgradeRequest::from_head(head);
     match (request.sessions.polls.find(sid), upgrade) {
-        (Found::OtherShard(shard), _) if usize::from(shard) < request.shared.shards => Step::Forward { shard },
+        (Found::OtherShard(shard), _) if usize::from(shard) < request.shared.shards => Step::Forward(shard),
         (Found::OtherShard(_) | Found::Unknown, _) => request.engineio_error(head, HttpError::UnknownSid),
         (Found::Polling(key), _) if polls => match head.method {
             "GET" => get(request, head, key),
@@ -89,19 +85,19 @@ pub(super) fn of_session(request: &mut Request<'_, '_>, head: &RequestHead<'_>, 
             let number = request.connection.number;
             request.switch_protocols(head, &upgrade);
             if !request.sessions.polls.probe(key, number) {
-                return superfluous(request);
+                return close_second_websocket(request);
             }
-            Step::Probing { used: head.bytes, probe: Box::new(Probe::new(key, number, &request.sessions.host)) }
+            Step::Probing(head.bytes, Box::new(Probe::new(key, number, &request.sessions.host)))
         }
         (Found::Upgraded, Ok(upgrade)) if !polls => {
             request.switch_protocols(head, &upgrade);
-            superfluous(request)
+            close_second_websocket(request)
         }
         _ => request.engineio_error(head, HttpError::BadRequest),
     }
 }
 
-/// Whether the gate serves a page of the request's origin (Fetch, "CORS-preflight fetch").
+/// Answers whether a page of the request's origin may use the gate (Fetch, "CORS-preflight fetch").
 pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -> Step {
     let origin = request.shared.allowed_origin(head).map(|(_, origin)| origin);
     let mut headers = answers::cors(origin);
@@ -112,8 +108,7 @@ pub(super) fn preflight(request: &mut Request<'_, '_>, head: &RequestHead<'_>) -
             ("Access-Control-Max-Age", PREFLIGHT_MAX_AGE_S),
         ]);
     }
-    let keep_alive = head.keeps_alive();
-    write_response(request.reply.out, 204, "No Content", &headers, b"", keep_alive);
+    write_response(request.reply.out, 204, "No Content", &headers, b"", head.keeps_alive());
     served(request, head, head.bytes)
 }
 
@@ -141,7 +136,7 @@ fn get(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step 
     match request.sessions.polls.poll(key, waiting, request.reply.now_ns) {
         Some(Polled::Waits) => {
             request.sessions.end_if_draining(key);
-            Step::Waits { used: head.bytes, key }
+            Step::PollWaits(head.bytes, key)
         }
         Some(Polled::Packets(packets)) => {
             write_packets(request.reply.out, &packets, &waiting, request.shared);
@@ -164,9 +159,7 @@ fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step
         }
         Ok(length) => length,
         Err(LengthError::Bad) => return request.engineio_error(head, HttpError::BadRequest),
-        Err(LengthError::UnknownCoding) => {
-            return request.answer(Outcome::Answered, answers::unknown_coding);
-        }
+        Err(LengthError::UnknownCoding) => return request.answer(Outcome::Answered, answers::unknown_coding),
     };
     let expects = head.header("expect");
     if expects.is_some_and(|expected| !expected.eq_ignore_ascii_case(CONTINUE)) {
@@ -179,7 +172,7 @@ fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step
     match posting.body(request.input) {
         Ok(Some((body, used))) => posted(request, head, key, &body, used),
         Ok(None) => {
-            // A client that sends its body already does not wait for a 100.
+            // A client that has begun to send the body does not wait for a 100.
             if expects.is_some() && request.input.len() == head.bytes {
                 request.reply.out.extend_from_slice(CONTINUES);
             }
@@ -196,7 +189,7 @@ fn post(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key) -> Step
     }
 }
 
-/// A POST is here, `body` and all, in the first `used` bytes of the input.
+/// Handles a complete POST, which takes the first `used` bytes of the input.
 fn posted(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key, body: &[u8], used: usize) -> Step {
     let waiting = waiting(request, head);
     let form = match head.header("content-type") {
@@ -204,51 +197,47 @@ fn posted(request: &mut Request<'_, '_>, head: &RequestHead<'_>, key: Key, body:
         _ => Form::Text,
     };
     let now_ns = request.reply.now_ns;
-    let is_taken = match waiting.jsonp {
+    let is_accepted = match waiting.jsonp {
         None => request.sessions.post(key, form, body, now_ns),
         Some(_) => {
-            // A form without a payload is no payload either.
+            // A form without a payload counts as an empty payload, which is invalid.
             let payload = jsonp::payload(body).unwrap_or_default();
             request.sessions.post(key, Form::Text, payload.as_bytes(), now_ns)
         }
     };
-    if !is_taken {
+    if !is_accepted {
         return request.engineio_error(head, HttpError::BadRequest);
     }
-    // The reference implementation answers so, and clients may check it.
-    let (out, shared) = (&mut *request.reply.out, request.shared);
-    write_ok(out, "text/html", b"ok", &waiting, shared);
+    // The content type and the body of the reference implementation, which clients may check.
+    write_ok(request.reply.out, "text/html", b"ok", &waiting, request.shared);
     served(request, head, used)
 }
 
-/// A WebSocket for a session that has one: it opens, as the client expects, and is closed.
-fn superfluous(request: &mut Request<'_, '_>) -> Step {
+/// Opens a WebSocket for a session that has one already, as the client expects, and closes it.
+fn close_second_websocket(request: &mut Request<'_, '_>) -> Step {
     request.answer(Outcome::Answered, |out| {
         write_close(out, close_code::NORMAL, "the session has a WebSocket", None);
     })
 }
 
 fn served(request: &mut Request<'_, '_>, head: &RequestHead<'_>, used: usize) -> Step {
-    if head.keeps_alive() { Step::Served { used } } else { request.answer(Outcome::Polled, |_| {}) }
+    if head.keeps_alive() { Step::Served(used) } else { request.answer(Outcome::Polled, |_| {}) }
 }
 
 fn waiting(request: &Request<'_, '_>, head: &RequestHead<'_>) -> WaitingPoll {
     WaitingPoll {
         connection: request.connection.number,
         keep_alive: head.keeps_alive(),
-        origin: request.shared.allowed_origin(head).map(|(place, _)| place),
-        // One that is no number was refused before.
+        origin: request.shared.allowed_origin(head).map(|(index, _)| index),
+        // `is_well_formed` has refused an invalid `j`.
         jsonp: jsonp::function(head).unwrap_or_default(),
     }
 }
 
 fn write_ok(out: &mut Vec<u8>, content_type: &str, body: &[u8], to: &WaitingPoll, shared: &GateShared) {
-    let origin = to.origin.and_then(|place| shared.origins.get(usize::from(place)));
+    let origin = to.origin.and_then(|index| shared.origins.get(usize::from(index)));
     let mut headers = answers::cors(origin.map(String::as_str));
-    headers.extend([
-        ("Content-Type", content_type),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-    ]);
+    let no_store = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")];
+    headers.extend([("Content-Type", content_type)].into_iter().chain(no_store));
     write_response(out, 200, "OK", &headers, body, to.keep_alive);
 }

@@ -1,83 +1,76 @@
-//! Links between the processes of one gate. A connection goes in one message, with the bytes that are read of its
-//! request.
+//! Links between the processes of one gate. A connection is sent in one message, with the received bytes of its request.
 //!
 //! ```text
 //! shard u16, served u8, left_ns u64, from [u8; 16], input_bytes u32 (all little-endian), input, output; the socket as a descriptor
 //! ```
 //!
-//! Every process has an inbox, a pair of Unix sockets (SOCK_SEQPACKET) whose ends the parent holds too: one that was
-//! started again finds the messages that were sent before.
+//! Every process has an inbox, a pair of Unix sockets (SOCK_SEQPACKET). The parent holds both ends too, so a process that
+//! is restarted receives the messages that were sent while it was down.
 
-use std::{
-    io::{self, IoSlice},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::fd::{AsFd, OwnedFd},
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::io::{IoSlice, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use std::{io, thread};
 
 use reactor::Parts;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, socketpair};
 
-use crate::{
-    descriptors,
-    metrics::{Outcome, ShardMetrics},
-};
+use crate::descriptors;
+use crate::metrics::{Outcome, ShardMetrics};
 
 /// In place of a shard's number: the parent, which answers for all processes.
 pub const PARENT: u16 = u16::MAX;
 
-/// A head, the rest of one read, and room for answers that a slow client has not read: less than the
-/// kernel's default for a message (`net.core.wmem_default`).
+/// Enough for a head, the rest of one read, and unsent answers; less than the kernel's default limit on a message
+/// (`net.core.wmem_default`).
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
-/// Has a message room for a connection with so many bytes that are unread or unsent?
+/// Whether a connection with this many bytes of input and unsent output fits into one message.
 pub(super) fn fits(bytes: usize) -> bool {
     HEAD_BYTES + bytes <= MESSAGE_BYTES_MAX
 }
 
-/// How long to wait for room in a full inbox. Its reader has no other work, so it is stuck or gone.
-const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long to wait for room in a full inbox. Its reader has no other work: a full inbox means that the reader is stuck or
+/// has ended.
+const ROOM_WITHIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 const HEAD_BYTES: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u64>() + ADDRESS_BYTES + size_of::<u32>();
 
-/// An address of IPv6.
+/// The length of an IPv6 address.
 const ADDRESS_BYTES: usize = 16;
 
 /// The links of one process of a gate to the others.
 #[derive(Debug)]
 pub struct ProcessLinks {
-    /// Its own number, from 0.
+    /// The number of this process, from 0.
     pub process: u16,
-    /// Where connections for this process arrive.
+    /// Receives connections for this process.
     pub inbox: Inbox,
-    /// Where connections for each process go, by its number.
+    /// Sends connections to each process, by its number.
     pub outboxes: Vec<OwnedFd>,
-    /// Where connections for the parent go.
+    /// Sends connections to the parent.
     pub parent: OwnedFd,
 }
 
 /// A connection that is sent to another process.
 #[derive(Debug)]
 pub struct ForwardedConnection {
-    /// The number of the shard that it is for, among those of all processes.
+    /// The number of the receiving shard, among those of all processes.
     pub shard: u16,
-    /// It had requests answered before.
+    /// An earlier request on this connection was answered.
     pub served: bool,
-    /// How long its client may take to be authenticated, ns.
+    /// The time that is left to complete the request.
     pub left_ns: u64,
-    /// The client's address, if addresses are limited and the socket does not give it.
+    /// The client's address, where addresses are limited and the socket is no socket of the client.
     pub from: Option<IpAddr>,
-    /// The connection itself.
     pub parts: Parts,
 }
 
 impl ForwardedConnection {
-    /// The client's address; unspecified where the connection has failed.
+    /// The client's address; 0.0.0.0 when the connection has failed.
     pub fn peer(&self) -> IpAddr {
         if let Some(from) = self.from {
             return from;
@@ -87,31 +80,29 @@ impl ForwardedConnection {
     }
 }
 
-/// Where a process receives connections.
+/// The end of a link at which a process receives connections.
 #[derive(Debug)]
 pub struct Inbox(OwnedFd);
 
 impl Inbox {
-    /// An inbox, and the end that others write to.
+    /// An inbox, and the end to which other processes write.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
-        let kind = SocketType::SEQPACKET;
-        let (inbox, outbox) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+        let (inbox, outbox) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Self(inbox), outbox))
     }
 
-    /// Waits for the next connection; `None` when no sender is left.
-    fn next(&self, buffer: &mut Buffer) -> io::Result<Option<ForwardedConnection>> {
+    /// Waits for the next connection; `None` when no process can send any more. `buffer` has [`MESSAGE_BYTES_MAX`].
+    fn next(&self, buffer: &mut [u8]) -> io::Result<Option<ForwardedConnection>> {
         loop {
             let mut descriptors = Vec::new();
-            let length = match descriptors::receive(&self.0, &mut buffer.0, &mut descriptors) {
+            let length = match descriptors::receive(&self.0, buffer, &mut descriptors) {
                 Ok(0) => return Ok(None),
                 Ok(length) => length,
-                // Longer than any message that is sent.
+                // Skip a message that is longer than the limit.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
                 Err(error) => return Err(error),
             };
-            let message = buffer.0.get(..length).unwrap_or_default();
-            if let Some(connection) = decode(message, descriptors.pop()) {
+            if let Some(connection) = decode(&buffer[..length], descriptors.pop()) {
                 return Ok(Some(connection));
             }
         }
@@ -130,22 +121,12 @@ impl From<OwnedFd> for Inbox {
     }
 }
 
-/// Room for one message.
-struct Buffer(Vec<u8>);
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self(vec![0; MESSAGE_BYTES_MAX])
-    }
-}
-
-/// Sends connections to other processes from a thread of its own, so that a full inbox blocks no shard.
-pub(super) struct ProcessForwarder {
-    connections: mpsc::Sender<ForwardedConnection>,
-}
+/// Sends connections to other processes from a thread of its own, so that a full inbox blocks no shard. As many
+/// connections wait for the thread as there are descriptors, at most.
+pub(super) struct ProcessForwarder(pub(super) mpsc::Sender<ForwardedConnection>);
 
 impl ProcessForwarder {
-    /// Starts the thread, which ends with the last sender. `shards` is how many each process has.
+    /// Starts the thread, which ends with the last sender. `shards` is the number of shards of each process.
     pub(super) fn start(
         outboxes: Vec<OwnedFd>,
         parent: OwnedFd,
@@ -155,42 +136,34 @@ impl ProcessForwarder {
         let (connections, received) = mpsc::channel::<ForwardedConnection>();
         thread::Builder::new().name("gate-forwarder".into()).spawn(move || {
             for connection in received {
-                let place = usize::from(connection.shard) / shards;
                 let outbox = match connection.shard {
                     PARENT => Some(&parent),
-                    _ => outboxes.get(place),
+                    shard => outboxes.get(usize::from(shard) / shards),
                 };
-                let sent =
-                    outbox.ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|outbox| send(outbox, &connection));
-                if let Err(error) = sent {
+                let outbox = outbox.ok_or_else(|| io::ErrorKind::NotFound.into());
+                if let Err(error) = outbox.and_then(|outbox| send(outbox, &connection)) {
                     tracing::warn!(%error, "a connection was lost between two processes");
                     metrics.handshake(Outcome::Abandoned);
                 }
             }
         })?;
-        Ok(Self { connections })
-    }
-
-    /// Sends a connection on. As many wait as there are descriptors, at most.
-    pub(super) fn send(&self, connection: ForwardedConnection) {
-        // The thread lives as long as this.
-        let _ = self.connections.send(connection);
+        Ok(Self(connections))
     }
 }
 
-/// Starts the thread that calls `take` for every connection that arrives.
+/// Starts a thread that calls `take` for every connection in the inbox.
 pub fn receive(inbox: Inbox, take: impl Fn(ForwardedConnection) + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name("gate-inbox".into())
         .spawn(move || {
-            let mut buffer = Buffer::default();
+            let mut buffer = vec![0; MESSAGE_BYTES_MAX];
             loop {
                 match inbox.next(&mut buffer) {
                     Ok(Some(connection)) => take(connection),
                     Ok(None) => return,
                     Err(error) => {
                         tracing::warn!(%error, "connections from other processes cannot be received");
-                        // Descriptors have run out: this connection is lost, later ones may succeed.
+                        // The process has no free descriptor. This connection is lost; later ones may succeed.
                         thread::sleep(Duration::from_millis(50));
                     }
                 }
@@ -208,7 +181,7 @@ fn send(outbox: &OwnedFd, connection: &ForwardedConnection) -> io::Result<()> {
         match descriptors::send(outbox, &parts, &descriptors, SendFlags::DONTWAIT) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_last => {
                 let mut room = [PollFd::new(outbox, PollFlags::OUT)];
-                is_last = poll(&mut room, Some(&PATIENCE)).is_ok_and(|ready| ready == 0);
+                is_last = poll(&mut room, Some(&ROOM_WITHIN)).is_ok_and(|ready| ready == 0);
             }
             sent => return sent.map(drop),
         }
@@ -217,17 +190,16 @@ fn send(outbox: &OwnedFd, connection: &ForwardedConnection) -> io::Result<()> {
 
 fn encode_head(connection: &ForwardedConnection) -> io::Result<[u8; HEAD_BYTES]> {
     let Parts { input, output, .. } = &connection.parts;
-    let fits = fits(input.len() + output.len());
-    let (true, Ok(input_bytes)) = (fits, u32::try_from(input.len())) else {
+    let (true, Ok(input_bytes)) = (fits(input.len() + output.len()), u32::try_from(input.len())) else {
         return Err(io::Error::other("too much of it was read already"));
     };
     let mut head = [0; HEAD_BYTES];
     let mut rest = &mut head[..];
-    io::Write::write_all(&mut rest, &connection.shard.to_le_bytes())?;
-    io::Write::write_all(&mut rest, &[u8::from(connection.served)])?;
-    io::Write::write_all(&mut rest, &connection.left_ns.to_le_bytes())?;
-    io::Write::write_all(&mut rest, &address_to_bytes(connection.from))?;
-    io::Write::write_all(&mut rest, &input_bytes.to_le_bytes())?;
+    rest.write_all(&connection.shard.to_le_bytes())?;
+    rest.write_all(&[u8::from(connection.served)])?;
+    rest.write_all(&connection.left_ns.to_le_bytes())?;
+    rest.write_all(&address_to_bytes(connection.from))?;
+    rest.write_all(&input_bytes.to_le_bytes())?;
     Ok(head)
 }
 
@@ -247,7 +219,7 @@ fn decode(message: &[u8], descriptor: Option<OwnedFd>) -> Option<ForwardedConnec
     })
 }
 
-/// An address in as many bytes as one of IPv6 has.
+/// An address as IPv6; zeros for `None`.
 fn address_to_bytes(address: Option<IpAddr>) -> [u8; 16] {
     match address {
         None => [0; 16],
@@ -256,7 +228,7 @@ fn address_to_bytes(address: Option<IpAddr>) -> [u8; 16] {
     }
 }
 
-/// The address that such bytes stand for.
+/// The inverse of [`address_to_bytes`].
 fn address_from_bytes(bytes: [u8; 16]) -> Option<IpAddr> {
     let address = IpAddr::from(bytes);
     (!address.is_unspecified()).then(|| address.to_canonical())
@@ -281,16 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_arrives_as_it_was_sent() {
+    fn connection_is_received_as_it_was_sent() {
         let (inbox, outbox) = Inbox::new().unwrap();
-        let mut buffer = Buffer::default();
+        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
         let long = vec![b'x'; MESSAGE_BYTES_MAX - HEAD_BYTES];
         for (input, output, why) in [
-            (&b""[..], &b""[..], "nothing was read"),
+            (&b""[..], &b""[..], "no bytes"),
             (b"GET /", b"", "a request"),
             (b"", b"HTTP/1.1 200", "an answer"),
             (b"GET /", b"HTTP/1.1 200", "both"),
-            (&long, b"", "as much as there may be"),
+            (&long, b"", "the longest input"),
         ] {
             send(&outbox, &connection(input, output)).unwrap();
             let received = inbox.next(&mut buffer).unwrap().unwrap();
@@ -306,14 +278,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_are_no_connection_are_skipped() {
+    fn invalid_messages_are_skipped() {
         let (inbox, outbox) = Inbox::new().unwrap();
         let head = encode_head(&connection(b"abc", b"")).unwrap();
         for message in [&head[..3], &head[..], b"\xff"] {
             descriptors::send(&outbox, &[IoSlice::new(message)], &[], SendFlags::empty()).unwrap();
         }
         send(&outbox, &connection(b"good", b"")).unwrap();
-        let received = inbox.next(&mut Buffer::default()).unwrap().unwrap();
+        let received = inbox.next(&mut vec![0; MESSAGE_BYTES_MAX]).unwrap().unwrap();
         assert_eq!(received.parts.input, b"good");
     }
 

@@ -1,46 +1,38 @@
-//! A shard of the gate as the reactor runs it: callbacks that pass each event to the part that owns it.
+//! A shard of the gate as the reactor runs it: callbacks that pass each event to the part that handles it.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Acquire},
-    },
-    time::Duration,
-};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
+use std::time::Duration;
 
 use reactor::{Closed, DetachedSocket, Io, Next, Service, SocketId, Sockets};
 
-use crate::{
-    gate::{
-        admission::{NoPlace, Place, ShardPlaces},
-        answers,
-        connections::{Connections, Progress, after},
-        forwarding::Forwarding,
-        lookup::{FinishedLookup, SessionLookup},
-        request::SessionOwner,
-        routes::{MovedConnection, Origin},
-        socket::Socket,
-    },
-    metrics::{End, Limit, Outcome, Unanswered},
-    process::LogThrottle,
-};
+use crate::gate::admission::{Decision, NotAdmitted, ShardAdmission};
+use crate::gate::answers;
+use crate::gate::connections::{Connections, Progress, after};
+use crate::gate::forwarding::Forwarding;
+use crate::gate::lookup::{FinishedLookup, SessionLookup};
+use crate::gate::request::SessionOwner;
+use crate::gate::routes::{MovedConnection, Origin};
+use crate::gate::socket::Socket;
+use crate::metrics::{End, Outcome, Unanswered};
+use crate::process::LogThrottle;
 
-/// While draining, how often a shard checks whether its last socket is gone.
+/// While draining, how often a shard checks whether its last socket is closed.
 const DRAIN_CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// The program of one shard.
+/// The service of one shard.
 pub(super) struct GateService {
     pub(super) connections: Connections,
-    pub(super) places: ShardPlaces,
+    pub(super) admission: ShardAdmission,
     pub(super) forwarding: Forwarding,
-    /// Asks the frontend for the users of sessions, where sessions let clients in.
+    /// Looks up the users of sessions, with `--auth session`.
     pub(super) lookup: Option<SessionLookup>,
     pub(super) drain: ShardDrain,
     pub(super) accept_failures: LogThrottle,
 }
 
-/// The order to drain, given once to all shards.
+/// The order to drain, which all shards share.
 #[derive(Debug)]
 pub(super) struct Drain {
     pub(super) ordered: AtomicBool,
@@ -52,14 +44,13 @@ pub(super) struct Drain {
 #[derive(Debug)]
 pub(super) struct ShardDrain {
     order: Arc<Drain>,
-    /// When the sockets that are left are closed; set when the drain begins.
+    /// When the remaining sockets are closed; set when the drain begins.
     until_ns: Option<u64>,
-    /// Connections between two requests were closed, as no session polls any more.
+    /// No session polls any more, and idle connections were closed.
     closed_idle: bool,
 }
 
 impl ShardDrain {
-    /// Not begun: waits for `order`.
     pub(super) fn new(order: Arc<Drain>) -> Self {
         Self { order, until_ns: None, closed_idle: false }
     }
@@ -70,9 +61,9 @@ impl Service for GateService {
 
     fn accepted(&mut self, io: &mut Io<'_>) -> Option<Socket> {
         self.connections.sessions.host.metrics.connections_accepted.add(1);
-        match self.places.enter(io.id(), || io.peer().map(|peer| peer.ip())) {
+        match self.admission.admit(io.id(), || io.peer().map(|peer| peer.ip())) {
             Ok(()) => Some(self.connections.accept(io)),
-            Err(NoPlace { place, limit }) => self.connections.reject(io, place, limit),
+            Err(NotAdmitted { decision, limit }) => self.connections.reject(io, decision, limit),
         }
     }
 
@@ -89,7 +80,7 @@ impl Service for GateService {
 
     fn received(&mut self, io: &mut Io<'_>, socket: &mut Socket, input: &mut [u8]) -> usize {
         if let Socket::Relay(other) = *socket {
-            self.forwarding.relays.pass(other, input);
+            self.forwarding.relays.copy(other, input);
             return input.len();
         }
         self.take_input(io, socket, input, None)
@@ -108,28 +99,28 @@ impl Service for GateService {
 
     fn closed(&mut self, _now_ns: u64, id: SocketId, mut socket: Socket, why: Closed) {
         match socket {
-            // Its end was counted when the relay began.
-            Socket::Relay(other) => self.forwarding.relays.end(other),
+            // The connection was counted as closed when the relay began.
+            Socket::Relay(other) => self.forwarding.relays.close(other),
             _ => self.connections.sessions.host.metrics.connections_closed.add(1),
         }
-        let place = match socket {
-            Socket::Rejected => Place::Rejected,
-            _ => Place::Admitted,
+        let decision = match socket {
+            Socket::Rejected => Decision::Rejected,
+            _ => Decision::Admitted,
         };
-        self.places.leave(id, place);
+        self.admission.release(id, decision);
         self.connections.count_end(id, &mut socket, end_of(&why));
     }
 
     fn released(&mut self, now_ns: u64, id: SocketId, detached: DetachedSocket, socket: Socket) {
-        if let Socket::Leaving(leaving) = socket {
-            self.forwarding.send(now_ns, id, detached, leaving, &mut self.places);
+        if let Socket::Forwarding(destination) = socket {
+            self.forwarding.send(now_ns, id, detached, destination, &mut self.admission);
         }
     }
 
     fn turn(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
-        self.take_arrivals(sockets);
+        self.adopt_moved(sockets);
         self.take_lookups(sockets);
-        self.forwarding.run_relays(sockets, &mut self.connections, &self.places);
+        self.forwarding.run_relays(sockets, &mut self.connections, &self.admission);
         self.connections.end_surplus(sockets);
         self.connections.run_due_polls(sockets);
         self.answer_polls(sockets);
@@ -143,8 +134,8 @@ impl Service for GateService {
 }
 
 impl GateService {
-    /// Takes the requests, then the frames, at the front of `input`; returns how many bytes they were. `owner` is the
-    /// frontend's answer about the session of the first request, if it was asked.
+    /// Handles the requests, then the frames, at the front of `input`; returns how many bytes they have. `owner` is the
+    /// result of the session lookup for the first request, if there was one.
     fn take_input(
         &mut self,
         io: &mut Io<'_>,
@@ -160,8 +151,7 @@ impl GateService {
         used
     }
 
-    /// Takes the requests at the front of `input`; returns how many bytes they were. A session may be in `socket`
-    /// afterwards.
+    /// Handles the requests at the front of `input`; returns how many bytes they have. `socket` may become a session.
     fn take_requests(
         &mut self,
         io: &mut Io<'_>,
@@ -178,7 +168,8 @@ impl GateService {
                 Progress::Used(0) => break,
                 Progress::Used(bytes) => used += bytes,
                 Progress::NeedsLookup(session) => {
-                    if !self.start_lookup(io.id(), session) {
+                    let connection = io.id().to_bits();
+                    if !self.lookup.as_ref().is_some_and(|lookup| lookup.request(connection, session)) {
                         self.connections.reject_unanswered(io, socket, Unanswered::Queue);
                         used = input.len();
                     }
@@ -189,80 +180,68 @@ impl GateService {
         used
     }
 
-    /// Asks the frontend for the user of a connection's session; `false` where that cannot be asked.
-    fn start_lookup(&self, id: SocketId, session: String) -> bool {
-        self.lookup.as_ref().is_some_and(|lookup| lookup.ask(id.to_bits(), session).is_ok())
-    }
-
-    /// Takes input that is already here.
+    /// Handles input that was received earlier.
     fn resume(&mut self, sockets: &mut Sockets<'_, Socket>, id: SocketId, owner: Option<SessionOwner<'_>>) {
         sockets.with_input(id, |io, socket, input| self.take_input(io, socket, input, owner));
     }
 
-    /// Takes the connections that other shards have sent, and their requests.
-    fn take_arrivals(&mut self, sockets: &mut Sockets<'_, Socket>) {
-        for moved in self.forwarding.take_arrivals() {
-            let entered = match moved.origin {
+    /// Adopts the connections that other shards have sent, and handles their requests.
+    fn adopt_moved(&mut self, sockets: &mut Sockets<'_, Socket>) {
+        for moved in self.forwarding.take_moved() {
+            let MovedConnection { detached, until_ns, served, origin } = moved;
+            let admitted = match origin {
                 Origin::Shard(address) => Ok(address),
                 Origin::Process(address) => {
                     self.connections.sessions.host.metrics.connections_taken_in.add(1);
-                    self.places.admission().enter_from(|| Some(address))
+                    self.admission.admission.admit_from(|| Some(address))
                 }
             };
-            match entered {
-                Ok(address) => {
-                    let (until_ns, served) = (moved.until_ns, moved.served);
-                    // Nothing of it was looked at here.
-                    let socket = Socket::Handshake { until_ns, seen_bytes: 0, served };
-                    match sockets.adopt(moved.detached, socket) {
-                        Ok(id) => {
-                            self.places.set_address(id, address);
-                            self.connections.adopt(sockets, id, until_ns, served);
-                            self.resume(sockets, id, None);
-                        }
-                        Err((error, _)) => {
-                            self.forwarding.count_lost(&error);
-                            self.places.give_back(address);
-                        }
-                    }
+            let address = match admitted {
+                Ok(address) => address,
+                Err(excluded) => {
+                    self.reject_moved(sockets, detached, excluded);
+                    continue;
                 }
-                Err(NoPlace { place, limit }) => self.reject_arrival(sockets, moved, place, limit),
+            };
+            match sockets.adopt(detached, Socket::Handshake { until_ns, seen_bytes: 0, served }) {
+                Ok(id) => {
+                    self.admission.set_address(id, address);
+                    self.connections.adopt(sockets, id, until_ns, served);
+                    self.resume(sockets, id, None);
+                }
+                Err((error, _)) => {
+                    self.forwarding.count_lost(&error);
+                    self.admission.release_detached(address);
+                }
             }
         }
     }
 
-    /// Answers a connection of another process, if `place` allows, that this process is full.
-    fn reject_arrival(
-        &mut self,
-        sockets: &mut Sockets<'_, Socket>,
-        moved: MovedConnection,
-        place: Place,
-        limit: Limit,
-    ) {
+    /// Answers a connection of another process that a limit is reached, or closes it without an answer.
+    fn reject_moved(&mut self, sockets: &mut Sockets<'_, Socket>, detached: DetachedSocket, excluded: NotAdmitted) {
+        let NotAdmitted { decision, limit } = excluded;
         self.connections.sessions.host.metrics.handshake(Outcome::Full(limit));
-        let adopted = match place {
-            Place::Rejected => sockets.adopt(moved.detached, Socket::Rejected).ok(),
+        let adopted = match decision {
+            Decision::Rejected => sockets.adopt(detached, Socket::Rejected).ok(),
             _ => None,
         };
         match adopted {
-            Some(id) => {
-                sockets.with(id, |io, _| self.connections.answer_and_finish(io, answers::full));
-            }
+            Some(id) => drop(sockets.with(id, |io, _| self.connections.answer_and_finish(io, answers::full))),
             None => {
                 self.connections.sessions.host.metrics.connections_closed.add(1);
-                self.places.admission().leave(place);
+                self.admission.admission.release(decision);
             }
         }
     }
 
-    /// Goes on with the connections whose sessions were looked up.
+    /// Resumes the connections whose sessions were looked up.
     fn take_lookups(&mut self, sockets: &mut Sockets<'_, Socket>) {
-        let finished = self.lookup.as_ref().map(SessionLookup::take_finished);
+        let finished = self.lookup.as_ref().map(|lookup| lookup.finished.take());
         for FinishedLookup { connection, result, took } in finished.into_iter().flatten() {
             self.connections.sessions.host.metrics.session_lookup_time.observe(took);
             let id = SocketId::from_bits(connection);
             let mut owner = None;
-            // The connection may be closed meanwhile.
+            // The connection may have been closed.
             sockets.with(id, |io, socket| {
                 let Socket::AwaitingLookup { until_ns, served } = *socket else {
                     return;
@@ -281,7 +260,8 @@ impl GateService {
         }
     }
 
-    /// Answers the polls whose sessions have packets, until no request that waited behind one adds more.
+    /// Answers the polls whose sessions have packets. A pipelined request behind a poll may add packets, so this repeats
+    /// until no poll can be answered.
     fn answer_polls(&mut self, sockets: &mut Sockets<'_, Socket>) {
         loop {
             let deliveries = self.connections.sessions.polls.deliveries();
@@ -297,7 +277,7 @@ impl GateService {
         }
     }
 
-    /// Goes on with the drain; stops when all sockets are gone, or when the time for it is over.
+    /// Continues the drain; stops when all sockets are closed or the time to drain is over.
     fn run_drain(&mut self, sockets: &mut Sockets<'_, Socket>) -> Next {
         let now_ns = sockets.now_ns();
         let until_ns = match self.drain.until_ns {
@@ -309,7 +289,7 @@ impl GateService {
             sockets.for_each(|io, socket| self.connections.close_if_draining(io, socket));
         }
         if sockets.is_empty() || now_ns >= until_ns {
-            // Clients that poll and have no connection would not come back.
+            // Sessions of polling clients that have no connection now.
             self.connections.sessions.end_all();
             Next::Stop
         } else {
@@ -317,7 +297,7 @@ impl GateService {
         }
     }
 
-    /// Accepts no more connections and closes sessions; returns when the drain must be over.
+    /// Stops accepting connections and closes sessions; returns the end of the time to drain.
     fn begin_drain(&mut self, sockets: &mut Sockets<'_, Socket>, now_ns: u64) -> u64 {
         let until_ns = after(now_ns, self.drain.order.within);
         self.drain.until_ns = Some(until_ns);
@@ -331,7 +311,7 @@ impl GateService {
 
 fn end_of(why: &Closed) -> End {
     match why {
-        // The gate counts the ends that it decides before it closes; what is left was cut off by the end of a drain.
+        // Every other end that the gate decides is counted before the close: only the end of the drain is left.
         Closed::Local => End::Shutdown,
         Closed::Peer => End::Gone,
         Closed::Reset => End::Reset,

@@ -1,16 +1,12 @@
-//! A queue into one shard, which any thread may fill.
+//! A queue that any thread may fill and one shard empties.
 
-use std::sync::{
-    Mutex, OnceLock, PoisonError,
-    atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
-    },
-};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use reactor::Waker;
 
-/// Items for one shard; a push wakes it. The lock is taken only where there are items.
+/// Items for one shard; a push wakes the shard, which takes the lock only when there are items.
 pub(super) struct ShardQueue<T> {
     has_items: AtomicBool,
     items: Mutex<Vec<T>>,
@@ -25,16 +21,13 @@ impl<T> Default for ShardQueue<T> {
 }
 
 impl<T> ShardQueue<T> {
-    /// Sets, once, how the shard is woken.
+    /// Sets the shard's waker, once.
     pub(super) fn set_waker(&self, waker: Waker) {
         let _ = self.waker.set(waker);
     }
 
-    /// Appends an item.
     pub(super) fn push(&self, item: T) {
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        items.push(item);
-        drop(items);
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).push(item);
         self.has_items.store(true, Release);
         if let Some(waker) = self.waker.get() {
             waker.wake();
@@ -46,9 +39,8 @@ impl<T> ShardQueue<T> {
         if !self.has_items.load(Acquire) {
             return Vec::new();
         }
-        // Cleared before the items are taken: a push in between sets it again.
+        // Cleared before the items are taken, so that a concurrent push is not missed.
         self.has_items.store(false, Release);
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *items)
+        std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,40 +1,30 @@
-//! What all shards of a gate share and only read.
-
 use wire::http::RequestHead;
 
 use crate::{gate::answers::Answers, metrics::Metrics};
 
-/// What all shards of a gate share and only read.
+/// Data that all shards of a gate share and only read.
 #[derive(Debug)]
 pub struct GateShared {
     /// Origins whose pages may use the token cookie, and read the answers of long-polling.
-    pub origins: Vec<String>,
-    /// The Socket.IO client to serve, if any.
-    pub socketio_client: Option<Vec<u8>>,
-    /// What `/metrics` shows.
-    pub metrics: Metrics,
-    /// Answers written once.
-    pub answers: Answers,
-    /// How many shards the gate has, over all its processes.
-    pub shards: usize,
-    /// This is one process of several, whose parent answers `/metrics`.
-    pub has_parent: bool,
+    pub(super) origins: Vec<String>,
+    /// The JavaScript file of the Socket.IO client, if the gate serves it.
+    pub(super) socketio_client: Option<Vec<u8>>,
+    pub(super) metrics: Metrics,
+    pub(super) answers: Answers,
+    /// The number of shards in all processes.
+    pub(super) shards: usize,
+    /// This is one of several processes, whose parent answers `/metrics`.
+    pub(super) has_parent: bool,
 }
 
 impl GateShared {
-    /// A gate of `shards` shards in one process, whose counters are all zero.
+    /// The data of a gate with `shards` shards in one process.
     pub fn new(origins: Vec<String>, socketio_client: Option<Vec<u8>>, shards: usize) -> Self {
-        Self {
-            origins,
-            socketio_client,
-            metrics: Metrics::new(shards),
-            answers: Answers::prepare(),
-            shards,
-            has_parent: false,
-        }
+        let (metrics, answers) = (Metrics::new(shards), Answers::prepare());
+        Self { origins, socketio_client, metrics, answers, shards, has_parent: false }
     }
 
-    /// The origin of the request's page and its index in `origins`, if it is one of them.
+    /// The origin of the request's page, with its index in `origins`, if it is one of them.
     pub(super) fn allowed_origin(&self, head: &RequestHead<'_>) -> Option<(u16, &str)> {
         let origin = head.header("Origin")?;
         let index = self.origins.iter().position(|allowed| allowed == origin)?;

@@ -1,70 +1,51 @@
 //! The state of one connection of a shard.
 
-use crate::{
-    gate::body::Posting,
-    session::{Session, engineio::Probe, polling::Key},
-};
+use crate::gate::body::Posting;
+use crate::session::Session;
+use crate::session::engineio::Probe;
+use crate::session::polling::Key;
 
-/// The state of one connection, kept by value for each socket.
+/// The state of one connection, kept by value for each socket. `until_ns` is the deadline of the current request, `served`
+/// whether an earlier request on the connection was answered.
 #[derive(Debug)]
 pub(super) enum Socket {
-    /// Its request is not complete.
-    Handshake {
-        /// When its request must be complete.
-        until_ns: u64,
-        /// Bytes of the head that were looked at.
-        seen_bytes: u32,
-        /// It had requests answered before.
-        served: bool,
-    },
-    /// Its request is complete, and the frontend is asked for the user of its session.
-    AwaitingLookup {
-        /// When it must be answered.
-        until_ns: u64,
-        /// As in `Handshake`.
-        served: bool,
-    },
+    /// The request is not complete. No head ends in the first `seen_bytes` of the input.
+    Handshake { until_ns: u64, seen_bytes: u32, served: bool },
+    /// The request is complete, and the user of its session is being looked up.
+    AwaitingLookup { until_ns: u64, served: bool },
     /// The body of a polling session's POST is not complete.
-    Posting {
-        /// When it must be complete.
-        until_ns: u64,
-        /// What is known of it.
-        posting: Box<Posting>,
-    },
+    Posting { until_ns: u64, posting: Box<Posting> },
     /// A poll that is answered when its session has packets.
-    Waiting(Key),
-    /// A WebSocket that may take over a polling session.
+    WaitingPoll(Key),
+    /// A WebSocket that may upgrade a polling session.
     Probing(Box<Probe>),
-    /// A session, authenticated or about to be.
+    /// A session over a WebSocket, authenticated or not.
     Session(Session),
-    /// It moves to the shard that owns the session it asks for.
-    Leaving(Leaving),
-    /// Its bytes are relayed to and from another of the shard's sockets, named here.
+    /// The connection moves to the shard that owns the session of its request.
+    Forwarding(Destination),
+    /// The connection's bytes are copied to and from the shard's socket with this id.
     Relay(u64),
-    /// Its outcome is counted; it is being closed.
+    /// The outcome is counted; the connection is being closed.
     Ended,
-    /// There was no place for it; it is being closed.
+    /// The connection was not admitted; it is being closed.
     Rejected,
 }
 
-/// Where a connection moves, and what goes with it.
+/// The shard to which a connection moves, with the state of its request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Leaving {
-    /// The number of the shard that receives it.
+pub(super) struct Destination {
     pub(super) shard: u16,
-    /// As in [`Socket::Handshake`].
     pub(super) served: bool,
-    /// As in [`Socket::Handshake`].
     pub(super) until_ns: u64,
 }
 
 impl Socket {
-    /// Is its first request not complete, or looked up?
+    /// Whether the first request is not complete, or its session is being looked up.
     pub(super) fn is_half_open(&self) -> bool {
         matches!(self, Self::Handshake { served: false, .. } | Self::AwaitingLookup { served: false, .. })
     }
 
-    /// Is it a WebSocket whose session is not connected yet, or still to move there?
+    /// Whether this is a probe, or a WebSocket whose session is not connected yet.
     pub(super) fn is_unconnected(&self) -> bool {
         match self {
             Self::Probing(_) => true,
@@ -79,8 +60,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parked_socket_takes_at_most_32_bytes() {
-        // A million sockets hold as many of these; rare states belong behind a box.
+    fn socket_state_takes_at_most_32_bytes() {
+        // A gate may hold a million of them; rare states belong into a box.
         assert!(size_of::<Socket>() <= 32, "{} bytes", size_of::<Socket>());
     }
 }

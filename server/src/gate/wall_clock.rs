@@ -1,12 +1,10 @@
-//! The time of day of one shard, read from a clock that is given from outside.
+//! The time of day of one shard.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A reading of the wall clock counts for no longer: the clock may be set at any time.
+/// A shard uses one reading of the wall clock at most this long, because the clock may be set at any time.
 const READING_NS_MAX: u64 = 100_000_000;
 
 /// A source of the time of day, in nanoseconds since 1970. Clones read the same clock.
@@ -14,12 +12,11 @@ const READING_NS_MAX: u64 = 100_000_000;
 pub struct WallClock(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 impl WallClock {
-    /// A clock that calls `unix_ns` for each reading.
     pub fn new(unix_ns: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(unix_ns))
     }
 
-    /// The system's clock. One before 1970 is broken, and reads 0: every token with a time in it is then refused.
+    /// The system's clock. A time before 1970 is wrong and reads as 0, so that every token with a time is refused.
     pub fn system() -> Self {
         Self::new(|| {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -43,13 +40,12 @@ pub(super) struct TimeOfDay {
 
 #[derive(Clone, Copy, Debug)]
 struct Reading {
-    /// On the shard's clock.
+    /// The time of the reading on the shard's clock.
     read_at_ns: u64,
     unix_ns: u64,
 }
 
 impl TimeOfDay {
-    /// The time of day that `clock` shows.
     pub(super) fn new(clock: WallClock) -> Self {
         Self { clock, reading: None }
     }
@@ -57,8 +53,8 @@ impl TimeOfDay {
     /// Nanoseconds since 1970 when the shard's clock shows `now_ns`.
     pub(super) fn unix_ns(&mut self, now_ns: u64) -> u64 {
         let age_ns = |reading: &Reading| now_ns.saturating_sub(reading.read_at_ns);
-        let fresh = self.reading.filter(|reading| age_ns(reading) < READING_NS_MAX);
-        let reading = fresh.unwrap_or_else(|| Reading { read_at_ns: now_ns, unix_ns: (self.clock.0)() });
+        let recent = self.reading.filter(|reading| age_ns(reading) < READING_NS_MAX);
+        let reading = recent.unwrap_or_else(|| Reading { read_at_ns: now_ns, unix_ns: (self.clock.0)() });
         self.reading = Some(reading);
         reading.unix_ns.saturating_add(age_ns(&reading))
     }
@@ -76,7 +72,7 @@ mod tests {
         let mut time = TimeOfDay::new(WallClock::new(move || source.load(Relaxed)));
         assert_eq!(time.unix_ns(1_000), 5_000, "the first reading");
         wall_ns.store(9_000_000_000, Relaxed);
-        assert_eq!(time.unix_ns(1_000 + READING_NS_MAX - 1), 5_000 + READING_NS_MAX - 1, "the shard's clock goes on");
+        assert_eq!(time.unix_ns(1_000 + READING_NS_MAX - 1), 5_000 + READING_NS_MAX - 1, "by the shard's clock");
         assert_eq!(time.unix_ns(1_000 + READING_NS_MAX), 9_000_000_000, "the second reading");
     }
 }

@@ -1,64 +1,56 @@
 //! Counters of key loads, fetches and swaps, for the metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Counters of the keys in use and of their sources. Written by the [`KeyReloader`](crate::keys::KeyReloader) alone.
+/// Counters of the keys in use and of their sources. Only the [`KeyReloader`](crate::keys::KeyReloader) writes them.
 #[derive(Debug, Default)]
-pub struct KeyCounters {
-    keys: AtomicU64,
-    swaps: AtomicU64,
-    files_read: AtomicU64,
-    files_failed: AtomicU64,
-    fetches: AtomicU64,
-    fetches_failed: AtomicU64,
-}
+pub struct KeyCounters(Mutex<KeyCounts>);
 
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct KeyCounts {
     /// Keys on the ring in use.
     pub keys: u64,
-    /// Rings put into use after the first.
+    /// Rings that replaced another.
     pub swaps: u64,
     /// Changes of key files that were applied.
     pub files_read: u64,
-    /// Changes of key files that could not be read or used: the old keys stayed.
+    /// Changes of key files that could not be read or used; the old keys stayed in use.
     pub files_failed: u64,
-    /// Sets fetched, changed or not.
+    /// Sets that were fetched, changed or not.
     pub fetches: u64,
-    /// Sets that could not be fetched or used: the old keys stayed.
+    /// Sets that could not be fetched or used; the old keys stayed in use.
     pub fetches_failed: u64,
 }
 
 impl KeyCounters {
     /// The counters now.
     pub fn counts(&self) -> KeyCounts {
-        KeyCounts {
-            keys: self.keys.load(Relaxed),
-            swaps: self.swaps.load(Relaxed),
-            files_read: self.files_read.load(Relaxed),
-            files_failed: self.files_failed.load(Relaxed),
-            fetches: self.fetches.load(Relaxed),
-            fetches_failed: self.fetches_failed.load(Relaxed),
-        }
+        *self.lock()
     }
 
     pub(super) fn set_keys(&self, keys: usize) {
-        self.keys.store(keys as u64, Relaxed);
+        self.lock().keys = keys as u64;
     }
 
     pub(super) fn count_swap(&self, keys: usize) {
-        self.set_keys(keys);
-        self.swaps.fetch_add(1, Relaxed);
+        let mut counts = self.lock();
+        counts.keys = keys as u64;
+        counts.swaps += 1;
     }
 
-    pub(super) fn count_file(&self, is_good: bool) {
-        let counter = if is_good { &self.files_read } else { &self.files_failed };
-        counter.fetch_add(1, Relaxed);
+    pub(super) fn count_file(&self, is_usable: bool) {
+        let mut counts = self.lock();
+        *if is_usable { &mut counts.files_read } else { &mut counts.files_failed } += 1;
     }
 
-    pub(super) fn count_fetch(&self, is_good: bool) {
-        let counter = if is_good { &self.fetches } else { &self.fetches_failed };
-        counter.fetch_add(1, Relaxed);
+    pub(super) fn count_fetch(&self, is_usable: bool) {
+        let mut counts = self.lock();
+        *if is_usable { &mut counts.fetches } else { &mut counts.fetches_failed } += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, KeyCounts> {
+        // No code panics while it holds this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

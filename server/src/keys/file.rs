@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::keys::{Key, KeyError, load};
 
-/// A key file and its last content that could be used.
+/// A key file and its last usable content.
 #[derive(Debug)]
 pub(super) struct KeyFile {
-    path: PathBuf,
-    /// Identity and times of the file just before it was last read; `None` if it did not exist.
+    pub path: PathBuf,
+    /// Identity and times of the file just before the last read; `None` if the file did not exist.
     stamp: Option<Stamp>,
-    /// The last content that could be used.
     content: String,
 }
 
-/// Changes when a file is written to, replaced, or its link points elsewhere.
+/// The identity and the times of a file. Any of them changes when the file is written to or replaced, or when its
+/// symbolic link changes.
 #[derive(Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,
@@ -37,10 +37,11 @@ impl KeyFile {
         Ok((file, keys.unwrap_or_default()))
     }
 
-    /// The keys of a file that was touched since it was last read, or `force`d; `None` if its content is the same.
+    /// The keys of the file if it was touched since the last read, or in any case with `force`; `None` if the content
+    /// is the same.
     ///
     /// # Errors
-    /// [`KeyError::File`], once for each touch.
+    /// [`KeyError::File`], once for each change.
     pub(super) fn changed_keys(&mut self, force: bool) -> Result<Option<Vec<Key>>, KeyError> {
         if !force && stamp(&self.path) == self.stamp {
             return Ok(None);
@@ -48,19 +49,15 @@ impl KeyFile {
         self.read()
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn read(&mut self) -> Result<Option<Vec<Key>>, KeyError> {
-        // Before the content: if it is written to in between, the next check finds another stamp.
+        // Read before the content: if the file is written to in between, the next check finds another stamp.
         self.stamp = stamp(&self.path);
-        let named = |source| KeyError::File { path: self.path.clone(), source: Box::new(source) };
-        let content = load::read(&self.path).map_err(named)?;
+        let with_path = |source| KeyError::File(self.path.clone(), Box::new(source));
+        let content = load::read(&self.path).map_err(with_path)?;
         if content == self.content {
             return Ok(None);
         }
-        let keys = load::text(&content).map_err(named)?;
+        let keys = load::text(&content).map_err(with_path)?;
         self.content = content;
         Ok(Some(keys))
     }
@@ -86,7 +83,7 @@ mod tests {
     const OTHER: &str = include_str!("../../tests/keys/ed25519.public.pem");
 
     #[test]
-    fn each_change_is_reported_once_whether_it_is_usable_or_not() {
+    fn each_change_of_a_file_is_reported_once_as_keys_or_as_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.pem");
         assert!(KeyFile::open(&path).is_err(), "the file must exist at the start");
@@ -104,13 +101,13 @@ mod tests {
         type Step<'s> = (&'s dyn Fn(), bool, Result<Option<usize>, ()>, &'s str);
         let steps: [Step<'_>; 9] = [
             (&nothing, false, Ok(None), "untouched"),
-            (&nothing, true, Ok(None), "forced, and the same content"),
-            (&|| replace(ONE), false, Ok(None), "another file of the same content"),
+            (&nothing, true, Ok(None), "a forced read of the same content"),
+            (&|| replace(ONE), false, Ok(None), "replaced by a file of the same content"),
             (&|| replace(&[ONE, OTHER].concat()), false, Ok(Some(2)), "replaced"),
             (&|| write("half a k"), false, Err(()), "half written"),
-            (&nothing, false, Ok(None), "reported already"),
-            (&|| write(OTHER), false, Ok(Some(1)), "whole again"),
-            (&|| fs::remove_file(&path).unwrap(), false, Err(()), "gone"),
+            (&nothing, false, Ok(None), "the error was reported"),
+            (&|| write(OTHER), false, Ok(Some(1)), "completely written"),
+            (&|| fs::remove_file(&path).unwrap(), false, Err(()), "removed"),
             (&|| write(OTHER), false, Ok(None), "it exists again, with the keys in use"),
         ];
         for (act, force, expected, why) in steps {

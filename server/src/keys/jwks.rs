@@ -1,8 +1,8 @@
 //! Key sets that others publish (RFC 7517 section 5), fetched periodically.
 //!
-//! A source may be slow, broken or hostile, and tokens may name unknown keys. The cost of both is limited: there is [one
-//! fetch at a time](follow), at the instants that a [`Schedule`] allows, within limits on time and size. The keys of the
-//! last valid set stay in use until a fetch succeeds.
+//! A source may be slow, broken or hostile, and tokens may name unknown keys. Both have limited cost: each source has
+//! [one fetch at a time](follow), at the instants of a [`Schedule`], with limits on time and size. The keys of the last
+//! valid set stay in use until a fetch succeeds.
 
 mod fetch;
 mod schedule;
@@ -20,10 +20,8 @@ pub(crate) use fetch::root_cause;
 pub use fetch::{JWKS_BYTES_MAX, JwksUrl, JwksUrlError};
 pub use schedule::Pace;
 
-/// Requests a fetch of every key set, because a token names an unknown key. A source is fetched as soon as its schedule
-/// allows.
-///
-/// Each shard has a clone; it takes no lock.
+/// Requests a fetch of every key set after a token names an unknown key. Each source is fetched as soon as its schedule
+/// allows. A clone for each shard takes no lock.
 #[derive(Clone, Debug)]
 pub struct FetchTrigger {
     sources: Arc<[Arc<Notify>]>,
@@ -64,8 +62,8 @@ pub(super) struct Source {
     pub index: usize,
 }
 
-/// Fetches the set of `source` by its schedule until the receiver of `outcomes` is dropped, and sends each result.
-/// `first` is notified when the first attempt is over.
+/// Fetches the set of `source` at the instants of its schedule until the receiver of `outcomes` is dropped, and sends
+/// each result. Notifies `first` after the first attempt.
 pub(super) async fn follow(source: Source, outcomes: mpsc::Sender<(usize, FetchOutcome)>, first: oneshot::Sender<()>) {
     let mut first = Some(first);
     let mut schedule = Schedule::new(source.pace, Instant::now());
@@ -73,7 +71,7 @@ pub(super) async fn follow(source: Source, outcomes: mpsc::Sender<(usize, FetchO
     let fetcher = Fetcher::new(&source.url);
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(schedule.due().into()) => {}
+            () = tokio::time::sleep_until(schedule.due.into()) => {}
             () = source.requested.notified() => {
                 schedule.requested(Instant::now());
                 continue;
@@ -84,7 +82,7 @@ pub(super) async fn follow(source: Source, outcomes: mpsc::Sender<(usize, FetchO
             Ok(fetcher) => fetcher.fetch().await.map_err(SetError::Fetch),
             Err(error) => Err(SetError::Fetch(error.clone())),
         };
-        let outcome = fetched.and_then(|fetched| take(fetched, &mut known, &mut schedule));
+        let outcome = fetched.and_then(|fetched| keys_if_changed(fetched, &mut known, &mut schedule));
         if outcome.is_err() {
             schedule.failed(Instant::now());
         }
@@ -93,17 +91,14 @@ pub(super) async fn follow(source: Source, outcomes: mpsc::Sender<(usize, FetchO
             return;
         }
         if let Some(first) = first.take() {
-            // The reloader may not be waiting any more.
+            // The reloader may have stopped waiting.
             let _ = first.send(());
         }
     }
 }
 
-fn take(fetched: Fetched, known: &mut String, schedule: &mut Schedule) -> FetchOutcome {
-    let keys = match fetched.text == *known {
-        true => None,
-        false => Some(jwk::remote_keys(&fetched.text)?),
-    };
+fn keys_if_changed(fetched: Fetched, known: &mut String, schedule: &mut Schedule) -> FetchOutcome {
+    let keys = if fetched.text == *known { None } else { Some(jwk::remote_keys(&fetched.text)?) };
     *known = fetched.text;
     schedule.fetched(Instant::now(), fetched.lifetime);
     Ok(keys)

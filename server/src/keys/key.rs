@@ -4,57 +4,45 @@ use std::fmt;
 
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
-
 use ed25519_dalek::{Signature, Verifier, VerifyingKey};
 
 use crate::keys::mac::Mac;
 use crate::keys::{Algorithm, KeyError};
 
-/// A prepared key: it checks signatures of exactly one algorithm, whatever the header of a token says.
+/// A parsed key. It checks signatures of exactly one algorithm, whatever the header of a token says.
 ///
-/// Neither `Debug` nor any error shows the material.
+/// Neither `Debug` nor any error shows the key material.
 pub struct Key {
     kid: Option<String>,
     algorithm: Algorithm,
     prepared: Prepared,
 }
 
-/// The parsed key material, in the form of the library that is fastest for it; the benchmarks compare the others.
+/// The key material, parsed by the library that checks its signatures fastest (see the benchmarks).
 enum Prepared {
-    /// Boxed, for the states of SHA-512 would make every public key as large.
-    Secret { mac: Box<Mac>, secret_bytes: usize },
+    /// Boxed, because the states of SHA-512 are much larger than a public key.
+    Secret(Box<Mac>),
     /// RSA and ECDSA.
     Public(ParsedPublicKey),
-    /// Ed25519: the point, unpacked, and never one of low order.
+    /// Ed25519: the decompressed point, never one of low order.
     Edwards(Box<VerifyingKey>),
 }
 
 impl Key {
-    /// The name by which a token's `kid` picks this key, where it has one.
+    /// The name by which the `kid` of a token selects this key, if it has one.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// The one algorithm this key checks.
+    /// The algorithm that the key is pinned to.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The length of an HMAC secret in bytes, or none for a public key.
-    ///
-    /// RFC 7518 section 3.2 asks for as many bytes as the digest has. The configuration decides whether a shorter secret
-    /// is accepted.
-    pub fn secret_bytes(&self) -> Option<usize> {
-        match self.prepared {
-            Prepared::Secret { secret_bytes, .. } => Some(secret_bytes),
-            Prepared::Public(_) | Prepared::Edwards(_) => None,
-        }
-    }
-
-    /// Does it check signatures, which cost a hundred times a MAC, rather than MACs?
+    /// Whether this is a public key. Its signature check takes about a hundred times as long as a MAC.
     #[inline]
     pub fn is_public(&self) -> bool {
-        !matches!(self.prepared, Prepared::Secret { .. })
+        !matches!(self.prepared, Prepared::Secret(_))
     }
 
     /// The same key under the name `kid`.
@@ -64,21 +52,22 @@ impl Key {
         self
     }
 
-    /// Is `signature` this key's signature over `message`?
+    /// Whether `signature` is this key's signature over `message`.
     ///
     /// A MAC is compared in constant time. An ECDSA signature is `r || s` of fixed length (RFC 7518 section
     /// 3.4). An Ed25519 signature has its `S` below the group's order and its `R` in canonical form (RFC 8032
-    /// section 5.1.7), so that nobody can make a second one from it.
+    /// section 5.1.7): nobody can derive a second valid signature from it.
     #[inline]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let verdict: Result<_, ()> = self.verify_after(message, || Ok((signature, ())));
         verdict.is_ok_and(|(is_good, ())| is_good)
     }
 
-    /// The same for a signature that `prepare` returns, with other results of its own; a MAC is started before the call.
+    /// [`verify`](Self::verify) for a signature that `prepare` returns, together with other results. The computation of
+    /// a MAC starts before the call.
     ///
     /// # Errors
-    /// That of `prepare`.
+    /// The error of `prepare`.
     #[inline]
     pub(crate) fn verify_after<'t, T, E>(
         &self,
@@ -86,7 +75,7 @@ impl Key {
         prepare: impl FnOnce() -> Result<(&'t [u8], T), E>,
     ) -> Result<(bool, T), E> {
         match &self.prepared {
-            Prepared::Secret { mac, .. } => mac.verify_after(message, prepare),
+            Prepared::Secret(mac) => mac.verify_after(message, prepare),
             Prepared::Public(key) => {
                 let (signature, prepared) = prepare()?;
                 Ok((key.verify_sig(message, signature).is_ok(), prepared))
@@ -99,14 +88,13 @@ impl Key {
         }
     }
 
-    /// An HMAC secret.
+    /// The key of an HMAC secret.
     pub(super) fn secret(bytes: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
         if bytes.is_empty() {
             return Err(KeyError::SecretEmpty);
         }
         let mac = Mac::new(bytes, algorithm).ok_or_else(|| unfit("a secret", algorithm))?;
-        let prepared = Prepared::Secret { mac: Box::new(mac), secret_bytes: bytes.len() };
-        Ok(Self::of(algorithm, prepared))
+        Ok(Self::of(algorithm, Prepared::Secret(Box::new(mac))))
     }
 
     /// An RSA public key as SubjectPublicKeyInfo or PKCS#1, both DER.
@@ -117,7 +105,7 @@ impl Key {
         let bits = RsaParameters::public_modulus_len(parsed.as_ref()).map_err(|_| malformed(material))?;
         let accepted = parameters.min_modulus_len()..=parameters.max_modulus_len();
         if !accepted.contains(&bits) {
-            return Err(KeyError::RsaSize { bits });
+            return Err(KeyError::RsaSize(bits));
         }
         Self::public(parameters, der, algorithm, material)
     }
@@ -127,7 +115,7 @@ impl Key {
         let components = signature::RsaPublicKeyComponents { n: without_leading_zeros(n), e: without_leading_zeros(e) };
         let parsed =
             components.to_parsed_public_key(rsa_parameters(algorithm)?).map_err(|_| malformed("an RSA public key"))?;
-        // Through DER, so that size and form are checked in one place.
+        // Converted to DER, so that size and form are checked in one place.
         Self::rsa_der(parsed.as_ref(), algorithm)
     }
 
@@ -169,8 +157,8 @@ impl Key {
     }
 }
 
-/// What precedes the 32 bytes in SubjectPublicKeyInfo: two sequences, the object identifier 1.3.101.112, a bit
-/// string (RFC 8410 section 4).
+/// The bytes before the 32 of the point in a SubjectPublicKeyInfo: two sequences, the object identifier 1.3.101.112, a
+/// bit string (RFC 8410 section 4).
 const ED25519_DER_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 impl fmt::Debug for Key {
@@ -202,7 +190,7 @@ fn unfit(material: &'static str, algorithm: Algorithm) -> KeyError {
 }
 
 fn malformed(material: &'static str) -> KeyError {
-    KeyError::KeyMalformed { material }
+    KeyError::KeyMalformed(material)
 }
 
 #[cfg(test)]
@@ -210,20 +198,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_for_hmac_alone() {
+    fn a_secret_is_accepted_for_hmac_only() {
         for algorithm in Algorithm::ALL {
             let is_hmac = algorithm.as_str().starts_with("HS");
             let key = Key::secret(b"secret", algorithm);
             assert_eq!(key.is_ok(), is_hmac, "{algorithm}");
         }
-        assert!(
-            matches!(Key::secret(b"", Algorithm::HS256), Err(KeyError::SecretEmpty)),
-            "anybody knows the empty secret"
-        );
+        assert!(matches!(Key::secret(b"", Algorithm::HS256), Err(KeyError::SecretEmpty)), "anybody knows it");
     }
 
     #[test]
-    fn no_secret_is_shown() {
+    fn debug_shows_no_secret() {
         let key = Key::secret(b"my_super_secret_key", Algorithm::HS256).unwrap();
         let shown = format!("{:?}", key.with_kid("demo"));
         assert_eq!(shown, r#"Key { kid: Some("demo"), algorithm: HS256, .. }"#);
@@ -232,8 +217,8 @@ mod tests {
     #[test]
     fn leading_zeros_are_removed() {
         for (bytes, rest, why) in [
-            (&[0, 0, 1, 0][..], &[1, 0][..], "only those in front"),
-            (&[0], &[], "a zero is nothing"),
+            (&[0, 0, 1, 0][..], &[1, 0][..], "only those at the start"),
+            (&[0], &[], "a zero becomes empty"),
             (&[], &[], "an empty number stays empty"),
         ] {
             assert_eq!(without_leading_zeros(bytes), rest, "{why}");

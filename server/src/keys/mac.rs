@@ -1,4 +1,4 @@
-//! HMAC with SHA-2 (RFC 2104; RFC 7518 section 3.2) from a state that is prepared with the key.
+//! HMAC with SHA-2 (RFC 2104; RFC 7518 section 3.2) from a state that is computed once for the key.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use sha2::{Sha256, Sha384, Sha512};
 
 use crate::keys::Algorithm;
 
-/// The states after the inner and the outer pad; a message costs a copy of them and its own blocks.
+/// The states after the inner and the outer pad. Each message takes a copy of them and hashes its own blocks.
 ///
-/// These are the library's blocks without its buffered wrapper, which would be copied as well: 121 ns for a token
-/// in place of 140.
+/// The library's buffered wrapper is not used, because it would be copied as well: a token takes 121 ns without it, and
+/// 140 with it.
 pub(super) enum Mac {
     Sha256(HmacCore<Sha256>),
     Sha384(HmacCore<Sha384>),
@@ -21,7 +21,7 @@ pub(super) enum Mac {
 }
 
 impl Mac {
-    /// The state for `secret`, or `None` where `algorithm` is not HMAC.
+    /// The state for `secret`; `None` if `algorithm` is not HMAC.
     pub(super) fn new(secret: &[u8], algorithm: Algorithm) -> Option<Self> {
         // HMAC takes keys of any length: longer ones are hashed first.
         match algorithm {
@@ -32,17 +32,10 @@ impl Mac {
         }
     }
 
-    /// Whether `tag`, in its full length, is the MAC of `message`. Compared in constant time.
-    #[cfg(test)]
-    fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
-        let verdict: Result<_, ()> = self.verify_after(message, || Ok((tag, ())));
-        verdict.is_ok_and(|(is_good, _)| is_good)
-    }
-
     /// Whether the tag that `prepare` returns, in its full length, is the MAC of `message`. Compared in constant time.
     ///
-    /// Each block of a MAC waits for the one before, which leaves the processor idle: `prepare` is called between two of
-    /// them.
+    /// Each block of a MAC depends on the one before, which leaves the processor partly idle: `prepare` is called
+    /// between two blocks.
     #[inline]
     pub(super) fn verify_after<'t, T, E>(
         &self,
@@ -92,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hmac_algorithms_alone_have_a_mac() {
+    fn only_hmac_algorithms_have_a_mac() {
         for algorithm in Algorithm::ALL {
             let is_hmac = algorithm.as_str().starts_with("HS");
             assert_eq!(Mac::new(b"secret", algorithm).is_some(), is_hmac);
@@ -114,13 +107,14 @@ mod tests {
                 let key = independent::Key::new(digest, &secret);
                 let tag = independent::sign(&key, &message);
                 let mac = Mac::new(&secret, algorithm).unwrap();
-                prop_assert!(mac.verify(&message, tag.as_ref()));
+                let verify = |tag: &[u8]| mac.verify_after(&message, || Ok::<_, ()>((tag, ()))) == Ok((true, ()));
+                prop_assert!(verify(tag.as_ref()));
 
                 let mut other = tag.as_ref().to_vec();
                 other[changed.index(tag.as_ref().len())] ^= 1;
-                prop_assert!(!mac.verify(&message, &other), "one bit");
-                prop_assert!(!mac.verify(&message, &tag.as_ref()[1..]), "cut");
-                prop_assert!(!mac.verify(&message, &[tag.as_ref(), b"\0"].concat()), "longer");
+                prop_assert!(!verify(&other), "one bit changed");
+                prop_assert!(!verify(&tag.as_ref()[1..]), "one byte shorter");
+                prop_assert!(!verify(&[tag.as_ref(), b"\0"].concat()), "one byte longer");
             }
         }
     }

@@ -4,13 +4,12 @@ use base64_simd::STANDARD;
 
 use crate::keys::KeyError;
 
-/// How a block begins; its label and five more dashes follow.
+/// The start of a block, before its label and five more dashes.
 pub(super) const BEGIN: &str = "-----BEGIN ";
 
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// One block.
 pub(super) struct Block<'t> {
     /// The line of its `BEGIN`, counted from 1.
     pub line: usize,
@@ -23,8 +22,8 @@ pub(super) struct Block<'t> {
 /// Every block in `text`, in order.
 ///
 /// # Errors
-/// [`KeyError::PemMalformed`] for a block without an end, with an end of another label, or with anything
-/// but base64 inside.
+/// [`KeyError::PemMalformed`] for a block without an end, with an end of another label, or with content that is not
+/// base64.
 pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, KeyError> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, &str, String)> = None;
@@ -32,23 +31,23 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, KeyError> {
         match (&mut open, label(line, BEGIN), label(line, END)) {
             (None, Some(label), _) => open = Some((index + 1, label, String::new())),
             (None, None, _) => {}
-            (Some((began, label, content)), _, Some(end)) => {
+            (Some((start, label, content)), _, Some(end)) => {
                 if *label != end {
-                    return Err(malformed(*began, "its end has another label"));
+                    return Err(malformed(*start, "its end has another label"));
                 }
                 let der =
-                    STANDARD.decode_to_vec(&*content).map_err(|_| malformed(*began, "its content is not base64"))?;
-                blocks.push(Block { line: *began, label, der });
+                    STANDARD.decode_to_vec(&*content).map_err(|_| malformed(*start, "its content is not base64"))?;
+                blocks.push(Block { line: *start, label, der });
                 open = None;
             }
-            (Some((began, ..)), Some(_), None) => {
-                return Err(malformed(*began, "another begins inside it"));
+            (Some((start, ..)), Some(_), None) => {
+                return Err(malformed(*start, "another block begins inside it"));
             }
             (Some((_, _, content)), None, None) => content.push_str(line),
         }
     }
     match open {
-        Some((began, ..)) => Err(malformed(began, "it has no end")),
+        Some((start, ..)) => Err(malformed(start, "it has no end")),
         None => Ok(blocks),
     }
 }
@@ -68,7 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn blocks_are_found_between_other_text() {
+    fn text_between_blocks_is_ignored() {
         let text = "a note\r\n-----BEGIN A-----\r\nAQID\r\nBA==\r\n-----END A-----\r\n\
                     \n-----BEGIN B C-----\n-----END B C-----";
         let blocks = blocks(text).unwrap();
@@ -79,16 +78,16 @@ mod tests {
     }
 
     #[test]
-    fn broken_blocks_are_refused_by_line() {
+    fn a_malformed_block_is_refused_with_its_line() {
         for (text, problem) in [
             ("\n-----BEGIN A-----\nAQID\n", "it has no end"),
             ("\n-----BEGIN A-----\nAQID\n-----END B-----\n", "its end has another label"),
             ("\n-----BEGIN A-----\nA!ID\n-----END A-----\n", "its content is not base64"),
-            ("\n-----BEGIN A-----\n-----BEGIN A-----\n-----END A-----\n", "another begins inside it"),
+            ("\n-----BEGIN A-----\n-----BEGIN A-----\n-----END A-----\n", "another block begins inside it"),
         ] {
             match blocks(text) {
                 Err(KeyError::PemMalformed { line: 2, problem: found }) => assert_eq!(found, problem),
-                _ => panic!("accepted, or another error: {problem}"),
+                _ => panic!("no error, or another one: {problem}"),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Loads the keys of a gate, and replaces them while it runs.
 //!
-//! Each source has a part of the ring: the secret, a file, a remote set. When a source changes, its part is replaced and
-//! the whole ring is swapped; when a source fails, its part stays.
+//! Each source (the secret, a file, a remote set) provides a part of the ring. When a source changes, a ring with its
+//! new keys replaces the old one; when a source fails, its old keys stay in use.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,21 +18,21 @@ use crate::keys::file::KeyFile;
 use crate::keys::jwks::{self, FetchOutcome, FetchTrigger, JwksUrl, Pace, Source};
 use crate::keys::{Key, KeyCounters, KeyError, Ring, Store};
 
-/// How often key files are checked; the check of an untouched one is one system call.
+/// How often key files are checked. The check of an untouched file is one system call.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a start waits for the first fetch of each remote set. A gate without them starts all the same, and refuses
-/// their tokens until they are fetched.
+/// How long a start waits for the first fetch of each remote set. Then the gate starts without the missing sets, and
+/// refuses their tokens until they are fetched.
 const FIRST_FETCH_WITHIN: Duration = Duration::from_secs(5);
 
-/// Results of fetches that may wait to be applied.
+/// The most results of fetches that wait to be applied.
 const OUTCOMES_MAX: usize = 4;
 
 /// The sources of a gate's keys and the keys last read from them.
 pub struct KeyReloader {
     keys: Keys,
     parts: Parts,
-    /// By index of the source, its last keys where they were in conflict with those of others.
+    /// By index of the source: keys that are not in use, because another source has a key of the same name.
     conflicting: BTreeMap<usize, Vec<Arc<Key>>>,
     files: Vec<KeyFile>,
     /// The remote sets, whose parts follow those of the files.
@@ -51,9 +51,8 @@ pub struct Keys {
     pub counters: Arc<KeyCounters>,
 }
 
-/// The keys by source: the secret first, then the files, then the remote sets.
-#[derive(Clone, Debug)]
-struct Parts(Vec<Vec<Arc<Key>>>);
+/// The keys of each source, by its index: the secret, then the files, then the remote sets.
+type Parts = Vec<Vec<Arc<Key>>>;
 
 /// Reloads the keys until it is dropped.
 #[derive(Debug)]
@@ -65,9 +64,9 @@ impl KeyReloader {
     /// Reads the key files. Remote sets are empty until [`KeyReloader::watch`].
     ///
     /// # Errors
-    /// What is wrong with a file, or two keys of one name.
+    /// What is wrong with a file, or that two keys have one name.
     pub fn new(secret: Option<Key>, files: &[PathBuf], remotes: Vec<JwksUrl>) -> Result<Self, KeyError> {
-        let mut parts = vec![secret.into_iter().map(Arc::new).collect()];
+        let mut parts: Parts = vec![secret.into_iter().map(Arc::new).collect()];
         let mut opened = Vec::with_capacity(files.len());
         for path in files {
             let (file, keys) = KeyFile::open(path)?;
@@ -75,16 +74,15 @@ impl KeyReloader {
             parts.push(shared(keys));
         }
         parts.extend(remotes.iter().map(|_| Vec::new()));
-        let parts = Parts(parts);
-        let ring = parts.ring()?;
+        let ring = ring(&parts)?;
         for key in ring.keys() {
             tracing::info!(alg = %key.algorithm(), kid = key.kid(), "key loaded");
         }
         let remotes: Vec<_> = remotes.into_iter().map(|url| (url, Arc::new(Notify::new()))).collect();
         let counters = Arc::new(KeyCounters::default());
         counters.set_keys(ring.len());
-        let fetch_trigger =
-            (!remotes.is_empty()).then(|| FetchTrigger::new(remotes.iter().map(|(_, notify)| Arc::clone(notify))));
+        let triggers = remotes.iter().map(|(_, requested)| Arc::clone(requested));
+        let fetch_trigger = (!remotes.is_empty()).then(|| FetchTrigger::new(triggers));
         Ok(Self {
             keys: Keys { store: Arc::new(ArcSwap::from_pointee(ring)), fetch_trigger, counters },
             parts,
@@ -95,20 +93,20 @@ impl KeyReloader {
         })
     }
 
-    /// The same with other limits on fetches.
+    /// The same reloader with other limits on fetches.
     #[must_use]
     pub fn at_pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
 
-    /// The keys, which are replaced once [`KeyReloader::watch`] runs.
+    /// The keys, which are replaced while [`KeyReloader::watch`] runs.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Starts to reload the keys: files when they change and on SIGHUP, remote sets by their schedules. Returns once each
-    /// remote set was fetched, or after a few seconds. Needs a tokio runtime.
+    /// Starts to reload the keys: files when they change and on SIGHUP, remote sets at the instants of their schedules.
+    /// Returns after the first fetch of each remote set, or after [`FIRST_FETCH_WITHIN`]. Needs a tokio runtime.
     ///
     /// # Errors
     /// When no handler for the signal can be installed.
@@ -121,24 +119,23 @@ impl KeyReloader {
         for (i, (url, requested)) in self.remotes.iter().enumerate() {
             let (first, first_over) = oneshot::channel();
             first_fetches.push(first_over);
-            let source =
-                Source { url: url.clone(), pace: self.pace, requested: Arc::clone(requested), index: first_index + i };
+            let (url, requested) = (url.clone(), Arc::clone(requested));
+            let source = Source { url, pace: self.pace, requested, index: first_index + i };
             tasks.spawn(jwks::follow(source, sender.clone(), first));
         }
-        // The gate may start after the first result of each source was applied.
+        // `started` resolves when the first result of each source is applied.
         let (ready, started) = oneshot::channel();
         tasks.spawn(async move {
-            let mut ready = Some(ready);
             let first_fetches = async {
                 for first in first_fetches {
-                    // A source whose task ended needs no wait.
+                    // An error means that the task of the source has ended: there is nothing to wait for.
                     let _ = first.await;
                 }
             };
             tokio::pin!(first_fetches);
-            self.run(hangups, outcomes, first_fetches.as_mut(), &mut ready).await;
+            self.run(hangups, outcomes, first_fetches.as_mut(), Some(ready)).await;
         });
-        // A timeout is no failure: the gate starts without these keys.
+        // After a timeout the gate starts without these keys.
         let _ = tokio::time::timeout(FIRST_FETCH_WITHIN, started).await;
         Ok(Watch { _tasks: tasks })
     }
@@ -148,7 +145,7 @@ impl KeyReloader {
         mut hangups: Signal,
         mut outcomes: mpsc::Receiver<(usize, FetchOutcome)>,
         mut first_fetches: impl Future<Output = ()> + Unpin,
-        ready: &mut Option<oneshot::Sender<()>>,
+        mut ready: Option<oneshot::Sender<()>>,
     ) {
         let mut checks = tokio::time::interval(CHECK_EVERY);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -175,14 +172,12 @@ impl KeyReloader {
     /// Reads all key files that were touched, or all of them if `force`.
     fn check_files(&mut self, force: bool) {
         for i in 0..self.files.len() {
-            let Some(file) = self.files.get_mut(i) else {
-                continue;
-            };
+            let Some(file) = self.files.get_mut(i) else { continue };
             match file.changed_keys(force) {
                 Ok(None) => {}
                 Ok(Some(keys)) => {
-                    let is_good = self.replace(1 + i, keys);
-                    self.keys.counters.count_file(is_good);
+                    let is_usable = self.replace(1 + i, keys);
+                    self.keys.counters.count_file(is_usable);
                 }
                 Err(error) => {
                     tracing::error!(%error, "the old keys stay in use");
@@ -197,8 +192,8 @@ impl KeyReloader {
         match outcome {
             Ok(None) => self.keys.counters.count_fetch(true),
             Ok(Some(keys)) => {
-                let is_good = self.replace(index, keys);
-                self.keys.counters.count_fetch(is_good);
+                let is_usable = self.replace(index, keys);
+                self.keys.counters.count_fetch(is_usable);
             }
             Err(error) => {
                 let source = self.source(index);
@@ -208,25 +203,26 @@ impl KeyReloader {
         }
     }
 
-    /// Swaps in a ring with the new keys of one source, unless they are in conflict with others.
+    /// Replaces the keys of one source, unless another source has a key of the same name. Returns whether they are in
+    /// use.
     fn replace(&mut self, index: usize, keys: Vec<Key>) -> bool {
-        let is_good = self.swap(index, shared(keys));
-        if is_good {
-            // Keys that were in conflict may fit now.
+        let is_usable = self.swap(index, shared(keys));
+        if is_usable {
+            // Keys with a duplicate name may be usable now.
             for (index, part) in std::mem::take(&mut self.conflicting) {
                 self.swap(index, part);
             }
         }
-        is_good
+        is_usable
     }
 
     fn swap(&mut self, index: usize, part: Vec<Arc<Key>>) -> bool {
         let source = self.source(index);
         let mut parts = self.parts.clone();
-        if let Some(old) = parts.0.get_mut(index) {
+        if let Some(old) = parts.get_mut(index) {
             old.clone_from(&part);
         }
-        match parts.ring() {
+        match ring(&parts) {
             Ok(ring) => {
                 let count = ring.len();
                 self.keys.store.store(Arc::new(ring));
@@ -245,25 +241,16 @@ impl KeyReloader {
         }
     }
 
-    /// The name of a source by its index, for the log.
+    /// The name of the source with this index, for the log.
     fn source(&self, index: usize) -> String {
-        let remote = index.checked_sub(1 + self.files.len());
-        let (file, remote) = match remote {
-            Some(i) => (None, self.remotes.get(i)),
-            None => (index.checked_sub(1).and_then(|i| self.files.get(i)), None),
-        };
-        match (file, remote) {
-            (Some(file), _) => file.path().display().to_string(),
-            (_, Some((url, _))) => url.to_string(),
-            _ => "the secret".to_owned(),
-        }
+        let files = self.files.iter().map(|file| file.path.display().to_string());
+        let mut names = files.chain(self.remotes.iter().map(|(url, _)| url.to_string()));
+        index.checked_sub(1).and_then(|i| names.nth(i)).unwrap_or_else(|| "the secret".to_owned())
     }
 }
 
-impl Parts {
-    fn ring(&self) -> Result<Ring, KeyError> {
-        Ring::new(self.0.iter().flatten().cloned())
-    }
+fn ring(parts: &Parts) -> Result<Ring, KeyError> {
+    Ring::new(parts.iter().flatten().cloned())
 }
 
 fn shared(keys: Vec<Key>) -> Vec<Arc<Key>> {

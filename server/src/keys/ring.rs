@@ -8,21 +8,19 @@ use arc_swap::ArcSwap;
 
 use crate::keys::{Algorithm, Key, KeyError};
 
-/// The ring in use: every shard reads it without a lock; a reload of keys swaps the whole ring.
-///
-/// `Arc::new(ArcSwap::from_pointee(ring))` makes one.
+/// The ring in use. Shards read it without a lock; a reload of keys replaces the whole ring.
 pub type Store = Arc<ArcSwap<Ring>>;
 
-/// The most keys that a token without a `kid` is checked against: the old and the new one of a rotation. Each is a whole
+/// The most keys that are tried for a token without a `kid`: the old and the new one of a rotation. Each takes a
 /// signature check, and the sender of a token decides whether it has a `kid`.
 pub const KEYS_TRIED_MAX: usize = 2;
 
-/// Prepared keys, found by name or by algorithm. A ring never changes; new keys make a new ring.
+/// Keys, found by name or by algorithm. A ring is immutable: changed keys are a new ring.
 #[derive(Debug)]
 pub struct Ring {
-    /// Shared with the rings before and after it, so that a key is parsed once however often others change.
+    /// Shared with earlier and later rings, so that a key is parsed only once.
     keys: Vec<Arc<Key>>,
-    /// For each name the index in `keys` of the one key that has it.
+    /// The index in `keys` of the key with each name.
     by_kid: HashMap<String, usize>,
     generation: u64,
 }
@@ -31,7 +29,7 @@ pub struct Ring {
 static GENERATION_NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Ring {
-    /// A ring of `keys`, which may be none: then every token is refused.
+    /// A ring of `keys`. With an empty ring every token is refused.
     ///
     /// # Errors
     /// [`KeyError::KidDuplicate`] when two keys share a name.
@@ -41,23 +39,23 @@ impl Ring {
         for (index, key) in keys.iter().enumerate() {
             let Some(kid) = key.kid() else { continue };
             if by_kid.insert(kid.to_owned(), index).is_some() {
-                return Err(KeyError::KidDuplicate { kid: kid.to_owned() });
+                return Err(KeyError::KidDuplicate(kid.to_owned()));
             }
         }
         Ok(Self { keys, by_kid, generation: GENERATION_NEXT.fetch_add(1, Relaxed) })
     }
 
-    /// A number that no other ring of this process has, and never 0. A cached verdict is stored with it.
+    /// A number above 0 that no other ring of this process has. Cached verdicts are stored with it.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// How many keys are on the ring.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether there is no key at all.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -105,7 +103,7 @@ mod tests {
         assert_eq!(ring.len(), 3);
         assert_eq!(ring.named("a").map(|key| key.algorithm()), Some(Algorithm::HS256));
         assert!(ring.named("b").is_none(), "no key has that name");
-        assert!(ring.named("").is_none(), "no name is not the empty name");
+        assert!(ring.named("").is_none(), "a key without a name is not found by the empty name");
         assert_eq!(ring.pinned_to(Algorithm::HS256).count(), 2);
         assert_eq!(ring.pinned_to(Algorithm::RS256).count(), 0);
     }
@@ -118,12 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_belongs_to_one_key() {
+    fn two_keys_of_one_name_are_refused() {
         let twins = vec![key(Some("a"), Algorithm::HS256), key(Some("a"), Algorithm::HS512)];
-        assert!(matches!(
-            Ring::new(twins),
-            Err(KeyError::KidDuplicate { kid }) if kid == "a"
-        ));
+        assert!(matches!(Ring::new(twins), Err(KeyError::KidDuplicate(kid)) if kid == "a"));
         let nameless = vec![key(None, Algorithm::HS256), key(None, Algorithm::HS256)];
         assert!(Ring::new(nameless).is_ok(), "two keys may have no name");
         assert!(Ring::default().is_empty());

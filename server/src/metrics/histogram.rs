@@ -1,56 +1,53 @@
-//! How long something took, in buckets that one shard counts and any may read.
+//! A histogram of durations, which one shard writes and any thread reads.
 
 use std::time::Duration;
 
 use crate::metrics::Counter;
 
-/// The upper ends of the buckets, in nanoseconds: from a MAC over a short token to a signature by a slow curve on a busy
-/// machine, and on to the longest that a question about a session may take. What took longer is in none of them but in the
-/// count.
+const US: u64 = 1_000;
+const MS: u64 = 1_000 * US;
+const S: u64 = 1_000 * MS;
+
+/// The upper bounds of the buckets, in nanoseconds: from a MAC over a short token, or a signature by a slow curve on a
+/// busy machine, to the deadline of a session lookup. Longer durations are in the total count alone.
 pub(super) const BOUNDS_NS: [u64; 18] = [
     100,
     250,
     500,
-    1_000,
+    US,
     2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    10_000_000,
-    100_000_000,
-    1_000_000_000,
-    5_000_000_000,
+    5 * US,
+    10 * US,
+    25 * US,
+    50 * US,
+    100 * US,
+    250 * US,
+    500 * US,
+    MS,
+    2_500 * US,
+    10 * MS,
+    100 * MS,
+    S,
+    5 * S,
 ];
 
-/// Durations by their buckets, each counted in the first whose end is not before it.
-#[derive(Debug)]
+/// Counts of durations, each in the first bucket whose bound is not below it.
+#[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [Counter; BOUNDS_NS.len() + 1],
     sum_ns: Counter,
 }
 
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { buckets: std::array::from_fn(|_| Counter::default()), sum_ns: Counter::default() }
-    }
-}
-
 impl Histogram {
-    /// Counts one. Only the shard that owns the histogram may call it.
+    /// Counts one duration. Only the shard that owns the histogram may call this.
     pub fn observe(&self, took: Duration) {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_NS.partition_point(|&end_ns| end_ns < took_ns);
+        let bucket = BOUNDS_NS.partition_point(|&bound_ns| bound_ns < took_ns);
         self.buckets[bucket].add(1);
         self.sum_ns.add(took_ns);
     }
 
-    /// Adds its counts, bucket by bucket, to `counts`, and its sum to `sum_ns`.
+    /// Adds the count of each bucket to `counts`, and the sum of durations to `sum_ns`.
     pub(super) fn add_to(&self, counts: &mut [u64; BOUNDS_NS.len() + 1], sum_ns: &mut u64) {
         for (count, bucket) in counts.iter_mut().zip(&self.buckets) {
             *count += bucket.get();
@@ -64,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_find_their_buckets() {
+    fn each_duration_is_counted_in_its_bucket() {
         for (took_ns, bucket, why) in [
-            (0, 0, "the clock's own grain"),
-            (100, 0, "the end belongs to the bucket"),
-            (101, 1, "and no more than that"),
-            (5_000_000_000, BOUNDS_NS.len() - 1, "the last"),
-            (5_000_000_001, BOUNDS_NS.len(), "beyond"),
+            (0, 0, "less than the clock resolves"),
+            (100, 0, "the bound belongs to the bucket"),
+            (101, 1, "above the first bound"),
+            (5_000_000_000, BOUNDS_NS.len() - 1, "the last bound"),
+            (5_000_000_001, BOUNDS_NS.len(), "above all bounds"),
         ] {
             let histogram = Histogram::default();
             histogram.observe(Duration::from_nanos(took_ns));

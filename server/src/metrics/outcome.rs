@@ -1,43 +1,44 @@
-//! How connections and sessions end: closed sets, one counter for each member.
+//! How connections and sessions end: closed sets, with one counter for each member.
 
+use crate::closed_set::closed_set;
 use crate::verify::Refusal;
 
 /// How an accepted connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Authenticated; a session began.
+    /// The connection was authenticated, and a session began.
     Established,
-    /// Its token was refused.
+    /// The token was refused.
     Refused(Refusal),
-    /// It carried requests of sessions that poll, which have outcomes of their own.
+    /// The connection carried requests of polling sessions, which have outcomes of their own.
     Polled,
-    /// It is the WebSocket that a session which polled has moved to.
+    /// The connection is the WebSocket to which a polling session has moved.
     Upgraded,
-    /// It was an ordinary HTTP request, or an upgrade at an unknown path, and was answered.
+    /// An ordinary HTTP request, or an upgrade at an unknown path, was answered.
     Answered,
-    /// Its TLS handshake failed.
+    /// The TLS handshake failed.
     TlsFailed,
-    /// It broke HTTP, Engine.IO or Socket.IO before it was authenticated.
+    /// The peer broke HTTP, Engine.IO or Socket.IO before it was authenticated.
     Malformed,
-    /// Its head was above a limit.
+    /// The head of the request was larger than a limit.
     HeadTooLarge,
-    /// As many of these as allowed were open.
+    /// A limit on open connections or sessions was reached.
     Full(Limit),
-    /// Its session could not be looked up.
+    /// The session could not be looked up.
     Unanswered(Unanswered),
-    /// A step of it took longer than it may.
+    /// A step of the handshake exceeded its deadline.
     Timeout(Phase),
-    /// It was the oldest in this step when there were too many, or held more memory than others when that ran out, and
-    /// was closed for that.
+    /// The connection was closed because it was the oldest in this step when there were too many, or used the most
+    /// memory when the limit was reached.
     Evicted(Phase),
-    /// The peer left before its verdict.
+    /// The peer closed the connection before its verdict.
     Abandoned,
-    /// The gate drained before its verdict.
+    /// The gate drained before the verdict.
     Shutdown,
 }
 
 impl Outcome {
-    /// The outcome of a handshake that ended in `phase`, by `end`, before its verdict.
+    /// The outcome of a handshake that ended with `end` in `phase`, before its verdict.
     pub fn without_verdict(end: End, phase: Phase) -> Self {
         match end {
             End::HandshakeTimeout => Self::Timeout(phase),
@@ -50,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// Every outcome but the refusals, in the order of its counter.
+    /// Every outcome except the refusals, in the order of their counters.
     pub(super) const UNREFUSED: [Self; 21] = [
         Self::Established,
         Self::Polled,
@@ -75,6 +76,7 @@ impl Outcome {
         Self::Shutdown,
     ];
 
+    /// The label `outcome` in metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Established => "established",
@@ -94,7 +96,7 @@ impl Outcome {
         }
     }
 
-    /// The reason beside it in metrics, where there is one.
+    /// The label `reason` in metrics, if there is one.
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.as_str()),
@@ -106,143 +108,74 @@ impl Outcome {
     }
 }
 
-/// A step of a handshake, which has its own time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// From accept to the end of the request's head.
-    Head,
-    /// From the 101 of a WebSocket that is to take a polling session over to its upgrade packet.
-    Upgrade,
-    /// From the opening of an Engine.IO session to Socket.IO's connect packet.
-    Connect,
-}
-
-impl Phase {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Head => "head",
-            Self::Upgrade => "upgrade",
-            Self::Connect => "connect",
-        }
+closed_set! {
+    /// A step of a handshake, which has a deadline of its own.
+    Phase {
+        /// From accept to the end of the request's head.
+        Head = "head",
+        /// From the 101 of a WebSocket that a polling session moves to, until its upgrade packet.
+        Upgrade = "upgrade",
+        /// From the opening of an Engine.IO session to Socket.IO's connect packet.
+        Connect = "connect",
     }
 }
 
-/// The limits on connections and sessions that are open at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// Connections.
-    Connections,
-    /// Connections from one address.
-    Address,
-    /// Sessions that poll.
-    Sessions,
-}
-
-impl Limit {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Address => "address",
-            Self::Sessions => "sessions",
-        }
+closed_set! {
+    /// The limits on connections and sessions that are open at once.
+    Limit {
+        /// All connections.
+        Connections = "connections",
+        /// Connections from one address.
+        Address = "address",
+        /// Polling sessions.
+        Sessions = "sessions",
     }
 }
 
-/// Why a session could not be looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unanswered {
-    /// As many lookups waited as may.
-    Queue,
-    /// The frontend is not there, or answers something else.
-    Frontend,
-    /// It took too long.
-    Time,
-}
-
-impl Unanswered {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Frontend => "frontend",
-            Self::Time => "time",
-        }
+closed_set! {
+    /// Why a session could not be looked up.
+    Unanswered {
+        /// The queue of lookups is full.
+        Queue = "queue",
+        /// The frontend cannot be reached, or its answer is not that of a session lookup.
+        Frontend = "frontend",
+        /// The lookup took too long.
+        Time = "time",
     }
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The peer closed: a close frame, an Engine.IO close, a Socket.IO disconnect.
-    Client,
-    /// The peer's end of the stream came without a closing handshake.
-    Gone,
-    /// The peer, or something between, reset the connection.
-    Reset,
-    /// No sign of life within the ping timeout.
-    PingTimeout,
-    /// The peer broke the protocol.
-    Protocol,
-    /// The peer sent a message or a head above its limit.
-    TooLong,
-    /// The peer reads more slowly than it requests answers.
-    TooSlow,
-    /// All sockets together, or all sessions that poll, held more than they may, and this one was among those with the
-    /// most.
-    MemoryPressure,
-    /// The peer was not authenticated in time.
-    HandshakeTimeout,
-    /// The oldest of too many peers that were not authenticated yet.
-    Evicted,
-    /// The peer was refused and had its time to close.
-    Refused,
-    /// The gate drains.
-    Shutdown,
-    /// Its token expired.
-    Expired,
-    /// TLS failed: bytes that are no TLS, or an alert of the peer.
-    Tls,
-    /// The connection failed in some other way.
-    Failed,
-}
-
-impl End {
-    /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 15] = [
-        Self::Client,
-        Self::Gone,
-        Self::Reset,
-        Self::PingTimeout,
-        Self::Protocol,
-        Self::TooLong,
-        Self::TooSlow,
-        Self::MemoryPressure,
-        Self::HandshakeTimeout,
-        Self::Evicted,
-        Self::Refused,
-        Self::Shutdown,
-        Self::Expired,
-        Self::Tls,
-        Self::Failed,
-    ];
-
-    /// Its name in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Gone => "gone",
-            Self::Reset => "reset",
-            Self::PingTimeout => "ping_timeout",
-            Self::Protocol => "protocol",
-            Self::TooLong => "too_long",
-            Self::TooSlow => "too_slow",
-            Self::MemoryPressure => "greediest",
-            Self::HandshakeTimeout => "handshake_timeout",
-            Self::Evicted => "gave_way",
-            Self::Refused => "refused",
-            Self::Shutdown => "shutdown",
-            Self::Expired => "expired",
-            Self::Tls => "tls",
-            Self::Failed => "failed",
-        }
+closed_set! {
+    /// Why a session ended.
+    End {
+        /// The peer closed the session: a close frame, an Engine.IO close, a Socket.IO disconnect.
+        Client = "client",
+        /// The peer closed the connection without a closing handshake.
+        Gone = "gone",
+        /// The connection was reset.
+        Reset = "reset",
+        /// The peer sent nothing within the ping timeout.
+        PingTimeout = "ping_timeout",
+        /// The peer broke the protocol.
+        Protocol = "protocol",
+        /// The peer sent a message or a head that is longer than its limit.
+        TooLong = "too_long",
+        /// The peer reads more slowly than it requests answers.
+        TooSlow = "too_slow",
+        /// The memory limit of all sockets, or of all polling sessions, was reached, and this session used the most.
+        MemoryPressure = "greediest",
+        /// The peer was not authenticated in time.
+        HandshakeTimeout = "handshake_timeout",
+        /// There were too many half-open connections, and this one was the oldest.
+        Evicted = "gave_way",
+        /// The peer was refused, and its time to close the connection is over.
+        Refused = "refused",
+        /// The gate drains.
+        Shutdown = "shutdown",
+        /// The token expired.
+        Expired = "expired",
+        /// TLS failed: the bytes are not TLS, or the peer sent an alert.
+        Tls = "tls",
+        /// The connection failed in some other way.
+        Failed = "failed",
     }
 }

@@ -1,10 +1,10 @@
-//! What the process itself costs, read from the kernel.
+//! Processor time, memory and descriptors of the process, read from the kernel.
 
 use std::fs;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The process's cost at one instant; a figure that the kernel did not give is `None`.
+/// The resource use of the process at one instant; `None` for a figure that the kernel does not provide.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Process {
     /// Processor time of all threads, user and system.
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_costs_something() {
+    fn the_figures_of_this_process_are_read() {
         let process = read();
         assert!(process.cpu_s > 0.0);
         assert!(process.resident_bytes.unwrap() > 100_000);

@@ -13,6 +13,10 @@ use crate::verify::Refusal;
 /// A family of one sample: its kind, name, help, and its value over all shards.
 type Row = (Kind, &'static str, &'static str, fn(&Shards<'_>) -> u64);
 
+macro_rules! rows {
+    ($($kind:ident $name:literal $help:literal = $value:expr;)+) => { &[$((Kind::$kind, $name, $help, $value)),+] };
+}
+
 /// The sum of a counter over all shards.
 macro_rules! sum {
     ($counter:ident) => {
@@ -20,125 +24,67 @@ macro_rules! sum {
     };
 }
 
-const CONNECTIONS: [Row; 8] = [
-    (Kind::Counter, "gatekeeper_connections_accepted_total", "Connections accepted.", |shards| shards.accepted()),
-    (Kind::Gauge, "gatekeeper_connections_open", "Connections open now, authenticated or not.", |shards| {
-        shards.taken().saturating_sub(shards.gone())
-    }),
-    (
-        Kind::Counter,
-        "gatekeeper_connections_taken_in_total",
-        "Connections that another process accepted, for sessions that poll here.",
-        sum!(connections_taken_in),
-    ),
-    (Kind::Gauge, "gatekeeper_connections_parked", "Open connections that hold no buffer.", |shards| {
-        shards.taken().saturating_sub(shards.gone() + shards.sum(|shard| &shard.connections_buffered))
-    }),
-    (
-        Kind::Gauge,
-        "gatekeeper_connections_half_open",
-        "Open connections whose first request is still coming.",
-        sum!(connections_half_open),
-    ),
-    (
-        Kind::Gauge,
-        "gatekeeper_connections_unconnected",
-        "Open WebSockets whose session is not connected yet, or has still to move there.",
-        sum!(connections_unconnected),
-    ),
-    (
-        Kind::Gauge,
-        "gatekeeper_buffered_bytes",
-        "Memory for requests and messages that are not whole, and for what peers do not read.",
-        sum!(buffered_bytes),
-    ),
-    (Kind::Gauge, "gatekeeper_unpolled_bytes", "Bytes that wait for clients to poll.", sum!(unpolled_bytes)),
-];
+const CONNECTIONS: &[Row] = rows! {
+    Counter "gatekeeper_connections_accepted_total" "Connections accepted." = |shards| shards.accepted();
+    Gauge "gatekeeper_connections_open" "Connections open now, authenticated or not."
+        = |shards| shards.arrived().saturating_sub(shards.gone());
+    Counter "gatekeeper_connections_taken_in_total"
+        "Connections that another process accepted, for sessions that poll here." = sum!(connections_taken_in);
+    Gauge "gatekeeper_connections_parked" "Open connections that hold no buffer."
+        = |shards| shards.arrived().saturating_sub(shards.gone() + shards.sum(|shard| &shard.connections_buffered));
+    Gauge "gatekeeper_connections_half_open" "Open connections whose first request is not complete."
+        = sum!(connections_half_open);
+    Gauge "gatekeeper_connections_unconnected"
+        "Open WebSockets whose session is not connected yet, or has not moved there yet." = sum!(connections_unconnected);
+    Gauge "gatekeeper_buffered_bytes" "Memory for incomplete requests and messages, and for bytes that peers do not read."
+        = sum!(buffered_bytes);
+    Gauge "gatekeeper_unpolled_bytes" "Bytes that wait for clients to poll." = sum!(unpolled_bytes);
+};
 
-const ACCEPTING_AND_POLLING: [Row; 3] = [
-    (
-        Kind::Counter,
-        "gatekeeper_accept_failures_total",
-        "Connections not accepted for want of descriptors or memory.",
-        sum!(accept_failures),
-    ),
-    (
-        Kind::Counter,
-        "gatekeeper_polling_sessions_total",
-        "Sessions that began by long-polling.",
-        sum!(polling_sessions),
-    ),
-    (
-        Kind::Gauge,
-        "gatekeeper_sessions_polling",
-        "Sessions that poll now, authenticated or not.",
-        sum!(sessions_polling),
-    ),
-];
+const ACCEPTING_AND_POLLING: &[Row] = rows! {
+    Counter "gatekeeper_accept_failures_total" "Connections not accepted for want of descriptors or memory."
+        = sum!(accept_failures);
+    Counter "gatekeeper_polling_sessions_total" "Sessions that began by long-polling." = sum!(polling_sessions);
+    Gauge "gatekeeper_sessions_polling" "Sessions that poll now, authenticated or not." = sum!(sessions_polling);
+};
 
-const TRAFFIC: [Row; 4] = [
-    (
-        Kind::Counter,
-        "gatekeeper_messages_received_total",
-        "Messages and events that peers sent.",
-        sum!(messages_received),
-    ),
-    (
-        Kind::Counter,
-        "gatekeeper_messages_sent_total",
-        "Messages, events and acknowledgements sent by the application.",
-        sum!(messages_sent),
-    ),
-    (Kind::Counter, "gatekeeper_received_bytes_total", "Bytes that peers sent.", sum!(bytes_received)),
-    (Kind::Counter, "gatekeeper_sent_bytes_total", "Bytes written to peers.", sum!(bytes_sent)),
-];
+const TRAFFIC: &[Row] = rows! {
+    Counter "gatekeeper_messages_received_total" "Messages and events that peers sent." = sum!(messages_received);
+    Counter "gatekeeper_messages_sent_total" "Messages, events and acknowledgements sent by the application."
+        = sum!(messages_sent);
+    Counter "gatekeeper_received_bytes_total" "Bytes that peers sent." = sum!(bytes_received);
+    Counter "gatekeeper_sent_bytes_total" "Bytes written to peers." = sum!(bytes_sent);
+};
 
-const TOKEN_CACHE: [Row; 3] = [
-    (
-        Kind::Counter,
-        "gatekeeper_token_cache_hits_total",
-        "Tokens that had been verified before.",
-        sum!(token_cache_hits),
-    ),
-    (
-        Kind::Counter,
-        "gatekeeper_token_cache_misses_total",
-        "Tokens by public keys that had not, or no longer.",
-        sum!(token_cache_misses),
-    ),
-    (
-        Kind::Gauge,
-        "gatekeeper_token_cache_bytes",
-        "Memory in use for tokens that were verified.",
-        sum!(token_cache_bytes),
-    ),
-];
+const TOKEN_CACHE: &[Row] = rows! {
+    Counter "gatekeeper_token_cache_hits_total" "Tokens that were found in the cache." = sum!(token_cache_hits);
+    Counter "gatekeeper_token_cache_misses_total" "Tokens by public keys that were not found in the cache."
+        = sum!(token_cache_misses);
+    Gauge "gatekeeper_token_cache_bytes" "Bytes of the token cache in use." = sum!(token_cache_bytes);
+};
 
-/// The sums over all `shards`, then the keys and the process.
+/// The page of a gate: sums over all `shards`, then the keys and the process.
 pub fn text(shards: &[Arc<ShardMetrics>], keys: KeyCounts, process: Process) -> String {
     let shards = Shards(shards);
     let mut page = Page::default();
-    rows(&mut page, &CONNECTIONS, &shards);
+    add_rows(&mut page, CONNECTIONS, &shards);
     tls_handshakes(&mut page, &shards);
-    rows(&mut page, &ACCEPTING_AND_POLLING, &shards);
+    add_rows(&mut page, ACCEPTING_AND_POLLING, &shards);
     handshakes(&mut page, &shards);
     durations(&mut page, &shards);
     sessions(&mut page, &shards);
-    rows(&mut page, &TRAFFIC, &shards);
+    add_rows(&mut page, TRAFFIC, &shards);
     key_changes(&mut page, keys);
-    rows(&mut page, &TOKEN_CACHE, &shards);
+    add_rows(&mut page, TOKEN_CACHE, &shards);
     process_cost(&mut page, process);
     page.into_text()
 }
 
-/// The page of a process whose children have the shards.
+/// The page of a parent process, whose children have the shards.
 pub fn parent(restarts: u64, process: Process) -> String {
     let mut page = Page::default();
-    page.counter(
-        "gatekeeper_process_restarts_total",
-        "Processes of the gate that ended by themselves and were started anew.",
-        restarts,
-    );
+    let help = "Processes of the gate that ended unexpectedly and were restarted.";
+    page.counter("gatekeeper_process_restarts_total", help, restarts);
     process_cost(&mut page, process);
     page.into_text()
 }
@@ -155,38 +101,38 @@ impl Shards<'_> {
         self.sum(|shard| &shard.connections_accepted)
     }
 
-    /// Connections that have come here, accepted by this process or by another.
-    fn taken(&self) -> u64 {
+    /// Connections that this process accepted or received from another.
+    fn arrived(&self) -> u64 {
         self.accepted() + self.sum(|shard| &shard.connections_taken_in)
     }
 
-    /// Those of them that are closed, or belong to another process now.
+    /// Connections that were closed or sent to another process.
     fn gone(&self) -> u64 {
         self.sum(|shard| &shard.connections_closed) + self.sum(|shard| &shard.connections_sent_on)
     }
 }
 
-fn rows(page: &mut Page, rows: &[Row], shards: &Shards<'_>) {
+fn add_rows(page: &mut Page, rows: &[Row], shards: &Shards<'_>) {
     for (kind, name, help, value) in rows {
         page.family(name, help, *kind).sample(&[], value(shards));
     }
 }
 
 fn tls_handshakes(page: &mut Page, shards: &Shards<'_>) {
-    let help = "TLS handshakes that were complete, by whether they took up an earlier session.";
+    let help = "Complete TLS handshakes, by whether they resumed a session.";
     let mut family = page.family("gatekeeper_tls_handshakes_total", help, Kind::Counter);
     family.sample(&[("resumed", &false)], shards.sum(|shard| &shard.tls_full));
     family.sample(&[("resumed", &true)], shards.sum(|shard| &shard.tls_resumed));
 }
 
 fn handshakes(page: &mut Page, shards: &Shards<'_>) {
-    let help = "Accepted connections and polling sessions by what became of them, and why.";
+    let help = "Accepted connections and polling sessions, by outcome and reason.";
     let mut family = page.family("gatekeeper_handshakes_total", help, Kind::Counter);
-    for (place, outcome) in Outcome::UNREFUSED.into_iter().enumerate() {
-        handshakes_of(&mut family, outcome, shards.sum(|shard| &shard.handshakes[place]));
+    for (i, outcome) in Outcome::UNREFUSED.into_iter().enumerate() {
+        handshakes_of(&mut family, outcome, shards.sum(|shard| &shard.handshakes[i]));
     }
-    for (place, &refusal) in Refusal::ALL.iter().enumerate() {
-        handshakes_of(&mut family, Outcome::Refused(refusal), shards.sum(|shard| &shard.refusals[place]));
+    for refusal in Refusal::ALL {
+        handshakes_of(&mut family, Outcome::Refused(refusal), shards.sum(|shard| &shard.refusals[refusal as usize]));
     }
 }
 
@@ -198,20 +144,17 @@ fn handshakes_of(family: &mut Family<'_>, outcome: Outcome, count: u64) {
 }
 
 fn durations(page: &mut Page, shards: &Shards<'_>) {
+    let verify_time: fn(&ShardMetrics) -> &Histogram = |shard| &shard.verify_time;
     for (name, what, of) in [
-        (
-            "gatekeeper_verify_seconds",
-            "What the verification of a token takes",
-            (|shard| &shard.verify_time) as fn(&ShardMetrics) -> &Histogram,
-        ),
-        ("gatekeeper_gate_seconds", "What a handshake takes from its whole head to its written answer", |shard| {
+        ("gatekeeper_verify_seconds", "Verification of a token", verify_time),
+        ("gatekeeper_gate_seconds", "A handshake from its complete head to its written answer", |shard| {
             &shard.gate_time
         }),
     ] {
         let help = format!("{what}; one in {TIMED_EVERY} is timed.");
         histogram(page.family(name, &help, Kind::Histogram), shards, of);
     }
-    let help = "What the frontend takes to say whose a session is, or not to say it; with --auth session.";
+    let help = "Session lookup at the frontend, with --auth session.";
     let family = page.family("gatekeeper_session_lookup_seconds", help, Kind::Histogram);
     histogram(family, shards, |shard| &shard.session_lookup_time);
 }
@@ -225,8 +168,8 @@ fn histogram(mut family: Family<'_>, shards: &Shards<'_>, of: fn(&ShardMetrics) 
         *below += count;
         Some(*below)
     });
-    let ends = BOUNDS_NS.iter().map(|&end_ns| seconds(end_ns));
-    family.histogram(&[], ends.zip(cumulative), counts.iter().sum(), seconds(sum_ns));
+    let bounds = BOUNDS_NS.iter().map(|&bound_ns| seconds(bound_ns));
+    family.histogram(&[], bounds.zip(cumulative), counts.iter().sum(), seconds(sum_ns));
 }
 
 fn seconds(ns: u64) -> f64 {
@@ -235,34 +178,25 @@ fn seconds(ns: u64) -> f64 {
 
 fn sessions(page: &mut Page, shards: &Shards<'_>) {
     let established = shards.sum(|shard| &shard.handshakes[0]);
-    let ended: u64 = (0..End::ALL.len()).map(|place| shards.sum(|shard| &shard.sessions_ended[place])).sum();
+    let ended: u64 = End::ALL.into_iter().map(|end| shards.sum(|shard| &shard.sessions_ended[end as usize])).sum();
     page.gauge("gatekeeper_sessions_open", "Authenticated sessions now.", established.saturating_sub(ended));
-    let help = "Authenticated sessions by why they ended.";
+    let help = "Authenticated sessions that ended, by reason.";
     let mut family = page.family("gatekeeper_sessions_ended_total", help, Kind::Counter);
-    for (place, end) in End::ALL.into_iter().enumerate() {
-        family.sample(&[("reason", &end.as_str())], shards.sum(|shard| &shard.sessions_ended[place]));
+    for end in End::ALL {
+        family.sample(&[("reason", &end.as_str())], shards.sum(|shard| &shard.sessions_ended[end as usize]));
     }
 }
 
 fn key_changes(page: &mut Page, keys: KeyCounts) {
     page.gauge("gatekeeper_keys", "Keys in use.", keys.keys);
     page.counter("gatekeeper_key_ring_swaps_total", "Changes of the keys in use.", keys.swaps);
-    for (name, help, good, failed) in [
-        (
-            "gatekeeper_key_file_changes_total",
-            "Changes of key files; after a failure the old keys stay.",
-            keys.files_read,
-            keys.files_failed,
-        ),
-        (
-            "gatekeeper_jwks_fetches_total",
-            "Fetches of published key sets; after a failure the old keys stay.",
-            keys.fetches,
-            keys.fetches_failed,
-        ),
+    for (name, events, ok, failed) in [
+        ("gatekeeper_key_file_changes_total", "Changes of key files", keys.files_read, keys.files_failed),
+        ("gatekeeper_jwks_fetches_total", "Fetches of published key sets", keys.fetches, keys.fetches_failed),
     ] {
-        let mut family = page.family(name, help, Kind::Counter);
-        family.sample(&[("result", &"ok")], good);
+        let help = format!("{events}; after a failure the old keys stay.");
+        let mut family = page.family(name, &help, Kind::Counter);
+        family.sample(&[("result", &"ok")], ok);
         family.sample(&[("result", &"failed")], failed);
     }
 }

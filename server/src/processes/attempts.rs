@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// The wait before the second attempt, which each further one doubles. A file that was being written is complete by
-/// then.
+/// The wait before the second attempt; each further attempt doubles it. In this time, a file that is being written can be
+/// completed.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// The longest wait: once the cause is fixed, the process is back within this time.
+/// The longest wait: once the fault is corrected, the process restarts within this time.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// A process that served this long did not fail because of its start.
+/// A process that served this long did not fail because of a fault at its start.
 const STEADY_AFTER: Duration = Duration::from_secs(60);
 
 /// Failed attempts at each process after which a gate without any process ends.
@@ -22,7 +22,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Plans the next attempt at a process that is down and had `served` so long; how long it is to wait.
+    /// Plans the next attempt at a process that is down after it `served` this long; returns the wait before the attempt.
     pub(super) fn next_after(&mut self, served: Duration) -> Duration {
         if served >= STEADY_AFTER {
             self.planned = 0;
@@ -33,7 +33,7 @@ impl Attempts {
         factor.map_or(Duration::ZERO, |factor| WAIT.saturating_mul(factor).min(WAIT_MAX))
     }
 
-    /// Have as many failed as may, beside the one that is planned?
+    /// Whether [`FAILED_MAX`] attempts have failed, the planned one not counted.
     pub(super) fn are_exhausted(&self) -> bool {
         self.planned > FAILED_MAX
     }
@@ -44,21 +44,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_come_ever_later_until_one_serves_for_long() {
+    fn wait_doubles_with_each_failure_until_the_process_serves_for_long() {
         let mut attempts = Attempts::default();
         for (served_s, wait_ms, exhausted, why) in [
-            (3600, 0, false, "the first, at once"),
-            (0, 100, false, "the second"),
-            (59, 200, false, "not long enough"),
-            (0, 400, false, "twice as long"),
-            (0, 800, false, "the fifth"),
+            (3600, 0, false, "the first attempt has no wait"),
+            (0, 100, false, "the second attempt"),
+            (59, 200, false, "served a second too short"),
+            (0, 400, false, "the fourth attempt"),
+            (0, 800, false, "the fifth attempt"),
             (0, 1600, true, "five have failed"),
-            (0, 3200, true, "and so on"),
-            (0, 6400, true, "and so on"),
-            (0, 10_000, true, "the longest"),
-            (0, 10_000, true, "and no longer"),
-            (60, 0, false, "it did well"),
-            (0, 100, false, "from the beginning"),
+            (0, 3200, true, "the seventh attempt"),
+            (0, 6400, true, "the eighth attempt"),
+            (0, 10_000, true, "the longest wait"),
+            (0, 10_000, true, "the longest wait again"),
+            (60, 0, false, "served for long"),
+            (0, 100, false, "the second attempt again"),
         ] {
             let wait = attempts.next_after(Duration::from_secs(served_s));
             assert_eq!(wait, Duration::from_millis(wait_ms), "{why}");
@@ -67,6 +67,6 @@ mod tests {
         for _ in 0..100 {
             attempts.next_after(Duration::ZERO);
         }
-        assert_eq!(attempts.next_after(Duration::ZERO), WAIT_MAX, "for ever");
+        assert_eq!(attempts.next_after(Duration::ZERO), WAIT_MAX, "no overflow");
     }
 }

@@ -1,46 +1,35 @@
-//! The children: how one is started, and the signals that it gets.
+//! Starts children and sends signals to them.
 
-use std::{
-    env, io,
-    net::SocketAddr,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-    process::Stdio,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{env, io};
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
-};
-use tokio::{
-    process::{Child, Command},
-    sync::{mpsc, oneshot},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    descriptors,
-    gate::{listener, process_links::Inbox},
-    processes::{
-        group::Group,
-        member::{ChildLink, PageRequest, Setup},
-    },
-    tls::Tls,
-};
+use crate::descriptors;
+use crate::gate::listener;
+use crate::gate::process_links::Inbox;
+use crate::processes::group::Group;
+use crate::processes::member::{ChildLink, PageRequest, Setup};
+use crate::tls::Tls;
 
 /// Requests to one child that wait for an answer.
 const PAGE_REQUESTS_MAX: usize = 16;
 
-/// The program that this process runs, also when its file was replaced.
+/// The program of this process, even when its file was replaced.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The flag that turns the parent's command line into a child's.
 const MEMBER_FLAG: &str = "--member";
 
-/// What each child is started with.
+/// The data with which each child is started.
 pub(super) struct Plan {
     pub(super) group: Group,
     pub(super) addr: SocketAddr,
@@ -48,15 +37,15 @@ pub(super) struct Plan {
     parent: OwnedFd,
 }
 
-/// The children as they are now.
+/// The children, shared by the tasks of the parent.
 #[derive(Clone, Default)]
-pub(super) struct Members(Arc<Mutex<Now>>);
+pub(super) struct Members(Arc<Mutex<MemberTable>>);
 
 #[derive(Default)]
-pub(super) struct Now {
-    /// By their number; one that is down stays until it is restarted.
+pub(super) struct MemberTable {
+    /// By number. A child that is down stays in the table until it is restarted.
     pub(super) members: Vec<Member>,
-    /// How often a child was restarted.
+    /// The number of restarts of all children.
     pub(super) restarts: u64,
 }
 
@@ -66,53 +55,50 @@ pub(super) struct Member {
     signals: Arc<ChildSignals>,
 }
 
-/// Sends signals to a child, but not before it is ready.
+/// Sends signals to a child once it is ready.
 struct ChildSignals {
-    /// Names the child even after it has ended, when another may have its pid.
+    /// Refers to the child even after it has ended, when another process may have its pid.
     pidfd: OwnedFd,
     state: Mutex<SignalState>,
 }
 
 #[derive(Default)]
 struct SignalState {
-    /// Since when it serves.
     ready_at: Option<Instant>,
-    /// The signals to send once it is ready.
+    /// The signals to send once the child is ready.
     waiting: Vec<Signal>,
-    /// It was ordered to drain while it served.
+    /// The child was ordered to drain while it served.
     drains: bool,
 }
 
 impl Members {
-    pub(super) fn now(&self) -> MutexGuard<'_, Now> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemberTable> {
         locked(&self.0)
     }
 
-    /// Puts a child into its place.
+    /// Adds a child, or replaces the child of the same number.
     pub(super) fn put(&self, process: u16, member: Member) {
-        let mut now = self.now();
-        match now.members.get_mut(usize::from(process)) {
-            Some(place) => *place = member,
-            None => now.members.push(member),
+        let mut table = self.lock();
+        match table.members.get_mut(usize::from(process)) {
+            Some(old) => *old = member,
+            None => table.members.push(member),
         }
     }
 
-    /// Sends all children a signal, those that are not ready as soon as they are.
+    /// Sends a signal to all children. A child that is not ready gets the signal once it is.
     pub(super) fn signal(&self, signal: Signal) {
-        self.now().members.iter().for_each(|it| it.signals.signal(signal));
+        self.lock().members.iter().for_each(|it| it.signals.signal(signal));
     }
 
-    /// Does any of them serve?
+    /// Whether any child serves.
     pub(super) fn serve(&self) -> bool {
-        let now = self.now();
-        let mut all = now.members.iter();
-        all.any(|it| locked(&it.signals.state).ready_at.is_some())
+        self.lock().members.iter().any(|it| locked(&it.signals.state).ready_at.is_some())
     }
 
-    /// Notes the end of a child: how long it served, and whether it was ordered to drain before.
+    /// Records the end of a child; returns how long it served, and whether it was ordered to drain.
     pub(super) fn ended(&self, process: u16) -> (Duration, bool) {
-        let now = self.now();
-        let Some(member) = now.members.get(usize::from(process)) else {
+        let table = self.lock();
+        let Some(member) = table.members.get(usize::from(process)) else {
             return (Duration::ZERO, false);
         };
         let mut state = locked(&member.signals.state);
@@ -140,13 +126,13 @@ impl ChildSignals {
     }
 
     fn send(&self, state: &mut SignalState, signal: Signal) {
-        // A child that has ended already did not end by this signal.
+        // A child that has ended did not drain because of this signal.
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
         if poll(&mut ended, Some(&Timespec::default())).is_ok_and(|ended| ended > 0) {
             return;
         }
         state.drains |= signal == Signal::TERM;
-        // A child that ends at this moment needs no signal.
+        // This fails when the child has ended since, and then needs no signal.
         let _ = pidfd_send_signal(&self.pidfd, signal);
     }
 }
@@ -156,7 +142,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Plan {
-    /// The plan, and the inbox where the parent's own connections arrive.
+    /// The plan, and the inbox of the parent.
     pub(super) fn new(group: Group) -> io::Result<(Self, Inbox)> {
         let first = group.listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
         let (inbox, parent) = Inbox::new()?;
@@ -190,9 +176,9 @@ impl Plan {
         let (page_requests, requests) = mpsc::channel(PAGE_REQUESTS_MAX);
         let link = ChildLink::new(ours, requests)?;
         let on_ready = Arc::clone(&signals);
-        tokio::spawn(link.hold(move || {
+        tokio::spawn(link.run(move || {
             on_ready.is_ready();
-            // Only the first start is waited for.
+            // The receiver is dropped when the child was restarted.
             let _ = ready.send(());
         }));
         let member = Member { pid, page_requests, signals };
@@ -203,9 +189,9 @@ impl Plan {
     fn hand_over(&self, process: u16, to: &UnixStream) -> io::Result<()> {
         let Group { listeners, shards, processes, .. } = &self.group;
         let in_all = shards * usize::from(*processes);
-        let dealt = listener::deal(listeners, in_all)?;
+        let by_shard = listener::distribute(listeners, in_all)?;
         let first = shards * usize::from(process);
-        let own = &dealt[first..first + shards];
+        let own = &by_shard[first..first + shards];
         let setup = Setup {
             process,
             processes: *processes,

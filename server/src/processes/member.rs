@@ -1,30 +1,24 @@
 //! The protocol between the parent and a child of a gate of several processes, over the child's standard input.
 //!
 //! ```text
-//! parent: a bundle with the child's part and its descriptors
+//! parent: a bundle with the child's setup and its descriptors
 //! child:  ready
-//! parent: metrics                            again and again
+//! parent: metrics                            any number of times
 //! child:  "the page, as a string of JSON"
 //! ```
 //!
-//! At the end of the stream the parent is gone, and the child drains.
+//! At the end of the stream the parent has ended, and the child drains.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::net::{AddressFamily, sockopt};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    net::unix::{OwnedReadHalf, OwnedWriteHalf},
-    sync::{mpsc, oneshot},
-};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{descriptors, frontend::FrontendAddrs, gate::process_links::ProcessLinks, metrics::Metrics, tls::Seed};
 
@@ -37,35 +31,34 @@ pub(super) type PageRequest = oneshot::Sender<String>;
 /// A child's setup. Its descriptors follow: the listeners, its inbox, the link to each process, the link to the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Setup {
-    /// Its number, from 0.
+    /// The child's number, from 0.
     pub(super) process: u16,
-    /// How many there are.
+    /// The number of processes.
     pub(super) processes: u16,
-    /// How many listeners each of its shards has.
+    /// The number of listeners of each shard.
     pub(super) listeners: Vec<usize>,
-    /// Where the parent's frontend is.
+    /// The addresses of the parent's frontend.
     pub(super) frontend: Option<FrontendAddrs>,
-    /// What session tickets are made from, where TLS is spoken.
+    /// The seed of session tickets, with TLS.
     pub(super) seed: Option<Seed>,
 }
 
-/// A child's part.
+/// A child's setup with its descriptors.
 #[derive(Debug)]
 pub struct Membership {
     /// The listeners of each shard.
     pub shards: Vec<Vec<TcpListener>>,
-    /// The links to the other processes.
     pub links: ProcessLinks,
-    /// Where the parent's frontend is.
+    /// The addresses of the parent's frontend.
     pub frontend: Option<FrontendAddrs>,
-    /// What session tickets are made from, where TLS is spoken.
+    /// The seed of session tickets, with TLS.
     pub seed: Option<Seed>,
-    /// The way to the parent.
+    /// The stream to the parent.
     pub control: UnixStream,
 }
 
 impl Membership {
-    /// Receives it from the parent, over standard input.
+    /// Receives the setup from the parent over standard input.
     pub fn receive() -> io::Result<Self> {
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         if sockopt::socket_domain(&stdin)? != AddressFamily::UNIX {
@@ -92,7 +85,7 @@ impl Membership {
         })
     }
 
-    /// Where the gate listens.
+    /// The address that the gate listens on.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.shards.first()?.first()?.local_addr().ok()
     }
@@ -105,14 +98,14 @@ pub struct ParentLink {
 }
 
 impl ParentLink {
-    /// Takes up the protocol. Needs a tokio runtime.
+    /// Needs a tokio runtime.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let (lines, answers) = halves(stream)?;
         Ok(Self { lines, answers })
     }
 
-    /// Reports that the child is ready, and answers until the parent is gone.
-    pub async fn hold(mut self, metrics: Metrics) {
+    /// Reports that the child is ready, and answers requests until the parent has ended.
+    pub async fn run(mut self, metrics: Metrics) {
         let mut answer = READY.to_owned();
         loop {
             answer.push('\n');
@@ -142,8 +135,8 @@ impl ChildLink {
         Ok(Self { lines, writer, page_requests })
     }
 
-    /// Calls `ready` when the child is ready, and passes requests on until it is gone.
-    pub(super) async fn hold(mut self, ready: impl FnOnce()) {
+    /// Calls `ready` when the child is ready, and forwards page requests until the child has ended.
+    pub(super) async fn run(mut self, ready: impl FnOnce()) {
         match self.lines.next_line().await {
             Ok(Some(line)) if line == READY => ready(),
             _ => return,
@@ -152,10 +145,10 @@ impl ChildLink {
             let Some(page) = self.request_page().await else {
                 return;
             };
-            // The requester may be gone.
+            // The requester may have stopped waiting.
             let _ = request.send(page);
         }
-        // The stream stays open as long as the child, which would end with it.
+        // The stream must stay open, because the child would drain at its end.
         let _ = self.lines.next_line().await;
     }
 
@@ -178,15 +171,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_child_reports_its_metrics_until_its_parent_is_gone() {
+    async fn child_reports_its_metrics_until_its_parent_ends() {
         let (parents, childs) = UnixStream::pair().unwrap();
         let metrics = Metrics::new(1);
         metrics.shards()[0].connections_accepted.add(7);
-        let child = tokio::spawn(ParentLink::new(childs).unwrap().hold(metrics));
+        let child = tokio::spawn(ParentLink::new(childs).unwrap().run(metrics));
         let (page_requests, requests) = mpsc::channel(1);
         let (ready, is_ready) = oneshot::channel();
         let link = ChildLink::new(parents, requests).unwrap();
-        let parent = tokio::spawn(link.hold(|| ready.send(()).unwrap()));
+        let parent = tokio::spawn(link.run(|| ready.send(()).unwrap()));
         is_ready.await.unwrap();
         for _ in 0..2 {
             let (request, page) = oneshot::channel();

@@ -1,20 +1,20 @@
 //! The metrics of several processes in one page of Prometheus' text format.
 //!
-//! Counters are added up, and gauges that count what each process has. Figures about a process itself (`process_*`) keep
-//! apart under the label `process`, and so do the sockets that each has, beside their sum.
+//! Counters and most gauges are added up. Figures about a process itself (`process_*`) are shown for each process, by the
+//! label `process`. Gauges of sockets are shown as a sum and for each process.
 
 use wire::prometheus::{Kind, Page, Rule, value};
 
-/// Gauges that are the same for all processes, not a part in each.
+/// Gauges that have the same value in all processes, and are not added up.
 const SAME_FOR_ALL: [&str; 1] = ["gatekeeper_keys"];
 
-/// Gauges that show how evenly the kernel distributes connections, and the name under which each process's own is shown.
+/// Gauges that show how evenly the kernel distributes connections, and the names of their values by process.
 const OF_EACH: [(&str, &str); 2] = [
     ("gatekeeper_connections_open", "gatekeeper_process_connections_open"),
     ("gatekeeper_sessions_open", "gatekeeper_process_sessions_open"),
 ];
 
-/// One page of those of all processes, each with the name of its process.
+/// Merges the pages of all processes into one. Each pair has the name of a process and its page.
 pub(super) fn merge(pages: &[(String, String)]) -> String {
     let mut merged = Page::from_text(wire::prometheus::merge(pages, "process", |family| match family {
         _ if family.starts_with("process_") => Rule::PerProcess,
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_added_and_processes_kept_apart() {
+    fn counters_are_added_and_process_figures_have_a_label() {
         let page = |process: &str, page: &str| (process.to_owned(), page.to_owned());
         let first = "# HELP a_total A.\n# TYPE a_total counter\na_total{k=\"x\"} 1\na_total{k=\"y\"} 2\n\
                      # HELP gatekeeper_keys K.\n# TYPE gatekeeper_keys gauge\ngatekeeper_keys 3\n\

@@ -1,41 +1,34 @@
-//! Requests for metrics, which any child may get and the parent answers for all.
+//! Answers requests for metrics, which any child may receive and the parent answers for all.
 
 use std::{io, sync::Arc, time::Duration};
 
 use reactor::Parts;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    runtime::Handle,
-    sync::{Semaphore, oneshot},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use wire::http::RequestHead;
 
+use crate::gate::process_links::Inbox;
+use crate::gate::{answers, process_links};
+use crate::metrics;
 use crate::processes::{child::Members, pages};
-use crate::{
-    gate::{
-        answers,
-        process_links::{self, Inbox},
-    },
-    metrics,
-};
 
-/// Requests that are answered at the same time, each with a descriptor of the parent's; a scraper comes every few
+/// Requests that are answered at the same time, each with a descriptor of the parent. A scraper sends one every few
 /// seconds.
 const ANSWERED_MAX: usize = 64;
 
-/// How long a child may take to report its figures, and a client to read them.
+/// How long a child may take to send its page, and a client to read the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Answers what arrives in `inbox`. Needs a tokio runtime.
+/// Answers the requests in `inbox`. Needs a tokio runtime.
 pub(super) fn start(inbox: Inbox, members: Members) -> io::Result<()> {
     let answering = Arc::new(Semaphore::new(ANSWERED_MAX));
     let runtime = Handle::current();
     process_links::receive(inbox, move |forwarded| {
-        // Too many at once: it is closed, and the client page_requests again. Left in the inbox, it would block the
-        // senders.
+        // Too many requests: the connection is closed, and the client may retry. In the inbox it would block the senders.
         let Ok(place) = Arc::clone(&answering).try_acquire_owned() else {
             return;
         };
@@ -62,18 +55,18 @@ async fn answer(parts: Parts, members: Members) -> io::Result<()> {
     let mut stream = TcpStream::from_std(std::net::TcpStream::from(parts.fd))?;
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
-    // Closing with bytes unread would reset the answer.
+    // Closing with unread bytes would reset the connection before the client has read the answer.
     let mut rest = [0; 1024];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
 }
 
-/// The figures of all children and of the parent, in one page.
+/// The merged page of all children and the parent.
 async fn page(members: &Members) -> String {
     let mut requests = JoinSet::new();
     let restarts = {
-        let now = members.now();
-        for (process, member) in now.members.iter().enumerate() {
+        let table = members.lock();
+        for (process, member) in table.members.iter().enumerate() {
             let page_requests = member.page_requests.clone();
             requests.spawn(async move {
                 let (request, page) = oneshot::channel();
@@ -82,7 +75,7 @@ async fn page(members: &Members) -> String {
                 Some((process, page))
             });
         }
-        now.restarts
+        table.restarts
     };
     let mut answered_pages: Vec<_> = requests.join_all().await.into_iter().flatten().collect();
     answered_pages.sort_unstable_by_key(|(process, _)| *process);

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::tls::url;
 
-/// An address that a browser on this machine can open: one that listens everywhere listens on loopback too.
+/// An address that a browser on this machine can open: the loopback address in place of an unspecified one.
 pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         tracing::warn!(%addr, "browsers elsewhere need --gate-url: the page shows the loopback address");
@@ -16,7 +16,7 @@ pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// The origins under which a browser may have the frontend's pages.
+/// The origins that the frontend's pages may have in a browser.
 pub(super) fn origins_of(is_tls: bool, frontend: SocketAddr) -> Vec<String> {
     let mut origins = vec![url(is_tls, frontend)];
     if frontend.ip().is_loopback() {

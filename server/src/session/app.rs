@@ -1,6 +1,7 @@
-//! Small applications behind the gate, to load and to test against.
+//! Small applications behind the gate, for load tests and conformance tests.
 
 use std::fmt;
+
 use wire::socketio::{Kind, Packet};
 
 /// The application behind the gate.
@@ -10,26 +11,26 @@ pub enum App {
     Idle,
     /// Sends back messages and events, and their arguments where an acknowledgement is requested.
     Echo,
-    /// What the test suites of engine.io-protocol and socket.io-protocol expect of a server.
+    /// Answers as the test suites of engine.io-protocol and socket.io-protocol expect.
     Conformance,
 }
 
-/// Where [`App::Conformance`] echoes Engine.IO's own messages.
+/// The path at which [`App::Conformance`] echoes Engine.IO's own messages.
 pub const ENGINEIO_ECHO_PATH: &str = "/engine.io/";
-/// The namespace that [`App::Conformance`] has beside the root.
+/// The second namespace of [`App::Conformance`].
 const CUSTOM_NAMESPACE: &str = "/custom";
 
-/// The event that all applications answer, through its acknowledgement, with the user's name or `null`.
-pub const WHOAMI_EVENT: &str = "whoami";
+/// The event that all applications acknowledge with the user's name or `null`.
+const WHOAMI_EVENT: &str = "whoami";
 
 impl App {
-    /// Does a raw message come back to its sender?
+    /// Whether a raw message is sent back.
     pub fn echoes(self) -> bool {
         self != App::Idle
     }
 
-    /// The index, from 0 to 7, of a namespace of the application; `None` where it has no such one. A name of
-    /// Socket.IO 4 may carry a query, which belongs to no name.
+    /// The index, from 0 to 7, of the application's namespace `name`, if it exists. A query after the name, as clients of
+    /// Socket.IO 4 send it, is ignored.
     pub fn namespace(self, name: &str) -> Option<u8> {
         match name.split('?').next() {
             Some("/") => Some(0),
@@ -38,31 +39,23 @@ impl App {
         }
     }
 
-    /// Writes the event that follows a connect packet with `payload`, if there is one, to `data`.
+    /// Writes the event that answers a connect packet with `payload` to `data`; `false` if there is none.
     pub fn greet(self, payload: &str, data: &mut String) -> bool {
         data.clear();
         if self != App::Conformance {
             return false;
         }
-        data.push_str(r#"["auth","#);
-        data.push_str(match payload {
-            "" => "{}",
-            payload => payload,
-        });
-        data.push(']');
+        data.extend([r#"["auth","#, if payload.is_empty() { "{}" } else { payload }, "]"]);
         true
     }
 
-    /// The answer to a Socket.IO event; `None` when there is none.
-    ///
-    /// An event with an acknowledgement id is answered by that acknowledgement alone. `data` is scratch
-    /// that the answer may borrow from.
+    /// The answer to a Socket.IO event, if there is one. An event with an acknowledgement id is only acknowledged. `data`
+    /// is overwritten; the answer may borrow from it.
     pub fn answer<'a>(self, event: &Packet<'a>, user: Option<&str>, data: &'a mut String) -> Option<Packet<'a>> {
         data.clear();
         if event.id.is_some() && event.event_name().as_deref() == Some(WHOAMI_EVENT) {
-            data.push('[');
-            push_json_string_or_null(data, user);
-            data.push(']');
+            // Serialising a string or null cannot fail; null would still be a valid answer.
+            data.extend(["[", &serde_json::to_string(&user).unwrap_or_else(|_| "null".into()), "]"]);
             return Some(Packet { kind: Kind::Ack, attachments: 0, data, ..*event });
         }
         let name = event.event_name();
@@ -72,21 +65,19 @@ impl App {
             (App::Echo, _) => return Some(*event),
             (App::Conformance, Some("message-with-ack")) if has_id => {}
             (App::Conformance, Some("message")) => {
-                return Some(message_back(event, data));
+                let arguments = arguments(event.data);
+                let comma = if arguments.is_empty() { "" } else { "," };
+                data.extend([r#"["message-back""#, comma, arguments, "]"]);
+                return Some(Packet { id: None, data, ..*event });
             }
             (App::Idle | App::Conformance, _) => return None,
         }
-        data.push('[');
-        data.push_str(arguments(event.data));
-        data.push(']');
-        Some(Packet {
-            kind: match event.kind {
-                Kind::BinaryEvent => Kind::BinaryAck,
-                _ => Kind::Ack,
-            },
-            data,
-            ..*event
-        })
+        data.extend(["[", arguments(event.data), "]"]);
+        let kind = match event.kind {
+            Kind::BinaryEvent => Kind::BinaryAck,
+            _ => Kind::Ack,
+        };
+        Some(Packet { kind, data, ..*event })
     }
 }
 
@@ -100,27 +91,10 @@ impl fmt::Display for App {
     }
 }
 
-/// The same arguments under another name.
-fn message_back<'a>(event: &Packet<'a>, data: &'a mut String) -> Packet<'a> {
-    data.push_str(r#"["message-back""#);
-    let arguments = arguments(event.data);
-    if !arguments.is_empty() {
-        data.push(',');
-        data.push_str(arguments);
-    }
-    data.push(']');
-    Packet { id: None, data, ..*event }
-}
-
-fn push_json_string_or_null(out: &mut String, text: Option<&str>) {
-    // Serialising a string or null into a string cannot fail; were it to, null would be honest.
-    out.push_str(&serde_json::to_string(&text).unwrap_or_else(|_| "null".into()));
-}
-
-/// The arguments within an event's JSON array: the text between its name's comma and its closing bracket.
+/// The arguments within an event's JSON array: the text between the comma after the name and the closing bracket.
 ///
-/// `data` is a JSON array whose first element is a string or a number, which decoding has checked; on
-/// anything else the answer is some slice of it, never a panic.
+/// Decoding has checked that `data` is a JSON array whose first element is a string or a number. For any other text the
+/// result is a part of it.
 fn arguments(data: &str) -> &str {
     let inside = data.trim().trim_start_matches('[');
     let inside = inside.strip_suffix(']').unwrap_or(inside);
@@ -157,43 +131,29 @@ mod tests {
     #[test]
     fn events_are_answered() {
         let whoami = Some(r#"31["go \"n\" zalo"]"#);
+        let (suite, suite_back) =
+            (r#"2/custom,["message",1,"2",{"3":[true]}]"#, r#"2/custom,["message-back",1,"2",{"3":[true]}]"#);
+        let placeholder = r#"{"_placeholder":true,"num":0}]"#;
+        let [binary, binary_ack, attached, attached_back] =
+            [r#"51-7["a","#, "61-7[", r#"51-["message","#, r#"51-["message-back","#]
+                .map(|packet| format!("{packet}{placeholder}"));
         for (app, event, answer, why) in [
-            (App::Echo, r#"2["a",1]"#, Some(r#"2["a",1]"#), "an event comes back"),
-            (App::Echo, r#"27["a",1,[2]]"#, Some("37[1,[2]]"), "its acknowledgement has the arguments"),
+            (App::Echo, r#"2["a",1]"#, Some(r#"2["a",1]"#), "an event is sent back"),
+            (App::Echo, r#"27["a",1,[2]]"#, Some("37[1,[2]]"), "an acknowledgement has the arguments"),
             (App::Echo, r#"27["a"]"#, Some("37[]"), "no arguments"),
             (App::Echo, r#"27["a,\",",1]"#, Some("37[1]"), "a comma and a quote within the name"),
-            (App::Echo, r#"27[ "a" , 1 ]"#, Some("37[ 1 ]"), "white space is JSON too"),
-            (
-                App::Echo,
-                r#"51-7["a",{"_placeholder":true,"num":0}]"#,
-                Some(r#"61-7[{"_placeholder":true,"num":0}]"#),
-                "binary arguments are acknowledged in binary",
-            ),
+            (App::Echo, r#"27[ "a" , 1 ]"#, Some("37[ 1 ]"), "JSON with white space"),
+            (App::Echo, &binary, Some(&*binary_ack), "binary arguments are acknowledged in binary"),
             (App::Echo, r#"21["whoami"]"#, whoami, "the user's name"),
-            (App::Idle, r#"21["whoami"]"#, whoami, "in every application"),
-            (App::Echo, r#"2["whoami"]"#, Some(r#"2["whoami"]"#), "nowhere to answer: an event"),
-            (
-                App::Conformance,
-                r#"2/custom,["message",1,"2",{"3":[true]}]"#,
-                Some(r#"2/custom,["message-back",1,"2",{"3":[true]}]"#),
-                "the suite's message",
-            ),
-            (App::Conformance, r#"2["message"]"#, Some(r#"2["message-back"]"#), "without arguments"),
-            (
-                App::Conformance,
-                r#"51-["message",{"_placeholder":true,"num":0}]"#,
-                Some(r#"51-["message-back",{"_placeholder":true,"num":0}]"#),
-                "with an attachment",
-            ),
-            (
-                App::Conformance,
-                r#"2456["message-with-ack",1,"2"]"#,
-                Some(r#"3456[1,"2"]"#),
-                "the suite's acknowledgement",
-            ),
-            (App::Conformance, r#"27["other",1]"#, None, "it knows no other event"),
+            (App::Idle, r#"21["whoami"]"#, whoami, "the user's name, in every application"),
+            (App::Echo, r#"2["whoami"]"#, Some(r#"2["whoami"]"#), "without an id it is an ordinary event"),
+            (App::Conformance, suite, Some(suite_back), "the suite's message"),
+            (App::Conformance, r#"2["message"]"#, Some(r#"2["message-back"]"#), "a message without arguments"),
+            (App::Conformance, &attached, Some(&attached_back), "a message with an attachment"),
+            (App::Conformance, r#"2456["message-with-ack",1,"2"]"#, Some(r#"3456[1,"2"]"#), "an acknowledgement"),
+            (App::Conformance, r#"27["other",1]"#, None, "any other event"),
             (App::Idle, r#"2["a",1]"#, None, "idle sends nothing"),
-            (App::Idle, r#"27["a",1]"#, None, "and acknowledges nothing"),
+            (App::Idle, r#"27["a",1]"#, None, "idle acknowledges nothing"),
         ] {
             check(app, event, answer, why);
         }

@@ -1,64 +1,55 @@
-//! Engine.IO 3 and 4: the open packet, heartbeats, and the packets between, whatever transport carries them.
+//! Engine.IO 3 and 4 on any transport: the open packet, heartbeats, and messages.
 //!
-//! An [`Engine`] is the core of a session; `EngineIo` is one over a WebSocket,
-//! [`polling`](crate::session::polling) has those of clients that poll.
-
-use std::borrow::Cow;
+//! An [`Engine`] is the core of a session. `EngineIo` runs it over a WebSocket, [`polling`](crate::session::polling) runs
+//! it for clients that poll.
 
 use wire::engineio::{Form, Item, Packet, Version};
 
-use crate::{
-    metrics::{End, Outcome},
-    session::{
-        close_code,
-        expiry::AuthenticatedUser,
-        host::Host,
-        reply::Reply,
-        socketio::{self, Client, Verdict},
-        users::UserId,
-    },
-};
+use crate::metrics::{End, Outcome};
+use crate::session::expiry::AuthenticatedUser;
+use crate::session::host::Host;
+use crate::session::reply::Reply;
+use crate::session::socketio::{Client, Verdict};
+use crate::session::users::UserId;
+use crate::session::{close_code, socketio};
 
-/// What a session carries, as its request decides.
+/// The protocol above Engine.IO, as the session's request selects it.
 #[derive(Clone, Copy, Debug)]
 pub enum Opening {
-    /// A Socket.IO client, and the verdict on its request's token: `None` when it had none, since version 4 may send
-    /// one with its connect packet.
+    /// Socket.IO, with the verdict on the request's token.
     SocketIo(Verdict),
-    /// Engine.IO's own messages, which go back to this user.
+    /// Engine.IO's own messages, which this user gets back.
     Messages(AuthenticatedUser),
 }
 
-/// What a session carries.
+/// The protocol above Engine.IO.
 #[derive(Debug)]
-enum Carried {
+enum Upper {
     SocketIo(Client),
-    /// Messages of this user, which go back until then.
+    /// Messages of this user, which are sent back until `ends_ns`.
     Messages {
         user: UserId,
         ends_ns: u64,
     },
 }
 
-/// An Engine.IO session with what it carries.
+/// An Engine.IO session with the protocol above it.
 #[derive(Debug)]
 pub struct Engine {
-    /// When the heartbeat is next due. Version 4: the next ping, or the end of the wait for its pong.
-    /// Version 3, where the client pings: the end of the wait for any packet.
+    /// The heartbeat's deadline. Version 4: for the next ping, or for the pong that follows it. Version 3, where the
+    /// client pings: for any packet of the client.
     beat_ns: u64,
-    carried: Carried,
+    upper: Upper,
     version: Version,
-    /// The form in which binary messages may be sent.
     form: Form,
-    /// Version 4: a ping is on its way.
+    /// Version 4: a ping was sent and its pong was not received.
     pong_due: bool,
 }
 
 impl Engine {
-    /// Opens a session: sends the first packet, and the first of the protocol above.
+    /// Opens a session: sends the open packet, then the first packet of the protocol above.
     ///
-    /// A Socket.IO client of version 4 may connect until `connect_by_ns`. `polls` is the session's id where the
-    /// client polls.
+    /// In version 4 a Socket.IO client must connect until `connect_by_ns`. `polls` is the session's id if the client polls.
     pub fn open(
         version: Version,
         polls: Option<&str>,
@@ -68,35 +59,27 @@ impl Engine {
         reply: &mut Reply<'_>,
     ) -> Self {
         reply.text(host.open_packet(version, polls));
-        let carried = match opening {
-            Opening::SocketIo(verdict) => {
-                let client = Client::open(version, verdict, connect_by_ns, host, reply);
-                Carried::SocketIo(client)
-            }
+        let upper = match opening {
+            Opening::SocketIo(verdict) => Upper::SocketIo(Client::open(version, verdict, connect_by_ns, host, reply)),
             Opening::Messages(user) => {
                 host.metrics.handshake(Outcome::Established);
-                Carried::Messages { user: user.user, ends_ns: host.instant_ns(user.until, reply.now_ns) }
+                Upper::Messages { user: user.user, ends_ns: host.instant_ns(user.until, reply.now_ns) }
             }
         };
-        let mut session = Self {
-            beat_ns: reply.after(host.settings.ping_interval),
-            carried,
-            version,
-            form: Form::Binary,
-            pong_due: false,
-        };
-        session.count_sign_of_life(host, reply);
-        session.call_when_due(reply);
+        let beat_ns = reply.after(host.settings.ping_interval);
+        let mut session = Self { beat_ns, upper, version, form: Form::Binary, pong_due: false };
+        session.extend_heartbeat(host, reply);
+        session.set_deadline(reply);
         session
     }
 
-    /// The same, for a client that reads no more than `form`.
+    /// Sets the form in which binary messages may be sent.
     #[must_use]
     pub fn reading(self, form: Form) -> Self {
         Self { form, ..self }
     }
 
-    /// The version that the client speaks.
+    /// The version of Engine.IO that the client speaks.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -106,15 +89,15 @@ impl Engine {
         self.form
     }
 
-    /// Is its handshake over, with any verdict?
+    /// Whether the handshake is over, with any verdict.
     pub fn is_settled(&self) -> bool {
-        match &self.carried {
-            Carried::SocketIo(client) => !client.is_awaited(),
-            Carried::Messages { .. } => true,
+        match &self.upper {
+            Upper::SocketIo(client) => !client.awaits_connect(),
+            Upper::Messages { .. } => true,
         }
     }
 
-    /// Takes one packet of a payload.
+    /// Handles one packet of a payload.
     pub fn item(&mut self, item: &Item<'_>, host: &mut Host, reply: &mut Reply<'_>) {
         match item {
             Item::Text(text) => self.text(text, host, reply),
@@ -122,62 +105,60 @@ impl Engine {
         }
     }
 
-    /// Takes the text of one packet.
+    /// Handles the text of one packet.
     pub fn text(&mut self, text: &str, host: &mut Host, reply: &mut Reply<'_>) {
         let packet = match Packet::decode(text) {
             Ok(packet) => packet,
-            Err(error) => return reply.break_off(&error),
+            Err(error) => return reply.fail_protocol(&error),
         };
-        self.count_sign_of_life(host, reply);
+        self.extend_heartbeat(host, reply);
         match (packet, self.version) {
             (Packet::Message(text), version) => {
-                match &mut self.carried {
-                    Carried::SocketIo(client) => client.packet(text, version, host, reply),
-                    Carried::Messages { .. } => {
+                match &mut self.upper {
+                    Upper::SocketIo(client) => client.packet(text, version, host, reply),
+                    Upper::Messages { .. } => {
                         host.scratch.clear();
                         packet.encode(&mut host.scratch);
                         reply.text(&host.scratch);
                         host.metrics.echoed();
                     }
                 }
-                self.call_when_due(reply);
+                self.set_deadline(reply);
             }
             (Packet::Ping(probe), Version::V3) => {
-                let mut pong = Cow::Borrowed("3");
-                if !probe.is_empty() {
-                    pong.to_mut().push_str(probe);
-                }
-                reply.text(pong.as_bytes());
+                host.scratch.clear();
+                Packet::Pong(probe).encode(&mut host.scratch);
+                reply.text(&host.scratch);
             }
             (Packet::Pong(_), Version::V4) => {
                 self.pong_due = false;
                 self.beat_ns = reply.after(host.settings.ping_interval);
-                self.call_when_due(reply);
+                self.set_deadline(reply);
             }
             (Packet::Close, _) => reply.close(close_code::NORMAL, "", End::Client),
             (Packet::Noop | Packet::Upgrade, _) => {}
-            (Packet::Open(_), _) => reply.break_off(&"only the server opens"),
-            (Packet::Ping(_), Version::V4) => reply.break_off(&"only the server pings"),
-            (Packet::Pong(_), Version::V3) => reply.break_off(&"only the client pings"),
+            (Packet::Open(_), _) => reply.fail_protocol(&"only the server opens"),
+            (Packet::Ping(_), Version::V4) => reply.fail_protocol(&"only the server pings"),
+            (Packet::Pong(_), Version::V3) => reply.fail_protocol(&"only the client pings"),
         }
     }
 
-    /// Takes one binary message.
+    /// Handles one binary message.
     pub fn binary(&mut self, payload: &[u8], host: &mut Host, reply: &mut Reply<'_>) {
-        self.count_sign_of_life(host, reply);
-        match &mut self.carried {
-            Carried::SocketIo(client) => client.attachment(payload, self.version, host, reply),
-            Carried::Messages { .. } => {
+        self.extend_heartbeat(host, reply);
+        match &mut self.upper {
+            Upper::SocketIo(client) => client.attachment(payload, self.version, host, reply),
+            Upper::Messages { .. } => {
                 reply.binary(self.version, payload, &mut host.scratch);
                 host.metrics.echoed();
             }
         }
     }
 
-    /// A heartbeat is due, or the client's time in its stage is over.
+    /// Handles the deadline of the heartbeat or of the client's stage.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
-        match &self.carried {
-            Carried::SocketIo(client) => {
+        match &self.upper {
+            Upper::SocketIo(client) => {
                 if let Some((end, why)) = client.overdue(reply.now_ns) {
                     if end == End::Expired {
                         socketio::disconnect(host, reply);
@@ -185,10 +166,10 @@ impl Engine {
                     return reply.close(close_code::NORMAL, why, end);
                 }
             }
-            Carried::Messages { ends_ns, .. } if reply.now_ns >= *ends_ns => {
+            Upper::Messages { ends_ns, .. } if reply.now_ns >= *ends_ns => {
                 return reply.close(close_code::UNAUTHORIZED, "token expired", End::Expired);
             }
-            Carried::Messages { .. } => {}
+            Upper::Messages { .. } => {}
         }
         if reply.now_ns >= self.beat_ns {
             if self.pong_due || self.version == Version::V3 {
@@ -198,31 +179,31 @@ impl Engine {
             self.pong_due = true;
             self.beat_ns = reply.after(host.settings.ping_timeout);
         }
-        self.call_when_due(reply);
+        self.set_deadline(reply);
     }
 
-    /// Asks to be called when the next of its times is over.
-    pub fn call_when_due(&self, reply: &mut Reply<'_>) {
-        let stage_ends_ns = match &self.carried {
-            Carried::SocketIo(client) => client.stage_ends_ns(),
-            Carried::Messages { ends_ns, .. } => *ends_ns,
+    /// Sets the reply's deadline to the next one of the session.
+    pub fn set_deadline(&self, reply: &mut Reply<'_>) {
+        let stage_ends_ns = match &self.upper {
+            Upper::SocketIo(client) => client.stage_ends_ns(),
+            Upper::Messages { ends_ns, .. } => *ends_ns,
         };
         reply.deadline_ns = Some(self.beat_ns.min(stage_ends_ns));
     }
 
-    /// Releases what the session holds, and counts its `end`.
+    /// Releases the session's user and counts its `end`.
     pub fn ended(self, end: End, host: &mut Host) {
-        match self.carried {
-            Carried::SocketIo(client) => client.ended(end, host),
-            Carried::Messages { user, .. } => {
+        match self.upper {
+            Upper::SocketIo(client) => client.ended(end, host),
+            Upper::Messages { user, .. } => {
                 host.users.release(user);
                 host.metrics.session_ended(end);
             }
         }
     }
 
-    /// In version 3 every packet is a sign of life; in version 4 only a pong.
-    fn count_sign_of_life(&mut self, host: &Host, reply: &Reply<'_>) {
+    /// In version 3 every packet extends the heartbeat's deadline, in version 4 only a pong.
+    fn extend_heartbeat(&mut self, host: &Host, reply: &Reply<'_>) {
         if self.version == Version::V3 {
             let settings = &host.settings;
             self.beat_ns = reply.after(settings.ping_interval + settings.ping_timeout);
@@ -233,16 +214,13 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{
-        app::App,
-        engineio::EngineIo,
-        testing::{frame, host, sent_frames},
-    };
+    use crate::session::app::App;
+    use crate::session::engineio::EngineIo;
+    use crate::session::testing::{frame, host, sent_frames};
     use wire::frame::OpCode;
 
     const S: u64 = 1_000_000_000;
 
-    /// What happens to a session, and when.
     enum Event {
         Text(&'static str),
         Binary(&'static [u8]),
@@ -250,11 +228,10 @@ mod tests {
     }
     use Event::{Binary, Deadline, Text};
 
-    type Play<'e> = (u64, Event, &'e [&'e str], Option<u64>);
+    /// An event at a second, the answers that it must get, and the deadline in seconds that it must set, if any.
+    type Step<'e> = (u64, Event, &'e [&'e str], Option<u64>);
 
-    /// Connects, then plays `events`, each with its second, its answers and the deadline in seconds, if it is set
-    /// again.
-    fn check(version: Version, events: &[Play<'_>], end: Option<End>, why: &str) {
+    fn check(version: Version, events: &[Step<'_>], end: Option<End>, why: &str) {
         let mut host = host(App::Echo);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 0);
@@ -266,7 +243,7 @@ mod tests {
         }
         let mut ended = None;
         for (i, (at_s, event, answers, deadline_s)) in events.iter().enumerate() {
-            assert_eq!(ended, None, "{why}: event {i} comes after the end");
+            assert_eq!(ended, None, "{why}: event {i} is after the end");
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, at_s * S);
             let mut input = match event {
@@ -290,55 +267,41 @@ mod tests {
     }
 
     #[test]
-    fn version_4_pings_by_itself() {
-        check(
-            Version::V4,
-            &[
-                (25, Deadline, &["T:2"], Some(45)),
-                (30, Text("3"), &[], Some(55)),
-                (55, Deadline, &["T:2"], Some(75)),
-                (75, Deadline, &["C:1000"], None),
-            ],
-            Some(End::PingTimeout),
-            "a ping, its pong, a ping without",
-        );
+    fn version_4_pings_the_client() {
+        let events = [
+            (25, Deadline, &["T:2"][..], Some(45)),
+            (30, Text("3"), &[], Some(55)),
+            (55, Deadline, &["T:2"], Some(75)),
+            (75, Deadline, &["C:1000"], None),
+        ];
+        check(Version::V4, &events, Some(End::PingTimeout), "a ping with a pong, then a ping without");
     }
 
     #[test]
     fn version_3_answers_pings() {
-        check(
-            Version::V3,
-            &[
-                (10, Text("2"), &["T:3"], None),
-                (11, Text("2probe"), &["T:3probe"], None),
-                (45, Deadline, &[], Some(56)),
-                (56, Deadline, &["C:1000"], None),
-            ],
-            Some(End::PingTimeout),
-            "the client fell silent",
-        );
+        let events = [
+            (10, Text("2"), &["T:3"][..], None),
+            (11, Text("2probe"), &["T:3probe"], None),
+            (45, Deadline, &[], Some(56)),
+            (56, Deadline, &["C:1000"], None),
+        ];
+        check(Version::V3, &events, Some(End::PingTimeout), "the client stopped sending");
     }
 
     #[test]
-    fn packets_out_of_place_end_the_session() {
-        for (version, event, why) in [
-            (Version::V4, Text("2"), "in version 4 the server pings"),
-            (Version::V3, Text("3"), "in version 3 the client pings"),
-            (Version::V4, Text("0{}"), "the server opens"),
-            (Version::V4, Text("9"), "there is no packet 9"),
-            (Version::V4, Text(""), "nor an empty one"),
-            (Version::V4, Binary(b"a"), "no binary event announced it"),
+    fn packet_may_close_the_session() {
+        let (protocol, client) = (("C:1002", End::Protocol), ("C:1000", End::Client));
+        for (version, event, (answer, end), why) in [
+            (Version::V4, Text("2"), protocol, "in version 4 the server pings"),
+            (Version::V3, Text("3"), protocol, "in version 3 the client pings"),
+            (Version::V4, Text("0{}"), protocol, "only the server opens"),
+            (Version::V4, Text("9"), protocol, "packet 9 does not exist"),
+            (Version::V4, Text(""), protocol, "an empty packet"),
+            (Version::V4, Binary(b"a"), protocol, "no binary event announced it"),
+            (Version::V3, Text("1"), client, "a close packet"),
+            (Version::V4, Text("1"), client, "a close packet"),
         ] {
-            let play = [(1, event, &["C:1002"][..], None)];
-            check(version, &play, Some(End::Protocol), why);
-        }
-    }
-
-    #[test]
-    fn a_client_may_close() {
-        for version in [Version::V3, Version::V4] {
-            let play = [(1, Text("1"), &["C:1000"][..], None)];
-            check(version, &play, Some(End::Client), "a close packet");
+            check(version, &[(1, event, &[answer], None)], Some(end), why);
         }
     }
 }

@@ -1,27 +1,21 @@
-//! Engine.IO over a WebSocket: opened on it, or moved to it from polling by way of a probe.
+//! Engine.IO over a WebSocket: opened there, or upgraded from polling after a probe.
 
-use wire::{
-    engineio::{Form, Item, Packet, Version, decode_binary, decode_text},
-    frame::{Decoder, Message, OpCode, Side, write_frame},
-};
+use wire::engineio::{Form, Item, Packet, Version, decode_binary, decode_text};
+use wire::frame::{Decoder, Message, OpCode, Side, write_frame};
 
-use crate::{
-    metrics::{End, Outcome, Phase},
-    session::{
-        close_code,
-        engine::{Engine, Opening},
-        host::Host,
-        polling::{Key, Sessions},
-        reply::Reply,
-    },
-};
+use crate::metrics::{End, Outcome, Phase};
+use crate::session::close_code;
+use crate::session::engine::{Engine, Opening};
+use crate::session::host::Host;
+use crate::session::polling::{Key, Sessions};
+use crate::session::reply::Reply;
 
 /// An Engine.IO session over a WebSocket.
 #[derive(Debug)]
 pub struct EngineIo {
     frames: Decoder,
     engine: Engine,
-    /// The name it has among the sessions that poll, if it began as one.
+    /// The key of the session among the polling sessions, if it was upgraded.
     polled: Option<Key>,
 }
 
@@ -41,18 +35,18 @@ impl EngineIo {
         }
     }
 
-    /// The same, for a client that reads no more than `form`.
+    /// Sets the form in which binary messages may be sent.
     #[must_use]
     pub fn reading(self, form: Form) -> Self {
         Self { engine: self.engine.reading(form), ..self }
     }
 
-    /// Is its handshake over, with any verdict?
+    /// Whether the handshake is over, with any verdict.
     pub fn is_settled(&self) -> bool {
         self.engine.is_settled()
     }
 
-    /// Takes the frames at the front of `input`; returns how many bytes they were.
+    /// Handles the frames at the front of `input`; returns how many bytes they have.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
         let mut used = 0;
         reply.form = self.engine.form();
@@ -68,15 +62,15 @@ impl EngineIo {
             used += step.used;
             match step.message {
                 None | Some(Message::Pong(_)) => {}
-                // Binary messages of a client that writes no bytes.
+                // A binary message in base64.
                 Some(Message::Text(text)) if text.starts_with('b') => match decode_text(self.engine.version(), &text) {
                     Ok(item) => self.engine.item(&item, host, reply),
-                    Err(error) => reply.break_off(&error),
+                    Err(error) => reply.fail_protocol(&error),
                 },
                 Some(Message::Text(text)) => self.engine.text(&text, host, reply),
                 Some(Message::Binary(bytes)) => match decode_binary(self.engine.version(), &bytes) {
                     Ok(payload) => self.engine.binary(payload, host, reply),
-                    Err(error) => reply.break_off(&error),
+                    Err(error) => reply.fail_protocol(&error),
                 },
                 Some(Message::Ping(payload)) => write_frame(reply.out, OpCode::Pong, payload, None),
                 Some(Message::Close { code, .. }) => reply.answer_close(code),
@@ -90,12 +84,12 @@ impl EngineIo {
         self.frames.unfinished_bytes()
     }
 
-    /// A heartbeat is due, or the client's time in its stage is over.
+    /// Handles the deadline of the heartbeat or of the client's stage.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
         self.engine.deadline(host, reply);
     }
 
-    /// Releases what the session holds, and counts its `end`.
+    /// Releases the session's user and counts its `end`.
     pub fn ended(self, end: End, sessions: &mut Sessions) {
         if let Some(key) = self.polled {
             sessions.polls.forget(key);
@@ -104,31 +98,31 @@ impl EngineIo {
     }
 }
 
-/// A WebSocket that is to take a polling session over, while its client tries whether it works.
+/// A WebSocket that may upgrade a polling session, while the client tests it.
 #[derive(Debug)]
 pub struct Probe {
     frames: Decoder,
     key: Key,
-    /// The number of this connection, by which the session knows its probe.
+    /// The number of this connection, which the session has stored.
     connection: u64,
 }
 
-/// What came of a probe.
+/// The result of [`Probe::received`].
 #[derive(Debug)]
 pub enum Probed {
-    /// It goes on.
+    /// The probe is not complete.
     More,
-    /// The session lives on this WebSocket now.
+    /// The session has moved to this WebSocket.
     Upgraded(EngineIo),
 }
 
 impl Probe {
-    /// A probe for the session `key`, which expects it; the 101 is already written.
+    /// A probe for the session `key`, which has stored `connection`; the 101 is already written.
     pub fn new(key: Key, connection: u64, host: &Host) -> Self {
         Self { frames: Decoder::new(Side::Client, host.settings.message_bytes_max), key, connection }
     }
 
-    /// Takes frames from the front of `input` until the session has moved; returns how many bytes they were.
+    /// Handles the frames at the front of `input` until the session has moved; returns how many bytes they have.
     pub fn received(&mut self, input: &mut [u8], sessions: &mut Sessions, reply: &mut Reply<'_>) -> (usize, Probed) {
         let mut used = 0;
         while reply.end.is_none() {
@@ -154,9 +148,9 @@ impl Probe {
                             return (used, Probed::Upgraded(session));
                         }
                     }
-                    _ => reply.break_off(&"a probe is 2probe, then 5"),
+                    _ => reply.fail_protocol(&"a probe is 2probe, then 5"),
                 },
-                Some(Message::Binary(_)) => reply.break_off(&"a probe is 2probe, then 5"),
+                Some(Message::Binary(_)) => reply.fail_protocol(&"a probe is 2probe, then 5"),
                 Some(Message::Close { code, .. }) => reply.answer_close(code),
             }
         }
@@ -168,13 +162,13 @@ impl Probe {
         self.frames.unfinished_bytes()
     }
 
-    /// It ended without taking the session over, which polls on.
+    /// Counts the end of a probe without an upgrade. The session continues to poll.
     pub fn ended(self, end: End, sessions: &mut Sessions) {
         sessions.polls.probe_ended(self.key, self.connection);
         sessions.host.metrics.handshake(Outcome::without_verdict(end, Phase::Upgrade));
     }
 
-    /// Moves the session here, with what waits for its client.
+    /// Moves the session to this WebSocket, with the packets that wait for its client.
     fn upgrade(&mut self, sessions: &mut Sessions, reply: &mut Reply<'_>) -> Option<EngineIo> {
         let Some((engine, items)) = sessions.upgrade(self.key, self.connection) else {
             reply.close(close_code::NORMAL, "the session is over", End::Gone);
@@ -187,7 +181,7 @@ impl Probe {
                 Item::Binary(bytes) => reply.binary(engine.version(), &bytes, &mut sessions.host.scratch),
             }
         }
-        engine.call_when_due(reply);
+        engine.set_deadline(reply);
         sessions.host.metrics.handshake(Outcome::Upgraded);
         Some(EngineIo {
             frames: Decoder::new(Side::Client, sessions.host.settings.message_bytes_max),

@@ -5,9 +5,9 @@ use crate::session::users::UserId;
 /// What happens to a socket when its token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnExpiry {
-    /// It is closed.
+    /// The socket is closed.
     Close,
-    /// It stays: `exp` counts for the handshake alone.
+    /// The socket stays open: `exp` counts for the handshake alone.
     Keep,
 }
 
@@ -16,30 +16,30 @@ pub enum OnExpiry {
 pub struct AuthenticatedUser {
     /// The session's user.
     pub user: UserId,
-    /// When it ends by itself.
+    /// When the session expires.
     pub until: Until,
 }
 
-/// The second at which a session ends by itself, in the four bytes that each parked socket keeps of it.
+/// The second at which a session expires, in four bytes, because every parked socket has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Until(u32);
 
 impl AuthenticatedUser {
-    /// A user without a name, whose session does not end by itself.
+    /// A user without a name, whose session does not expire.
     pub const ANONYMOUS: Self = Self { user: UserId::ANONYMOUS, until: Until::NEVER };
 }
 
 impl Until {
-    /// The session does not end by itself.
+    /// The session does not expire.
     pub const NEVER: Self = Self(u32::MAX);
 
-    /// In seconds since 1970. Times beyond the year 2106 count as never.
+    /// From seconds since 1970. Times after the year 2106 count as never.
     pub fn new(unix_s: Option<u64>) -> Self {
         let unix_s = unix_s.and_then(|unix_s| u32::try_from(unix_s).ok());
         unix_s.map_or(Self::NEVER, Self)
     }
 
-    /// In seconds since 1970, if there is such a second.
+    /// In seconds since 1970; `None` for never.
     pub fn unix_s(self) -> Option<u64> {
         (self != Self::NEVER).then_some(self.0.into())
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_is_kept_or_never_comes() {
+    fn expiry_fits_four_bytes_until_the_year_2106() {
         for (unix_s, kept, why) in [
             (Some(0), Some(0), "1970"),
             (Some(1_700_000_000), Some(1_700_000_000), "2023"),
@@ -61,6 +61,6 @@ mod tests {
         ] {
             assert_eq!(Until::new(unix_s).unix_s(), kept, "{why}");
         }
-        assert_eq!(size_of::<AuthenticatedUser>(), 8, "a parked socket is small");
+        assert_eq!(size_of::<AuthenticatedUser>(), 8, "a parked socket must stay small");
     }
 }

@@ -1,44 +1,37 @@
-//! What a shard's sessions share: its settings, its users, its verifier, its counters.
+//! The state that the sessions of a shard share: settings, users, verifier, counters.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand::{Rng, rngs::StdRng};
 use wire::engineio::{Open, Packet, PreparedOpen, Version};
 
-use crate::{
-    metrics::{ShardMetrics, TIMED_EVERY},
-    session::{
-        expiry::{AuthenticatedUser, OnExpiry, Until},
-        settings::{Auth, Settings},
-        users::Users,
-    },
-    verify::{Refusal, Verifier},
-};
+use crate::metrics::{ShardMetrics, TIMED_EVERY};
+use crate::session::expiry::{AuthenticatedUser, OnExpiry, Until};
+use crate::session::settings::{Auth, Settings};
+use crate::session::users::Users;
+use crate::verify::{Refusal, Verifier};
 
-/// What all sessions of one shard share.
+/// The state that all sessions of one shard share.
 pub struct Host {
-    /// How sessions are run.
+    /// The settings of sessions.
     pub settings: Arc<Settings>,
     /// The users of the sessions.
     pub users: Users,
     /// The shard's counters.
     pub metrics: Arc<ShardMetrics>,
-    /// Judges tokens that come after the upgrade too.
     verifier: Verifier,
-    /// Tokens that were judged, valid or not.
+    /// The number of verified tokens, valid or not.
     verdicts: u64,
     /// Nanoseconds since 1970, read once per batch of events: exact enough for `exp` and `nbf`.
     pub unix_ns: u64,
-    /// Session ids come from it: a cryptographic generator, whose seed is given from outside.
+    /// The cryptographic generator of session ids.
     pub(super) random: StdRng,
-    /// Engine.IO's open packets of both versions: over a WebSocket, and for a client that polls.
+    /// Engine.IO's open packets by version (3, 4), then by transport (WebSocket, polling).
     open_packets: [[PreparedOpen; 2]; 2],
-    /// A packet under construction, before its frame's length is known.
+    /// A buffer for a packet, whose length the frame before it needs.
     pub(super) scratch: Vec<u8>,
-    /// The JSON of an answer, or a session's id, under construction.
+    /// A buffer for the JSON of an answer, or for a session's id.
     pub(super) data: String,
 }
 
@@ -66,9 +59,9 @@ impl Host {
         }
     }
 
-    /// Judges a token; a valid one attaches its user, to be released when the session ends.
+    /// Verifies a token and attaches its user, to be released when the session ends.
     pub fn admit(&mut self, token: &[u8]) -> Result<AuthenticatedUser, Refusal> {
-        if !self.settings.auth.asks() {
+        if self.settings.auth == Auth::None {
             return Ok(AuthenticatedUser::ANONYMOUS);
         }
         let started = self.times_next_verdict().then(Instant::now);
@@ -85,23 +78,23 @@ impl Host {
         Ok(AuthenticatedUser { user, until: Until::new(expires_at_s.map(|exp_s| exp_s.saturating_add(leeway_s))) })
     }
 
-    /// Judges a session by its user's name, `None` for an unknown session. A known one attaches its user.
+    /// The verdict on a session whose lookup returned this name, `None` for an unknown session. Attaches the user.
     pub fn admit_session_owner(&mut self, name: Option<&str>) -> Result<AuthenticatedUser, Refusal> {
         let name = name.ok_or(Refusal::UnknownSession)?;
         Ok(AuthenticatedUser { user: self.users.attach(Some(name)), until: Until::NEVER })
     }
 
-    /// How many tokens were judged.
+    /// The number of verified tokens.
     pub fn verdicts(&self) -> u64 {
         self.verdicts
     }
 
-    /// Will the next verdict be timed?
+    /// Whether the next verdict is timed.
     pub fn times_next_verdict(&self) -> bool {
         self.verdicts.is_multiple_of(TIMED_EVERY)
     }
 
-    /// Judges a client without credentials.
+    /// The verdict on a client without credentials.
     pub fn verdict_without_credentials(&self) -> Result<AuthenticatedUser, Refusal> {
         match self.settings.auth {
             Auth::Token | Auth::Session => Err(Refusal::Missing),
@@ -109,7 +102,7 @@ impl Host {
         }
     }
 
-    /// The instant `until` on the clock of `now_ns`, which shows now; [`u64::MAX`] for a session without an end.
+    /// The instant `until` on the shard's clock, which shows `now_ns` now; [`u64::MAX`] for never.
     pub(super) fn instant_ns(&self, until: Until, now_ns: u64) -> u64 {
         let Some(until_s) = until.unix_s() else {
             return u64::MAX;
@@ -118,8 +111,7 @@ impl Host {
         now_ns.saturating_add(left_ns)
     }
 
-    /// Engine.IO's open packet. A session that `polls` has the id given and may change to WebSocket; one over a
-    /// WebSocket gets an id of its own.
+    /// Engine.IO's open packet: with the id in `polls` for a polling session, with a new id for a session over a WebSocket.
     pub(super) fn open_packet(&mut self, version: Version, polls: Option<&str>) -> &[u8] {
         let of_version = &self.open_packets[usize::from(version == Version::V4)];
         let open_packet = &of_version[usize::from(polls.is_some())];
@@ -135,7 +127,7 @@ impl Host {
     }
 }
 
-/// Everything of an open packet but the session's id. Only a client that polls may change to another transport.
+/// An open packet without the session's id. Only polling sessions can be upgraded.
 fn prepare_open_packet(settings: &Settings, version: Version, polls: bool) -> PreparedOpen {
     let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     PreparedOpen::new(&Open {

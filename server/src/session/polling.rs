@@ -1,9 +1,9 @@
-//! Engine.IO sessions of clients that poll: a GET waits for packets, a POST brings some (engine.io-protocol, "HTTP
+//! Engine.IO sessions of clients that poll: a GET waits for packets, a POST sends packets (engine.io-protocol, "HTTP
 //! long-polling").
 //!
-//! A session lives on one shard, whose number is part of its id. It outlives its connections, which have numbers here.
-//! The answer to the packets of a POST goes through another connection, the waiting poll. So answers are
-//! collected as [`Delivery`]s, which the shard sends out once per turn.
+//! A session lives on one shard, whose number is part of the session's id. It outlives its connections, which are known by
+//! their numbers. The answers to the packets of a POST are sent on another connection, the waiting poll. They are
+//! collected as [`Delivery`]s, which the shard sends once per turn.
 
 mod lifecycle;
 mod name;

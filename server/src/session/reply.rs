@@ -1,43 +1,41 @@
-//! What a session answers to one event, whatever carries it to the peer.
+//! The answer of a session to one event, for any transport.
 
 use std::time::Duration;
 
-use wire::{
-    engineio::{Form, Item, Version, encode_base64, encode_binary},
-    frame::{OpCode, ProtocolError, write_close, write_frame},
-};
+use wire::engineio::{Form, Item, Version, encode_base64, encode_binary};
+use wire::frame::{OpCode, ProtocolError, write_close, write_frame};
 
 use crate::{metrics::End, session::close_code};
 
-/// The most bytes of packets in one poll's answer, unless it is a single packet.
+/// The limit on the packets in one poll's answer, unless it is a single packet.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// The packets that wait for a client to poll.
 #[derive(Debug)]
 pub struct Outbox {
     items: Vec<Item<'static>>,
-    /// The sum of the items' lengths, at most `bytes_max` and one item more.
+    /// The sum of the items' lengths; only the last item may exceed `bytes_max`.
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Outbox {
-    /// Room for `bytes_max` to wait for a poll.
+    /// An empty outbox for `bytes_max`.
     pub fn new(bytes_max: usize) -> Self {
         Self { items: Vec::new(), bytes: 0, bytes_max }
     }
 
-    /// Is there nothing for the next poll?
+    /// Whether no packet waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// How many bytes wait in it.
+    /// The sum of the packets' lengths.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes the packets of one poll's answer: a single one, or as many as have at most a mebibyte.
+    /// Takes the packets of one poll's answer: at most [`ANSWER_BYTES_MAX`], or a single packet.
     pub fn take_answer(&mut self) -> Vec<Item<'static>> {
         let mut bytes = 0;
         let fitting = self.items.iter().take_while(|item| {
@@ -54,7 +52,7 @@ impl Outbox {
         answer
     }
 
-    /// Takes everything.
+    /// Takes all packets.
     pub fn take(&mut self) -> Vec<Item<'static>> {
         self.bytes = 0;
         std::mem::take(&mut self.items)
@@ -80,24 +78,23 @@ fn item_bytes(item: &Item<'_>) -> usize {
     }
 }
 
-/// What a session answers to one event.
+/// The answer of a session to one event.
 #[derive(Debug)]
 pub struct Reply<'a> {
-    /// Where the bytes for the peer are appended.
+    /// Bytes for the peer are appended here.
     pub out: &'a mut Vec<u8>,
     /// The instant of the event, on the shard's monotonic clock.
     pub now_ns: u64,
-    /// When [`Session::deadline`](crate::session::Session::deadline) is to be called; `None` leaves the deadline as it
-    /// was.
+    /// When [`Session::deadline`](crate::session::Session::deadline) must be called; `None` leaves the deadline unchanged.
     pub deadline_ns: Option<u64>,
-    /// Set once the session is over: `out` is sent, then the connection is closed.
+    /// Set when the session ends: `out` is sent, then the connection is closed.
     pub end: Option<End>,
-    /// The peer's close frame is answered. Nothing can follow from either side, so the gate does not wait for the
-    /// peer's FIN (RFC 6455 section 7.1.1: the server closes first).
+    /// The peer's close frame is answered, and no frame can follow from either side. The gate closes without waiting for
+    /// the peer's FIN (RFC 6455 section 7.1.1: the server closes first).
     pub is_close_answered: bool,
     /// The form in which binary messages may be sent over a WebSocket.
     pub form: Form,
-    /// Where Engine.IO packets go in place of `out` when the client polls.
+    /// Collects Engine.IO packets in place of `out` when the client polls.
     outbox: Option<&'a mut Outbox>,
 }
 
@@ -107,15 +104,14 @@ impl<'a> Reply<'a> {
         Self { out, now_ns, deadline_ns: None, end: None, is_close_answered: false, form: Form::Binary, outbox: None }
     }
 
-    /// The same to a client that polls: packets are collected in `outbox`.
+    /// An empty answer to a client that polls: packets are collected in `outbox`.
     pub fn polling(out: &'a mut Vec<u8>, outbox: &'a mut Outbox, now_ns: u64) -> Self {
         Self { outbox: Some(outbox), ..Self::new(out, now_ns) }
     }
 
-    /// The instant `after` this event.
-    pub fn after(&self, after: Duration) -> u64 {
-        let after_ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-        self.now_ns.saturating_add(after_ns)
+    /// The instant `time` after this event.
+    pub fn after(&self, time: Duration) -> u64 {
+        self.now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Sends the text of an Engine.IO packet, which is UTF-8.
@@ -152,7 +148,7 @@ impl<'a> Reply<'a> {
         self.end = Some(end);
     }
 
-    /// Answers a close frame with its own code (RFC 6455 section 5.5.1), or without one, and ends the session.
+    /// Answers a close frame with the same code or without one (RFC 6455 section 5.5.1), and ends the session.
     pub fn answer_close(&mut self, code: Option<u16>) {
         match code {
             Some(code) => write_close(self.out, code, "", None),
@@ -162,7 +158,7 @@ impl<'a> Reply<'a> {
         self.is_close_answered = true;
     }
 
-    /// Closes on a peer that broke the framing, with the code for its fault.
+    /// Closes a connection with an invalid frame, with the close code for the error.
     pub fn fail_framing(&mut self, error: &ProtocolError) {
         write_close(self.out, error.close_code(), &error.to_string(), None);
         self.end = Some(match error {
@@ -171,8 +167,8 @@ impl<'a> Reply<'a> {
         });
     }
 
-    /// Closes because a packet breaks the protocol. The peer gets the fault, not what it sent.
-    pub fn break_off(&mut self, fault: &dyn std::fmt::Display) {
+    /// Closes a session with an invalid packet. The peer gets `fault` as the reason, without the packet.
+    pub fn fail_protocol(&mut self, fault: &dyn std::fmt::Display) {
         self.close(close_code::PROTOCOL_ERROR, &fault.to_string(), End::Protocol);
     }
 
@@ -190,12 +186,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_whose_client_never_polls_ends() {
+    fn session_ends_when_its_client_does_not_poll() {
         let mut out = Vec::new();
         let mut outbox = Outbox::new(4000);
         let mut reply = Reply::polling(&mut out, &mut outbox, 0);
         let packet = vec![b'4'; 1000];
-        for (sent, end, why) in [(4, None, "as much as may wait"), (1, Some(End::TooSlow), "one more")] {
+        for (sent, end, why) in [(4, None, "at the limit"), (1, Some(End::TooSlow), "above the limit")] {
             (0..sent).for_each(|_| reply.text(&packet));
             assert_eq!(reply.end, end, "{why}");
         }
@@ -205,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_is_answered_with_so_much_or_one_packet() {
+    fn poll_is_answered_up_to_the_limit_or_with_one_packet() {
         const MAX: usize = ANSWER_BYTES_MAX;
         for (packets, answers, why) in [
-            (&[1, 2, 3][..], &[3][..], "all"),
+            (&[1, 2, 3][..], &[3][..], "all packets"),
             (&[MAX - 1, 1, 1], &[2, 1], "as many as fit"),
-            (&[MAX + 1, 1], &[1, 1], "one that is larger goes alone"),
-            (&[1, MAX, MAX, 1], &[1, 1, 1, 1], "each in its turn"),
+            (&[MAX + 1, 1], &[1, 1], "a packet above the limit is sent alone"),
+            (&[1, MAX, MAX, 1], &[1, 1, 1, 1], "no two fit together"),
         ] {
             let mut outbox = Outbox::new(usize::MAX);
             for &bytes in packets {

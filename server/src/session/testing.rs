@@ -1,14 +1,14 @@
-//! A host with one key, and clients' frames, for the tables of the state machines.
+//! Sessions with one key, tokens for it, and frames of clients, for tests.
 
 use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng};
 
-use crate::{
-    keys::{self, Algorithm, Ring},
-    session::{Auth, Host, OnExpiry, Sessions, Settings, app::App, polling::PollingSessions},
-    verify::{Policy, Verifier},
-};
+use crate::keys::{self, Algorithm, Ring};
+use crate::session::app::App;
+use crate::session::polling::PollingSessions;
+use crate::session::{Auth, Host, OnExpiry, Sessions, Settings};
+use crate::verify::{Policy, Verifier};
 use wire::frame::{Decoder, Message, OpCode, Side};
 
 pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -31,7 +31,7 @@ pub fn host(app: App) -> Host {
     host
 }
 
-/// A host and a table for a few sessions that poll.
+/// The sessions of a shard, at most 9 of which may poll.
 pub fn sessions(app: App) -> Sessions {
     Sessions { host: host(app), polls: PollingSessions::new(0, 9, 9, usize::MAX) }
 }
@@ -45,7 +45,7 @@ pub fn token(user: &str, expires_at_s: Option<u64>) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }
 
-/// A client's frame, masked.
+/// A masked frame, as clients send it.
 pub fn frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     wire::frame::write_frame(&mut out, opcode, payload, Some([1, 2, 3, 4]));

@@ -1,10 +1,8 @@
-//! The users of a shard's sockets, each name kept once.
+//! The users of a shard's sessions. Each name is stored once.
 
 use std::{collections::HashMap, sync::Arc};
 
 /// The user of a session: an index into its shard's [`Users`], or anonymous.
-///
-/// A token need not name a user; such a session is anonymous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserId(u32);
 
@@ -13,45 +11,44 @@ impl UserId {
     pub const ANONYMOUS: Self = Self(u32::MAX);
 }
 
-/// The names behind the [`UserId`]s of one shard, counted by the sessions that hold them.
-///
-/// There are never more names than sessions, so the limit on connections bounds this table too.
+/// The names of the users of one shard's sessions, with the number of sessions of each. There are never more names than
+/// sessions, so that the limit on connections also limits this table.
 #[derive(Debug, Default)]
 pub struct Users {
     ids: HashMap<Arc<str>, u32>,
-    slots: Vec<Slot>,
-    /// Indices of `slots` whose count is 0.
+    entries: Vec<Entry>,
+    /// Indices of `entries` whose count is 0.
     free: Vec<u32>,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Entry {
     name: Arc<str>,
-    /// Sessions of this user; a slot at 0 is free and its name no longer in `ids`.
+    /// The number of the user's sessions; an entry at 0 is free, and its name is not in `ids`.
     sessions: u32,
 }
 
 impl Users {
-    /// The id of `name` for one more session; each must be [released](Self::release) once.
+    /// Counts a session of the user `name` and returns the user's id, which must be [released](Self::release) once.
     pub fn attach(&mut self, name: Option<&str>) -> UserId {
         let Some(name) = name else {
             return UserId::ANONYMOUS;
         };
         if let Some(&id) = self.ids.get(name) {
-            self.slots[id as usize].sessions += 1;
+            self.entries[id as usize].sessions += 1;
             return UserId(id);
         }
-        let slot = Slot { name: name.into(), sessions: 1 };
-        let name = Arc::clone(&slot.name);
+        let entry = Entry { name: name.into(), sessions: 1 };
+        let name = Arc::clone(&entry.name);
         let id = match self.free.pop() {
             Some(id) => {
-                self.slots[id as usize] = slot;
+                self.entries[id as usize] = entry;
                 id
             }
             None => {
-                self.slots.push(slot);
+                self.entries.push(entry);
                 // A shard holds fewer sockets than a u32 counts: descriptors are ints.
-                (self.slots.len() - 1) as u32
+                (self.entries.len() - 1) as u32
             }
         };
         self.ids.insert(name, id);
@@ -60,26 +57,21 @@ impl Users {
 
     /// The name of an attached id; `None` for an anonymous user.
     pub fn name(&self, id: UserId) -> Option<&str> {
-        self.slots.get(id.0 as usize).map(|slot| &*slot.name)
+        self.entries.get(id.0 as usize).map(|entry| &*entry.name)
     }
 
     /// Releases one session's user.
     pub fn release(&mut self, id: UserId) {
-        let Some(slot) = self.slots.get_mut(id.0 as usize) else {
+        let Some(entry) = self.entries.get_mut(id.0 as usize) else {
             return;
         };
-        slot.sessions = slot.sessions.saturating_sub(1);
-        if slot.sessions == 0 && self.ids.remove(&slot.name).is_some() {
+        entry.sessions = entry.sessions.saturating_sub(1);
+        if entry.sessions == 0 && self.ids.remove(&entry.name).is_some() {
             self.free.push(id.0);
         }
     }
 
-    /// How many users have a session now.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Does no user have a session?
+    /// Whether no user has a session.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -90,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_kept_while_a_session_holds_it() {
+    fn name_is_stored_while_the_user_has_a_session() {
         let mut users = Users::default();
         let first = users.attach(Some("ann"));
         let second = users.attach(Some("ann"));
@@ -99,12 +91,12 @@ mod tests {
         assert_ne!(first, other);
 
         users.release(first);
-        assert_eq!(users.name(second), Some("ann"), "one session still holds it");
+        assert_eq!(users.name(second), Some("ann"), "one session is left");
         users.release(second);
-        assert_eq!(users.len(), 1, "ann is gone, bob stays");
+        assert_eq!(users.ids.len(), 1, "ann is removed, bob stays");
 
         let next = users.attach(Some("cid"));
-        assert_eq!(next, first, "a free slot is used again");
+        assert_eq!(next, first, "a free entry is used again");
         assert_eq!(users.name(next), Some("cid"));
         assert_eq!(users.name(other), Some("bob"));
     }
@@ -112,10 +104,10 @@ mod tests {
     #[test]
     fn an_anonymous_user_is_not_counted() {
         let mut users = Users::default();
-        let nobody = users.attach(None);
-        assert_eq!(nobody, UserId::ANONYMOUS);
-        assert_eq!(users.name(nobody), None);
-        users.release(nobody);
+        let anonymous = users.attach(None);
+        assert_eq!(anonymous, UserId::ANONYMOUS);
+        assert_eq!(users.name(anonymous), None);
+        users.release(anonymous);
         assert!(users.is_empty());
     }
 }

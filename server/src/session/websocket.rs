@@ -4,32 +4,29 @@ use std::time::Duration;
 
 use wire::frame::{Decoder, Message, OpCode, Side, write_close, write_frame};
 
-use crate::{
-    metrics::End,
-    session::{
-        close_code,
-        expiry::{AuthenticatedUser, Until},
-        host::Host,
-        reply::Reply,
-        users::UserId,
-    },
-};
+use crate::metrics::End;
+use crate::session::close_code;
+use crate::session::expiry::{AuthenticatedUser, Until};
+use crate::session::host::Host;
+use crate::session::reply::Reply;
+use crate::session::users::UserId;
 
 /// An authenticated raw WebSocket.
 #[derive(Debug)]
 pub struct WebSocket {
     frames: Decoder,
-    /// When the peer's last bytes came, in milliseconds of the shard's clock: they wrap around after 49 days, which is
-    /// more than any silence between two pings.
+    /// When the peer's last bytes were received, in milliseconds of the shard's clock. They wrap around after 49 days,
+    /// which is longer than any silence between two pings.
     received_ms: u32,
-    user: UserId,
+    /// The session's user, to be released at the end.
+    pub user: UserId,
     until: Until,
-    /// A ping was sent, and no bytes came since.
+    /// A ping was sent, and no bytes were received since.
     pong_due: bool,
 }
 
 impl WebSocket {
-    /// A session for `user`, which it releases at its end; the 101 is already in `reply`.
+    /// A session for `user`; the 101 is already in `reply`.
     pub fn open(user: AuthenticatedUser, host: &mut Host, reply: &mut Reply<'_>) -> Self {
         let ends_ns = host.instant_ns(user.until, reply.now_ns);
         reply.deadline_ns = Some(reply.after(host.settings.ping_interval).min(ends_ns));
@@ -42,17 +39,12 @@ impl WebSocket {
         }
     }
 
-    /// The bytes that it keeps of an incomplete message.
+    /// The buffered bytes of an incomplete message.
     pub fn kept_bytes(&self) -> usize {
         self.frames.unfinished_bytes()
     }
 
-    /// The session's user.
-    pub fn user(&self) -> UserId {
-        self.user
-    }
-
-    /// Takes the frames at the front of `input`; returns how many bytes they were.
+    /// Handles the frames at the front of `input`; returns how many bytes they have.
     pub fn received(&mut self, input: &mut [u8], host: &mut Host, reply: &mut Reply<'_>) -> usize {
         self.received_ms = wrapping_ms(reply.now_ns);
         self.pong_due = false;
@@ -74,7 +66,7 @@ impl WebSocket {
         used
     }
 
-    /// Pings a silent peer, closes on a missing pong, or closes on an expired token.
+    /// Pings a silent peer; closes after a missing pong, or when the token has expired.
     pub fn deadline(&mut self, host: &mut Host, reply: &mut Reply<'_>) {
         let ends_ns = host.instant_ns(self.until, reply.now_ns);
         if ends_ns <= reply.now_ns {
@@ -85,16 +77,15 @@ impl WebSocket {
         let silent_ms = wrapping_ms(reply.now_ns).wrapping_sub(self.received_ms);
         let silent = Duration::from_millis(silent_ms.into());
         let interval = host.settings.ping_interval;
-        // A ping is sent no sooner than it is due.
-        let patience = interval + host.settings.ping_timeout;
+        let silence_max = interval + host.settings.ping_timeout;
         let next = if !self.pong_due && silent < interval {
             interval - silent
         } else if !self.pong_due {
             write_frame(reply.out, OpCode::Ping, &[], None);
             self.pong_due = true;
             host.settings.ping_timeout
-        } else if silent < patience {
-            patience - silent
+        } else if silent < silence_max {
+            silence_max - silent
         } else {
             write_close(reply.out, close_code::NORMAL, "ping timeout", None);
             reply.end = Some(End::PingTimeout);
@@ -126,10 +117,8 @@ fn answer(message: Message<'_>, host: &mut Host, reply: &mut Reply<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{
-        app::App,
-        testing::{NOW_S, frame, host, sent_frames, token},
-    };
+    use crate::session::app::App;
+    use crate::session::testing::{NOW_S, frame, host, sent_frames, token};
 
     fn check(app: App, input: &[u8], answers: &[&str], end: Option<End>, why: &str) {
         let mut host = host(app);
@@ -163,34 +152,34 @@ mod tests {
         let long = frame(OpCode::Binary, &[0; 1001]);
         let (client, broken) = (Some(End::Client), Some(End::Protocol));
         for (app, input, answers, end, why) in [
-            (App::Echo, &text[..], &["T:gr\u{fc}n"][..], None, "text comes back"),
-            (App::Echo, &binary, &["B:\x01\x02"], None, "binary comes back"),
+            (App::Echo, &text[..], &["T:gr\u{fc}n"][..], None, "text is sent back"),
+            (App::Echo, &binary, &["B:\x01\x02"], None, "binary is sent back"),
             (App::Idle, &text, &[], None, "idle sends nothing"),
             (App::Idle, &ping, &["Q:hi"], None, "a ping is answered by every application"),
-            (App::Echo, &pong, &[], None, "a pong is not"),
+            (App::Echo, &pong, &[], None, "a pong is not answered"),
             (App::Echo, &close, &["C:1001"], client, "a close is answered with its code"),
-            (App::Echo, &bare_close, &["C:0"], client, "or without one"),
-            (App::Echo, &after_close, &["C:1001"], client, "nothing counts after a close"),
-            (App::Echo, unmasked, &["C:1002"], broken, "clients mask (section 5.1)"),
-            (App::Echo, &not_utf8, &["C:1007"], broken, "text is UTF-8"),
-            (App::Echo, &long, &["C:1009"], Some(End::TooLong), "above the limit"),
+            (App::Echo, &bare_close, &["C:0"], client, "a close without a code is answered without one"),
+            (App::Echo, &after_close, &["C:1001"], client, "frames after a close are ignored"),
+            (App::Echo, unmasked, &["C:1002"], broken, "clients must mask (section 5.1)"),
+            (App::Echo, &not_utf8, &["C:1007"], broken, "text must be UTF-8"),
+            (App::Echo, &long, &["C:1009"], Some(End::TooLong), "a message above the limit"),
         ] {
             check(app, input, answers, end, why);
         }
     }
 
     #[test]
-    fn a_socket_ends_with_its_token() {
+    fn expired_token_closes_the_socket_at_exp() {
         const S: u64 = 1_000_000_000;
         let mut host = host(App::Idle);
         let user = host.admit(token("ann", Some(NOW_S + 30)).as_bytes());
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 100 * S);
         let mut session = WebSocket::open(user.unwrap(), &mut host, &mut reply);
-        assert_eq!(reply.deadline_ns, Some(125 * S), "the ping comes before");
+        assert_eq!(reply.deadline_ns, Some(125 * S), "the ping is due before exp");
         for (at_s, clock_s, answers, deadline_s, end, why) in [
-            (125, 25, &["P:"][..], Some(130), None, "then the end, before the pong"),
-            (130, 29, &[], Some(131), None, "unless the clock was set back"),
+            (125, 25, &["P:"][..], Some(130), None, "exp is before the pong's deadline"),
+            (130, 29, &[], Some(131), None, "the clock was set back by a second"),
             (131, 30, &["C:4401"], None, Some(End::Expired), "expired"),
         ] {
             let mut out = Vec::new();
@@ -204,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_pinged_then_closed() {
+    fn silent_peer_is_pinged_then_closed() {
         const S: u64 = 1_000_000_000;
         let mut host = host(App::Idle);
         let mut out = Vec::new();
@@ -216,9 +205,7 @@ mod tests {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, now_ns);
             match input {
-                Some(mut input) => {
-                    session.received(&mut input, &mut host, &mut reply);
-                }
+                Some(mut input) => drop(session.received(&mut input, &mut host, &mut reply)),
                 None => session.deadline(&mut host, &mut reply),
             }
             let (deadline_ns, end) = (reply.deadline_ns, reply.end);
@@ -227,13 +214,13 @@ mod tests {
         let pong = || Some(frame(OpCode::Pong, b""));
         let text = || Some(frame(OpCode::Text, b"a"));
         for (now_s, input, answers, deadline_s, end, why) in [
-            (10, text(), &[][..], None, None, "the deadline stays where it is"),
-            (25, None, &[], Some(35), None, "received at 10 s: not silent for long enough"),
-            (35, None, &["P:"], Some(55), None, "a ping, and the time for its pong"),
-            (36, pong(), &[], None, None, "received again"),
-            (55, None, &[], Some(61), None, "so no timeout"),
+            (10, text(), &[][..], None, None, "input leaves the deadline unchanged"),
+            (25, None, &[], Some(35), None, "25 s after the input no ping is due yet"),
+            (35, None, &["P:"], Some(55), None, "a ping, then 20 s for its pong"),
+            (36, pong(), &[], None, None, "the pong"),
+            (55, None, &[], Some(61), None, "no timeout, because a pong was received"),
             (61, None, &["P:"], Some(81), None, "the next ping"),
-            (81, None, &["C:1000"], None, Some(End::PingTimeout), "closed"),
+            (81, None, &["C:1000"], None, Some(End::PingTimeout), "no pong was received"),
         ] {
             let (sent, deadline, ended) = at(now_s * S, input);
             assert_eq!(sent, answers, "{why}");

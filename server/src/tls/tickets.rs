@@ -1,4 +1,4 @@
-//! Session tickets (RFC 8446 section 4.6.1, RFC 5077) that every process of a gate makes and accepts.
+//! Session tickets (RFC 8446 section 4.6.1, RFC 5077). Each process of a gate accepts the tickets of all of them.
 //!
 //! ```text
 //! secret(p + 1) = HMAC-SHA256(secret(p), "next")            p: the number of the period since 1970
@@ -6,38 +6,37 @@
 //! ticket = name, 16 bytes; nonce, 12 bytes; AES-256-GCM(key, session; name)
 //! ```
 //!
-//! Processes with the same secret derive the same later secrets, each by its own clock. A derivation cannot be reversed: the
-//! memory of a server reveals nothing about tickets that are older than a period.
+//! Processes with the same secret derive the same later secrets, each by its own clock. A derivation cannot be
+//! reversed: the memory of a server does not reveal the keys of tickets older than a period.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    error::Unspecified,
-    hmac,
-};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
+use rustls::pki_types::UnixTime;
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 
-/// How long one key makes tickets. A ticket is accepted for at least one more period.
+/// How long one key encrypts new tickets. A ticket is accepted until the end of the next period.
 const PERIOD_S: u64 = 6 * 60 * 60;
 
-/// The most steps at once, ten years of periods: a clock that jumps further is ignored.
+/// The most periods that are derived at once, ten years: a clock that jumps further is ignored.
 const STEPS_MAX: u64 = 10 * 366 * 4;
 
 const NAME_BYTES: usize = 16;
 
-/// Longer than any session: without certificates of clients it is two names, a suite and a secret.
+/// Longer than any ticket: without client certificates a session is two names, a cipher suite and a secret.
 const TICKET_BYTES_MAX: usize = 1024;
 
-/// Makes and opens tickets.
+/// Encrypts and decrypts tickets.
 pub struct Tickets {
     keys: ArcSwap<Keys>,
+    /// The wall clock: seconds since 1970. `ProducesTickets` gives no time.
+    unix_s: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// The secret of one period, from which those of all later periods are derived.
@@ -47,9 +46,9 @@ pub struct Seed {
     secret: [u8; 32],
 }
 
-/// The keys in use.
+/// The keys of the current and the previous period.
 struct Keys {
-    /// The seed of the period before the current one.
+    /// The seed of the previous period.
     seed: Seed,
     previous: Key,
     current: Key,
@@ -57,14 +56,14 @@ struct Keys {
 
 struct Key {
     name: [u8; NAME_BYTES],
-    /// Its nonces are random, which allows 2^32 tickets a key: 198,000 a second.
+    /// With random nonces, which allow 2^32 tickets for each key: 198,000 a second.
     aead: RandomizedNonceKey,
 }
 
 impl Seed {
-    /// A new random seed.
-    pub fn random() -> Self {
-        Self { period: period_now().saturating_sub(1), secret: rand::random() }
+    /// A random seed at `now_s` seconds since 1970.
+    pub fn random(now_s: u64) -> Self {
+        Self { period: (now_s / PERIOD_S).saturating_sub(1), secret: rand::random() }
     }
 
     fn derive(&self, label: &str) -> [u8; 32] {
@@ -99,20 +98,29 @@ impl Keys {
 }
 
 impl Tickets {
-    /// Tickets equal to those of all processes with the same seed.
+    /// Tickets that all processes with the same seed accept. `unix_s` is the wall clock: seconds since 1970.
     ///
     /// # Errors
-    /// When the crypto library refuses a key.
-    pub fn new(seed: Seed) -> Result<Self, Unspecified> {
-        Ok(Self { keys: ArcSwap::from_pointee(Keys::new(seed)?) })
+    /// If the crypto library refuses a key.
+    pub fn new(seed: Seed, unix_s: impl Fn() -> u64 + Send + Sync + 'static) -> Result<Self, Unspecified> {
+        Ok(Self { keys: ArcSwap::from_pointee(Keys::new(seed)?), unix_s: Box::new(unix_s) })
+    }
+
+    /// The time by the wall clock.
+    pub(super) fn unix_time(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs((self.unix_s)()))
+    }
+
+    fn period_now(&self) -> u64 {
+        (self.unix_s)() / PERIOD_S
     }
 
     /// The current seed, from which another process makes the same tickets.
     pub fn seed(&self) -> Seed {
-        self.keys_at(period_now()).seed.clone()
+        self.keys_at(self.period_now()).seed.clone()
     }
 
-    /// The keys of a period. A clock that is set back changes nothing.
+    /// The keys in `period`. If the clock was set back, the keys stay.
     fn keys_at(&self, period: u64) -> Arc<Keys> {
         let keys = self.keys.load_full();
         let steps = period.saturating_sub(keys.seed.period + 1);
@@ -121,11 +129,11 @@ impl Tickets {
         }
         let seed = (0..steps).fold(keys.seed.clone(), |seed, _| seed.next());
         match Keys::new(seed) {
-            Ok(stepped) => {
-                let stepped = Arc::new(stepped);
+            Ok(renewed) => {
+                let renewed = Arc::new(renewed);
                 // Another thread may have stored the same keys.
-                self.keys.store(Arc::clone(&stepped));
-                stepped
+                self.keys.store(Arc::clone(&renewed));
+                renewed
             }
             Err(Unspecified) => keys,
         }
@@ -168,11 +176,11 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        self.seal(period_now(), session)
+        self.seal(self.period_now(), session)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.open(period_now(), ticket)
+        self.open(self.period_now(), ticket)
     }
 }
 
@@ -182,67 +190,61 @@ impl fmt::Debug for Tickets {
     }
 }
 
-fn period_now() -> u64 {
-    // A clock before 1970 counts as period 0.
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.map_or(0, |since| since.as_secs() / PERIOD_S)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn tickets() -> Tickets {
-        Tickets::new(Seed { period: 99, secret: [7; 32] }).unwrap()
+        Tickets::new(Seed { period: 99, secret: [7; 32] }, || 100 * PERIOD_S).unwrap()
     }
 
     #[test]
     fn a_ticket_is_accepted_for_one_more_period_by_every_process_with_the_seed() {
-        for (made_in, taken_in, is_taken, why) in [
+        for (sealed_in, opened_in, is_accepted, why) in [
             (100, 100, true, "at once"),
             (100, 101, true, "in the next period"),
-            (100, 102, false, "its key is gone"),
-            (105, 105, true, "after steps"),
-            (105, 100, true, "a clock that goes back"),
+            (100, 102, false, "its key was removed"),
+            (105, 105, true, "after several derivations"),
+            (105, 100, true, "the clock was set back"),
             (100 + STEPS_MAX, 100 + STEPS_MAX, true, "years later"),
-            (u64::MAX, 100, true, "a clock that is off by ages is not followed"),
+            (u64::MAX, 100, true, "a clock that is far off is ignored"),
         ] {
             let one = tickets();
             let other = tickets();
-            let ticket = one.seal(made_in, b"a session").unwrap();
-            let opened = one.open(taken_in, &ticket);
-            assert_eq!(opened.is_some(), is_taken, "{why}");
+            let ticket = one.seal(sealed_in, b"a session").unwrap();
+            let opened = one.open(opened_in, &ticket);
+            assert_eq!(opened.is_some(), is_accepted, "{why}");
             // A process in the same period or a later one.
-            if let Some(session) = other.open(taken_in.max(made_in), &ticket) {
+            if let Some(session) = other.open(opened_in.max(sealed_in), &ticket) {
                 assert_eq!(session, b"a session", "{why}");
             } else {
-                assert!(!is_taken, "{why}: another process");
+                assert!(!is_accepted, "{why}: another process");
             }
         }
     }
 
     #[test]
-    fn a_seed_passed_on_later_makes_the_same_tickets() {
+    fn a_seed_from_a_running_process_gives_the_same_tickets() {
         let parent = tickets();
         let before = parent.seal(100, b"early").unwrap();
-        let stepped = parent.keys_at(101).seed.clone();
-        let child = Tickets::new(stepped).unwrap();
+        let renewed = parent.keys_at(101).seed.clone();
+        let child = Tickets::new(renewed, || 101 * PERIOD_S).unwrap();
         assert_eq!(child.open(101, &before).as_deref(), Some(&b"early"[..]));
         let own = child.seal(101, b"own").unwrap();
         assert_eq!(parent.open(101, &own).as_deref(), Some(&b"own"[..]));
         let text = serde_json::to_string(&child.seed()).unwrap();
         let read: Seed = serde_json::from_str(&text).unwrap();
-        assert_eq!(read.secret, child.seed().secret, "over the control socket");
+        assert_eq!(read.secret, child.seed().secret, "as sent over the control socket");
         assert_eq!(format!("{read:?}"), "Seed(..)", "never printed");
     }
 
     #[test]
-    fn other_tickets_are_ignored() {
+    fn invalid_tickets_are_refused() {
         let tickets = tickets();
         let good = tickets.seal(100, b"a session").unwrap();
-        let other = Tickets::new(Seed::random()).unwrap();
-        assert!(other.open(100, &good).is_none(), "another server's");
-        assert!(tickets.open(100, b"").is_none(), "nothing");
+        let other = Tickets::new(Seed::random(100 * PERIOD_S), || 100 * PERIOD_S).unwrap();
+        assert!(other.open(100, &good).is_none(), "the ticket of another server");
+        assert!(tickets.open(100, b"").is_none(), "an empty ticket");
         for place in 0..good.len() {
             let mut changed = good.clone();
             changed[place] ^= 1;
@@ -250,8 +252,8 @@ mod tests {
             assert!(tickets.open(100, &good[..place]).is_none(), "cut to {place}");
         }
         let twice = tickets.seal(100, b"a session").unwrap();
-        assert_ne!(good, twice, "a nonce of its own");
+        assert_ne!(good, twice, "each ticket has its own nonce");
         let long = vec![0; TICKET_BYTES_MAX];
-        assert!(tickets.seal(100, &long).is_none(), "too long a session");
+        assert!(tickets.seal(100, &long).is_none(), "a session that is too long");
     }
 }

@@ -1,11 +1,11 @@
-//! The header of a token: the key that it selects, and the members that it must not have.
+//! The header of a token: the members that select the key, and those that are forbidden.
 
 use crate::keys::Algorithm;
 use crate::verify::Refusal;
 use crate::verify::json::{JsonError, Members, NameCode, SeenNames, Text, Value};
 
-/// Members that a header may have. It is read before the sender is authenticated, therefore the limit is low; headers of
-/// identity providers have 2 to 6.
+/// The most members of a header. The limit is low, because the sender is not authenticated yet; headers of identity
+/// providers have 2 to 6.
 const HEADER_MEMBERS_MAX: usize = 16;
 
 /// The members of a header that select the key.
@@ -17,13 +17,12 @@ pub(super) struct Header<'t> {
     pub kid: Option<Text<'t>>,
 }
 
-/// The header in `json`, the first segment of a token decoded.
-///
-/// Unknown members are ignored, as RFC 7515 section 4 asks, unless there is a `crit`.
+/// The header in `json`, the decoded first segment of a token. Unknown members are ignored, as RFC 7515 section 4
+/// requires, unless there is a `crit`.
 ///
 /// # Errors
-/// The first of these that applies: the text is not a header, `alg` is none or unknown, there is a `crit`, an embedded
-/// key, another `typ`.
+/// The first that applies: the text is not a header, `alg` is none or unknown, there is a `crit` or an embedded key,
+/// `typ` is another type.
 pub(super) fn read<'t>(json: &'t [u8], seen: &mut SeenNames) -> Result<Header<'t>, Refusal> {
     let json = str::from_utf8(json).map_err(|_| Refusal::HeaderMalformed)?;
     let mut algorithm = None;
@@ -46,7 +45,7 @@ pub(super) fn read<'t>(json: &'t [u8], seen: &mut SeenNames) -> Result<Header<'t
         }
     }
 
-    let algorithm = named(algorithm.ok_or(Refusal::HeaderMalformed)?)?;
+    let algorithm = algorithm_named(algorithm.ok_or(Refusal::HeaderMalformed)?)?;
     if critical {
         return Err(Refusal::CriticalHeader);
     }
@@ -65,23 +64,20 @@ const KID: NameCode = NameCode::short(b"kid");
 const CRIT: NameCode = NameCode::short(b"crit");
 const B64: NameCode = NameCode::short(b"b64");
 
-// Members in which the sender provides the key or its address (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5 and
-// 4.1.6). A verifier that trusts them accepts anything (RFC 8725 section 3.10).
+// Members in which the sender provides the key or its URL (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5 and 4.1.6). A verifier
+// that uses such keys accepts any token (RFC 8725 section 3.10).
 const JWK: NameCode = NameCode::short(b"jwk");
 const JKU: NameCode = NameCode::short(b"jku");
 const X5C: NameCode = NameCode::short(b"x5c");
 const X5U: NameCode = NameCode::short(b"x5u");
 
 fn text(value: Value<'_>) -> Result<Text<'_>, Refusal> {
-    match value {
-        Value::Text(text) => Ok(text),
-        _ => Err(Refusal::HeaderMalformed),
-    }
+    if let Value::Text(text) = value { Ok(text) } else { Err(Refusal::HeaderMalformed) }
 }
 
-/// The algorithm of that name. `none` has a reason of its own in every spelling: it is the oldest attack on tokens, and
+/// The algorithm of this name. `none` in any case has a reason of its own, because it is a known attack on which
 /// operators may want an alarm.
-fn named(name: Text<'_>) -> Result<Algorithm, Refusal> {
+fn algorithm_named(name: Text<'_>) -> Result<Algorithm, Refusal> {
     let known = Algorithm::ALL.into_iter().find(|algorithm| name.is(algorithm.as_str()));
     match known {
         Some(algorithm) => Ok(algorithm),
@@ -116,9 +112,9 @@ mod tests {
         for (json, verdict, why) in [
             (r#"{"alg":"HS256","typ":"JWT"}"#, Ok("HS256"), "the usual one"),
             (r#"{"alg":"EdDSA"}"#, Ok("EdDSA"), "typ is optional"),
-            (r#"{"alg":"RS256","typ":"jwt"}"#, Ok("RS256"), "case is free"),
+            (r#"{"alg":"RS256","typ":"jwt"}"#, Ok("RS256"), "case does not matter"),
             (r#"{"alg":"RS256","typ":"at+JWT"}"#, Ok("RS256"), "RFC 9068"),
-            (r#"{"alg":"RS256","typ":"application/at+jwt"}"#, Ok("RS256"), "in full"),
+            (r#"{"alg":"RS256","typ":"application/at+jwt"}"#, Ok("RS256"), "with its prefix"),
             (r#"{"alg":"HS256","kid":"a","x5t":"b","y":[{}]}"#, Ok("HS256"), "ignored"),
             (r#"{"\u0061lg":"HS\u003256"}"#, Ok("HS256"), "escapes are allowed"),
             (r#"{"alg":"HS256","b64":true}"#, Ok("HS256"), "the default, explicitly"),
@@ -141,14 +137,14 @@ mod tests {
             (r#"{"alg":""}"#, Err(Refusal::UnknownAlgorithm), "empty"),
             (r#"{"alg":"A128KW"}"#, Err(Refusal::UnknownAlgorithm), "not a signature algorithm"),
             (r#"{"alg":"HS256","crit":["exp"]}"#, Err(Refusal::CriticalHeader), "crit"),
-            (r#"{"alg":"HS256","crit":[]}"#, Err(Refusal::CriticalHeader), "even empty"),
+            (r#"{"alg":"HS256","crit":[]}"#, Err(Refusal::CriticalHeader), "an empty crit"),
             (r#"{"alg":"HS256","b64":false}"#, Err(Refusal::CriticalHeader), "RFC 7797"),
             (r#"{"alg":"RS256","jwk":{}}"#, Err(Refusal::EmbeddedKey), "an embedded key"),
             (r#"{"alg":"RS256","jku":"http://a"}"#, Err(Refusal::EmbeddedKey), "the URL of a key set"),
             (r#"{"alg":"RS256","x5c":[]}"#, Err(Refusal::EmbeddedKey), "an embedded certificate"),
             (r#"{"alg":"RS256","x5u":"http://a"}"#, Err(Refusal::EmbeddedKey), "the URL of a certificate"),
             (r#"{"alg":"HS256","typ":"JWE"}"#, Err(Refusal::WrongType), "another type"),
-            (r#"{"alg":"HS256","typ":"logout+jwt"}"#, Err(Refusal::WrongType), "another use"),
+            (r#"{"alg":"HS256","typ":"logout+jwt"}"#, Err(Refusal::WrongType), "a type for another use"),
         ] {
             let mut seen = SeenNames::new();
             let found = read(json.as_bytes(), &mut seen).map(|header| header.algorithm.as_str());

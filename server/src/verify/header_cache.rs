@@ -1,40 +1,41 @@
-//! A cache of headers under which a signature was valid, so that the same header is not parsed again.
+//! A cache of the headers of tokens with valid signatures, which are not parsed again.
 //!
-//! An issuer writes the same header into every token. Once a signature under it was valid, a token that begins with the
-//! same bytes selects the same key and algorithm and breaks no rule about headers. Only the holder of a key can add a
-//! header, because only that sender can make a valid signature.
+//! An issuer writes the same header into all its tokens. A token that begins with a cached header selects the same key
+//! and algorithm, and its header breaks no rule. Only the holder of a key can add a header, because it takes a valid
+//! signature.
 
 use std::sync::Arc;
 
 use crate::keys::{Key, Ring};
 use crate::verify::token::{Segments, Shape};
 
-/// Headers that are stored: an issuer has one for each of its few keys.
+/// The most headers in the cache: an issuer has one for each of its few keys.
 const HEADERS_MAX: usize = 32;
 
-/// A longer header is parsed each time. A usual one has 36 characters, one with a thumbprint about 100.
+/// The longest header in the cache. Usual headers have 36 characters, headers with a thumbprint about 100.
 const HEADER_BYTES_MAX: usize = 256;
 
-/// The headers of one ring. Its memory is allocated once.
+/// The cached headers of one ring. The memory is allocated once.
 pub(super) struct HeaderCache {
     known: Vec<KnownHeader>,
-    generation: u64,
-    /// The index of the header of the last token, which is likely that of the next.
+    /// The generation of the ring under which the headers were cached.
+    pub generation: u64,
+    /// The index of the header of the last token. The next token probably has the same header.
     last: usize,
-    /// The index that is overwritten next once the cache is full.
+    /// The index that is overwritten next when the cache is full.
     oldest: usize,
 }
 
-/// A header and the key that verified the last signature under it.
+/// A header and the key that verified the last token with it.
 pub(super) struct KnownHeader {
     bytes: [u8; HEADER_BYTES_MAX],
     len: usize,
-    /// The length of the encoded signature, equal for all of a key.
+    /// The length of the encoded signature, which depends on the key alone.
     signature_bytes: usize,
     pub key: Arc<Key>,
-    /// Whether no other key can verify a token with this header: it names the key, or the ring has only one key of its
-    /// algorithm.
-    pub only: bool,
+    /// Whether no other key can verify a token with this header: the header names the key, or the ring has only one key
+    /// of the algorithm.
+    pub is_only_key: bool,
 }
 
 impl HeaderCache {
@@ -42,15 +43,15 @@ impl HeaderCache {
         Self { known: Vec::with_capacity(HEADERS_MAX), generation: 0, last: 0, oldest: 0 }
     }
 
-    /// The index of the header with which `token` begins, if it was remembered under `ring`.
+    /// The index of the header with which `token` begins, if the header was cached under `ring`.
     #[inline]
     pub(super) fn find(&mut self, token: &[u8], ring: &Ring) -> Option<usize> {
         if self.generation != ring.generation() {
             self.known.clear();
             return None;
         }
-        if !self.known.get(self.last)?.begins(token) {
-            self.last = self.known.iter().position(|known| known.begins(token))?;
+        if !self.known.get(self.last)?.is_start_of(token) {
+            self.last = self.known.iter().position(|known| known.is_start_of(token))?;
         }
         Some(self.last)
     }
@@ -61,29 +62,22 @@ impl HeaderCache {
         self.known.get(index)
     }
 
-    /// The generation of the ring under which all of them were remembered.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Remembers that `key` of `ring` verified the signature of a token.
-    pub(super) fn remember(&mut self, segments: &Segments<'_>, ring: &Ring, key: &Arc<Key>, only: bool) {
+    /// Caches the header of a token whose signature `key` of `ring` verified.
+    pub(super) fn insert(&mut self, segments: &Segments<'_>, ring: &Ring, key: &Arc<Key>, is_only_key: bool) {
         let header = segments.header;
         if self.generation != ring.generation() {
             self.known.clear();
             self.generation = ring.generation();
         }
         let mut bytes = [0; HEADER_BYTES_MAX];
-        let Some(place) = bytes.get_mut(..header.len()) else {
-            return;
-        };
-        place.copy_from_slice(header);
+        let Some(target) = bytes.get_mut(..header.len()) else { return };
+        target.copy_from_slice(header);
         let known = KnownHeader {
             bytes,
             len: header.len(),
             signature_bytes: segments.signature.len(),
             key: Arc::clone(key),
-            only,
+            is_only_key,
         };
         let same = self.known.iter_mut().find(|known| known.header() == header);
         if let Some(same) = same {
@@ -94,12 +88,6 @@ impl HeaderCache {
             *oldest = known;
             self.oldest = (self.oldest + 1) % HEADERS_MAX;
         }
-    }
-
-    /// How many headers are known.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.known.len()
     }
 }
 
@@ -117,7 +105,7 @@ impl KnownHeader {
 
     /// Whether `token` begins with this header and a dot.
     #[inline]
-    fn begins(&self, token: &[u8]) -> bool {
+    fn is_start_of(&self, token: &[u8]) -> bool {
         token.get(self.len) == Some(&b'.') && token.get(..self.len) == Some(self.header())
     }
 }
@@ -132,25 +120,25 @@ mod tests {
         Ring::new(vec![load::secret(b"secret", Algorithm::HS256).unwrap()]).unwrap()
     }
 
-    fn remember(cache: &mut HeaderCache, header: &[u8], ring: &Ring) {
+    fn insert(cache: &mut HeaderCache, header: &[u8], ring: &Ring) {
         let token = [header, b".."].concat();
         let segments = token::split(&token, None, token.len()).unwrap();
-        cache.remember(&segments, ring, &ring.keys()[0], true);
+        cache.insert(&segments, ring, &ring.keys()[0], true);
     }
 
     #[test]
-    fn a_header_is_remembered_until_the_ring_changes() {
+    fn a_header_is_cached_until_the_ring_changes() {
         let (old, new) = (ring(), ring());
         let mut cache = HeaderCache::new();
-        remember(&mut cache, b"abc", &old);
+        insert(&mut cache, b"abc", &old);
         for (header, ring, found, why) in [
             (&b"abc.d"[..], &old, true, "the same bytes"),
-            (b"abc.", &old, true, "and nothing else"),
+            (b"abc.", &old, true, "nothing after the dot"),
             (b"abc", &old, false, "no dot"),
-            (b"abcd.e", &old, false, "one byte more"),
-            (b"ab.cd", &old, false, "one byte less"),
+            (b"abcd.e", &old, false, "one byte longer"),
+            (b"ab.cd", &old, false, "one byte shorter"),
             (b"", &old, false, "empty"),
-            (b"abc.d", &new, false, "remembered under another ring"),
+            (b"abc.d", &new, false, "cached under another ring"),
             (b"abc.d", &old, false, "another ring cleared the cache"),
         ] {
             assert_eq!(cache.find(header, ring).is_some(), found, "{why}");
@@ -158,23 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_limited() {
+    fn the_number_and_length_of_headers_are_limited() {
         let ring = ring();
         let mut cache = HeaderCache::new();
         let header = |i: usize| format!("header {i}");
         let token = |i: usize| format!("header {i}.");
         for i in 0..3 * HEADERS_MAX {
-            remember(&mut cache, header(i).as_bytes(), &ring);
-            remember(&mut cache, header(i).as_bytes(), &ring);
+            insert(&mut cache, header(i).as_bytes(), &ring);
+            insert(&mut cache, header(i).as_bytes(), &ring);
             let found = cache.find(token(i).as_bytes(), &ring);
             assert!(found.is_some(), "the last header is in the cache");
         }
-        assert_eq!(cache.len(), HEADERS_MAX);
+        assert_eq!(cache.known.len(), HEADERS_MAX);
         assert!(cache.find(token(0).as_bytes(), &ring).is_none());
 
         let long = [&[b'a'; HEADER_BYTES_MAX + 1][..], b"."].concat();
-        for (token, kept, why) in [(&long[..], false, "too long"), (&long[1..], true, "just short enough")] {
-            remember(&mut cache, &token[..token.len() - 1], &ring);
+        for (token, kept, why) in [(&long[..], false, "too long"), (&long[1..], true, "just not too long")] {
+            insert(&mut cache, &token[..token.len() - 1], &ring);
             assert_eq!(cache.find(token, &ring).is_some(), kept, "{why}");
         }
     }

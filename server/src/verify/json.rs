@@ -1,8 +1,8 @@
 //! A strict reader of JSON text (RFC 8259) that neither copies nor recurses.
 //!
-//! A general parser builds values; a verifier needs a few members and the certainty that the rest is valid. This reader
-//! returns the members of an object as slices of the text, checks everything that it skips, and refuses what parsers are
-//! known to disagree about: a name that appears twice, lone surrogates, numbers that no `f64` holds, unlimited nesting.
+//! A general parser builds values; a verifier needs a few members, and must know that the rest is valid. This reader
+//! returns the members of an object as slices of the text and checks everything that it skips. It refuses text that
+//! parsers interpret differently: duplicate names, lone surrogates, numbers beyond `f64`, deep nesting.
 
 mod cursor;
 mod members;
@@ -13,7 +13,7 @@ mod text;
 mod value;
 
 pub(super) use cursor::Cursor;
-pub(super) use members::{Members, array_holds};
+pub(super) use members::{Members, array_contains};
 pub(super) use name_code::{Name, NameCode, WantedName};
 pub(super) use number::to_f64;
 pub(super) use seen::SeenNames;

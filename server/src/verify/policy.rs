@@ -5,20 +5,21 @@ use crate::verify::json::{Name, WantedName};
 /// The rules for the claims of a token. The defaults are strict.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
-    /// How far the issuer's clock may be from this one, in seconds; it counts for `exp`, `nbf` and `iat`.
+    /// The tolerated difference between the issuer's clock and this one, in seconds; for `exp`, `nbf` and `iat`.
     pub leeway_s: u64,
-    /// When set, `iss` must be present and equal to it.
+    /// If set, `iss` must equal it.
     pub issuer: Option<String>,
-    /// When set, `aud` must be present and equal to it, or be a list that holds it.
+    /// If set, `aud` must equal it or be a list that contains it.
     pub audience: Option<String>,
-    /// Paths to the user's name: the first that leads to a string is used. Dots lead into objects; a member whose name
-    /// has the dots in it is found as well.
+    /// Paths to the user's name; the first at which there is a string is used. Dots separate the members of nested
+    /// objects; a path also matches a member whose name contains the dots.
     pub user_claim: Vec<String>,
     /// The longest token that is read, in bytes.
     pub token_bytes_max: usize,
 }
 
-/// Enough for the claims of any identity provider; more would not fit into the request lines that common servers accept.
+/// The default longest token: enough for the claims of any identity provider, and usual servers accept no longer
+/// request line.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 impl Default for Policy {
@@ -33,11 +34,11 @@ impl Default for Policy {
     }
 }
 
-/// One path to the user's name, split once.
+/// A path to the user's name.
 pub(super) struct ClaimPath {
-    /// The whole path, which may be the name of a member.
+    /// The whole path, which may be a member name with dots.
     whole: WantedName,
-    /// The path split at its dots: never empty.
+    /// The path split at its dots; never empty.
     steps: Vec<WantedName>,
 }
 
@@ -46,7 +47,7 @@ impl ClaimPath {
         Self { whole: WantedName::new(path), steps: path.split('.').map(WantedName::new).collect() }
     }
 
-    /// Whether the member `name` of the claims is the end of this path, or may be its first step.
+    /// Whether the member `name` of the claims is the first step of this path, or the whole path.
     #[inline]
     pub(super) fn begins_with(&self, name: Name<'_>) -> bool {
         self.steps.first().is_some_and(|first| first.is(name)) || self.ends_with(name)
@@ -58,16 +59,13 @@ impl ClaimPath {
         self.whole.is(name)
     }
 
-    /// The second step of a path that has two.
+    /// The second step of a path with two steps.
     #[inline]
     pub(super) fn second_of_two(&self) -> Option<&WantedName> {
-        match &self.steps[..] {
-            [_, second] => Some(second),
-            _ => None,
-        }
+        if let [_, second] = &self.steps[..] { Some(second) } else { None }
     }
 
-    /// The first step and those after it; without dots there are none.
+    /// The first step and the others.
     pub(super) fn steps(&self) -> Option<(&WantedName, &[WantedName])> {
         self.steps.split_first()
     }

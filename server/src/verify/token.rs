@@ -5,7 +5,7 @@ use memchr::{memchr, memrchr};
 
 use crate::verify::Refusal;
 
-/// A token split at its dots (JWS Compact Serialization, RFC 7515 section 7.1), nothing decoded.
+/// A token split at its dots (JWS Compact Serialization, RFC 7515 section 7.1), not decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Segments<'t> {
     /// The header, encoded.
@@ -18,18 +18,17 @@ pub(super) struct Segments<'t> {
     pub signed: &'t [u8],
 }
 
-/// The expected lengths of the segments of a token, from earlier tokens with the same header.
+/// The expected lengths of the segments of a token, known from earlier tokens with the same header.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
-    /// It begins with a header of this length and a dot.
+    /// The length of the header. The token begins with this header and a dot.
     pub header_bytes: usize,
-    /// The likely length of its signature.
+    /// The probable length of the signature in base64url characters.
     pub signature_bytes: usize,
 }
 
-/// Splits `token` at its first and its last dot, or at the dots of its shape.
-///
-/// Further dots stay inside claims or signature, which cannot be decoded then; [`Segments::precise`] gives the reason.
+/// Splits `token` at its first and its last dot, or at the dots that its `shape` predicts. Further dots remain in
+/// claims or signature, which then cannot be decoded; [`Segments::precise`] returns the right reason.
 ///
 /// # Errors
 /// [`Refusal::Missing`], [`Refusal::TooLong`] or [`Refusal::Malformed`].
@@ -66,8 +65,8 @@ fn segments(token: &[u8], shape: Option<Shape>) -> Option<Segments<'_>> {
 }
 
 impl Segments<'_> {
-    /// The precise reason of a refusal: a token with more than three segments is malformed, although its segments are
-    /// found to be wrongly encoded first.
+    /// The reason for a refusal. A token with more than three segments is malformed, although its segments are first
+    /// found to be wrongly encoded.
     #[inline]
     pub(super) fn precise(&self, refusal: Refusal) -> Refusal {
         match refusal {
@@ -78,11 +77,8 @@ impl Segments<'_> {
 
     #[cold]
     fn encoding_or_malformed(&self) -> Refusal {
-        let dots = [self.claims, self.signature];
-        if dots.iter().any(|segment| memchr(b'.', segment).is_some()) {
-            return Refusal::Malformed;
-        }
-        Refusal::EncodingInvalid
+        let has_dot = [self.claims, self.signature].iter().any(|segment| memchr(b'.', segment).is_some());
+        if has_dot { Refusal::Malformed } else { Refusal::EncodingInvalid }
     }
 }
 
@@ -92,7 +88,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer for any segment of `segment_bytes_max` characters.
+    /// A buffer for segments of up to `segment_bytes_max` characters.
     pub(super) fn new(segment_bytes_max: usize) -> Self {
         let bytes = URL_SAFE_NO_PAD.estimated_decoded_length(segment_bytes_max);
         Self { bytes: vec![0; bytes].into() }

@@ -1,29 +1,29 @@
-//! Key names that no key has, so that each of them triggers a fetch of the key sets once in a while.
+//! Unknown key names. Each of them triggers at most one fetch of the key sets in a certain time.
 //!
-//! Anybody can send a token with a made-up `kid`. If each of them triggered a fetch, the key sources would carry the
-//! load of everything that is sent to the gate.
+//! Anybody can send tokens with invented `kid`s. If each token triggered a fetch, the sources would get as many
+//! requests as the gate.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::keys::FetchTrigger;
 
-/// Names that are remembered. A flood of others overwrites them; the fetches that this costs are limited by the
-/// schedule of each source.
+/// The most names that are stored. Many other names overwrite them; the schedule of each source limits the fetches that
+/// this causes.
 const KIDS_MAX: usize = 256;
 
-/// How long a name is known to have no key. A key that is published meanwhile is found by the next fetch.
-const FORGOTTEN_AFTER_S: u64 = 30;
+/// How long a name does not trigger a second fetch.
+const REPEAT_AFTER_S: u64 = 30;
 
-/// The unknown key names that one shard has received.
+/// The unknown key names in tokens of one shard.
 pub(super) struct UnknownKids {
     trigger: FetchTrigger,
-    /// Begins every hash, so that a sender who does not know it cannot choose names that collide.
+    /// The start of every hash: a sender who does not know it cannot choose names that collide.
     hash_seed: u64,
-    /// For each remainder of the hash the last name that had it.
+    /// The last name for each remainder of the hash.
     seen: Vec<SeenKid>,
 }
 
-/// A name by its hash, for names may be long.
+/// The hash of a name. Names may be long and are not stored.
 #[derive(Clone, Copy, Default)]
 struct SeenKid {
     hash: u64,
@@ -35,8 +35,8 @@ impl UnknownKids {
         Self { trigger, hash_seed, seen: vec![SeenKid::default(); KIDS_MAX] }
     }
 
-    /// Records that a token at `now_s` names an unknown key, or has no key to name; triggers a fetch unless this name
-    /// did so recently.
+    /// Triggers a fetch, unless `kid` did so recently. `kid` is the unknown name in a token at `now_s`, or empty
+    /// without a name.
     pub(super) fn record(&mut self, kid: &str, now_s: u64) {
         if self.is_new(kid, now_s) {
             self.trigger.request();
@@ -45,12 +45,10 @@ impl UnknownKids {
 
     fn is_new(&mut self, kid: &str, now_s: u64) -> bool {
         let hash = self.hash(kid);
-        let Some(seen) = self.seen.get_mut(hash as usize % KIDS_MAX) else {
-            return false;
-        };
+        let Some(seen) = self.seen.get_mut(hash as usize % KIDS_MAX) else { return false };
         let known = seen.hash == hash && now_s < seen.until_s;
-        // A clock that was set back must not keep a name known for long.
-        let until_s = now_s.saturating_add(FORGOTTEN_AFTER_S);
+        // If the clock was set back, the time is shortened to the usual one.
+        let until_s = now_s.saturating_add(REPEAT_AFTER_S);
         if !known || seen.until_s > until_s {
             *seen = SeenKid { hash, until_s };
         }
@@ -74,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_new_again_after_half_a_minute() {
+    fn a_name_triggers_again_after_30_s() {
         let mut kids = unknown_kids(7);
         for (kid, now_s, is_new, why) in [
             ("a", 100, true, "never seen"),
@@ -84,14 +82,14 @@ mod tests {
             ("", 130, true, "no name counts as one"),
             ("", 131, false, "seen"),
             ("a", 10, false, "the clock was set back"),
-            ("a", 40, true, "but the name is not known for long"),
+            ("a", 40, true, "for the usual time"),
         ] {
             assert_eq!(kids.is_new(kid, now_s), is_new, "{why}: {kid} at {now_s}");
         }
     }
 
     #[test]
-    fn memory_is_limited_and_a_seed_decides_what_collides() {
+    fn the_number_of_names_is_limited_and_the_seed_decides_which_collide() {
         let known = |hash_seed| {
             let mut kids = unknown_kids(hash_seed);
             let new = (0..10_000).filter(|i| kids.is_new(&format!("kid {i}"), 1));

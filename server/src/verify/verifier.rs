@@ -1,4 +1,4 @@
-//! The verifier of one shard: the rules in their order, and the memory that they are applied with.
+//! The verifier of one shard: the rules in their order, and the buffers that they use.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::verify::token_cache::{DecodedToken, Entry, Hit, TokenCache, User};
 use crate::verify::unknown_kids::UnknownKids;
 use crate::verify::{CacheCounts, Policy, Refusal, Verified};
 
-/// Verifies tokens for one shard. It owns its buffers, therefore a result borrows it until the next token.
+/// Verifies tokens for one shard. A result borrows the buffers of the verifier until the next token.
 pub struct Verifier {
-    /// The ring in use, loaded for each token at the cost of one comparison.
+    /// The ring in use, loaded for each token with one comparison.
     keys: Cache<Store, Arc<Ring>>,
     policy: Arc<Policy>,
     /// [`Policy::user_claim`], split once.
@@ -27,28 +27,28 @@ pub struct Verifier {
     scratch: Scratch,
 }
 
-/// Memory that is reused from token to token. Each buffer takes the longest segment a token can have.
+/// Reused memory. Each buffer has room for the longest segment of a token.
 struct Scratch {
     header: HeaderScratch,
     claims: Buffer,
     signature: Buffer,
     /// Names of the claims that are being read.
     seen: SeenNames,
-    /// A user whose escapes had to be resolved.
+    /// The name of a user, with decoded escapes.
     user: String,
 }
 
-/// Memory for reading a header, which few tokens need.
+/// Memory for reading a header that is not cached.
 struct HeaderScratch {
     bytes: Buffer,
     /// Names of the header that is being read.
     seen: SeenNames,
-    /// Names of unknown keys, where there are key sets to fetch.
+    /// Names of unknown keys; `None` without key sets to fetch.
     unknown: Option<UnknownKids>,
 }
 
 impl Verifier {
-    /// A verifier with the keys that are in `keys` at the time of a token, and with `policy`.
+    /// A verifier with `policy`, which reads the ring in `keys` for each token.
     pub fn new(keys: Store, policy: Arc<Policy>) -> Self {
         Self {
             keys: Cache::new(keys),
@@ -60,23 +60,23 @@ impl Verifier {
         }
     }
 
-    /// The same with a cache, of at most `bytes_max` bytes, of tokens that a public key verified; no cache if that is too
-    /// little.
+    /// Adds a cache, of at most `bytes_max` bytes, of tokens that a public key verified. A `bytes_max` that is too
+    /// small adds none.
     #[must_use]
     pub fn with_token_cache(mut self, bytes_max: usize) -> Self {
         self.tokens = TokenCache::new(bytes_max);
         self
     }
 
-    /// The same, requesting a fetch when a token names an unknown key. `hash_seed` should be random: see
-    /// `UnknownKids`.
+    /// Requests a fetch by `trigger` when a token names an unknown key. `hash_seed` should be random, so that senders
+    /// cannot choose names with one hash.
     #[must_use]
     pub fn with_fetch_trigger(mut self, trigger: FetchTrigger, hash_seed: u64) -> Self {
         self.scratch.header.unknown = Some(UnknownKids::new(trigger, hash_seed));
         self
     }
 
-    /// How far the issuer's clock may be off, in seconds.
+    /// The tolerated difference between the issuer's clock and this one, in seconds.
     pub fn leeway_s(&self) -> u64 {
         self.policy.leeway_s
     }
@@ -86,23 +86,21 @@ impl Verifier {
         self.tokens.as_ref().map_or_else(CacheCounts::default, TokenCache::counts)
     }
 
-    /// Verifies `token` at `now_s` (seconds since 1970).
-    ///
-    /// `token` is the compact form as it was sent, with nothing around it.
+    /// Verifies `token`, the compact form as it was sent, at `now_s` (seconds since 1970).
     ///
     /// # Errors
-    /// The first rule that it breaks; see the table of the module `verify`.
+    /// The first rule that the token breaks; see the table of the module `verify`.
     pub fn verify(&mut self, token: &[u8], now_s: u64) -> Result<Verified<'_>, Refusal> {
         let known = self.headers.find(token, self.keys.load());
         let shape = known.and_then(|place| self.headers.at(place)).map(KnownHeader::shape);
         let segments = token::split(token, shape, self.policy.token_bytes_max)?;
-        self.judge(&segments, known, now_s).map_err(|refusal| segments.precise(refusal))
+        self.verify_segments(&segments, known, now_s).map_err(|refusal| segments.precise(refusal))
     }
 
-    /// The payload of `token` if the signature is valid: bytes that need not be claims.
+    /// The payload of `token` if its signature is valid. The payload may be any bytes.
     ///
     /// # Errors
-    /// The first rule that it breaks, those about claims excepted; see the table of the module `verify`.
+    /// The first rule that the token breaks, except those about claims; see the table of the module `verify`.
     pub fn verify_signature(&mut self, token: &[u8]) -> Result<&[u8], Refusal> {
         let segments = token::split(token, None, self.policy.token_bytes_max)?;
         let Self { keys, headers, scratch, .. } = self;
@@ -116,13 +114,18 @@ impl Verifier {
 
     /// The verdict on a token; `known` is the index of its header in the cache of headers.
     #[inline(always)]
-    fn judge(&mut self, segments: &Segments<'_>, known: Option<usize>, now_s: u64) -> Result<Verified<'_>, Refusal> {
+    fn verify_segments(
+        &mut self,
+        segments: &Segments<'_>,
+        known: Option<usize>,
+        now_s: u64,
+    ) -> Result<Verified<'_>, Refusal> {
         let Self { keys, policy, user_claim, headers, tokens, scratch } = self;
         let known = known.and_then(|place| headers.at(place));
         let buffers = (&mut scratch.signature, &mut scratch.claims);
         let decode = move || {
             let (signature, claims) = buffers;
-            // The claims first: reading them must wait until they are in memory, the comparison of the MAC comes last.
+            // The claims are decoded first, because they are read soon; the signature is compared last.
             let claims = claims.decode(segments.claims)?;
             let signature = signature.decode(segments.signature)?;
             Ok((signature, (signature, claims)))
@@ -130,8 +133,8 @@ impl Verifier {
         let mut place = None;
         let (verdict, (signature, json)) = match known {
             Some(known) if !known.key.is_public() => {
-                let (is_good, decoded) = known.key.verify_after(segments.signed, decode)?;
-                (Some(is_good), decoded)
+                let (is_valid, decoded) = known.key.verify_after(segments.signed, decode)?;
+                (Some(is_valid), decoded)
             }
             known => {
                 place = tokens.as_ref().and_then(|tokens| tokens.locate(segments.signature));
@@ -139,12 +142,12 @@ impl Verifier {
                 let found = match (tokens.as_mut(), &place, known) {
                     (Some(tokens), Some(place), Some(_)) => {
                         let whole = decoded_token(segments, decoded);
-                        tokens.find(place, whole, headers.generation(), policy.leeway_s, now_s)
+                        tokens.find(place, whole, headers.generation, policy.leeway_s, now_s)
                     }
                     _ => None,
                 };
                 if let Some(found) = found {
-                    return found.and_then(|hit| remembered(tokens.as_ref(), &hit, decoded.1));
+                    return found.and_then(|hit| cached(tokens.as_ref(), &hit, decoded.1));
                 }
                 let (signature, _) = decoded;
                 let verdict = known.map(|known| known.key.verify(segments.signed, signature));
@@ -154,7 +157,7 @@ impl Verifier {
 
         let is_public = match (verdict, known) {
             (Some(true), Some(known)) => known.key.is_public(),
-            (_, Some(known)) if known.only => return Err(Refusal::SignatureInvalid),
+            (_, Some(known)) if known.is_only_key => return Err(Refusal::SignatureInvalid),
             (_, known) => {
                 let tried = known.map(|known| Arc::clone(&known.key));
                 let selection = KeySelection { ring: keys.load(), headers, scratch: &mut scratch.header };
@@ -172,7 +175,7 @@ impl Verifier {
             claims: json,
         };
         if let (Some(tokens), Some(place), true) = (tokens, &place, is_public) {
-            let entry = Entry { generation: headers.generation(), good_from_s: claims.good_from_s(policy), verified };
+            let entry = Entry { generation: headers.generation, valid_from_s: claims.valid_from_s(policy), verified };
             let whole = decoded_token(segments, (signature, json.as_bytes()));
             tokens.insert(place, whole, &entry);
         }
@@ -199,8 +202,8 @@ fn decoded_token<'t>(segments: &Segments<'t>, (signature, claims): (&'t [u8], &'
 }
 
 /// The result for a token that was found in the cache.
-fn remembered<'v>(tokens: Option<&'v TokenCache>, hit: &Hit, claims: &'v [u8]) -> Result<Verified<'v>, Refusal> {
-    // They were valid UTF-8 when they were cached.
+fn cached<'v>(tokens: Option<&'v TokenCache>, hit: &Hit, claims: &'v [u8]) -> Result<Verified<'v>, Refusal> {
+    // Only valid UTF-8 is cached.
     let claims = str::from_utf8(claims).map_err(|_| Refusal::ClaimsMalformed)?;
     let user = hit.user.as_ref().and_then(|user| match user {
         User::InClaims(place) => claims.get(place.clone()),
@@ -209,7 +212,7 @@ fn remembered<'v>(tokens: Option<&'v TokenCache>, hit: &Hit, claims: &'v [u8]) -
     Ok(Verified { user, expires_at_s: hit.expires_at_s, claims })
 }
 
-/// The keys that a header selects, and what selecting them uses.
+/// The data for the selection of keys by a header.
 struct KeySelection<'v> {
     ring: &'v Ring,
     headers: &'v mut HeaderCache,
@@ -217,8 +220,8 @@ struct KeySelection<'v> {
 }
 
 impl KeySelection<'_> {
-    /// Checks the signature with the keys that the header selects, and remembers the header if one is valid. Returns
-    /// whether that is a public key. `tried` is a key that failed already.
+    /// Checks the signature with the keys that the header selects, and caches the header if it is valid under one of
+    /// them. Returns whether that is a public key. `tried` is a key that failed before.
     #[inline(never)]
     fn check(
         self,
@@ -233,7 +236,7 @@ impl KeySelection<'_> {
         let found = candidates(ring, header.algorithm, header.kid);
         let (candidates, only) = found.inspect_err(|refusal| {
             if let (Refusal::UnknownKey, Some(unknown)) = (refusal, &mut scratch.unknown) {
-                unknown.record(header.kid.map_or("", |kid| kid.raw()), now_s);
+                unknown.record(header.kid.map_or("", |kid| kid.raw), now_s);
             }
         })?;
         let tried = |key: &Arc<Key>| tried.as_ref().is_some_and(|tried| Arc::ptr_eq(key, tried));
@@ -241,13 +244,13 @@ impl KeySelection<'_> {
             .filter(|key| !tried(key))
             .find(|key| key.verify(segments.signed, signature))
             .ok_or(Refusal::SignatureInvalid)?;
-        headers.remember(segments, ring, key, only);
+        headers.insert(segments, ring, key, only);
         Ok(key.is_public())
     }
 }
 
-/// The keys that may have signed, and whether there is only one: the one that `kid` names, or all that are pinned to the
-/// algorithm.
+/// The keys that may have signed, and whether there is only one. With a `kid` it is the key of this name, else all keys
+/// pinned to the algorithm.
 fn candidates<'r>(
     ring: &'r Ring,
     algorithm: Algorithm,
@@ -258,9 +261,9 @@ fn candidates<'r>(
     }
     let (one, many, count) = match kid {
         Some(kid) => {
-            let key = match kid.is_escaped() {
-                false => ring.named(kid.raw()),
-                // Compared without decoding it first, because it may be long: the comparison ends at the first difference.
+            let key = match kid.is_escaped {
+                false => ring.named(kid.raw),
+                // Compared while it is decoded, because it may be long: the comparison ends at the first difference.
                 true => ring.keys().iter().find(|key| key.kid().is_some_and(|name| kid.is(name))),
             };
             let key = key.ok_or(Refusal::UnknownKey)?;

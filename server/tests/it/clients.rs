@@ -1,4 +1,4 @@
-//! The independent client: tokio-tungstenite, and bare bytes over TCP.
+//! Clients that share no code with the gate: tokio-tungstenite, and plain TCP.
 
 use std::net::SocketAddr;
 
@@ -31,7 +31,7 @@ pub enum Carrier {
 impl Carrier {
     pub const ALL: [Self; 4] = [Self::Query, Self::Header, Self::Subprotocol, Self::Cookie];
 
-    /// The rest of the query and the headers that carry `token`; `origin` goes with the cookie.
+    /// The query part and the headers that carry `token`; `origin` is sent with the cookie.
     pub fn carry(self, token: &str, origin: &str) -> (String, Vec<(&'static str, String)>) {
         let header = |name, value: String| (String::new(), vec![(name, value)]);
         match self {
@@ -97,7 +97,7 @@ impl Client {
         soon("a send", self.socket.send(message.into())).await.unwrap();
     }
 
-    /// The next message; `None` at the end of the stream, however it came.
+    /// The next message; `None` when the stream has ended or failed.
     pub async fn next(&mut self) -> Option<Message> {
         soon("a message", self.socket.next()).await?.ok()
     }
@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    /// Reads on until the close frame, and to the end of the stream.
+    /// Reads to the end of the stream; returns the close frame.
     pub async fn closed(&mut self) -> Option<CloseFrame> {
         let mut frame = None;
         while let Some(message) = self.next().await {
@@ -120,7 +120,7 @@ impl Client {
         frame
     }
 
-    /// The close code, which must come.
+    /// The close code; panics without a close frame.
     pub async fn close_code(&mut self) -> u16 {
         self.closed().await.expect("a close frame").code.into()
     }

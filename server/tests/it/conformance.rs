@@ -1,11 +1,11 @@
-//! `--app conformance --auth none`: what the test suites of engine.io-protocol and socket.io-protocol ask of a server.
+//! `--app conformance --auth none`: the behaviour that the test suites of engine.io-protocol and socket.io-protocol require.
 
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     clients::{Client, exchange, get},
     servers::TestServer,
-    tokens::good,
+    tokens::valid_token,
 };
 
 const OPEN: [&str; 2] = ["--app=conformance", "--auth=none"];
@@ -16,19 +16,19 @@ async fn open(server: &TestServer, path: &str) -> Client {
     client
 }
 
-/// Plays texts and the texts that must follow each; `SID` stands for any id. `None` at the end: the gate closes.
+/// Sends each text and expects its answers (`SID` stands for any id); with `closes`, expects the gate to close then.
 async fn check(path: &str, play: &[(&str, &[&str])], closes: bool, why: &str) {
     let server = TestServer::start(&OPEN).await;
     let mut client = open(&server, path).await;
     for (sent, answers) in play {
         client.send(*sent).await;
         for answer in *answers {
-            let told = client.text().await;
-            let told = match told.split_once(r#"{"sid":""#) {
+            let received = client.text().await;
+            let received = match received.split_once(r#"{"sid":""#) {
                 Some((before, _)) => format!(r#"{before}{{"sid":"SID"}}"#),
-                None => told,
+                None => received,
             };
-            assert_eq!(told, *answer, "{why}: {sent}");
+            assert_eq!(received, *answer, "{why}: {sent}");
         }
     }
     if closes {
@@ -37,7 +37,7 @@ async fn check(path: &str, play: &[(&str, &[&str])], closes: bool, why: &str) {
 }
 
 #[tokio::test]
-async fn socketio_namespaces_connect_and_greet() {
+async fn socketio_namespaces_connect_and_send_auth() {
     const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
     let root = ("40", &[r#"40{"sid":"SID"}"#, r#"42["auth",{}]"#][..]);
     let custom = ("40/custom,", &[r#"40/custom,{"sid":"SID"}"#, r#"42/custom,["auth",{}]"#][..]);
@@ -80,7 +80,7 @@ async fn socketio_namespaces_connect_and_greet() {
 }
 
 #[tokio::test]
-async fn attachments_go_back_with_their_message() {
+async fn attachments_are_echoed_with_their_message() {
     let server = TestServer::start(&OPEN).await;
     let mut client = open(&server, "/socket.io/?EIO=4&transport=websocket").await;
     client.send("40").await;
@@ -103,7 +103,7 @@ async fn attachments_go_back_with_their_message() {
 }
 
 #[tokio::test]
-async fn engineio_messages_go_back() {
+async fn engineio_messages_are_echoed() {
     let server = TestServer::start(&OPEN).await;
     let mut client = open(&server, "/engine.io/?EIO=4&transport=websocket").await;
     client.send("4hello").await;
@@ -134,10 +134,10 @@ async fn engineio_messages_go_back() {
 async fn engineio_without_socketio_requires_a_token_too() {
     let server = TestServer::start(&["--app=conformance"]).await;
     for (transport, token, status) in [
-        ("websocket", good("ann"), 101),
+        ("websocket", valid_token("ann"), 101),
         ("websocket", "bad".to_owned(), 403),
         ("websocket", String::new(), 403),
-        ("polling", good("ann"), 200),
+        ("polling", valid_token("ann"), 200),
         ("polling", "bad".to_owned(), 403),
     ] {
         let path = format!("/engine.io/?EIO=4&transport={transport}&token={token}");
@@ -151,7 +151,7 @@ async fn engineio_without_socketio_requires_a_token_too() {
         assert_eq!(answered, status, "{transport}, {token}");
     }
     let echo = TestServer::start(&[]).await;
-    let path = format!("/engine.io/?EIO=4&transport=polling&token={}", good("ann"));
+    let path = format!("/engine.io/?EIO=4&transport=polling&token={}", valid_token("ann"));
     let answer = get(echo.gate, &path).await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "only there: {answer}");
 }
@@ -167,7 +167,7 @@ async fn raw_websockets_need_no_token_with_auth_none() {
 }
 
 #[tokio::test]
-async fn clients_without_bytes_are_answered_in_base64() {
+async fn clients_with_b64_are_answered_in_base64() {
     let server = TestServer::start(&OPEN).await;
     for (query, sent, back, why) in [
         ("EIO=4&b64=1", "bAQID", Message::text("bAQID"), "version 4"),
@@ -188,7 +188,7 @@ async fn clients_without_bytes_are_answered_in_base64() {
 }
 
 #[tokio::test]
-async fn the_longest_messages_come_back() {
+async fn messages_of_the_maximum_length_are_echoed() {
     let flags = ["--max-message-bytes=12000000", OPEN[0], OPEN[1]];
     let server = TestServer::start(&flags).await;
     let mut client = Client::open(server.gate, "/ws", &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! A gate whose descriptors are exhausted: it goes on, without spinning, and recovers.
+//! Exhausted descriptors: the gate keeps its sessions, does not spin, and recovers.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -10,52 +10,52 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use super::{
     clients::{Client, get},
     servers::{TestProcess, soon},
-    tokens::{SECRET, good},
+    tokens::{SECRET, valid_token},
 };
 
-/// Fewer than the connections that come, more than the process holds without any.
+/// Fewer than [`CONNECTIONS`], more than the process needs without connections.
 const DESCRIPTORS: u64 = 64;
 const CONNECTIONS: usize = 200;
 /// How long the gate is left without descriptors.
-const DROUGHT: Duration = Duration::from_millis(500);
-/// A shard rests after each accept that fails.
-const REST: Duration = Duration::from_millis(50);
+const EXHAUSTED_FOR: Duration = Duration::from_millis(500);
+/// Pause of a shard after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
     let flags = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1", "--secret", SECRET];
     let process = TestProcess::start(&flags);
     let gate: SocketAddr = process.ready["gate"].as_str().unwrap()["http://".len()..].parse().unwrap();
-    let mut inside = Client::raw(gate, &good("ann")).await;
+    let mut inside = Client::raw(gate, &valid_token("ann")).await;
 
-    // By its own flags it never admits more than it has descriptors for, so they are taken from it.
+    // The gate's own limit keeps it below its descriptors, so the limit of descriptors is lowered later.
     let pid = Pid::from_raw(process.ready["pid"].as_i64().unwrap() as i32);
     let few = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
     prlimit(pid, Resource::Nofile, few).unwrap();
     let cpu = || cpu_time(process.ready["pid"].as_i64().unwrap());
     let began = Instant::now();
-    let crowd: Vec<_> = (0..CONNECTIONS)
+    let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            // They send nothing, and wait in the kernel once the gate accepts no more.
+            // Connections wait in the kernel's backlog once the gate accepts no more.
             TcpStream::connect(gate).unwrap()
         })
         .collect();
-    for stream in &crowd {
+    for stream in &clients {
         std::io::Write::write_all(&mut &*stream, b"G").unwrap();
     }
     let before = cpu();
-    tokio::time::sleep(DROUGHT).await;
+    tokio::time::sleep(EXHAUSTED_FOR).await;
     let spent = cpu() - before;
-    assert!(spent < DROUGHT / 5, "it spun for {spent:?} of {DROUGHT:?}");
+    assert!(spent < EXHAUSTED_FOR / 5, "it spun for {spent:?} of {EXHAUSTED_FOR:?}");
     inside.send("still here").await;
-    assert_eq!(inside.text().await, "still here", "who is in is served");
+    assert_eq!(inside.text().await, "still here", "established sockets are served");
 
-    drop(crowd);
-    soon("the way back", async {
+    drop(clients);
+    soon("the recovery", async {
         while TcpStream::connect(gate).is_err() {
             tokio::task::yield_now().await;
         }
-        Client::raw(gate, &good("ann")).await;
+        Client::raw(gate, &valid_token("ann")).await;
     })
     .await;
     let page = get(gate, "/metrics").await;
@@ -65,9 +65,9 @@ async fn exhausted_descriptors_neither_end_nor_spin_the_gate() {
         .unwrap()
         .parse::<u32>()
         .unwrap();
-    let rests = began.elapsed().as_millis() / REST.as_millis();
+    let pauses = began.elapsed().as_millis() / ACCEPT_PAUSE.as_millis();
     assert!(failures > 0, "the descriptors did run out");
-    assert!(u128::from(failures) <= rests + 2, "{failures} failures in {rests} rests");
+    assert!(u128::from(failures) <= pauses + 2, "{failures} failures in {pauses} pauses");
 }
 
 /// The processor time of a process, as the scheduler counts it for each of its threads.

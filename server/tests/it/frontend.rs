@@ -34,7 +34,7 @@ async fn each_route_has_its_status_headers_and_body() {
                 ("content-length", "15"),
             ],
             "Please sign in.",
-            "nobody said who he is",
+            "no credentials",
         ),
         ("GET /login", ana, "401 Please sign in.", vec![], "Please sign in.", "a session is no login"),
         (
@@ -43,7 +43,7 @@ async fn each_route_has_its_status_headers_and_body() {
             "302 Found",
             vec![("location", "/login"), ("cache-control", "no-store")],
             "",
-            "nobody is logged in",
+            "no session",
         ),
         (
             "GET /private",
@@ -59,7 +59,7 @@ async fn each_route_has_its_status_headers_and_body() {
             "403 Forbidden",
             vec![("content-type", text), ("cache-control", "no-store"), ("content-length", "13")],
             "Access Denied",
-            "nobody is logged in",
+            "no session",
         ),
         (
             "GET /getIoConnectionToken",
@@ -170,15 +170,15 @@ async fn two_users_have_separate_sessions() {
 #[tokio::test]
 async fn a_login_changes_the_session_id() {
     let site = Site::start(config(), Limits::default()).await;
-    let laid_out = format!("{SESSION_COOKIE}={}", "A".repeat(22));
-    let response = site.send("GET /login", &laid_out, &basic("ana", "a:na")).await;
+    let planted = format!("{SESSION_COOKIE}={}", "A".repeat(22));
+    let response = site.send("GET /login", &planted, &basic("ana", "a:na")).await;
     let ana = response.cookie();
-    assert_ne!(ana, laid_out, "an id that the server did not choose is not taken");
-    assert!(!site.is_logged_in(&laid_out).await);
+    assert_ne!(ana, planted, "an id that the server did not choose is not taken");
+    assert!(!site.is_logged_in(&planted).await);
     let response = site.send("GET /login", &ana, &basic("bob", "bob")).await;
     let bob = response.cookie();
     assert_ne!(bob, ana, "a new user has a new id");
-    assert!(!site.is_logged_in(&ana).await, "and the old one is worth nothing");
+    assert!(!site.is_logged_in(&ana).await, "the old session has ended");
     assert_eq!(site.claims(&bob).await["user"], json!({"username": "bob"}));
 }
 
@@ -205,7 +205,7 @@ async fn a_login_beyond_the_session_limit_is_refused() {
     assert_eq!(third.status, "503 Service Unavailable");
     assert_eq!(third.header("retry-after"), Some("1"));
     assert_eq!(third.header("set-cookie"), None);
-    assert!(site.is_logged_in(&ana).await, "whoever is logged in stays so");
+    assert!(site.is_logged_in(&ana).await, "existing sessions stay valid");
     site.send("POST /logout", &bob, "").await;
     site.login("ana", "a:na").await;
 }
@@ -214,7 +214,7 @@ async fn a_login_beyond_the_session_limit_is_refused() {
 async fn an_invalid_session_cookie_is_ignored() {
     let site = Site::start(config(), Limits::default()).await;
     for (cookie, why) in [
-        (format!("{SESSION_COOKIE}={}", "A".repeat(22)), "an id that nobody has"),
+        (format!("{SESSION_COOKIE}={}", "A".repeat(22)), "an unknown id"),
         (format!("{SESSION_COOKIE}="), "an empty id"),
         (format!("{SESSION_COOKIE}={}", "=".repeat(2000)), "a long one"),
         ("=; ;;=\"".to_owned(), "no cookies at all"),
@@ -236,7 +236,7 @@ async fn long_and_slow_heads_are_refused() {
     slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").await.unwrap();
     let mut answer = Vec::new();
     slow.read_to_end(&mut answer).await.unwrap();
-    assert_eq!(answer, b"", "a head that does not end is hung up on");
+    assert_eq!(answer, b"", "an endless head is closed without an answer");
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn the_shutdown_closes_idle_connections_and_returns() {
     site.served.await.unwrap().unwrap();
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.unwrap();
-    assert!(TcpStream::connect(&site.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(&site.address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn the_lookup_address_serves_session_lookups_alone() {
     }
     drop(asked.shutdown);
     soon("the end of both", asked.served).await.unwrap().unwrap();
-    assert!(TcpStream::connect(lookup_addr).await.is_err(), "nobody is asked any more");
+    assert!(TcpStream::connect(lookup_addr).await.is_err(), "the lookup listener is closed");
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 use super::{
     clients::{Client, exchange, get},
     servers::TestServer,
-    tokens::good,
+    tokens::valid_token,
 };
 
-/// `parts` must stand in the answer, the first of them at its start.
+/// Checks that the answer starts with the first of `parts`, contains all of them, and closes the connection.
 fn check(answer: &str, parts: &[&str], why: &str) {
     assert!(answer.starts_with(parts[0]), "{why}: {answer}");
     for part in parts {
@@ -24,7 +24,7 @@ async fn pages_are_answered() {
     let without = TestServer::start(&[]).await;
     let client = "/socket.io/socket.io.js";
     for (gate, path, parts, why) in [
-        (server.gate, "/healthz", &["HTTP/1.1 200 OK\r\n", "\r\n\r\nok"][..], "it is well"),
+        (server.gate, "/healthz", &["HTTP/1.1 200 OK\r\n", "\r\n\r\nok"][..], "the health check"),
         (server.gate, client, &["HTTP/1.1 200 ", "text/javascript", "\r\n\r\nvar io;"], "the client"),
         (without.gate, client, &["HTTP/1.1 404 "], "no client was given"),
         (server.gate, "/", &["HTTP/1.1 404 "], "nothing is here"),
@@ -40,10 +40,10 @@ async fn pages_are_answered() {
         (
             "HEAD /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\n\r\n",
             &["HTTP/1.1 400 ", "application/json"],
-            "no body of an error either",
+            "an error without a body",
         ),
-        ("GET /healthz HTTP/1.1\r\n\r\n", &["HTTP/1.1 400 ", "Host"], "for whom?"),
-        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &["HTTP/1.1 400 ", "Host"], "for which?"),
+        ("GET /healthz HTTP/1.1\r\n\r\n", &["HTTP/1.1 400 ", "Host"], "no host"),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &["HTTP/1.1 400 ", "Host"], "two hosts"),
         (
             "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\
@@ -61,7 +61,7 @@ async fn pages_are_answered() {
 }
 
 #[tokio::test]
-async fn engineio_has_errors_of_its_own() {
+async fn engineio_errors_are_json() {
     let server = TestServer::start(&[]).await;
     let websocket = "transport=websocket";
     for (target, message, why) in [
@@ -69,12 +69,12 @@ async fn engineio_has_errors_of_its_own() {
         (
             "/socket.io/?EIO=4&transport=webtransport".to_owned(),
             r#"{"code":0,"message":"Transport unknown"}"#,
-            "one that is not spoken",
+            "an unknown transport",
         ),
         (
             format!("/socket.io/?EIO=4&{websocket}&sid=x"),
             r#"{"code":1,"message":"Session ID unknown"}"#,
-            "a session that is not",
+            "an unknown session",
         ),
         (format!("/socket.io/?EIO=4&{websocket}"), r#"{"code":3,"message":"Bad request"}"#, "no upgrade"),
         (
@@ -95,10 +95,10 @@ async fn engineio_has_errors_of_its_own() {
 #[tokio::test]
 async fn counters_add_up() {
     let server = TestServer::start(&[]).await;
-    let mut raw = Client::raw(server.gate, &good("ann")).await;
+    let mut raw = Client::raw(server.gate, &valid_token("ann")).await;
     raw.send("hello").await;
     raw.text().await;
-    let _held = Client::socketio(server.gate, &good("ann")).await;
+    let _held = Client::socketio(server.gate, &valid_token("ann")).await;
     assert!(Client::open(server.gate, "/ws?token=bad", &[]).await.is_err());
     get(server.gate, "/nothing").await;
     drop(raw);

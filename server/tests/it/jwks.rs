@@ -1,4 +1,4 @@
-//! A gate whose keys are published by somebody else, reliable or not.
+//! A gate that fetches its keys from a JWKS source, which may be broken.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use tokio::{
 use super::{
     clients::Client,
     servers::{TestServer, gatekeeper, soon},
-    tokens::{good, sign_by, sign_es256},
+    tokens::{sign_by, sign_es256, valid_token},
 };
 
 const SET: &str = include_str!("../keys/jwks.json");
 
-/// Everything at once, so that a source that is bad is bad all the time.
+/// All intervals are 20 ms, so that the gate asks a broken source all the time.
 const QUICK: Pace = Pace {
     lifetime_min: Duration::from_millis(20),
     lifetime_usual: Duration::from_millis(20),
@@ -28,20 +28,20 @@ const QUICK: Pace = Pace {
     retry_max: Duration::from_millis(20),
 };
 
-/// What the source says to each request.
+/// How the source answers each request.
 #[derive(Clone, Debug)]
 enum Behaviour {
     Says(String),
     Status(u16),
-    /// It holds the connection and says nothing.
+    /// Accepts the request and never answers.
     Hangs,
-    /// So many megabytes.
+    /// A body of this many megabytes.
     Floods(usize),
-    /// A key of another name each time.
+    /// A key set with a new `kid` for each request.
     Rotates,
 }
 
-/// Serves on loopback; the URL of the set, and what changes the behaviour.
+/// Starts a source on loopback; returns the `--jwks` flag and a handle that changes the behaviour.
 async fn source(behaviour: Behaviour) -> (String, Arc<Mutex<Behaviour>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("--jwks=http://{}/keys", listener.local_addr().unwrap());
@@ -69,7 +69,7 @@ async fn source(behaviour: Behaviour) -> (String, Arc<Mutex<Behaviour>>) {
                      Connection: close\r\n\r\n",
                     body.len()
                 );
-                // A gate that hangs up is no fault here.
+                // The gate may close before it has read everything.
                 let _ = stream.write_all(head.as_bytes()).await;
                 let _ = stream.write_all(&body).await;
             });
@@ -78,7 +78,7 @@ async fn source(behaviour: Behaviour) -> (String, Arc<Mutex<Behaviour>>) {
     (url, behaviour)
 }
 
-fn quickly(mut config: Config) -> Config {
+fn with_quick_pace(mut config: Config) -> Config {
     config.gate = config.gate.map(|mut gate| {
         gate.keys = gate.keys.at_pace(QUICK);
         gate
@@ -89,7 +89,7 @@ fn quickly(mut config: Config) -> Config {
 #[tokio::test]
 async fn tokens_are_accepted_while_their_key_is_published() {
     let (jwks, behaviour) = source(Behaviour::Says(SET.to_owned())).await;
-    let server = TestServer::start_with(&[&jwks], quickly).await;
+    let server = TestServer::start_with(&[&jwks], with_quick_pace).await;
     let token = sign_es256("p256");
     Client::raw(server.gate, &token).await;
     Client::raw(server.gate, &token).await;
@@ -102,7 +102,7 @@ async fn tokens_are_accepted_while_their_key_is_published() {
     server.metric_becomes("gatekeeper_key_ring_swaps_total", 2).await;
     let path = format!("/ws?token={token}");
     let Err(refused) = Client::open(server.gate, &path, &[]).await else {
-        panic!("its key is gone, cached as the token may be");
+        panic!("a cached token was accepted although its key was removed");
     };
     assert!(refused.body.contains("unknown_key"), "{}", refused.body);
     Client::raw(server.gate, &sign_es256("elliptic")).await;
@@ -112,7 +112,7 @@ async fn tokens_are_accepted_while_their_key_is_published() {
 async fn a_gate_starts_without_its_key_source_and_fetches_later() {
     let (jwks, behaviour) = source(Behaviour::Status(500)).await;
     let server = TestServer::start(&[&jwks]).await;
-    Client::raw(server.gate, &good("ann")).await;
+    Client::raw(server.gate, &valid_token("ann")).await;
     let early = format!("/ws?token={}", sign_es256("p256"));
     assert!(Client::open(server.gate, &early, &[]).await.is_err());
 
@@ -121,15 +121,15 @@ async fn a_gate_starts_without_its_key_source_and_fetches_later() {
     Client::raw(server.gate, &sign_es256("p256")).await;
 }
 
-/// How long it takes to let in, and to turn away, so many sockets: the best of some tries.
-async fn pace(server: &TestServer) -> Duration {
-    let (good, kids) = (good("ann"), ["a", "b", "c"]);
+/// The time of 30 accepted and 30 refused handshakes: the best of 20 tries.
+async fn handshakes_time(server: &TestServer) -> Duration {
+    let (good, kids) = (valid_token("ann"), ["a", "b", "c"]);
     let mut best = Duration::MAX;
     for _ in 0..20 {
         let begun = Instant::now();
         for i in 0..30 {
             Client::raw(server.gate, &good).await;
-            // A key that nobody has, now and then of a new name.
+            // A `kid` that is not on the ring; it changes every ten handshakes.
             let kid = format!("{}{}", kids[i % kids.len()], i / 10);
             let path = format!("/ws?token={}", sign_by(&kid, &[7; 32]));
             assert!(Client::open(server.gate, &path, &[]).await.is_err());
@@ -142,8 +142,8 @@ async fn pace(server: &TestServer) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_key_source_does_not_slow_the_gate() {
     let (jwks, behaviour) = source(Behaviour::Says(SET.to_owned())).await;
-    let server = TestServer::start_with(&[&jwks], quickly).await;
-    let calm = pace(&server).await;
+    let server = TestServer::start_with(&[&jwks], with_quick_pace).await;
+    let baseline = handshakes_time(&server).await;
     for bad in [
         Behaviour::Rotates,
         Behaviour::Status(500),
@@ -158,17 +158,17 @@ async fn a_broken_key_source_does_not_slow_the_gate() {
         };
         *behaviour.lock().unwrap() = bad.clone();
         let before = counts(&server);
-        let found = pace(&server).await;
-        println!("{bad:.20?}: {found:?} against {calm:?}, {} fetches", counts(&server) - before);
-        // Far from what a handshake that waited for a fetch would take, on a machine however busy.
-        assert!(found < calm * 5 + Duration::from_millis(200), "{bad:?}: {found:?}, {calm:?}");
+        let found = handshakes_time(&server).await;
+        println!("{bad:.20?}: {found:?} against {baseline:?}, {} fetches", counts(&server) - before);
+        // Far less than a handshake that waits for a fetch would take, even on a busy machine.
+        assert!(found < baseline * 5 + Duration::from_millis(200), "{bad:?}: {found:?}, {baseline:?}");
     }
-    soon("the last handshake", Client::raw(server.gate, &good("ann"))).await;
+    soon("the last handshake", Client::raw(server.gate, &valid_token("ann"))).await;
 }
 
 #[tokio::test]
 async fn a_loopback_key_source_is_fetched_without_a_proxy() {
-    let (jwks, _temper) = source(Behaviour::Says(SET.to_owned())).await;
+    let (jwks, _behaviour) = source(Behaviour::Says(SET.to_owned())).await;
     let verify = move || {
         let mut verify = gatekeeper();
         verify.args(["verify", &jwks]);

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{
     clients::{Client, get},
     servers::{TestProcess, TestServer, addr, gatekeeper, soon},
-    tokens::{SECRET, good},
+    tokens::{SECRET, valid_token},
 };
 
 #[tokio::test]
@@ -24,8 +24,8 @@ async fn a_signal_drains_the_server() {
         let gate = addr(&process.ready["gate"]);
         assert!(process.ready["pid"].as_u64().unwrap() > 1);
         assert!(get(addr(&process.ready["frontend"]), "/healthz").await.contains("200 OK"));
-        let mut raw = Client::raw(gate, &good("ann")).await;
-        let mut socketio = Client::socketio(gate, &good("ann")).await;
+        let mut raw = Client::raw(gate, &valid_token("ann")).await;
+        let mut socketio = Client::socketio(gate, &valid_token("ann")).await;
 
         process.signal(signal);
         assert_eq!(raw.close_code().await, 1001, "{signal:?}: going away");
@@ -34,7 +34,7 @@ async fn a_signal_drains_the_server() {
         assert_eq!(status.code(), Some(0), "{signal:?}: {log}");
         assert_eq!(out, "", "the ready line is all there is on standard output");
         assert!(log.contains("draining"), "{log}");
-        assert!(!log.contains(&good("ann")[..20]), "a token in the log: {log}");
+        assert!(!log.contains(&valid_token("ann")[..20]), "a token in the log: {log}");
     }
 }
 
@@ -49,24 +49,24 @@ async fn a_log_that_cannot_be_written_does_not_end_the_server() {
     let stdout = child.stdout.as_mut().unwrap();
     BufReader::new(stdout).read_line(&mut line).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let mut raw = Client::raw(addr(&ready["gate"]), &good("ann")).await;
+    let mut raw = Client::raw(addr(&ready["gate"]), &valid_token("ann")).await;
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(raw.close_code().await, 1001, "going away");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
     let mut wrong = gatekeeper();
     let wrong = wrong.args(["--secret", "env:NOPE"]).stderr(full()).status();
-    assert_eq!(wrong.unwrap().code(), Some(104), "the code says it");
+    assert_eq!(wrong.unwrap().code(), Some(104), "the exit code reports the error");
 }
 
 #[tokio::test]
-async fn each_role_runs_its_part_alone() {
+async fn each_role_runs_only_its_part() {
     for (flag, url, absent) in [("gate", "gate", "frontend"), ("frontend", "frontend", "gate")] {
         let process = TestProcess::start(&["--role", flag, "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0"]);
         assert!(process.ready[absent].is_null(), "{}", process.ready);
         let answer = get(addr(&process.ready[url]), "/healthz").await;
         assert!(answer.contains("200 OK"), "{answer}");
-        // Keys to read again or not.
+        // SIGHUP is accepted with and without keys to reload.
         process.signal(Signal::HUP);
         process.signal(Signal::TERM);
         assert_eq!(process.wait().0.code(), Some(0));
@@ -76,8 +76,8 @@ async fn each_role_runs_its_part_alone() {
 #[tokio::test]
 async fn a_drain_has_a_time_limit() {
     let server = TestServer::start(&["--drain=100ms"]).await;
-    // It never reads, so it never answers the close frame.
-    let _silent = Client::raw(server.gate, &good("ann")).await;
+    // The client never reads, so it never answers the close frame.
+    let _silent = Client::raw(server.gate, &valid_token("ann")).await;
     let end = soon("the drain", server.stop()).await;
     end.unwrap().unwrap();
 }
@@ -111,10 +111,10 @@ fn a_port_in_use_is_reported() {
     for (gate, frontend, flag) in [(&*used, free, "--listen"), (free, &*used, "--frontend-listen")] {
         let output = run(&["--listen", gate, "--frontend-listen", frontend]);
         let log = String::from_utf8(output.stderr).unwrap();
-        let told = format!("gatekeeper: listen on {used}: address already in use; choose another with {flag}");
-        assert!(log.lines().any(|line| line == told), "no `{told}` in {log}");
+        let log_part = format!("gatekeeper: listen on {used}: address already in use; choose another with {flag}");
+        assert!(log.lines().any(|line| line == log_part), "no `{log_part}` in {log}");
         assert_eq!(output.status.code(), Some(104), "{log}");
-        assert!(output.stdout.is_empty(), "it never was ready");
+        assert!(output.stdout.is_empty(), "no ready line");
     }
 }
 
@@ -129,7 +129,7 @@ async fn another_gate_on_the_port_is_detected() {
 
 #[test]
 fn wrong_flags_are_reported() {
-    for (flags, code, told, why) in [
+    for (flags, code, log_part, why) in [
         (&["--listen=0.0.0.0:0"][..], 104, "has 19 bytes", "the demo's secret, reachable"),
         (&["--listen=0.0.0.0:0", "--secret", SECRET], 104, "demo user", "the demo user, reachable"),
         (&["--keys=/nonexistent"], 104, "/nonexistent", "no such file"),
@@ -140,13 +140,13 @@ fn wrong_flags_are_reported() {
     ] {
         let output = run(flags);
         let log = String::from_utf8(output.stderr).unwrap();
-        assert!(log.contains(told), "{why}: {log}");
+        assert!(log.contains(log_part), "{why}: {log}");
         assert_eq!(output.status.code(), Some(code), "{why}: {log}");
     }
 }
 
 #[test]
-fn the_server_can_end_with_its_parent() {
+fn die_with_parent_ends_the_server_with_its_parent() {
     // A shell starts it and lives until its own standard input ends.
     let mut shell = std::process::Command::new("sh")
         .args(["-c", r#""$0" "$@" & read _"#, env!("CARGO_BIN_EXE_gatekeeper")])
@@ -162,7 +162,7 @@ fn the_server_can_end_with_its_parent() {
     assert!(ready.starts_with("{\"gate\":"), "{ready}");
     drop(shell.stdin.take());
     shell.wait().unwrap();
-    // The pipe's other end is held by the server alone now: its end is the server's.
+    // Only the server holds the other end of the pipe now, so the pipe ends with the server.
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");

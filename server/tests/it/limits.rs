@@ -1,4 +1,4 @@
-//! What a peer can take from the gate, at most.
+//! Limits on what a peer can take from the gate.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use super::{
     clients::{Client, exchange, get, rest},
     servers::TestServer,
-    tokens::good,
+    tokens::valid_token,
 };
 
 #[tokio::test]
-async fn a_slow_request_is_ended() {
+async fn a_slow_request_is_answered_with_408() {
     let server = TestServer::start(&["--handshake-timeout=300ms"]).await;
     let timeouts = r#"gatekeeper_handshakes_total{outcome="timeout",reason="head"}"#;
     for (i, (sent, why)) in [
@@ -39,7 +39,7 @@ async fn a_slow_request_is_ended() {
 }
 
 #[tokio::test]
-async fn each_step_has_its_own_time() {
+async fn each_handshake_step_has_its_own_timeout() {
     let server = TestServer::start(&["--handshake-timeout=60s", "--connect-timeout=200ms"]).await;
     let mut silent = TcpStream::connect(server.gate).await.unwrap();
     silent.write_all(b"GET /ws").await.unwrap();
@@ -50,7 +50,7 @@ async fn each_step_has_its_own_time() {
     let mut byte = [0];
     let read = tokio::io::AsyncReadExt::read(&mut silent, &mut byte);
     let head_waits = timeout(Duration::from_millis(20), read).await.is_err();
-    assert!(head_waits, "a head has more of it");
+    assert!(head_waits, "the head timeout is longer");
 }
 
 #[tokio::test]
@@ -85,42 +85,42 @@ async fn a_large_head_is_refused() {
 #[tokio::test]
 async fn a_full_gate_answers_503_with_retry_after() {
     let server = TestServer::start(&["--max-connections=2"]).await;
-    let mut first = Client::raw(server.gate, &good("ann")).await;
-    let _second = Client::raw(server.gate, &good("bob")).await;
+    let mut first = Client::raw(server.gate, &valid_token("ann")).await;
+    let _second = Client::raw(server.gate, &valid_token("bob")).await;
 
     let answer = get(server.gate, "/healthz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("Retry-After: 1\r\n"), "{answer}");
-    let refused = Client::open(server.gate, &format!("/ws?token={}", good("cid")), &[]).await;
-    assert_eq!(refused.err().map(|refused| refused.status), Some(503), "a good token, too");
+    let refused = Client::open(server.gate, &format!("/ws?token={}", valid_token("cid")), &[]).await;
+    assert_eq!(refused.err().map(|refused| refused.status), Some(503), "with a valid token too");
     assert_eq!(server.metric(r#"gatekeeper_handshakes_total{outcome="full",reason="connections"}"#), 2);
 
     first.send("still here").await;
-    assert_eq!(first.text().await, "still here", "those inside are not touched");
+    assert_eq!(first.text().await, "still here", "established sockets are not closed");
     drop(first);
     server.metric_becomes("gatekeeper_connections_open", 1).await;
-    Client::raw(server.gate, &good("cid")).await;
+    Client::raw(server.gate, &valid_token("cid")).await;
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_not_read_either() {
+async fn the_gate_stops_reading_from_a_client_that_does_not_read() {
     let server = TestServer::start(&[]).await;
-    let mut client = Client::raw(server.gate, &good("ann")).await;
+    let mut client = Client::raw(server.gate, &valid_token("ann")).await;
     let message = "x".repeat(500_000);
     let mut sent_bytes = 0;
-    // The gate stops reading before it holds more than it may, so the client's own sends come to a halt.
+    // The gate stops reading at its buffer limit, which blocks the client's sends.
     let send_max = Duration::from_millis(300);
     while timeout(send_max, client.send(message.as_str())).await.is_ok() {
         sent_bytes += message.len();
-        assert!(sent_bytes < 100_000_000, "the gate takes what nobody reads");
+        assert!(sent_bytes < 100_000_000, "the gate buffers without a limit");
     }
 }
 
 #[tokio::test]
-async fn one_address_cannot_take_all_places() {
+async fn connections_per_address_are_limited() {
     let server = TestServer::start(&["--max-connections-per-address=2"]).await;
-    let first = Client::raw(server.gate, &good("ann")).await;
-    let _second = Client::raw(server.gate, &good("ann")).await;
+    let first = Client::raw(server.gate, &valid_token("ann")).await;
+    let _second = Client::raw(server.gate, &valid_token("ann")).await;
     let answer = get(server.gate, "/healthz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("Retry-After: 1\r\n"), "{answer}");
@@ -135,12 +135,12 @@ async fn one_address_cannot_take_all_places() {
 
     drop(first);
     server.metric_becomes("gatekeeper_connections_open", 1).await;
-    Client::raw(server.gate, &good("ann")).await;
+    Client::raw(server.gate, &valid_token("ann")).await;
     let full = r#"gatekeeper_handshakes_total{outcome="full",reason="address"}"#;
     assert_eq!(server.metric(full), 1);
 }
 
-/// Half-open connections that send a byte now and then, until they are ended; how many were.
+/// Opens half-open connections that send single bytes; returns how many the gate closed.
 async fn trickle(gate: std::net::SocketAddr) -> usize {
     let mut streams = Vec::new();
     for _ in 0..64 {
@@ -166,22 +166,20 @@ async fn the_oldest_half_open_connections_are_closed_beyond_the_limit() {
     let server = TestServer::start(&["--max-half-open=8", "--handshake-timeout=60s"]).await;
     let attack = tokio::spawn(trickle(server.gate));
     for _ in 0..32 {
-        let mut client = Client::raw(server.gate, &good("ann")).await;
+        let mut client = Client::raw(server.gate, &valid_token("ann")).await;
         client.send("in").await;
-        assert_eq!(client.text().await, "in", "good clients come in all the while");
+        assert_eq!(client.text().await, "in", "valid clients are accepted during the attack");
     }
-    assert!(attack.await.unwrap() >= 64 - 8, "the oldest were ended");
+    assert!(attack.await.unwrap() >= 64 - 8, "the oldest were closed");
     let gave_way = r#"gatekeeper_handshakes_total{outcome="gave_way",reason="head"}"#;
-    assert!(server.metric(gave_way) >= 64 - 8, "and are counted as such");
+    assert!(server.metric(gave_way) >= 64 - 8, "closed connections are counted");
     server.metric_becomes("gatekeeper_connections_open", 0).await;
 }
 
-/// Sessions that are opened by WebSocket or by polling and never connected are closed for newer ones; those that are
-/// connected stay.
 #[tokio::test]
 async fn the_oldest_unconnected_sessions_are_closed_beyond_the_limit() {
     let server = TestServer::start(&["--max-half-open=8", "--handshake-timeout=60s"]).await;
-    let mut good = Client::socketio(server.gate, &good("ann")).await;
+    let mut good = Client::socketio(server.gate, &valid_token("ann")).await;
     let path = "/socket.io/?EIO=4&transport=websocket";
     let mut silent = Vec::new();
     for _ in 0..64 {
@@ -196,9 +194,9 @@ async fn the_oldest_unconnected_sessions_are_closed_beyond_the_limit() {
     server.metric_becomes(gave_way, 2 * (64 - 8)).await;
     let first = &mut silent[0];
     assert!(first.text().await.starts_with("0{"));
-    assert_eq!(first.close_code().await, 1013, "it may come again");
+    assert_eq!(first.close_code().await, 1013, "1013: try again later");
     good.send("42[\"a\"]").await;
-    assert_eq!(good.text().await, "42[\"a\"]", "who is in is not touched");
+    assert_eq!(good.text().await, "42[\"a\"]", "connected sessions stay open");
 }
 
 #[tokio::test]
@@ -212,12 +210,12 @@ async fn forged_tokens_do_not_keep_valid_clients_out() {
         }
     });
     for _ in 0..100 {
-        Client::raw(gate, &good("ann")).await;
+        Client::raw(gate, &valid_token("ann")).await;
     }
     forgers.await.unwrap();
     server.metric_becomes("gatekeeper_connections_open", 0).await;
     let failed = r#"gatekeeper_handshakes_total{outcome="abandoned"}"#;
-    assert_eq!(server.metric(failed), 0, "each got its verdict");
+    assert_eq!(server.metric(failed), 0, "every handshake was answered");
 }
 
 #[tokio::test]
@@ -226,17 +224,13 @@ async fn frames_with_a_length_beyond_the_limit_are_closed_at_once() {
     for (head, code, why) in [
         (&[0x82, 0xfe, 0x03, 0xe9][..], 1009, "one byte above the limit"),
         (&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0], 1009, "4 GB"),
-        (&[0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0], 1009, "more than there is"),
+        (&[0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0], 1009, "more than any memory"),
         (&[0x82, 0xfe, 0, 1], 1002, "more bytes than the length needs"),
     ] {
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
-        let upgrade = format!(
-            "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            good("ann")
-        );
-        let lie = [head, &[0; 4]].concat();
-        stream.write_all(&[upgrade.as_bytes(), &lie].concat()).await.unwrap();
+        let upgrade = upgrade_request("ann");
+        let frame = [head, &[0; 4]].concat();
+        stream.write_all(&[upgrade.as_bytes(), &frame].concat()).await.unwrap();
         let mut answer = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await.unwrap();
         let head_end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
@@ -246,16 +240,21 @@ async fn frames_with_a_length_beyond_the_limit_are_closed_at_once() {
     }
 }
 
-/// A client that is authenticated over a raw WebSocket and then sends `frames`, as far as the gate takes them.
-async fn greedy(gate: std::net::SocketAddr, frames: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(gate).await.unwrap();
-    let upgrade = format!(
+/// The upgrade of a raw WebSocket (RFC 6455 section 4.1), with a valid token of `user`.
+fn upgrade_request(user: &str) -> String {
+    format!(
         "GET /ws?token={} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        good("bob")
-    );
+        valid_token(user)
+    )
+}
+
+/// Opens a raw WebSocket and sends `frames` until the gate stops reading or closes.
+async fn send_frames(gate: std::net::SocketAddr, frames: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(gate).await.unwrap();
+    let upgrade = upgrade_request("bob");
     stream.write_all(upgrade.as_bytes()).await.unwrap();
-    // It is closed before all is sent.
+    // The gate may close before all bytes are sent.
     let _ = timeout(Duration::from_secs(5), stream.write_all(frames)).await;
     stream
 }
@@ -274,31 +273,31 @@ async fn connections_that_hold_the_most_memory_are_closed() {
     let flag = format!("--max-buffer-bytes={BUFFER_BYTES}");
     let server = TestServer::start(&[&flag]).await;
     let ended = r#"gatekeeper_sessions_ended_total{reason="greediest"}"#;
-    let mut inside = Client::raw(server.gate, &good("ann")).await;
-    // Each holds a part of what may be held, and is small among the others: half of a head, half of a frame.
+    let mut inside = Client::raw(server.gate, &valid_token("ann")).await;
+    // Two connections that hold little: half a head, half a frame.
     let mut half_open = TcpStream::connect(server.gate).await.unwrap();
     let (front, back) = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".split_at(20);
     half_open.write_all(front).await.unwrap();
     let half_frame = [frame_head(0x81, 1000), vec![b'x'; 500]].concat();
-    let mut slow = greedy(server.gate, &half_frame).await;
+    let mut slow = send_frames(server.gate, &half_frame).await;
 
     let whole = |bytes| [frame_head(0x82, bytes), vec![0; bytes as usize]].concat();
     let part = [frame_head(0x82, 900_000), vec![0; 800_000]].concat();
     let fragment = [frame_head(0x02, 600_000), vec![0; 600_000]].concat();
     let unread: Vec<u8> = (0..60).flat_map(|_| whole(900_000)).collect();
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for (frames, why) in [
         (&part, "a message that is not whole"),
         (&fragment, "fragments of one"),
-        (&unread, "answers that nobody reads"),
+        (&unread, "answers that the client does not read"),
     ] {
         let before = server.metric(ended);
-        crowd.push(greedy(server.gate, frames).await);
+        clients.push(send_frames(server.gate, frames).await);
         server.metric_becomes(ended, before + 1).await;
         assert!(server.metric("gatekeeper_buffered_bytes") <= BUFFER_BYTES as u64 / 2, "{why}");
     }
     // A client that sends events by POST and never polls.
-    let opened = get(server.gate, &format!("/socket.io/?EIO=4&transport=polling&token={}", good("bob"))).await;
+    let opened = get(server.gate, &format!("/socket.io/?EIO=4&transport=polling&token={}", valid_token("bob"))).await;
     let (_, sid) = opened.split_once(r#""sid":""#).unwrap();
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={}", sid.split('"').next().unwrap());
     let event = format!("42[\"{}\"]", "x".repeat(150_000));
@@ -314,11 +313,11 @@ async fn connections_that_hold_the_most_memory_are_closed() {
     server.metric_becomes("gatekeeper_unpolled_bytes", 0).await;
 
     inside.send("in").await;
-    assert_eq!(inside.text().await, "in", "who holds nothing is not touched");
+    assert_eq!(inside.text().await, "in", "a connection that holds nothing stays open");
     half_open.write_all(back).await.unwrap();
-    assert!(rest(&mut half_open).await.ends_with("ok"), "nor who holds little");
+    assert!(rest(&mut half_open).await.ends_with("ok"), "a connection that holds little stays open");
     let rest_of_frame = [vec![b'x'; 500], vec![0x88, 0x80, 0, 0, 0, 0]].concat();
     slow.write_all(&rest_of_frame).await.unwrap();
     let answer = rest(&mut slow).await;
-    assert!(answer.contains(&"x".repeat(1000)), "nor that one");
+    assert!(answer.contains(&"x".repeat(1000)), "the half frame is completed");
 }

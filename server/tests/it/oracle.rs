@@ -1,8 +1,8 @@
-//! The verifier held against another: its verdict must equal that of `jsonwebtoken::decode` and the stricter rules of
+//! The verifier compared with another: its verdict must equal that of `jsonwebtoken::decode` and the stricter rules of
 //! `server/src/verify/rules.md`, which are written down here a second time, by other means. A verdict from the token cache must be
 //! the one without it.
 //!
-//! Tokens are made from a seed, most of them strange: signed with whatever header and claims, or changed after they were
+//! Tokens are made from a seed, most of them unusual: signed with random headers and claims, or changed after they were
 //! signed. `scripts/prove verifier` makes ten million.
 
 mod generate;
@@ -49,11 +49,11 @@ struct Judge {
     rival_key: DecodingKey,
 }
 
-/// What judges a token by one policy.
+/// The verifiers of one policy.
 struct Round {
     policy: Policy,
-    forgetful: Verifier,
-    remembering: Verifier,
+    uncached: Verifier,
+    cached: Verifier,
     rival_rules: Validation,
 }
 
@@ -70,8 +70,8 @@ impl Judge {
         let rounds = policies().map(|policy| {
             let verifier = || Verifier::new(Arc::clone(&store), Arc::new(policy.clone()));
             Round {
-                forgetful: verifier(),
-                remembering: verifier().with_token_cache(CACHE_BYTES),
+                uncached: verifier(),
+                cached: verifier().with_token_cache(CACHE_BYTES),
                 rival_rules: rules(algorithm, &policy),
                 policy,
             }
@@ -79,14 +79,14 @@ impl Judge {
         Self { algorithm, rounds: rounds.into(), rival_key: rival_key.unwrap() }
     }
 
-    /// Is `token` good by any policy? Both verifiers must say the same, once the stricter rules are added to the one;
+    /// Whether `token` is valid by any policy. Both verifiers must say the same, once the stricter rules are added to the one;
     /// and so must ours once it remembers the token.
     fn judge(&mut self, token: &[u8], seed: u64) -> bool {
         let mut is_good = false;
         for round in &mut self.rounds {
             // jsonwebtoken reads the clock by itself, so here the clock decides.
             let now_s = jsonwebtoken::get_current_timestamp();
-            let ours = round.forgetful.verify(token, now_s);
+            let ours = round.uncached.verify(token, now_s);
             let rival = jsonwebtoken::decode::<serde_json::Value>(token, &self.rival_key, &round.rival_rules);
             let strict = strict::is_strict(token, self.algorithm, &round.policy, now_s);
             let expected = rival.is_ok() && strict;
@@ -98,9 +98,9 @@ impl Judge {
                 rival.map(|it| it.claims),
                 String::from_utf8_lossy(token)
             );
-            // The second time it is found in the cache, if it was good and not told by a MAC.
+            // The second time it is found in the cache, if it is valid and signed with a public key.
             for _ in 0..2 {
-                let recalled = round.remembering.verify(token, now_s);
+                let recalled = round.cached.verify(token, now_s);
                 assert_eq!(recalled, ours, "seed {seed}, {:?}", round.policy);
             }
             if let Ok(Verified { expires_at_s: Some(exp_s), .. }) = ours {
@@ -114,7 +114,7 @@ impl Judge {
     /// Tokens that were found in a cache.
     fn hits(&self) -> u64 {
         let rounds = self.rounds.iter();
-        rounds.map(|it| it.remembering.cache_counts().hits).sum()
+        rounds.map(|it| it.cached.cache_counts().hits).sum()
     }
 }
 
@@ -124,10 +124,10 @@ impl Round {
     fn recall(&mut self, token: &[u8], exp_s: u64, seed: u64) {
         let end_s = exp_s + self.policy.leeway_s;
         for at_s in [end_s - 1, end_s, 0] {
-            let fresh = self.forgetful.verify(token, at_s);
-            let recalled = self.remembering.verify(token, at_s);
-            assert_eq!(recalled, fresh, "seed {seed}, {:?}, {at_s}", self.policy);
-            assert_eq!(fresh == Err(Refusal::Expired), at_s == end_s, "seed {seed}");
+            let uncached = self.uncached.verify(token, at_s);
+            let recalled = self.cached.verify(token, at_s);
+            assert_eq!(recalled, uncached, "seed {seed}, {:?}, {at_s}", self.policy);
+            assert_eq!(uncached == Err(Refusal::Expired), at_s == end_s, "seed {seed}");
         }
     }
 }
@@ -151,10 +151,10 @@ fn rules(algorithm: Algorithm, policy: &Policy) -> Validation {
     rules
 }
 
-/// What became of tokens.
+/// Counts of verdicts.
 #[derive(Clone, Copy, Default)]
 struct Tally {
-    /// Good by any policy.
+    /// Tokens that are valid by any policy.
     good: u64,
     /// Verdicts that came from a cache.
     recalled: u64,

@@ -1,4 +1,4 @@
-//! The gate, its verifier and the frontend with programs that others wrote: npm's socket.io-client, ws and
+//! The gate, its verifier and the frontend with programs of other projects: npm's socket.io-client, ws and
 //! jsonwebtoken, Python's websockets and PyJWT, and a browser.
 
 mod jwt;
@@ -16,7 +16,7 @@ use testkit::Peers;
 
 use super::{
     servers::TestServer,
-    tokens::{bad, good},
+    tokens::{invalid_tokens, valid_token},
 };
 
 /// The origin whose pages may use the token cookie.
@@ -27,19 +27,19 @@ async fn server() -> TestServer {
     TestServer::start(&["--origin", ORIGIN]).await
 }
 
-/// What a peer is asked, and what it must answer.
+/// A request to a peer program, and its expected answer.
 struct Case {
     ask: Value,
     answer: Value,
     why: String,
 }
 
-/// One client's cases: a good token and one of each bad kind in each of its `carriers`, the cookie of a strange page,
-/// and no token at all. `refused` gives the answer to a bad one, by its carrier and its reason.
+/// Cases of one client: a valid token and each invalid kind in each of its `carriers`, the cookie of an untrusted
+/// origin, and no token. `refused` gives the answer to an invalid token by its carrier and reason.
 fn cases(
     url: &str,
     carriers: &[&str],
-    let_in: impl Fn(&str) -> Value,
+    accepted: impl Fn(&str) -> Value,
     refused: impl Fn(&str, &str) -> Value,
 ) -> Vec<Case> {
     let case = |carrier: &str, token: Option<&str>, origin: &str, answer: Value, kind: &str| Case {
@@ -48,21 +48,21 @@ fn cases(
         why: format!("{kind} in {carrier}"),
     };
     let mut cases = Vec::new();
-    let (good, bad) = (good(USER), bad());
+    let (valid, invalid) = (valid_token(USER), invalid_tokens());
     for carrier in carriers {
-        cases.push(case(carrier, Some(&good), ORIGIN, let_in(carrier), "good"));
-        for bad in bad.iter().filter(|bad| bad.token.is_some()) {
-            let answer = refused(carrier, bad.reason);
-            let token = bad.token.as_deref();
-            cases.push(case(carrier, token, ORIGIN, answer, bad.kind));
+        cases.push(case(carrier, Some(&valid), ORIGIN, accepted(carrier), "good"));
+        for invalid in invalid.iter().filter(|invalid| invalid.token.is_some()) {
+            let answer = refused(carrier, invalid.reason);
+            let token = invalid.token.as_deref();
+            cases.push(case(carrier, token, ORIGIN, answer, invalid.kind));
         }
     }
     let missing = || refused("none", "missing");
     cases.push(case("none", None, ORIGIN, missing(), "missing"));
     if carriers.contains(&"cookie") {
-        let stranger = "http://app.evil";
-        let kind = "good, of a stranger,";
-        cases.push(case("cookie", Some(&good), stranger, missing(), kind));
+        let other_origin = "http://app.evil";
+        let kind = "valid, from an untrusted origin,";
+        cases.push(case("cookie", Some(&valid), other_origin, missing(), kind));
     }
     cases
 }

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     clients::{Client, exchange},
     servers::{TestServer, soon},
-    tokens::{bad, good},
+    tokens::{invalid_tokens, valid_token},
 };
 
 const ORIGIN: &str = "http://app";
@@ -70,7 +70,7 @@ impl Poller {
 
     /// A client of version 4, connected.
     async fn connected(gate: SocketAddr) -> Self {
-        let (poller, _) = Self::open(gate, 4, &good("ann")).await;
+        let (poller, _) = Self::open(gate, 4, &valid_token("ann")).await;
         poller.post("40").await.check(200, "ok", "a connect packet");
         let connected = poller.get().await.body;
         assert!(connected.starts_with(r#"40{"sid":"#), "{connected}");
@@ -91,7 +91,7 @@ impl Poller {
         self.send("POST", "", body).await
     }
 
-    /// A poll that waits: the gate has read it when this returns.
+    /// Starts a long poll; returns when the gate has read the request.
     async fn wait(&self, server: &TestServer) -> tokio::task::JoinHandle<Answer> {
         const RECEIVED: &str = "gatekeeper_received_bytes_total";
         let request = request("GET", &self.target, "Connection: close\r\n", "");
@@ -103,7 +103,7 @@ impl Poller {
         waiting
     }
 
-    /// The session is not known any more.
+    /// Checks that the gate no longer knows the session.
     async fn check_over(&self, why: &str) {
         let unknown = r#"{"code":1,"message":"Session ID unknown"}"#;
         self.get().await.check(400, unknown, why);
@@ -119,7 +119,7 @@ const BAD_REQUEST: &str = r#"{"code":3,"message":"Bad request"}"#;
 #[tokio::test]
 async fn packets_go_both_ways() {
     let server = TestServer::start(&[]).await;
-    // As many sessions as it takes for both shards to have some.
+    // Enough sessions that both shards own some.
     for _ in 0..8 {
         let poller = Poller::connected(server.gate).await;
         let sent = "42[\"a\",\"€\"]\u{1e}451-[\"b\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAQID";
@@ -136,8 +136,8 @@ async fn packets_go_both_ways() {
 #[tokio::test]
 async fn version_3_has_its_own_payload_format() {
     let server = TestServer::start(&[]).await;
-    let (poller, opened) = Poller::open(server.gate, 3, &good("ann")).await;
-    assert!(opened.ends_with("}2:40"), "let in at once: {opened}");
+    let (poller, opened) = Poller::open(server.gate, 3, &valid_token("ann")).await;
+    assert!(opened.ends_with("}2:40"), "connected without a connect packet: {opened}");
     let (length, packet) = opened.split_once(':').unwrap();
     let length: usize = length.parse().unwrap();
     assert_eq!(packet.len(), length + "2:40".len());
@@ -149,28 +149,28 @@ async fn version_3_has_its_own_payload_format() {
 
     let (poller, opened) = Poller::open(server.gate, 3, "bad").await;
     assert!(opened.ends_with(r#"}19:44"not valid token""#), "{opened}");
-    poller.post("1:1").await.check(200, "ok", "it may close");
-    poller.check_over("and is closed").await;
+    poller.post("1:1").await.check(200, "ok", "the client sends a close packet");
+    poller.check_over("closed by the client").await;
 }
 
 #[tokio::test]
-async fn tokens_are_judged_as_over_a_websocket() {
+async fn polling_refuses_invalid_tokens_with_their_reason() {
     let server = TestServer::start(&[]).await;
-    for bad in bad() {
-        let token = bad.token.as_deref().unwrap_or_default();
-        if bad.reason == "too_long" {
+    for invalid in invalid_tokens() {
+        let token = invalid.token.as_deref().unwrap_or_default();
+        if invalid.reason == "too_long" {
             let request = request("GET", &format!("/socket.io/?EIO=4&transport=polling&token={token}"), "", "");
             let answer = Answer::parse(&exchange(server.gate, request.as_bytes()).await);
-            assert_eq!(answer.status, 431, "{}", bad.kind);
+            assert_eq!(answer.status, 431, "{}", invalid.kind);
             continue;
         }
-        if bad.token.is_none() {
+        if invalid.token.is_none() {
             continue;
         }
         let (poller, _) = Poller::open(server.gate, 4, token).await;
-        poller.post("40").await.check(200, "ok", bad.kind);
-        let refused = format!(r#"44{{"message":"not valid token","data":{{"reason":"{}"}}}}"#, bad.reason);
-        poller.get().await.check(200, &refused, bad.kind);
+        poller.post("40").await.check(200, "ok", invalid.kind);
+        let refused = format!(r#"44{{"message":"not valid token","data":{{"reason":"{}"}}}}"#, invalid.reason);
+        poller.get().await.check(200, &refused, invalid.kind);
     }
 }
 
@@ -180,13 +180,13 @@ async fn requests_that_overlap_end_the_session() {
     let poller = Poller::connected(server.gate).await;
     let waiting = poller.wait(&server).await;
     poller.get().await.check(400, BAD_REQUEST, "the second poll");
-    waiting.await.unwrap().check(200, "1", "the first is told that the session is over");
+    waiting.await.unwrap().check(200, "1", "the first poll receives a close packet");
     poller.check_over("two polls").await;
 
     let poller = Poller::connected(server.gate).await;
     let whole = request("POST", &poller.target, "", "42[\"a\"]");
     let mut stream = TcpStream::connect(server.gate).await.unwrap();
-    // Behind a complete one, whose answer shows that half of the next was looked at.
+    // The answer to the complete request shows that the gate has read the half request behind it.
     let sent = format!("{whole}{}", &whole[..whole.len() - 3]);
     stream.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = [0; 1024];
@@ -196,7 +196,7 @@ async fn requests_that_overlap_end_the_session() {
 }
 
 #[tokio::test]
-async fn sessions_end_for_every_reason() {
+async fn sessions_end_on_close_invalid_packets_and_lost_polls() {
     let server = TestServer::start(&["--ping-interval=60000"]).await;
     let poller = Poller::connected(server.gate).await;
     let waiting = poller.wait(&server).await;
@@ -215,8 +215,8 @@ async fn sessions_end_for_every_reason() {
         let poller = Poller::connected(server.gate).await;
         let waiting = poller.wait(&server).await;
         poller.post(body).await.check(400, BAD_REQUEST, why);
-        let told = waiting.await.unwrap();
-        assert!(told.body.ends_with('1'), "{why}: {told:?}");
+        let received = waiting.await.unwrap();
+        assert!(received.body.ends_with('1'), "{why}: {received:?}");
         poller.check_over(why).await;
     }
 
@@ -239,7 +239,7 @@ async fn heartbeats_are_sent_in_polls() {
     }
     let server = TestServer::start(&["--ping-interval=50", "--ping-timeout=100"]).await;
     for eio in [3, 4] {
-        let (poller, _) = Poller::open(server.gate, eio, &good("ann")).await;
+        let (poller, _) = Poller::open(server.gate, eio, &valid_token("ann")).await;
         if eio == 4 {
             poller.post("40").await.check(200, "ok", "a connect packet");
         }
@@ -250,7 +250,7 @@ async fn heartbeats_are_sent_in_polls() {
 }
 
 #[tokio::test]
-async fn requests_that_cannot_be_served_get_the_reason() {
+async fn invalid_requests_are_answered_with_their_error() {
     let server = TestServer::start(&["--max-message-bytes=100"]).await;
     let poller = Poller::connected(server.gate).await;
     let target = &poller.target;
@@ -279,34 +279,34 @@ async fn requests_that_cannot_be_served_get_the_reason() {
         let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
         answer.check(status, body, why);
     }
-    poller.post("42[\"a\"]").await.check(200, "ok", "none of it ended the session");
+    poller.post("42[\"a\"]").await.check(200, "ok", "the session still exists");
 }
 
 #[tokio::test]
-async fn a_connection_serves_one_request_after_the_other() {
+async fn a_connection_serves_its_requests_in_order() {
     let server = TestServer::start(&[]).await;
     for _ in 0..4 {
         let poller = Poller::connected(server.gate).await;
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
-        // A poll that waits with a POST behind it, which is read when the poll is over.
+        // A long poll with a pipelined POST, which the gate reads when the poll has ended.
         let both = [request("GET", &poller.target, "", ""), request("POST", &poller.target, "", "42[\"second\"]")];
         stream.write_all(both.concat().as_bytes()).await.unwrap();
         poller.post("42[\"first\"]").await.check(200, "ok", "by another connection");
-        let mut told = String::new();
+        let mut received = String::new();
         let mut buffer = [0; 1024];
-        while !told.ends_with("ok") {
+        while !received.ends_with("ok") {
             let bytes = soon("an answer", stream.read(&mut buffer)).await.unwrap();
-            assert!(bytes > 0, "{told}");
-            told.push_str(std::str::from_utf8(&buffer[..bytes]).unwrap());
+            assert!(bytes > 0, "{received}");
+            received.push_str(std::str::from_utf8(&buffer[..bytes]).unwrap());
         }
-        assert!(told.contains("42[\"first\"]"), "{told}");
-        assert!(told.contains("Connection: keep-alive"), "{told}");
+        assert!(received.contains("42[\"first\"]"), "{received}");
+        assert!(received.contains("Connection: keep-alive"), "{received}");
         poller.get().await.check(200, "42[\"second\"]", "the POST was taken");
     }
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_served_by_the_list() {
+async fn cors_headers_follow_the_origin_list() {
     let server = TestServer::start(&["--origin", ORIGIN]).await;
     let target = "/socket.io/?EIO=4&transport=polling";
     for (method, origin, status, allowed) in [
@@ -345,7 +345,7 @@ async fn counters_of_polling_add_up() {
     socket.send("5").await;
     assert_eq!(socket.text().await, "3probe");
     let (left, _) = Poller::open(server.gate, 4, "bad").await;
-    left.post("1").await.check(200, "ok", "it closes before it connects");
+    left.post("1").await.check(200, "ok", "a close packet before the connect packet");
     drop(socket);
     server.metric_becomes("gatekeeper_connections_open", 0).await;
     server.metric_becomes("gatekeeper_sessions_open", 0).await;
@@ -380,13 +380,13 @@ async fn waiting_packets_are_split_into_several_answers() {
             poller.post(&packet).await.check(200, "ok", why);
         }
         poller.target.push_str(more);
-        let mut told = 0;
-        while told < count * bytes {
+        let mut received = 0;
+        while received < count * bytes {
             let answer = poller.get().await;
             assert_eq!(answer.status, 200, "{why}");
             let escaped = answer.body.matches("\\u0001").count();
-            told += escaped + answer.body.matches('\u{1}').count();
+            received += escaped + answer.body.matches('\u{1}').count();
         }
-        assert_eq!(told, count * bytes, "{why}");
+        assert_eq!(received, count * bytes, "{why}");
     }
 }

@@ -1,4 +1,4 @@
-//! A gate of several processes: its one address, its figures, its signals.
+//! A gate of several processes: shared address, metrics, signals.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     clients::{Client, exchange, get},
     servers::{TestProcess, addr, gatekeeper, soon},
-    tokens::{SECRET, good},
+    tokens::{SECRET, valid_token},
 };
 
 /// Three processes of two shards each on a free port.
@@ -40,7 +40,7 @@ async fn metrics_add_up_all_processes() {
     let gate = addr(&process.ready["gate"]);
     let mut clients = Vec::new();
     for _ in 0..60 {
-        clients.push(Client::raw(gate, &good("ann")).await);
+        clients.push(Client::raw(gate, &valid_token("ann")).await);
     }
     metric_becomes(gate, "gatekeeper_sessions_open", 60.0).await;
     let page = get(gate, "/metrics").await;
@@ -75,7 +75,7 @@ async fn metrics_add_up_all_processes() {
 }
 
 #[tokio::test]
-async fn metrics_are_answered_as_by_one_process() {
+async fn metrics_answers_do_not_depend_on_the_number_of_processes() {
     let flags = |processes| {
         let own = ["--role=gate", "--listen=127.0.0.1:0", "--workers=1"];
         [&own[..], &[processes]].concat()
@@ -85,7 +85,7 @@ async fn metrics_are_answered_as_by_one_process() {
         ("GET", "200 OK", "the page"),
         ("HEAD", "200 OK", "its head"),
         ("POST", "405 Method Not Allowed", "nothing to write"),
-        ("DELETE", "405 Method Not Allowed", "nothing to take away"),
+        ("DELETE", "405 Method Not Allowed", "nothing to delete"),
     ] {
         let request = format!("{method} /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
         let mut heads = Vec::new();
@@ -103,33 +103,33 @@ async fn metrics_are_answered_as_by_one_process() {
 }
 
 #[tokio::test]
-async fn many_scrapes_take_few_descriptors() {
+async fn many_scrapes_hold_few_descriptors() {
     let process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
     let fds = format!("/proc/{}/fd", process.ready["pid"]);
     let open = || std::fs::read_dir(&fds).unwrap().count();
     let (before, mut most) = (open(), 0);
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..200 {
         let mut stream = TcpStream::connect(gate).await.unwrap();
         let request = b"GET /metrics HTTP/1.1\r\nHost: gate\r\n\r\n";
         stream.write_all(request).await.unwrap();
         // An answer or, where there are too many, an end; the client closes neither.
         let _ = soon("either", stream.read(&mut [0])).await;
-        crowd.push(stream);
+        clients.push(stream);
         most = most.max(open());
     }
-    assert!(most > before, "they are seen");
+    assert!(most > before, "open scrapes hold descriptors");
     assert!(most < before + 100, "{before} before, {most} with them");
-    drop(crowd);
-    soon("a page for whoever asks again", async {
+    drop(clients);
+    soon("a later scrape", async {
         let mut page = String::new();
         while !page.contains("\ngatekeeper_keys 1\n") {
             let mut stream = TcpStream::connect(gate).await.unwrap();
             let request = b"GET /metrics HTTP/1.1\r\nHost: gate\r\n\r\n";
             stream.write_all(request).await.unwrap();
             page.clear();
-            // It may be refused until the crowd's end is seen.
+            // It may be refused until the gate has seen the clients close.
             let _ = stream.read_to_string(&mut page).await;
         }
     })
@@ -137,16 +137,16 @@ async fn many_scrapes_take_few_descriptors() {
 }
 
 #[tokio::test]
-async fn children_end_with_their_parent() {
+async fn child_processes_drain_when_their_parent_dies() {
     let process = TestProcess::start(&FLAGS);
     let gate = addr(&process.ready["gate"]);
-    let mut client = Client::raw(gate, &good("ann")).await;
+    let mut client = Client::raw(gate, &valid_token("ann")).await;
     process.signal(Signal::KILL);
-    assert_eq!(client.close_code().await, 1001, "they drain");
+    assert_eq!(client.close_code().await, 1001, "the children drain");
 }
 
 #[tokio::test]
-async fn all_processes_read_their_keys_again() {
+async fn sighup_makes_all_processes_reload_their_keys() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let keys = file.path().display().to_string();
     let public = include_str!("../keys/p256.public.pem");
@@ -176,8 +176,8 @@ async fn one_frontend_runs_and_every_process_trusts_its_origin() {
 }
 
 #[test]
-fn a_fault_that_keeps_every_child_from_starting_is_reported_once() {
-    for (flags, code, told, why) in [
+fn a_start_error_of_all_children_is_reported_once() {
+    for (flags, code, log_part, why) in [
         (
             &["--processes=2", "--role=gate", "--listen=127.0.0.1:0", "--pin=0", "--max-connections=4000000000"][..],
             104,
@@ -189,6 +189,6 @@ fn a_fault_that_keeps_every_child_from_starting_is_reported_once() {
         let output = gatekeeper().args(flags).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{why}: {log}");
-        assert_eq!(log.matches(told).count(), 1, "{why}: {log}");
+        assert_eq!(log.matches(log_part).count(), 1, "{why}: {log}");
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     clients::{Carrier, Client},
     servers::TestServer,
-    tokens::{bad, good},
+    tokens::{invalid_tokens, valid_token},
 };
 
 /// The target with what the carrier adds to its query.
@@ -22,17 +22,17 @@ const SOCKETIO_3: &str = "/socket.io/?EIO=3&transport=websocket";
 async fn a_raw_websocket_is_refused_with_401() {
     let server = TestServer::start(&["--origin=http://app"]).await;
     for carrier in Carrier::ALL {
-        for bad in bad() {
-            let (query, headers) = match &bad.token {
+        for invalid in invalid_tokens() {
+            let (query, headers) = match &invalid.token {
                 Some(token) => carrier.carry(token, "http://app"),
                 None => Default::default(),
             };
             let opened = Client::open(server.gate, &target("/ws", &query), &headers).await;
-            let why = format!("{} in {carrier:?}", bad.kind);
+            let why = format!("{} in {carrier:?}", invalid.kind);
             let Err(refused) = opened else {
-                panic!("{why} was let in");
+                panic!("{why} was accepted");
             };
-            let challenge = match bad.reason {
+            let challenge = match invalid.reason {
                 "too_long" => None,
                 "missing" => Some(r#"Bearer realm="gatekeeper""#.to_owned()),
                 reason => Some(format!(
@@ -40,10 +40,10 @@ async fn a_raw_websocket_is_refused_with_401() {
                      error_description=\"{reason}\""
                 )),
             };
-            let status = if bad.reason == "too_long" { 431 } else { 401 };
+            let status = if invalid.reason == "too_long" { 431 } else { 401 };
             assert_eq!(refused.status, status, "{why}");
             assert_eq!(refused.challenge, challenge, "{why}");
-            assert_eq!(refused.body, bad.reason, "{why}");
+            assert_eq!(refused.body, invalid.reason, "{why}");
         }
     }
     let refused = |reason| {
@@ -59,14 +59,14 @@ async fn a_socketio_client_gets_the_error_not_valid_token() {
     let server = TestServer::start(&["--origin=http://app"]).await;
     for (path, carrier) in [SOCKETIO_4, SOCKETIO_3].iter().flat_map(|path| Carrier::ALL.map(|carrier| (path, carrier)))
     {
-        for bad in bad() {
-            let (query, headers) = match &bad.token {
+        for invalid in invalid_tokens() {
+            let (query, headers) = match &invalid.token {
                 Some(token) => carrier.carry(token, "http://app"),
                 None => Default::default(),
             };
-            let why = format!("{} in {carrier:?} at {path}", bad.kind);
+            let why = format!("{} in {carrier:?} at {path}", invalid.kind);
             let opened = Client::open(server.gate, &target(path, &query), &headers).await;
-            if bad.reason == "too_long" {
+            if invalid.reason == "too_long" {
                 assert_eq!(opened.err().map(|refused| refused.status), Some(431), "{why}");
                 continue;
             }
@@ -74,7 +74,7 @@ async fn a_socketio_client_gets_the_error_not_valid_token() {
             assert!(client.text().await.starts_with("0{"), "{why}");
             let expected = if *path == SOCKETIO_4 {
                 client.send("40").await;
-                refusal_of_version_5(bad.reason)
+                refusal_of_version_5(invalid.reason)
             } else {
                 r#"44"not valid token""#.to_owned()
             };
@@ -94,15 +94,15 @@ async fn the_connect_payload_is_a_carrier_of_version_5() {
         Some(token) => format!(r#"40{{"token":"{token}"}}"#),
         None => "40".to_owned(),
     };
-    for bad in bad() {
+    for invalid in invalid_tokens() {
         let mut client = Client::open(server.gate, SOCKETIO_4, &[]).await.unwrap();
         assert!(client.text().await.starts_with("0{"));
-        client.send(payload(&bad.token)).await;
-        assert_eq!(client.text().await, refusal_of_version_5(bad.reason), "{}", bad.kind);
+        client.send(payload(&invalid.token)).await;
+        assert_eq!(client.text().await, refusal_of_version_5(invalid.reason), "{}", invalid.kind);
     }
     let mut client = Client::open(server.gate, SOCKETIO_4, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
-    client.send(payload(&Some(good("ann")))).await;
+    client.send(payload(&Some(valid_token("ann")))).await;
     assert!(client.text().await.starts_with("40{\"sid\":\""));
 }
 
@@ -110,7 +110,7 @@ async fn the_connect_payload_is_a_carrier_of_version_5() {
 async fn a_valid_token_is_accepted_in_every_carrier() {
     let server = TestServer::start(&["--origin=http://app"]).await;
     for carrier in Carrier::ALL {
-        let (query, headers) = carrier.carry(&good("ann"), "http://app");
+        let (query, headers) = carrier.carry(&valid_token("ann"), "http://app");
         let mut raw = Client::open(server.gate, &target("/ws", &query), &headers).await.unwrap();
         let selected = raw.upgrade.headers().get("sec-websocket-protocol");
         let expected = (carrier == Carrier::Subprotocol).then_some("gatecrash");
@@ -132,22 +132,22 @@ async fn a_valid_token_is_accepted_in_every_carrier() {
 }
 
 #[tokio::test]
-async fn the_first_carrier_decides() {
+async fn the_first_carrier_in_order_decides() {
     use Carrier::{Cookie, Header, Query, Subprotocol};
     let server = TestServer::start(&["--origin=http://app"]).await;
     for (first, second) in [(Query, Header), (Header, Subprotocol), (Subprotocol, Cookie)] {
-        for (one, other, let_in) in [("bad", &*good("ann"), false), (&*good("ann"), "bad", true)] {
+        for (one, other, accepted) in [("bad", &*valid_token("ann"), false), (&*valid_token("ann"), "bad", true)] {
             let (one_query, one_headers) = first.carry(one, "http://app");
             let (_, other_headers) = second.carry(other, "http://app");
             let headers = [other_headers, one_headers].concat();
             let opened = Client::open(server.gate, &target("/ws", &one_query), &headers).await;
-            assert_eq!(opened.is_ok(), let_in, "{first:?} before {second:?}");
+            assert_eq!(opened.is_ok(), accepted, "{first:?} before {second:?}");
         }
     }
     let path = format!("{SOCKETIO_4}&token=bad");
     let mut client = Client::open(server.gate, &path, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
-    client.send(format!(r#"40{{"token":"{}"}}"#, good("ann"))).await;
+    client.send(format!(r#"40{{"token":"{}"}}"#, valid_token("ann"))).await;
     let refusal = refusal_of_version_5("malformed");
     assert_eq!(client.text().await, refusal, "the payload rescues no query");
 }
@@ -158,23 +158,23 @@ async fn a_cookie_counts_only_with_an_allowed_origin() {
     let default = TestServer::start(&[]).await;
     let own = format!("http://{}", default.frontend);
     let localhost = format!("http://localhost:{}", default.frontend.port());
-    for (server, origin, let_in, why) in [
+    for (server, origin, accepted, why) in [
         (&listed, Some("http://app"), true, "on the list"),
         (&listed, Some("http://app.evil"), false, "not on the list"),
         (&listed, Some("null"), false, "a sandboxed page"),
-        (&listed, None, false, "no browser, no cookie"),
+        (&listed, None, false, "no origin"),
         (&default, Some(&*own), true, "the frontend's own"),
         (&default, Some(&*localhost), true, "under its other name"),
-        (&default, Some("http://app"), false, "no list, nobody else"),
+        (&default, Some("http://app"), false, "no list: other origins are refused"),
     ] {
-        let mut headers = vec![("cookie", format!("a=b; token={}", good("ann")))];
+        let mut headers = vec![("cookie", format!("a=b; token={}", valid_token("ann")))];
         headers.extend(origin.map(|origin| ("origin", origin.to_owned())));
         let opened = Client::open(server.gate, "/ws", &headers).await;
         match opened {
-            Ok(_) => assert!(let_in, "{why}"),
+            Ok(_) => assert!(accepted, "{why}"),
             Err(refused) => {
-                assert!(!let_in, "{why}: {refused:?}");
-                assert_eq!(refused.body, "missing", "{why}: as if it were not there");
+                assert!(!accepted, "{why}: {refused:?}");
+                assert_eq!(refused.body, "missing", "{why}: the cookie is ignored");
             }
         }
     }

@@ -1,5 +1,4 @@
-//! Restarts under load: the listeners go from one process to the next, and no connection is refused or
-//! reset.
+//! Takeovers under load: listeners pass from one process to the next without a refused or reset connection.
 
 use std::{
     io,
@@ -24,43 +23,43 @@ use tokio::{
 use super::{
     clients::{Client, get},
     servers::{TestProcess, addr, gatekeeper, soon},
-    tokens::{SECRET, good},
+    tokens::{SECRET, valid_token},
 };
 
-/// Handshakes at any time.
-const KNOCKERS: usize = 12;
+/// Handshakes in flight at any time.
+const CLIENTS: usize = 12;
 
-/// Handshakes that must get done between two restarts.
+/// Handshakes that must complete between two restarts.
 const BETWEEN_RESTARTS: usize = 300;
 
-/// How a handshake is made.
+/// The protocol of a handshake.
 #[derive(Clone, Copy)]
-enum Way {
+enum Protocol {
     Raw,
     SocketIo,
     /// By long-polling, over one connection.
     Polling,
 }
 
-/// Handshakes without end: each in turn over a connection of its own, closed by a reset.
+/// Clients that make handshakes without end, each over a new connection which they reset.
 struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
-    /// Each returns the fault that ended it.
-    knockers: JoinSet<Option<String>>,
+    /// Each client returns the error that stopped it.
+    clients: JoinSet<Option<String>>,
 }
 
 impl Load {
     fn start(gate: SocketAddr) -> Self {
         let (stop, done) = (Arc::default(), Arc::default());
-        let mut knockers = JoinSet::new();
-        for i in 0..KNOCKERS {
-            let way = [Way::Raw, Way::SocketIo, Way::Polling][i % 3];
+        let mut clients = JoinSet::new();
+        for i in 0..CLIENTS {
+            let protocol = [Protocol::Raw, Protocol::SocketIo, Protocol::Polling][i % 3];
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
-            knockers.spawn(async move {
+            clients.spawn(async move {
                 while !AtomicBool::load(&stop, Relaxed) {
-                    if let Err(error) = handshake(gate, way).await {
-                        // One is enough: all end.
+                    if let Err(error) = handshake(gate, protocol).await {
+                        // One error stops all clients.
                         AtomicBool::store(&stop, true, Relaxed);
                         return Some(error.to_string());
                     }
@@ -69,11 +68,11 @@ impl Load {
                 None
             });
         }
-        Self { stop, done, knockers }
+        Self { stop, done, clients }
     }
 
-    /// Waits until so many more handshakes are done, or one has failed.
-    async fn goes_on(&self) {
+    /// Waits until [`BETWEEN_RESTARTS`] more handshakes are done, or one has failed.
+    async fn wait_for_handshakes(&self) {
         let enough = self.done.load(Relaxed) + BETWEEN_RESTARTS;
         soon("handshakes", async {
             while self.done.load(Relaxed) < enough && !self.stop.load(Relaxed) {
@@ -83,40 +82,40 @@ impl Load {
         .await;
     }
 
-    /// Ends it: not one handshake may have failed.
+    /// Stops the load and checks that no handshake has failed.
     async fn check(self, why: &str) {
         let done = Arc::clone(&self.done);
         let faults = self.faults().await;
-        assert_eq!(faults, [""; 0], "{why}, beside {done:?} good ones");
+        assert_eq!(faults, [""; 0], "{why}, after {done:?} handshakes");
     }
 
     async fn faults(self) -> Vec<String> {
         self.stop.store(true, Relaxed);
-        let ended = self.knockers.join_all().await;
+        let ended = self.clients.join_all().await;
         ended.into_iter().flatten().collect()
     }
 }
 
-async fn handshake(gate: SocketAddr, way: Way) -> io::Result<()> {
+async fn handshake(gate: SocketAddr, protocol: Protocol) -> io::Result<()> {
     let mut stream = TcpStream::connect(gate).await?;
     set_socket_linger(&stream, Some(Duration::ZERO))?;
-    let token = good("ann");
+    let token = valid_token("ann");
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let head = |method, target: &str, headers| format!("{method} {target} HTTP/1.1\r\nHost: gate\r\n{headers}\r\n");
-    match way {
-        Way::Raw => {
+    match protocol {
+        Protocol::Raw => {
             let request = head("GET", &format!("/ws?token={token}"), upgrade);
             ask(&mut stream, request.as_bytes(), "HTTP/1.1 101").await?;
         }
-        Way::SocketIo => {
+        Protocol::SocketIo => {
             let target = format!("/socket.io/?EIO=4&transport=websocket&token={token}");
             let request = head("GET", &target, upgrade);
             ask(&mut stream, request.as_bytes(), "0{\"sid\"").await?;
             // `40` under a mask of zeros.
             ask(&mut stream, b"\x81\x82\x00\x00\x00\x0040", "40{\"sid\"").await?;
         }
-        Way::Polling => {
+        Protocol::Polling => {
             let target = format!("/socket.io/?EIO=4&transport=polling&token={token}");
             let opened = ask(&mut stream, head("GET", &target, "").as_bytes(), "}").await?;
             let sid = opened.split('"').skip_while(|word| *word != "sid").nth(2);
@@ -129,7 +128,7 @@ async fn handshake(gate: SocketAddr, way: Way) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends bytes, and reads until `awaited` is there.
+/// Sends `bytes`, and reads until the answer contains `awaited`.
 async fn ask(stream: &mut TcpStream, bytes: &[u8], awaited: &str) -> io::Result<String> {
     stream.write_all(bytes).await?;
     let mut answer = Vec::new();
@@ -148,13 +147,13 @@ async fn ask(stream: &mut TcpStream, bytes: &[u8], awaited: &str) -> io::Result<
     }
 }
 
-fn taking_over(path: &Path, listen: &str, flags: &[&str]) -> TestProcess {
+fn start_with_takeover(path: &Path, listen: &str, flags: &[&str]) -> TestProcess {
     let path = path.display().to_string();
     let own = ["--takeover", &path, "--listen", listen, "--secret", SECRET];
     TestProcess::start(&[&own[..], flags].concat())
 }
 
-/// Waits for the end of a process that was replaced: all in order.
+/// Waits for the end of a replaced process, which must drain and exit with 0.
 async fn check_ended(process: TestProcess, why: &str) {
     let (status, _, log) = tokio::task::spawn_blocking(|| process.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0), "{why}: {log}");
@@ -174,29 +173,29 @@ async fn a_successor_takes_over_without_a_lost_handshake() {
         (&[&gate_alone[..], &processes, &gate_alone], "one, several, one"),
         (&[&both[..], &both, &both], "with a frontend"),
     ] {
-        let mut running = taking_over(&path, "127.0.0.1:0", stages[0]);
+        let mut running = start_with_takeover(&path, "127.0.0.1:0", stages[0]);
         let gate = addr(&running.ready["gate"]);
         let frontend = running.ready["frontend"].clone();
         let load = Load::start(gate);
         for flags in &stages[1..] {
-            load.goes_on().await;
-            let mut raw = Client::raw(gate, &good("ann")).await;
-            let mut socketio = Client::socketio(gate, &good("ann")).await;
-            let successor = taking_over(&path, &gate.to_string(), flags);
+            load.wait_for_handshakes().await;
+            let mut raw = Client::raw(gate, &valid_token("ann")).await;
+            let mut socketio = Client::socketio(gate, &valid_token("ann")).await;
+            let successor = start_with_takeover(&path, &gate.to_string(), flags);
             assert_eq!(successor.ready["frontend"], frontend, "{why}: the same");
             assert_eq!(raw.close_code().await, 1001, "{why}: going away");
             assert_eq!(socketio.close_code().await, 1001, "{why}: going away");
-            load.goes_on().await;
+            load.wait_for_handshakes().await;
             check_ended(std::mem::replace(&mut running, successor), why).await;
         }
-        load.goes_on().await;
+        load.wait_for_handshakes().await;
         load.check(why).await;
         if !frontend.is_null() {
             assert!(get(addr(&frontend), "/healthz").await.contains("200 OK"));
         }
         running.signal(Signal::TERM);
         check_ended(running, why).await;
-        assert!(!path.exists(), "{why}: it leaves nothing behind");
+        assert!(!path.exists(), "{why}: the takeover socket is removed");
     }
 }
 
@@ -204,9 +203,9 @@ async fn a_successor_takes_over_without_a_lost_handshake() {
 async fn a_server_without_a_successor_loses_handshakes() {
     let process = TestProcess::start(&["--role=gate", "--listen=127.0.0.1:0", "--secret", SECRET]);
     let load = Load::start(addr(&process.ready["gate"]));
-    load.goes_on().await;
+    load.wait_for_handshakes().await;
     process.signal(Signal::TERM);
-    check_ended(process, "nobody follows").await;
+    check_ended(process, "no successor").await;
     soon("a fault", async {
         while !load.stop.load(Relaxed) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -214,7 +213,7 @@ async fn a_server_without_a_successor_loses_handshakes() {
     })
     .await;
     let faults = load.faults().await;
-    assert!(!faults.is_empty(), "what the other tests count can be seen");
+    assert!(!faults.is_empty(), "the load detects lost handshakes");
 }
 
 /// Starts a server as systemd does, with `listeners` from descriptor 3 on.
@@ -234,7 +233,7 @@ fn activated(listener: &TcpListener, environment: &str, flags: &[&str]) -> Comma
 const ONE: &str = "LISTEN_PID=$$ LISTEN_FDS=1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_is_handed_over_outlives_its_servers() {
+async fn a_socket_passed_by_listen_fds_outlives_its_servers() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let gate = listener.local_addr().unwrap();
     let load = Load::start(gate);
@@ -245,13 +244,13 @@ async fn a_socket_that_is_handed_over_outlives_its_servers() {
     ] {
         let process = TestProcess::spawn(activated(&listener, ONE, flags));
         assert_eq!(addr(&process.ready["gate"]), gate, "{flags:?}");
-        load.goes_on().await;
+        load.wait_for_handshakes().await;
         process.signal(Signal::TERM);
         check_ended(process, &flags.join(" ")).await;
     }
-    // Those that knock now wait for the last one.
+    // Connections made now wait for the last server.
     let last = TestProcess::spawn(activated(&listener, ONE, &["--role=gate"]));
-    load.goes_on().await;
+    load.wait_for_handshakes().await;
     load.check("LISTEN_FDS").await;
     drop(last);
 }
@@ -270,15 +269,15 @@ async fn the_descriptor_name_marks_the_frontends_listener() {
 async fn a_handshake_under_way_is_completed_during_a_drain() {
     let process = TestProcess::start(&["--role=gate", "--listen=127.0.0.1:0", "--secret", SECRET]);
     let gate = addr(&process.ready["gate"]);
-    let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", good("ann"));
+    let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", valid_token("ann"));
     let mut socketio = Client::open(gate, &path, &[]).await.unwrap();
     assert!(socketio.text().await.starts_with("0{"));
-    let mut settled = Client::raw(gate, &good("ann")).await;
+    let mut established = Client::raw(gate, &valid_token("ann")).await;
     process.signal(Signal::TERM);
-    assert_eq!(settled.close_code().await, 1001, "it drains");
+    assert_eq!(established.close_code().await, 1001, "it drains");
     socketio.send("40").await;
-    assert!(socketio.text().await.starts_with("40{"), "let in");
-    assert_eq!(socketio.close_code().await, 1001, "and told");
+    assert!(socketio.text().await.starts_with("40{"), "the handshake completes");
+    assert_eq!(socketio.close_code().await, 1001, "the drain closes the new session");
     check_ended(process, "within the drain").await;
 }
 
@@ -292,7 +291,7 @@ fn failed_takeovers_are_reported() {
     std::fs::write(&file, "text").unwrap();
     let file = format!("--takeover={}", file.display());
     let nowhere = "--takeover=/nonexistent/gate.sock";
-    for (environment, flags, told, why) in [
+    for (environment, flags, log_part, why) in [
         (ONE, &["--role=gate", &elsewhere][..], "was handed over is at", "another address"),
         (
             "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=frontend",
@@ -313,7 +312,7 @@ fn failed_takeovers_are_reported() {
     ] {
         let output = activated(&listener, environment, flags).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
-        assert!(log.contains(told), "{why}: {log}");
+        assert!(log.contains(log_part), "{why}: {log}");
         assert_eq!(output.status.code(), Some(104), "{why}: {log}");
     }
 }
@@ -322,10 +321,10 @@ fn failed_takeovers_are_reported() {
 async fn a_successor_that_cannot_serve_leaves_the_predecessor_running() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gate.sock");
-    let running = taking_over(&path, "127.0.0.1:0", &["--role=gate"]);
+    let running = start_with_takeover(&path, "127.0.0.1:0", &["--role=gate"]);
     let gate = addr(&running.ready["gate"]);
     let (at, path) = (gate.to_string(), path.display().to_string());
-    for (flags, told, why) in [
+    for (flags, log_part, why) in [
         (&["--role=gate", "--listen=127.0.0.2:0"][..], "was handed over is at", "elsewhere"),
         (&["--role=frontend", "--listen", &at], "has no use for it", "no gate"),
         (&["--role=gate", "--keys=/nonexistent"], "/nonexistent", "no key"),
@@ -334,9 +333,9 @@ async fn a_successor_that_cannot_serve_leaves_the_predecessor_running() {
         let mut command = gatekeeper();
         let output = command.args(["--takeover", &path]).args(flags).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
-        assert!(log.contains(told), "{why}: {log}");
+        assert!(log.contains(log_part), "{why}: {log}");
         assert_eq!(output.status.code(), Some(104), "{why}: {log}");
-        Client::raw(gate, &good("ann")).await;
+        Client::raw(gate, &valid_token("ann")).await;
     }
     running.signal(Signal::TERM);
     let (status, _, log) = running.wait();

@@ -1,4 +1,4 @@
-//! Keys that change under load: no valid token is refused, no invalid one accepted.
+//! Key rotation under load: every verdict follows the keys in use.
 
 use std::fs;
 use std::path::Path;
@@ -18,10 +18,10 @@ const NEW: &[u8] = b"the new secret of at least thirty-two bytes";
 
 const SWAPS: &str = "gatekeeper_key_ring_swaps_total";
 
-/// What is on the ring, one after the other; between two of them either may be.
+/// The key rings in order; during a change either of two may be in use.
 const RINGS: [&[&str]; 4] = [&["old"], &["old", "new"], &["new"], &["old"]];
 
-/// A key set with the keys of those names, put in place by a rename, as key rotation should.
+/// Writes a key set with these keys and renames it into place.
 fn write(path: &Path, kids: &[&str]) {
     let keys = kids.iter().map(|kid| {
         let secret = if *kid == "old" { OLD } else { NEW };
@@ -34,8 +34,8 @@ fn write(path: &Path, kids: &[&str]) {
     fs::rename(beside, path).unwrap();
 }
 
-/// Must a token of `kid` be accepted, be refused, or may it be either, between two moments? A moment is twice the
-/// number of the ring in use, or one more while the next may be in use already.
+/// Whether a token of `kid` must be accepted between two moments; `None` if both verdicts are correct. A moment is twice
+/// the number of the ring in use, plus one while the next may be in use already.
 fn verdict(kid: &str, from: usize, to: usize) -> Option<bool> {
     let rings = &RINGS[from / 2..=(to.div_ceil(2)).min(RINGS.len() - 1)];
     let has = |ring: &&[&str]| ring.contains(&kid);
@@ -80,7 +80,7 @@ async fn a_rotation_under_load_refuses_no_valid_token_and_accepts_no_invalid_one
         })
         .collect();
     for (ring, keys) in RINGS.into_iter().enumerate().skip(1) {
-        // Some handshakes under each ring before the next.
+        // 300 handshakes under each ring.
         let before = server.metric("gatekeeper_connections_accepted_total");
         soon("handshakes", async {
             while server.metric("gatekeeper_connections_accepted_total") < before + 300 {

@@ -39,12 +39,12 @@ struct Cli {
 }
 
 impl TestServer {
-    /// Starts one with two shards, the tests' secret and further `flags`.
+    /// Starts a server with two shards, the tests' secret and further `flags`.
     pub async fn start(flags: &[&str]) -> Self {
         Self::start_with(flags, |config| config).await
     }
 
-    /// The same, after `change` had its way with what the flags came to.
+    /// Like [`Self::start`], with the parsed configuration changed by `change`.
     pub async fn start_with(flags: &[&str], change: impl FnOnce(Config) -> Config) -> Self {
         let own =
             ["gatekeeper", "--listen=127.0.0.1:0", "--frontend-listen=127.0.0.1:0", "--workers=2", "--secret", SECRET];
@@ -64,7 +64,7 @@ impl TestServer {
         }
     }
 
-    /// Asks the server to go down, as a signal would.
+    /// Shuts the server down, as a signal would.
     pub fn stop(self) -> JoinHandle<Result<(), ServeError>> {
         self.stop.send(()).unwrap();
         self.running
@@ -101,19 +101,19 @@ pub struct TestProcess {
 }
 
 impl TestProcess {
-    /// Starts one and reads the line that says that it is ready.
+    /// Starts a process and reads its ready line.
     pub fn start(flags: &[&str]) -> Self {
         let mut command = gatekeeper();
         command.args(flags);
         Self::spawn(command)
     }
 
-    /// The same for a command whose streams are held.
+    /// Like [`Self::start`], for a command with piped streams.
     pub fn spawn(command: Command) -> Self {
         Self::spawn_while(command, |_| {})
     }
 
-    /// The same; `act` is given its pid while it starts.
+    /// Like [`Self::spawn`]; `act` receives the pid before the process is ready.
     pub fn spawn_while(mut command: Command, act: impl FnOnce(Pid)) -> Self {
         let mut child = command.spawn().unwrap();
         act(Pid::from_child(&child));
@@ -129,7 +129,7 @@ impl TestProcess {
         Self { child, log, ready }
     }
 
-    /// Waits for a line of the log that has `part` in it, and gives it.
+    /// Waits for a log line that contains `part`, and returns the line.
     pub fn logs(&mut self, part: &str) -> String {
         let patience = Timespec::try_from(PATIENCE).unwrap();
         let mut line = String::new();
@@ -138,10 +138,10 @@ impl TestProcess {
             if self.log.buffer().is_empty() {
                 let mut log = [PollFd::new(self.log.get_ref(), PollFlags::IN)];
                 let ready = poll(&mut log, Some(&patience)).unwrap();
-                assert!(ready > 0, "it took more than {PATIENCE:?} to say: {part}");
+                assert!(ready > 0, "no log line with `{part}` within {PATIENCE:?}");
             }
             let bytes = self.log.read_line(&mut line).unwrap();
-            assert!(bytes > 0, "it ended without saying: {part}");
+            assert!(bytes > 0, "the process ended without a log line with `{part}`");
         }
         line
     }
@@ -150,7 +150,7 @@ impl TestProcess {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end; what else it wrote on standard output and in its log.
+    /// Waits for the end; returns the rest of standard output and of the log.
     pub fn wait(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut log) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
@@ -167,7 +167,7 @@ impl Drop for TestProcess {
     }
 }
 
-/// The binary, with its streams held.
+/// A command that runs the binary with piped streams.
 pub fn gatekeeper() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
     command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

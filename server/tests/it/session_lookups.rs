@@ -1,4 +1,4 @@
-//! Sessions in place of tokens: the gate looks each up at the frontend.
+//! `--auth=session`: the gate looks each session up at the frontend.
 
 mod frontends;
 
@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     clients::{Client, exchange, get, rest},
     servers::{TestProcess, TestServer, addr, soon},
-    tokens::{SECRET, good},
+    tokens::{SECRET, valid_token},
 };
 use frontends::{Behaviour, Stub};
 
@@ -38,19 +38,19 @@ async fn logout(frontend: SocketAddr, session: &str) {
     assert!(answer.starts_with("HTTP/1.1 303 "), "{answer}");
 }
 
-/// The first words of a Socket.IO session opened by `path` and, in version 4, connected.
+/// Opens a Socket.IO session by `path`; returns the answer to `whoami`, or the refusal.
 async fn socketio(gate: SocketAddr, path: &str, headers: &[(&'static str, String)]) -> String {
     let mut client = Client::open(gate, path, headers).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
     if path.contains("EIO=4") {
         client.send("40").await;
     }
-    let told = client.text().await;
-    if told.starts_with("40") {
+    let received = client.text().await;
+    if received.starts_with("40") {
         client.send("421[\"whoami\"]").await;
         return client.text().await;
     }
-    told
+    received
 }
 
 /// A polling session opened and connected over one connection; returns the answer to its second poll.
@@ -63,16 +63,16 @@ async fn polled(gate: SocketAddr, query: &str) -> String {
     for body in ["40", "421[\"whoami\"]"] {
         let posted = request(&mut stream, &format!("POST {target}"), body).await;
         if posted.ends_with("ok") && body == "40" {
-            let told = request(&mut stream, &format!("GET {target}"), "").await;
-            if told.starts_with("44") {
-                return told;
+            let received = request(&mut stream, &format!("GET {target}"), "").await;
+            if received.starts_with("44") {
+                return received;
             }
         }
     }
     request(&mut stream, &format!("GET {target}"), "").await
 }
 
-/// A request over a connection that stays; the answer's body.
+/// Sends a request over a connection that stays open; returns the answer's body.
 async fn request(stream: &mut TcpStream, line: &str, body: &str) -> String {
     let request = format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -109,18 +109,18 @@ async fn sessions_authenticate_their_user_until_they_end() {
         (format!("{v4}{query}"), vec![], whoami, "version 4"),
         (format!("{v3}{query}"), vec![], whoami, "version 3"),
         (v4.to_owned(), cookie(ORIGIN), whoami, "its cookie"),
-        (v4.to_owned(), cookie("http://evil"), missing, "a strange page's"),
+        (v4.to_owned(), cookie("http://evil"), missing, "a page of an untrusted origin"),
         (v4.to_owned(), vec![], missing, "none"),
-        (format!("{v4}&token={}", good("ann")), vec![], missing, "a token is none"),
-        (format!("{v4}&session=AAAA"), vec![], unknown, "one that never was"),
+        (format!("{v4}&token={}", valid_token("ann")), vec![], missing, "a token does not replace a session"),
+        (format!("{v4}&session=AAAA"), vec![], unknown, "an unknown session"),
         (format!("{v3}&session=AAAA"), vec![], r#"44"not valid token""#, "the same in 3"),
     ] {
         assert_eq!(socketio(server.gate, &path, &headers).await, expected, "{why}");
     }
     let mut client = Client::open(server.gate, v4, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
-    client.send(format!(r#"40{{"token":"{}"}}"#, good("ann"))).await;
-    assert_eq!(client.text().await, missing, "nor in the connect packet");
+    client.send(format!(r#"40{{"token":"{}"}}"#, valid_token("ann"))).await;
+    assert_eq!(client.text().await, missing, "a token in the connect packet does not replace a session");
     assert_eq!(polled(server.gate, &query).await, whoami, "by polling");
     assert_eq!(polled(server.gate, "&session=AAAA").await, unknown, "by polling");
 
@@ -134,9 +134,9 @@ async fn sessions_authenticate_their_user_until_they_end() {
     assert_eq!(socketio(server.gate, &format!("{v4}{query}"), &[]).await, unknown);
     let long = format!("/ws?session={}", "x".repeat(300));
     let refused = Client::open(server.gate, &long, &[]).await.err().unwrap();
-    assert_eq!(refused.status, 431, "nobody is asked about it");
+    assert_eq!(refused.status, 431, "too long for a lookup");
     raw_client.send("still in").await;
-    assert_eq!(raw_client.text().await, "still in", "asked for at the door alone");
+    assert_eq!(raw_client.text().await, "still in", "sessions are looked up at the handshake only");
 
     let handshakes = |what: &str| server.metric(&format!("gatekeeper_handshakes_total{{{what}}}"));
     let refused = |why: &str| handshakes(&format!(r#"outcome="refused",reason="{why}""#));
@@ -173,12 +173,12 @@ async fn pipelined_bytes_wait_for_the_lookup() {
 async fn connections_without_a_lookup_answer_get_503_and_others_are_served() {
     let unanswered = |why: &str| format!(r#"gatekeeper_handshakes_total{{outcome="unanswered",reason="{why}"}}"#);
     for (behaviour, reason, why) in [
-        (Behaviour::Gone, "frontend", "nobody listens there"),
+        (Behaviour::Gone, "frontend", "nothing listens there"),
         (Behaviour::Answers("403 Forbidden", "Access Denied"), "frontend", "another key"),
         (Behaviour::Answers("404 Not Found", ""), "frontend", "another address"),
-        (Behaviour::Answers("200 OK", "<html>"), "frontend", "no such answer"),
-        (Behaviour::Answers("200 OK", r#"{"name":"x"}"#), "frontend", "nor that"),
-        (Behaviour::Answers("302 Found\r\nLocation: /", ""), "frontend", "it leads away"),
+        (Behaviour::Answers("200 OK", "<html>"), "frontend", "a body that is not JSON"),
+        (Behaviour::Answers("200 OK", r#"{"name":"x"}"#), "frontend", "JSON without a username"),
+        (Behaviour::Answers("302 Found\r\nLocation: /", ""), "frontend", "a redirect"),
         (Behaviour::Silent, "time", "no answer"),
     ] {
         let stub = Stub::start(behaviour).await;
@@ -209,34 +209,34 @@ async fn lookups_share_few_connections_and_a_bounded_queue() {
         asking.spawn(async move { Client::open(gate, "/ws?session=a", &[]).await });
     }
     // 32 lookups run, 1,024 wait, and the other connections get 503 at once, before any lookup is answered.
-    let mut turned_away = 0;
-    while turned_away < CLIENTS - 32 - 1024 {
+    let mut refused_503 = 0;
+    while refused_503 < CLIENTS - 32 - 1024 {
         let opened = soon("a 503", asking.join_next()).await.unwrap();
         assert_eq!(opened.unwrap().err().unwrap().status, 503);
-        turned_away += 1;
+        refused_503 += 1;
     }
     let queue = r#"gatekeeper_handshakes_total{outcome="unanswered",reason="queue"}"#;
-    assert!(server.metric(queue) >= turned_away as u64);
+    assert!(server.metric(queue) >= refused_503 as u64);
     stub.release();
-    let mut let_in = 0;
+    let mut accepted = 0;
     while let Some(opened) = soon("the others", asking.join_next()).await {
         match opened.unwrap() {
-            Ok(_) => let_in += 1,
-            // The queue was full before all 32 had taken their first question, or this machine stood still.
+            Ok(_) => accepted += 1,
+            // The queue was full before all 32 lookups had started, or the lookup timed out.
             Err(refused) => {
                 assert_eq!(refused.status, 503);
-                turned_away += 1;
+                refused_503 += 1;
             }
         }
     }
-    assert_eq!(let_in + turned_away, CLIENTS);
-    assert!(let_in >= 32, "who waited has an answer: {let_in}");
+    assert_eq!(accepted + refused_503, CLIENTS);
+    assert!(accepted >= 32, "queued lookups are answered: {accepted}");
     assert!(stub.connections() <= 32, "{} connections", stub.connections());
     let before = stub.connections();
     for _ in 0..20 {
         Client::open(gate, "/ws?session=a", &[]).await.unwrap();
     }
-    assert_eq!(stub.connections(), before, "they are kept");
+    assert_eq!(stub.connections(), before, "connections are reused");
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn clients_that_close_during_their_lookup_are_counted_once() {
 }
 
 #[tokio::test]
-async fn separate_roles_and_several_processes_look_sessions_up() {
+async fn lookups_work_across_roles_and_processes() {
     let frontend = |secret: &str| {
         TestProcess::start(&["--role=frontend", "--frontend-listen=127.0.0.1:0", SESSION, "--secret", secret])
     };
@@ -297,7 +297,7 @@ async fn separate_roles_and_several_processes_look_sessions_up() {
 }
 
 #[tokio::test]
-async fn only_the_gate_may_look_sessions_up() {
+async fn only_the_gate_may_look_up_sessions() {
     let server = TestServer::start(&[SESSION]).await;
     let session = login(server.frontend).await;
     let ask = async |authorization: &str, session: &str| {
@@ -315,13 +315,13 @@ async fn only_the_gate_may_look_sessions_up() {
         (&*key, &*session, "200", r#"{"username":"gonzalo"}"#, "the gate"),
         (&key, "AAAA", "200", "null", "no such session"),
         (&key, "", "200", "null", "no session"),
-        ("", &session, "403", "Access Denied", "its own user"),
-        ("Authorization: Bearer x\r\n", &session, "403", "Access Denied", "a guess"),
+        ("", &session, "403", "Access Denied", "no authorization"),
+        ("Authorization: Bearer x\r\n", &session, "403", "Access Denied", "another key"),
     ] {
-        let (told, words) = ask(authorization, session).await;
-        assert_eq!((&*told, &*words), (status, body), "{why}");
+        let (status_sent, body_sent) = ask(authorization, session).await;
+        assert_eq!((&*status_sent, &*body_sent), (status, body), "{why}");
     }
     let by_token = TestServer::start(&[]).await;
     let answer = get(by_token.frontend, "/getSessionUser").await;
-    assert!(answer.starts_with("HTTP/1.1 404 "), "where tokens let in, nobody asks: {answer}");
+    assert!(answer.starts_with("HTTP/1.1 404 "), "no lookup route with token authentication: {answer}");
 }

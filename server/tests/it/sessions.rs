@@ -1,4 +1,4 @@
-//! Life on an accepted socket: messages, pings, closing, Socket.IO's packets and heartbeats.
+//! Accepted sockets: messages, pings, closing, Socket.IO's packets and heartbeats.
 
 use tokio_tungstenite::tungstenite::{
     Bytes, Message,
@@ -11,16 +11,16 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use super::{clients::Client, servers::TestServer, tokens::good};
+use super::{clients::Client, servers::TestServer, tokens::valid_token};
 
 fn fragment(text: &'static str, opcode: Data, last: bool) -> Message {
     Message::Frame(Frame::message(Bytes::from_static(text.as_bytes()), OpCode::Data(opcode), last))
 }
 
 #[tokio::test]
-async fn messages_come_back() {
+async fn messages_are_echoed() {
     let server = TestServer::start(&[]).await;
-    let mut client = Client::raw(server.gate, &good("ann")).await;
+    let mut client = Client::raw(server.gate, &valid_token("ann")).await;
     let long = "x".repeat(1_000_000);
     for message in [Message::text("hello"), Message::text(""), Message::binary(vec![0, 1, 255]), Message::text(long)] {
         client.send(message.clone()).await;
@@ -39,13 +39,13 @@ async fn messages_come_back() {
 #[tokio::test]
 async fn the_idle_application_sends_nothing() {
     let server = TestServer::start(&["--app=idle"]).await;
-    let mut client = Client::raw(server.gate, &good("ann")).await;
+    let mut client = Client::raw(server.gate, &valid_token("ann")).await;
     client.send("hello").await;
     client.send(Message::Ping(Bytes::from_static(b"after"))).await;
     let pong = Message::Pong(Bytes::from_static(b"after"));
-    assert_eq!(client.next().await.unwrap(), pong, "the message was passed over");
+    assert_eq!(client.next().await.unwrap(), pong, "the message was ignored");
 
-    let mut client = Client::socketio(server.gate, &good("ann")).await;
+    let mut client = Client::socketio(server.gate, &valid_token("ann")).await;
     client.send(r#"42["hello"]"#).await;
     client.send(r#"421["whoami"]"#).await;
     assert_eq!(client.text().await, r#"431["ann"]"#);
@@ -55,7 +55,7 @@ async fn the_idle_application_sends_nothing() {
 async fn a_client_may_close() {
     let server = TestServer::start(&[]).await;
     for code in [CloseCode::Normal, CloseCode::Away, CloseCode::from(4001)] {
-        let mut client = Client::raw(server.gate, &good("ann")).await;
+        let mut client = Client::raw(server.gate, &valid_token("ann")).await;
         let frame = CloseFrame { code, reason: "bye".into() };
         client.send(Message::Close(Some(frame))).await;
         assert_eq!(client.close_code().await, u16::from(code), "its code comes back");
@@ -72,11 +72,11 @@ async fn a_client_that_breaks_the_protocol_is_closed() {
     for (message, code, why) in
         [(fragment("a", Data::Continue, true), 1002, "nothing to continue"), (huge, 1009, "above the limit")]
     {
-        let mut client = Client::raw(server.gate, &good("ann")).await;
+        let mut client = Client::raw(server.gate, &valid_token("ann")).await;
         client.send(message).await;
         assert_eq!(client.close_code().await, code, "{why}");
     }
-    let mut client = Client::socketio(server.gate, &good("ann")).await;
+    let mut client = Client::socketio(server.gate, &valid_token("ann")).await;
     client.send("no packet").await;
     assert_eq!(client.close_code().await, 1002, "no packet of Engine.IO");
 }
@@ -84,7 +84,7 @@ async fn a_client_that_breaks_the_protocol_is_closed() {
 #[tokio::test]
 async fn socketio_packets_are_answered() {
     let server = TestServer::start(&[]).await;
-    let mut client = Client::socketio(server.gate, &good("ann")).await;
+    let mut client = Client::socketio(server.gate, &valid_token("ann")).await;
     for (sent, answer) in [
         (r#"42["a",1,{"b":[]}]"#, r#"42["a",1,{"b":[]}]"#),
         (r#"4212["a",1,{"b":[]}]"#, r#"4312[1,{"b":[]}]"#),
@@ -109,7 +109,7 @@ async fn socketio_packets_are_answered() {
 #[tokio::test]
 async fn a_silent_version_4_client_is_closed_after_a_ping() {
     let server = TestServer::start(&["--ping-interval=20", "--ping-timeout=3000"]).await;
-    let mut client = Client::socketio(server.gate, &good("ann")).await;
+    let mut client = Client::socketio(server.gate, &valid_token("ann")).await;
     for _ in 0..3 {
         assert_eq!(client.text().await, "2");
         client.send("3").await;
@@ -123,7 +123,7 @@ async fn a_silent_version_4_client_is_closed_after_a_ping() {
 #[tokio::test]
 async fn a_silent_version_3_client_is_closed() {
     let server = TestServer::start(&["--ping-interval=500", "--ping-timeout=500"]).await;
-    let path = format!("/socket.io/?EIO=3&transport=websocket&token={}", good("ann"));
+    let path = format!("/socket.io/?EIO=3&transport=websocket&token={}", valid_token("ann"));
     let mut client = Client::open(server.gate, &path, &[]).await.unwrap();
     assert!(client.text().await.starts_with("0{"));
     assert_eq!(client.text().await, "40");
@@ -137,7 +137,7 @@ async fn a_silent_version_3_client_is_closed() {
 #[tokio::test]
 async fn a_silent_raw_client_is_pinged() {
     let server = TestServer::start(&["--ping-interval=20", "--ping-timeout=10000"]).await;
-    let mut client = Client::raw(server.gate, &good("ann")).await;
+    let mut client = Client::raw(server.gate, &valid_token("ann")).await;
     for _ in 0..2 {
         // The client's library answers by itself.
         assert!(matches!(client.next().await, Some(Message::Ping(_))));

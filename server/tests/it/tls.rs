@@ -22,7 +22,7 @@ pub use testkit::Pki;
 
 use super::{
     servers::{TestProcess, TestServer, addr, soon},
-    tokens::{bad, good},
+    tokens::{invalid_tokens, valid_token},
 };
 
 /// A server under TLS in this process.
@@ -47,11 +47,11 @@ async fn open(client: &TlsClient, gate: SocketAddr, path: &str) -> Socket {
 }
 
 async fn raw(client: &TlsClient, gate: SocketAddr) -> Socket {
-    let path = format!("/ws?token={}", good("ann"));
+    let path = format!("/ws?token={}", valid_token("ann"));
     open(client, gate, &path).await
 }
 
-/// Logs the demo user in; the cookie as it was set.
+/// Logs the demo user in; returns the value of `set-cookie`.
 async fn login(client: &TlsClient, frontend: SocketAddr) -> String {
     let request = "GET /login HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
                    Authorization: Basic Z29uemFsbzpwYXNzd29yZA==\r\n\r\n";
@@ -73,7 +73,7 @@ async fn echo(socket: &mut Socket, message: &str) {
     assert_eq!(text(socket).await, message);
 }
 
-/// Reads on to the end of the stream; the close frame. An end without close_notify is a failure.
+/// Reads to the end of the stream; returns the close frame. Panics at an end without close_notify.
 async fn closed(mut socket: Socket) -> Option<CloseFrame> {
     let mut frame = None;
     while let Some(message) = soon("the end", socket.next()).await {
@@ -85,7 +85,7 @@ async fn closed(mut socket: Socket) -> Option<CloseFrame> {
 }
 
 #[tokio::test]
-async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
+async fn all_protocols_work_under_tls() {
     let pki = Pki::create();
     let server = server(&pki, &[]).await;
     for (versions, alpn, why) in
@@ -105,7 +105,7 @@ async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
         socket.close(None).await.unwrap();
         closed(socket).await;
 
-        let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", good("ann"));
+        let path = format!("/socket.io/?EIO=4&transport=websocket&token={}", valid_token("ann"));
         let mut socket = open(&client, server.gate, &path).await;
         assert!(text(&mut socket).await.starts_with("0{"), "{why}");
         socket.send("40".into()).await.unwrap();
@@ -113,20 +113,20 @@ async fn what_is_spoken_in_the_clear_is_spoken_under_tls() {
         socket.send("42[\"a\"]".into()).await.unwrap();
         assert_eq!(text(&mut socket).await, "42[\"a\"]", "{why}");
 
-        for bad in bad().iter().filter(|bad| bad.token.is_some()) {
-            let path = format!("/ws?token={}", bad.token.as_deref().unwrap());
+        for invalid in invalid_tokens().iter().filter(|invalid| invalid.token.is_some()) {
+            let path = format!("/ws?token={}", invalid.token.as_deref().unwrap());
             let head = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
             let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\n{head}\r\n");
             let answer = client.exchange(server.gate, request.as_bytes()).await;
-            let status = if bad.reason == "too_long" { "431" } else { "401" };
-            assert!(answer.contains(status), "{why}: {}: {answer}", bad.kind);
+            let status = if invalid.reason == "too_long" { "431" } else { "401" };
+            assert!(answer.contains(status), "{why}: {}: {answer}", invalid.kind);
         }
     }
 }
 
 #[tokio::test]
-async fn the_frontend_speaks_tls_and_names_the_gate_by_it() {
+async fn the_frontend_serves_tls_and_links_the_gate_by_https() {
     let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let client = pki.client();
@@ -166,13 +166,13 @@ async fn a_gate_asks_its_own_frontend_without_tls() {
         }
         let stream = client.connect(gate).await.unwrap();
         let unknown = client_async(format!("wss://{gate}/ws?session=AAAA"), stream).await;
-        let refused = unknown.expect_err("nobody's session").to_string();
+        let refused = unknown.expect_err("an unknown session").to_string();
         assert!(refused.contains("401"), "{refused}");
     }
 }
 
 #[tokio::test]
-async fn whoever_is_too_many_is_told_so_under_tls() {
+async fn a_full_gate_answers_503_under_tls() {
     let pki = Pki::create();
     let server = server(&pki, &["--max-connections=2"]).await;
     let client = pki.client();
@@ -190,7 +190,7 @@ async fn whoever_is_too_many_is_told_so_under_tls() {
 }
 
 #[tokio::test]
-async fn a_drain_says_1001_and_close_notify() {
+async fn a_drain_sends_1001_and_close_notify() {
     let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let client = pki.client();

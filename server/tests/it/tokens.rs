@@ -1,4 +1,4 @@
-//! Tokens to send: a valid one, and one of each invalid kind.
+//! Valid tokens, and one of each invalid kind.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ pub fn now_s() -> u64 {
 }
 
 /// A token as the frontend makes them.
-pub fn good(user: &str) -> String {
+pub fn valid_token(user: &str) -> String {
     sign(&json!({"user": {"username": user}, "iat": now_s()}), SECRET)
 }
 
@@ -35,22 +35,22 @@ pub fn sign_es256(kid: &str) -> String {
     jsonwebtoken::encode(&header, &json!({"sub": "ann"}), &key).unwrap()
 }
 
-/// A kind of invalid token, as the documents' table names it.
+/// A token that must be refused.
 #[derive(Clone, Debug)]
-pub struct Bad {
+pub struct InvalidToken {
     pub kind: &'static str,
-    /// `None`: there is none.
+    /// `None` for a request without a token.
     pub token: Option<String>,
-    /// The reason that it must be refused with.
+    /// The reason of the refusal.
     pub reason: &'static str,
 }
 
 /// One of each kind.
-pub fn bad() -> Vec<Bad> {
+pub fn invalid_tokens() -> Vec<InvalidToken> {
     let claims = json!({"user": {"username": "gonzalo"}});
     let expired = json!({"user": {"username": "gonzalo"}, "exp": now_s() - 1});
     let base64 = |json: serde_json::Value| base64_simd::URL_SAFE_NO_PAD.encode_to_string(json.to_string());
-    let good = good("gonzalo");
+    let good = valid_token("gonzalo");
     let mut segments: Vec<_> = good.split('.').map(str::to_owned).collect();
     segments[1] = base64(json!({"user": {"username": "admin"}}));
     let none = base64(json!({"alg": "none", "typ": "JWT"}));
@@ -63,6 +63,6 @@ pub fn bad() -> Vec<Bad> {
         ("garbage", Some("garbage".to_owned()), "malformed"),
         ("too long", Some(format!("{good}{}", "x".repeat(8 * 1024))), "too_long"),
     ]
-    .map(|(kind, token, reason)| Bad { kind, token, reason })
+    .map(|(kind, token, reason)| InvalidToken { kind, token, reason })
     .into()
 }

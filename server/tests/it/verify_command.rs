@@ -18,7 +18,7 @@ const RFC7515_A1_KEY: &str =
 fn run(flags: &[&str], input: &str) -> Output {
     let mut child = gatekeeper().arg("verify").args(flags).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // It may be gone already, having nothing to verify with.
+    // The process may have ended already, for lack of keys.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     child.wait_with_output().unwrap()
@@ -60,9 +60,9 @@ fn each_token_gets_a_line() {
             format!("{token}\r\n{forged}\n\n{token}"),
             vec![valid(claims.clone()), refused("signature_invalid"), refused("missing"), valid(claims.clone())],
             1,
-            "a line for each, whatever it holds",
+            "one verdict per line, also for invalid tokens",
         ),
-        (vec![&secret, &at(2_000_000_000)], token.clone(), vec![refused("expired")], 1, "at another time"),
+        (vec![&secret, &at(2_000_000_000)], token.clone(), vec![refused("expired")], 1, "judged at its exp"),
         (
             vec![&secret, "--issuer=joe"],
             token.clone(),
@@ -77,8 +77,8 @@ fn each_token_gets_a_line() {
             0,
             "with line ends in its claims",
         ),
-        (vec![&keys, "--signature-only"], RFC7515_A1.to_owned(), vec![valid(joe)], 0, "whose time does not matter"),
-        (vec![&secret], "x".repeat(1 << 20), vec![refused("too_long")], 1, "a megabyte of nothing"),
+        (vec![&keys, "--signature-only"], RFC7515_A1.to_owned(), vec![valid(joe)], 0, "expired, with --signature-only"),
+        (vec![&secret], "x".repeat(1 << 20), vec![refused("too_long")], 1, "a megabyte of text"),
         (vec![&secret], String::new(), vec![], 0, "no token"),
     ] {
         let (found, status) = verify(&flags, &input);
@@ -88,7 +88,7 @@ fn each_token_gets_a_line() {
 }
 
 #[test]
-fn signature_only_verifies_payloads_that_are_no_claims() {
+fn signature_only_accepts_payloads_that_are_not_claims() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rfc8037.json");
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
@@ -110,7 +110,7 @@ fn missing_keys_and_files_are_reported() {
         (&["--keys=/nonexistent"], 104, "/nonexistent", "no file"),
         (&["--secret="], 104, "--secret is empty", "no secret"),
         (&["--jwks=http://127.0.0.1:1/"], 104, "--jwks", "no source"),
-        (&["--jwks=http://issuer.example/"], 2, "https://", "an open one"),
+        (&["--jwks=http://issuer.example/"], 2, "https://", "plain HTTP to another host"),
         (&["--listen=127.0.0.1:0"], 2, "--listen", "a flag of the server"),
     ] {
         let output = run(flags, &sign_es256("a"));

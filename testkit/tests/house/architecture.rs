@@ -5,13 +5,12 @@ use std::fs;
 
 use crate::root;
 
-/// The heading over the block that is read.
+/// The heading above the block of layers.
 const HEADING: &str = "## The order of layers";
 
 /// Each crate's top-level modules, lowest first, by the crate's folder.
 ///
-/// The block has a line `FOLDER: MODULE < MODULE < ...` per crate; a line that begins with blanks continues the one
-/// before it.
+/// The block has a line `FOLDER: MODULE < MODULE < ...` per crate; a line without a colon continues the line before.
 pub fn layer_orders() -> BTreeMap<String, Vec<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let section = text.split(HEADING).nth(1).unwrap_or_else(|| panic!("ARCHITECTURE.md has no `{HEADING}`"));

@@ -1,10 +1,10 @@
-//! Which file of a crate uses which: names are followed through re-exports to the file that defines them.
+//! Finds which files of a crate use which others. A name counts as a use of the file that defines it, through re-exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::imports::{self, Source};
+use crate::imports::{self, Import, Source};
 use crate::rust_files;
 
 /// A module's path in its crate; empty for the crate's root.
@@ -15,7 +15,7 @@ pub struct Crate {
     modules: BTreeMap<Module, Source>,
 }
 
-/// Re-exports of re-exports are followed so far; a longer chain is a mistake.
+/// The longest chain of re-exports that is followed.
 const REEXPORTS_MAX: usize = 16;
 
 impl Crate {
@@ -59,12 +59,9 @@ impl Crate {
 
     fn used_by<'c>(&'c self, module: &'c Module, source: &'c Source) -> BTreeSet<&'c Module> {
         let named: BTreeSet<&str> = source.paths.iter().filter_map(|path| path.first()).map(String::as_str).collect();
-        // A name that is only handed on is no use of it; a trait is used without being named.
-        let imports = source
-            .imports
-            .iter()
-            .filter(|import| !import.is_reexport || named.contains(import.alias.as_str()))
-            .map(|import| &import.path);
+        // A re-exported name is a use only if the file names it. A private import always is: a trait need not be named.
+        let is_use = |import: &&Import| !import.is_reexport || named.contains(import.alias.as_str());
+        let imports = source.imports.iter().filter(is_use).map(|import| &import.path);
         let mut used: BTreeSet<&Module> = imports
             .chain(source.paths.iter().filter(|path| path.len() > 1))
             .filter_map(|path| self.definer(module, path, 0))
@@ -73,8 +70,8 @@ impl Crate {
         used
     }
 
-    /// The module whose file defines what `path` names as seen from `module`; `None` for a name of another crate and
-    /// for a module as a whole, of which each name that is used counts by itself.
+    /// The module whose file defines `path` as seen from `module`; `None` for a name of another crate, and for a module as
+    /// a whole, whose names are counted where they are used.
     fn definer<'c>(&'c self, module: &'c Module, path: &[String], depth: usize) -> Option<&'c Module> {
         if depth > REEXPORTS_MAX {
             return None;
@@ -104,7 +101,7 @@ impl Crate {
         }
         if let Some(import) = source.imports.iter().find(|import| import.alias == *first) {
             let whole: Vec<String> = import.path.iter().chain(rest).cloned().collect();
-            // `use name;` of another crate would lead back to itself.
+            // `use name;` of another crate has the same path, and must not be followed again.
             return (whole != path).then(|| self.definer(module, &whole, depth + 1)).flatten();
         }
         let globs = source.imports.iter().filter(|import| import.alias == "*");
@@ -116,7 +113,7 @@ impl Crate {
     }
 }
 
-/// Groups of files that use each other, directly or by way of others, each of two files or more.
+/// Groups of at least two files that use each other, directly or through others.
 pub fn circles<'m>(uses: &BTreeMap<&'m Module, BTreeSet<&'m Module>>) -> Vec<BTreeSet<&'m Module>> {
     let reach: BTreeMap<&Module, BTreeSet<&Module>> =
         uses.keys().map(|module| (*module, reachable(uses, module))).collect();

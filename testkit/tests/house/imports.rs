@@ -1,4 +1,4 @@
-//! What one source file declares, imports and names, read from its syntax. Tests (`#[cfg(test)]`) are left out.
+//! Reads the items, imports and paths of one source file from its syntax. Tests (`#[cfg(test)]`) are left out.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,27 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree};
 
-/// What one file says.
+/// The items, imports and paths of one file.
 #[derive(Debug, Default)]
 pub struct Source {
-    /// Items that it defines.
+    /// The items that the file defines.
     pub defined: BTreeSet<String>,
-    /// Names that it imports, its re-exports among them.
+    /// The names that the file imports or re-exports.
     pub imports: Vec<Import>,
-    /// Every path in its code, segment by segment.
+    /// Every path in the file's code, segment by segment.
     pub paths: BTreeSet<Vec<String>>,
-    /// Child modules that are compiled for tests alone.
+    /// Child modules that are compiled only for tests.
     pub test_modules: BTreeSet<String>,
 }
 
-/// A name that a `use` brings into a file.
+/// A name that a `use` imports into a file.
 #[derive(Debug)]
 pub struct Import {
-    /// The name here; `*` for all names.
+    /// The name in the file; `*` for all names.
     pub alias: String,
-    /// Where it comes from, segment by segment, without the `*`.
+    /// The imported path, segment by segment, without the `*`.
     pub path: Vec<String>,
-    /// Whether others may import it from here.
+    /// The `use` is not private.
     pub is_reexport: bool,
 }
 
@@ -46,22 +46,17 @@ impl Source {
         match tree {
             UseTree::Path(path) => self.import(&path.tree, &with(path.ident.to_string()), is_reexport),
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.import(tree, prefix, is_reexport)),
-            UseTree::Glob(_) => {
-                self.imports.push(Import { alias: "*".to_owned(), path: prefix.to_vec(), is_reexport });
-            }
+            UseTree::Glob(_) => self.push("*".to_owned(), prefix.to_vec(), is_reexport),
             UseTree::Name(name) if name.ident == "self" => {
-                let alias = prefix.last().cloned().unwrap_or_default();
-                self.imports.push(Import { alias, path: prefix.to_vec(), is_reexport });
+                self.push(prefix.last().cloned().unwrap_or_default(), prefix.to_vec(), is_reexport);
             }
-            UseTree::Name(name) => {
-                let name = name.ident.to_string();
-                self.imports.push(Import { alias: name.clone(), path: with(name), is_reexport });
-            }
-            UseTree::Rename(rename) => {
-                let path = with(rename.ident.to_string());
-                self.imports.push(Import { alias: rename.rename.to_string(), path, is_reexport });
-            }
+            UseTree::Name(name) => self.push(name.ident.to_string(), with(name.ident.to_string()), is_reexport),
+            UseTree::Rename(name) => self.push(name.rename.to_string(), with(name.ident.to_string()), is_reexport),
         }
+    }
+
+    fn push(&mut self, alias: String, path: Vec<String>, is_reexport: bool) {
+        self.imports.push(Import { alias, path, is_reexport });
     }
 
     /// Paths in the arguments of a macro: identifiers joined by `::`.

@@ -1,4 +1,4 @@
-//! Modules stand in layers: each may use those below it, none above, and no two files use each other.
+//! Modules have an order: each may use only lower ones, and no two files use each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ fn no_two_files_use_each_other() {
     assert!(wrong.is_empty(), "files that use each other:\n{}", wrong.join("\n"));
 }
 
-/// Every arrow between two top-level modules that is not from a later one of `order` to an earlier one.
+/// Every use of a top-level module by one that is earlier in `order`.
 fn violations(member: &str, sources: &Crate, order: &[String]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (module, used) in sources.uses() {
@@ -61,7 +61,7 @@ fn violations(member: &str, sources: &Crate, order: &[String]) -> Vec<String> {
     wrong
 }
 
-/// The arrows within a circle, a line each.
+/// The uses within a circle, a line each.
 fn ties(uses: &BTreeMap<&Module, BTreeSet<&Module>>, circle: &BTreeSet<&Module>) -> String {
     let arrows = circle.iter().flat_map(|module| {
         let within = uses[*module].intersection(circle);
@@ -71,7 +71,7 @@ fn ties(uses: &BTreeMap<&Module, BTreeSet<&Module>>, circle: &BTreeSet<&Module>)
 }
 
 #[test]
-fn an_import_that_is_turned_round_is_found() {
+fn upward_uses_and_circles_are_found() {
     let check = |files: &[(&str, &str)], upward: &[&str], circles_expected: usize, why: &str| {
         let modules = files.iter().map(|(path, text)| (path.split("::").map(str::to_owned).collect(), *text));
         let sources = Crate::parse(modules);
@@ -80,51 +80,24 @@ fn an_import_that_is_turned_round_is_found() {
         assert_eq!(found, upward, "{why}");
         assert_eq!(circles(&sources.uses()).len(), circles_expected, "{why}");
     };
-    let low = ("low", "pub struct Low;");
-    check(&[low, ("high", "use crate::low::Low;\nfn f(_: Low) {}")], &[], 0, "downwards is the way");
-    check(
-        &[("low", "use crate::high::High;\nfn f(_: High) {}"), ("high", "pub struct High;")],
-        &["it: low uses high, which stands above it"],
-        0,
-        "an import",
-    );
-    check(
-        &[("low", "pub struct Low;\nfn f() { crate::high::g(); }"), ("high", "pub fn g() {}")],
-        &["it: low uses high, which stands above it"],
-        0,
-        "a path without an import",
-    );
-    check(
-        &[("low", "fn f() { assert!(matches!(1, crate::high::ONE)); }"), ("high", "pub const ONE: u8 = 1;")],
-        &["it: low uses high, which stands above it"],
-        0,
-        "a path in the arguments of a macro",
-    );
-    check(
-        &[("low", "#[cfg(test)]\nmod tests { use crate::high::High; }"), ("high", "pub struct High;")],
-        &[],
-        0,
-        "tests may look up",
-    );
-    check(
-        &[
-            low,
-            ("high", "mod a;\nmod b;\npub use a::A;\npub use b::B;"),
-            ("high::a", "use crate::high::B;\npub struct A(B);"),
-            ("high::b", "use crate::low::Low;\npub struct B(Low);"),
-        ],
-        &[],
-        0,
-        "a facade that only re-exports is no part of a circle",
-    );
-    check(
-        &[
-            low,
-            ("high", "mod a;\nuse a::A;\npub struct High(A);"),
-            ("high::a", "use crate::high::High;\npub struct A;"),
-        ],
-        &[],
-        1,
-        "a parent that defines what its child uses, and uses the child",
-    );
+    let upward = ["it: low uses high, which stands above it"];
+    for (low, high, upward, why) in [
+        ("pub struct Low;", "use crate::low::Low;\nfn f(_: Low) {}", &[][..], "a use of a lower module"),
+        ("use crate::high::High;\nfn f(_: High) {}", "pub struct High;", &upward, "an import"),
+        ("fn f() { crate::high::g(); }", "pub fn g() {}", &upward, "a path without an import"),
+        ("fn f() { assert!(crate::high::YES); }", "pub const YES: bool = true;", &upward, "a path in a macro"),
+        ("#[cfg(test)]\nmod tests { use crate::high::High; }", "pub struct High;", &[], "an import in a test"),
+    ] {
+        check(&[("low", low), ("high", high)], upward, 0, why);
+    }
+    let facade = [
+        ("low", "pub struct Low;"),
+        ("high", "mod a;\nmod b;\npub use a::A;\npub use b::B;"),
+        ("high::a", "use crate::high::B;\npub struct A(B);"),
+        ("high::b", "use crate::low::Low;\npub struct B(Low);"),
+    ];
+    check(&facade, &[], 0, "a facade that only re-exports is no part of a circle");
+    let parent =
+        [("high", "mod a;\nuse a::A;\npub struct High(A);"), ("high::a", "use crate::high::High;\npub struct A;")];
+    check(&parent, &[], 1, "a parent that uses its child and defines a type for it");
 }

@@ -1,5 +1,5 @@
-//! The rules of the house that matter enough to be tests: which crate and which module may use which, that every
-//! dependency says why, and that no file grows beyond reading.
+//! The rules of the project that are tests: which crate and which module may use which, that every dependency has a reason,
+//! and the length of files.
 
 mod architecture;
 mod graph;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{root, rust_files};
 
-/// A file has one reason to change; beyond this many lines it has found a second one.
+/// The longest file. A longer one has more than one reason to change.
 const FILE_LINES_MAX: usize = 600;
 
 /// A crate, and the crates of this workspace that its own code may use.
@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
 const PACKAGES: [&str; 7] = ["wire", "reactor", "reports", "gatekeeper", "gatecrash", "benches", "testkit"];
 
 #[test]
-fn arrows_between_crates_are_the_ones_drawn() {
+fn crates_use_only_the_allowed_crates() {
     for (member, allowed) in ARROWS {
         let manifest = manifest(&root().join(member).join("Cargo.toml"));
         let used: BTreeSet<&str> = ["dependencies", "build-dependencies"]
@@ -40,7 +40,7 @@ fn arrows_between_crates_are_the_ones_drawn() {
 }
 
 #[test]
-fn the_protocol_knows_no_runtime_and_no_clock() {
+fn wire_uses_no_runtime_clock_or_socket() {
     let forbidden = ["tokio::", "std::time", "Instant::now", "SystemTime", "std::net"];
     for file in rust_files(&root().join("wire/src")) {
         let text = fs::read_to_string(&file).unwrap();
@@ -51,7 +51,7 @@ fn the_protocol_knows_no_runtime_and_no_clock() {
 }
 
 #[test]
-fn the_reactor_calls_the_system_in_one_file() {
+fn reactor_calls_the_system_in_one_file() {
     let forbidden = ["rustix::", "socket2::", "nix::", "libc::", "Instant::now", "SystemTime", "std::net::TcpStream"];
     for file in rust_files(&root().join("reactor/src")) {
         if file.ends_with("src/sys.rs") {
@@ -66,7 +66,7 @@ fn the_reactor_calls_the_system_in_one_file() {
 }
 
 #[test]
-fn every_dependency_says_why() {
+fn every_dependency_has_a_reason() {
     let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let table = text.split("[workspace.dependencies]").nth(1).unwrap();
     let table = table.split("\n[").next().unwrap();
@@ -77,7 +77,7 @@ fn every_dependency_says_why() {
 }
 
 #[test]
-fn no_file_grows_beyond_reading() {
+fn no_file_is_longer_than_the_limit() {
     for (member, _) in ARROWS {
         for folder in ["src", "tests"] {
             let folder = root().join(member).join(folder);

@@ -1,4 +1,4 @@
-//! Reading frames: one frame at a time from the front of a buffer, fragments put together.
+//! Reads one frame at a time from the front of a buffer and assembles fragmented messages.
 
 use std::borrow::Cow;
 
@@ -10,45 +10,43 @@ use crate::frame::opcode::{OpCode, Side};
 
 /// Reads the frames of one direction of one connection.
 ///
-/// 16 bytes: a fragmented message, and the state of a text frame that arrives in pieces, are boxed while they last, and
-/// nothing is held while idle. After an error the connection is to be closed; what the decoder returns then has no meaning.
+/// An idle decoder takes 16 bytes. A fragmented message and the UTF-8 check of an incomplete text frame are on the heap.
+/// After an error the caller closes the connection; what the decoder returns after that has no meaning.
 #[derive(Debug)]
 pub struct Decoder {
     /// The message that has not arrived completely.
     unfinished: Option<Box<Unfinished>>,
-    /// The most payload bytes of a message, in one frame or many.
+    /// The most payload bytes of a message, in one frame or in several.
     message_bytes_max: u32,
-    /// Who sends these frames.
+    /// The side that sends these frames.
     from: Side,
 }
 
 /// One decoded frame.
 #[derive(Debug, PartialEq)]
 pub struct Step<'b> {
-    /// How many bytes at the front of the buffer the frame took.
+    /// How many bytes at the front of the buffer the frame occupies.
     pub used: usize,
-    /// The message that the frame completed; none when it is a fragment with others to follow.
+    /// The message that the frame completes; `None` for a fragment that is not the last.
     pub message: Option<Message<'b>>,
 }
 
 impl Decoder {
-    /// A decoder of what `from` sends, which refuses messages of more than `message_bytes_max` payload bytes.
+    /// A decoder of the frames of `from`. It refuses messages of more than `message_bytes_max` payload bytes.
     pub fn new(from: Side, message_bytes_max: u32) -> Self {
         Self { unfinished: None, message_bytes_max, from }
     }
 
-    /// The memory that it keeps of a message whose fragments have not all arrived.
+    /// The memory of a message whose fragments have not all arrived, in bytes.
     pub fn unfinished_bytes(&self) -> usize {
-        let unfinished = self.unfinished.as_ref();
-        unfinished.map_or(0, |unfinished| unfinished.capacity_bytes())
+        self.unfinished.as_ref().map_or(0, |unfinished| unfinished.capacity_bytes())
     }
 
-    /// Takes the next whole frame at the front of `buf` and unmasks it in place. `Ok(None)`: more bytes are needed,
-    /// nothing was taken or changed.
+    /// Decodes the next whole frame at the front of `buf` and unmasks it in place. `Ok(None)`: more bytes are needed, and
+    /// the buffer is not changed.
     ///
-    /// Call it again with the buffer from [`Step::used`] on, until it returns `None`. What is wrong with a head is an
-    /// error as soon as the head has arrived: the payload of a frame that is too long is not waited for. Text that is no
-    /// UTF-8 is an error as soon as the byte arrives that breaks it.
+    /// Call it again with the buffer from [`Step::used`] on, until it returns `None`. An invalid head is an error before
+    /// the payload has arrived, and invalid UTF-8 as soon as the first invalid byte has.
     pub fn next<'b>(&mut self, buf: &'b mut [u8]) -> Result<Option<Step<'b>>, ProtocolError> {
         let Some(head) = Head::parse(buf, self.from)? else {
             return Ok(None);
@@ -68,7 +66,7 @@ impl Decoder {
             OpCode::Pong => Some(Message::Pong(payload)),
             OpCode::Close => Some(close(payload)?),
             OpCode::Text if head.is_final => {
-                // The state of the check of its front.
+                // The UTF-8 check of the beginning of this frame.
                 self.unfinished = None;
                 Some(Message::Text(Cow::Borrowed(text(payload)?)))
             }
@@ -80,12 +78,7 @@ impl Decoder {
         Ok(Some(Step { used: end, message }))
     }
 
-    /// Whether no message is unfinished: only then does the decoder hold no memory.
-    pub fn is_idle(&self) -> bool {
-        self.unfinished.is_none()
-    }
-
-    /// Checks that this frame may follow those before it, and that its message is not too long.
+    /// Checks that this frame may follow the frames before it, and that its message is not too long.
     fn check_sequence(&self, head: &Head) -> Result<(), ProtocolError> {
         let begun = self.unfinished.as_ref().filter(|message| message.is_begun);
         let before = match (head.opcode, begun) {
@@ -102,7 +95,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Checks the front of a text frame's payload whose rest has not arrived.
+    /// Checks the UTF-8 of an incomplete text frame.
     fn check_front(&mut self, head: &Head, front: &[u8]) -> Result<(), ProtocolError> {
         let is_text = match (head.opcode, &self.unfinished) {
             (OpCode::Continuation, Some(message)) => message.is_text(),
@@ -136,18 +129,18 @@ mod tests {
 
     #[test]
     fn idle_decoder_is_small_and_holds_nothing() {
-        assert!(size_of::<Decoder>() <= 24, "there is one beside every socket");
+        assert!(size_of::<Decoder>() <= 24, "every socket has one");
         let mut decoder = Decoder::new(Side::Server, 10);
         for (frame, idle, why) in [
-            (&b"\x81\x03a"[..], false, "the front of a text is checked"),
+            (&b"\x81\x03a"[..], false, "the check of an incomplete text frame"),
             (b"\x81\x01a", true, "the frame is whole"),
             (b"\x82\x03a", true, "binary needs no check"),
             (b"\x01\x01a", false, "a fragment is kept"),
-            (b"\x89\0", false, "a ping between changes nothing"),
-            (b"\x80\0", true, "the message went with its last fragment"),
+            (b"\x89\0", false, "a ping between fragments changes nothing"),
+            (b"\x80\0", true, "the last fragment completes the message"),
         ] {
             decoder.next(&mut frame.to_vec()).unwrap();
-            assert_eq!(decoder.is_idle(), idle, "{why}");
+            assert_eq!(decoder.unfinished.is_none(), idle, "{why}");
         }
     }
 }

@@ -1,14 +1,11 @@
-//! Writing frames: always one final frame, masked where a client writes.
+//! Writes frames. Each message is one final frame; a client's is masked.
 
 use crate::frame::mask;
 use crate::frame::opcode::{FINAL, LENGTH_16, LENGTH_64, MASKED, OpCode};
 use crate::limits::CONTROL_BYTES_MAX;
 
-/// Appends one final frame (RFC 6455 section 5.2). A client gives a fresh, unpredictable `mask` for every frame
-/// (section 10.3), a server none.
-///
-/// A control frame carries at most [`CONTROL_BYTES_MAX`]: the caller gives no longer payload (it would be
-/// cut there).
+/// Appends one final frame (RFC 6455 section 5.2). A client gives a new, unpredictable `mask` for every frame
+/// (section 10.3), a server none. The payload of a control frame is cut after [`CONTROL_BYTES_MAX`].
 pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) {
     let payload = if opcode.is_control() {
         debug_assert!(payload.len() <= CONTROL_BYTES_MAX, "a control frame is short");
@@ -22,7 +19,7 @@ pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: Opti
     apply_from(out, start, mask);
 }
 
-/// Appends a close frame (section 5.5.1): `code`, then `reason`, which is cut at a character so that both fit.
+/// Appends a close frame (section 5.5.1): `code`, then as many characters of `reason` as fit.
 pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str, mask: Option<[u8; 4]>) {
     let reason = &reason[..reason.floor_char_boundary(CONTROL_BYTES_MAX - size_of::<u16>())];
     write_head(out, OpCode::Close, size_of::<u16>() + reason.len(), mask);
@@ -58,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_the_examples_of_the_rfc() {
+    fn written_frames_equal_the_examples_of_the_rfc() {
         let mask = Some([0x37, 0xfa, 0x21, 0x3d]);
         for (opcode, payload, mask, head, why) in [
             (OpCode::Text, &b"Hello"[..], None, &[0x81, 5][..], "unmasked text"),
@@ -67,8 +64,8 @@ mod tests {
             (OpCode::Binary, &[0; 256], None, &[0x82, 126, 1, 0], "256 bytes"),
             (OpCode::Binary, &[0; 65_536], None, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0], "64 KiB"),
             (OpCode::Binary, &[0; 125], None, &[0x82, 125], "the longest one-byte length"),
-            (OpCode::Binary, &[0; 126], None, &[0x82, 126, 0, 126], "the shortest two-byte one"),
-            (OpCode::Binary, &[0; 65_535], None, &[0x82, 126, 255, 255], "the longest of those"),
+            (OpCode::Binary, &[0; 126], None, &[0x82, 126, 0, 126], "the shortest two-byte length"),
+            (OpCode::Binary, &[0; 65_535], None, &[0x82, 126, 255, 255], "the longest two-byte length"),
         ] {
             let mut out = Vec::new();
             write_frame(&mut out, opcode, payload, mask);
@@ -80,12 +77,12 @@ mod tests {
     #[test]
     fn a_close_reason_is_cut_at_a_character() {
         for (reason, kept, why) in [
-            ("", 0, "none"),
+            ("", 0, "no reason"),
             ("going away", 10, "short"),
-            (&"a".repeat(123), 123, "fits"),
-            (&"a".repeat(124), 123, "does not"),
+            (&"a".repeat(123), 123, "as long as fits"),
+            (&"a".repeat(124), 123, "one byte too long"),
             (&"€".repeat(42), 123, "41 characters of three bytes"),
-            (&("a".to_owned() + &"€".repeat(42)), 121, "never within a character"),
+            (&("a".to_owned() + &"€".repeat(42)), 121, "no character is split"),
         ] {
             let mut out = Vec::new();
             write_close(&mut out, 1001, reason, None);
@@ -95,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_takes_no_memory_but_the_output() {
+    fn writing_a_frame_allocates_nothing_beside_the_output() {
         let mut out = Vec::with_capacity(64);
         let before = out.as_ptr();
         write_frame(&mut out, OpCode::Text, &[b'a'; 58], Some([1, 2, 3, 4]));

@@ -15,7 +15,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Checks all that one head shows by itself. `Ok(None)`: more bytes are needed.
+    /// Parses a head and checks the rules that need no other frame. `Ok(None)`: more bytes are needed.
     pub fn parse(buf: &[u8], from: Side) -> Result<Option<Self>, ProtocolError> {
         let [first, second, rest @ ..] = buf else {
             return Ok(None);
@@ -50,8 +50,8 @@ impl Head {
     }
 }
 
-/// The payload's length and what follows it. A length with the highest bit set, which section 5.2 forbids, is
-/// above every limit and needs no check of its own.
+/// The payload's length and the bytes behind it. Section 5.2 forbids a length with the highest bit set; such a length is
+/// above every limit, so it needs no check of its own.
 fn read_length(length: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, ProtocolError> {
     let (bytes, rest, least) = match length {
         LENGTH_16 => match rest.split_first_chunk() {

@@ -1,4 +1,4 @@
-//! Masking (RFC 6455 section 5.3), which is its own inverse.
+//! Masking (RFC 6455 section 5.3). Applying a mask twice gives the payload again.
 
 /// Applies `mask` to `payload` in place: byte `i` is xored with `mask[i % 4]`, eight bytes at a time.
 pub(super) fn apply(payload: &mut [u8], mask: [u8; 4]) {
@@ -28,7 +28,7 @@ mod tests {
                 assert_eq!(*byte, payload[i] ^ mask[i % 4], "byte {i} of {length}");
             }
             apply(&mut masked, mask);
-            assert_eq!(masked, payload, "its own inverse");
+            assert_eq!(masked, payload, "masked twice");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whole messages, put together from fragments where they must be, and control frames.
+//! Whole messages, assembled from fragments if necessary, and control frames.
 
 use std::borrow::Cow;
 
@@ -7,41 +7,41 @@ use crate::frame::mask;
 use crate::frame::opcode::OpCode;
 use crate::frame::utf8::Utf8;
 
-/// A whole message or a control frame. Borrows from the buffer, unless it came in fragments.
+/// A whole message or a control frame. It borrows from the buffer, unless it came in fragments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'b> {
     /// UTF-8.
     Text(Cow<'b, str>),
     /// Any bytes.
     Binary(Cow<'b, [u8]>),
-    /// To be answered by a pong with the same payload, at most 125 bytes.
+    /// Asks for a pong with the same payload, at most 125 bytes.
     Ping(&'b [u8]),
-    /// The answer to a ping, or a heartbeat of its own accord.
+    /// The answer to a ping, or a heartbeat that nobody asked for.
     Pong(&'b [u8]),
     /// The peer closes, or answers our close. Nothing may follow (section 5.5.1).
     Close {
-        /// One that may be sent: 1000 to 1003, 1007 to 1014 or 3000 to 4999; none when the frame was empty.
+        /// 1000 to 1003, 1007 to 1014 or 3000 to 4999; `None` when the frame was empty.
         code: Option<u16>,
-        /// Empty when there was none.
+        /// Empty when the frame has no reason.
         reason: &'b str,
     },
 }
 
-/// A message that has not arrived completely: fragments before the last, or the front of a text frame.
+/// A message that has not arrived completely: its fragments before the last, or the beginning of a text frame.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     is_text: bool,
-    /// Its first fragment has arrived completely, so others must follow.
+    /// Whether its first fragment has arrived completely, so that others must follow.
     pub is_begun: bool,
     /// The payload of the complete fragments: never longer than the decoder's limit.
     payload: Vec<u8>,
-    /// Of a text: the fragments, and the front of the frame that is arriving.
+    /// The UTF-8 check of a text message, up to the last byte that has arrived.
     text: Utf8,
-    /// How much of the arriving frame's payload `text` has checked.
+    /// How many payload bytes of the arriving frame `text` has checked.
     checked_bytes: usize,
 }
 
-/// How much of an arriving frame is unmasked at once, to be checked.
+/// How many bytes of an arriving frame are unmasked at once for the UTF-8 check.
 const CHECK_BYTES: usize = 512;
 
 impl Unfinished {
@@ -59,22 +59,21 @@ impl Unfinished {
         self.is_text
     }
 
-    /// How many payload bytes have arrived.
+    /// How many payload bytes the complete fragments have.
     pub fn bytes(&self) -> usize {
         self.payload.len()
     }
 
-    /// The memory that it takes.
     pub fn capacity_bytes(&self) -> usize {
         self.payload.capacity()
     }
 
-    /// Checks the front of a text frame's payload while the rest is arriving; `front` is masked, and stays as it is.
-    /// Each byte is checked once. Text that can no longer become UTF-8 fails at once (section 8.1).
+    /// Checks the beginning of a text frame's payload while the rest is arriving. `front` is masked and is not changed.
+    /// Each byte is checked once; a byte that cannot be part of UTF-8 is an error at once (section 8.1).
     pub fn check_front(&mut self, front: &[u8], mask: Option<[u8; 4]>) -> Result<(), ProtocolError> {
         let mut bytes = [0; CHECK_BYTES];
-        let fresh = front.get(self.checked_bytes..).unwrap_or_default();
-        for masked in fresh.chunks(CHECK_BYTES) {
+        let unchecked = front.get(self.checked_bytes..).unwrap_or_default();
+        for masked in unchecked.chunks(CHECK_BYTES) {
             let bytes = &mut bytes[..masked.len()];
             bytes.copy_from_slice(masked);
             if let Some(mut key) = mask {
@@ -87,12 +86,11 @@ impl Unfinished {
         Ok(())
     }
 
-    /// Adds a complete fragment; a character may be cut between two.
+    /// Adds a complete fragment. A character may be split between two fragments.
     pub fn push(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
         self.is_begun = true;
         if self.is_text {
-            let fresh = payload.get(self.checked_bytes..).unwrap_or_default();
-            self.text.push(fresh)?;
+            self.text.push(payload.get(self.checked_bytes..).unwrap_or_default())?;
             self.checked_bytes = 0;
         }
         self.payload.extend_from_slice(payload);
@@ -100,22 +98,20 @@ impl Unfinished {
     }
 
     pub fn finish<'b>(self) -> Result<Message<'b>, ProtocolError> {
-        if self.is_text {
-            String::from_utf8(self.payload)
-                .map(|text| Message::Text(Cow::Owned(text)))
-                .map_err(|_| ProtocolError::NotUtf8)
-        } else {
-            Ok(Message::Binary(Cow::Owned(self.payload)))
+        if !self.is_text {
+            return Ok(Message::Binary(Cow::Owned(self.payload)));
         }
+        let text = String::from_utf8(self.payload).map_err(|_| ProtocolError::NotUtf8)?;
+        Ok(Message::Text(Cow::Owned(text)))
     }
 }
 
-/// A text frame's payload (section 8.1).
+/// The payload of a text frame (section 8.1).
 pub(super) fn text(payload: &[u8]) -> Result<&str, ProtocolError> {
     std::str::from_utf8(payload).map_err(|_| ProtocolError::NotUtf8)
 }
 
-/// A close frame's code and reason (section 5.5.1).
+/// The code and reason of a close frame (section 5.5.1).
 pub(super) fn close(payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
     match payload.split_first_chunk() {
         None if payload.is_empty() => Ok(Message::Close { code: None, reason: "" }),
@@ -130,8 +126,8 @@ pub(super) fn close(payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
     }
 }
 
-/// Section 7.4 and IANA's registry: 1004 has no meaning, 1005, 1006 and 1015 are never sent, 1016 to 2999 are kept
-/// for later, below 1000 nothing is used.
+/// Whether a peer may send this close code (section 7.4 and IANA's registry). 1004 has no meaning; 1005, 1006 and 1015
+/// are never sent; codes below 1000 and from 1016 to 2999 are reserved.
 fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

@@ -1,31 +1,31 @@
-//! What a frame is, who sends it, and the bits of its first two bytes (RFC 6455 section 5.2).
+//! The opcode of a frame, the side that sends it, and the bits of its first two bytes (RFC 6455 section 5.2).
 
 use crate::error::ProtocolError;
 
-/// Who sends the frames: clients mask, servers do not (section 5.1).
+/// The side that sends the frames: a client masks them, a server does not (section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Opened the connection.
+    /// The side that opened the connection.
     Client,
-    /// Accepted it.
+    /// The side that accepted the connection.
     Server,
 }
 
-/// What a frame is (section 5.2).
+/// The kind of a frame (section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpCode {
-    /// Another fragment of the message that an earlier frame started.
-    Continuation,
+    /// A further fragment of the message that an earlier frame began.
+    Continuation = 0,
     /// UTF-8.
-    Text,
+    Text = 1,
     /// Any bytes.
-    Binary,
+    Binary = 2,
     /// The end of the connection, or the answer to it.
-    Close,
-    /// Wants a pong with the same payload.
-    Ping,
-    /// The answer to a ping, or a heartbeat of its own accord.
-    Pong,
+    Close = 8,
+    /// Asks for a pong with the same payload.
+    Ping = 9,
+    /// The answer to a ping, or a heartbeat that nobody asked for.
+    Pong = 10,
 }
 
 impl OpCode {
@@ -42,14 +42,7 @@ impl OpCode {
     }
 
     pub(super) fn bits(self) -> u8 {
-        match self {
-            OpCode::Continuation => 0,
-            OpCode::Text => 1,
-            OpCode::Binary => 2,
-            OpCode::Close => 8,
-            OpCode::Ping => 9,
-            OpCode::Pong => 10,
-        }
+        self as u8
     }
 
     pub(super) fn is_control(self) -> bool {
@@ -62,7 +55,7 @@ pub(super) const RESERVED: u8 = 0x70;
 pub(super) const OPCODE: u8 = 0x0f;
 pub(super) const MASKED: u8 = 0x80;
 pub(super) const LENGTH: u8 = 0x7f;
-/// In place of a length: the next two bytes are it.
+/// Stands in place of a length that the next two bytes give.
 pub(super) const LENGTH_16: u8 = 126;
-/// In place of a length: the next eight bytes are it.
+/// Stands in place of a length that the next eight bytes give.
 pub(super) const LENGTH_64: u8 = 127;

@@ -1,33 +1,30 @@
-//! UTF-8 checked as it arrives (RFC 6455 section 8.1), however the text is cut.
+//! Checks UTF-8 while the text arrives in pieces (RFC 6455 section 8.1).
 
 use crate::error::ProtocolError;
 
-/// The longest character.
+/// The bytes of the longest character.
 const CHARACTER_BYTES_MAX: usize = 4;
 
-/// The state of a text that has not arrived completely: so far it can still become UTF-8.
+/// The check of a text that has not arrived completely. So far the text can still become valid UTF-8.
 #[derive(Debug, Default)]
 pub(super) struct Utf8 {
-    /// The first bytes of a character whose other bytes have not arrived.
+    /// The first bytes of a character that has not arrived completely.
     cut: [u8; CHARACTER_BYTES_MAX],
-    /// How many those are, at most 3.
+    /// How many bytes `cut` holds, at most 3.
     cut_bytes: usize,
 }
 
 impl Utf8 {
-    /// Checks the next bytes of the text. After an error there is nothing more to check.
+    /// Checks the next bytes of the text. It is not called again after an error.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), ProtocolError> {
         while self.cut_bytes > 0
             && let Some((first, rest)) = bytes.split_first()
         {
             bytes = rest;
-            // Of 3 at most: a fourth decides about every character.
+            // `cut_bytes` is at most 3, because a fourth byte completes every character.
             self.cut[self.cut_bytes] = *first;
             let known = self.cut_bytes + 1;
-            self.cut_bytes = match cut_of(&self.cut[..known])? {
-                0 => 0,
-                _ => known,
-            };
+            self.cut_bytes = if cut_of(&self.cut[..known])? == 0 { 0 } else { known };
         }
         let cut_bytes = cut_of(bytes)?;
         if cut_bytes > 0 {
@@ -38,7 +35,7 @@ impl Utf8 {
     }
 }
 
-/// How many bytes at the end belong to a character that is cut, 0 to 3.
+/// How many bytes at the end belong to an incomplete character, 0 to 3.
 fn cut_of(bytes: &[u8]) -> Result<usize, ProtocolError> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(0),

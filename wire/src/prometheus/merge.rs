@@ -1,4 +1,4 @@
-//! Merging the pages of several processes into one.
+//! Merges the pages of several processes into one.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -6,35 +6,35 @@ use std::fmt::Write;
 use crate::prometheus::read::Sample;
 use crate::prometheus::write::write_label;
 
-/// How a family's samples of the same labels are merged.
+/// How the samples with the same name and labels are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// They are added: each process has a part.
+    /// The values are added: each process counts a part.
     Sum,
-    /// The largest counts: all processes show the same.
+    /// The largest value is kept: all processes show the same.
     Largest,
-    /// Each is kept, with the label of its process.
+    /// Each sample is kept, with a label that names its process.
     PerProcess,
 }
 
-/// A metric with all its samples, in the order in which they first came.
+/// A metric and its merged samples, in the order in which they first appear.
 struct Family<'p> {
     rule: Rule,
-    /// Its lines of help and type.
+    /// The lines of help and type.
     head: Vec<&'p str>,
     samples: Vec<Merged<'p>>,
-    /// Which sample has a name and labels, where they are merged.
+    /// The index in `samples` by name and labels; not used with [`Rule::PerProcess`].
     places: HashMap<(&'p str, &'p str), usize>,
 }
 
 struct Merged<'p> {
     sample: Sample<'p>,
-    /// The process, where it is kept apart.
+    /// The name of the process with [`Rule::PerProcess`].
     process: Option<&'p str>,
 }
 
-/// One page of those of all processes, each given with the name of its process, which `label` shows where a family is kept
-/// apart. `rule` decides that by the family's name. Families without help are left out.
+/// Merges pages, each given with the name of its process. `rule` chooses the rule by the name of a metric; with
+/// [`Rule::PerProcess`] the samples get a label called `label`. Metrics without a line of help are left out.
 pub fn merge(pages: &[(String, String)], label: &str, rule: impl Fn(&str) -> Rule) -> String {
     let mut families = Vec::new();
     let mut places = HashMap::new();
@@ -67,7 +67,7 @@ impl<'p> Family<'p> {
 
     fn add_line(&mut self, process: &'p str, line: &'p str) {
         if line.starts_with('#') {
-            // Every process writes the same head.
+            // Every process writes the same lines of help and type.
             if !self.head.contains(&line) {
                 self.head.push(line);
             }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_of_the_same_labels_are_merged_by_the_rule_of_their_family() {
+    fn samples_with_the_same_labels_are_merged_by_the_rule_of_their_metric() {
         let first = "# HELP sum_total S.\n# TYPE sum_total counter\nsum_total{k=\"x\"} 1\nsum_total{k=\"y\"} 2\n\
                      # HELP same M.\n# TYPE same gauge\nsame 3\n# HELP own O.\nown{k=\"z\"} 0.5\nown 1\n";
         let second = "ignored 1\n# HELP sum_total S.\nsum_total{k=\"y\"} 40\nsum_total NaN\n# HELP same M.\nsame 2\n\

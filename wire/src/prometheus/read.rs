@@ -1,23 +1,23 @@
-//! Reading values from a page in this format or in OpenMetrics 1.0.
+//! Reads values from a page in this format or in OpenMetrics 1.0.
 //!
 //! ```text
 //! name{label="text with \" and } in it",...} value [timestamp] [# {exemplar labels} value]
 //! ```
 //!
-//! Lines that are no samples are passed over: a page need not be understood as a whole.
+//! Lines that are no samples are skipped.
 
-/// A sample, as its line has it.
+/// One line of a page with a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sample<'p> {
     pub(super) name: &'p str,
-    /// What stands between the braces; empty where there are none.
+    /// The text between the braces; empty where there are no braces.
     pub(super) labels: &'p str,
-    /// NaN where the line has no number.
+    /// NaN where the value is not a number.
     pub(super) value: f64,
 }
 
 impl<'p> Sample<'p> {
-    /// The sample of a line; `None` for a comment, an empty line, or a line that is cut off.
+    /// The sample of a line; `None` for a comment, an empty line, or an incomplete sample.
     pub(super) fn parse(line: &'p str) -> Option<Self> {
         let is_blank = |c: char| c == ' ' || c == '\t';
         let line = line.trim_start();
@@ -36,7 +36,7 @@ impl<'p> Sample<'p> {
     }
 }
 
-/// Where the brace is that closes the labels; braces within quotation marks close nothing.
+/// The place of the brace that closes the labels; braces within quotation marks do not.
 fn end_of_labels(labels: &str) -> Option<usize> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     labels.bytes().position(|byte| {
@@ -51,13 +51,12 @@ fn end_of_labels(labels: &str) -> Option<usize> {
     })
 }
 
-/// The sum of all samples of this name, whatever their labels: a cluster of processes shows one each. `None`: there is no
-/// sample, or one of them is no finite number.
+/// The sum of all samples of this name, with any labels: a cluster of processes shows one sample for each process.
+/// `None`: there is no sample, or the sum is not finite.
 pub fn value(page: &str, name: &str) -> Option<f64> {
     let lines = page.lines().filter(|line| line.trim_start().starts_with(name));
-    let mut values = lines.filter_map(Sample::parse).filter(|sample| sample.name == name).map(|sample| sample.value);
-    let first = values.next()?;
-    let sum = values.fold(first, |sum, value| sum + value);
+    let samples = lines.filter_map(Sample::parse).filter(|sample| sample.name == name);
+    let sum = samples.map(|sample| sample.value).reduce(|sum, value| sum + value)?;
     sum.is_finite().then_some(sum)
 }
 
@@ -66,42 +65,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_found_in_whatever_form() {
-        let name = "process_cpu_seconds_total";
+    fn value_is_found_in_every_form_of_a_sample() {
         for (page, expected, why) in [
-            ("process_cpu_seconds_total 1.5", Some(1.5), "plain"),
-            (
-                "# HELP process_cpu_seconds_total x\n# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 2\n",
-                Some(2.0),
-                "under its head",
-            ),
-            ("process_cpu_seconds_total 0.25 1395066363000", Some(0.25), "with a timestamp"),
-            ("process_cpu_seconds_total\t1.25e+02\r\n", Some(125.0), "a tab, an exponent, CR LF"),
-            (
-                "process_cpu_seconds_total{app=\"a} \\\" {b\",x=\"\"} 3",
-                Some(3.0),
-                "braces and quotation marks within a label",
-            ),
-            (
-                "process_cpu_seconds_total {pid=\"1\"} 3\nprocess_cpu_seconds_total{pid=\"2\"} 4",
-                Some(7.0),
-                "one of each process",
-            ),
-            ("process_cpu_seconds_total 9 # {trace_id=\"1\"} 0.5\n# EOF\n", Some(9.0), "an exemplar of OpenMetrics"),
-            ("process_cpu_seconds_total NaN", None, "not a number"),
-            ("process_cpu_seconds_total +Inf", None, "not finite"),
-            ("process_cpu_seconds_total many", None, "no number at all"),
-            ("process_cpu_seconds_total", None, "cut off"),
-            ("process_cpu_seconds_total{a=\"b", None, "cut off in a label"),
-            (
-                "process_cpu_seconds_total_created 1.7e9\nnodejs_process_cpu_seconds_total 5",
-                None,
-                "other names that hold it",
-            ),
+            ("cpu_total 1.5", Some(1.5), "a name and a value"),
+            ("# HELP cpu_total x\n# TYPE cpu_total counter\ncpu_total 2\n", Some(2.0), "behind help and type"),
+            ("cpu_total 0.25 1395066363000", Some(0.25), "with a timestamp"),
+            ("cpu_total\t1.25e+02\r\n", Some(125.0), "a tab, an exponent, CR LF"),
+            ("cpu_total{app=\"a} \\\" {b\",x=\"\"} 3", Some(3.0), "braces and quotation marks within a label"),
+            ("cpu_total {pid=\"1\"} 3\ncpu_total{pid=\"2\"} 4", Some(7.0), "a sample of each process"),
+            ("cpu_total 9 # {trace_id=\"1\"} 0.5\n# EOF\n", Some(9.0), "an exemplar of OpenMetrics"),
+            ("cpu_total NaN", None, "not a number"),
+            ("cpu_total +Inf", None, "not finite"),
+            ("cpu_total many", None, "text in place of a number"),
+            ("cpu_total", None, "the value is missing"),
+            ("cpu_total{a=\"b", None, "the end of the label is missing"),
+            ("cpu_total_created 1.7e9\nnodejs_cpu_total 5", None, "other names that contain the name"),
             ("", None, "an empty page"),
-            ("<html>not found</html>", None, "no metrics"),
+            ("<html>not found</html>", None, "a page without metrics"),
         ] {
-            assert_eq!(value(page, name), expected, "{why}");
+            assert_eq!(value(page, "cpu_total"), expected, "{why}");
         }
     }
 }

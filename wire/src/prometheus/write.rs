@@ -1,15 +1,15 @@
-//! Writing a page.
+//! Writes a page.
 
 use std::fmt::{self, Display, Write};
 
-/// What the values of a family are.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A sum that only grows.
+    /// A number that only grows.
     Counter,
     /// A number that may go up and down.
     Gauge,
-    /// Counts of observations by their size.
+    /// The number of observations up to each of several sizes.
     Histogram,
 }
 
@@ -23,11 +23,11 @@ impl Kind {
     }
 }
 
-/// The page so far: families in the order in which they were begun.
+/// A page of metrics, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Page(String);
 
-/// A metric whose head is written; its samples follow.
+/// A metric whose help and type are written, and to which samples can be added.
 #[derive(Debug)]
 pub struct Family<'p> {
     page: &'p mut String,
@@ -35,7 +35,7 @@ pub struct Family<'p> {
 }
 
 impl Page {
-    /// Goes on with a page that is written already.
+    /// Continues a page that exists as text.
     pub fn from_text(text: String) -> Self {
         Self(text)
     }
@@ -45,17 +45,17 @@ impl Page {
         self.0
     }
 
-    /// A counter of one sample without labels.
+    /// Adds a counter with one sample without labels.
     pub fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, help, Kind::Counter).sample(&[], value);
     }
 
-    /// A gauge of one sample without labels.
+    /// Adds a gauge with one sample without labels.
     pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, help, Kind::Gauge).sample(&[], value);
     }
 
-    /// Begins a metric. `help` is one line without a backslash.
+    /// Adds a metric without samples. `help` is one line without a backslash.
     pub fn family<'p>(&'p mut self, name: &'p str, help: &str, kind: Kind) -> Family<'p> {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {}", kind.as_str());
@@ -69,7 +69,7 @@ impl Family<'_> {
         self.suffixed("", labels, None, value);
     }
 
-    /// Appends one histogram. `buckets` are pairs of an upper end and the count of observations up to it, those of lower
+    /// Appends one histogram. Each bucket is an upper bound and the number of observations up to that bound, the lower
     /// buckets included; `count` and `sum` are of all observations.
     pub fn histogram(
         &mut self,
@@ -78,8 +78,8 @@ impl Family<'_> {
         count: u64,
         sum: f64,
     ) {
-        for (end, below) in buckets {
-            self.suffixed("_bucket", labels, Some(("le", &end)), below);
+        for (bound, count) in buckets {
+            self.suffixed("_bucket", labels, Some(("le", &bound)), count);
         }
         self.suffixed("_bucket", labels, Some(("le", &"+Inf")), count);
         self.suffixed("_sum", labels, None, sum);
@@ -114,7 +114,7 @@ pub(super) fn write_label(page: &mut String, label: &str, text: &dyn Display) {
     page.push('"');
 }
 
-/// Appends a label's text: backslash, quotation mark and line feed have escapes of their own.
+/// Appends the text of a label and escapes backslash, quotation mark and line feed.
 struct Escaped<'p>(&'p mut String);
 
 impl fmt::Write for Escaped<'_> {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn page_has_heads_samples_and_histograms() {
+    fn page_has_help_types_samples_and_histograms() {
         let mut page = Page::default();
         page.counter("a_total", "A.", 1);
         page.gauge("b", "B.", 0.5);

@@ -19,7 +19,7 @@ use crate::ground::values::Token;
 use crate::speak::connection::{Connection, Credentials};
 use crate::tokens::{Answer, InvalidTokens, Supply, Ticket};
 
-/// Arrivals started in one turn of the loop. Each takes some 20 us, and the open sockets wait meanwhile.
+/// Most arrivals started in one turn of the loop. Each takes about 20 us, during which open sockets wait.
 const STARTS_PER_TURN: usize = 16;
 
 /// How long the closed model pauses after descriptors or ports ran out: it would otherwise go through all its arrivals in
@@ -41,7 +41,7 @@ pub struct Arrivals {
 /// An arrival that can connect.
 struct Ready {
     arrival: StartedArrival,
-    /// `None`: it sends none.
+    /// `None`: the arrival sends no token.
     token: Option<Token>,
     /// The duration of the HTTP request for the token, where there was one.
     token_ns: Option<u64>,
@@ -53,14 +53,14 @@ enum TokenChoice {
     Known(Token),
     /// It sends none.
     Nothing,
-    /// By a request.
+    /// It requests one.
     Request,
-    /// Not at all.
+    /// There is no token for it.
     Missing,
 }
 
 impl Arrivals {
-    /// The arrivals that `starts` gives. `answers` receives the tokens that are requested.
+    /// Makes the arrivals of `starts`. `answers` receives the tokens that are requested.
     pub fn new(
         starts: Starts,
         supply: Supply,
@@ -77,11 +77,11 @@ impl Arrivals {
     }
 
     /// Whether no arrival waits for its token.
-    pub fn none_waits(&self) -> bool {
+    pub fn none_awaits_token(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// When an arrival has waited too long for its token.
+    /// The earliest deadline of the arrivals that wait for a token.
     pub fn next_deadline(&mut self) -> Option<ShardInstant> {
         self.waiting.next_deadline()
     }
@@ -100,10 +100,10 @@ impl Arrivals {
         }
     }
 
-    /// Takes the requested tokens that have come in, and connects their arrivals.
+    /// Takes the requested tokens that were received, and connects their arrivals.
     pub fn take_answers(&mut self, turn: &mut Turn<'_, '_>) {
         while let Ok(answer) = self.answers.try_recv() {
-            // An arrival that does not wait any more has timed out or was interrupted.
+            // `None`: the arrival has timed out or was interrupted.
             let arrival = self.waiting.take(answer.number);
             let target = turn.common.settings.target_of(answer.number);
             self.count_token(&mut turn.common.recorder(target).counters, &answer, arrival.as_ref());
@@ -126,14 +126,14 @@ impl Arrivals {
         }
     }
 
-    /// Requests the new tokens of arrivals that are to try once more.
+    /// Requests the new tokens of arrivals that make a second attempt.
     pub fn start_retries(&mut self, turn: &mut Turn<'_, '_>, now: ShardInstant) {
         for Retry { arrival, refused } in turn.handshakes.take_retries() {
             self.request_token(turn, arrival, refused, now);
         }
     }
 
-    /// Ends all arrivals: those that are due are not sent, those that wait for a token are interrupted.
+    /// Ends all arrivals: due ones count as not sent, and those that wait for a token as interrupted.
     pub fn stop(&mut self, turn: &mut Turn<'_, '_>) {
         for number in self.starts.stop(turn.run_now()) {
             let recorder = turn.common.recorder(turn.common.settings.target_of(number));
@@ -151,7 +151,7 @@ impl Arrivals {
         let target = turn.common.settings.target_of(start.number);
         turn.common.recorder(target).counters.planned += 1;
         turn.handshakes.add();
-        // Before a token was accepted there is none to replay: until then valid ones are sent, and counted as such.
+        // There is nothing to replay before a token was accepted: until then valid tokens are sent and counted as valid.
         let kind = match turn.common.settings.spec.mix.kind_of(start.number) {
             TokenKind::Replayed if turn.handshakes.replay().is_none() => TokenKind::Valid,
             kind => kind,
@@ -182,8 +182,8 @@ impl Arrivals {
             (TokenKind::Replayed, _) => handshakes.replay().cloned(),
             (TokenKind::Valid, Supply::OnDemand(_)) => return TokenChoice::Request,
             (TokenKind::Valid, Supply::Kept(kept, _)) => {
-                let fresh = kept.fresh(number, self.unix_offset.unix(now));
-                return fresh.map_or(TokenChoice::Request, TokenChoice::Known);
+                let unexpired = kept.unexpired(number, self.unix_offset.unix(now));
+                return unexpired.map_or(TokenChoice::Request, TokenChoice::Known);
             }
             (TokenKind::Valid, Supply::Ready(tokens)) => {
                 tokens.get((number % (tokens.len() as u64).max(1)) as usize).cloned()
@@ -255,7 +255,7 @@ impl Arrivals {
         if flight.is_polling {
             socket.connection = Connection::polling();
         } else if route.as_ref().is_some_and(|route| route.to.ip().is_loopback()) {
-            // The connection will be up at once, so the request can go out with it.
+            // A loopback connection is established at once, so the request is sent with it.
             socket.connection.start(&target.profile, &flight.credentials, &mut self.request);
         }
         socket.flight = handshakes.flights.insert(flight);
@@ -272,7 +272,7 @@ impl Arrivals {
         Ok((opened, id))
     }
 
-    /// This machine ran out of something: a first attempt was never started, a second one has failed.
+    /// This machine reached a limit: a first attempt counts as not sent, a second one as failed.
     fn not_started(&mut self, turn: &mut Turn<'_, '_>, arrival: StartedArrival, phase: Phase, now: ShardInstant) {
         if arrival.is_retry {
             end_without_token(turn, arrival, Failure { phase, kind: FailureKind::Limit }, None, now);
@@ -281,7 +281,7 @@ impl Arrivals {
         }
     }
 
-    /// This machine ran out of something: the arrival was never started.
+    /// This machine reached a limit before the arrival was started.
     fn not_sent(&mut self, turn: &mut Turn<'_, '_>, target: u8, phase: Phase, now: ShardInstant) {
         turn.handshakes.remove();
         let recorder = turn.common.recorder(target);

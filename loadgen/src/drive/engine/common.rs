@@ -1,4 +1,4 @@
-//! What all parts of the engine use, and one socket in a callback.
+//! The state that all parts of the engine share, and one socket in a callback.
 
 use reactor::Io;
 
@@ -11,7 +11,7 @@ use crate::ground::recorder::Recorder;
 use crate::ground::time::ShardInstant;
 use crate::speak::connection::{Connection, Scratch, Writer};
 
-/// What all parts of the engine use.
+/// The state that all parts of the engine share.
 pub struct Common {
     /// The load's settings.
     pub settings: Settings,
@@ -23,7 +23,7 @@ pub struct Common {
     pub sessions: Sessions,
     /// Sends the shard's reports.
     pub reporter: Reporter,
-    /// Sockets were closed in this turn; the reactor reports that only afterwards, so another turn must follow.
+    /// Sockets were closed in this turn. The reactor reports that after the turn, so another turn must follow.
     pub needs_turn: bool,
 }
 
@@ -33,17 +33,17 @@ impl Common {
         &self.targets[usize::from(index)]
     }
 
-    /// What is measured of the target of this index.
+    /// The recorder of the target of this index.
     pub fn recorder(&mut self, index: u8) -> &mut Recorder {
         &mut self.targets[usize::from(index)].recorder
     }
 
-    /// A session is over.
+    /// Removes a session that has ended.
     pub fn remove_session(&mut self, number: u64) {
         self.needs_turn |= self.sessions.remove(number);
     }
 
-    /// Takes what was measured, by target.
+    /// Takes the recorder of each target.
     pub fn take_recorders(&mut self) -> Vec<Recorder> {
         self.targets.iter_mut().map(|target| target.recorder.take()).collect()
     }
@@ -51,18 +51,18 @@ impl Common {
 
 /// One socket in a callback.
 pub struct Call<'c, 'io> {
-    /// Its bytes, deadline and end.
+    /// The reactor's side of the socket.
     pub io: &'c mut Io<'io>,
-    /// Its state.
+    /// The engine's side of the socket.
     pub socket: &'c mut Socket,
-    /// What all parts use.
+    /// The shared state.
     pub common: &'c mut Common,
     /// The instant of the callback.
     pub now: ShardInstant,
 }
 
 impl<'c, 'io> Call<'c, 'io> {
-    /// A callback that begins.
+    /// Begins a callback.
     pub fn new(io: &'c mut Io<'io>, socket: &'c mut Socket, common: &'c mut Common) -> Self {
         let now = ShardInstant::from_ns(io.now_ns());
         Self { io, socket, common, now }
@@ -73,7 +73,7 @@ impl<'c, 'io> Call<'c, 'io> {
         self.common.target(self.socket.target)
     }
 
-    /// What is measured of that target.
+    /// The recorder of the socket's target.
     pub fn recorder(&mut self) -> &mut Recorder {
         self.common.recorder(self.socket.target)
     }
@@ -86,7 +86,7 @@ impl<'c, 'io> Call<'c, 'io> {
         (&mut socket.connection, writer)
     }
 
-    /// Lets the connection write packets: to its socket or, if it polls, into the session's next POST.
+    /// Lets the connection write packets: to its socket or, for a polling session, into the session's next POST.
     pub fn write(&mut self, write: impl FnOnce(&mut Connection, &mut Writer<'_>)) {
         if !self.socket.connection.is_polling() {
             let (connection, mut writer) = self.connection();

@@ -4,37 +4,37 @@ use std::collections::HashMap;
 
 use crate::ground::time::ShardInstant;
 
-/// The sockets that the target is to close at their token's `exp`; held sockets themselves keep nothing of it.
+/// The sockets that the target must close at their token's `exp`.
 #[derive(Debug)]
 pub struct Expiry {
     grace_ns: u64,
-    /// By arrival: when its token expires.
+    /// When the token of an arrival expires, by the arrival's number.
     expires: HashMap<u64, ShardInstant>,
 }
 
 impl Expiry {
-    /// Sockets are to be closed within `grace_ns` of their token's `exp`. Clocks differ: a socket that is closed as much
-    /// earlier was closed because of it.
+    /// The target must close a socket within `grace_ns` of its token's `exp`. Clocks differ, so a socket closed at most
+    /// `grace_ns` before `exp` counts as closed at `exp`.
     pub fn within(grace_ns: u64) -> Self {
         Self { grace_ns, expires: HashMap::new() }
     }
 
-    /// The socket of arrival `number` is established with a token that expires then.
+    /// Watches the socket of arrival `number`, whose token expires at `expires`.
     pub fn insert(&mut self, number: u64, expires: ShardInstant) {
         self.expires.insert(number, expires);
     }
 
-    /// From when on a socket that is still open is too late.
+    /// The instant after which the socket of arrival `number` must not be open.
     pub fn too_late(&self, number: u64) -> ShardInstant {
         self.expires.get(&number).map_or(ShardInstant::NEVER, |expires| *expires + self.grace_ns)
     }
 
-    /// The socket is closed by this side, or counted already.
+    /// Stops watching a socket that this side closes or that was counted.
     pub fn remove(&mut self, number: u64) {
         self.expires.remove(&number);
     }
 
-    /// The target closed a socket: how long after its token's `exp`; `None` if it was not because of that.
+    /// How long after its token's `exp` the target closed a socket; `None` if it closed it for another reason.
     pub fn closed_by_target(&mut self, number: u64, now: ShardInstant) -> Option<u64> {
         let expires = self.expires.remove(&number)?;
         (now + self.grace_ns >= expires).then(|| now - expires)

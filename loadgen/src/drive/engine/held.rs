@@ -19,10 +19,10 @@ const RESOLUTION_NS: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Held {
     count: u64,
-    /// `None`: it does not matter whether sockets are closed at `exp`.
+    /// `None`: closing at `exp` is not checked.
     expiry: Option<Expiry>,
     unix_offset: ClockOffset<UnixInstant>,
-    /// Sockets that are held until the end of the load are to be closed.
+    /// Sockets held until the end of the load are closed now.
     is_closing: bool,
 }
 
@@ -32,33 +32,33 @@ impl Held {
         Self { count: 0, expiry, unix_offset, is_closing: false }
     }
 
-    /// How many there are.
+    /// The number of held sockets.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// From now on closes sockets that are held until the end of the load.
+    /// From now on, closes sockets that are held until the end of the load.
     pub fn close_at_end(&mut self) {
         self.is_closing = true;
     }
 
-    /// Whether those are being closed.
+    /// Whether sockets that are held until the end of the load are being closed.
     pub fn is_closing(&self) -> bool {
         self.is_closing
     }
 
-    /// A socket was accepted.
+    /// Counts a socket that was accepted.
     pub fn add(&mut self, common: &mut Common) {
         self.count += 1;
         common.reporter.held(self.count);
     }
 
-    /// A socket ends, if it counted as held.
+    /// Stops counting a socket, if it counted as held.
     pub fn remove(&mut self, socket: &Socket) {
         self.count -= u64::from(socket.is_held());
     }
 
-    /// From now on checks what becomes of a socket at its token's `exp`, if that was asked.
+    /// From now on, checks that the target closes a socket at its token's `exp`, if the load asks for that check.
     pub fn watch_expiry(&mut self, number: u64, token: Option<&str>) {
         let Some(expiry) = &mut self.expiry else {
             return;
@@ -75,7 +75,7 @@ impl Held {
         call.socket.state = State::Held;
         call.socket.state_ends = match spec.hold {
             Hold::For(time) => since + duration_ns(time),
-            Hold::Drawn(lifetime) => since + duration_ns(lifetime.of_arrival(spec.seed, call.socket.number)),
+            Hold::Drawn(lifetime) => since + duration_ns(lifetime.for_arrival(spec.seed, call.socket.number)),
             Hold::UntilEnd => ShardInstant::NEVER,
         };
         if call.now >= call.socket.state_ends {
@@ -85,27 +85,27 @@ impl Held {
         }
     }
 
-    /// The hold is over; an awaited answer is still waited for.
+    /// Ends the hold. The socket still waits for an awaited answer.
     pub fn hold_over(&mut self, call: &mut Call<'_, '_>) {
         call.socket.state = State::Finishing;
         call.socket.state_ends = ShardInstant::NEVER;
         self.close_if_done(call);
     }
 
-    /// Sends the first message as soon as the socket is accepted. On a raw WebSocket that is before the outcome: its
-    /// answer ends the grace.
+    /// Sends the first message as soon as the socket is accepted. On a raw WebSocket this happens before the outcome,
+    /// because the answer ends the grace.
     pub fn start_messages(&self, call: &mut Call<'_, '_>) {
         call.socket.messages.first_planned = call.now;
         call.socket.messages.planned = call.now;
         send_if_due(call);
     }
 
-    /// The awaited answer has arrived.
+    /// Records the awaited answer.
     pub fn answered(&self, call: &mut Call<'_, '_>) {
         let settings = &call.common.settings;
         let messages = &mut call.socket.messages;
         messages.is_awaiting = false;
-        // Without a plan, neither of messages nor of arrivals, there is no response, only service.
+        // If neither messages nor arrivals are planned, there is no response, only service.
         let is_planned = settings.is_planned || settings.message_gap_ns.is_some();
         let lag_ns = is_planned.then(|| messages.last_sent - messages.planned);
         let service_ns = call.now - messages.last_sent;
@@ -115,7 +115,7 @@ impl Held {
         send_if_due(call);
     }
 
-    /// Does what is due at this deadline: a heartbeat, a message, the end of an answer's time, the check at `exp`.
+    /// Does what is due at this deadline: sends a heartbeat or a message, gives up an answer, checks `exp`.
     pub fn deadline(&mut self, call: &mut Call<'_, '_>) {
         if call.now >= call.socket.heartbeat_due {
             call.write(Connection::write_heartbeat);
@@ -135,7 +135,7 @@ impl Held {
         }
     }
 
-    /// The peer has closed: of its own accord, or in answer to this side. Its FIN follows.
+    /// The peer has sent its close, first or in answer to this side. Its FIN follows.
     pub fn closed_by_peer(&mut self, call: &mut Call<'_, '_>, kind: FailureKind) {
         let words = std::mem::take(&mut call.common.scratch.reason);
         self.dropped(call.common, call.socket, kind, call.now, || words.clone());
@@ -147,7 +147,7 @@ impl Held {
         }
     }
 
-    /// The peer has ended a socket; if it is held, that was too early.
+    /// The peer has ended a socket. A held socket counts as dropped, or as closed at `exp`.
     pub fn dropped(
         &mut self,
         common: &mut Common,
@@ -261,14 +261,14 @@ fn planned_after(settings: &Settings, messages: &Messages, now: ShardInstant) ->
     gap_ns.map_or(now, |gap_ns| planned(messages.first_planned, messages.sent, gap_ns))
 }
 
-/// Whether another message is to follow. Messages at a rate end with the hold; those that follow each other at once are
-/// all sent first.
+/// Whether the socket sends another message. Messages at a rate end with the hold; messages without a rate are all sent
+/// before the socket closes.
 fn may_send(settings: &Settings, socket: &Socket) -> bool {
     let is_cut_off = socket.state == State::Finishing && settings.message_gap_ns.is_some();
     socket.messages.sent < settings.spec.echo.count && !is_cut_off
 }
 
-/// When the next message is due, or the awaited answer is too late. Before the outcome neither counts.
+/// When the next message is due or the awaited answer times out; `NEVER` before the outcome.
 fn message_due(settings: &Settings, socket: &Socket) -> ShardInstant {
     let messages = &socket.messages;
     match socket.state {
@@ -278,7 +278,7 @@ fn message_due(settings: &Settings, socket: &Socket) -> ShardInstant {
     }
 }
 
-/// When message `number` of a socket is due; rounding never adds up.
+/// When message `number` of a socket is due. Rounding errors do not accumulate.
 ///
 /// ```text
 /// planned(k) = first + k * gap, rounded up to the resolution        k = 1, 2, ...

@@ -83,7 +83,7 @@ impl Engine {
         let now = ShardInstant::from_ns(sockets.now_ns()).after_t0(t0).unwrap_or_default();
         let (in_flight, held) = (self.handshakes.in_flight(), &self.handshakes.held);
         let wait = self.arrivals.wait(now, in_flight);
-        let is_decided = wait == Wait::Over && self.arrivals.none_waits() && self.handshakes.is_empty();
+        let is_decided = wait == Wait::Over && self.arrivals.none_awaits_token() && self.handshakes.is_empty();
         let is_over = is_decided && (self.is_stopped || held.is_closing()) && sockets.is_empty();
         let reporter = &mut self.common.reporter;
         if wait == Wait::Over && in_flight == 0 {

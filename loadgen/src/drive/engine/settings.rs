@@ -42,7 +42,7 @@ impl Settings {
     /// The index of an arrival's target.
     pub fn target_of(&self, number: u64) -> u8 {
         // A load has at most `TARGETS_MAX` targets, fewer than 256.
-        self.spec.targets.of_arrival(number) as u8
+        self.spec.targets.index_for(number) as u8
     }
 
     /// The outcome of an arrival whose token was accepted.

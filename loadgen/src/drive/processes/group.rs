@@ -23,23 +23,23 @@ use crate::tokens::{Answer, Requests, Ticket};
 
 /// How long the processes may take to be ready: each reads its job and makes its threads.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// Shards report every second; a process that sends nothing for so many ticks has stalled. Ticks are counted, not time:
-/// where the whole machine slept, so did the counting thread.
+/// Shards report every second; a process that sends nothing during this number of ticks has stalled. Ticks are counted
+/// because the counting thread stops while the machine is suspended, as the processes do.
 const SILENT_TICKS_MAX: u32 = 16;
 const TICK: Duration = Duration::from_millis(500);
 
-/// The program that this process runs, also when its file was replaced meanwhile.
+/// The program that this process runs, even if its file was replaced after the start.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 /// The hidden command that makes a process a part of a run.
 pub const MEMBER_COMMAND: &str = "member";
-/// What of the environment a process needs: where certificate authorities are, and how a panic is shown. Other variables
-/// may hold secrets of the run, and are not passed on.
+/// The environment variables that a process receives: the paths of certificate authorities, and how a panic is shown.
+/// Other variables may hold secrets of the run.
 const ENVIRONMENT: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
 
-/// The processes of a run, for one load. They are killed when it is dropped; [`Group::end`] ends them in order.
+/// The processes of one load. Dropping the group kills them; [`Group::end`] ends them in order.
 pub struct Group {
     members: Vec<Member>,
-    /// Ends the thread that detects stalls when it is dropped.
+    /// Dropping the sender ends the thread, which detects stalled processes.
     watched: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
@@ -51,66 +51,66 @@ struct Member {
     writer: Option<JoinHandle<()>>,
 }
 
-/// What is to be written to a process.
+/// Input of the thread that writes to a process.
 enum Outgoing {
     Message(Box<ToMember>),
-    /// No more.
+    /// Closes the standard input of the process.
     End,
 }
 
-/// What the threads of a process share.
+/// The state that the threads of one process share.
 struct State {
-    /// Names it even after it has ended, when another may have its number.
+    /// Identifies the process even after it has ended and the kernel has reused its number.
     pidfd: OwnedFd,
-    /// Messages received from it.
+    /// The number of messages received from the process.
     received: AtomicU64,
     /// T0 was set, and its shards have not all ended.
     is_running: AtomicBool,
-    /// It was killed because it sent nothing.
+    /// The process was killed because it sent nothing.
     stalled: AtomicBool,
 }
 
-/// Why there are no processes.
+/// Why the processes of a load did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
-    /// The system would not start one.
+    /// The system refused to start a process.
     #[error("process {process} of the generator cannot be started: {error}")]
     Start {
         /// From 1.
         process: usize,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// It ended, or failed.
+    /// A process ended or failed before it was ready.
     #[error("process {process} of the generator did not start: {why}")]
     Failed {
         /// From 1.
         process: usize,
-        /// Its error, or how it ended.
+        /// The error of the process, or how it ended.
         why: String,
     },
-    /// It sends nothing.
+    /// A process was not ready in time.
     #[error("the processes of the generator were not ready within {READY_WITHIN:?}")]
     NotReady,
 }
 
-/// What a group is started with, beside its jobs.
+/// The arguments of [`Group::start`], except for the jobs.
 pub struct GroupSetting<'a> {
-    /// Steers all shards, wherever they run.
+    /// Starts, stops and closes all shards.
     pub control: &'a Control,
-    /// Where tokens are asked for, if any are.
+    /// Receives token requests; `None`: shards make none.
     pub requests: Option<&'a Requests>,
     /// The run's clock.
     pub clock: Clock,
     /// The tokens of every process.
     pub tokens: Tokens,
-    /// Receives what shards report.
+    /// Receives the reports of shards.
     pub report: &'a Sender<FromShard>,
 }
 
 impl Group {
-    /// Starts a process for each job, and waits until all their shards wait for T0. The thread that calls must live as
-    /// long as the run: its end is that of the processes.
+    /// Starts a process for each job and waits until all shards wait for T0. The calling thread must live as long as the
+    /// run: the kernel kills the processes when it ends.
     pub fn start(jobs: Vec<Job>, setting: GroupSetting<'_>) -> Result<Self, GroupError> {
         let mut group = Self { members: Vec::new(), watched: None };
         let (ready, is_ready) = mpsc::channel();
@@ -139,7 +139,7 @@ impl Group {
                 }
                 let t0_monotonic_ns = t0.map(MachineInstant::as_ns);
                 let steer = Steer { t0_monotonic_ns, stop: signals.stop, close: signals.close };
-                // Where it has ended, its reader reports that.
+                // If the process has ended, its reader reports that.
                 let _gone = outgoing.send(Outgoing::message(ToMember::Steer(steer)));
             });
         }
@@ -147,13 +147,13 @@ impl Group {
         Ok(group)
     }
 
-    /// The process numbers, in order.
+    /// The numbers of the processes, by process index.
     pub fn pids(&self) -> Vec<u32> {
         self.members.iter().map(|member| member.pid).collect()
     }
 
-    /// Ends the standard input of all processes and waits for their ends. By then all their shards have reported that they
-    /// are done.
+    /// Closes the standard input of all processes and waits until they have ended. Call it when all shards have reported
+    /// that they are done.
     pub fn end(mut self) {
         for member in &self.members {
             let _gone = member.outgoing.send(Outgoing::End);
@@ -194,7 +194,7 @@ impl Outgoing {
 
 impl State {
     fn kill(&self) {
-        // Fails only where it has ended.
+        // Fails only if the process has ended.
         let _ended_already = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 }
@@ -209,7 +209,7 @@ impl Member {
             .envs(kept)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C reaches the run alone.
+            // Ctrl-C in the terminal signals the run only.
             .process_group(0);
         let mut process = command.spawn()?;
         let pid = process.id();

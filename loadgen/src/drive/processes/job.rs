@@ -1,6 +1,6 @@
-//! What a process of the generator is started with: the load, its own part of it, and the tokens.
+//! The job of a generator process: the load, the part of it that the process makes, and the tokens.
 //!
-//! The load goes as it is. Tokens are a message of their own: they travel over a pipe alone and are never shown.
+//! Tokens are a separate message, which is sent over a pipe and never shown.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,38 +13,38 @@ use crate::speak::target::{Target, TargetError};
 use crate::spec::LoadSpec;
 use crate::tokens::{InvalidTokens, Prepared, Supply};
 
-/// The part of a load that one process has.
+/// The part of a load that one process makes.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Job {
     /// The load of the whole run.
     pub load: LoadSpec,
-    /// Where the load's targets are, in their order.
+    /// The addresses of the load's targets, in the load's order.
     pub addresses: Vec<Address>,
     /// Which process this is, below the load's `processes`.
     pub process: usize,
-    /// For each of its shards, the processor to run on, if any.
+    /// The processor of each shard; `None`: the kernel decides.
     pub cpus: Vec<Option<usize>>,
 }
 
-/// Where a target is: looked up once, by the run.
+/// The address of a target. The run resolves it once, for all processes.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Address {
     url: String,
     addrs: Vec<SocketAddr>,
 }
 
-/// The tokens of a run, as far as they are there before T0.
+/// The tokens that a run has before T0.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Tokens {
-    /// Valid ones; where more are asked for, none or one of each user.
+    /// Valid tokens; where shards request further ones, none or one of each user.
     valid: Vec<String>,
-    /// Whether further ones are asked for.
+    /// Whether shards request further tokens.
     asks: bool,
-    /// What is shown in place of a valid token.
+    /// The invalid tokens, by kind.
     invalid: Vec<(TokenKind, Vec<String>)>,
 }
 
-/// A job that makes no sense here.
+/// Why a job cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Targets and their addresses do not match.
@@ -55,16 +55,16 @@ pub enum JobError {
         /// Of the job.
         addresses: usize,
     },
-    /// The address of a target is no URL; it is not shown, since a query may be secret.
+    /// The address of a target is no URL. The text is not shown, because its query may be secret.
     #[error("the address of a target is no URL")]
     Url,
-    /// TLS towards the target cannot be had here.
+    /// TLS towards the target cannot be set up.
     #[error(transparent)]
     Target(#[from] TargetError),
 }
 
 impl Job {
-    /// The job of each process, `cpu` giving the processor of a shard. `urls` and `targets` are the load's targets.
+    /// The job of each process. `cpu` gives the processor of a shard; `urls` and `targets` are the load's targets.
     pub fn all(
         load: &LoadSpec,
         urls: &[Url],
@@ -83,7 +83,7 @@ impl Job {
         (0..load.processes).map(job).collect()
     }
 
-    /// The load's targets, where they were found.
+    /// The load's targets at their addresses.
     pub fn targets(&self) -> Result<Vec<Arc<Target>>, JobError> {
         let (targets, addresses) = (self.load.targets.list().len(), self.addresses.len());
         if targets != addresses || targets == 0 {
@@ -99,7 +99,7 @@ impl Job {
 }
 
 impl Tokens {
-    /// Those that were had before T0.
+    /// The tokens that were prepared before T0.
     pub fn of(prepared: &Prepared) -> Self {
         let (valid, asks) = match &prepared.supply {
             Supply::Ready(tokens) => (texts(tokens), false),
@@ -109,7 +109,7 @@ impl Tokens {
         Self { valid, asks, invalid: prepared.invalid.kinds().map(|(kind, tokens)| (kind, texts(tokens))).collect() }
     }
 
-    /// The valid ones, whether further ones are asked for, and the invalid ones.
+    /// The valid tokens, whether shards request further ones, and the invalid tokens.
     pub fn into_parts(self) -> (Vec<Arc<str>>, bool, InvalidTokens) {
         let arcs = |texts: Vec<String>| texts.into_iter().map(Arc::from).collect::<Vec<Arc<str>>>();
         let invalid = self.invalid.into_iter().map(|(kind, tokens)| (kind, arcs(tokens)));
@@ -117,7 +117,7 @@ impl Tokens {
     }
 }
 
-/// The place of a process's shard among all: arrival `j` belongs to process `j % processes`, whatever its workers.
+/// The index of a process's shard among all shards: arrival `j` belongs to process `j % processes`, whatever its workers.
 pub fn shard_index(process: usize, worker: usize, processes: usize) -> usize {
     worker * processes + process
 }

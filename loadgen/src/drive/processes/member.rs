@@ -123,7 +123,7 @@ impl Load {
         Ok(Self { control, offset: ClockOffset::to_machine(&clock), relay, handles, reports })
     }
 
-    /// Receives messages of the run until there are no more: it has ended this process, or is gone itself.
+    /// Receives the messages of the run until the run closes the pipe or ends.
     fn receive(&self, mut from: BufReader<File>, done: Arc<AtomicBool>) -> io::Result<std::thread::JoinHandle<()>> {
         let (control, offset) = (self.control.clone(), self.offset);
         let relay = self.relay.clone();
@@ -132,16 +132,17 @@ impl Load {
                 match message {
                     ToMember::Steer(steer) => follow(steer, &control, offset),
                     ToMember::Token(token) => {
-                        if let (Some(relay), Some((shard, answer))) = (&relay, token.answer()) {
+                        if let Some(relay) = &relay {
+                            let (shard, answer) = token.answer();
                             relay.give(shard, answer);
                         }
                     }
-                    // They are the first messages alone.
+                    // Only the first two messages; they were read before.
                     ToMember::Job(_) | ToMember::Tokens(_) => {}
                 }
             }
             if !done.load(Ordering::Acquire) {
-                // The run is gone: nothing receives reports, and nothing will stop this process.
+                // The run has ended: nothing receives reports, and nothing else would stop this process.
                 exit(i32::from(EXIT_FAILED));
             }
         })
@@ -160,19 +161,19 @@ fn follow(steer: Steer, control: &Control, offset: ClockOffset<MachineInstant>) 
     }
 }
 
-/// Standard output, a message at a time.
+/// Standard output, which one thread at a time writes a message to.
 #[derive(Clone)]
 struct Out(Arc<Mutex<BufWriter<File>>>);
 
 impl Out {
     fn send(&self, message: &FromMember) {
         let mut to = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Where the run is gone, the thread that receives its messages ends this process.
+        // If the run has ended, the thread that receives its messages ends this process.
         let _gone = write_message(&mut *to, message);
     }
 }
 
-/// Standard input and output by themselves: nothing else of this program is to read or write them.
+/// Descriptors of standard input and output. Nothing else in this program may read or write them.
 fn streams() -> io::Result<(File, File)> {
     let from = io::stdin().as_fd().try_clone_to_owned()?;
     let to = io::stdout().as_fd().try_clone_to_owned()?;
@@ -181,9 +182,9 @@ fn streams() -> io::Result<(File, File)> {
 
 /// Asks the kernel to end this process with the thread that started it.
 fn die_with_parent() {
-    // Where it is refused, the end of standard input does the same.
+    // If the kernel refuses, the end of standard input ends this process instead.
     let _refused = set_parent_process_death_signal(Some(Signal::KILL));
-    // It may have died before that; init has then taken its place.
+    // If the parent ended before the request, init is now the parent.
     if getppid().is_none_or(Pid::is_init) {
         exit(i32::from(EXIT_FAILED));
     }

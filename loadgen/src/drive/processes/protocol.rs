@@ -1,7 +1,7 @@
 //! The messages between a run and its processes: lines of JSON over the child's standard input and output.
 //!
-//! They hold tokens, so nothing here can be shown, and nothing of it stands in arguments or in the environment, which
-//! others may read.
+//! Messages hold tokens. No type here implements `Debug`, and no token is passed in arguments or in the environment,
+//! which other users of the machine may read.
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::drive::processes::job::{Job, Tokens};
 use crate::drive::shard::ShardRecord;
-use crate::ground::outcome::{Failure, FailureKind, Phase};
+use crate::ground::outcome::Failure;
 use crate::tokens::{Answer, Ticket};
 
-/// The tokens of a million users are shorter; what is longer is no message of this protocol.
+/// Longest accepted message. The tokens of a million users are shorter.
 const MESSAGE_BYTES_MAX: u64 = 1 << 30;
 
 /// From the run to a process; the first two are the job and its tokens.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToMember {
-    /// What it is to do.
+    /// The part of the load that the process makes.
     Job(Box<Job>),
-    /// The tokens that are there before T0.
+    /// The tokens that were made before T0.
     Tokens(Tokens),
-    /// What all shards are to do. Each signal holds until the load has ended.
+    /// The signals given so far. Each signal holds until the load has ended.
     Steer(Steer),
-    /// A token that it asked for.
+    /// The answer to a token request of the process.
     Token(TokenMessage),
 }
 
-/// What all shards are to do.
+/// The signals given to all shards so far.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Steer {
     /// T0 by the machine's monotonic clock, which is the same for all processes; `None`: not yet.
@@ -46,13 +46,13 @@ pub struct Steer {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromMember {
-    /// All its shards wait for T0.
+    /// All shards of the process wait for T0.
     Ready,
-    /// What one of its shards reports.
+    /// A report of one of its shards.
     Report(ShardRecord),
     /// An arrival needs a token.
     Ask(TicketMessage),
-    /// It cannot do its job, and ends.
+    /// The process cannot do its job and ends, for this reason.
     Failed(String),
 }
 
@@ -64,15 +64,12 @@ pub struct TicketMessage {
     refused: Option<String>,
 }
 
-/// An [`Answer`], and the shard that asked.
+/// An [`Answer`], and the shard that requested the token.
 #[derive(Serialize, Deserialize)]
 pub struct TokenMessage {
     shard: usize,
     number: u64,
-    /// Without one, `failure` says why.
-    token: Option<String>,
-    /// Its phase and kind.
-    failure: Option<(String, String)>,
+    result: Result<String, Failure>,
     token_ns: Option<u64>,
     made: bool,
 }
@@ -90,33 +87,16 @@ impl From<TicketMessage> for Ticket {
 }
 
 impl TokenMessage {
-    /// The answer to a shard.
+    /// The answer to a request of `shard`.
     pub fn new(shard: usize, answer: &Answer) -> Self {
-        let (token, failure) = match &answer.result {
-            Ok(token) => (Some(token.to_string()), None),
-            Err(failure) => (None, Some(*failure)),
-        };
-        Self {
-            shard,
-            number: answer.number,
-            token,
-            failure: failure.map(|failure| (failure.phase.as_str().to_owned(), failure.kind.to_string())),
-            token_ns: answer.token_ns,
-            made: answer.made,
-        }
+        let result = answer.result.as_ref().map(ToString::to_string).map_err(|failure| *failure);
+        Self { shard, number: answer.number, result, token_ns: answer.token_ns, made: answer.made }
     }
 
-    /// The shard that asked, and the answer; `None`: it is neither a token nor a failure.
-    pub fn answer(self) -> Option<(usize, Answer)> {
-        let result = match (self.token, self.failure) {
-            (Some(token), _) => Ok(Arc::from(token)),
-            (None, Some((phase, kind))) => {
-                Err(Failure { phase: Phase::named(&phase)?, kind: FailureKind::named(&kind)? })
-            }
-            (None, None) => return None,
-        };
-        let answer = Answer { number: self.number, result, token_ns: self.token_ns, made: self.made };
-        Some((self.shard, answer))
+    /// The shard that requested the token, and the answer.
+    pub fn answer(self) -> (usize, Answer) {
+        let result = self.result.map(Arc::from);
+        (self.shard, Answer { number: self.number, result, token_ns: self.token_ns, made: self.made })
     }
 }
 
@@ -128,7 +108,7 @@ pub fn write_message(to: &mut impl Write, message: &impl Serialize) -> io::Resul
     to.flush()
 }
 
-/// Waits for the next message; `None`: there are no more.
+/// Waits for the next message; `None`: the sender has closed the pipe.
 pub fn read_message<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     from.by_ref().take(MESSAGE_BYTES_MAX).read_until(b'\n', &mut line)?;
@@ -141,6 +121,7 @@ pub fn read_message<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::outcome::{FailureKind, Phase};
 
     #[test]
     fn messages_arrive_as_they_were_sent() {
@@ -152,7 +133,7 @@ mod tests {
             let Ok(Some(ToMember::Token(message))) = read_message(&mut line.as_slice()) else {
                 panic!("another message");
             };
-            let (shard, received) = message.answer().unwrap();
+            let (shard, received) = message.answer();
             assert_eq!((shard, received.number, received.token_ns), (3, 7, Some(5)));
             assert_eq!(received.result, answer.result);
         }
@@ -161,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_no_message_and_half_a_message_is_a_fault() {
+    fn end_of_input_is_no_message_and_an_incomplete_message_is_an_error() {
         assert!(matches!(read_message::<FromMember>(&mut &b""[..]), Ok(None)));
         for half in [&b"{\"report\""[..], b"\n", b"\"what\"\n"] {
             assert!(read_message::<FromMember>(&mut &*half).is_err(), "{half:?}");

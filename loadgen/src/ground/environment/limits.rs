@@ -3,24 +3,23 @@
 use std::fmt;
 use std::fs;
 
-/// More processes than this hold more sockets than a machine does; and so few that a single late one stands in the 99th
-/// percentile of all.
+/// More processes hold more sockets than a machine can; and with at most 64 the lag of a single late process still shows
+/// in the 99th percentile of all.
 pub const PROCESSES_MAX: usize = 64;
 
 /// Descriptors besides the load's sockets: standard streams, an epoll set, an event and a timer for each shard, the
 /// runtime, connections of logins and token requests, the result's files.
 const DESCRIPTORS_BESIDES: u64 = 400;
-/// A gate has the same limit and keeps more of it back for what is no admitted connection, up to half.
+/// Descriptors that a gate process keeps free for other uses than admitted connections, at most half of its limit.
 const GATE_DESCRIPTORS_BESIDES: u64 = 1300;
-/// The part of a gate process's places that are counted on: the kernel deals sockets out by a hash, to some more than to
-/// others.
+/// The part of a gate process's descriptors that is planned with: the kernel spreads sockets unevenly, by a hash.
 const GATE_SHARE: f64 = 0.9;
 
 /// More descriptors are needed than a process may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFewDescriptors {
     needed: u64,
-    /// Of one process.
+    /// Sockets of one process.
     sockets: u64,
     available: u64,
     processes: u64,
@@ -49,7 +48,7 @@ impl fmt::Display for TooFewDescriptors {
     }
 }
 
-/// Whether `available` descriptors in each of `processes` are enough for so many sockets at once in all.
+/// Whether `available` descriptors in each of `processes` processes are enough for `sockets` open sockets in all.
 pub fn check_descriptors(sockets: u64, processes: usize, available: u64) -> Result<(), TooFewDescriptors> {
     let processes = processes as u64;
     let sockets_each = sockets.div_ceil(processes);
@@ -68,7 +67,7 @@ pub fn check_descriptors(sockets: u64, processes: usize, available: u64) -> Resu
     })
 }
 
-/// How many processes the embedded gate needs for so many sockets at once, when each may open `available` descriptors.
+/// The processes that the embedded gate needs for `sockets` open sockets if each may open `available` descriptors.
 pub fn gate_processes(sockets: u64, available: u64) -> u16 {
     let places = available - GATE_DESCRIPTORS_BESIDES.min(available / 2);
     if sockets <= places {
@@ -91,12 +90,12 @@ pub struct TooFewPorts {
     ports: u64,
 }
 
-/// Whether so many pairs of source and destination have ports enough for a target's `share` (0 to 1) of all sockets at
-/// once: a port serves one socket of each pair.
+/// Whether `routes` pairs of source and destination have enough ports for a target's `share` (0 to 1) of the sockets: a
+/// port serves one socket of each pair.
 pub fn check_ports(sockets: u64, share: f64, routes: u64) -> Result<(), TooFewPorts> {
     let sockets = (sockets as f64 * share).ceil() as u64;
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
-    // Where it cannot be read nothing is known, and nothing is refused.
+    // Without the file the number of ports is unknown, and the run is allowed.
     let ports = fs::read_to_string(range).ok().and_then(|text| ports_of(&text));
     ports.map_or(Ok(()), |ports| enough_ports(sockets, routes, ports))
 }
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_process_cannot_open_several_can() {
+    fn error_names_the_processes_that_are_enough() {
         for (sockets, processes, available, fault, why) in [
             (5000, 1, 5400, None, "files, logins, the runtime besides"),
             (
@@ -154,11 +153,9 @@ mod tests {
             (u64::MAX, 1, 20_000, Some("this process may open 20000; raise"), "without end"),
         ] {
             let error = check_descriptors(sockets, processes, available).err();
-            match (error.map(|error| error.to_string()), fault) {
-                (None, None) => {}
-                (Some(error), Some(part)) => assert!(error.contains(part), "{why}: {error}"),
-                (error, _) => panic!("{why}: {error:?}"),
-            }
+            assert_eq!(error.is_some(), fault.is_some(), "{why}: {error:?}");
+            let text = error.map_or(String::new(), |error| error.to_string());
+            assert!(text.contains(fault.unwrap_or_default()), "{why}: {text}");
         }
     }
 

@@ -10,13 +10,13 @@ use crate::ground::environment::meminfo_bytes;
 const KERNEL_BYTES_PER_END: u64 = 4_500;
 /// What the generator keeps of a held socket; 175 to 260 bytes were measured.
 const OWN_BYTES: u64 = 300;
-/// The same for a session that polls, with its poll under way.
+/// What the generator keeps of a session that polls, with its poll in flight.
 const OWN_BYTES_POLLING: u64 = 1_000;
 /// rustls's state and buffers, of one end.
 const TLS_BYTES: u64 = 24_000;
 /// What the embedded gate keeps of a socket; 91 to 190 bytes were measured.
 const GATE_BYTES: u64 = 250;
-/// Of each process of the generator or the gate before its first socket: program, stacks, recorders of some seconds.
+/// Memory of each process of generator or gate before its first socket: program, stacks, recorders.
 const PROCESS_BYTES: u64 = 24_000_000;
 
 /// The run needs more memory than there is.
@@ -42,15 +42,15 @@ pub struct TooLittleMemory {
 /// Which ends of the sockets are on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// The server's as well.
+    /// Whether the server's end is on this machine too.
     pub both: bool,
-    /// And that server is the embedded one.
+    /// Whether that server is the embedded one.
     pub embedded: bool,
-    /// They are encrypted.
+    /// Whether the sockets use TLS.
     pub tls: bool,
 }
 
-/// What is held at once, in all.
+/// The sockets and processes that need memory at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
     /// Sockets.
@@ -59,11 +59,11 @@ pub struct Need {
     pub processes: usize,
     /// Whether the sockets poll to their end.
     pub polls: bool,
-    /// Which ends of them are here.
+    /// Which of their ends are on this machine.
     pub ends: Ends,
 }
 
-/// Whether this machine has memory enough. Where that cannot be read nothing is known, and nothing is refused.
+/// Whether this machine has enough memory. Where `/proc/meminfo` cannot be read, the run is allowed.
 pub fn check_memory(need: Need) -> Result<(), TooLittleMemory> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = meminfo_bytes(&meminfo, "MemAvailable");
@@ -91,7 +91,7 @@ mod tests {
     const GB: u64 = 1_000_000_000;
 
     #[test]
-    fn memory_is_counted_for_the_ends_that_are_here() {
+    fn memory_is_counted_for_the_ends_on_this_machine() {
         let here = Ends { both: true, embedded: true, tls: false };
         let away = Ends { both: false, embedded: false, tls: false };
         let encrypted = Ends { tls: true, ..away };
@@ -111,11 +111,9 @@ mod tests {
             (u64::MAX, away, GB, Some("--hold them shorter"), "without end"),
         ] {
             let error = enough_memory(Need { sockets, processes: 1, polls: false, ends }, available_bytes).err();
-            match (error.map(|error| error.to_string()), part) {
-                (None, None) => {}
-                (Some(error), Some(part)) => assert!(error.contains(part), "{why}: {error}"),
-                (error, _) => panic!("{why}: {error:?}"),
-            }
+            assert_eq!(error.is_some(), part.is_some(), "{why}: {error:?}");
+            let text = error.map_or(String::new(), |error| error.to_string());
+            assert!(text.contains(part.unwrap_or_default()), "{why}: {text}");
         }
     }
 }

@@ -23,7 +23,7 @@ pub enum Quantity {
     Latency {
         /// Which latency.
         metric: Metric,
-        /// The part was written out: then the closed model has no `response`.
+        /// Whether the part was written out; without it, the closed model means `service`.
         named: bool,
         /// Which figure of it.
         stat: Stat,
@@ -67,7 +67,7 @@ pub enum Operator {
 /// A figure of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stat {
-    /// This part, above 0 and below 1, was at most so slow.
+    /// The quantile of this rank, above 0 and below 1.
     Quantile(f64),
     /// The slowest.
     Max,
@@ -88,7 +88,7 @@ impl Condition {
         }
     }
 
-    /// Its upper limit to the response of the handshake, in nanoseconds, if it sets one.
+    /// The upper limit that it sets to the handshake's response, in nanoseconds.
     pub fn handshake_limit_ns(&self) -> Option<f64> {
         match (self.quantity, self.operator) {
             (

@@ -21,7 +21,7 @@ pub struct ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = self.text.get(..self.at).unwrap_or(&self.text).chars().count();
-        // Another line in the text would tear the caret away from it.
+        // A line break in the text would separate the caret from its character.
         let shown: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         if let Some(meant) = self.meant {
             writeln!(out, "did you mean `{meant}`?")?;
@@ -102,14 +102,14 @@ impl<'t> Reader<'t> {
         Ok(Condition { text: self.text[begin..self.at].to_owned(), quantity, operator, limit })
     }
 
-    /// What is asked about, and whether its value is in milliseconds without saying so, as k6 has it.
+    /// The quantity, and whether its value is in milliseconds without a unit, as in k6.
     fn subject(&mut self) -> Result<(Quantity, bool), ParseError> {
         let begin = self.at;
         let word = self.word();
         match word {
             "p" if self.take("(") => {
                 let stat = self.percentile()?;
-                self.must(")")?;
+                self.require(")")?;
                 let metric = Metric::Handshake(Part::Response);
                 return Ok((latency(metric, false, stat), true));
             }
@@ -120,7 +120,7 @@ impl<'t> Reader<'t> {
                     self.at = begin;
                     return Err(self.unknown(word, &Outcome::ALL.map(Outcome::as_str), &outcomes()));
                 };
-                self.must(")")?;
+                self.require(")")?;
                 return Ok((Quantity::Rate(outcome), false));
             }
             _ => {}
@@ -137,7 +137,7 @@ impl<'t> Reader<'t> {
             let what = format!("{}, rate(established) or p(99)", known.join(", "));
             return Err(self.unknown(word, &known, &what));
         };
-        self.must(".")?;
+        self.require(".")?;
         self.stat_of(metric).map(|quantity| (quantity, false))
     }
 
@@ -151,7 +151,7 @@ impl<'t> Reader<'t> {
             _ => None,
         };
         if let Some(metric) = metric_of_part {
-            self.must(".")?;
+            self.require(".")?;
             let stat = self.one_of(&STATS, "a stat")?;
             return Ok(latency(metric, true, stat));
         }
@@ -177,7 +177,7 @@ impl<'t> Reader<'t> {
             })
     }
 
-    /// A number with the unit that its subject wants, in the subject's own scale.
+    /// A number with the unit of its quantity, converted to the unit of [`Condition::limit`].
     fn value(&mut self, subject: Quantity, in_ms: bool) -> Result<(Quantity, f64), ParseError> {
         let number = self.number()?;
         let unit = self.at;
@@ -237,7 +237,7 @@ impl<'t> Reader<'t> {
         Err(self.expected(&format!("{what}: {}", names(table))))
     }
 
-    fn must(&mut self, text: &str) -> Result<(), ParseError> {
+    fn require(&mut self, text: &str) -> Result<(), ParseError> {
         if self.take(text) {
             return Ok(());
         }

@@ -16,7 +16,7 @@ impl Recorder {
         self.outcomes.iter().sum()
     }
 
-    /// What broke, by phase and kind.
+    /// The failures, by phase and kind.
     pub fn failures(&self) -> impl Iterator<Item = (Failure, u64)> {
         self.failure_causes().map(|(failure, cause)| (failure, cause.count))
     }
@@ -36,7 +36,7 @@ impl Recorder {
         self.drops.iter().map(|(why, cause)| (*why, cause))
     }
 
-    /// What the target refused, by token kind and reason.
+    /// The refusals, by token kind and reason.
     pub fn refusal_reasons(&self) -> impl Iterator<Item = (TokenKind, &str, u64)> {
         self.refusals.iter().map(|((kind, reason), count)| (*kind, reason.as_str(), *count))
     }
@@ -72,26 +72,26 @@ impl Recorder {
         self.sum(metric, &Outcome::ALL, &[kind])
     }
 
-    /// How late arrivals began, over all that began, however they ended.
+    /// The lag of all arrivals that began, whatever their outcome.
     pub fn handshake_lag(&self) -> LatencyHistogram {
         self.sum(Metric::Handshake(Part::Lag), &Outcome::ALL, &TokenKind::ALL)
     }
 
-    /// The latency that a part `quantile` (0 to 1) did not exceed, in nanoseconds, failures and timeouts ranked as
-    /// infinitely slow: [`f64::INFINITY`] where the rank falls on one of them. `None`: nothing to rank.
+    /// The quantile (0 to 1) in nanoseconds. Failures and timeouts rank as infinitely slow: the quantile is
+    /// [`f64::INFINITY`] where its rank falls on one of them. `None`: nothing was measured.
     pub fn quantile_ns(&self, metric: Metric, quantile: f64) -> Option<f64> {
         let (held, slower) = self.ranked(metric);
         rankable(&held, slower).then(|| held.quantile_ns_among(quantile, slower).map_or(f64::INFINITY, |ns| ns as f64))
     }
 
-    /// The mean by the same rule: infinite as soon as one arrival failed. `None`: nothing was measured.
+    /// The mean; infinite as soon as one arrival failed. `None`: nothing was measured.
     pub fn mean_ns(&self, metric: Metric) -> Option<f64> {
         let (held, slower) = self.ranked(metric);
         let finite = slower == 0 && held.over_max() == 0;
         rankable(&held, slower).then(|| if finite { held.mean_ns() } else { f64::INFINITY })
     }
 
-    /// The maximum by the same rule.
+    /// The maximum; infinite as soon as one arrival failed.
     pub fn max_ns(&self, metric: Metric) -> Option<f64> {
         self.quantile_ns(metric, 1.0)
     }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn token_latency_knows_only_the_failures_of_its_own_phase() {
+    fn token_latency_ranks_the_failures_of_its_own_phase_alone() {
         let mut recorder = recorded(0, &[(Outcome::Failed, 5)]);
         recorder.phase(Phase::Token, Outcome::Established, TokenKind::Valid, 1000);
         assert_eq!(recorder.max_ns(TOKEN), Some(1000.0));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_are_told_apart_by_outcome_and_kind() {
+    fn latencies_are_separated_by_outcome_and_kind() {
         let recorder = recorded(2, &[(Outcome::Failed, 3)]);
         let listed: Vec<_> = recorder
             .latencies()

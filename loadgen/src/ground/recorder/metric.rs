@@ -1,8 +1,10 @@
 //! The names of what is timed.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use crate::ground::outcome::Phase;
 
-/// One of the points of view on a composite: `response = service + lag`.
+/// A part of a duration with a planned instant: `response = service + lag`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// From the planned instant to the end.
@@ -46,7 +48,7 @@ impl Metric {
         Self::CloseAtExp,
     ];
 
-    /// Its place in [`ALL`](Self::ALL).
+    /// The index in [`ALL`](Self::ALL).
     pub fn index(self) -> usize {
         match self {
             Self::Phase(phase) => phase as usize,
@@ -56,12 +58,7 @@ impl Metric {
         }
     }
 
-    /// The metric of this tag.
-    pub fn tagged(tag: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.tag() == tag)
-    }
-
-    /// Its tag in `run.hlog`, without commas or spaces, as the format wants it.
+    /// The tag in `run.hlog`; the format allows neither commas nor spaces.
     pub fn tag(self) -> &'static str {
         match self {
             Self::Phase(phase) => phase.as_str(),
@@ -73,6 +70,20 @@ impl Metric {
             Self::Echo(Part::Lag) => "echo.lag",
             Self::CloseAtExp => "close_at_exp",
         }
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.tag())
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let tag = String::deserialize(from)?;
+        let found = Self::ALL.into_iter().find(|metric| metric.tag() == tag);
+        found.ok_or_else(|| de::Error::custom(format_args!("{tag:?} is not the tag of any metric")))
     }
 }
 

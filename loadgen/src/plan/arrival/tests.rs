@@ -58,7 +58,7 @@ fn the_closed_model_has_no_schedule() {
 }
 
 #[test]
-fn seeds_decide_poisson_schedules() {
+fn equal_seeds_give_equal_poisson_schedules() {
     let of_seed = |seed| whole(&schedule(1e3, Arrivals::Poisson, Some(1000), None, seed));
     assert_eq!(of_seed(1), of_seed(1));
     assert_ne!(of_seed(1), of_seed(2));
@@ -100,7 +100,7 @@ fn poisson_gaps_are_exponential() {
         [(Arrivals::Poisson, 1050.0, "a rate that is off by 5 %"), (Arrivals::Uniform, 1e3, "even gaps")]
     {
         let distance = exponential_distance(&of(arrivals, 0), rate_per_s);
-        assert!(distance > 1.0, "the test would let pass: {why}: {distance}");
+        assert!(distance > 1.0, "the test would not detect {why}: {distance}");
     }
 }
 
@@ -182,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn the_length_is_known_where_it_is_promised(
+    fn len_hint_is_the_number_of_uniform_arrivals(
         rate_per_s in 0.1..1e4_f64,
         duration_ms in 0..2000_u64,
     ) {

@@ -9,13 +9,13 @@ use crate::spec::{Echo, LoadSpec, Protocol, RefusedBy, TokenIn};
 
 pub use poll_request::PollRequest;
 use poll_request::PollRequests;
-use template::{Filling, Kind, Parts, Template};
+use template::{Filling, Parts, RequestKind, Template};
 pub use template::{SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};
 
 /// What every handshake of a run has in common.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// What is spoken.
+    /// The protocol of the sockets.
     pub protocol: Protocol,
     /// The namespace of Socket.IO that is joined.
     pub namespace: Box<str>,
@@ -28,33 +28,32 @@ pub struct Profile {
     /// Close codes that refuse the token.
     pub refused_by: RefusedBy,
     request: Template,
-    /// The same for an arrival without a token.
-    bare: Template,
+    /// The upgrade request of an arrival without a token.
+    request_without_token: Template,
     /// The requests of sessions that poll; `None` where none does.
     polls: Option<Box<PollRequests>>,
 }
 
 impl Profile {
-    /// The profile of a scenario towards the target of this place, with the value of its Host header.
-    pub fn of(scenario: &LoadSpec, place: usize, host: &str) -> Self {
-        let (path, headers) = scenario.targets.request_to(place);
-        let mut profile =
-            Self::new(scenario.protocol, host, path, scenario.token_in.clone(), headers, scenario.echo.clone());
-        profile.refused_by = scenario.refused_by.clone();
-        profile.namespace = scenario.namespace.as_str().into();
-        if scenario.transport.polls() {
+    /// The profile of a load for one of its targets; `host` is the value of the Host header.
+    pub fn of(load: &LoadSpec, target: usize, host: &str) -> Self {
+        let (path, headers) = load.targets.request_to(target);
+        let mut profile = Self::new(load.protocol, host, path, load.token_in.clone(), headers, load.echo.clone());
+        profile.refused_by = load.refused_by.clone();
+        profile.namespace = load.namespace.as_str().into();
+        if load.transport.polls() {
             profile.polls = Some(Box::new(PollRequests::render(Parts {
-                protocol: scenario.protocol,
+                protocol: load.protocol,
                 host,
                 path,
-                token_in: &scenario.token_in,
+                token_in: &load.token_in,
                 headers,
             })));
         }
         profile
     }
 
-    /// The same from its parts, over a WebSocket and for the root namespace. `path` begins with `/` and may hold a query.
+    /// The profile of a WebSocket in the root namespace. `path` begins with `/` and may hold a query.
     pub fn new(
         protocol: Protocol,
         host: &str,
@@ -69,8 +68,8 @@ impl Profile {
             protocol,
             namespace: "/".into(),
             event_start: format!("[{name},\"").into(),
-            request: Template::render(Kind::Upgrade, parts, true),
-            bare: Template::render(Kind::Upgrade, parts, false),
+            request: Template::render(RequestKind::Upgrade, parts, true),
+            request_without_token: Template::render(RequestKind::Upgrade, parts, false),
             polls: None,
             refused_by: RefusedBy::default(),
             token_in,
@@ -78,7 +77,7 @@ impl Profile {
         }
     }
 
-    /// The version of Engine.IO, where that is spoken.
+    /// The version of Engine.IO; `None` for a raw WebSocket.
     pub fn engineio(&self) -> Option<Version> {
         match self.protocol {
             Protocol::WebSocket => None,
@@ -86,18 +85,18 @@ impl Profile {
         }
     }
 
-    /// Appends the upgrade request of one handshake. Without a token the request has no trace of one.
+    /// Appends the upgrade request of one handshake. Without a token it has neither the parameter nor the header for one.
     pub fn write_request(&self, out: &mut Vec<u8>, token: Option<&str>, key: &[u8; 24]) {
         let template = match token {
             Some(_) => &self.request,
-            None => &self.bare,
+            None => &self.request_without_token,
         };
         let filling = Filling { token: token.unwrap_or_default(), key, ..Filling::default() };
         template.fill(&self.token_in, filling, out);
     }
 
-    /// Appends a request of a session that polls; each sends the token again, as clients do. Nothing where no session of
-    /// this load polls.
+    /// Appends a request of a polling session. Each request sends the token again, as clients do. Appends nothing where
+    /// the transport is WebSocket alone.
     pub fn write_poll_request(&self, out: &mut Vec<u8>, request: PollRequest<'_>, token: Option<&str>) {
         if let Some(requests) = &self.polls {
             requests.write(out, request, token, &self.token_in);
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_carrier_has_its_place_in_the_request() {
+    fn the_token_is_sent_where_token_in_says() {
         let query = || TokenIn::Query("token".into());
         let cookie = || TokenIn::Cookie("jwt".into());
         let v4 = Protocol::SocketIo(Version::V4);
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_token_has_no_trace_of_one() {
+    fn a_request_without_a_token_names_none() {
         for (token_in, headers, holds, why) in [
             (TokenIn::Query("token".into()), &[][..], "GET /ws HTTP/1.1\r\n", "no parameter"),
             (TokenIn::Header, &[], "GET /ws HTTP/1.1\r\n", "no header"),

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 /// Nonces and masks of one shard, fast and seeded.
 ///
 /// RFC 6455 section 10.3 wants masks that an attacker cannot foresee, because in a browser the attacker writes the
-/// payload. Here the one who writes the payload is the one who runs the test, so speed and repeatability win.
+/// payload. Here the user who runs the test chooses the payload, so speed and repeatability matter more.
 #[derive(Clone, Debug)]
 pub struct Random(SmallRng);
 
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_and_shards_decide_the_sequence() {
+    fn the_sequence_depends_on_seed_and_shard() {
         let of = |seed, shard| Random::of_shard(seed, shard).key();
         assert_eq!(of(1, 0), of(1, 0), "a run repeats");
         assert_ne!(of(1, 0), of(1, 1), "shards differ");

@@ -19,7 +19,7 @@ pub fn is_refusing_status(status: u16) -> bool {
     matches!(status, 401 | 403)
 }
 
-/// Writes why an upgrade was refused: the challenge's `error_description` (RFC 6750 section 3), else a short body of
+/// Writes the reason of a refused upgrade: the challenge's `error_description` (RFC 6750 section 3), else a short body of
 /// plain text if it is already there in `body`, else the reason phrase of the status line.
 pub fn of_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
     reason.clear();
@@ -53,7 +53,7 @@ pub fn explain(reason: &mut String, words: fmt::Arguments<'_>) {
     let _ = reason.write_fmt(words);
 }
 
-/// Writes why a socket was closed: the code and the server's reason.
+/// Writes the close code and the server's reason.
 pub fn of_close(reason: &mut String, code: u16, text: &str) {
     reason.clear();
     let _ = write!(reason, "closed {code}");
@@ -62,7 +62,7 @@ pub fn of_close(reason: &mut String, code: u16, text: &str) {
     }
 }
 
-/// Writes why a namespace was refused: the JSON of a connect error.
+/// Writes the reason of a refused namespace from the JSON of a connect error.
 ///
 /// In version 4 of the protocol any JSON, mostly a string; in version 5 an object with a `message`, and in `data`
 /// what the middleware added.

@@ -7,7 +7,7 @@ use crate::ground::outcome::FailureKind;
 use crate::ground::values::Token;
 use crate::spec::MESSAGE_BYTES_MAX;
 
-/// The longest message that is taken from a target: the longest that is sent, and the packets around it.
+/// The longest message that is accepted from a target: the longest message that is sent, and its packet headers.
 pub const ANSWER_BYTES_MAX: u32 = MESSAGE_BYTES_MAX as u32 + 100_000;
 
 /// A client sends heartbeats no more often than this, whatever interval a server announces: a peer must not be able to
@@ -72,7 +72,7 @@ impl Stage {
     }
 }
 
-/// What one arrival brings into its handshake.
+/// The token and the key of one handshake.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// Sent where the profile says; `None`: an arrival without a token.
@@ -96,16 +96,16 @@ impl<'a> Awaited<'a> {
     }
 }
 
-/// What came of some input.
+/// The result of one step through the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Bytes of the input that were used.
     pub used: usize,
-    /// What they meant, if anything.
+    /// The event that they caused.
     pub event: Option<Event>,
 }
 
-/// Something that the engine must know of.
+/// An event that the engine acts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The 101 of Socket.IO or of a probe; the handshake goes on.

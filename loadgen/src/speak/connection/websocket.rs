@@ -73,7 +73,7 @@ pub(super) fn receive_upgrade(
     }
 }
 
-/// Whether the 101 belongs to our request, with a subprotocol that was offered.
+/// Whether the 101 answers this client's key and selects a subprotocol that was offered.
 fn check(head: &ResponseHead<'_>, profile: &Profile, sent: Option<&Credentials>) -> Result<(), UpgradeRefused> {
     let Some(Credentials { token, key }) = sent else {
         return Err(UpgradeRefused::BadAccept);
@@ -126,7 +126,7 @@ pub(super) fn receive_frame(
         },
         Some(Message::Binary(bytes)) => match writer.profile.engineio() {
             None => Some(receive_message(connection, awaited, &bytes, writer)),
-            // An attachment of an event: never the answer to a message of ours.
+            // An attachment of an event, which answers no message of this client.
             Some(_) => None,
         },
     };

@@ -27,9 +27,9 @@ impl Scratch {
 
 /// Where a connection writes, and by which profile.
 pub struct Writer<'a> {
-    /// Of its target.
+    /// The target's profile.
     pub profile: &'a Profile,
-    /// Of its shard.
+    /// The shard's buffers and random numbers.
     pub scratch: &'a mut Scratch,
     /// The socket's output or, of a session that polls, the payload of its next POST.
     pub out: &'a mut Vec<u8>,
@@ -43,11 +43,11 @@ impl Writer<'_> {
         self.text(carrier);
     }
 
-    /// Writes the message that lies in the scratch buffer.
+    /// Writes the message in the scratch buffer.
     pub(super) fn text(&mut self, carrier: Carrier) {
         if carrier == Carrier::Polling {
             let version = self.profile.engineio().unwrap_or(Version::V4);
-            // Only UTF-8 is ever put there.
+            // The buffer holds UTF-8 alone.
             let packet = std::str::from_utf8(&self.scratch.text).unwrap_or_default();
             return push_text(version, packet, self.out);
         }

@@ -1,65 +1,49 @@
 //! Why a target cannot be loaded, with what to do about it.
 
-use std::io;
+use std::fmt::Display;
 use std::net::SocketAddr;
 
 use reactor::CertificateFault;
 
-/// Why a target cannot be loaded.
+/// Why a target cannot be loaded, as a sentence that says what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// Its name is unknown.
-    #[error("cannot resolve host {host}: {error}; check --target")]
-    Unresolved {
-        /// As it stands in the URL.
-        host: String,
-        /// The error of the resolver.
-        error: io::Error,
-    },
-    /// It refuses connections.
-    #[error("nothing listens on {addr}: connection refused; start the server or check --target")]
-    Refused {
-        /// The first address that was tried.
-        addr: SocketAddr,
-    },
-    /// It does not answer, or the network does not lead there.
-    #[error("cannot reach {addr}: {error}; check --target and the network")]
-    Unreachable {
-        /// The first address that was tried.
-        addr: SocketAddr,
-        /// The error of the kernel.
-        error: io::Error,
-    },
+#[error("{0}")]
+pub struct TargetError(pub(super) String);
+
+impl TargetError {
+    /// The resolver does not know the host.
+    pub(super) fn unresolved(host: &str, error: impl Display) -> Self {
+        Self(format!("cannot resolve host {host}: {error}; check --target"))
+    }
+
+    /// The connection to the first address failed.
+    pub(super) fn unreachable(addr: SocketAddr, error: &std::io::Error) -> Self {
+        Self(match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                format!("nothing listens on {addr}: connection refused; start the server or check --target")
+            }
+            _ => format!("cannot reach {addr}: {error}; check --target and the network"),
+        })
+    }
+
     /// This machine has no certificate authorities.
-    #[error(
-        "this machine has no certificate authorities to check {0} by; install them (ca-certificates), name its own with \
-         --cacert, or do without with --insecure"
-    )]
-    NoAuthorities(String),
-    /// Its certificate is not trusted, and would not be on any later connection.
-    #[error("{host} shows a certificate that is not trusted: {}", certificate_advice(*.fault, .detail))]
-    Certificate {
-        /// As it stands in the URL.
-        host: String,
-        /// What is wrong with it.
-        fault: CertificateFault,
-        /// The error of rustls.
-        detail: String,
-    },
-    /// It answers in another protocol.
-    #[error("{host} does not speak TLS there; check the port, or say http:// or ws:// in --target")]
-    NoTls {
-        /// As it stands in the URL.
-        host: String,
-    },
+    pub(super) fn no_authorities(host: &str) -> Self {
+        Self(format!(
+            "this machine has no certificate authorities to check {host} by; install them (ca-certificates), name its own \
+             with --cacert, or do without with --insecure"
+        ))
+    }
+
+    /// The certificate is not trusted, and would not be on any later connection.
+    pub(super) fn certificate(host: &str, fault: CertificateFault, error: &rustls::Error) -> Self {
+        let advice = certificate_advice(fault, &error.to_string());
+        Self(format!("{host} shows a certificate that is not trusted: {advice}"))
+    }
+
     /// The URL holds no host that TLS can check, or the provider lacks what TLS needs.
-    #[error("no TLS to {host}: {problem}")]
-    Tls {
-        /// As it stands in the URL.
-        host: String,
-        /// What is missing.
-        problem: String,
-    },
+    pub(super) fn tls(host: &str, problem: impl Display) -> Self {
+        Self(format!("no TLS to {host}: {problem}"))
+    }
 }
 
 /// What is wrong with a certificate, and what to do.

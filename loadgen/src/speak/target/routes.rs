@@ -1,49 +1,31 @@
 //! The pairs of source and destination addresses that sockets use in turn.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use crate::speak::target::Target;
+use crate::speak::target::error::TargetError;
 use crate::spec::SourceIps;
 
-/// Why sockets cannot come from where they were asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum RouteError {
-    /// A source is no address of this machine.
-    #[error("--source-ip {ip}: {error}; name addresses of this machine (ip addr)")]
-    NotOurs {
-        /// The first of them.
-        ip: IpAddr,
-        /// The error of the kernel.
-        error: io::Error,
-    },
-    /// No source is of the target's family.
-    #[error(
-        "--source-ip {sources}: the target's address {peer} is of the other family, and cannot be reached from there"
-    )]
-    OtherFamily {
-        /// As they were named.
-        sources: String,
-        /// The target's first address.
-        peer: SocketAddr,
-    },
-}
-
 impl Target {
-    /// Lets sockets come from these addresses alone; of the target's own, those of a family that is not among them are
-    /// left out. Without any the kernel chooses.
-    pub fn from_sources(mut self, sources: SourceIps) -> Result<Self, RouteError> {
+    /// Binds sockets to these source addresses; drops target addresses whose family no source has. Without sources the
+    /// kernel chooses.
+    pub fn from_sources(mut self, sources: SourceIps) -> Result<Self, TargetError> {
         if sources.is_empty() {
             return Ok(self);
         }
         for ip in sources.iter() {
-            // A port of the kernel's choice, given back at once.
-            TcpListener::bind((ip, 0)).map_err(|error| RouteError::NotOurs { ip, error })?;
+            // The kernel chooses a port, which is released at once.
+            TcpListener::bind((ip, 0)).map_err(|error| {
+                TargetError(format!("--source-ip {ip}: {error}; name addresses of this machine (ip addr)"))
+            })?;
         }
         let first = self.addrs.first().copied();
         self.addrs.retain(|peer| !sources.towards(peer).is_empty());
         match first {
-            Some(peer) if self.addrs.is_empty() => Err(RouteError::OtherFamily { sources: sources.to_string(), peer }),
+            Some(peer) if self.addrs.is_empty() => Err(TargetError(format!(
+                "--source-ip {sources}: the target's address {peer} is of the other family, and cannot be reached from \
+                 there"
+            ))),
             _ => {
                 self.sources = sources;
                 Ok(self)
@@ -51,8 +33,7 @@ impl Target {
         }
     }
 
-    /// The way of arrival `number`: every destination in turn, each from every source in turn. `None`: the target has no
-    /// address.
+    /// The destination and source of arrival `number`, round robin over all pairs. `None`: the target has no address.
     pub fn route(&self, number: u64) -> Option<(SocketAddr, Option<IpAddr>)> {
         let count = self.addrs.len() as u64;
         let to = *self.addrs.get(number.checked_rem(count)? as usize)?;
@@ -67,7 +48,7 @@ impl Target {
         self.addrs.iter().any(ours)
     }
 
-    /// How many different ways there are.
+    /// The number of pairs of source and destination.
     pub fn routes(&self) -> u64 {
         let from = |to| self.sources.towards(to).len().max(1) as u64;
         self.addrs.iter().map(from).sum()

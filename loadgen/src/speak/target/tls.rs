@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStor
 use crate::speak::target::error::TargetError;
 use crate::spec::TlsPlan;
 
-/// Servers whose sessions are kept. A run has one target; its name makes one entry, with up to eight tickets.
+/// TLS sessions that a shard keeps. A target is one entry, with up to eight tickets.
 const SESSIONS_KEPT: usize = 8;
 
 /// A client's TLS as a run asks for it: this machine's certificate authorities and those that were named, or none asked
@@ -24,7 +24,7 @@ pub fn client_config(plan: &TlsPlan, host: &str) -> Result<ClientConfig, TargetE
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| TargetError::Tls { host: host.to_owned(), problem: error.to_string() })?;
+        .map_err(|error| TargetError::tls(host, error))?;
     if plan.insecure {
         let verifier = Arc::new(AnyCertificate(provider));
         return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
@@ -33,7 +33,7 @@ pub fn client_config(plan: &TlsPlan, host: &str) -> Result<ClientConfig, TargetE
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots.add_parsable_certificates(plan.authorities.iter().cloned());
     if roots.is_empty() {
-        return Err(TargetError::NoAuthorities(host.to_owned()));
+        return Err(TargetError::no_authorities(host));
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
@@ -44,10 +44,12 @@ pub fn check_certificate(tls: &ClientTls, addr: SocketAddr, host: &str, timeout:
     let Some(error) = try_once(tls, addr, timeout) else {
         return Ok(());
     };
-    let host = host.to_owned();
     match CertificateFault::of(&error) {
-        Some(fault) => Err(TargetError::Certificate { host, fault, detail: error.to_string() }),
-        None if matches!(error, rustls::Error::InvalidMessage(_)) => Err(TargetError::NoTls { host }),
+        Some(fault) => Err(TargetError::certificate(host, fault, &error)),
+        None if matches!(error, rustls::Error::InvalidMessage(_)) => {
+            let advice = "check the port, or say http:// or ws:// in --target";
+            Err(TargetError(format!("{host} does not speak TLS there; {advice}")))
+        }
         None => Ok(()),
     }
 }
@@ -62,7 +64,7 @@ pub fn for_shard(tls: ClientTls, resumption: bool) -> ClientTls {
     ClientTls { config: Arc::new(config), ..tls }
 }
 
-/// What TLS itself finds wrong, if it finds anything.
+/// The error of a TLS handshake; `None` where it succeeds, or fails for a reason other than TLS.
 fn try_once(tls: &ClientTls, addr: SocketAddr, timeout: Duration) -> Option<rustls::Error> {
     let mut stream = TcpStream::connect_timeout(&addr, timeout).ok()?;
     stream.set_read_timeout(Some(timeout)).ok()?;
@@ -75,7 +77,7 @@ fn try_once(tls: &ClientTls, addr: SocketAddr, timeout: Duration) -> Option<rust
     error.into_inner()?.downcast().ok().map(|error| *error)
 }
 
-/// Takes every certificate, as `--insecure` asks; signatures are still checked, so that the peer holds its key.
+/// Accepts every certificate, as `--insecure` asks. Signatures are checked, so the peer must hold the certificate's key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Where the sockets go: the embedded server, a target, or several; what is spoken there, and on which path.
+//! The targets of the sockets: the embedded server, one target or several, with protocol and path.
 
 use std::fmt::Write as _;
 
@@ -6,30 +6,30 @@ use url::Url;
 use wire::engineio::Version;
 
 use crate::spec::args::RunArgs;
-use crate::spec::error::{SpecError, conflict, in_range};
+use crate::spec::error::{SpecError, conflict, in_range, out_of_range};
 use crate::spec::header::HeaderText;
 use crate::spec::metrics::{MetricNames, MetricsPlan};
 use crate::spec::protocol::{Protocol, ProtocolName, TokenIn};
+use crate::spec::run::{EMBEDDED_ORIGIN, EmbeddedPlan};
 use crate::spec::secret::Secret;
-use crate::spec::server::{EMBEDDED_ORIGIN, EmbeddedPlan};
 use crate::spec::targets::{TARGETS_MAX, TargetSpec, TargetTable, Targets};
 use crate::spec::urls::{shown, without_secrets};
 
-/// Which servers were named.
+/// The servers of the run.
 pub(super) enum TargetChoice {
-    /// None: this program's own is started.
+    /// The server that this program starts.
     Embedded(EmbeddedPlan),
-    /// These, at least one.
+    /// Running servers, at least one.
     Named(Vec<Url>),
 }
 
-/// Where the sockets go, and what is spoken there.
-pub(super) struct Found {
-    /// Which servers were named.
+/// The targets of the sockets and their protocol.
+pub(super) struct ResolvedTargets {
+    /// The servers of the run.
     pub choice: TargetChoice,
-    /// What all of them speak.
+    /// The protocol of all targets.
     pub protocol: Protocol,
-    /// What is requested of each.
+    /// Path and headers of each target.
     pub targets: Targets,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Found {
 const SECRET_BYTES: usize = 32;
 
 /// The targets, and the protocol that all of them speak.
-pub(super) fn resolve(args: &RunArgs) -> Result<Found, SpecError> {
+pub(super) fn resolve(args: &RunArgs) -> Result<ResolvedTargets, SpecError> {
     if !args.targets.is_empty() {
         return several(args);
     }
@@ -53,7 +53,7 @@ pub(super) fn resolve(args: &RunArgs) -> Result<Found, SpecError> {
         path: path("--path", args.path.as_deref(), urls.first(), protocol)?,
         headers: headers(args, matches!(choice, TargetChoice::Embedded(_))),
     };
-    Ok(Found { choice, protocol, targets: Targets::new(vec![target], args.seed()) })
+    Ok(ResolvedTargets { choice, protocol, targets: Targets::new(vec![target], args.seed()) })
 }
 
 /// The run's headers; the embedded server takes cookies of one origin's pages alone.
@@ -99,11 +99,7 @@ fn one(args: &RunArgs) -> Result<TargetChoice, SpecError> {
 pub(super) fn metrics(url: &Option<Url>, names: &Option<MetricNames>) -> Result<Option<MetricsPlan>, SpecError> {
     match url {
         Some(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(MetricsPlan::new(url.clone(), names.clone()))),
-        Some(url) => Err(SpecError::OutOfRange {
-            flag: "--server-metrics",
-            given: url.to_string(),
-            allowed: "a page of metrics has an http or https URL".to_owned(),
-        }),
+        Some(url) => Err(out_of_range("--server-metrics", url, "a page of metrics has an http or https URL")),
         None if names.is_some() => {
             Err(conflict("--server-metrics-names", "name the page as well, with --server-metrics URL"))
         }
@@ -111,7 +107,7 @@ pub(super) fn metrics(url: &Option<Url>, names: &Option<MetricNames>) -> Result<
     }
 }
 
-fn several(args: &RunArgs) -> Result<Found, SpecError> {
+fn several(args: &RunArgs) -> Result<ResolvedTargets, SpecError> {
     if args.target.is_some() {
         return Err(conflict("target and [[targets]]", "name one target, or several, not both"));
     }
@@ -125,24 +121,20 @@ fn several(args: &RunArgs) -> Result<Found, SpecError> {
     let list: Vec<TargetSpec> = tables.iter().map(|table| weighted(args, table, protocol)).collect::<Result<_, _>>()?;
     for (place, target) in list.iter().enumerate() {
         if list[..place].iter().any(|other| other.name == target.name) {
-            return Err(SpecError::OutOfRange {
-                flag: "[[targets]] name",
-                given: target.name.clone(),
-                allowed: "two targets have it; results distinguish them by it".to_owned(),
-            });
+            return Err(out_of_range(
+                "[[targets]] name",
+                &target.name,
+                "two targets have it; results distinguish them by it",
+            ));
         }
     }
-    Ok(Found { choice: TargetChoice::Named(urls), protocol, targets: Targets::new(list, args.seed()) })
+    Ok(ResolvedTargets { choice: TargetChoice::Named(urls), protocol, targets: Targets::new(list, args.seed()) })
 }
 
 fn weighted(args: &RunArgs, table: &TargetTable, protocol: Protocol) -> Result<TargetSpec, SpecError> {
     let weight = table.weight.unwrap_or(1.0);
     if !(weight > 0.0 && weight.is_finite()) {
-        return Err(SpecError::OutOfRange {
-            flag: "[[targets]] weight",
-            given: weight.to_string(),
-            allowed: "it must be a number above 0".to_owned(),
-        });
+        return Err(out_of_range("[[targets]] weight", weight, "it must be a number above 0"));
     }
     let given = table.path.as_deref().or(args.path.as_deref());
     let same = |one: &HeaderText, other: &HeaderText| one.name.eq_ignore_ascii_case(&other.name);
@@ -156,7 +148,7 @@ fn weighted(args: &RunArgs, table: &TargetTable, protocol: Protocol) -> Result<T
 }
 
 fn check(flag: &'static str, url: &Url) -> Result<(), SpecError> {
-    let allowed = |allowed: &str| SpecError::OutOfRange { flag, given: shown(url), allowed: allowed.to_owned() };
+    let allowed = |allowed: &str| out_of_range(flag, shown(url), allowed);
     if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") || url.host().is_none() {
         return Err(allowed("it must begin with http://, https://, ws:// or wss:// and a host"));
     }
@@ -186,16 +178,13 @@ fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, SpecError> {
     {
         let (scheme, port) = (if url.scheme() == "wss" { "https" } else { "http" }, url.port());
         let port = port.map_or(String::new(), |port| format!(":{port}"));
-        return Err(SpecError::OutOfRange {
-            flag: "--target",
-            given: shown(url),
-            allowed: format!(
-                "EIO={eio} in its query is that of Socket.IO, which is no raw WebSocket: use --target {scheme}://{}{port} \
-                 --protocol socketio --eio {eio} --path {}",
-                url.host_str().unwrap_or_default(),
-                url.path()
-            ),
-        });
+        let allowed = format!(
+            "EIO={eio} in its query is that of Socket.IO, which is no raw WebSocket: use --target {scheme}://{}{port} \
+             --protocol socketio --eio {eio} --path {}",
+            url.host_str().unwrap_or_default(),
+            url.path()
+        );
+        return Err(out_of_range("--target", shown(url), &allowed));
     }
     match named {
         ProtocolName::SocketIo => Ok(Protocol::SocketIo(args.eio.map_or(Version::V4, |eio| eio.0))),
@@ -219,11 +208,7 @@ fn engineio_version(url: &Url) -> Option<String> {
 fn path(flag: &'static str, given: Option<&str>, url: Option<&Url>, protocol: Protocol) -> Result<String, SpecError> {
     if let Some(path) = given {
         if !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-            return Err(SpecError::OutOfRange {
-                flag,
-                given: path.to_owned(),
-                allowed: "it begins with / and holds no space, no # and nothing beyond ASCII".to_owned(),
-            });
+            return Err(out_of_range(flag, path, "it begins with / and holds no space, no # and nothing beyond ASCII"));
         }
         return Ok(path.to_owned());
     }

@@ -7,7 +7,7 @@ use wire::engineio::Version;
 
 use super::*;
 use crate::spec::login::LoginMethod;
-use crate::spec::server::{EMBEDDED_ORIGIN, EmbeddedPlan};
+use crate::spec::run::{EMBEDDED_ORIGIN, EmbeddedPlan};
 use crate::spec::tokens::{TokenPlan, TokenSource};
 use crate::spec::values::TokenPer;
 
@@ -77,40 +77,34 @@ fn cookies_at_the_embedded_server_come_from_the_origin_that_it_allows() {
 #[test]
 fn defaults_follow_the_target() {
     for (flags, protocol, path, echo, why) in [
-        (
-            "--target http://h:1",
-            Protocol::SocketIo(Version::V4),
-            "/socket.io/",
-            0,
-            "Socket.IO over http; a stranger's server echoes nothing",
-        ),
+        ("--target http://h:1", Protocol::SocketIo(Version::V4), "/socket.io/", 0, "Socket.IO over http, no messages"),
         ("--target ws://h/chat?room=1", Protocol::WebSocket, "/chat?room=1", 0, "its own path"),
         ("--target wss://h", Protocol::WebSocket, "/", 0, "the URL's path"),
         ("--target wss://h --path /x --echo 3", Protocol::WebSocket, "/x", 3, "as given"),
         ("--target ws://h --protocol socketio --eio 3", Protocol::SocketIo(Version::V3), "/socket.io/", 0, "as given"),
         ("--target http://h --protocol websocket", Protocol::WebSocket, "/", 0, "as given"),
     ] {
-        let scenario = resolve(&format!("{flags} {MINT}")).unwrap().load;
-        assert_eq!(scenario.protocol, protocol, "{flags}: {why}");
-        assert_eq!(scenario.targets.request_to(0).0, path, "{flags}: {why}");
-        assert_eq!(scenario.echo.count, echo, "{flags}: {why}");
-        assert_eq!(scenario.workers, 4, "{flags}: all processors are its own");
+        let load = resolve(&format!("{flags} {MINT}")).unwrap().load;
+        assert_eq!(load.protocol, protocol, "{flags}: {why}");
+        assert_eq!(load.targets.request_to(0).0, path, "{flags}: {why}");
+        assert_eq!(load.echo.count, echo, "{flags}: {why}");
+        assert_eq!(load.workers, 4, "{flags}: all processors are its own");
     }
 }
 
 #[test]
 fn loads_end_by_count_or_time() {
     let closed = Model::Closed { concurrency: 8 };
-    for (flags, load, connections, duration_s, why) in [
+    for (flags, model, connections, duration_s, why) in [
         ("-r 100 -c 7", None, Some(7), None, "by count"),
         ("--duration 10s", None, None, Some(10), "by time alone"),
         ("--duration 10s -c 7", None, Some(7), Some(10), "by both"),
         ("--concurrency 8", Some(closed), Some(5000), None, "the closed model"),
     ] {
-        let scenario = resolve(flags).unwrap().load;
-        assert_eq!(scenario.connections, connections, "{why}");
-        assert_eq!(scenario.duration.map(|time| time.as_secs()), duration_s, "{why}");
-        assert!(load.is_none_or(|load| load == scenario.model), "{why}");
+        let load = resolve(flags).unwrap().load;
+        assert_eq!(load.connections, connections, "{why}");
+        assert_eq!(load.duration.map(|time| time.as_secs()), duration_s, "{why}");
+        assert!(model.is_none_or(|model| model == load.model), "{why}");
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::ground::expression::{Counted, Expression, Quantity};
 use crate::ground::outcome::Phase;
 use crate::ground::recorder::{Metric, Part};
-use crate::spec::error::SpecError;
+use crate::spec::error::{SpecError, out_of_range};
 use crate::spec::load::LoadSpec;
 use crate::spec::protocol::{Protocol, Transport};
-use crate::spec::server::ServerSpec;
+use crate::spec::run::ServerSpec;
 use crate::spec::tokens::{TokenPlan, TokenSource};
 
 /// Refuses a threshold on a figure that the run cannot have, because nothing in it would be measured.
@@ -18,11 +18,7 @@ pub(super) fn check(thresholds: &[Expression], load: &LoadSpec, server: &ServerS
             _ => None,
         };
         if let Some(why) = why {
-            return Err(SpecError::OutOfRange {
-                flag: "--threshold",
-                given: condition.text.clone(),
-                allowed: why.to_owned(),
-            });
+            return Err(out_of_range("--threshold", &condition.text, why));
         }
     }
     Ok(())

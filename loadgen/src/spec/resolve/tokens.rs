@@ -1,15 +1,15 @@
-//! Who arrives, with which tokens, and where in the handshake they travel.
+//! The users of a run, their tokens, and where the handshake holds the token.
 
 use std::sync::Arc;
 
 use wire::engineio::Version;
 
 use crate::ground::outcome::TokenKind;
+use crate::ground::values::InputError;
 use crate::spec::args::RunArgs;
-use crate::spec::error::{SpecError, conflict};
+use crate::spec::error::{SpecError, conflict, out_of_range};
 use crate::spec::login::{LoginMethod, LoginPlan};
 use crate::spec::protocol::{Protocol, TokenIn};
-use crate::spec::refresh::Refresh;
 use crate::spec::resolve::targets::TargetChoice;
 use crate::spec::secret::Secret;
 use crate::spec::signing::MintPlan;
@@ -18,8 +18,8 @@ use crate::spec::target_key::{NO_PUBLIC_KEY, NO_SIGNING_KEY, TargetKey};
 use crate::spec::template::Variables;
 use crate::spec::tokens::{TokenPlan, TokenSource};
 use crate::spec::urls::shown;
-use crate::spec::users::{USERNAME, User, UserText, UsersError, read_users};
-use crate::spec::values::{TokenPer, TokenSourceName};
+use crate::spec::users::{USERNAME, User, UserText, read_users};
+use crate::spec::values::{Refresh, TokenPer, TokenSourceName};
 
 pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, SpecError> {
     if args.users.is_some() && !args.user.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, SpecErr
     if let Some(path) = &args.users {
         return Ok(read_users(path)?);
     }
-    let users: Vec<User> = args.user.iter().map(UserText::read).collect::<Result<_, UsersError>>()?;
+    let users: Vec<User> = args.user.iter().map(UserText::read).collect::<Result<_, InputError>>()?;
     // Steps may log a service in that has no users, as a client with a secret of its own.
     let needs_login = args.token.is_empty() && matches!(args.token_source, None | Some(TokenSourceName::Login));
     if users.is_empty() && !embedded && !needs_login {
@@ -42,7 +42,7 @@ pub(super) fn users(args: &RunArgs, embedded: bool) -> Result<Vec<User>, SpecErr
     Ok(users)
 }
 
-/// Whose tokens are shown; without a source those of the embedded server's own frontend.
+/// The users and tokens of a run; without a source, tokens come from the embedded server's frontend.
 pub(super) fn plan(
     args: &RunArgs,
     choice: &TargetChoice,
@@ -50,7 +50,7 @@ pub(super) fn plan(
 ) -> Result<TokenPlan<Option<TokenSource>>, SpecError> {
     let embedded = matches!(choice, TargetChoice::Embedded(_));
     let source = args.token_source.clone().unwrap_or(TokenSourceName::Login);
-    refuse_what_has_no_meaning(args, &source, embedded)?;
+    refuse_flags_without_effect(args, &source, embedded)?;
     let source = match source {
         TokenSourceName::Login if args.login.is_empty() && args.token.is_empty() => login(args, embedded)?,
         TokenSourceName::Login => Some(steps(args, &users)?),
@@ -66,7 +66,7 @@ pub(super) fn plan(
     })
 }
 
-/// The same for servers that were named, whose tokens must have a source.
+/// The tokens of running servers, which must have a source.
 pub(super) fn of_named(plan: TokenPlan<Option<TokenSource>>) -> Result<TokenPlan, SpecError> {
     let source = plan.source.ok_or(SpecError::Missing(
         "a target's tokens must come from somewhere: name its service with --login-url, --token-url and --user, make them \
@@ -110,13 +110,13 @@ fn target_key(args: &RunArgs, choice: &TargetChoice) -> Result<TargetKey, SpecEr
         (TokenKind::AlgConfused, key.public_pem().is_some(), NO_PUBLIC_KEY),
     ] {
         if mix.has(kind) && !can_be_made {
-            return Err(SpecError::CannotMakeInvalid { kind, why });
+            return Err(InputError(format!("--mix {}: {why}", kind.as_str())).into());
         }
     }
     Ok(key)
 }
 
-fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded: bool) -> Result<(), SpecError> {
+fn refuse_flags_without_effect(args: &RunArgs, source: &TokenSourceName, embedded: bool) -> Result<(), SpecError> {
     let login = *source == TokenSourceName::Login;
     let mint = *source == TokenSourceName::Mint;
     let file = matches!(source, TokenSourceName::File(_));
@@ -127,7 +127,7 @@ fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded
     let only_mint = "only --token-source mint makes tokens here";
     let only_signing = "only --token-source mint, and expired, not-yet-valid or alg-confused tokens of a --mix, are \
                         signed here";
-    for (flag, given, has_meaning, why) in [
+    for (flag, given, has_effect, why) in [
         ("[[login]]", !args.login.is_empty(), login, only_login),
         ("[[token]]", !args.token.is_empty(), login, only_login),
         ("--login-url", args.login_url.is_some(), login, only_login),
@@ -147,7 +147,7 @@ fn refuse_what_has_no_meaning(args: &RunArgs, source: &TokenSourceName, embedded
             "the tokens of a file are taken in turn, one for each connection",
         ),
     ] {
-        if given && !has_meaning {
+        if given && !has_effect {
             return Err(conflict(flag, why));
         }
     }
@@ -169,7 +169,7 @@ fn steps(args: &RunArgs, users: &[User]) -> Result<TokenSource, SpecError> {
     Ok(TokenSource::Steps(Arc::new(steps)))
 }
 
-/// The login that flags describe, if they do.
+/// The login that flags describe; `None` without `--token-url`.
 fn login(args: &RunArgs, embedded: bool) -> Result<Option<TokenSource>, SpecError> {
     let Some(token_url) = &args.token_url else {
         if embedded && args.login_url.is_some() {
@@ -185,20 +185,12 @@ fn login(args: &RunArgs, embedded: bool) -> Result<Option<TokenSource>, SpecErro
     for (flag, url) in [("--login-url", args.login_url.as_ref()), ("--token-url", Some(token_url))] {
         let Some(url) = url else { continue };
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(SpecError::OutOfRange {
-                flag,
-                given: shown(url),
-                allowed: "it must begin with http:// or https://".to_owned(),
-            });
+            return Err(out_of_range(flag, shown(url), "it must begin with http:// or https://"));
         }
     }
     let pointer = args.token_json_pointer.clone().unwrap_or_default();
     if !pointer.is_empty() && !pointer.starts_with('/') {
-        return Err(SpecError::OutOfRange {
-            flag: "--token-json-pointer",
-            given: pointer,
-            allowed: "it begins with /, as in /data/token (RFC 6901)".to_owned(),
-        });
+        return Err(out_of_range("--token-json-pointer", pointer, "it begins with /, as in /data/token (RFC 6901)"));
     }
     Ok(Some(TokenSource::Login(LoginPlan {
         login_url: args.login_url.clone(),
@@ -228,19 +220,16 @@ fn mint(args: &RunArgs, choice: &TargetChoice, users: &[User]) -> Result<MintPla
     let mut known = vec![USERNAME];
     known.extend(columns.into_iter().flat_map(Variables::names));
     if let Some(name) = claims.variables().iter().find(|name| !known.contains(name)) {
-        return Err(SpecError::OutOfRange {
-            flag: "--claims",
-            given: format!("{{{{{name}}}}}"),
-            allowed: format!(
-                "of each user is known: {}; more columns come from a --users file whose first line names them",
-                known.join(", ")
-            ),
-        });
+        let allowed = format!(
+            "of each user is known: {}; more columns come from a --users file whose first line names them",
+            known.join(", ")
+        );
+        return Err(out_of_range("--claims", format!("{{{{{name}}}}}"), &allowed));
     }
     Ok(plan.with_kid(args.kid.clone()).with_claims(claims).with_ttl(args.token_ttl.map(|period| period.0)))
 }
 
-pub(super) fn carrier(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, SpecError> {
+pub(super) fn token_in(args: &RunArgs, protocol: Protocol) -> Result<TokenIn, SpecError> {
     let token_in = args.token_in.clone().unwrap_or(TokenIn::Query("token".to_owned()));
     match (&token_in, protocol) {
         (TokenIn::Auth(_), Protocol::WebSocket) => Err(conflict(

@@ -9,19 +9,19 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::ground::nearest::nearest;
-use crate::ground::values::Period;
+use crate::ground::values::{InputError, Period};
 use crate::spec::header::HeaderText;
 use crate::spec::steps::{BodyPlan, Extraction, JsonPlan, PAGE_BYTES_MAX, Source, Step, Steps, Success, TOKEN};
 use crate::spec::template::{Template, is_variable_name};
 use crate::spec::text::{from_text, many_from_text};
 
-/// A table of `[[login]]` or `[[token]]`: one request, whose texts may have gaps such as `{{username}}`.
+/// A table of `[[login]]` or `[[token]]`: one request, whose texts may have placeholders such as `{{username}}`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StepTable {
     /// What errors and results call it [default: `login 1`, `token 1` and so on].
     pub name: Option<String>,
-    /// Where the request goes: http or https. Values are percent-encoded, but where a gap is all of it.
+    /// Where the request goes: http or https. Values are percent-encoded, but where a placeholder is all of it.
     pub url: String,
     /// GET, POST, PUT, PATCH, DELETE or HEAD [default: POST with a body, GET without].
     pub method: Option<String>,
@@ -32,7 +32,7 @@ pub struct StepTable {
     pub basic: Option<BasicTable>,
     /// A form's fields.
     pub form: Option<BTreeMap<String, String>>,
-    /// A JSON body: any value, whose texts may have gaps.
+    /// A JSON body: any value, whose texts may have placeholders.
     pub json: Option<JsonValue>,
     /// Redirects that are followed [default: 0]. The answer after them is the one that counts.
     pub redirects: Option<u8>,
@@ -47,7 +47,7 @@ pub struct StepTable {
     pub extract: BTreeMap<String, ExtractTable>,
 }
 
-/// HTTP Basic's two parts, which may have gaps.
+/// HTTP Basic's two parts, which may have placeholders.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicTable {
@@ -81,7 +81,7 @@ pub enum JsonValue {
     Integer(i64),
     /// A number with a fraction.
     Float(f64),
-    /// A text, which may have gaps.
+    /// A text, which may have placeholders.
     Text(String),
     /// A list of values.
     List(Vec<JsonValue>),
@@ -89,16 +89,12 @@ pub enum JsonValue {
     Object(BTreeMap<String, JsonValue>),
 }
 
-/// What is wrong with a step; never the text of a template, which may hold a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("[[{table}]] step {name:?}: {problem}")]
-pub struct StepsError {
-    table: &'static str,
-    name: String,
-    problem: String,
+/// The error of a step; it never shows the text of a template, which may hold a secret.
+fn step_error(table: &str, name: &str, problem: &str) -> InputError {
+    InputError(format!("[[{table}]] step {name:?}: {problem}"))
 }
 
-/// So many requests are no login any more, but a test of their own.
+/// A login has fewer requests than this.
 const STEPS_MAX: usize = 32;
 /// Browsers follow 20 (Fetch, section 4.4); more is a loop.
 const REDIRECTS_MAX: u8 = 20;
@@ -106,25 +102,21 @@ const REDIRECTS_MAX: u8 = 20;
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads the steps of a scenario; `columns` are what is known of each user.
-pub fn read_steps(login: &[StepTable], token: &[StepTable], columns: &[String]) -> Result<Steps, StepsError> {
+pub fn read_steps(login: &[StepTable], token: &[StepTable], columns: &[String]) -> Result<Steps, InputError> {
     let mut known = columns.to_vec();
     let login = read_all("login", login, &mut known)?;
     let token = read_all("token", token, &mut known)?;
     let last = token.last().map_or("", |step| step.name.as_str());
     let gives_token = token.iter().flat_map(|step| &step.extract);
     if !gives_token.into_iter().any(|one| &*one.name == TOKEN) {
-        return Err(StepsError {
-            table: "token",
-            name: last.to_owned(),
-            problem: "no [[token]] step takes the token out of an answer: name its place, as in extract = \
-                      { token = { json = \"/token\" } }"
-                .to_owned(),
-        });
+        let problem = "no [[token]] step takes the token out of an answer: name its place, as in extract = \
+                       { token = { json = \"/token\" } }";
+        return Err(step_error("token", last, problem));
     }
     Ok(Steps { login, token, named: true })
 }
 
-fn read_all(table: &'static str, tables: &[StepTable], known: &mut Vec<String>) -> Result<Vec<Step>, StepsError> {
+fn read_all(table: &'static str, tables: &[StepTable], known: &mut Vec<String>) -> Result<Vec<Step>, InputError> {
     let mut steps: Vec<Step> = Vec::new();
     for (place, raw) in tables.iter().enumerate() {
         let name = raw.name.clone().unwrap_or_else(|| format!("{table} {}", place + 1));
@@ -137,7 +129,7 @@ fn read_all(table: &'static str, tables: &[StepTable], known: &mut Vec<String>) 
                 Ok(step)
             }
         });
-        let step = step.map_err(|problem| StepsError { table, name, problem })?;
+        let step = step.map_err(|problem| step_error(table, &name, &problem))?;
         known.extend(step.extract.iter().map(|one| one.name.to_string()));
         steps.push(step);
     }
@@ -332,7 +324,7 @@ mod tests {
             (step("form = { a = \"{{usrname}}\" }"), "did you mean \"username\"?", "a typing error"),
             (step("form = { a = \"{{csrf}}\" }"), "known there are username, password, tenant", "from nowhere"),
             (step("form = { a = \"{{token}}\" }"), "known there are", "its own answer comes later"),
-            (step("form = { a = \"{{username\" }"), "is not closed", "half a gap"),
+            (step("form = { a = \"{{username\" }"), "is not closed", "half a placeholder"),
             (step("form = {}\njson = {}"), "one body", "two bodies"),
             (step("method = \"GET\"\njson = {}"), "GET has no body", "nowhere to put it"),
             (step("method = \"FETCH\""), "none of GET", "no method"),

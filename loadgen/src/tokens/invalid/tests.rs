@@ -25,12 +25,12 @@ fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn make(mix: &str, real: &[Token], key: &TargetKey) -> Result<InvalidTokens, CannotMakeInvalid> {
+fn make(mix: &str, real: &[Token], key: &TargetKey) -> Result<InvalidTokens, InputError> {
     let mix = Mix::new(&mix.parse().unwrap(), &[], 0);
     InvalidTokens::make(&mix, real, key, SystemTime::now())
 }
 
-/// What a careful verifier with a leeway of 60 s says.
+/// The claims or the error of a verifier with a leeway of 60 s.
 fn verdict(token: &str) -> Result<Value, ErrorKind> {
     let validation = Validation { validate_nbf: true, required_spec_claims: HashSet::new(), ..Validation::default() };
     decode::<Value>(token, &DecodingKey::from_secret(SECRET), &validation)
@@ -62,7 +62,7 @@ fn each_kind_has_its_own_fault() {
 }
 
 #[test]
-fn what_an_attacker_makes_is_otherwise_in_force() {
+fn attackers_tokens_are_neither_expired_nor_early() {
     let real = token(&json!({"user": "ann", "exp": now_s() + 10}));
     let mix = "forged=1,wrong-key=1,unknown-kid=1,alg-none=1,oversized=1";
     let made = make(mix, std::slice::from_ref(&real), &TargetKey::default()).unwrap();
@@ -83,7 +83,7 @@ fn what_an_attacker_makes_is_otherwise_in_force() {
 }
 
 #[test]
-fn every_algorithm_has_other_keys_and_its_public_key_confuses() {
+fn each_algorithm_gives_wrong_key_and_alg_confused_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
     for (made_for, alg) in [
@@ -123,7 +123,7 @@ fn every_algorithm_has_other_keys_and_its_public_key_confuses() {
 }
 
 #[test]
-fn what_cannot_be_made_says_why() {
+fn errors_name_why_a_kind_cannot_be_made() {
     let real = token(&json!({"user": "ann"}));
     let other = TargetKey::from_secret(&Secret::new(*b"not the target's"));
     let none = TargetKey::default();
@@ -139,7 +139,7 @@ fn what_cannot_be_made_says_why() {
         let kind = mix.split('=').next().unwrap();
         assert!(error.contains(part) && error.contains(kind), "{why}: {error}");
     }
-    assert!(make("garbage=1,missing=1,replayed=1", &[], &none).is_ok(), "made of nothing");
+    assert!(make("garbage=1,missing=1,replayed=1", &[], &none).is_ok(), "these need no real token");
 }
 
 fn kind_of(name: &str) -> TokenKind {

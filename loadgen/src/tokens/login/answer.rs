@@ -1,4 +1,4 @@
-//! What comes back: a body of bounded length, the token in it, and what may be shown of it.
+//! The body of an answer: limited in length, searched for values, shown without secrets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::ground::outcome::FailureKind;
 use crate::tokens::login::error::Broken;
 
-/// As much of an answer as tells a page from a message.
+/// Characters of an answer that an error shows.
 const SHOWN_CHARS_MAX: usize = 80;
 /// Keys of an answer's object that an error lists.
 const SHOWN_KEYS_MAX: usize = 8;
 /// What is searched for secrets: more than is shown, so that none is shown in part.
 const SEARCHED_BYTES_MAX: usize = 8 * 1024;
-/// Texts that are shorter are left, where they would otherwise tear words apart.
+/// Shorter secrets are not hidden: they may be parts of ordinary words.
 const SECRET_CHARS_MIN: usize = 4;
 /// Longer words without a space are taken for tokens and not shown.
 const SHOWN_WORD_CHARS_MAX: usize = 32;
@@ -107,12 +107,12 @@ fn shown(bytes: &[u8], secrets: &[&str]) -> String {
     words.join(" ").chars().take(SHOWN_CHARS_MAX).collect()
 }
 
-/// What travels in a query, a header and a cookie alike.
+/// Whether a token can be sent in a query, a header and a cookie: visible ASCII, not empty.
 pub(crate) fn is_sendable(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What a JSON value is, without its values.
+/// The type of a JSON value; of an object also its keys.
 fn shape(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),

@@ -10,7 +10,7 @@ use crate::spec::User;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} of user {user} at {url}: {problem}")]
 pub struct LoginError {
-    /// As an arrival's failure is counted.
+    /// The phase and kind that the failure is counted as.
     pub failure: Failure,
     /// The phase, and the step where it has a name.
     what: String,
@@ -20,7 +20,7 @@ pub struct LoginError {
     problem: String,
 }
 
-/// The same before it is known whose it is.
+/// A failed request, before its user and step are added.
 #[derive(Debug)]
 pub(super) struct Broken {
     kind: FailureKind,
@@ -32,7 +32,7 @@ impl Broken {
         Self { kind, problem }
     }
 
-    /// What it is counted as.
+    /// The kind that the failure is counted as.
     pub(super) fn kind(&self) -> FailureKind {
         self.kind
     }

@@ -11,7 +11,7 @@ use crate::spec::{BodyPlan, Extraction, Source, Step, Success, TOKEN, USERNAME, 
 use crate::tokens::login::answer::{Body, is_sendable};
 use crate::tokens::login::error::Broken;
 
-/// An answer that counts, with the cookies that were set on the way to it.
+/// The answer after redirects, with the cookies that it and the redirects set.
 struct Answer {
     status: StatusCode,
     headers: reqwest::header::HeaderMap,
@@ -49,7 +49,7 @@ async fn taken(
     variables: &Variables,
 ) -> Result<Vec<String>, Broken> {
     let answer = ask(client, step, cookies, variables).await?;
-    judge(step, named, &answer)?;
+    check_answer(step, named, &answer)?;
     let values = step.extract.iter();
     values.map(|extraction| value(step, named, extraction, &answer)).collect()
 }
@@ -62,8 +62,8 @@ async fn ask(client: &Client, step: &Step, jar: &Jar, variables: &Variables) -> 
     let mut set: Vec<(String, String)> = Vec::new();
     let mut followed = 0;
     loop {
-        let at_home = url.origin() == origin;
-        let request = request(client, step, &method, url.clone(), at_home, variables)?;
+        let is_same_origin = url.origin() == origin;
+        let request = request(client, step, &method, url.clone(), is_same_origin, variables)?;
         let request = match jar.cookies(&url) {
             Some(cookies) => request.header(COOKIE, cookies),
             None => request,
@@ -91,7 +91,7 @@ async fn ask(client: &Client, step: &Step, jar: &Jar, variables: &Variables) -> 
     }
 }
 
-/// What no error may show: all that is known of the user but the name, and what came from the environment.
+/// Texts that no error may show: the user's variables except the name, and values from the environment.
 fn secrets<'s>(step: &'s Step, variables: &'s Variables) -> Vec<&'s str> {
     let known = variables.iter().filter(|(name, _)| *name != USERNAME);
     known.map(|(_, value)| value).chain(step.secrets()).collect()
@@ -142,12 +142,12 @@ fn request(
     step: &Step,
     method: &Method,
     url: Url,
-    at_home: bool,
+    is_same_origin: bool,
     variables: &Variables,
 ) -> Result<RequestBuilder, Broken> {
     let mut request = client.request(method.clone(), url);
     for (name, value) in &step.headers {
-        if !at_home && name.eq_ignore_ascii_case(AUTHORIZATION.as_str()) {
+        if !is_same_origin && name.eq_ignore_ascii_case(AUTHORIZATION.as_str()) {
             continue;
         }
         let (Ok(name), Ok(mut value)) =
@@ -161,7 +161,7 @@ fn request(
         value.set_sensitive(true);
         request = request.header(name, value);
     }
-    if let (Some((name, password)), true) = (&step.basic, at_home) {
+    if let (Some((name, password)), true) = (&step.basic, is_same_origin) {
         request = request.basic_auth(name.text(variables), Some(password.text(variables)));
     }
     if *method != step.method {
@@ -184,8 +184,8 @@ fn named_value(header: &HeaderValue) -> Option<(String, String)> {
     Some((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// Whether an answer is as good as the step asks.
-fn judge(step: &Step, named: bool, answer: &Answer) -> Result<(), Broken> {
+/// Whether an answer fulfils the step's condition.
+fn check_answer(step: &Step, named: bool, answer: &Answer) -> Result<(), Broken> {
     let status = answer.status;
     let good = match &step.success {
         Success::Status(statuses) if statuses.is_empty() => status.is_success(),

@@ -1,4 +1,4 @@
-//! What became of each step's requests, for results that name the step.
+//! Durations and failures of each step, for results that name the steps.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use reports::schema;
 use crate::ground::outcome::{FailureKind, Phase};
 use crate::spec::Steps;
 
-/// Counts of the steps of one service. Its requests take milliseconds and share one thread: a lock is no matter.
+/// Counts of the steps of one service. Its requests take milliseconds, so a lock costs nothing beside them.
 #[derive(Debug)]
 pub struct Tally {
     steps: Mutex<Vec<Count>>,
@@ -25,7 +25,7 @@ struct Count {
 }
 
 impl Tally {
-    /// Of these steps, none of them taken yet.
+    /// Empty counts for these steps.
     pub fn new(steps: &Steps) -> Self {
         let of = |phase| {
             move |name: &String| Count {
@@ -40,7 +40,7 @@ impl Tally {
         Self { steps: Mutex::new(login.map(of(Phase::Login)).chain(token.map(of(Phase::Token))).collect()) }
     }
 
-    /// Counts a step that took so long and came out so.
+    /// Counts one request of a step with its duration, or with its failure.
     pub fn count(&self, phase: Phase, place: usize, took: Duration, failure: Option<FailureKind>) {
         let mut steps = self.locked();
         let Some(count) = steps.iter_mut().filter(|count| count.phase == phase).nth(place) else {
@@ -52,7 +52,7 @@ impl Tally {
         }
     }
 
-    /// Forgets the steps of tokens: those counted so far were shown in a warm-up.
+    /// Clears the counts of token steps after a warm-up.
     pub fn forget_tokens(&self) {
         for count in self.locked().iter_mut() {
             if count.phase == Phase::Token {
@@ -62,7 +62,7 @@ impl Tally {
         }
     }
 
-    /// As a result shows them, in the order in which they are taken.
+    /// The counts as the result shows them, in the order of the steps.
     pub fn rows(&self) -> Vec<schema::Step> {
         let steps = self.locked();
         let row = |count: &Count| schema::Step {

@@ -1,4 +1,4 @@
-//! Logins against small services of every temper, over real sockets.
+//! Logins at small test services, over real sockets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -118,7 +118,7 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(100);
 
 #[tokio::test]
-async fn tokens_are_had_by_every_method() {
+async fn each_method_gives_a_token() {
     let base = service().await;
     for (login, method, token, expected, why) in [
         (Some("basic"), LoginMethod::Basic, "token", "token-of-ann", "as the frontend has it"),
@@ -145,7 +145,7 @@ async fn each_user_has_a_session_of_their_own() {
 }
 
 #[tokio::test]
-async fn failures_say_whose_where_and_what() {
+async fn failures_name_user_url_and_problem() {
     use FailureKind::{Body, Http, Redirect, Timeout};
 
     let base = service().await;
@@ -198,14 +198,14 @@ async fn failures_say_whose_where_and_what() {
 #[tokio::test]
 async fn connections_that_break_are_distinguished() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hangs_up = format!("http://{}/", listener.local_addr().unwrap());
+    let closes = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             drop(socket);
         }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let babbles = format!("http://{}/", listener.local_addr().unwrap());
+    let no_http = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let _peer_gone = socket.write_all(b"220 mail ready\r\n\r\n").await;
@@ -213,14 +213,14 @@ async fn connections_that_break_are_distinguished() {
     });
     let unchecked = TlsPlan { insecure: true, ..TlsPlan::default() };
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}/", free.local_addr().unwrap());
+    let no_listener = format!("http://{}/", free.local_addr().unwrap());
     drop(free);
     for (url, kind) in [
-        (hangs_up.as_str(), FailureKind::Reset),
-        (babbles.as_str(), FailureKind::Protocol),
-        (nobody.as_str(), FailureKind::Refused),
+        (closes.as_str(), FailureKind::Reset),
+        (no_http.as_str(), FailureKind::Protocol),
+        (no_listener.as_str(), FailureKind::Refused),
         ("http://no-such-host.invalid/", FailureKind::Dns),
-        (babbles.replace("http", "https").as_str(), FailureKind::Tls),
+        (no_http.replace("http", "https").as_str(), FailureKind::Tls),
     ] {
         let base = url.parse().unwrap();
         let service = plan(&base, Some("login"), LoginMethod::Basic, "token");

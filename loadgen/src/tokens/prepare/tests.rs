@@ -72,7 +72,7 @@ async fn claims_are_filled_from_the_columns_of_users() {
         ..RunArgs::default()
     };
     let Supply::Ready(tokens) = prepare(&resolve(args)).await.unwrap().supply else {
-        panic!("one for each user is had before T0");
+        panic!("user tokens are made before T0");
     };
     let claims: Vec<_> = tokens.iter().map(|token| claims_of(token)).collect();
     for (claims, name, tenant) in [(&claims[0], "ann", "north"), (&claims[1], "bob", "south")] {
@@ -85,7 +85,7 @@ async fn claims_are_filled_from_the_columns_of_users() {
 #[tokio::test]
 async fn tokens_of_users_are_ready_in_their_order() {
     let Supply::Ready(tokens) = prepare(&minting(TokenPer::User)).await.unwrap().supply else {
-        panic!("one for each user is had before T0");
+        panic!("user tokens are made before T0");
     };
     let users: Vec<String> = tokens.iter().map(|token| user_of(token)).collect();
     assert_eq!(users, ["ann", "bob"]);
@@ -94,7 +94,7 @@ async fn tokens_of_users_are_ready_in_their_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_ticket_is_answered_once_to_its_shard() {
     let Supply::OnDemand(requests) = prepare(&minting(TokenPer::Connection)).await.unwrap().supply else {
-        panic!("one for each connection is had when it is due");
+        panic!("connection tokens are made on demand");
     };
     let receivers = [connect(&requests, 0), connect(&requests, 1)];
     for number in 0..100 {
@@ -181,7 +181,7 @@ async fn tokens_of_a_run_come_from_the_users_session() {
     let url = answers("\"a.b.c\"").await;
     let prepared = prepare(&logging_in(&url, TokenPer::Connection)).await.unwrap();
     let Supply::OnDemand(requests) = prepared.supply else {
-        panic!("one for each connection is had when it is due");
+        panic!("connection tokens are made on demand");
     };
     let receiver = connect(&requests, 0);
     let ticket = Ticket { shard: 0, number: 7, refused: None };
@@ -207,7 +207,7 @@ async fn a_file_gives_its_tokens_in_order() {
     let path = folder.path().join("tokens");
     for (text, expected, why) in [
         ("a.b.c\n\n d.e.f \n", Ok(vec!["a.b.c", "d.e.f"]), "one a line, spaces around it trimmed"),
-        ("", Err("it holds none"), "nobody could arrive"),
+        ("", Err("it holds none"), "no arrival could have a token"),
         ("a.b.c\nd e f\n", Err("line 2 is no token"), "the line is named, not shown"),
     ] {
         std::fs::write(&path, text).unwrap();
@@ -222,7 +222,7 @@ async fn a_file_gives_its_tokens_in_order() {
                     let tokens: Vec<&str> = tokens.iter().map(|token| &**token).collect();
                     assert_eq!(tokens, expected, "{why}");
                 }
-                Supply::OnDemand(_) | Supply::Kept(..) => panic!("{why}: they are there"),
+                Supply::OnDemand(_) | Supply::Kept(..) => panic!("{why}: a file is ready before T0"),
             },
             (Err(error), Err(part)) => {
                 let error = error.to_string();
@@ -237,7 +237,7 @@ async fn a_file_gives_its_tokens_in_order() {
 async fn the_pool_keeps_its_order_and_its_limit() {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    // Nobody passes the barrier until as many are there as may be.
+    // No task passes the barrier until the limit of tasks has reached it.
     let barrier = Arc::new(tokio::sync::Barrier::new(LOGINS_AT_ONCE));
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let work = (0..5 * LOGINS_AT_ONCE).map(|number| {

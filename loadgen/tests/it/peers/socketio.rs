@@ -26,7 +26,7 @@ async fn socketio(peers: &Peers, version: &str) -> PeerServer {
 }
 
 #[tokio::test]
-async fn nodes_own_count_is_ours() {
+async fn node_and_generator_counts_agree() {
     let Some(peers) = Peers::find() else { return };
     for (version, eio) in VERSIONS {
         let server = socketio(&peers, version).await;
@@ -46,7 +46,7 @@ async fn nodes_own_count_is_ours() {
 }
 
 #[tokio::test]
-async fn nodes_own_metrics_are_read() {
+async fn node_metrics_are_read() {
     let Some(peers) = Peers::find() else { return };
     let server = socketio(&peers, "4").await;
     let addr = server.addr;
@@ -66,17 +66,17 @@ async fn nodes_own_metrics_are_read() {
 }
 
 #[tokio::test]
-async fn the_open_model_meets_node_as_well() {
+async fn open_model_runs_against_node() {
     let Some(peers) = Peers::find() else { return };
     let server = socketio(&peers, "4").await;
     let ended = minting(&server, "-c 100 -r 200/s --arrivals poisson").end().await;
-    ended.passes_or_is_late("the open model");
+    ended.passes_or_was_late("the open model");
     ended.counts(&[(Outcome::Established, 100)], "the open model");
     assert_eq!(server.stats().await["accepted"], 100);
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_a_false_reject() {
+async fn wrong_secret_gives_false_rejects() {
     let Some(peers) = Peers::find() else { return };
     for (version, eio) in VERSIONS {
         let server = socketio(&peers, version).await;
@@ -96,7 +96,7 @@ async fn a_wrong_secret_is_a_false_reject() {
 }
 
 #[tokio::test]
-async fn expired_tokens_are_refused_and_claims_are_laid_over() {
+async fn claims_flag_overrides_claims() {
     let Some(peers) = Peers::find() else { return };
     let server = socketio(&peers, "4").await;
     let ended = minting(&server, "-c 5 --concurrency 5").flag("--claims", r#"{"exp":1}"#);
@@ -137,7 +137,7 @@ async fn each_user_has_a_session_and_tokens_of_their_own() {
 }
 
 #[tokio::test]
-async fn certificates_are_checked_unless_they_are_not() {
+async fn certificates_are_checked_unless_k_is_given() {
     let Some(peers) = Peers::find() else { return };
     let (pki, other) = (Pki::create(), Pki::create());
     let path = |pki: &Pki, name: &str| pki.path(name).into_os_string().into_string().unwrap();

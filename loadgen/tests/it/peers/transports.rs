@@ -9,7 +9,7 @@ use crate::run::services::SECRET;
 use testkit::Peers;
 
 #[tokio::test]
-async fn nodes_own_count_is_ours_by_every_transport_and_namespace() {
+async fn node_and_generator_counts_agree_by_every_transport_and_namespace() {
     let Some(peers) = Peers::find() else { return };
     for (version, eio) in [("4", 4), ("2", 3)] {
         for (transport, namespace) in

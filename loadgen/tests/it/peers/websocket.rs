@@ -31,7 +31,7 @@ async fn emptied(server: &PeerServer) -> Value {
 }
 
 #[tokio::test]
-async fn tokens_travel_in_every_place() {
+async fn tokens_are_sent_in_every_place() {
     let Some(peers) = Peers::find() else { return };
     let server = peers.serve("ws-server.js", &[]).await;
     for place in ["query:token", "header", "subprotocol", "cookie:token"] {
@@ -62,7 +62,7 @@ async fn a_token_is_refused_before_the_upgrade_or_soon_after() {
 }
 
 #[tokio::test]
-async fn sockets_are_held_and_talked_over() {
+async fn held_sockets_send_paced_messages() {
     let Some(peers) = Peers::find() else { return };
     let server = peers.serve("ws-server.js", &[]).await;
     let flags = "-c 30 --concurrency 30 --hold 600ms --echo 4 --message-rate 20/s --message-bytes 100";

@@ -1,5 +1,5 @@
-//! Servers that are broken, each in one way: the hole is found and its token named, the failure is named, and the
-//! totals add up every time (`Ended::result` sees to that).
+//! Servers that are broken, each in one way: false accepts name the token kind, failures name phase and kind, and the
+//! totals add up (`Ended::result` checks that).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,9 +25,9 @@ async fn load(addr: SocketAddr, flags: &str) -> Ended {
     program.env("SECRET", SECRET).end().await
 }
 
-/// A server that lets in whom `is_let_in` says, by the token in the query, and answers all others 401.
-fn gate(is_let_in: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> SocketAddr {
-    let is_let_in = Arc::new(is_let_in);
+/// A server that accepts a connection if `is_accepted` accepts the token in the query, and answers 401 otherwise.
+fn gate(is_accepted: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> SocketAddr {
+    let is_accepted = Arc::new(is_accepted);
     serve(move |mut stream| {
         let head = read_head(&mut stream);
         let Ok(Some(request)) = RequestHead::parse(&head) else {
@@ -35,43 +35,43 @@ fn gate(is_let_in: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> Soc
         };
         let token = request.target.split_once("token=").map(|(_, token)| token);
         let mut answer = Vec::new();
-        if is_let_in(token) {
+        if is_accepted(token) {
             let key = request.header("sec-websocket-key").unwrap_or_default();
             write_switching_protocols(&mut answer, key, None);
         } else {
             answer.extend_from_slice(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
         }
         let _ = stream.write_all(&answer);
-        hear_to_the_end(&mut stream);
+        read_to_end(&mut stream);
     })
 }
 
-/// Until the client has left.
-fn hear_to_the_end(stream: &mut TcpStream) {
+/// Reads until the client ends the connection.
+fn read_to_end(stream: &mut TcpStream) {
     while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
 }
 
-/// What a careful verifier looks at, and may forget.
+/// What a careful verifier checks at, and may forget.
 #[derive(Clone, Copy)]
-struct Looks {
+struct Checks {
     signature: bool,
-    end: bool,
-    begin: bool,
+    exp: bool,
+    nbf: bool,
     alg: bool,
 }
 
-const CAREFUL: Looks = Looks { signature: true, end: true, begin: true, alg: true };
+const ALL_CHECKS: Checks = Checks { signature: true, exp: true, nbf: true, alg: true };
 
-fn accepts(looks: Looks, token: Option<&str>) -> bool {
+fn accepts(checks: Checks, token: Option<&str>) -> bool {
     let Some(token) = token else { return false };
-    if !looks.alg && token.ends_with('.') {
+    if !checks.alg && token.ends_with('.') {
         return true;
     }
     let mut validation = Validation::default();
     validation.required_spec_claims.clear();
-    validation.validate_exp = looks.end;
-    validation.validate_nbf = looks.begin;
-    if !looks.signature {
+    validation.validate_exp = checks.exp;
+    validation.validate_nbf = checks.nbf;
+    if !checks.signature {
         // Claims alone, as somebody who forgot to verify reads them.
         return !token.ends_with('.') && claims_are_in_force(token);
     }
@@ -88,17 +88,17 @@ fn claims_are_in_force(token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn holes_are_found_and_named() {
-    let without = |change: fn(&mut Looks)| {
-        let mut looks = CAREFUL;
-        change(&mut looks);
-        gate(move |token| accepts(looks, token))
+async fn false_accepts_name_the_token_kind() {
+    let without = |change: fn(&mut Checks)| {
+        let mut checks = ALL_CHECKS;
+        change(&mut checks);
+        gate(move |token| accepts(checks, token))
     };
     for (addr, kinds, why) in [
-        (without(|looks| looks.signature = false), &["forged", "wrong-key"][..], "accepts forged"),
-        (without(|looks| looks.end = false), &["expired"], "accepts expired"),
-        (without(|looks| looks.begin = false), &["not-yet-valid"], "accepts not yet valid"),
-        (without(|looks| looks.alg = false), &["alg-none"], "accepts unsigned"),
+        (without(|checks| checks.signature = false), &["forged", "wrong-key"][..], "accepts forged"),
+        (without(|checks| checks.exp = false), &["expired"], "accepts expired"),
+        (without(|checks| checks.nbf = false), &["not-yet-valid"], "accepts not yet valid"),
+        (without(|checks| checks.alg = false), &["alg-none"], "accepts unsigned"),
         (
             gate(|_| true),
             &["expired", "not-yet-valid", "forged", "wrong-key", "alg-none", "missing"],
@@ -123,10 +123,10 @@ async fn holes_are_found_and_named() {
 }
 
 #[tokio::test]
-async fn a_hole_of_socketio_is_found_as_well() {
+async fn socketio_false_accepts_are_found() {
     let addr = serve(|stream| {
         if let Some(mut socket) = accept_socketio(stream) {
-            socket.hear_all();
+            socket.receive_all();
         }
     });
     let ended = load(addr, "--protocol socketio --mix valid=1,forged=1").await;
@@ -139,16 +139,16 @@ async fn a_hole_of_socketio_is_found_as_well() {
 }
 
 #[tokio::test]
-async fn failures_are_named() {
+async fn failures_name_phase_and_kind() {
     let status = |line: &str| answering(format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
     let half = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websoc";
     let hang_up = || serve(|mut stream| drop(read_head(&mut stream)));
-    let hold_still = || serve(|mut stream| hear_to_the_end(&mut stream));
+    let hold_still = || serve(|mut stream| read_to_end(&mut stream));
     let stop_midway = || {
         serve(move |mut stream| {
             read_head(&mut stream);
             let _ = stream.write_all(half.as_bytes());
-            hear_to_the_end(&mut stream);
+            read_to_end(&mut stream);
         })
     };
     let upgrade_and_go = || serve(|stream| drop(WebSocket::accept(stream)));
@@ -156,7 +156,7 @@ async fn failures_are_named() {
         serve(move |stream| {
             if let Some(mut socket) = WebSocket::accept(stream) {
                 socket.close(code, "");
-                socket.hear_all();
+                socket.receive_all();
             }
         })
     };
@@ -180,7 +180,7 @@ async fn failures_are_named() {
         (upgrade_and_go(), Outcome::Failed, "auth closed-1006", "101, then gone"),
         (upgrade_and_close(1011), Outcome::Failed, "auth closed-1011", "101, then an error"),
     ] {
-        // A mix changes nothing of it: no bad token is refused by a broken server.
+        // A mix changes nothing of it: no invalid token is refused by a broken server.
         for mix in ["valid=1", MIX] {
             let ended = load(addr, &format!("--timeout 300ms --mix {mix}")).await;
             let result = ended.counts(&[(outcome, 200)], why);
@@ -195,14 +195,14 @@ async fn failures_are_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_upgrades_first_refuses_by_its_close() {
+async fn close_4401_after_the_101_is_a_refusal() {
     let addr = serve(|mut stream| {
         let head = read_head(&mut stream);
         let Ok(Some(request)) = RequestHead::parse(&head) else {
             return;
         };
         let token = request.target.split_once("token=").map(|(_, token)| token);
-        let is_good = accepts(CAREFUL, token);
+        let is_good = accepts(ALL_CHECKS, token);
         let mut answer = Vec::new();
         let key = request.header("sec-websocket-key").unwrap_or_default();
         write_switching_protocols(&mut answer, key, None);
@@ -210,7 +210,7 @@ async fn a_server_that_upgrades_first_refuses_by_its_close() {
             wire::frame::write_close(&mut answer, 4401, "no", None);
         }
         let _ = stream.write_all(&answer);
-        hear_to_the_end(&mut stream);
+        read_to_end(&mut stream);
     });
     let ended = load(addr, &format!("--auth-grace 2s --mix {MIX}")).await;
     ended.exits_with(0, "4401 after the 101");
@@ -220,10 +220,10 @@ async fn a_server_that_upgrades_first_refuses_by_its_close() {
 }
 
 #[tokio::test]
-async fn attackers_are_seen_apart_from_good_users() {
-    // Each bad token costs the server 50 ms.
+async fn latency_is_reported_by_token_kind() {
+    // Each invalid token costs the server 50 ms.
     let addr = gate(|token| {
-        let is_good = accepts(CAREFUL, token);
+        let is_good = accepts(ALL_CHECKS, token);
         if !is_good {
             std::thread::sleep(Duration::from_millis(50));
         }

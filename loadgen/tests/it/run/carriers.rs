@@ -6,12 +6,12 @@ use gatecrash::ground::outcome::Outcome;
 use reports::schema::PhaseName;
 
 use super::program::run;
-use super::services::{Site, token};
+use super::services::{LocalServer, token};
 
 pub const ESTABLISHED: &str = r#"gatekeeper_handshakes_total{outcome="established"}"#;
 
 #[tokio::test]
-async fn tokens_travel_in_every_place_that_a_protocol_has() {
+async fn tokens_are_sent_in_every_place_of_each_protocol() {
     let everywhere = ["query:token", "header", "subprotocol", "cookie:token"];
     for (protocol, also) in [
         ("--protocol websocket", None),
@@ -30,7 +30,7 @@ async fn tokens_travel_in_every_place_that_a_protocol_has() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_wrong_place_is_not_found() {
+async fn token_in_the_wrong_place_is_refused() {
     for (flags, reason) in [
         ("--protocol websocket --token-in query:jwt", "401 missing"),
         ("--protocol websocket --token-in cookie:jwt", "401 missing"),
@@ -49,9 +49,9 @@ async fn a_token_in_the_wrong_place_is_not_found() {
 }
 
 #[tokio::test]
-async fn the_gate_counts_as_many_as_we_do() {
-    let site = Site::start(&[]).await;
-    let (gate, frontend) = (site.gate, site.frontend);
+async fn gate_and_generator_count_the_same_handshakes() {
+    let server = LocalServer::start(&[]).await;
+    let (gate, frontend) = (server.gate, server.frontend);
     let login = format!("--login-url http://{frontend}/login --token-url http://{frontend}/getIoConnectionToken");
     for (target, flags, so_far) in [
         (format!("http://{gate}"), "", 50),
@@ -62,19 +62,19 @@ async fn the_gate_counts_as_many_as_we_do() {
         let ended = run(&format!("{asked} -c 50 --concurrency 8")).end().await;
         ended.exits_with(0, &asked);
         ended.counts(&[(Outcome::Established, 50)], &asked);
-        assert_eq!(site.metric(ESTABLISHED).await, so_far, "{asked}");
+        assert_eq!(server.metric(ESTABLISHED).await, so_far, "{asked}");
     }
 }
 
 #[tokio::test]
-async fn tokens_of_a_file_are_taken_in_turn() {
-    let site = Site::start(&[]).await;
+async fn tokens_of_a_file_are_used_in_order() {
+    let server = LocalServer::start(&[]).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens.txt");
     let forged = format!("{}x", token("bob"));
     fs::write(&file, format!("{}\n\n{forged}\n", token("ann"))).unwrap();
     let source = format!("file:{}", file.display());
-    let flags = format!("--target http://{} -c 30 --concurrency 5", site.gate);
+    let flags = format!("--target http://{} -c 30 --concurrency 5", server.gate);
     let ended = run(&flags).flag("--token-source", &source).end().await;
     ended.exits_with(99, "half of the tokens are refused");
     let expected = [(Outcome::Established, 15), (Outcome::FalseReject, 15)];

@@ -13,11 +13,11 @@ const PHASES: [&str; 8] = ["login", "token", "connect", "upgrade", "open", "auth
 const FILES: [&str; 6] = ["intervals.csv", "junit.xml", "report.html", "result.json", "run.hlog", "summary.md"];
 
 #[tokio::test]
-async fn the_main_job_is_done_and_told() {
+async fn embedded_run_writes_a_complete_report() {
     let running = run("-c 200 -r 400/s").start();
     let servers = running.servers().await;
     let ended = running.end().await;
-    ended.passes_or_is_late("the main job");
+    ended.passes_or_was_late("the main job");
     let result = ended.counts(&[(Outcome::Established, 200)], "the main job");
     assert_eq!(ended.files(), FILES);
     assert!(servers.are_gone(), "the children have ended before their parent");
@@ -52,7 +52,7 @@ async fn the_result_keeps_its_schema() {
 }
 
 #[tokio::test]
-async fn readers_that_others_wrote_agree_with_the_result() {
+async fn independent_readers_agree_with_the_result() {
     let Some(peers) = Peers::find() else { return };
     for flags in ["-c 150 --concurrency 8", "-c 100 --concurrency 8 --protocol websocket"] {
         let ended = run(flags).end().await;
@@ -64,7 +64,7 @@ async fn readers_that_others_wrote_agree_with_the_result() {
 }
 
 #[tokio::test]
-async fn the_servers_end_with_a_run_that_is_killed() {
+async fn embedded_servers_end_when_the_run_is_killed() {
     let running = run("-c 1000 -r 100/s").start();
     let servers = running.servers().await;
     drop(running);

@@ -11,7 +11,7 @@ use reports::schema::{Absent, RunResult, VerdictName};
 
 use super::program::{Ended, run};
 use super::services::SECRET;
-use crate::engine_servers::{Said, WebSocket, accept_socketio, answering, read_head, serve};
+use crate::engine_servers::{Received, WebSocket, accept_socketio, answering, read_head, serve};
 
 /// Minted tokens, raw WebSockets, 20 arrivals of which five at a time are under way.
 async fn load(addr: SocketAddr, flags: &str) -> Ended {
@@ -28,7 +28,7 @@ fn accepting(then: impl Fn(&mut WebSocket<TcpStream>) + Send + Sync + 'static) -
     serve(move |stream| {
         if let Some(mut socket) = WebSocket::accept(stream) {
             then(&mut socket);
-            socket.hear_all();
+            socket.receive_all();
         }
     })
 }
@@ -61,8 +61,8 @@ async fn a_server_that_serves_one_of_many_is_no_pass() {
         }
         if asked.fetch_add(1, Ordering::Relaxed) % 20 > 0 {
             let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
-        } else if let Some(mut socket) = WebSocket::grant(stream, &head) {
-            socket.hear_all();
+        } else if let Some(mut socket) = WebSocket::upgrade(stream, &head) {
+            socket.receive_all();
         }
     });
     let ended = load(addr, "--hold 0s").await;
@@ -80,8 +80,8 @@ async fn what_happens_after_the_handshake_counts() {
     let silent = || accepting(|_| ());
     let leaving = serve(|stream| {
         if let Some(mut socket) = accept_socketio(stream) {
-            socket.say("41");
-            socket.hear_all();
+            socket.send_text("41");
+            socket.receive_all();
         }
     });
     for (addr, flags, part, why) in [
@@ -110,9 +110,9 @@ async fn a_message_left_unanswered_does_not_stop_the_planned_ones() {
     // Answers all but the first.
     let addr = serve(|stream| {
         let Some(mut socket) = WebSocket::accept(stream) else { return };
-        socket.hear();
-        while let Said::Text(text) = socket.hear() {
-            socket.say(&text);
+        socket.receive();
+        while let Received::Text(text) = socket.receive() {
+            socket.send_text(&text);
         }
     });
     let flags = "--echo 4 --message-rate 20/s --timeout 200ms --auth-grace 30ms --hold 1s";
@@ -147,12 +147,12 @@ async fn a_false_accept_is_judged_beside_handshakes_without_a_token() {
     let closes_late = |stream: TcpStream, is_bad: fn(&str) -> bool| {
         let mut stream = stream;
         let head = String::from_utf8(read_head(&mut stream)).unwrap();
-        let Some(mut socket) = WebSocket::grant(stream, head.as_bytes()) else { return };
+        let Some(mut socket) = WebSocket::upgrade(stream, head.as_bytes()) else { return };
         if is_bad(&head) {
             thread::sleep(Duration::from_millis(150));
             socket.close(4401, "no");
         }
-        socket.hear_all();
+        socket.receive_all();
     };
     let unsigned = |head: &str| head.contains(". HTTP/1.1");
     for (addr, code, parts, control, why) in [
@@ -282,7 +282,7 @@ async fn each_failure_keeps_the_words_of_its_first() {
         (accepting(|socket| socket.close(1011, "out of memory")), "", 99, &["closed 1011 out of memory"], "its close"),
         (broken_frame, "--auth-grace 2s", 99, &["reserved bit", "RFC 6455"], "a broken frame"),
         (
-            accepting(|socket| socket.say(r#"0{"sid":"x","upgrades":[]}"#)),
+            accepting(|socket| socket.send_text(r#"0{"sid":"x","upgrades":[]}"#)),
             "--auth-grace 2s",
             104,
             &["speaks Engine.IO", "--protocol socketio --eio N --path P", r#"0{"sid":"x""#],

@@ -9,8 +9,8 @@ use gatecrash::judge::verdict::{CONFIGURATION, PASS};
 use insta::assert_snapshot;
 
 use super::program::run;
-use super::services::{SECRET, Site};
-use crate::engine_servers::{answering, nowhere, read_head, serve};
+use super::services::{LocalServer, SECRET};
+use crate::engine_servers::{answering, read_head, serve, unused_addr};
 
 const MINT: &str = "--token-source mint";
 
@@ -44,9 +44,9 @@ fn growing(reads: u64, afterwards: String) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn gatekeepers_own_page_is_read() {
-    let site = Site::start(&[]).await;
-    let gate = site.gate;
+async fn gatekeeper_metrics_page_is_read() {
+    let server = LocalServer::start(&[]).await;
+    let gate = server.gate;
     let flags = format!("--target http://{gate} {MINT} -c 400 --concurrency 8 --echo 1");
     let metrics =
         format!("--server-metrics http://{gate}/metrics --server-metrics-names sockets=gatekeeper_connections_open");
@@ -65,8 +65,8 @@ async fn gatekeepers_own_page_is_read() {
 }
 
 #[tokio::test]
-async fn odd_forms_are_read_and_what_is_missing_is_said() {
-    let site = Site::start(&[]).await;
+async fn missing_metrics_are_reported() {
+    let server = LocalServer::start(&[]).await;
     let broken = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned();
     // The first is the check before the run, the second is made at T0, the third at the end.
     for (reads, cpu, sentence, why) in [
@@ -74,7 +74,7 @@ async fn odd_forms_are_read_and_what_is_missing_is_said() {
         (2, false, "the reading at the end failed, and with it processor time: HTTP 503", "it broke in mid-run"),
     ] {
         let metrics = growing(reads, broken.clone());
-        let flags = format!("--target http://{} {MINT} -c 20 --concurrency 8", site.gate);
+        let flags = format!("--target http://{} {MINT} -c 20 --concurrency 8", server.gate);
         let ended = run(&format!("{flags} --server-metrics http://{metrics}/")).flag("--secret", SECRET).end().await;
         ended.exits_with(PASS, why);
         ended.counts(&[(Outcome::Established, 20)], why);
@@ -89,10 +89,10 @@ async fn odd_forms_are_read_and_what_is_missing_is_said() {
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_read_is_told_before_the_run() {
-    let site = Site::start(&[]).await;
+async fn unreadable_metrics_page_is_an_error_before_the_run() {
+    let server = LocalServer::start(&[]).await;
     let said = async |url: &str, more: &str| {
-        let flags = format!("-q --target http://{} {MINT} {more}", site.gate);
+        let flags = format!("-q --target http://{} {MINT} {more}", server.gate);
         let ended = run(&format!("{flags} --server-metrics {url}")).flag("--secret", SECRET).end().await;
         ended.exits_with(CONFIGURATION, url);
         assert_eq!(ended.files(), [""; 0], "{url}");
@@ -102,7 +102,7 @@ async fn a_page_that_cannot_be_read_is_told_before_the_run() {
     let empty = answering(page("# nothing here\n"));
     let long = answering(page(&"x 1\n".repeat(2 << 20)));
     let gone = answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-    assert_snapshot!(said(&url(nowhere()), "").await, @"gatecrash: --server-metrics URL: connection refused; is the service running?");
+    assert_snapshot!(said(&url(unused_addr()), "").await, @"gatecrash: --server-metrics URL: connection refused; is the service running?");
     assert_snapshot!(said(&url(gone), "").await, @"gatecrash: --server-metrics URL: HTTP 404; name the page itself");
     assert_snapshot!(said(&url(empty), "").await, @"gatecrash: --server-metrics URL: none of cpu=process_cpu_seconds_total,memory=process_resident_memory_bytes,sockets=process_open_fds is there; name them as the page has them, with --server-metrics-names");
     assert_snapshot!(said(&url(empty), "--server-metrics-names cpu=a,memory=b,sockets=c").await, @"gatecrash: --server-metrics URL: none of cpu=a,memory=b,sockets=c is there; name them as the page has them, with --server-metrics-names");
@@ -112,7 +112,7 @@ async fn a_page_that_cannot_be_read_is_told_before_the_run() {
         let _left = std::io::copy(&mut stream, &mut std::io::sink());
     });
     assert_snapshot!(said(&url(mute), "").await, @"gatecrash: --server-metrics URL: no answer in time");
-    let taken = site.gate.to_string();
+    let taken = server.gate.to_string();
     let ended = run(&format!("-q --prometheus {taken} -c 5")).end().await;
     ended.exits_with(CONFIGURATION, "the address is taken");
     assert_snapshot!(ended.stderr.replace(&taken, "ADDR"), @"gatecrash: --prometheus ADDR: Address already in use (os error 98); name an address of this machine and a port that is free, or port 0 for any");

@@ -6,7 +6,7 @@ use gatecrash::ground::outcome::Outcome;
 use reports::schema::{PhaseName, RunResult, TokenKind, Totals};
 
 use super::program::{Ended, Program, run};
-use super::services::{LoginService, SECRET, Site};
+use super::services::{LocalServer, LoginService, SECRET};
 
 /// Every kind that a shared secret makes, with weights of a hundred arrivals.
 const ALL: &str = "valid=44,replayed=6,expired=5,not-yet-valid=5,forged=5,wrong-key=5,alg-none=5,unknown-kid=5,\
@@ -37,8 +37,8 @@ fn all_are_decided_rightly(ended: &Ended, why: &str) {
 }
 
 #[tokio::test]
-async fn the_gate_refuses_every_bad_kind_by_every_carrier() {
-    let site = Site::start(&[]).await;
+async fn gate_refuses_every_invalid_token_kind_in_every_place() {
+    let server = LocalServer::start(&[]).await;
     for (scheme, token_in) in [
         ("http", "query:token"),
         ("http", "auth:token"),
@@ -48,18 +48,18 @@ async fn the_gate_refuses_every_bad_kind_by_every_carrier() {
     ] {
         let flags = format!("--token-source mint --secret env:SECRET --token-in {token_in} --mix {ALL}");
         let path = if scheme == "ws" { "/ws" } else { "" };
-        let target = format!("{scheme}://{}{path}", site.gate);
+        let target = format!("{scheme}://{}{path}", server.gate);
         let ended = load(&target, &flags).env("SECRET", SECRET).end().await;
         all_are_decided_rightly(&ended, token_in);
     }
 }
 
 #[tokio::test]
-async fn real_tokens_of_a_login_are_spoilt() {
-    let site = Site::start(&[]).await;
+async fn invalid_tokens_are_made_from_login_tokens() {
+    let server = LocalServer::start(&[]).await;
     let service = LoginService::start().await;
     let login = format!("{} --user ann:ann-password --user bob:bob-password", service.flags());
-    let target = format!("ws://{}/ws", site.gate);
+    let target = format!("ws://{}/ws", server.gate);
     for per in ["connection", "user"] {
         let flags = format!("{login} --token-per {per} --secret env:SECRET --mix {ALL}");
         let ended = load(&target, &flags).env("SECRET", SECRET).end().await;
@@ -74,7 +74,7 @@ async fn real_tokens_of_a_login_are_spoilt() {
 }
 
 #[tokio::test]
-async fn the_embedded_server_refuses_what_it_should() {
+async fn embedded_server_refuses_invalid_tokens() {
     let mix = "valid=90,expired=5,forged=5";
     for flags in ["", "--token-source mint --token-ttl 60s"] {
         let ended = run(&format!("-c 200 --concurrency 8 --mix {mix} {flags}")).end().await;
@@ -89,9 +89,9 @@ async fn the_embedded_server_refuses_what_it_should() {
 }
 
 #[tokio::test]
-async fn what_is_expected_is_the_targets_policy() {
-    let site = Site::start(&[]).await;
-    let target = format!("http://{}", site.gate);
+async fn expect_flag_sets_the_policy_of_the_target() {
+    let server = LocalServer::start(&[]).await;
+    let target = format!("http://{}", server.gate);
     let mint = "--token-source mint --secret env:SECRET";
     for (flags, code, outcome, why) in [
         ("--mix expired=1", 0, Outcome::RefusedExpected, "nothing should be established"),
@@ -109,10 +109,10 @@ async fn what_is_expected_is_the_targets_policy() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_made_is_refused_before_the_run() {
-    let site = Site::start(&[]).await;
+async fn invalid_tokens_without_a_key_are_errors_before_the_run() {
+    let server = LocalServer::start(&[]).await;
     let service = LoginService::start().await;
-    let target = format!("ws://{}/ws", site.gate);
+    let target = format!("ws://{}/ws", server.gate);
     let login = format!("{} --user ann:ann-password", service.flags());
     let mint = "--token-source mint --secret env:SECRET";
     for (flags, code, part, why) in [
@@ -137,13 +137,13 @@ async fn what_cannot_be_made_is_refused_before_the_run() {
 
 #[tokio::test]
 async fn a_mix_may_stand_in_a_file() {
-    let site = Site::start(&[]).await;
+    let server = LocalServer::start(&[]).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mixed.toml");
     let text = format!(
         "target = \"ws://{}/ws\"\ntoken-source = \"mint\"\nsecret = \"env:SECRET\"\nconcurrency = 4\n\
          connections = 100\nhold = \"0s\"\nmix = \"valid=3,missing=1\"\nexpect = [\"missing=refuse\"]\n",
-        site.gate
+        server.gate
     );
     std::fs::write(&file, text).unwrap();
     let ended = run(file.to_str().unwrap()).env("SECRET", SECRET).end().await;
@@ -157,7 +157,7 @@ async fn a_mix_may_stand_in_a_file() {
 async fn the_example_of_attackers_runs() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/attackers.toml");
     let ended = run(&format!("{example} -c 400 --threshold errors==0%")).end().await;
-    ended.passes_or_is_late("attackers.toml");
+    ended.passes_or_was_late("attackers.toml");
     let totals = ended.result().totals;
     assert_eq!(totals.established + totals.refused_expected, 400, "{totals:?}");
     assert!(totals.refused_expected.abs_diff(40) <= 4, "{totals:?}");

@@ -7,14 +7,14 @@ use gatecrash::ground::outcome::Outcome;
 use reports::schema::PhaseName;
 
 use super::program::run;
-use super::services::Site;
+use super::services::LocalServer;
 use crate::engine_servers::{Gauge, WebSocket, serve};
 
 /// Flags for a target that takes any token.
 const MINT: &str = "--token-source mint --secret any-secret-will-do";
 
 #[tokio::test]
-async fn the_closed_model_fills_its_places_and_never_more() {
+async fn closed_model_keeps_its_concurrency() {
     const PLACES: u64 = 7;
     let gauge = Gauge::default();
     let under_way = gauge.clone();
@@ -28,14 +28,14 @@ async fn the_closed_model_fills_its_places_and_never_more() {
         // Before the answer: a place that is free for the client is free here.
         under_way.down();
         if let Some(mut socket) = WebSocket::accept(stream) {
-            socket.hear_all();
+            socket.receive_all();
         }
     });
     let flags = format!("--target ws://{addr} -c 105 --concurrency {PLACES} --hold 0s {MINT}");
     let ended = run(&flags).end().await;
     ended.exits_with(0, "closed model");
     let result = ended.counts(&[(Outcome::Established, 105)], "closed model");
-    assert_eq!(gauge.most(), PLACES);
+    assert_eq!(gauge.max(), PLACES);
     let handshake = &result.phases[&PhaseName::Handshake].established;
     assert!(handshake.response.is_none(), "without a plan there is no response");
     assert!(handshake.service.is_some());
@@ -43,13 +43,13 @@ async fn the_closed_model_fills_its_places_and_never_more() {
 
 #[tokio::test]
 async fn arrivals_end_by_number_or_by_time_whichever_comes_first() {
-    let site = Site::start(&[]).await;
+    let server = LocalServer::start(&[]).await;
     for (flags, planned, why) in [
         ("-r 200 --duration 500ms", 100, "all that are due in time"),
         ("-r 200 --duration 500ms -c 30", 30, "the number comes first"),
         ("-r 200 --duration 200ms -c 5000", 40, "the time comes first"),
     ] {
-        let target = format!("--target ws://{}/ws {MINT} {flags}", site.gate);
+        let target = format!("--target ws://{}/ws {MINT} {flags}", server.gate);
         let result = run(&target).end().await.result();
         assert_eq!(result.totals.planned, planned, "{why}");
     }
@@ -59,7 +59,7 @@ async fn arrivals_end_by_number_or_by_time_whichever_comes_first() {
 async fn arrivals_are_even_or_random_by_seed() {
     for flags in ["--arrivals uniform", "--arrivals poisson", "--arrivals poisson --seed 7"] {
         let ended = run(&format!("-c 100 -r 400 {flags}")).end().await;
-        ended.passes_or_is_late(flags);
+        ended.passes_or_was_late(flags);
         let result = ended.counts(&[(Outcome::Established, 100)], flags);
         let words: Vec<&str> = flags.split(' ').collect();
         assert_eq!(result.scenario.arrivals.as_deref(), Some(words[1]));
@@ -80,7 +80,7 @@ async fn the_closed_model_ends_by_time_as_well() {
 }
 
 #[tokio::test]
-async fn who_is_not_answered_times_out_at_the_timeout() {
+async fn unanswered_handshakes_time_out() {
     let silent = serve(|mut stream| {
         let _ = std::io::copy(&mut stream.by_ref(), &mut std::io::sink());
     });

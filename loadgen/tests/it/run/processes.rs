@@ -12,7 +12,7 @@ use testkit::until;
 
 use super::process::{Process, children_of};
 use super::program::{Running, run};
-use super::services::{SECRET, Site};
+use super::services::{LocalServer, SECRET};
 use crate::engine_servers::{WebSocket, read_head, serve};
 
 /// The processes of a running load, once all are there.
@@ -36,8 +36,8 @@ async fn in_mid_run() -> (Running, Vec<Process>) {
 
 #[tokio::test]
 async fn every_transport_and_model_counts_as_one_process_does() {
-    let site = Site::start(&["--workers=2"]).await;
-    let mint = format!("--target http://{} --token-source mint", site.gate);
+    let server = LocalServer::start(&["--workers=2"]).await;
+    let mint = format!("--target http://{} --token-source mint", server.gate);
     for (flags, why) in [
         ("--protocol websocket --path /ws --rate 200/s -c 150 --echo 2", "raw, open model"),
         ("--rate 200/s -c 150 --echo 1 --workers 2", "Socket.IO, two workers each"),
@@ -50,7 +50,7 @@ async fn every_transport_and_model_counts_as_one_process_does() {
             .flag("--secret", "env:SECRET")
             .end()
             .await;
-        ended.passes_or_is_late(why);
+        ended.passes_or_was_late(why);
         let result = ended.result();
         let planned = result.totals.planned;
         assert_eq!(result.totals.established, planned, "{why}: {:?}", result.failures);
@@ -88,9 +88,9 @@ async fn users_log_in_once_and_every_arrival_has_its_users_token() {
             return;
         };
         let token = token.split(' ').next().unwrap_or_default().to_owned();
-        if let Some(mut socket) = WebSocket::grant(stream, &head) {
+        if let Some(mut socket) = WebSocket::upgrade(stream, &head) {
             *counted.lock().unwrap().entry(token).or_default() += 1;
-            socket.hear_all();
+            socket.receive_all();
         }
     });
     let folder = tempfile::tempdir().unwrap();
@@ -106,13 +106,13 @@ async fn users_log_in_once_and_every_arrival_has_its_users_token() {
 }
 
 #[tokio::test]
-async fn what_one_process_cannot_open_is_said_with_what_can() {
+async fn too_few_descriptors_suggest_more_processes() {
     let few = "ulimit -n 512";
     let ended = run("-q -c 300 --rate 300/s").after(few).end().await;
     ended.exits_with(CONFIGURATION, "one process");
     assert!(ended.stderr.contains("use --processes 3, "), "{}", ended.stderr);
     let ended = run("-q -c 300 --rate 300/s --processes 3").after(few).end().await;
-    ended.passes_or_is_late("as was said");
+    ended.passes_or_was_late("as was said");
     // The gate has the same limit, and as many processes as it needs.
     ended.counts(&[(Outcome::Established, 300)], "three processes");
 }

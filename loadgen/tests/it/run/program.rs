@@ -1,4 +1,4 @@
-//! The binary as a person or a script meets it: flags in, words, files and an exit code out.
+//! Runs the `gatecrash` binary: flags in; output, files and an exit code out.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,21 +21,21 @@ use testkit::{PATIENCE, until};
 use super::process::{Process, children_of};
 use super::services::SECRET;
 
-/// What nobody may read anywhere: the secret, and every JWT of these tests, which begins with `{"typ":` or `{"alg":` in
+/// Texts that no output may contain: the secret, and every JWT of these tests, which begins with `{"typ":` or `{"alg":` in
 /// base64url.
-const UNSPEAKABLE: [&str; 3] = [SECRET, "eyJ0eXAi", "eyJhbGci"];
+const SECRETS: [&str; 3] = [SECRET, "eyJ0eXAi", "eyJhbGci"];
 
 /// A run that is to be started.
 pub struct Program {
     words: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
-    /// A line for `sh`, whose process the run then takes over.
+    /// A line for `sh`, which then executes the run in its own process.
     shell: Option<String>,
-    /// Holds the result, in `out`, unless it is told to go elsewhere.
+    /// Holds the result in `out`, unless `--out` names another folder.
     folder: TempDir,
 }
 
-/// `gatecrash run` with flags that are parted by spaces. The result goes to a folder of its own.
+/// `gatecrash run` with flags separated by spaces. Each run has its own result folder.
 pub fn run(flags: &str) -> Program {
     let words = ["run"].into_iter().chain(flags.split_whitespace());
     Program {
@@ -47,13 +47,13 @@ pub fn run(flags: &str) -> Program {
 }
 
 impl Program {
-    /// A flag's value that may hold spaces.
+    /// Adds a flag whose value may contain spaces.
     pub fn flag(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.words.extend([name.into(), value.into()]);
         self
     }
 
-    /// A scenario file, written down for this run.
+    /// Adds a scenario file with this text.
     pub fn scenario(mut self, text: &str) -> Self {
         let path = self.folder.path().join("scenario.toml");
         fs::write(&path, text).unwrap();
@@ -61,7 +61,7 @@ impl Program {
         self
     }
 
-    /// A variable of its environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.environment.push((name, value.into()));
         self
@@ -78,7 +78,7 @@ impl Program {
         self.start().end().await
     }
 
-    /// Starts it. It is killed with the test.
+    /// Starts the run. The run is killed when the test ends.
     pub fn start(mut self) -> Running {
         let out = self.folder.path().join("out");
         if !self.words.iter().any(|word| word == "--out") {
@@ -113,7 +113,7 @@ impl Program {
     }
 }
 
-/// A run under way.
+/// A run in progress.
 pub struct Running {
     child: Child,
     stdout: Pipe,
@@ -138,10 +138,10 @@ impl Running {
             .await
     }
 
-    /// The first line that it says on standard error, once there is one.
+    /// Waits for the first line on standard error.
     pub async fn first_line(&self) -> String {
         until("a line on standard error", || {
-            let said = self.stderr.said.lock().unwrap();
+            let said = self.stderr.bytes.lock().unwrap();
             let said = String::from_utf8_lossy(&said);
             Some(said.split_once('\n')?.0.to_owned())
         })
@@ -162,11 +162,11 @@ impl Running {
             out: self.out,
             _folder: self.folder,
         };
-        ended.keeps_its_secrets();
+        ended.assert_shows_no_secret();
         ended
     }
 
-    /// Its number.
+    /// The process id.
     pub fn pid(&self) -> i32 {
         self.child.id().expect("not waited for yet").cast_signed()
     }
@@ -181,20 +181,20 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Whether neither is there any more.
+    /// Whether both processes have ended.
     pub fn are_gone(&self) -> bool {
         !self.gate.is_there() && !self.frontend.is_there()
     }
 }
 
-/// A run that has ended, and what it left.
+/// A finished run with its output and files.
 pub struct Ended {
     status: ExitStatus,
-    /// What it said on standard output.
+    /// Text on standard output.
     pub stdout: String,
-    /// What it said on standard error.
+    /// Text on standard error.
     pub stderr: String,
-    /// Its folder, if it was not told another.
+    /// The default result folder.
     pub out: PathBuf,
     _folder: TempDir,
 }
@@ -207,7 +207,7 @@ impl Ended {
     }
 
     /// It passed, or other tests on the machine delayed its arrivals: the open model then says so, and must.
-    pub fn passes_or_is_late(&self, why: &str) -> &Self {
+    pub fn passes_or_was_late(&self, why: &str) -> &Self {
         if self.status.code() == Some(INVALID.into()) {
             let reasons = self.result().validity.reasons;
             let late =
@@ -245,11 +245,11 @@ impl Ended {
         files(&self.out).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
-    fn keeps_its_secrets(&self) {
+    fn assert_shows_no_secret(&self) {
         let written =
             files(&self.out).into_iter().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned());
         for text in written.chain([self.stdout.clone(), self.stderr.clone()]) {
-            for words in UNSPEAKABLE {
+            for words in SECRETS {
                 assert!(!text.contains(words), "{words} is shown in\n{text}");
             }
         }
@@ -265,28 +265,28 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What comes out of a process.
+/// Output of a process.
 struct Pipe {
-    /// So far.
-    said: Arc<Mutex<Vec<u8>>>,
+    /// Received so far.
+    bytes: Arc<Mutex<Vec<u8>>>,
     task: JoinHandle<()>,
 }
 
 impl Pipe {
     async fn whole(self) -> String {
         self.task.await.unwrap();
-        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 }
 
 fn follow(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> Pipe {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let into = said.clone();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let into = received.clone();
     let task = tokio::spawn(async move {
         let mut bytes = [0; 4096];
         while let length @ 1.. = pipe.read(&mut bytes).await.unwrap() {
             into.lock().unwrap().extend_from_slice(&bytes[..length]);
         }
     });
-    Pipe { said, task }
+    Pipe { bytes: received, task }
 }

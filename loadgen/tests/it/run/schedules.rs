@@ -9,18 +9,15 @@ use gatecrash::ground::outcome::Outcome;
 use reports::schema::{Phase, PhaseName};
 
 use super::program::{Program, run};
-use super::services::Site;
-use crate::engine_servers::{WebSocket, serve};
+use super::services::LocalServer;
+use crate::engine_servers::serve_websocket;
 
 /// Lets all in, and counts them.
 fn counting() -> (SocketAddr, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
-    let addr = serve(move |stream| {
-        if let Some(mut socket) = WebSocket::accept(stream) {
-            counted.fetch_add(1, Ordering::Relaxed);
-            socket.hear_all();
-        }
+    let addr = serve_websocket(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
     });
     (addr, count)
 }
@@ -40,7 +37,7 @@ async fn stages_change_the_rate() {
     ] {
         let before = count.load(Ordering::Relaxed);
         let ended = load(addr, flags).end().await;
-        ended.passes_or_is_late(why);
+        ended.passes_or_was_late(why);
         let result = ended.counts(&[(Outcome::Established, planned)], why);
         assert_eq!(count.load(Ordering::Relaxed) - before, planned, "{why}");
         for (row, expected) in result.intervals.iter().zip(seconds) {
@@ -60,7 +57,7 @@ async fn a_file_lists_the_instants() {
     fs::write(&path, "# a log\n0\n0\n0.1\n1.25\n").unwrap();
     for (flags, planned, why) in [("", 4, "all of it"), ("-c 3", 3, "by count"), ("--duration 50ms", 2, "by time")] {
         let ended = load(addr, flags).flag("--arrivals", &path).end().await;
-        ended.passes_or_is_late(why);
+        ended.passes_or_was_late(why);
         let result = ended.counts(&[(Outcome::Established, planned)], why);
         if planned == 4 {
             let rows: Vec<u64> = result.intervals.iter().map(|row| row.planned).collect();
@@ -84,7 +81,7 @@ async fn a_file_lists_the_instants() {
 }
 
 #[tokio::test]
-async fn a_warm_up_is_thrown_away() {
+async fn warm_up_is_not_measured() {
     let (addr, count) = counting();
     for (flags, measured, warm, why) in [
         ("-r 100 -c 50 --warmup 500ms", 50, 50, "the open model"),
@@ -92,7 +89,7 @@ async fn a_warm_up_is_thrown_away() {
     ] {
         let before = count.load(Ordering::Relaxed);
         let ended = load(addr, flags).end().await;
-        ended.passes_or_is_late(why);
+        ended.passes_or_was_late(why);
         let result = ended.counts(&[(Outcome::Established, measured)], why);
         assert_eq!(count.load(Ordering::Relaxed) - before, measured + warm, "{why}");
         assert_eq!(result.scenario.warmup_s, Some(0.5), "{why}");
@@ -102,9 +99,9 @@ async fn a_warm_up_is_thrown_away() {
 }
 
 #[tokio::test]
-async fn logins_serve_the_warm_up_and_the_run() {
-    let site = Site::start(&[]).await;
-    let (gate, frontend) = (site.gate, site.frontend);
+async fn warm_up_and_run_share_the_logins() {
+    let server = LocalServer::start(&[]).await;
+    let (gate, frontend) = (server.gate, server.frontend);
     let flags = format!(
         "--target ws://{gate}/ws --login-url http://{frontend}/login --user gonzalo:password \
          --token-url http://{frontend}/getIoConnectionToken --concurrency 4 -c 40 --warmup 200ms --hold 0s"
@@ -121,7 +118,7 @@ async fn the_example_of_a_spike_runs() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/spike.toml");
     let flags = "--duration 1s --warmup 100ms --hold 0s --threshold errors==0%";
     let ended = run(&format!("{example} {flags}")).end().await;
-    ended.passes_or_is_late("spike.toml");
+    ended.passes_or_was_late("spike.toml");
     let totals = ended.result().totals;
     assert_eq!(totals.established, totals.planned);
     // Fifty are expected: five standard deviations of a Poisson count.

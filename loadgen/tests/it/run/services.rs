@@ -26,7 +26,7 @@ pub fn token(user: &str) -> String {
 }
 
 /// A gate and a frontend with the demo user and the tests' secret; they are killed with the test.
-pub struct Site {
+pub struct LocalServer {
     /// Takes sockets.
     pub gate: SocketAddr,
     /// Logs `gonzalo` in by `password`.
@@ -34,7 +34,7 @@ pub struct Site {
     _process: Child,
 }
 
-impl Site {
+impl LocalServer {
     /// Starts one with further flags.
     pub async fn start(flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_gatecrash"))
@@ -54,7 +54,7 @@ impl Site {
         Self { gate: addr("gate").unwrap(), frontend: addr("frontend").unwrap(), _process: process }
     }
 
-    /// Looks at a value of the gate's `/metrics` until it is this.
+    /// Checks at a value of the gate's `/metrics` until it is this.
     pub async fn metric_becomes(&self, name: &str, expected: u64) {
         soon(&format!("{name} = {expected}"), async {
             while self.metric(name).await != expected {

@@ -19,7 +19,7 @@ fn counting() -> (SocketAddr, Seen) {
         let Ok(peer) = stream.peer_addr() else { return };
         if let Some(mut socket) = WebSocket::accept(stream) {
             *counted.lock().unwrap().entry(peer.ip()).or_default() += 1;
-            socket.hear_all();
+            socket.receive_all();
         }
     });
     (addr, seen)

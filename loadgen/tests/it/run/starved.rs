@@ -7,7 +7,7 @@ use gatecrash::judge::verdict::INVALID;
 use reports::schema::VerdictName;
 
 use super::program::run;
-use crate::engine_servers::{WebSocket, serve};
+use crate::engine_servers::serve_websocket;
 
 /// A process that is busy on one processor until it is dropped.
 struct Busy(Child);
@@ -33,11 +33,7 @@ impl Drop for Busy {
 /// (`sched_prio_to_weight` of the kernel). So many arrivals a second take more than that.
 #[tokio::test]
 async fn a_generator_with_a_tenth_of_a_core_is_invalid() {
-    let addr = serve(|stream| {
-        if let Some(mut socket) = WebSocket::accept(stream) {
-            socket.hear_all();
-        }
-    });
+    let addr = serve_websocket(|_| {});
     let cpu = allowed_cpus()[0];
     let mint = "--token-source mint --secret any-secret-will-do --token-per user";
     for threshold in ["", "--threshold handshake.p99<10ms"] {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::program::{Ended, run};
-use super::services::{Site, token};
+use super::services::{LocalServer, token};
 
 type Fields = BTreeMap<String, String>;
 
@@ -116,7 +116,7 @@ async fn seen(headers: HeaderMap) -> Response {
 
 /// A run of 20 arrivals with users ann and bob, against our gate.
 async fn logs_in(service: SocketAddr, steps: &str, flags: &str) -> Ended {
-    let gate = Site::start(&[]).await;
+    let gate = LocalServer::start(&[]).await;
     let settings = format!("target = \"http://{}\"\nhold = \"0s\"\n", gate.gate);
     let steps = steps.replace("SERVICE", &format!("http://{service}"));
     let asked = "-c 20 --concurrency 4 --user ann:ann-password --user bob:bob-password";
@@ -128,7 +128,7 @@ async fn logs_in(service: SocketAddr, steps: &str, flags: &str) -> Ended {
 }
 
 #[tokio::test]
-async fn a_form_with_a_hidden_field_and_a_redirect() {
+async fn form_login_sends_hidden_field_and_follows_redirect() {
     let steps = r#"
         [[login]]
         name = "form"
@@ -164,7 +164,7 @@ async fn a_form_with_a_hidden_field_and_a_redirect() {
 }
 
 #[tokio::test]
-async fn json_headers_cookies_and_columns() {
+async fn json_login_uses_headers_cookies_and_user_columns() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users.csv");
     let lines = "name,password,tenant\nann,ann-password,acme\nbob,bob-password,b&b\n";
@@ -180,7 +180,7 @@ async fn json_headers_cookies_and_columns() {
         json = { id = "{{id}}" }
         extract.token = { cookie = "jwt" }
     "#;
-    let (service, gate) = (service().await, Site::start(&[]).await);
+    let (service, gate) = (service().await, LocalServer::start(&[]).await);
     for per in ["connection", "user"] {
         let steps = steps.replace("SERVICE", &format!("http://{service}"));
         let settings = format!("target = \"http://{}\"\nhold = \"0s\"\n", gate.gate);
@@ -195,7 +195,7 @@ async fn json_headers_cookies_and_columns() {
 }
 
 #[tokio::test]
-async fn a_client_with_a_secret_of_its_own() {
+async fn client_credentials_grant_gives_tokens() {
     let steps = r#"
         [[token]]
         name = "grant"
@@ -264,7 +264,7 @@ async fn each_fault_names_its_step_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn credentials_stay_with_the_host_that_they_are_for() {
+async fn credentials_are_not_sent_to_another_host() {
     let (service, elsewhere) = (service().await, self::service().await);
     for (to, sent, why) in
         [("/seen".to_owned(), "true", "the same host"), (format!("http://{elsewhere}/seen"), "false", "another one")]
@@ -289,7 +289,7 @@ async fn credentials_stay_with_the_host_that_they_are_for() {
 }
 
 #[tokio::test]
-async fn steps_that_contradict_themselves_are_refused_before_anything_is_asked() {
+async fn contradicting_steps_are_errors_before_any_request() {
     let service = service().await;
     for (steps, flags, part, why) in [
         (

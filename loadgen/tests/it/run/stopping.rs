@@ -6,7 +6,7 @@ use gatecrash::judge::verdict::{CONFIGURATION, INVALID, STOPPED};
 use rustix::process::Signal;
 
 use super::program::{Ended, Running, Servers, run};
-use super::services::Site;
+use super::services::LocalServer;
 use crate::engine_servers::{Gauge, serve};
 use testkit::until;
 
@@ -55,10 +55,10 @@ async fn a_signal_before_the_first_arrival_leaves_nothing() {
         mute.up();
         let _ = std::io::copy(&mut stream.by_ref(), &mut std::io::sink());
     });
-    let site = Site::start(&[]).await;
+    let server = LocalServer::start(&[]).await;
     let login = format!("--login-url http://{mute}/ --token-url http://{mute}/ --user ann:one");
-    let running = run(&format!("--target http://{} {login}", site.gate)).start();
-    until("the login to be asked for", || (asked.most() > 0).then_some(())).await;
+    let running = run(&format!("--target http://{} {login}", server.gate)).start();
+    until("the login to be asked for", || (asked.max() > 0).then_some(())).await;
     running.signal(Signal::INT);
     let ended = running.end().await;
     ended.exits_with(STOPPED, "in the logins");
@@ -71,7 +71,7 @@ async fn a_signal_before_the_first_arrival_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_signal_while_the_servers_start_takes_them_along() {
+async fn signal_during_start_ends_the_servers() {
     let running = run(LONG).start();
     let servers = running.servers().await;
     running.signal(Signal::INT);
@@ -82,7 +82,7 @@ async fn a_signal_while_the_servers_start_takes_them_along() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_ends_the_run_at_once() {
     let (running, servers) = in_mid_run().await;
     // A gate that answers no close, and does not end when it is told to.
     servers.gate.signal(Signal::STOP);
@@ -116,9 +116,9 @@ async fn a_server_that_dies_makes_the_run_invalid() {
 }
 
 #[tokio::test]
-async fn a_full_disk_costs_the_files_and_not_the_summary() {
-    let site = Site::start(&[]).await;
-    let flags = format!("-q --target http://{} -c 20 --concurrency 5", site.gate);
+async fn full_disk_loses_the_files_but_not_the_summary() {
+    let server = LocalServer::start(&[]).await;
+    let flags = format!("-q --target http://{} -c 20 --concurrency 5", server.gate);
     // No file may grow beyond two kilobytes, which fails as a full disk does: in the middle of a write.
     let ended = run(&format!("{flags} --token-source mint --secret env:SECRET"))
         .env("SECRET", super::services::SECRET)

@@ -2,7 +2,7 @@
 
 use super::carriers::ESTABLISHED;
 use super::program::{Ended, run};
-use super::services::{SECRET, Site};
+use super::services::{LocalServer, SECRET};
 use crate::engine_servers::answering;
 use reports::schema::{PhaseName, TokenKind};
 
@@ -17,8 +17,8 @@ async fn over(targets: &str, flags: &str) -> Ended {
 }
 
 #[tokio::test]
-async fn each_target_has_its_part_and_its_own_figures() {
-    let (big, small) = (Site::start(&[]).await, Site::start(&[]).await);
+async fn each_target_has_its_share_and_its_own_figures() {
+    let (big, small) = (LocalServer::start(&[]).await, LocalServer::start(&[]).await);
     let targets = format!(
         "[[targets]]\nname = \"big\"\nurl = \"http://{}\"\nweight = 3\n\
          [[targets]]\nurl = \"http://{}\"\n",
@@ -32,13 +32,13 @@ async fn each_target_has_its_part_and_its_own_figures() {
     assert_eq!(names, ["big", format!("http://{}/", small.gate).as_str()]);
     let asked: Vec<f64> = result.scenario.targets.iter().map(|one| one.weight).collect();
     assert_eq!(asked, [3.0, 1.0]);
-    for (target, site, planned) in [(&result.targets[0], &big, 300), (&result.targets[1], &small, 100)] {
+    for (target, server, planned) in [(&result.targets[0], &big, 300), (&result.targets[1], &small, 100)] {
         let totals = target.totals;
         assert!(totals.planned.abs_diff(planned) <= 3, "{totals:?}");
         let refused = totals.planned / 10;
         assert!(totals.refused_expected.abs_diff(refused) <= 3, "the whole mix: {totals:?}");
         assert_eq!(totals.established + totals.refused_expected, totals.planned);
-        assert_eq!(site.metric(ESTABLISHED).await, totals.established, "{}", target.name);
+        assert_eq!(server.metric(ESTABLISHED).await, totals.established, "{}", target.name);
         let handshake = &target.phases[&PhaseName::Handshake].established;
         assert_eq!(handshake.count, totals.established);
         let messages = target.messages.unwrap();
@@ -51,10 +51,10 @@ async fn each_target_has_its_part_and_its_own_figures() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_no_server_is_named_among_those_that_are() {
-    let (site, page) = (Site::start(&[]).await, answering("HTTP/1.1 404 Not Found\r\n\r\n"));
+async fn target_without_a_socket_server_is_named() {
+    let (server, page) = (LocalServer::start(&[]).await, answering("HTTP/1.1 404 Not Found\r\n\r\n"));
     let targets =
-        format!("[[targets]]\nurl = \"http://{}\"\nweight = 9\n[[targets]]\nurl = \"http://{page}\"\n", site.gate);
+        format!("[[targets]]\nurl = \"http://{}\"\nweight = 9\n[[targets]]\nurl = \"http://{page}\"\n", server.gate);
     let ended = over(&targets, "--concurrency 8").await;
     ended.exits_with(104, "one of two");
     let sentence = ended.result().verdict.sentence;

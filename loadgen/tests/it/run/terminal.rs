@@ -15,7 +15,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use tempfile::TempDir;
 use vt100::{Color, Parser};
 
-use crate::engine_servers::nowhere;
+use crate::engine_servers::unused_addr;
 use testkit::until;
 
 /// Fifty seconds of load, which no test waits for.
@@ -30,7 +30,7 @@ const SIZE: (u16, u16) = (100, 30);
 struct Terminal {
     child: Child,
     /// The end of whoever sits before it.
-    desk: File,
+    controller: File,
     seen: Arc<Mutex<Seen>>,
     folder: TempDir,
 }
@@ -53,11 +53,11 @@ impl Terminal {
     }
 
     fn start(program: &str, words: &[&str], environment: &[(&str, &str)]) -> Self {
-        let desk = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&desk).unwrap();
-        unlockpt(&desk).unwrap();
-        tcsetwinsize(&desk, winsize(SIZE)).unwrap();
-        let name = ptsname(&desk, Vec::new()).unwrap();
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        tcsetwinsize(&controller, winsize(SIZE)).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap();
         let line = || {
             let line = OpenOptions::new()
                 .read(true)
@@ -80,21 +80,21 @@ impl Terminal {
             .spawn()
             .unwrap();
         let seen = Arc::new(Mutex::new(Seen { parser: Parser::new(SIZE.1, SIZE.0, 0), bytes: Vec::new() }));
-        follow(desk.try_clone().unwrap(), seen.clone());
-        Self { child, desk: File::from(desk), seen, folder }
+        follow(controller.try_clone().unwrap(), seen.clone());
+        Self { child, controller: File::from(controller), seen, folder }
     }
 
     fn press(&mut self, keys: &[u8]) {
-        self.desk.write_all(keys).unwrap();
+        self.controller.write_all(keys).unwrap();
     }
 
     fn resize(&self, size: (u16, u16)) {
         let mut seen = self.seen.lock().unwrap();
         seen.parser.screen_mut().set_size(size.1, size.0);
-        tcsetwinsize(&self.desk, winsize(size)).unwrap();
+        tcsetwinsize(&self.controller, winsize(size)).unwrap();
     }
 
-    /// Looks until the screen shows all of these.
+    /// Checks until the screen shows all of these.
     async fn shows(&self, words: &[&str]) -> String {
         until(&format!("the screen to show {words:?}"), || {
             let screen = self.screen();
@@ -129,7 +129,7 @@ impl Terminal {
     /// Waits for its end; the terminal must be as it was.
     async fn end(&mut self, why: &str) -> ExitStatus {
         let ended = until("the program to end", || self.child.try_wait().unwrap()).await;
-        let modes = tcgetattr(&self.desk).unwrap().local_modes;
+        let modes = tcgetattr(&self.controller).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG), "{why}: {modes:?}");
         until("the usual screen and its cursor", || {
             let seen = self.seen.lock().unwrap();
@@ -159,11 +159,11 @@ fn winsize((columns, rows): (u16, u16)) -> Winsize {
 }
 
 /// Shows what the program writes; ends when nobody has the other end open any more.
-fn follow(desk: OwnedFd, seen: Arc<Mutex<Seen>>) {
-    let mut desk = File::from(desk);
+fn follow(controller: OwnedFd, seen: Arc<Mutex<Seen>>) {
+    let mut controller = File::from(controller);
     std::thread::spawn(move || {
         let mut bytes = [0; 4096];
-        while let Ok(length @ 1..) = desk.read(&mut bytes) {
+        while let Ok(length @ 1..) = controller.read(&mut bytes) {
             let mut seen = seen.lock().unwrap();
             seen.parser.process(&bytes[..length]);
             seen.bytes.extend_from_slice(&bytes[..length]);
@@ -192,7 +192,7 @@ async fn q_ends_the_run_with_what_was_measured() {
 }
 
 #[tokio::test]
-async fn control_c_does_what_it_does_elsewhere() {
+async fn control_c_stops_the_run() {
     let mut terminal = Terminal::run(LONG, &[("NO_COLOR", "1")]);
     terminal.shows(&["100/s planned", "connect"]).await;
     assert!(!terminal.is_colored());
@@ -209,8 +209,8 @@ async fn control_c_does_what_it_does_elsewhere() {
 }
 
 #[tokio::test]
-async fn errors_leave_the_terminal_as_it_was() {
-    let nobody = nowhere();
+async fn errors_restore_the_terminal() {
+    let nobody = unused_addr();
     let flags = format!("--target http://{nobody} --token-source mint --secret any-secret");
     let mut terminal = Terminal::run(&flags, &[]);
     let status = terminal.end("nobody listens").await;
@@ -219,14 +219,14 @@ async fn errors_leave_the_terminal_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_panic_gives_the_terminal_back() {
+async fn panic_restores_the_terminal() {
     if std::env::var_os(PANICS).is_some() {
         let view = View::take(|_| ()).expect("a terminal");
         view.step("about to fail");
         panic!("as it was asked to");
     }
     let own = std::env::current_exe().unwrap();
-    let test = "run::terminal::a_panic_gives_the_terminal_back";
+    let test = "run::terminal::panic_restores_the_terminal";
     let words = ["--exact", test, "--nocapture"];
     let mut terminal = Terminal::start(own.to_str().unwrap(), &words, &[(PANICS, "1")]);
     let status = terminal.end("a panic").await;
@@ -236,7 +236,7 @@ async fn a_panic_gives_the_terminal_back() {
 }
 
 #[tokio::test]
-async fn plain_lines_where_they_are_wanted() {
+async fn no_tui_and_dumb_terminals_get_plain_lines() {
     for (flags, environment, why) in [
         ("--no-tui -c 20 -r 200/s", &[][..], "they were asked for"),
         ("-c 20 -r 200/s", &[("TERM", "dumb")], "it cannot be drawn on"),

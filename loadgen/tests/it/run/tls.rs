@@ -3,7 +3,7 @@
 use testkit::Pki;
 
 use super::program::run;
-use super::services::{SECRET, Site};
+use super::services::{LocalServer, SECRET};
 
 #[tokio::test]
 async fn the_gate_is_loaded_under_tls_by_every_transport() {
@@ -11,12 +11,12 @@ async fn the_gate_is_loaded_under_tls_by_every_transport() {
     let (tls, authority) = (pki.flags(), pki.path("ca.pem"));
     for shards in [&["--workers=2"][..], &["--workers=1", "--processes=2"]] {
         let flags: Vec<_> = shards.iter().copied().chain(tls.iter().map(|it| &**it)).collect();
-        let site = Site::start(&flags).await;
+        let server = LocalServer::start(&flags).await;
         for (target, transport) in [
-            (format!("wss://{}/ws", site.gate), "--protocol websocket"),
-            (format!("https://{}", site.gate), "--transport websocket"),
-            (format!("https://{}", site.gate), "--transport polling"),
-            (format!("https://{}", site.gate), "--transport upgrade"),
+            (format!("wss://{}/ws", server.gate), "--protocol websocket"),
+            (format!("https://{}", server.gate), "--transport websocket"),
+            (format!("https://{}", server.gate), "--transport polling"),
+            (format!("https://{}", server.gate), "--transport upgrade"),
         ] {
             for resumption in ["off", "on"] {
                 let why = format!("{shards:?}: {target}, {transport}, resumption {resumption}");
@@ -43,7 +43,7 @@ async fn the_gate_is_loaded_under_tls_by_every_transport() {
         let logins = format!(
             "--target https://{} --login-url https://{}/login --token-url https://{}/getIoConnectionToken \
              --user gonzalo:password -c 20 --concurrency 4 --hold 0s --echo 1",
-            site.gate, site.frontend, site.frontend
+            server.gate, server.frontend, server.frontend
         );
         let ended = run(&logins).flag("--cacert", &authority).end().await;
         ended.exits_with(0, "logins under TLS");

@@ -4,19 +4,19 @@ use gatecrash::ground::outcome::Outcome;
 use reports::schema::Phase;
 
 use super::program::{Ended, run};
-use super::services::{SECRET, Site};
+use super::services::{LocalServer, SECRET};
 
 /// Arrivals over three seconds by one user, whose tokens live for two.
 const THREE_SECONDS: &str = "-c 60 -r 20 --token-per user --hold 0s";
 
-async fn minting(site: &Site, flags: &str) -> Ended {
-    let gate = site.gate;
+async fn minting(server: &LocalServer, flags: &str) -> Ended {
+    let gate = server.gate;
     let asked = format!("--target http://{gate} --token-source mint --token-ttl 2s {flags}");
     run(&asked).flag("--secret", SECRET).end().await
 }
 
-async fn logging_in(site: &Site, flags: &str) -> Ended {
-    let (gate, frontend) = (site.gate, site.frontend);
+async fn logging_in(server: &LocalServer, flags: &str) -> Ended {
+    let (gate, frontend) = (server.gate, server.frontend);
     let asked = format!(
         "--target http://{gate} --user gonzalo:password --login-url http://{frontend}/login \
          --token-url http://{frontend}/getIoConnectionToken {flags}"
@@ -25,11 +25,11 @@ async fn logging_in(site: &Site, flags: &str) -> Ended {
 }
 
 #[tokio::test]
-async fn a_users_token_is_made_anew_ahead_of_its_end() {
-    let site = Site::start(&["--token-ttl=2s"]).await;
+async fn user_token_is_renewed_before_exp() {
+    let server = LocalServer::start(&["--token-ttl=2s"]).await;
     let flags = |refresh| format!("{THREE_SECONDS} --refresh {refresh}");
     let (never, ahead) = (flags("never"), flags("ahead:1s"));
-    let (never, ahead) = tokio::join!(logging_in(&site, &never), logging_in(&site, &ahead));
+    let (never, ahead) = tokio::join!(logging_in(&server, &never), logging_in(&server, &ahead));
     let kept = never.result();
     assert!(kept.totals.false_reject > 0, "{:?}", kept.totals);
     assert_eq!((kept.tokens.requests, kept.tokens.refreshed_ahead), (1, 0));
@@ -45,11 +45,11 @@ async fn a_users_token_is_made_anew_ahead_of_its_end() {
 }
 
 #[tokio::test]
-async fn an_arrival_whose_token_is_refused_tries_once_more() {
+async fn refused_arrival_retries_once_with_a_new_token() {
     for protocol in ["socketio --transport polling", "socketio", "websocket --path /ws"] {
-        let site = Site::start(&["--workers=2"]).await;
+        let server = LocalServer::start(&["--workers=2"]).await;
         let flags = format!("--protocol {protocol} {THREE_SECONDS} --refresh on-refusal");
-        let result = minting(&site, &flags).await;
+        let result = minting(&server, &flags).await;
         let result = result.counts(&[(Outcome::Established, 60)], protocol);
         let tokens = result.tokens;
         assert!(tokens.refused_first > 0, "{protocol}: {tokens:?}");
@@ -59,15 +59,15 @@ async fn an_arrival_whose_token_is_refused_tries_once_more() {
         let told: u64 = result.refusals.iter().map(|refusal| refusal.count).sum();
         assert_eq!(told, tokens.refused_first, "{protocol}: kept apart, by reason");
         let expired = r#"gatekeeper_handshakes_total{outcome="refused",reason="expired"}"#;
-        assert_eq!(site.metric(expired).await, tokens.refused_first, "{protocol}: the gate's count");
+        assert_eq!(server.metric(expired).await, tokens.refused_first, "{protocol}: the gate's count");
     }
 }
 
 #[tokio::test]
-async fn a_second_refusal_is_the_last() {
-    let site = Site::start(&[]).await;
+async fn second_refusal_is_final() {
+    let server = LocalServer::start(&[]).await;
     for per in ["user", "connection"] {
-        let gate = site.gate;
+        let gate = server.gate;
         let asked = format!("--target http://{gate} -c 20 --concurrency 5 --refresh on-refusal");
         let ended = run(&format!("{asked} --token-source mint --token-per {per}"))
             .flag("--secret", "another secret, as long as RFC 7518 asks")
@@ -83,9 +83,9 @@ async fn a_second_refusal_is_the_last() {
 }
 
 #[tokio::test]
-async fn sockets_are_to_be_closed_at_their_tokens_end() {
-    let closing = Site::start(&["--on-expiry=close", "--workers=2"]).await;
-    let keeping = Site::start(&["--on-expiry=keep"]).await;
+async fn sockets_must_be_closed_at_exp() {
+    let closing = LocalServer::start(&["--on-expiry=close", "--workers=2"]).await;
+    let keeping = LocalServer::start(&["--on-expiry=keep"]).await;
     let flags = |way, grace| format!("{way} -c 20 --concurrency 10 --hold 4s --expect-close-at-exp {grace}");
     let ways = ["", "--protocol websocket --path /ws", "--transport polling"];
     let [socketio, raw, polling] = ways.map(|way| flags(way, "2s"));
@@ -118,7 +118,7 @@ async fn sockets_are_to_be_closed_at_their_tokens_end() {
 }
 
 #[tokio::test]
-async fn what_shows_nothing_does_not_pass() {
+async fn expiry_check_without_expiring_tokens_fails() {
     let ended = run("-c 5 --concurrency 5 --expect-close-at-exp 1s").end().await;
     ended.exits_with(99, "tokens without an exp");
     let result = ended.result();

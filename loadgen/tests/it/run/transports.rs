@@ -4,31 +4,31 @@ use gatecrash::ground::outcome::Outcome;
 use reports::schema::{Phase, PhaseName};
 
 use super::program::run;
-use super::services::{SECRET, Site};
+use super::services::{LocalServer, SECRET};
 
 /// The command line of a run that mints its tokens.
-fn minting(site: &Site, flags: &str) -> super::program::Program {
-    let gate = site.gate;
+fn minting(server: &LocalServer, flags: &str) -> super::program::Program {
+    let gate = server.gate;
     let asked = format!("--target http://{gate} --protocol socketio --token-source mint");
     run(&format!("{asked} {flags}")).flag("--secret", SECRET)
 }
 
 #[tokio::test]
-async fn the_gates_own_count_is_ours_by_every_transport() {
+async fn gate_and_generator_counts_agree_by_every_transport() {
     for shards in [&["--workers=4"][..], &["--workers=2", "--processes=2"]] {
         counts_agree(shards).await;
     }
 }
 
 async fn counts_agree(shards: &[&str]) {
-    let site = Site::start(shards).await;
+    let server = LocalServer::start(shards).await;
     let mut opened = 0;
     for transport in ["polling", "upgrade", "websocket"] {
         for eio in [3, 4] {
             let flags =
                 format!("--transport {transport} --eio {eio} -c 60 --concurrency 8 --echo 2 --mix valid=5,expired=1");
             let why = format!("{transport} {eio} {shards:?}");
-            let ended = minting(&site, &flags).end().await;
+            let ended = minting(&server, &flags).end().await;
             ended.exits_with(0, &why);
             let result = ended.result();
             let established = result.totals.established;
@@ -42,14 +42,14 @@ async fn counts_agree(shards: &[&str]) {
             assert_eq!(result.scenario.transport.as_deref(), Some(transport));
             opened += established;
             let accepted = r#"gatekeeper_handshakes_total{outcome="established"}"#;
-            assert_eq!(site.metric(accepted).await, opened, "{why}");
-            site.metric_becomes("gatekeeper_sessions_open", 0).await;
+            assert_eq!(server.metric(accepted).await, opened, "{why}");
+            server.metric_becomes("gatekeeper_sessions_open", 0).await;
         }
     }
 }
 
 #[tokio::test]
-async fn what_no_transport_can_do_is_refused_before_the_run() {
+async fn impossible_transports_are_errors_before_the_run() {
     for (flags, part) in [
         ("--target ws://127.0.0.1:1/ --transport polling", "a raw WebSocket has no other transport"),
         ("--target ws://127.0.0.1:1/ --namespace /admin", "a raw WebSocket has no namespaces"),
@@ -64,7 +64,7 @@ async fn what_no_transport_can_do_is_refused_before_the_run() {
 }
 
 #[tokio::test]
-async fn the_embedded_server_is_polled_as_well() {
+async fn embedded_server_accepts_polling() {
     let ended = run("--transport upgrade -c 100 --concurrency 8").end().await;
     ended.exits_with(0, "logged in, polled, moved");
     let result = ended.counts(&[(Outcome::Established, 100)], "all");

@@ -28,7 +28,7 @@ fn mostly_well() -> SocketAddr {
             let answer = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
             let _ = stream.write_all(answer);
         } else if let Some(mut socket) = WebSocket::accept(stream) {
-            socket.hear_all();
+            socket.receive_all();
         }
     })
 }
@@ -62,7 +62,7 @@ async fn failures_rank_as_infinitely_slow() {
 }
 
 #[tokio::test]
-async fn several_thresholds_are_all_told() {
+async fn every_missed_threshold_is_reported() {
     let ended = load(mostly_well(), "--threshold errors<1% --threshold handshake.p50<30s")
         .flag("--threshold", "established==100")
         .end()
@@ -80,7 +80,7 @@ async fn several_thresholds_are_all_told() {
 }
 
 #[tokio::test]
-async fn quiet_means_nothing_but_the_summary() {
+async fn quiet_prints_only_the_summary() {
     let ended = load(mostly_well(), "-q --threshold errors==10").end().await;
     ended.exits_with(0, "quiet");
     assert_eq!(ended.stderr, "");
@@ -90,7 +90,7 @@ async fn quiet_means_nothing_but_the_summary() {
 }
 
 #[tokio::test]
-async fn a_terminal_is_redrawn_unless_it_is_to_be_left_alone() {
+async fn live_view_is_drawn_only_on_a_terminal() {
     for (flags, colour, redrawn, why) in [
         ("", None, true, "a display"),
         ("--no-tui", Some("1"), false, "plain lines, no colours"),

@@ -1,4 +1,4 @@
-//! One fetch of a set over HTTP, with limits on time and size, and never over an unprotected network.
+//! One fetch of a set over HTTP, with limits on time and size. Unprotected networks are refused.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,28 +10,27 @@ use reqwest::header::{AGE, CACHE_CONTROL, HeaderMap};
 use reqwest::{Client, ClientBuilder, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-/// The longest set that is read. Those of large providers have 5 to 20 kB.
+/// The longest set that is read. Sets of large providers have 5 to 20 kB.
 pub const JWKS_BYTES_MAX: usize = 256 * 1024;
 
-/// For the TCP connection and TLS.
+/// The limit for the TCP connection and TLS.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// For the whole fetch, to the last byte.
+/// The limit for the whole fetch.
 const FETCH_WITHIN: Duration = Duration::from_secs(10);
 
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 2;
 
-/// Where a set is published.
-///
-/// A person who can change the set on its way can make tokens: it must be `https`, or `http` on this machine.
+/// The URL of a published set: `https`, or `http` on this machine. Whoever can change the set in transit can make
+/// tokens.
 #[derive(Clone, PartialEq)]
 pub struct JwksUrl(Url);
 
-/// An address from which no set is fetched.
+/// A URL from which no set is fetched.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum JwksUrlError {
-    /// It cannot be read.
+    /// The text is not a URL.
     #[error("`{asked}` is not a URL: {problem}")]
     Malformed {
         /// The configured text.
@@ -39,8 +38,8 @@ pub enum JwksUrlError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Anybody on the way could change the keys.
-    #[error("`{0}` must begin with https:// (http:// is accepted for loopback alone)")]
+    /// The keys could be changed in transit.
+    #[error("`{0}` must begin with https:// (http:// is accepted only for loopback)")]
     Unprotected(String),
 }
 
@@ -50,25 +49,22 @@ impl FromStr for JwksUrl {
     fn from_str(asked: &str) -> Result<Self, Self::Err> {
         let url = Url::parse(asked)
             .map_err(|problem| JwksUrlError::Malformed { asked: asked.to_owned(), problem: problem.to_string() })?;
-        match is_safe(&url) {
-            true => Ok(Self(url)),
-            false => Err(JwksUrlError::Unprotected(asked.to_owned())),
-        }
+        if is_safe(&url) { Ok(Self(url)) } else { Err(JwksUrlError::Unprotected(asked.to_owned())) }
     }
 }
 
 impl JwksUrl {
-    /// An address of a server of this process, which is trusted on every interface.
+    /// The URL of a server of this process, which is trusted on every interface.
     pub(crate) fn of_own(addr: SocketAddr, path: &str) -> Option<Self> {
         Url::parse(&format!("http://{addr}{path}")).ok().map(Self)
     }
 
-    /// The address itself, including any password.
+    /// The URL itself, with any password.
     pub(crate) fn url(&self) -> &Url {
         &self.0
     }
 
-    /// The builder of a client that reaches it over a protected connection.
+    /// The builder of a client that uses a protected connection.
     pub(crate) fn client(&self) -> Result<ClientBuilder, FetchError> {
         let is_protected = self.0.scheme() == "https";
         let builder = match is_protected {
@@ -99,7 +95,7 @@ fn is_loopback(url: &Url) -> bool {
 
 impl fmt::Display for JwksUrl {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without user info and query, which may hold a password.
+        // Without user info and query, which may have a password.
         write!(out, "{}{}", self.0.origin().ascii_serialization(), self.0.path())
     }
 }
@@ -110,18 +106,18 @@ impl fmt::Debug for JwksUrl {
     }
 }
 
-/// Why a fetch failed: the fault of the source or of the network.
+/// Why a fetch failed. The fault is of the source or the network.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("no HTTP client: {0}")]
     NoClient(String),
     #[error("{0}")]
     Http(String),
-    #[error("it answered {0}")]
+    #[error("the source answered with status {0}")]
     Status(u16),
-    #[error("it is longer than {JWKS_BYTES_MAX} bytes")]
+    #[error("the set is longer than {JWKS_BYTES_MAX} bytes")]
     TooLong,
-    #[error("it is not UTF-8")]
+    #[error("the set is not UTF-8")]
     NotUtf8,
 }
 
@@ -129,7 +125,7 @@ pub(crate) enum FetchError {
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub text: String,
-    /// How long it is fresh from now on, if it has a Cache-Control field with a lifetime (RFC 9111 section 5.2.2).
+    /// The remaining lifetime by the Cache-Control field, if it has one (RFC 9111 section 5.2.2).
     pub lifetime: Option<Duration>,
 }
 
@@ -172,19 +168,16 @@ impl Fetcher {
     }
 }
 
-/// Follows a redirect, but not to an address where anybody could change the set.
+/// Follows a redirect to a protected URL.
 fn follow_protected(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    // The first of the previous addresses is the source itself.
+    // The first of the previous URLs is the source itself.
     if attempt.previous().len() > REDIRECTS_MAX {
         return attempt.error("too many redirects");
     }
-    match is_safe(attempt.url()) {
-        true => attempt.follow(),
-        false => attempt.error("it redirects to an address that is not protected"),
-    }
+    if is_safe(attempt.url()) { attempt.follow() } else { attempt.error("a redirect to a URL that is not protected") }
 }
 
-/// The TLS configuration with this machine's certificate authorities, which are read only if they are needed.
+/// The TLS configuration. The certificate authorities of this machine are read only for a protected connection.
 fn tls(is_protected: bool) -> Result<ClientConfig, FetchError> {
     let mut roots = RootCertStore::empty();
     if is_protected {
@@ -200,7 +193,7 @@ fn tls(is_protected: bool) -> Result<ClientConfig, FetchError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The innermost cause of an error, or its timeout, without the address, which may hold a password.
+/// The innermost cause of an error, or its timeout, without the URL, which may have a password.
 fn cause_without_url(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", FETCH_WITHIN.as_secs());
@@ -208,25 +201,25 @@ fn cause_without_url(error: &reqwest::Error) -> String {
     root_cause(error)
 }
 
-/// The innermost cause of an error, without the address, which may hold a password.
+/// The innermost cause of an error, without the URL, which may have a password.
 pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
     match std::ptr::addr_eq(cause, error) {
-        // There is no inner cause, and the error itself shows the address.
+        // There is no inner cause, and the error itself shows the URL.
         true => "the request failed".to_owned(),
         false => cause.to_string(),
     }
 }
 
-/// How long the response is fresh from now on: the lifetime in its Cache-Control less its age when a cache on the way
-/// sent it (RFC 9111 sections 4.2.3 and 5.1).
+/// The remaining lifetime of the response: that in Cache-Control minus the Age that an intermediate cache adds (RFC
+/// 9111 sections 4.2.3 and 5.1).
 fn lifetime_left(head: &HeaderMap) -> Option<Duration> {
     let cache_control = head.get_all(CACHE_CONTROL).iter();
     let lifetime = cache_control.filter_map(|value| lifetime(value.to_str().ok()?)).min()?;
-    // Of several the first counts; an invalid age is ignored.
+    // Only the first of several ages counts; an invalid age is ignored.
     let age = head.get(AGE).and_then(|value| value.to_str().ok());
     let age = age.and_then(|field| delta_seconds(field.split(',').next()?.trim()));
     Some(lifetime.saturating_sub(age.unwrap_or_default()))
@@ -249,7 +242,7 @@ fn lifetime(field: &str) -> Option<Duration> {
 /// A number of seconds (RFC 9111 section 1.2.2).
 fn delta_seconds(value: &str) -> Option<Duration> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    // A number that a u64 cannot hold means for ever.
+    // A number beyond u64 means for ever.
     digits.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
 }
 
@@ -261,13 +254,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_https_or_loopback() {
+    fn only_https_and_loopback_urls_are_accepted() {
         for (asked, accepted, why) in [
             ("https://issuer.example/keys", true, "protected"),
             ("http://127.0.0.1:1/keys", true, "loopback"),
             ("http://[::1]:1/keys", true, "loopback"),
             ("http://localhost/keys", true, "loopback"),
-            ("http://issuer.example/keys", false, "anybody could change it"),
+            ("http://issuer.example/keys", false, "not protected in transit"),
             ("http://localhost.example/keys", false, "not loopback, despite its name"),
             ("http://127.0.0.1.example/", false, "not loopback, despite its name"),
             ("http://10.0.0.1/", false, "another machine"),
@@ -284,10 +277,10 @@ mod tests {
     fn the_lifetime_is_read_from_cache_control() {
         for (field, seconds, why) in [
             ("max-age=600", Some(600), "the usual form"),
-            ("public, max-age=21600, must-revalidate, no-transform", Some(21_600), "among others"),
+            ("public, max-age=21600, must-revalidate, no-transform", Some(21_600), "among other directives"),
             ("MAX-AGE = \"60\"", Some(60), "other case and spaces"),
-            ("no-store", Some(0), "never fresh"),
-            ("no-cache, max-age=600", Some(0), "the shorter counts"),
+            ("no-store", Some(0), "the response must not be reused"),
+            ("no-cache, max-age=600", Some(0), "the shorter lifetime counts"),
             ("max-age=99999999999999999999999", Some(u64::MAX), "for ever"),
             ("max-age=-1", None, "not a number"),
             ("max-age", None, "not a number"),
@@ -302,10 +295,10 @@ mod tests {
     #[test]
     fn the_age_of_a_response_is_subtracted_from_its_lifetime() {
         for (fields, seconds, why) in [
-            (&[("cache-control", "max-age=600")][..], Some(600), "fresh from its source"),
+            (&[("cache-control", "max-age=600")][..], Some(600), "directly from its source"),
             (&[("cache-control", "max-age=600"), ("age", "250")], Some(350), "from a cache"),
-            (&[("age", "600"), ("cache-control", "max-age=600")], Some(0), "at its end"),
-            (&[("cache-control", "max-age=600"), ("age", "9999")], Some(0), "long stale"),
+            (&[("age", "600"), ("cache-control", "max-age=600")], Some(0), "its lifetime has just ended"),
+            (&[("cache-control", "max-age=600"), ("age", "9999")], Some(0), "its lifetime ended long ago"),
             (&[("cache-control", "max-age=600"), ("age", "99999999999999999999999")], Some(0), "for ever"),
             (&[("cache-control", "max-age=600"), ("age", " 100, 400")], Some(500), "the first counts"),
             (&[("cache-control", "max-age=600"), ("age", "100"), ("age", "400")], Some(500), "the first counts"),
@@ -316,17 +309,14 @@ mod tests {
                 Some(50),
                 "the shorter",
             ),
-            (&[("cache-control", "no-cache"), ("age", "10")], Some(0), "never fresh"),
+            (&[("cache-control", "no-cache"), ("age", "10")], Some(0), "the response must not be reused"),
             (&[("age", "10")], None, "without a lifetime the default counts"),
         ] {
-            let head = fields
-                .iter()
-                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value)));
-            let mut fields = HeaderMap::new();
-            for (name, value) in head {
-                fields.append(name, value);
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
             }
-            let found = lifetime_left(&fields).map(|lifetime| lifetime.as_secs());
+            let found = lifetime_left(&headers).map(|lifetime| lifetime.as_secs());
             assert_eq!(found, seconds, "{why}: {fields:?}");
         }
     }

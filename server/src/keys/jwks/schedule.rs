@@ -1,4 +1,4 @@
-//! When a set is fetched next: decided from events, without a clock.
+//! The instant of the next fetch, decided from events without a clock.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ pub struct Pace {
     pub lifetime_min: Duration,
     /// The lifetime of a set whose Cache-Control has none.
     pub lifetime_usual: Duration,
-    /// The longest lifetime: a key that was withdrawn must be forgotten some day.
+    /// The longest lifetime, after which a key that was withdrawn is no longer used.
     pub lifetime_max: Duration,
-    /// The least time between the starts of two fetches that tokens triggered, whether the first succeeded or not.
+    /// The shortest time between the starts of two fetches that tokens triggered, whether the first succeeded or not.
     pub cooldown: Duration,
     /// The time from a failure to the next fetch; each further failure doubles it.
     pub retry_min: Duration,
@@ -36,7 +36,8 @@ impl Default for Pace {
 #[derive(Debug)]
 pub(super) struct Schedule {
     pace: Pace,
-    due: Instant,
+    /// The instant of the next fetch.
+    pub due: Instant,
     /// The start of the last fetch.
     started: Option<Instant>,
     /// Failures since the last success.
@@ -49,22 +50,16 @@ impl Schedule {
         Self { pace, due: now, started: None, failures: 0 }
     }
 
-    /// When the next fetch starts.
-    pub(super) fn due(&self) -> Instant {
-        self.due
-    }
-
     /// A fetch starts.
     pub(super) fn started(&mut self, now: Instant) {
         self.started = Some(now);
     }
 
-    /// The fetch succeeded; the set may have a lifetime. The next fetch is due before it ends.
+    /// The fetch succeeded. The next one is due after four fifths of the lifetime of the set.
     pub(super) fn fetched(&mut self, now: Instant, lifetime: Option<Duration>) {
         self.failures = 0;
-        let lifetime =
-            lifetime.unwrap_or(self.pace.lifetime_usual).clamp(self.pace.lifetime_min, self.pace.lifetime_max);
-        self.due = now + lifetime * 4 / 5;
+        let Pace { lifetime_min, lifetime_usual, lifetime_max, .. } = self.pace;
+        self.due = now + lifetime.unwrap_or(lifetime_usual).clamp(lifetime_min, lifetime_max) * 4 / 5;
     }
 
     /// The fetch failed.
@@ -74,8 +69,8 @@ impl Schedule {
         self.due = now + doubled.min(self.pace.retry_max);
     }
 
-    /// A token named a key that is not in the set. The cooldown alone decides when the set is fetched: one without the
-    /// key, or one that failed, is fetched no sooner.
+    /// A token named a key that is not in the set. The fetch is due after the cooldown, whether the last one failed or
+    /// not.
     pub(super) fn requested(&mut self, now: Instant) {
         let earliest = self.started.map_or(now, |started| started + self.pace.cooldown);
         self.due = self.due.min(earliest.max(now));
@@ -98,43 +93,41 @@ mod tests {
     fn fetches_are_due_within_the_limits() {
         let start = Instant::now();
         let mut schedule = Schedule::new(Pace::default(), start);
-        assert_eq!(schedule.due(), start, "the first at once");
+        assert_eq!(schedule.due, start, "the first fetch is due at once");
         for (at_s, event, due_s, why) in [
-            (0, Started, 0, "it has started"),
+            (0, Started, 0, "a start changes nothing"),
             (1, Fetched(None), 241, "four fifths of the usual five minutes"),
             (2, Requested, 10, "an unknown key, after the cooldown"),
-            (10, Started, 10, "it has started"),
+            (10, Started, 10, "a start changes nothing"),
             (10, Fetched(Some(0)), 34, "no shorter than half a minute"),
             (30, Requested, 30, "the cooldown is over"),
-            (30, Started, 30, "it has started"),
+            (30, Started, 30, "a start changes nothing"),
             (30, Fetched(Some(1_000_000)), 2910, "no longer than an hour"),
             (31, Requested, 40, "the cooldown"),
-            (32, Requested, 40, "does not start again"),
-            (40, Started, 40, "it has started"),
-            (50, Failed, 51, "a second later"),
-            (50, Requested, 50, "sooner, if the cooldown allows"),
-            (51, Started, 50, "it has started"),
-            (51, Failed, 53, "then two"),
+            (32, Requested, 40, "a second request does not prolong the cooldown"),
+            (40, Started, 40, "a start changes nothing"),
+            (50, Failed, 51, "a second after the first failure"),
+            (50, Requested, 50, "a request is sooner, after the cooldown"),
+            (51, Started, 50, "a start changes nothing"),
+            (51, Failed, 53, "two seconds after the second failure"),
             (52, Requested, 53, "the cooldown holds for failures too"),
-            (53, Started, 53, "it has started"),
-            (53, Failed, 57, "then four"),
+            (53, Started, 53, "a start changes nothing"),
+            (53, Failed, 57, "four seconds after the third"),
             (57, Fetched(Some(100)), 137, "four fifths of its lifetime"),
             (137, Failed, 138, "a success resets the waits"),
         ] {
             let now = start + Duration::from_secs(at_s);
             match event {
                 Started => schedule.started(now),
-                Fetched(lifetime_s) => {
-                    schedule.fetched(now, lifetime_s.map(Duration::from_secs));
-                }
+                Fetched(lifetime_s) => schedule.fetched(now, lifetime_s.map(Duration::from_secs)),
                 Failed => schedule.failed(now),
                 Requested => schedule.requested(now),
             }
-            assert_eq!((schedule.due() - start).as_secs(), due_s, "{why}");
+            assert_eq!((schedule.due - start).as_secs(), due_s, "{why}");
         }
         for _ in 0..100 {
             schedule.failed(start);
         }
-        assert_eq!(schedule.due(), start + Duration::from_secs(60), "never later");
+        assert_eq!(schedule.due, start + Duration::from_secs(60), "the longest wait after a failure");
     }
 }

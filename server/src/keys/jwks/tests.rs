@@ -1,4 +1,4 @@
-//! The reloader with a key source that behaves in every way.
+//! The reloader with a source whose answers are valid, invalid, cut, endless or missing.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -18,7 +18,7 @@ const OTHER: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"other",
 /// Longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// No waits, so that tests wait for events alone.
+/// Practically no waits: tests wait only for events.
 const QUICK: Pace = Pace {
     lifetime_min: Duration::from_millis(5),
     lifetime_usual: Duration::from_millis(5),
@@ -35,11 +35,11 @@ enum Behaviour {
     Status(u16),
     /// More than the limit, without a Content-Length.
     Endless,
-    /// It closes in the middle of the body.
+    /// The connection closes in the middle of the body.
     Cut,
-    /// It reads the request and never answers.
+    /// The request is read and never answered.
     Silent,
-    /// It redirects to another address.
+    /// A redirect to another URL.
     Redirect(String),
 }
 
@@ -50,7 +50,7 @@ struct Server {
     /// Open requests, and the most at any time.
     open: Arc<AtomicUsize>,
     open_max: Arc<AtomicUsize>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -62,16 +62,16 @@ impl Server {
             behaviour: Arc::new(Mutex::new(behaviour)),
             open: Arc::default(),
             open_max: Arc::default(),
-            asked: Arc::default(),
+            requests: Arc::default(),
         };
         let (behaviour, open) = (Arc::clone(&server.behaviour), Arc::clone(&server.open));
-        let (open_max, asked) = (Arc::clone(&server.open_max), Arc::clone(&server.asked));
+        let (open_max, requests) = (Arc::clone(&server.open_max), Arc::clone(&server.requests));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let behaviour = behaviour.lock().unwrap().clone();
                 let (open, open_max) = (Arc::clone(&open), Arc::clone(&open_max));
-                asked.fetch_add(1, SeqCst);
+                requests.fetch_add(1, SeqCst);
                 tokio::spawn(async move {
                     open_max.fetch_max(open.fetch_add(1, SeqCst) + 1, SeqCst);
                     // The client may close the connection.
@@ -95,14 +95,10 @@ async fn answer(mut stream: TcpStream, behaviour: Behaviour) -> std::io::Result<
     match behaviour {
         Behaviour::Set(text) => {
             // As a cache on the way would send it.
-            let more = "Cache-Control: max-age=600\r\nAge: 250\r\n";
-            stream.write_all(head(200, more).as_bytes()).await?;
+            stream.write_all(head(200, "Cache-Control: max-age=600\r\nAge: 250\r\n").as_bytes()).await?;
             stream.write_all(text.as_bytes()).await
         }
-        Behaviour::Status(status) => {
-            let more = "Content-Length: 0\r\n";
-            stream.write_all(head(status, more).as_bytes()).await
-        }
+        Behaviour::Status(status) => stream.write_all(head(status, "Content-Length: 0\r\n").as_bytes()).await,
         Behaviour::Redirect(to) => {
             let more = format!("Content-Length: 0\r\nLocation: {to}\r\n");
             stream.write_all(head(302, &more).as_bytes()).await
@@ -114,28 +110,24 @@ async fn answer(mut stream: TcpStream, behaviour: Behaviour) -> std::io::Result<
             }
         }
         Behaviour::Cut => {
-            let more = "Content-Length: 1000\r\n";
-            stream.write_all(head(200, more).as_bytes()).await?;
+            stream.write_all(head(200, "Content-Length: 1000\r\n").as_bytes()).await?;
             stream.write_all(b"{\"keys\":[").await
         }
-        Behaviour::Silent => {
-            // Until the client closes.
-            stream.read(&mut [0; 1]).await.map(|_| ())
-        }
+        // Reads until the client closes.
+        Behaviour::Silent => stream.read(&mut [0; 1]).await.map(|_| ()),
     }
 }
 
 async fn watched(server: &Server, pace: Pace) -> (Keys, Watch) {
-    let reloader = KeyReloader::new(None, &[], vec![server.url.clone()]).unwrap();
-    let reloader = reloader.at_pace(pace);
+    let reloader = KeyReloader::new(None, &[], vec![server.url.clone()]).unwrap().at_pace(pace);
     let keys = reloader.keys().clone();
     (keys, reloader.watch().await.unwrap())
 }
 
-/// Waits until the counters fulfil a condition.
-async fn until(keys: &Keys, what: &str, is_so: impl Fn(KeyCounts) -> bool) {
+/// Waits until the counters meet a condition.
+async fn until(keys: &Keys, what: &str, is_met: impl Fn(KeyCounts) -> bool) {
     let wait = async {
-        while !is_so(keys.counters.counts()) {
+        while !is_met(keys.counters.counts()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -144,7 +136,7 @@ async fn until(keys: &Keys, what: &str, is_so: impl Fn(KeyCounts) -> bool) {
 }
 
 #[tokio::test]
-async fn the_first_set_is_awaited_and_later_ones_replace_it() {
+async fn a_start_waits_for_the_first_set_and_later_sets_replace_it() {
     let server = Server::start(Behaviour::Set(SET.to_owned())).await;
     let (keys, _watch) = watched(&server, QUICK).await;
     let ring = keys.store.load_full();
@@ -159,7 +151,7 @@ async fn the_first_set_is_awaited_and_later_ones_replace_it() {
     until(&keys, "changed", |counts| counts.swaps == 2).await;
     let ring = keys.store.load_full();
     assert!(ring.named("other").is_some(), "the new key is in use");
-    assert!(ring.named("p256").is_none(), "the old one is gone");
+    assert!(ring.named("p256").is_none(), "the old key is not");
 }
 
 #[tokio::test]
@@ -191,13 +183,13 @@ async fn the_old_set_stays_while_its_source_fails() {
 }
 
 #[tokio::test]
-async fn a_source_has_one_fetch_at_a_time_however_many_are_requested() {
+async fn many_requests_cause_one_fetch_at_a_time() {
     let server = Server::start(Behaviour::Silent).await;
     let reloader = KeyReloader::new(None, &[], vec![server.url.clone()]).unwrap();
     let trigger = reloader.keys().fetch_trigger.clone().unwrap();
     let watch = tokio::spawn(reloader.at_pace(QUICK).watch());
     let wait = async {
-        while server.asked.load(SeqCst) == 0 {
+        while server.requests.load(SeqCst) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -206,7 +198,7 @@ async fn a_source_has_one_fetch_at_a_time_however_many_are_requested() {
         trigger.request();
         tokio::task::yield_now().await;
     }
-    assert_eq!(server.asked.load(SeqCst), 1, "there is one fetch at a time");
+    assert_eq!(server.requests.load(SeqCst), 1, "there is one fetch at a time");
     watch.abort();
 }
 
@@ -230,7 +222,7 @@ async fn a_requested_fetch_waits_for_the_cooldown() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_to_protected_addresses_alone() {
+async fn redirects_are_followed_only_to_protected_urls() {
     let end = Server::start(Behaviour::Set(SET.to_owned())).await;
     let end_url = end.url.to_string();
     let moved = Server::start(Behaviour::Redirect(end_url.clone())).await;
@@ -251,16 +243,14 @@ async fn redirects_are_followed_to_protected_addresses_alone() {
                 assert_eq!(fetched.text, SET, "{why}");
                 assert_eq!(fetched.lifetime, Some(Duration::from_secs(350)), "{why}");
             }
-            (Err(error), Some(part)) => {
-                assert!(error.to_string().contains(part), "{why}: {error}");
-            }
+            (Err(error), Some(part)) => assert!(error.to_string().contains(part), "{why}: {error}"),
             (fetched, _) => panic!("{why}: {fetched:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn keys_in_conflict_with_others_wait_until_those_change() {
+async fn keys_with_a_duplicate_kid_are_used_once_the_other_key_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     std::fs::write(&path, OTHER).unwrap();

@@ -1,36 +1,30 @@
-//! What happens to a polling session between its opening and its end.
+//! The life of a polling session from its opening to its end.
 
 use wire::engineio::{Form, Item, Version, decode_payload};
 
-use crate::{
-    metrics::End,
-    session::{
-        engine::{Engine, Opening},
-        host::Host,
-        polling::{
-            name::{Key, SessionName},
-            table::{Delivery, Packets, PollingSession, PollingSessions, Slot},
-        },
-        reply::{Outbox, Reply},
-    },
-};
+use crate::metrics::End;
+use crate::session::engine::{Engine, Opening};
+use crate::session::host::Host;
+use crate::session::polling::name::{Key, SessionName};
+use crate::session::polling::table::{Delivery, Entry, Packets, PollingSession, PollingSessions, is_unconnected};
+use crate::session::reply::{Outbox, Reply};
 
-/// The packet that ends a poll without a message.
+/// The packet that answers a poll without a message.
 const NOOP: &str = "6";
 /// The packet that ends a session.
 const CLOSE: &str = "1";
 
-/// The sessions of one shard: what they share, and those of clients that poll.
+/// The state that all sessions of one shard share, and the polling sessions.
 pub struct Sessions {
-    /// What all sessions share.
+    /// The state that all sessions share.
     pub host: Host,
     /// The sessions of clients that poll.
     pub polls: PollingSessions,
 }
 
 impl Sessions {
-    /// Opens a session and returns its first packets. See [`Engine::open`]; `form` is the richest that the client
-    /// reads.
+    /// Opens a polling session and returns its first packets. See [`Engine::open`]; `form` is the form in which the client
+    /// reads binary messages.
     pub fn open(&mut self, version: Version, opening: Opening, form: Form, connect_by_ns: u64, now_ns: u64) -> Packets {
         let key = self.polls.vacant_key();
         let name = SessionName::new(self.polls.shard, key, &mut self.host.random);
@@ -57,8 +51,7 @@ impl Sessions {
         self.polls.due.insert((session.due_ns, key));
         self.polls.polling += 1;
         let is_settled = session.engine.is_settled();
-        let session = Some(Box::new(session));
-        self.polls.sessions.insert(key, Slot { name, session });
+        self.polls.sessions.insert(key, Entry { name, session: Some(Box::new(session)) });
         if !is_settled {
             self.polls.unconnected.add(key);
             self.end_surplus();
@@ -66,17 +59,17 @@ impl Sessions {
         packets
     }
 
-    /// Ends the oldest sessions that are not connected while there are too many.
+    /// Ends the oldest unconnected sessions while there are more than the limit allows.
     fn end_surplus(&mut self) {
         while let Some(key) = self.polls.unconnected.pop_surplus() {
-            if self.polls.is_unconnected(key) {
+            if is_unconnected(&self.polls.sessions, key) {
                 self.end(key, End::Evicted);
             }
         }
-        self.polls.prune_unconnected();
+        self.polls.unconnected.prune(|&key| is_unconnected(&self.polls.sessions, key));
     }
 
-    /// A POST has begun. `false`, and the session ends, where another POST of it is under way.
+    /// Registers a POST. While another POST of the session is under way, the session ends, and the result is `false`.
     pub fn begin_post(&mut self, key: Key, connection: u64) -> bool {
         let Some(session) = self.polls.polling(key) else {
             return true;
@@ -89,14 +82,14 @@ impl Sessions {
         !is_other
     }
 
-    /// Takes the whole body of a POST. `false`, and the session ends, where one of its packets breaks the protocol.
+    /// Handles the whole body of a POST. If a packet breaks the protocol, the session ends, and the result is `false`.
     pub fn post(&mut self, key: Key, form: Form, body: &[u8], now_ns: u64) -> bool {
         self.polls.abandon_post(key);
         let act = |engine: &mut Engine, host: &mut Host, reply: &mut Reply<'_>| {
             for item in decode_payload(engine.version(), form, body) {
                 match item {
                     Ok(item) => engine.item(&item, host, reply),
-                    Err(error) => reply.break_off(&error),
+                    Err(error) => reply.fail_protocol(&error),
                 }
                 if reply.end.is_some() {
                     break;
@@ -106,7 +99,7 @@ impl Sessions {
         self.with(key, now_ns, act) != Some(End::Protocol)
     }
 
-    /// A connection that polled or posted closed before its answer. The session ends: packets may be lost.
+    /// Handles a connection that closed before its poll or POST was answered. The session ends, because packets may be lost.
     pub fn connection_lost(&mut self, key: Key, connection: u64) {
         let Some(session) = self.polls.polling(key) else {
             return;
@@ -120,7 +113,7 @@ impl Sessions {
         }
     }
 
-    /// Moves a session to the WebSocket `connection`, which probed it: its engine, and the packets that wait in it.
+    /// Takes the session's engine and its waiting packets for the WebSocket `connection`, which has probed the session.
     pub fn upgrade(&mut self, key: Key, connection: u64) -> Option<(Engine, Vec<Item<'static>>)> {
         if self.polls.polling(key)?.probe != Some(connection) {
             return None;
@@ -134,7 +127,7 @@ impl Sessions {
         Some((session.engine, items))
     }
 
-    /// Calls the sessions whose time has come.
+    /// Calls the sessions whose deadline has passed.
     pub fn run_due(&mut self, now_ns: u64) {
         while let Some(&(due_ns, key)) = self.polls.due.first()
             && due_ns <= now_ns
@@ -157,7 +150,7 @@ impl Sessions {
         }
     }
 
-    /// The gate drains: ends every session whose poll waits, and the others at their next poll.
+    /// Starts the drain: ends every session whose poll waits now, and the others at their next poll.
     pub fn begin_drain(&mut self) {
         self.polls.is_draining = true;
         for key in self.polls.keys() {
@@ -165,7 +158,7 @@ impl Sessions {
         }
     }
 
-    /// Ends a session whose poll waits, if the gate drains and the session's handshake is over.
+    /// If the gate drains, ends a session whose poll waits and whose handshake is over.
     pub fn end_if_draining(&mut self, key: Key) {
         let is_draining = self.polls.is_draining;
         let is_due = |session: &mut PollingSession| session.poll.is_some() && session.engine.is_settled();
@@ -174,7 +167,7 @@ impl Sessions {
         }
     }
 
-    /// Ends all sessions that poll: the gate stops.
+    /// Ends all polling sessions, because the gate stops.
     pub fn end_all(&mut self) {
         for key in self.polls.keys() {
             self.end(key, End::Shutdown);
@@ -188,7 +181,7 @@ impl Sessions {
         };
         self.polls.sessions.remove(&key);
         if let Some(to) = session.poll.take() {
-            // A client that closes by itself only needs the end of its poll, any other the end of the session.
+            // A client that has sent a close packet needs no other.
             session.outbox.push_text(match why {
                 End::Client => NOOP,
                 _ => CLOSE,
@@ -201,7 +194,7 @@ impl Sessions {
         session.engine.ended(why, &mut self.host);
     }
 
-    /// Calls a session's engine and keeps its answer for the next poll; returns the session's end, if it came.
+    /// Calls a session's engine and stores its answer for the next poll; returns the session's end, if it ended.
     fn with(&mut self, key: Key, now_ns: u64, act: impl FnOnce(&mut Engine, &mut Host, &mut Reply<'_>)) -> Option<End> {
         let session = self.polls.sessions.get_mut(&key)?.session.as_deref_mut()?;
         let mut out = Vec::new();
@@ -227,13 +220,13 @@ impl Sessions {
         ended
     }
 
-    /// Ends the sessions that hold the most bytes until an eighth of the limit is free. A peer has to send an eighth of
-    /// the limit before all sessions are looked at again.
+    /// Ends the sessions that hold the most bytes until an eighth of the limit is free, so that peers must send as much
+    /// before all sessions are scanned again.
     fn relieve_memory(&mut self) {
         let enough_bytes = self.polls.held_bytes_max - self.polls.held_bytes_max / 8;
         let sessions = self.polls.sessions.iter();
         let mut held: Vec<(usize, Key)> =
-            sessions.filter_map(|(&key, slot)| Some((slot.session.as_ref()?.outbox.bytes(), key))).collect();
+            sessions.filter_map(|(&key, entry)| Some((entry.session.as_ref()?.outbox.bytes(), key))).collect();
         held.sort_unstable_by(|one, other| other.cmp(one));
         for (_, key) in held {
             if self.polls.held_bytes <= enough_bytes {

@@ -4,14 +4,14 @@ use std::fmt;
 
 use rand::{Rng, rngs::StdRng};
 
-/// A session's place among those of its shard.
+/// The key of a session in its shard's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub(super) u32);
 
-/// The content of a `sid`: 24 characters of base64url.
+/// The content of a `sid`, which is 24 characters of base64url.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionName {
-    /// The number of the shard that has the session.
+    /// The number of the session's shard.
     pub shard: u16,
     pub(super) key: Key,
     secret: [u8; SECRET_BYTES],
@@ -28,10 +28,10 @@ impl SessionName {
         Self { shard, key, secret }
     }
 
-    /// Reads a `sid`; `None` for one that was never given out.
+    /// Parses a `sid`; `None` for a text that cannot be one.
     pub fn parse(sid: &str) -> Option<Self> {
         let mut bytes = [0; NAME_BYTES];
-        // The decoder wants room for all that it is given.
+        // The decoder needs a buffer as long as the result.
         if sid.len() != NAME_BYTES.div_ceil(3) * 4 {
             return None;
         }
@@ -65,13 +65,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_read_back(shard: u16, key: u32, seed: u64) {
+        fn name_is_parsed_as_it_was_formatted(shard: u16, key: u32, seed: u64) {
             let name = SessionName::new(shard, Key(key), &mut StdRng::seed_from_u64(seed));
             prop_assert_eq!(SessionName::parse(&name.to_string()), Some(name));
         }
 
         #[test]
-        fn any_sid_is_answered(sid in ".{0,30}") {
+        fn no_sid_causes_a_panic(sid in ".{0,30}") {
             let _ = SessionName::parse(&sid);
         }
     }

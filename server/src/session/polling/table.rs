@@ -1,40 +1,38 @@
-//! The table of a shard's polling sessions: which there are, which polls wait, what is due when.
+//! The table of a shard's polling sessions, their waiting polls, and their deadlines.
 
 use std::collections::{BTreeSet, HashMap};
 
 use wire::engineio::{Form, Item, Version};
 
-use crate::session::{
-    engine::Engine,
-    half_open::HalfOpenList,
-    polling::name::{Key, SessionName},
-    reply::Outbox,
-};
+use crate::session::engine::Engine;
+use crate::session::half_open::HalfOpenList;
+use crate::session::polling::name::{Key, SessionName};
+use crate::session::reply::Outbox;
 
-/// While a probe is under way, a poll waits no longer than this: the client upgrades once its last poll is over. The
-/// reference implementation takes the same time.
+/// While a probe is under way, a poll waits no longer than this, because the client upgrades after its last poll. The
+/// time is the reference implementation's.
 const NOOP_AFTER_NS: u64 = 100_000_000;
 
 /// The polling sessions of one shard.
 #[derive(Debug, Default)]
 pub struct PollingSessions {
-    /// This shard's number.
+    /// The number of this shard.
     pub(super) shard: u16,
-    /// Sessions that may poll at once: each takes memory, and needs no connection for it.
+    /// The limit on `polling`, since a session takes memory also without a connection.
     pub(super) sessions_max: usize,
-    pub(super) sessions: HashMap<Key, Slot>,
+    pub(super) sessions: HashMap<Key, Entry>,
     pub(super) key_next: u32,
-    /// How many of `sessions` still poll.
+    /// The number of `sessions` that poll.
     pub(super) polling: usize,
-    /// Those of them whose connect packet is still to come.
+    /// Polling sessions that have not sent their connect packet.
     pub(super) unconnected: HalfOpenList<Key>,
-    /// The gate drains: sessions end at their next poll.
+    /// Sessions end at their next poll.
     pub(super) is_draining: bool,
-    /// Bytes that wait in all outboxes.
+    /// The bytes in all outboxes.
     pub(super) held_bytes: usize,
-    /// Beyond this many, the sessions that hold the most end.
+    /// Above this limit the sessions that hold the most bytes end.
     pub(super) held_bytes_max: usize,
-    /// When a session is to be called, in order.
+    /// The sessions' deadlines, the next one first.
     pub(super) due: BTreeSet<(u64, Key)>,
     /// Sessions whose waiting poll may be answered now.
     pub(super) changed: Vec<Key>,
@@ -43,9 +41,9 @@ pub struct PollingSessions {
 }
 
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct Entry {
     pub(super) name: SessionName,
-    /// None once the session has moved to a WebSocket: its id is known until that ends.
+    /// `None` after the upgrade: the session's id stays known until its WebSocket closes.
     pub(super) session: Option<Box<PollingSession>>,
 }
 
@@ -57,108 +55,103 @@ pub(super) struct PollingSession {
     pub(super) poll: Option<WaitingPoll>,
     /// The connection whose POST is not complete.
     pub(super) posting: Option<u64>,
-    /// The WebSocket that tries to take the session over.
+    /// The WebSocket that may upgrade the session.
     pub(super) probe: Option<u64>,
-    /// The probe was answered: polls are to end soon.
+    /// The probe was answered: a waiting poll must be answered soon.
     pub(super) is_probed: bool,
-    /// When a poll is to be ended for the probe's sake; [`u64::MAX`] when it is not.
+    /// When a waiting poll is answered with a noop because of the probe; [`u64::MAX`] for never.
     pub(super) noop_ns: u64,
-    /// When the engine is to be called.
+    /// The engine's deadline.
     pub(super) engine_due_ns: u64,
-    /// Its place in `PollingSessions::due`.
+    /// The session's deadline in `PollingSessions::due`.
     pub(super) due_ns: u64,
 }
 
-/// A connection whose poll waits, and how it is to be answered.
+/// A connection whose poll waits, and the form of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitingPoll {
-    /// Its number.
+    /// The number of the connection.
     pub connection: u64,
-    /// It stays open after the answer.
+    /// The connection stays open after the answer.
     pub keep_alive: bool,
-    /// The place of the page's origin among the gate's, if it is one of them.
+    /// The index of the page's origin among the gate's origins, if it is one of them.
     pub origin: Option<u16>,
-    /// The number of the function that the answer is to call, where the client polls by a script element.
+    /// The number of the function that the answer calls, where the client polls by a script element.
     pub jsonp: Option<u32>,
 }
 
-/// The answer to a poll.
+/// The answer to a waiting poll.
 #[derive(Debug, PartialEq)]
 pub struct Delivery {
-    /// Its session.
+    /// The poll.
     pub to: WaitingPoll,
-    /// What to send, never empty.
+    /// At least one packet.
     pub packets: Packets,
 }
 
 /// The packets of one answer.
 #[derive(Debug, PartialEq)]
 pub struct Packets {
-    /// In their order.
+    /// The packets in order.
     pub items: Vec<Item<'static>>,
     /// The session's version.
     pub version: Version,
-    /// The richest form that the client reads.
+    /// The form in which the client reads binary messages.
     pub form: Form,
 }
 
-/// What an id names.
+/// The session of a `sid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A session of this shard that polls.
+    /// A polling session of this shard.
     Polling(Key),
-    /// One that has moved to a WebSocket.
+    /// A session of this shard that was upgraded to a WebSocket.
     Upgraded,
-    /// If any, one of the shard with this number.
+    /// Perhaps a session of the shard with this number.
     OtherShard(u16),
-    /// Nothing.
+    /// No session.
     Unknown,
 }
 
-/// What is to become of a GET.
+/// The result of a GET.
 #[derive(Debug, PartialEq)]
 pub enum Polled {
-    /// It is answered at once.
+    /// The poll is answered at once.
     Packets(Packets),
-    /// It waits.
+    /// The poll waits.
     Waits,
-    /// Another one waits: both end, and the session with them.
+    /// Another poll waits, which is a protocol error.
     Overlap,
 }
 
 impl PollingSessions {
-    /// The sessions of shard `shard`, at most `sessions_max` of them polling, and at most `unconnected_max` of those
-    /// not connected yet; `held_bytes_max` may wait for all of them together.
+    /// A table for the sessions of shard `shard`: at most `sessions_max`, of which at most `unconnected_max` are not
+    /// connected, and at most `held_bytes_max` in all their outboxes.
     pub fn new(shard: u16, sessions_max: usize, unconnected_max: usize, held_bytes_max: usize) -> Self {
         Self { shard, sessions_max, held_bytes_max, unconnected: HalfOpenList::new(unconnected_max), ..Self::default() }
     }
 
-    /// This shard's number.
-    pub fn shard(&self) -> u16 {
-        self.shard
-    }
-
-    /// How many sessions poll.
+    /// The number of polling sessions.
     pub fn count(&self) -> usize {
         self.polling
     }
 
-    /// How many bytes wait for their polls.
+    /// The bytes in all outboxes.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
-    /// Do no sessions poll?
+    /// Whether no session polls.
     pub fn is_idle(&self) -> bool {
         self.polling == 0
     }
 
-    /// Is there no place for another session?
+    /// Whether the limit on sessions is reached.
     pub fn is_full(&self) -> bool {
         self.polling >= self.sessions_max
     }
 
-    /// What the `sid` of a request names.
+    /// Finds the session of a request's `sid`.
     pub fn find(&self, sid: &str) -> Found {
         let Some(name) = SessionName::parse(sid) else {
             return Found::Unknown;
@@ -167,14 +160,14 @@ impl PollingSessions {
             return Found::OtherShard(name.shard);
         }
         match self.sessions.get(&name.key) {
-            Some(slot) if slot.name != name => Found::Unknown,
-            Some(Slot { session: None, .. }) => Found::Upgraded,
+            Some(entry) if entry.name != name => Found::Unknown,
+            Some(Entry { session: None, .. }) => Found::Upgraded,
             Some(_) => Found::Polling(name.key),
             None => Found::Unknown,
         }
     }
 
-    /// Takes a GET for a session that polls.
+    /// Handles a GET to a polling session.
     pub fn poll(&mut self, key: Key, waiting: WaitingPoll, now_ns: u64) -> Option<Polled> {
         let session = self.sessions.get_mut(&key)?.session.as_mut()?;
         if session.poll.is_some() {
@@ -193,18 +186,13 @@ impl PollingSessions {
         Some(Polled::Waits)
     }
 
-    /// A WebSocket wants to take a session over; one at a time may.
+    /// Stores the WebSocket that may upgrade a session; `false` if there is another.
     pub fn probe(&mut self, key: Key, connection: u64) -> bool {
-        match self.polling(key) {
-            Some(session) if session.probe.is_none() => {
-                session.probe = Some(connection);
-                true
-            }
-            _ => false,
-        }
+        let session = self.polling(key).filter(|session| session.probe.is_none());
+        session.map(|session| session.probe = Some(connection)).is_some()
     }
 
-    /// The probe has ended without taking the session over.
+    /// Removes a probe that has ended without an upgrade.
     pub fn probe_ended(&mut self, key: Key, connection: u64) {
         if let Some(session) = self.polling(key)
             && session.probe == Some(connection)
@@ -216,19 +204,19 @@ impl PollingSessions {
         }
     }
 
-    /// The WebSocket that a session had moved to is gone.
+    /// Removes an upgraded session whose WebSocket is closed.
     pub fn forget(&mut self, key: Key) {
-        if self.sessions.get(&key).is_some_and(|slot| slot.session.is_none()) {
+        if self.sessions.get(&key).is_some_and(|entry| entry.session.is_none()) {
             self.sessions.remove(&key);
         }
     }
 
-    /// When [`Sessions::run_due`](crate::session::Sessions::run_due) is to be called.
+    /// When [`Sessions::run_due`](crate::session::Sessions::run_due) must be called.
     pub fn next_due_ns(&self) -> Option<u64> {
         self.due.first().map(|&(due_ns, _)| due_ns)
     }
 
-    /// The polls that can be answered now.
+    /// Takes the answers to the polls that can be answered now.
     pub fn deliveries(&mut self) -> Vec<Delivery> {
         while let Some(key) = self.changed.pop() {
             if let Some(session) = self.polling(key)
@@ -244,12 +232,12 @@ impl PollingSessions {
         std::mem::take(&mut self.deliveries)
     }
 
-    /// Connections to be closed: probes of sessions that ended.
+    /// Takes the probes of sessions that have ended: connections to close.
     pub fn probes_to_close(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.probes_to_close)
     }
 
-    /// The probe's first packet came: the poll that waits now is to end soon.
+    /// Handles the probe's first packet: the waiting poll is answered soon.
     pub fn probed(&mut self, key: Key, now_ns: u64) {
         if let Some(session) = self.polling(key) {
             session.is_probed = true;
@@ -258,14 +246,14 @@ impl PollingSessions {
         }
     }
 
-    /// A POST that has begun will not be taken; the session stays.
+    /// Removes a POST; the session stays.
     pub fn abandon_post(&mut self, key: Key) {
         if let Some(session) = self.polling(key) {
             session.posting = None;
         }
     }
 
-    /// Takes a session that polls out of its slot and out of all counts.
+    /// Removes a polling session from its entry and from all counts.
     pub(super) fn take(&mut self, key: Key) -> Option<Box<PollingSession>> {
         let session = self.sessions.get_mut(&key)?.session.take()?;
         self.polling -= 1;
@@ -277,17 +265,7 @@ impl PollingSessions {
         Some(session)
     }
 
-    /// Is its connect packet still to come?
-    pub(super) fn is_unconnected(&self, key: Key) -> bool {
-        is_unconnected(&self.sessions, key)
-    }
-
-    /// Forgets sessions that are connected, or gone, where they are the larger part of the list.
-    pub(super) fn prune_unconnected(&mut self) {
-        self.unconnected.prune(|&key| is_unconnected(&self.sessions, key));
-    }
-
-    /// The keys of all sessions in ascending order, which no hash decides.
+    /// The keys of all sessions in ascending order, so that no random hash decides the order of closing.
     pub(super) fn keys(&self) -> Vec<Key> {
         let mut keys: Vec<Key> = self.sessions.keys().copied().collect();
         keys.sort_unstable();
@@ -299,10 +277,7 @@ impl PollingSessions {
     }
 
     pub(super) fn reschedule(&mut self, key: Key) {
-        let Some(session) = self.sessions.get_mut(&key) else {
-            return;
-        };
-        let Some(session) = &mut session.session else {
+        let Some(session) = self.sessions.get_mut(&key).and_then(|entry| entry.session.as_mut()) else {
             return;
         };
         let due_ns = session.engine_due_ns.min(session.noop_ns);
@@ -326,7 +301,7 @@ impl PollingSessions {
 }
 
 impl PollingSession {
-    /// What one poll is answered with, and how many bytes wait no more.
+    /// Takes the packets that answer one poll, and their bytes.
     fn answer(&mut self) -> (Packets, usize) {
         let before_bytes = self.outbox.bytes();
         let items = self.outbox.take_answer();
@@ -338,7 +313,8 @@ impl PollingSession {
     }
 }
 
-fn is_unconnected(sessions: &HashMap<Key, Slot>, key: Key) -> bool {
-    let session = sessions.get(&key).and_then(|slot| slot.session.as_ref());
+/// Whether the session polls and has not sent its connect packet.
+pub(super) fn is_unconnected(sessions: &HashMap<Key, Entry>, key: Key) -> bool {
+    let session = sessions.get(&key).and_then(|entry| entry.session.as_ref());
     session.is_some_and(|session| !session.engine.is_settled())
 }

@@ -1,12 +1,10 @@
-//! Sessions that poll, played without sockets.
+//! Polling sessions without sockets.
 
 use super::*;
 use crate::metrics::End;
-use crate::session::{
-    app::App,
-    engine::Opening,
-    testing::{sessions, token},
-};
+use crate::session::app::App;
+use crate::session::engine::Opening;
+use crate::session::testing::{sessions, token};
 use proptest::prelude::*;
 use wire::engineio::{Form, Item, Version};
 
@@ -14,7 +12,7 @@ fn waiting(connection: u64) -> WaitingPoll {
     WaitingPoll { connection, keep_alive: true, origin: None, jsonp: None }
 }
 
-/// Opens a session and gives its key.
+/// Opens a session and returns its key.
 fn session(version: Version, sessions: &mut Sessions) -> Key {
     let verdict = sessions.host.admit(token("ann", None).as_bytes());
     let packets = sessions.open(version, Opening::SocketIo(Some(verdict)), Form::Text, 1_000, 0);
@@ -29,7 +27,7 @@ fn session(version: Version, sessions: &mut Sessions) -> Key {
 }
 
 #[test]
-fn places_are_counted() {
+fn table_is_full_until_a_session_ends() {
     let mut sessions = sessions(App::Echo);
     sessions.polls = PollingSessions::new(3, 1, 1, usize::MAX);
     assert!(!sessions.polls.is_full());
@@ -40,18 +38,18 @@ fn places_are_counted() {
 }
 
 #[test]
-fn ids_name_their_shard() {
+fn id_contains_the_shard_and_a_secret() {
     let mut sessions = sessions(App::Echo);
     sessions.polls = PollingSessions::new(3, 9, 9, usize::MAX);
     session(Version::V4, &mut sessions);
-    let slot = sessions.polls.sessions.values().next().unwrap();
-    let name = slot.name.to_string();
+    let entry = sessions.polls.sessions.values().next().unwrap();
+    let name = entry.name.to_string();
     sessions.polls.shard = 4;
-    assert_eq!(sessions.polls.find(&name), Found::OtherShard(3), "of another shard");
+    assert_eq!(sessions.polls.find(&name), Found::OtherShard(3), "another shard");
     sessions.polls.shard = 3;
     let forged = format!("{}AAAA", &name[..20]);
-    assert_eq!(sessions.polls.find(&forged), Found::Unknown, "the secret counts");
-    assert_eq!(sessions.polls.find("x"), Found::Unknown, "no id at all");
+    assert_eq!(sessions.polls.find(&forged), Found::Unknown, "a wrong secret");
+    assert_eq!(sessions.polls.find("x"), Found::Unknown, "no id");
 }
 
 #[test]
@@ -63,34 +61,35 @@ fn sessions_with_the_most_unpolled_bytes_end_first() {
     for key in keys {
         assert!(sessions.post(key, Form::Text, b"40", 0));
     }
-    for (speaker, event_bytes, lives, why) in [
-        (0, 300, [true; 3], "a little"),
-        (1, 900, [true; 3], "much"),
-        (2, 300, [true; 3], "as much as may wait"),
-        (0, 500, [true, false, true], "the one with the most ends, not the last sender"),
-        (2, 900, [true, false, false], "and so it goes on"),
+    for (sender, event_bytes, is_open, why) in [
+        (0, 300, [true; 3], "few bytes"),
+        (1, 900, [true; 3], "many bytes"),
+        (2, 300, [true; 3], "below the limit"),
+        (0, 500, [true, false, true], "the session with the most bytes ends, not the last sender"),
+        (2, 900, [true, false, false], "the next one ends"),
     ] {
         let event = format!("42[\"{}\"]", "x".repeat(event_bytes));
-        sessions.post(keys[speaker], Form::Text, event.as_bytes(), 0);
+        sessions.post(keys[sender], Form::Text, event.as_bytes(), 0);
         let found = keys.map(|key| sessions.polls.polling(key).is_some());
-        assert_eq!(found, lives, "{why}");
+        assert_eq!(found, is_open, "{why}");
         assert!(sessions.polls.held_bytes() <= HELD_BYTES_MAX, "{why}");
     }
     sessions.end_all();
     assert_eq!(sessions.polls.held_bytes(), 0);
 }
 
-/// What a client, or several, may do to a session.
+/// Actions of clients on a session; the number is that of the connection.
 #[derive(Clone, Debug)]
 enum Act {
     Poll(u64),
-    Begin(u64),
+    BeginPost(u64),
     Post(String),
-    Lose(u64),
+    Close(u64),
     Probe(u64),
     Probed,
     ProbeEnds(u64),
     Upgrade(u64),
+    /// Nanoseconds.
     Wait(u64),
 }
 
@@ -98,9 +97,9 @@ fn act() -> impl Strategy<Value = Act> {
     let body = prop::sample::select(vec!["40", "42[\"a\"]", "3", "1", "41", "x", "6", "bAQID"]);
     prop_oneof![
         (0..3_u64).prop_map(Act::Poll),
-        (0..3_u64).prop_map(Act::Begin),
+        (0..3_u64).prop_map(Act::BeginPost),
         body.prop_map(|body| Act::Post(body.to_owned())),
-        (0..3_u64).prop_map(Act::Lose),
+        (0..3_u64).prop_map(Act::Close),
         (3..5_u64).prop_map(Act::Probe),
         Just(Act::Probed),
         (3..5_u64).prop_map(Act::ProbeEnds),
@@ -111,11 +110,8 @@ fn act() -> impl Strategy<Value = Act> {
 
 proptest! {
     #[test]
-    fn no_session_is_left_whatever_clients_do(
-        v3 in any::<bool>(),
-        acts in prop::collection::vec(act(), 0..20),
-    ) {
-        // A few answers, so that now and then it is too much.
+    fn no_session_is_left_whatever_clients_do(v3 in any::<bool>(), acts in prop::collection::vec(act(), 0..20)) {
+        // So few that some cases exceed it.
         const HELD_BYTES_MAX: usize = 90;
         let mut sessions = sessions(App::Echo);
         sessions.polls = PollingSessions::new(0, 9, 9, HELD_BYTES_MAX);
@@ -134,11 +130,9 @@ proptest! {
                         None => {}
                     }
                 }
-                Act::Begin(connection) => drop(sessions.begin_post(key, connection)),
-                Act::Post(body) => {
-                    sessions.post(key, Form::Text, body.as_bytes(), now_ns);
-                }
-                Act::Lose(connection) => {
+                Act::BeginPost(connection) => drop(sessions.begin_post(key, connection)),
+                Act::Post(body) => drop(sessions.post(key, Form::Text, body.as_bytes(), now_ns)),
+                Act::Close(connection) => {
                     let waits = sessions.polls.polling(key).and_then(|session| session.poll);
                     if waits.is_some_and(|waiting| waiting.connection == connection) {
                         polls -= 1;
@@ -153,19 +147,19 @@ proptest! {
                     now_ns += ns;
                     sessions.run_due(now_ns);
                     let next_ns = sessions.polls.next_due_ns().unwrap_or(u64::MAX);
-                    prop_assert!(next_ns > now_ns, "all that was due was called");
+                    prop_assert!(next_ns > now_ns, "every session that was due was called");
                 }
             }
             polls -= sessions.polls.deliveries().len();
-            let polling = sessions.polls.sessions.values().filter_map(|slot| slot.session.as_ref());
+            let polling = sessions.polls.sessions.values().filter_map(|entry| entry.session.as_ref());
             let held_bytes: usize = polling.map(|session| session.outbox.bytes()).sum();
             prop_assert_eq!(sessions.polls.held_bytes(), held_bytes);
-            // A noop, which goes out at the end of its turn, is counted but not refused.
+            // A noop is sent at the end of the turn, and may exceed the limit until then.
             prop_assert!(held_bytes <= HELD_BYTES_MAX + 1);
         }
         sessions.end_all();
         polls -= sessions.polls.deliveries().len();
-        prop_assert_eq!(polls, 0, "every poll that waited was answered or lost");
+        prop_assert_eq!(polls, 0, "every waiting poll was answered or closed");
         if let Some((engine, _)) = engine {
             engine.ended(End::Gone, &mut sessions.host);
             sessions.polls.forget(key);

@@ -1,17 +1,15 @@
-//! What a Socket.IO client sends, and the answers, as tables.
+//! Packets of a Socket.IO client, and the answers.
 
 use super::*;
-use crate::session::{
-    app::App,
-    engine::Opening,
-    engineio::EngineIo,
-    testing::{NOW_S, frame, sent_frames, sessions, token},
-};
+use crate::session::app::App;
+use crate::session::engine::Opening;
+use crate::session::engineio::EngineIo;
+use crate::session::testing::{NOW_S, frame, sent_frames, sessions, token};
 use wire::frame::OpCode;
 
 const S: u64 = 1_000_000_000;
 
-/// What a client sends: text or, for an attachment, binary.
+/// A client's message: a packet's text, or an attachment.
 enum Sent {
     Text(String),
     Binary(&'static [u8]),
@@ -22,8 +20,8 @@ fn text(text: impl Into<String>) -> Sent {
     Sent::Text(text.into())
 }
 
-/// Opens a session under the upgrade's `token`, if there is one, and plays what the client sends. Session ids are
-/// random, so they read `SID`.
+/// Opens a session with the upgrade's token, if there is one, and sends the client's messages. In `answers` the random
+/// session ids are replaced by `SID`.
 fn check(version: Version, upgrade_token: Option<&str>, sent: &[Sent], answers: &[&str], end: Option<End>, why: &str) {
     let mut sessions = sessions(App::Echo);
     let host = &mut sessions.host;
@@ -45,7 +43,7 @@ fn check(version: Version, upgrade_token: Option<&str>, sent: &[Sent], answers: 
     assert_eq!(open.contains("maxPayload"), version == Version::V4);
     assert_eq!(frames, answers, "{why}");
     session.ended(end.unwrap_or(End::Gone), &mut sessions);
-    assert!(sessions.host.users.is_empty(), "{why}: every user is given back");
+    assert!(sessions.host.users.is_empty(), "{why}: every user is released");
 }
 
 fn without_sid(text: &str) -> String {
@@ -66,27 +64,27 @@ fn version_5_is_authenticated_at_its_connect_packet() {
     let payload = |token: &str| text(format!(r#"40{{"token":"{token}"}}"#));
     for (upgrade, connect, answer, why) in [
         (Some(&*good), text("40"), CONNECTED.into(), "a valid token in the upgrade"),
-        (None, payload(&good), CONNECTED.into(), "or in the payload"),
-        (Some(&*expired), text("40"), refused("expired"), "an invalid one in the upgrade"),
-        (Some(&*expired), payload(&good), refused("expired"), "a valid payload does not count then"),
-        (None, payload(&expired), refused("expired"), "an invalid one in the payload"),
-        (None, text("40"), refused("missing"), "none at all"),
-        (None, text("40{}"), refused("missing"), "none in the payload"),
-        (None, text(r#"40{"token":7}"#), refused("malformed"), "no string"),
-        (None, payload(&long), refused("malformed"), "no token"),
+        (None, payload(&good), CONNECTED.into(), "a valid token in the payload"),
+        (Some(&*expired), text("40"), refused("expired"), "an invalid token in the upgrade"),
+        (Some(&*expired), payload(&good), refused("expired"), "an invalid token in the upgrade, a valid one behind it"),
+        (None, payload(&expired), refused("expired"), "an invalid token in the payload"),
+        (None, text("40"), refused("missing"), "no token and no payload"),
+        (None, text("40{}"), refused("missing"), "no token in the payload"),
+        (None, text(r#"40{"token":7}"#), refused("malformed"), "a number as the token"),
+        (None, payload(&long), refused("malformed"), "a text that is no token"),
     ] {
         check(Version::V4, upgrade, &[connect], &[&answer], None, why);
     }
 }
 
 #[test]
-fn version_4_gets_its_verdict_at_once() {
+fn version_4_is_authenticated_by_the_upgrade() {
     let good = token("ann", None);
     let refused = r#"T:44"not valid token""#;
     for (upgrade, answer, why) in [
         (Some(&*good), "T:40", "a valid token"),
-        (Some("garbage"), refused, "an invalid one"),
-        (None, refused, "there is no other carrier"),
+        (Some("garbage"), refused, "an invalid token"),
+        (None, refused, "no token"),
     ] {
         check(Version::V3, upgrade, &[], &[answer], None, why);
     }
@@ -106,20 +104,20 @@ fn packets_are_answered() {
     for (version, sent, answers, end, why) in [
         (V4, vec![text(r#"42["a",1]"#)], &[r#"T:42["a",1]"#][..], None, "an event"),
         (V4, vec![text(r#"427["a",1]"#)], &["T:437[1]"], None, "an acknowledgement"),
-        (V4, vec![text(r#"421["whoami"]"#)], &who, None, "the attached user"),
-        (V3, vec![text(r#"421["whoami"]"#)], &who, None, "in both versions"),
+        (V4, vec![text(r#"421["whoami"]"#)], &who, None, "the user"),
+        (V3, vec![text(r#"421["whoami"]"#)], &who, None, "the user, in version 4"),
         (V4, vec![binary(), Binary(b"xy")], &[&back, "B:xy"], None, "a binary event"),
-        (V3, vec![binary(), Binary(b"\x04xy")], &[&back, "B:\x04xy"], None, "typed in version 3"),
-        (V4, vec![Binary(b"xy")], &["C:1002"], protocol, "an attachment of nothing"),
-        (V4, vec![binary(), text("42[1]")], &[&back, "C:1002"], protocol, "an attachment is due"),
-        (V4, vec![text("40/x,")], &[other_v4], None, "there is one namespace"),
-        (V3, vec![text("40/x?a=1,")], &[other_v3], None, "a query is no part of a name"),
-        (V4, vec![text(r#"42/x,["a"]"#)], &["C:1002"], protocol, "never connected there"),
-        (V4, vec![text("40")], &["C:1002"], protocol, "connected already"),
-        (V4, vec![text("4x")], &["C:1002"], protocol, "no packet"),
-        (V4, vec![text("2[")], &["C:1002"], protocol, "nor this"),
-        (V4, vec![text("41"), text(r#"42["a"]"#)], &[], None, "disconnected: passed over"),
-        (V4, vec![text("431[]")], &[], None, "an acknowledgement of nothing"),
+        (V3, vec![binary(), Binary(b"\x04xy")], &[&back, "B:\x04xy"], None, "a binary event with Engine.IO 3's type"),
+        (V4, vec![Binary(b"xy")], &["C:1002"], protocol, "an attachment without an event"),
+        (V4, vec![binary(), text("42[1]")], &[&back, "C:1002"], protocol, "an event in place of an attachment"),
+        (V4, vec![text("40/x,")], &[other_v4], None, "an unknown namespace"),
+        (V3, vec![text("40/x?a=1,")], &[other_v3], None, "the answer's namespace has no query"),
+        (V4, vec![text(r#"42/x,["a"]"#)], &["C:1002"], protocol, "an event to a namespace that was not joined"),
+        (V4, vec![text("40")], &["C:1002"], protocol, "a second connect"),
+        (V4, vec![text("4x")], &["C:1002"], protocol, "no Socket.IO packet"),
+        (V4, vec![text("2[")], &["C:1002"], protocol, "a ping, which only the server sends"),
+        (V4, vec![text("41"), text(r#"42["a"]"#)], &[], None, "an event after the disconnect"),
+        (V4, vec![text("431[]")], &[], None, "an acknowledgement that was not requested"),
     ] {
         let (connect, connected) = match version {
             V4 => (Some(text("40")), CONNECTED),
@@ -132,18 +130,16 @@ fn packets_are_answered() {
 }
 
 #[test]
-fn the_first_packet_connects() {
+fn first_packet_must_be_a_connect() {
     let good = token("ann", None);
-    let event = [text(r#"42["a"]"#)];
-    let end = Some(End::Protocol);
-    check(Version::V4, Some(&good), &event, &["C:1002"], end, "an event before the connect");
+    check(Version::V4, Some(&good), &[text(r#"42["a"]"#)], &["C:1002"], Some(End::Protocol), "an event");
 }
 
 #[test]
-fn clients_without_a_verdict_are_closed() {
+fn clients_that_neither_connect_nor_close_are_closed() {
     for (upgrade, connect, deadline_s, end, why) in [
         (None, None, 10, End::HandshakeTimeout, "no connect packet"),
-        (None, Some("40"), LINGER.as_secs(), End::Refused, "refused, and did not close"),
+        (None, Some("40"), LINGER.as_secs(), End::Refused, "refused and not closed"),
     ] {
         let mut sessions = sessions(App::Echo);
         let host = &mut sessions.host;
@@ -151,8 +147,7 @@ fn clients_without_a_verdict_are_closed() {
         let mut reply = Reply::new(&mut out, 0);
         let mut session = EngineIo::open(Version::V4, Opening::SocketIo(upgrade), 10 * S, host, &mut reply);
         if let Some(connect) = connect {
-            let mut input = frame(OpCode::Text, connect.as_bytes());
-            session.received(&mut input, host, &mut reply);
+            session.received(&mut frame(OpCode::Text, connect.as_bytes()), host, &mut reply);
         }
         let due_ns = reply.deadline_ns.unwrap();
         assert_eq!(due_ns, deadline_s * S, "{why}");
@@ -164,15 +159,14 @@ fn clients_without_a_verdict_are_closed() {
 }
 
 #[test]
-fn a_client_is_disconnected_when_its_token_expires() {
+fn client_is_disconnected_when_its_token_expires() {
     for version in [Version::V3, Version::V4] {
         let mut sessions = sessions(App::Echo);
         let host = &mut sessions.host;
         let verdict = Some(host.admit(token("ann", Some(NOW_S + 7)).as_bytes()));
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, 100 * S);
-        let opening = Opening::SocketIo(verdict);
-        let mut session = EngineIo::open(version, opening, 110 * S, host, &mut reply);
+        let mut session = EngineIo::open(version, Opening::SocketIo(verdict), 110 * S, host, &mut reply);
         session.received(&mut frame(OpCode::Text, b"40"), host, &mut reply);
         assert_eq!(reply.deadline_ns, Some(107 * S), "{version:?}");
 
@@ -185,15 +179,14 @@ fn a_client_is_disconnected_when_its_token_expires() {
 }
 
 #[test]
-fn a_token_that_expires_before_the_connect_is_refused() {
+fn token_that_expires_before_the_connect_is_refused() {
     for (connected_s, answer, end) in [(6, "T:40", End::Gone), (7, "T:44", End::Refused), (8, "T:44", End::Refused)] {
         let mut sessions = sessions(App::Echo);
         let host = &mut sessions.host;
         let verdict = Some(host.admit(token("ann", Some(NOW_S + 7)).as_bytes()));
         let mut out = Vec::new();
-        let opening = Opening::SocketIo(verdict);
         let mut reply = Reply::new(&mut out, 0);
-        let mut session = EngineIo::open(Version::V4, opening, 10 * S, host, &mut reply);
+        let mut session = EngineIo::open(Version::V4, Opening::SocketIo(verdict), 10 * S, host, &mut reply);
 
         out.clear();
         host.unix_ns += connected_s * S;

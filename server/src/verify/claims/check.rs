@@ -1,23 +1,23 @@
 //! The claims of a token, and their check against the policy.
 
 use crate::verify::Refusal;
-use crate::verify::json::{JsonError, Text, array_holds};
+use crate::verify::json::{JsonError, Text, array_contains};
 use crate::verify::policy::Policy;
 
 /// 10000-01-01T00:00:00Z. Later instants are mistakes (milliseconds for seconds) or attempts at overflow,
 /// and most libraries for dates end there.
 pub const TIME_S_END: u64 = 253_402_300_800;
 
-/// How far `iat` may lie ahead without any leeway. Issuers round to whole seconds, and a server may read
-/// its own clock once for a batch of tokens, a moment before the last of them was issued.
+/// How far `iat` may be in the future without leeway: issuers round to whole seconds, and a server may read its clock
+/// for a batch of tokens before the last of them is issued.
 pub const ISSUED_AHEAD_S_MAX: u64 = 1;
 
 /// The claims that the policy checks, and the user.
 #[derive(Debug, Default)]
 pub(in crate::verify) struct Claims<'t> {
-    /// `exp` (RFC 7519 section 4.1.4), rounded up to a second: from then on the token is expired.
+    /// `exp` (RFC 7519 section 4.1.4), rounded up to a second: the token is expired from then on.
     pub expires_at_s: Option<u64>,
-    /// `nbf` (section 4.1.5), rounded up to a second: before it the token is not valid.
+    /// `nbf` (section 4.1.5), rounded up to a second: the token is valid from then on.
     pub(super) not_before_s: Option<u64>,
     /// `iat` (section 4.1.6), rounded up to a second.
     pub(super) issued_at_s: Option<u64>,
@@ -25,7 +25,7 @@ pub(in crate::verify) struct Claims<'t> {
     pub(super) issuer: Option<Text<'t>>,
     /// `aud` (section 4.1.3).
     pub(super) audience: Option<Audience<'t>>,
-    /// The first of the policy's claims that leads to a string.
+    /// The string at the first of the policy's claim paths that has one.
     pub user: Option<Text<'t>>,
 }
 
@@ -33,7 +33,7 @@ pub(in crate::verify) struct Claims<'t> {
 #[derive(Debug)]
 pub(super) enum Audience<'t> {
     One(Text<'t>),
-    /// The array as it stands; all its elements are strings.
+    /// The JSON text of an array; all its elements are strings.
     Many(&'t str),
 }
 
@@ -53,7 +53,7 @@ impl Claims<'_> {
         if let Some(wanted) = &policy.audience {
             let found = match self.audience.as_ref().ok_or(Refusal::AudienceMissing)? {
                 Audience::One(name) => name.is(wanted),
-                Audience::Many(names) => array_holds(names, wanted).map_err(refusal)?,
+                Audience::Many(names) => array_contains(names, wanted).map_err(refusal)?,
             };
             if !found {
                 return Err(Refusal::AudienceMismatch);
@@ -62,8 +62,8 @@ impl Claims<'_> {
         Ok(())
     }
 
-    /// The first second at which [`check`](Self::check) finds no time in the future.
-    pub(in crate::verify) fn good_from_s(&self, policy: &Policy) -> u64 {
+    /// The first second at which neither `nbf` nor `iat` is in the future, with leeway.
+    pub(in crate::verify) fn valid_from_s(&self, policy: &Policy) -> u64 {
         let not_before_s = self.not_before_s.unwrap_or(0);
         let issued_at_s = self.issued_at_s.unwrap_or(0);
         let from_s = not_before_s.max(issued_at_s.saturating_sub(ISSUED_AHEAD_S_MAX));

@@ -3,15 +3,15 @@
 use crate::verify::Refusal;
 use crate::verify::claims::check::{Audience, Claims, TIME_S_END, refusal};
 use crate::verify::json::{
-    Cursor, JsonError, MEMBERS_MAX, Members, Name, NameCode, SeenNames, Text, Value, WantedName, array_holds, to_f64,
+    Cursor, JsonError, MEMBERS_MAX, Members, Name, NameCode, SeenNames, Text, Value, WantedName, array_contains, to_f64,
 };
 use crate::verify::policy::ClaimPath;
 
-/// Reads the claims in `json`, the second segment of a token decoded, into `claims`, which are still empty.
+/// Reads the claims in `json`, the decoded second segment of a token, into empty `claims`.
 ///
 /// # Errors
 /// [`Refusal::ClaimsMalformed`], [`Refusal::TimeInvalid`], [`Refusal::DuplicateMember`] or
-/// [`Refusal::NestedTooDeep`]: what is wrong with the first member that is.
+/// [`Refusal::NestedTooDeep`], by the first wrong member.
 #[inline]
 pub(in crate::verify) fn read<'t>(
     json: &'t str,
@@ -21,7 +21,7 @@ pub(in crate::verify) fn read<'t>(
 ) -> Result<(), Refusal> {
     seen.clear();
     let mut cursor = Cursor::new(json, 0);
-    // Paths from this one on have a lower rank than the user that was found.
+    // Paths from this index on have a lower rank than that of the user found so far.
     let mut rank_max = user_claim.len();
     cursor.expect(b'{').map_err(refusal)?;
     if !cursor.take(b'}') {
@@ -97,13 +97,13 @@ fn member<'t>(
     let rank = wanted.iter().position(|path| path.begins_with(name));
     let is_claim = matches!(name.code, ISS | SUB | AUD);
     if rank.is_none() && !is_claim {
-        cursor.pass(1).map_err(refusal)?;
+        cursor.skip_value(1).map_err(refusal)?;
         return insert(cursor, name, seen);
     }
     if let (Some(rank), false) = (rank, is_claim) {
         let path = wanted.get(rank).filter(|path| !path.ends_with(name));
         let second = path.and_then(ClaimPath::second_of_two);
-        let found = second.and_then(|second| user_within(cursor.text(), cursor.place(), second));
+        let found = second.and_then(|second| user_in_object(cursor.text(), cursor.position(), second));
         if let Some((user, end)) = found {
             *cursor = Cursor::new(cursor.text(), end);
             insert(cursor, name, seen)?;
@@ -114,7 +114,7 @@ fn member<'t>(
     }
     let value = cursor.value(1).map_err(refusal)?;
     insert(cursor, name, seen)?;
-    unusual(name, value, user_claim, rank_max, seen, claims)
+    member_slow(name, value, user_claim, rank_max, seen, claims)
 }
 
 #[inline(always)]
@@ -122,33 +122,33 @@ fn insert(cursor: &Cursor<'_>, name: Name<'_>, seen: &mut SeenNames) -> Result<(
     seen.insert(cursor.text(), name, 0, MEMBERS_MAX).map_err(refusal)
 }
 
-/// Members that the object with the user may have to be read on the fast path.
-const MEMBERS_WITHIN_MAX: usize = 4;
+/// The most members of an object with the user that the fast path reads.
+const FAST_MEMBERS_MAX: usize = 4;
 
-/// The string value of the member `wanted` of the object at `at`, and the end of the object; `None` if the slow path must
-/// read it.
+/// The string value of the member `wanted` of the object at `at`, and the end of the object; `None` if the slow path
+/// must read the object.
 #[inline(always)]
-fn user_within<'t>(text: &'t str, at: usize, wanted: &WantedName) -> Option<(Text<'t>, usize)> {
+fn user_in_object<'t>(text: &'t str, at: usize, wanted: &WantedName) -> Option<(Text<'t>, usize)> {
     let mut cursor = Cursor::new(text, at);
-    let mut words = [NameCode::default(); MEMBERS_WITHIN_MAX];
+    let mut codes = [NameCode::default(); FAST_MEMBERS_MAX];
     let mut found = None;
     cursor.expect(b'{').ok()?;
-    for count in 0..MEMBERS_WITHIN_MAX {
+    for count in 0..FAST_MEMBERS_MAX {
         let name = cursor.name().ok()?;
-        if words.get(..count)?.contains(&name.code) {
+        if codes.get(..count)?.contains(&name.code) {
             return None;
         }
-        *words.get_mut(count)? = name.code;
+        *codes.get_mut(count)? = name.code;
         if cursor.peek() == Some(b'"') {
             let text = cursor.string().ok()?;
             if wanted.is(name) {
                 found = Some(text);
             }
         } else {
-            cursor.pass(2).ok()?;
+            cursor.skip_value(2).ok()?;
         }
         if cursor.take(b'}') {
-            return Some((found?, cursor.place()));
+            return Some((found?, cursor.position()));
         }
         cursor.expect(b',').ok()?;
     }
@@ -157,7 +157,7 @@ fn user_within<'t>(text: &'t str, at: usize, wanted: &WantedName) -> Option<(Tex
 
 /// Reads a member that is neither a time nor a string.
 #[inline(never)]
-fn unusual<'t>(
+fn member_slow<'t>(
     name: Name<'t>,
     value: Value<'t>,
     user_claim: &[ClaimPath],
@@ -166,7 +166,7 @@ fn unusual<'t>(
     claims: &mut Claims<'t>,
 ) -> Result<(), Refusal> {
     match name.code {
-        // Each reader would take a subject that is not a string (RFC 7519 section 4.1.2) for another user.
+        // Readers would interpret a subject that is not a string (RFC 7519 section 4.1.2) differently.
         ISS | SUB => return Err(Refusal::ClaimsMalformed),
         AUD => claims.audience = Some(audience(value)?),
         _ => {}
@@ -181,8 +181,8 @@ fn unusual<'t>(
     Ok(())
 }
 
-/// A NumericDate (RFC 7519 section 2): seconds since 1970, maybe with a fraction, from 0 to [`TIME_S_END`]; rounded up,
-/// because it is compared with whole seconds.
+/// A NumericDate (RFC 7519 section 2): seconds since 1970, maybe with a fraction, from 0 to [`TIME_S_END`]. Rounded up,
+/// because the comparisons are with whole seconds.
 fn time_s(value: Value<'_>) -> Result<u64, Refusal> {
     let Value::Number(number) = value else {
         return Err(Refusal::TimeInvalid);
@@ -197,26 +197,23 @@ fn time_s(value: Value<'_>) -> Result<u64, Refusal> {
     }
     let whole_s = seconds as u64;
     let whole_s = whole_s + u64::from((whole_s as f64) < seconds);
-    match whole_s < TIME_S_END {
-        true => Ok(whole_s),
-        false => Err(Refusal::TimeInvalid),
-    }
+    if whole_s < TIME_S_END { Ok(whole_s) } else { Err(Refusal::TimeInvalid) }
 }
 
-/// Characters of a time: an `f64` has at most 24, a time in nanoseconds 20. Parsing thousands of digits would take longer
-/// than a MAC.
+/// The most characters of a time: an `f64` has at most 24, a time in nanoseconds 20. To parse thousands of digits would
+/// take longer than a MAC.
 const TIME_CHARACTERS_MAX: usize = 32;
 
 /// An audience that is not a string.
 fn audience(value: Value<'_>) -> Result<Audience<'_>, Refusal> {
     match value {
-        // The search only checks the elements: the configured audience is not known here.
-        Value::Array(names) => array_holds(names, "").map(|_| Audience::Many(names)).map_err(refusal),
+        // This call only checks that all elements are strings; the audience is compared later.
+        Value::Array(names) => array_contains(names, "").map(|_| Audience::Many(names)).map_err(refusal),
         _ => Err(Refusal::ClaimsMalformed),
     }
 }
 
-/// The string at the end of `path`, which starts at this member of the claims, an object.
+/// The string at the end of `path`, whose first step is the member `name` of the claims, with an object as its `value`.
 fn follow<'t>(
     path: &ClaimPath,
     name: Name<'_>,
@@ -231,19 +228,16 @@ fn follow<'t>(
     }
 }
 
-/// The string at the end of `steps`, whose number the configuration limits.
+/// The string at the end of `steps` from `value`. The depth of the recursion is the length of a configured path.
 fn descend<'t>(value: Value<'t>, steps: &[WantedName], seen: &mut SeenNames) -> Result<Option<Text<'t>>, JsonError> {
     let Some((first, rest)) = steps.split_first() else {
-        return Ok(match value {
-            Value::Text(text) => Some(text),
-            _ => None,
-        });
+        return Ok(if let Value::Text(text) = value { Some(text) } else { None });
     };
     let Value::Object(object) = value else {
         return Ok(None);
     };
     let mut found = None;
-    // To the end, even after the member is found: a second one of that name makes the user ambiguous.
+    // Read to the end even after the member is found: a second member of this name is an error.
     let mut members = Members::of(object, MEMBERS_MAX, seen)?;
     while let Some((name, value)) = members.next(seen)? {
         if first.is(name) {

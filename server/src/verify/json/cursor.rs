@@ -1,17 +1,17 @@
-//! One pass over a text, which checks everything that it skips.
+//! Reads a text in one pass and checks everything that it skips.
 //!
-//! The usual JSON of issuers (compact, plain strings, whole numbers) is read eight bytes at a time and without a call.
-//! White space, escapes and fractions are left to functions of their own and do not slow the usual case down.
+//! The usual JSON of issuers (compact, plain strings, whole numbers) is read eight bytes at a time and without function
+//! calls. Separate functions read white space, escapes and fractions, so that the usual case stays fast.
 
 use crate::verify::json::name_code::{NameCodeBuilder, ONES, quotes, specials};
 use crate::verify::json::number::end_of_number;
 use crate::verify::json::text::unescape;
 use crate::verify::json::{JsonError, NESTING_MAX, Name, NameCode, Text, Value};
 
-/// Digits of a number that is read without a general parser: any such number is below 2^64, and an `f64` holds it.
+/// The most digits of a number that the fast path reads. Such a number is below 2^64, and exact as an `f64`.
 const DIGITS_MAX: usize = 15;
 
-/// A position in a text, always between two characters: it stops at ASCII bytes alone.
+/// A position in a text, always between two characters, because the cursor stops only at ASCII bytes.
 pub(in crate::verify) struct Cursor<'t> {
     text: &'t str,
     /// The bytes of `text`.
@@ -19,7 +19,7 @@ pub(in crate::verify) struct Cursor<'t> {
     at: usize,
 }
 
-// Always inlined, so that the position is in a register: in memory each step would wait for the one before.
+// Always inlined, so that the position is in a register: in memory, each step would wait for the last one.
 impl<'t> Cursor<'t> {
     /// The position `at` of `text`.
     #[inline(always)]
@@ -36,7 +36,7 @@ impl<'t> Cursor<'t> {
 
     /// The position in bytes.
     #[inline(always)]
-    pub(in crate::verify) fn place(&self) -> usize {
+    pub(in crate::verify) fn position(&self) -> usize {
         self.at
     }
 
@@ -51,10 +51,10 @@ impl<'t> Cursor<'t> {
         self.at = skip_space(self.bytes, self.at);
     }
 
-    /// Skips `byte`, and space before it, if it comes next.
+    /// Skips `byte`, with the space before it, if `byte` comes next. Returns whether it did.
     #[inline(always)]
     pub(in crate::verify) fn take(&mut self, byte: u8) -> bool {
-        // A branch, which is predicted; arithmetic would have to wait for the byte.
+        // A branch is predicted, while arithmetic would wait for the byte.
         if self.peek() != Some(byte) {
             let Some(..=b' ') = self.peek() else {
                 return false;
@@ -77,18 +77,16 @@ impl<'t> Cursor<'t> {
     #[inline(always)]
     pub(in crate::verify) fn expect_end(&mut self) -> Result<(), JsonError> {
         self.skip_space();
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => Err(JsonError::Malformed),
-        }
+        if self.peek().is_none() { Ok(()) } else { Err(JsonError::Malformed) }
     }
 
+    /// The text from `start` to the position.
     #[inline(always)]
     fn since(&self, start: usize) -> Result<&'t str, JsonError> {
         self.text.get(start..self.at).ok_or(JsonError::Malformed)
     }
 
-    /// A name, the colon after it and space.
+    /// Reads a name, the colon after it, and space.
     #[inline(always)]
     pub(in crate::verify) fn name(&mut self) -> Result<Name<'t>, JsonError> {
         self.expect(b'"')?;
@@ -102,7 +100,7 @@ impl<'t> Cursor<'t> {
                 Name { text, code, start }
             }
             None => {
-                let (name, end) = unusual_name(self.text, start)?;
+                let (name, end) = name_slow(self.text, start)?;
                 self.at = end;
                 name
             }
@@ -112,12 +110,12 @@ impl<'t> Cursor<'t> {
         Ok(name)
     }
 
-    /// The value that begins here, `depth` levels down.
+    /// Reads the value that begins here, at this nesting depth.
     #[inline(always)]
     pub(in crate::verify) fn value(&mut self, depth: u32) -> Result<Value<'t>, JsonError> {
         let start = self.at;
         let Some(b'"') = self.peek() else {
-            self.pass(depth)?;
+            self.skip_value(depth)?;
             let value = self.since(start)?;
             return Ok(match value.as_bytes().first() {
                 Some(b'{') => Value::Object(value),
@@ -129,26 +127,26 @@ impl<'t> Cursor<'t> {
         self.string().map(Value::Text)
     }
 
-    /// Skips the value that begins here, `depth` levels down.
+    /// Skips the value that begins here, at this nesting depth.
     #[inline(always)]
-    pub(in crate::verify) fn pass(&mut self, depth: u32) -> Result<(), JsonError> {
+    pub(in crate::verify) fn skip_value(&mut self, depth: u32) -> Result<(), JsonError> {
         self.at = end_of_value(self.bytes, self.at, depth)?;
         Ok(())
     }
 
-    /// A string (RFC 8259 section 7).
+    /// Reads a string (RFC 8259 section 7).
     #[inline(always)]
     pub(in crate::verify) fn string(&mut self) -> Result<Text<'t>, JsonError> {
         self.expect(b'"')?;
         let start = self.at;
-        let escaped = self.pass_characters()?;
+        let escaped = self.skip_characters()?;
         let raw = self.text.get(start..self.at - 1);
         Ok(Text::new(raw.ok_or(JsonError::Malformed)?, escaped))
     }
 
     /// Skips the rest of a string, and returns whether it has escapes.
     #[inline(always)]
-    fn pass_characters(&mut self) -> Result<bool, JsonError> {
+    fn skip_characters(&mut self) -> Result<bool, JsonError> {
         let end = end_of_plain(self.bytes, self.at);
         if let Some(b'"') = self.bytes.get(end) {
             self.at = end + 1;
@@ -158,7 +156,8 @@ impl<'t> Cursor<'t> {
         Ok(true)
     }
 
-    /// A whole number without a sign, of at most [`DIGITS_MAX`] digits; `None` for another, and then the position stays.
+    /// Reads a whole number without a sign, of at most [`DIGITS_MAX`] digits. For another value returns `None`, and the
+    /// position stays.
     #[inline(always)]
     pub(in crate::verify) fn whole_number(&mut self) -> Option<u64> {
         let rest = self.bytes.get(self.at..)?;
@@ -182,8 +181,8 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// The end of the value that begins at `at`, `depth` levels down. Takes and returns values, so that the caller's position
-/// stays in a register.
+/// The end of the value that begins at `at`, at this nesting depth. Takes and returns plain values, so that the
+/// caller's position stays in a register.
 fn end_of_value(bytes: &[u8], at: usize, depth: u32) -> Result<usize, JsonError> {
     match bytes.get(at) {
         Some(b'{' | b'[') => end_of_nested(bytes, at, depth),
@@ -195,12 +194,12 @@ fn end_of_value(bytes: &[u8], at: usize, depth: u32) -> Result<usize, JsonError>
 
 /// The end of the object or array that begins at `at`.
 ///
-/// The levels are a stack of bits (1 for an object), so that depth costs neither recursion nor memory.
+/// The levels are a stack of bits, 1 for an object and 0 for an array: no recursion and no memory.
 fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonError> {
     let mut levels: u64 = 0;
     let mut depth = outer;
     loop {
-        // A value begins here; several may, in arrays of arrays.
+        // A value begins here; in arrays of arrays several values.
         while bytes.get(at) == Some(&b'[') {
             if depth >= NESTING_MAX {
                 return Err(JsonError::NestedTooDeep);
@@ -213,7 +212,7 @@ fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonE
             Some(b'"') => at = end_of_string(bytes, at + 1)?,
             Some(b'-' | b'0'..=b'9') => {
                 at = match bytes.get(at + 1) {
-                    // One byte, which must be a digit: a minus alone is not a number.
+                    // A single byte must be a digit: a minus is not a number.
                     Some(b',' | b']' | b'}') if bytes.get(at) != Some(&b'-') => at + 1,
                     _ => end_of_number(bytes, at)?,
                 }
@@ -240,7 +239,7 @@ fn end_of_nested(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, JsonE
             }
             _ => at = end_of_literal(bytes, at)?,
         }
-        // A value or the start of an empty one has ended.
+        // A value has ended, or an empty one is about to.
         loop {
             // Several arrays may end here.
             while levels & 1 == 0 && bytes.get(at) == Some(&b']') {
@@ -305,12 +304,12 @@ fn end_of_string(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// A name that is longer than 8 bytes or has escapes, from its first character on, and its end: one pass finds the end,
-/// checks the name and computes its code.
+/// The name whose first character is at `start`, which is longer than 8 bytes or has escapes, and the position after
+/// it. One pass finds the end, checks the name and computes its code.
 #[inline(never)]
-fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError> {
+fn name_slow(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError> {
     let bytes = text.as_bytes();
-    let mut spelling = NameCodeBuilder::default();
+    let mut builder = NameCodeBuilder::default();
     let (mut at, mut escaped) = (start, false);
     loop {
         let eight = bytes.get(at..).and_then(<[u8]>::first_chunk);
@@ -318,20 +317,20 @@ fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError
             Some(eight) => {
                 let marks = quotes(eight) | specials(eight);
                 if marks == 0 {
-                    spelling.push(eight, 8);
+                    builder.push(eight, 8);
                     at += 8;
                     continue;
                 }
                 let plain = marks.trailing_zeros() as usize / 8;
                 if plain > 0 {
-                    spelling.push(eight & ((1 << (8 * plain)) - 1), plain);
+                    builder.push(eight & ((1 << (8 * plain)) - 1), plain);
                 }
                 plain
             }
-            // Near the end of the text.
+            // Fewer than eight bytes are left.
             None => match bytes.get(at) {
                 Some(byte @ (0x20 | 0x21 | 0x23..=0x5b | 0x5d..)) => {
-                    spelling.push(u64::from(*byte), 1);
+                    builder.push(u64::from(*byte), 1);
                     1
                 }
                 _ => 0,
@@ -342,7 +341,7 @@ fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError
             Some(b'"') => break,
             Some(b'\\') => {
                 let (meant, length) = unescape(bytes, at).ok_or(JsonError::Malformed)?;
-                spelling.push_char(meant);
+                builder.push_char(meant);
                 escaped = true;
                 at += length;
             }
@@ -351,7 +350,7 @@ fn unusual_name(text: &str, start: usize) -> Result<(Name<'_>, usize), JsonError
         }
     }
     let raw = text.get(start..at).ok_or(JsonError::Malformed)?;
-    let name = Name { text: Text::new(raw, escaped), code: spelling.code(), start };
+    let name = Name { text: Text::new(raw, escaped), code: builder.code(), start };
     Ok((name, at + 1))
 }
 
@@ -363,12 +362,13 @@ fn after_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The first byte from `at` on that is a quotation mark, an escape or a control character, or the end of the text.
+/// The position of the first quotation mark, escape or control character from `at` on, or the end of the text.
 #[inline(always)]
 fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let eight = u64::from_le_bytes(*eight);
-        // The quotation mark is searched for first, so that its place is known early; then the bytes before it.
+        // The quotation mark is searched first, so that its position is known early; then the bytes before it are
+        // checked.
         let quote = quotes(eight);
         let unusual = specials(eight);
         if unusual & quote.wrapping_sub(1) & !quote != 0 {
@@ -382,7 +382,7 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     match bytes.last_chunk() {
         Some(last) if !rest.is_empty() => {
-            // The last eight bytes without those already read: zeros follow, the first of which is the end.
+            // The last eight bytes without those already read. Zeros follow; the first of them marks the end.
             let word = u64::from_le_bytes(*last) >> (8 * (8 - rest.len()));
             at + (specials(word) | quotes(word)).trailing_zeros() as usize / 8
         }
@@ -393,7 +393,7 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// The position after the quotation mark that ends the string whose first escape or mark is at `at`.
+/// The position after the quotation mark that ends a string. `at` is the first byte that is not plain.
 #[cold]
 fn end_of_escaped(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
     loop {

@@ -5,7 +5,7 @@ use crate::verify::json::{Cursor, JsonError, MEMBERS_MAX, Name, SeenNames, Value
 /// The members of one object, in order.
 pub(in crate::verify) struct Members<'t> {
     cursor: Cursor<'t>,
-    /// Where the names of this object begin in [`SeenNames`].
+    /// The index of this object's first name in [`SeenNames`].
     base: usize,
     members_max: usize,
     state: State,
@@ -19,7 +19,7 @@ enum State {
 }
 
 impl<'t> Members<'t> {
-    /// The members of `text`, which is one object with optional space around it.
+    /// The members of `text`, which is one object, maybe with space around it.
     pub(in crate::verify) fn of(text: &'t str, members_max: usize, seen: &SeenNames) -> Result<Self, JsonError> {
         let mut cursor = Cursor::new(text, 0);
         cursor.expect(b'{')?;
@@ -53,18 +53,18 @@ impl<'t> Members<'t> {
 ///
 /// # Errors
 /// [`JsonError::Malformed`] when an element is not a string.
-pub(in crate::verify) fn array_holds(text: &str, wanted: &str) -> Result<bool, JsonError> {
+pub(in crate::verify) fn array_contains(text: &str, wanted: &str) -> Result<bool, JsonError> {
     let mut cursor = Cursor::new(text, 0);
-    let mut holds = false;
+    let mut found = false;
     cursor.expect(b'[')?;
     if cursor.take(b']') {
         return Ok(false);
     }
     loop {
-        holds |= cursor.string()?.is(wanted);
+        found |= cursor.string()?.is(wanted);
         if !cursor.take(b',') {
             cursor.expect(b']')?;
-            return Ok(holds);
+            return Ok(found);
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Names as numbers, which are compared without a function call.
+//! Member names as numbers, which are compared without a function call.
 
 use crate::verify::json::Text;
 
 /// 1 in each byte.
 pub(in crate::verify) const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// A name as a number: its own bytes where they are up to 8, else a hash of them.
+/// A name as a number: the bytes of a name of up to 8 bytes, else a hash of them.
 ///
-/// Equal names, their escapes decoded, have equal codes. Two different names can have the same code only where it
-/// [is a hash](NameCode::is_hash), or looks like one because its eighth byte is not ASCII.
+/// Names that are equal after decoding have equal codes. Two different names can have one code only if the code
+/// [is a hash](NameCode::is_hash), or looks like one because the eighth byte is not ASCII.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(in crate::verify) struct NameCode(u64);
 
@@ -24,7 +24,7 @@ pub(in crate::verify) struct WantedName {
 pub(in crate::verify) struct Name<'t> {
     pub text: Text<'t>,
     pub code: NameCode,
-    /// Where it begins in the text that it was read from.
+    /// The position of the name in its text.
     pub start: usize,
 }
 
@@ -33,7 +33,7 @@ impl WantedName {
         Self { text: text.to_owned(), code: NameCode::of(text) }
     }
 
-    /// Whether this is the name that was read.
+    /// Whether `name` is this name.
     #[inline]
     pub(in crate::verify) fn is(&self, name: Name<'_>) -> bool {
         self.code == name.code && (!name.code.is_hash() || name.text.is(&self.text))
@@ -55,21 +55,22 @@ impl NameCode {
 
     /// The code of `name`.
     pub(in crate::verify) fn of(name: &str) -> Self {
-        let mut spelling = NameCodeBuilder::default();
+        let mut builder = NameCodeBuilder::default();
         for group in name.as_bytes().chunks(8) {
-            spelling.push(Self::short(group).0, group.len());
+            builder.push(Self::short(group).0, group.len());
         }
-        spelling.has_zero = name.contains('\0');
-        spelling.code()
+        builder.has_zero = name.contains('\0');
+        builder.code()
     }
 
-    /// The number of bytes before the first quotation mark and their code, if the mark is among the nine bytes with no
-    /// escape and no control character before it.
+    /// The number of bytes before the first quotation mark, and their code. `None` without a mark among the nine bytes,
+    /// or with an escape or control character before it.
     #[inline]
     pub(in crate::verify) fn until_quote(nine: &[u8; 9]) -> Option<(usize, Self)> {
         let [eight @ .., last] = nine;
         let eight = u64::from_le_bytes(*eight);
-        // The quotation mark is searched for first, so that its place is known early; then the bytes before it.
+        // The quotation mark is searched first, so that its position is known early; then the bytes before it are
+        // checked.
         let quote = quotes(eight);
         if specials(eight) & quote.wrapping_sub(1) & !quote != 0 {
             return None;
@@ -77,39 +78,39 @@ impl NameCode {
         if quote == 0 {
             return (*last == b'"').then_some((8, Self(eight)));
         }
-        // The highest bit of the quotation mark: below it are 7 bits of its own.
+        // `quote` has the highest bit of the quotation mark, which is 7 bits above the end of the name.
         let bits = quote.trailing_zeros() - 7;
         Some((bits as usize / 8, Self(eight & ((1 << bits) - 1))))
     }
 
-    /// Whether two names may have this code.
+    /// Whether different names may have this code.
     #[inline]
     pub(in crate::verify) fn is_hash(self) -> bool {
         self.0 >> 63 == 1
     }
 
-    /// One of `count` places, which is a power of two.
+    /// The bucket of this code among `count`, a power of two.
     #[inline]
-    pub(in crate::verify) fn place(self, count: usize) -> usize {
+    pub(in crate::verify) fn bucket(self, count: usize) -> usize {
         mixed(self.0) as usize & (count - 1)
     }
 }
 
-/// Computes the code of a name that is read piece by piece, its escapes decoded.
+/// Computes the code of a name from its pieces, with decoded escapes.
 #[derive(Default)]
 pub(in crate::verify) struct NameCodeBuilder {
     mixed: u64,
     first: u64,
     groups: u64,
-    /// The bytes after the last group of eight, and their number: fewer than 8.
+    /// The bytes after the last group of eight, fewer than 8, and their number.
     rest: u64,
     bytes: usize,
-    /// Whether it has a zero byte, which the code could not distinguish from the end.
+    /// Whether the name has a zero byte, which its bytes as a number could not show.
     has_zero: bool,
 }
 
 impl NameCodeBuilder {
-    /// Adds the next `bytes` bytes of the name, 1 to 8; the bytes of `piece` above them are 0.
+    /// Adds the lowest `bytes` bytes of `piece`, 1 to 8; the others are 0.
     #[inline(always)]
     pub(in crate::verify) fn push(&mut self, piece: u64, bytes: usize) {
         self.rest |= piece << (8 * self.bytes);
@@ -117,12 +118,12 @@ impl NameCodeBuilder {
         if self.bytes >= 8 {
             self.add(self.rest);
             self.bytes -= 8;
-            // The bytes that did not fit; zero if all did.
+            // The bytes after the group of eight; zero if there are none.
             self.rest = (piece >> (8 * (bytes - self.bytes - 1))) >> 8;
         }
     }
 
-    /// Adds the next character, which was an escape.
+    /// Adds a decoded escape.
     #[inline]
     pub(in crate::verify) fn push_char(&mut self, meant: char) {
         self.has_zero |= meant == '\0';
@@ -146,7 +147,7 @@ impl NameCodeBuilder {
         match (self.groups, self.bytes) {
             (0, _) if !self.has_zero => NameCode(self.rest),
             (1, 0) if !self.has_zero => NameCode(self.first),
-            // With the highest bit set, unlike the code of a short ASCII name.
+            // The highest bit marks a hash; it is 0 in a short ASCII name.
             _ => {
                 let rest = self.rest ^ ((self.bytes as u64) << 56);
                 NameCode(mixed(self.mixed ^ rest) | (1 << 63))
@@ -155,27 +156,27 @@ impl NameCodeBuilder {
     }
 }
 
-/// A product whose halves are combined (wyhash): each bit depends on all bits of `word`.
+/// A hash of `word` (wyhash): both halves of a product, combined. Each bit depends on all bits of `word`.
 #[inline]
 fn mixed(word: u64) -> u64 {
     let product = u128::from(word ^ 0x9e37_79b9_7f4a_7c15) * 0xd1b5_4a32_d192_ed03;
     product as u64 ^ (product >> 64) as u64
 }
 
-/// The highest bit of the first byte that is 0, and maybe of later bytes: Mycroft's test.
+/// Sets the highest bit of the first byte that is 0, and maybe bits of later bytes (Mycroft's test).
 #[inline]
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
-/// The highest bit of the first quotation mark, and maybe of later bytes.
+/// Sets the highest bit of the first quotation mark, and maybe bits of later bytes.
 #[inline]
 pub(in crate::verify) const fn quotes(word: u64) -> u64 {
     zeros(word ^ (ONES * b'"' as u64))
 }
 
-/// The highest bit of the first byte that a string cannot have unescaped (a backslash, a control character), and maybe
-/// of later bytes.
+/// Sets the highest bit of the first byte that must be escaped in a string (a backslash or control character), and
+/// maybe bits of later bytes.
 #[inline]
 pub(in crate::verify) const fn specials(word: u64) -> u64 {
     zeros(word ^ (ONES * b'\\' as u64)) | (word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7))
@@ -189,9 +190,9 @@ mod tests {
 
     /// The code of a name whose characters are all escapes.
     fn of_chars(name: &str) -> NameCode {
-        let mut spelling = NameCodeBuilder::default();
-        name.chars().for_each(|meant| spelling.push_char(meant));
-        spelling.code()
+        let mut builder = NameCodeBuilder::default();
+        name.chars().for_each(|meant| builder.push_char(meant));
+        builder.code()
     }
 
     #[test]
@@ -235,7 +236,7 @@ mod tests {
         }
 
         #[test]
-        fn a_name_has_one_code_however_it_is_read(name in prop_oneof![".{0,40}", "[a\0ä]{0,18}"]) {
+        fn a_name_has_the_same_code_with_and_without_escapes(name in prop_oneof![".{0,40}", "[a\0ä]{0,18}"]) {
             prop_assert_eq!(NameCode::of(&name), of_chars(&name));
         }
     }

@@ -2,16 +2,17 @@
 
 use crate::verify::json::JsonError;
 
-/// All digits of the least number that is rounded to infinity (2^1024 - 2^970), which no `f64` holds. The first digit is
-/// that of 10^[`POWER_MAX`].
-const INFINITE: &[u8] = b"17976931348623158079372897140530341507993413271003782693617377898044496829276475094664901797\
+/// The digits of the smallest number that is rounded to infinity, 2^1024 - 2^970. The first digit has the power
+/// [`POWER_MAX`].
+const INFINITY_DIGITS: &[u8] =
+    b"17976931348623158079372897140530341507993413271003782693617377898044496829276475094664901797\
     75872070963302864166928879109465555478519404026306574886715058206819089020007083836762738548458177115317644757\
     30270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
-/// The power of ten of the first digit of [`INFINITE`].
+/// The power of ten of the first digit of [`INFINITY_DIGITS`].
 const POWER_MAX: i64 = 308;
 
-/// The position after the number at `start`, which an `f64` can hold.
+/// The position after the number at `start`. A number beyond the range of `f64` is malformed.
 #[inline]
 pub(super) fn end_of_number(bytes: &[u8], start: usize) -> Result<usize, JsonError> {
     let whole = start + usize::from(bytes.get(start) == Some(&b'-'));
@@ -21,17 +22,15 @@ pub(super) fn end_of_number(bytes: &[u8], start: usize) -> Result<usize, JsonErr
         return Err(JsonError::Malformed);
     }
     if let Some(b'.' | b'e' | b'E') = bytes.get(point) {
-        return end_of_unusual(bytes, whole, point);
+        return end_of_fraction(bytes, whole, point);
     }
-    match is_small(point - whole, 0) || is_finite(bytes, whole, point, 0) {
-        true => Ok(point),
-        false => Err(JsonError::Malformed),
-    }
+    let is_f64 = is_small(point - whole, 0) || is_finite(bytes, whole, point, 0);
+    if is_f64 { Ok(point) } else { Err(JsonError::Malformed) }
 }
 
-/// The same for a number with a fraction or an exponent, whose whole part is between `whole` and `point`.
+/// The position after a number with a fraction or an exponent, whose integer part is between `whole` and `point`.
 #[inline]
-fn end_of_unusual(bytes: &[u8], whole: usize, point: usize) -> Result<usize, JsonError> {
+fn end_of_fraction(bytes: &[u8], whole: usize, point: usize) -> Result<usize, JsonError> {
     let mut mantissa_end = point;
     if bytes.get(point) == Some(&b'.') {
         mantissa_end = end_of_digits(bytes, point + 1);
@@ -43,10 +42,8 @@ fn end_of_unusual(bytes: &[u8], whole: usize, point: usize) -> Result<usize, Jso
         Some(b'e' | b'E') => exponent(bytes, mantissa_end + 1).ok_or(JsonError::Malformed)?,
         _ => (mantissa_end, 0),
     };
-    match is_small(point - whole, exponent) || is_finite(bytes, whole, mantissa_end, exponent) {
-        true => Ok(end),
-        false => Err(JsonError::Malformed),
-    }
+    let is_f64 = is_small(point - whole, exponent) || is_finite(bytes, whole, mantissa_end, exponent);
+    if is_f64 { Ok(end) } else { Err(JsonError::Malformed) }
 }
 
 #[inline(always)]
@@ -57,7 +54,7 @@ fn end_of_digits(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The position after the exponent at `at`, which follows its `e`, and its value.
+/// The position after the exponent whose sign or first digit is at `at`, and its value.
 #[inline(always)]
 fn exponent(bytes: &[u8], mut at: usize) -> Option<(usize, i64)> {
     let sign = bytes.get(at).filter(|sign| matches!(sign, b'+' | b'-'));
@@ -65,7 +62,6 @@ fn exponent(bytes: &[u8], mut at: usize) -> Option<(usize, i64)> {
     let start = at;
     let mut value: i64 = 0;
     while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
-        // Far beyond what the digits of any token could balance.
         value = (10 * value + i64::from(digit - b'0')).min(EXPONENT_MAX);
         at += 1;
     }
@@ -73,17 +69,17 @@ fn exponent(bytes: &[u8], mut at: usize) -> Option<(usize, i64)> {
     (at > start).then_some((at, value))
 }
 
-/// Larger exponents are treated as this one.
+/// Larger exponents count as this one: no token has enough digits to balance it.
 const EXPONENT_MAX: i64 = 1 << 32;
 
-/// Whether every number of so many digits before its point is below 10^[`POWER_MAX`].
+/// Whether every number with this many digits before its point, and this exponent, is at most 10^[`POWER_MAX`].
 #[inline(always)]
 fn is_small(digits: usize, exponent: i64) -> bool {
     digits as i64 + exponent <= POWER_MAX
 }
 
-/// Whether the number with this mantissa and exponent is below every number that is rounded to infinity. Decided by its
-/// digits, so that a long number costs no more than reading it.
+/// Whether the number with this mantissa and exponent is in the range of `f64`. The digits are compared, so that a long
+/// number takes no longer than to read it.
 #[cold]
 fn is_finite(bytes: &[u8], start: usize, end: usize, exponent: i64) -> bool {
     let mantissa = bytes.get(start..end).unwrap_or_default();
@@ -100,7 +96,7 @@ fn is_finite(bytes: &[u8], start: usize, end: usize, exponent: i64) -> bool {
     match (power + exponent).cmp(&POWER_MAX) {
         std::cmp::Ordering::Less => true,
         std::cmp::Ordering::Greater => false,
-        std::cmp::Ordering::Equal => digits.iter().filter(|byte| **byte != b'.').lt(INFINITE),
+        std::cmp::Ordering::Equal => digits.iter().filter(|byte| **byte != b'.').lt(INFINITY_DIGITS),
     }
 }
 
@@ -113,10 +109,10 @@ const POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// The `f64` nearest to `number`, which was checked and has no sign; for a number beyond 10^22 any `f64` beyond it.
+/// The `f64` nearest to `number`, which is valid and has no sign; for a number above 10^22 any `f64` above it.
 ///
-/// The usual case is one multiplication or division of two exact numbers, which is rounded once (Clinger 1990); the
-/// standard library parses the rest.
+/// The usual case is one multiplication or division of two exact numbers, which is rounded once (Clinger 1990). The
+/// standard library parses other numbers.
 pub(in crate::verify) fn to_f64(number: &str) -> Option<f64> {
     exact(number.as_bytes()).or_else(|| number.parse().ok())
 }
@@ -161,20 +157,14 @@ mod tests {
 
     use super::*;
 
-    /// The end of the number according to another parser; `text` is the number alone.
-    fn oracle(text: &str) -> Option<usize> {
-        let is_finite = serde_json::from_str::<f64>(text).is_ok() && text.parse::<f64>().ok()?.is_finite();
-        is_finite.then_some(text.len())
-    }
-
     #[test]
-    fn the_least_infinite_number_is_refused_and_the_one_below_accepted() {
-        let infinite = str::from_utf8(INFINITE).unwrap();
+    fn the_smallest_infinite_number_is_refused_and_the_one_below_accepted() {
+        let infinite = str::from_utf8(INFINITY_DIGITS).unwrap();
         assert_eq!(infinite.len() as i64, POWER_MAX + 1);
         assert_eq!(infinite.parse(), Ok(f64::INFINITY));
         let below = format!("{}1", &infinite[..infinite.len() - 1]);
         assert_eq!(below.parse(), Ok(f64::MAX));
-        for (number, is_good) in [(infinite, false), (&below, true)] {
+        for (number, is_f64) in [(infinite, false), (&below, true)] {
             let (first, rest) = number.split_at(1);
             for spelling in [
                 number.to_owned(),
@@ -185,7 +175,7 @@ mod tests {
                 format!("-{number}.0"),
             ] {
                 let found = end_of_number(spelling.as_bytes(), 0).ok();
-                assert_eq!(found, is_good.then_some(spelling.len()), "{spelling}");
+                assert_eq!(found, is_f64.then_some(spelling.len()), "{spelling}");
             }
         }
     }
@@ -195,7 +185,8 @@ mod tests {
         fn the_end_of_a_number_is_that_of_another_parser(
             text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?0{0,2}[0-9]{1,3})?",
         ) {
-            prop_assert_eq!(end_of_number(text.as_bytes(), 0).ok(), oracle(&text));
+            let is_finite = serde_json::from_str::<f64>(&text).is_ok() && text.parse::<f64>().unwrap().is_finite();
+            prop_assert_eq!(end_of_number(text.as_bytes(), 0).ok(), is_finite.then_some(text.len()));
         }
 
         #[test]

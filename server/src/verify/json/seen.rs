@@ -2,16 +2,16 @@
 
 use crate::verify::json::{Cursor, JsonError, MEMBERS_MAX, Name, NameCode};
 
-/// Up to this many names are compared one by one; above it a [filter](SeenNames) is asked first.
+/// Up to this many names are compared one by one; with more names a [filter](SeenNames) is checked first.
 const FEW: usize = 16;
 
-/// Names of all objects that are open at once: the claims, and one object for each step of a user's path.
+/// The most names of all open objects: the claims, and one object for each step of a user's path.
 const NAMES_MAX: usize = 4 * MEMBERS_MAX;
 
-/// Bits of the filter: of [`MEMBERS_MAX`] names about eight find their bit set by another.
+/// Bits of the filter: about eight of [`MEMBERS_MAX`] names share a bit with another.
 const FILTER_BITS: usize = 4096;
 
-/// The names seen in the objects that are being read; reused, so that nothing is allocated.
+/// The names in the objects that are being read. Reused for each token without allocation.
 pub(in crate::verify) struct SeenNames {
     names: Box<[Entry]>,
     len: usize,
@@ -24,7 +24,7 @@ pub(in crate::verify) struct SeenNames {
 #[derive(Clone, Copy, Default)]
 struct Entry {
     code: NameCode,
-    /// Where it begins in its text: a slice of the text could not be stored between tokens.
+    /// The position of the name in its text. A slice of the text cannot be stored in a reused buffer.
     start: u32,
 }
 
@@ -33,7 +33,7 @@ impl SeenNames {
         Self { names: vec![Entry::default(); NAMES_MAX].into(), len: 0, filter: [0; FILTER_BITS / 64], filtered: None }
     }
 
-    /// Removes all names, also those that an error left behind.
+    /// Removes all names, for instance those left after an error.
     #[inline]
     pub(in crate::verify) fn clear(&mut self) {
         self.forget(0);
@@ -52,10 +52,10 @@ impl SeenNames {
         self.filtered = None;
     }
 
-    /// Adds the name of a member of an object in `text`, which may have `members_max` members.
+    /// Adds a member name of the object in `text` whose names begin at `base` and which may have `members_max` members.
     ///
     /// # Errors
-    /// [`JsonError::DuplicateMember`], or [`JsonError::Malformed`] for too many.
+    /// [`JsonError::DuplicateMember`], or [`JsonError::Malformed`] for too many members.
     #[inline(always)]
     pub(in crate::verify) fn insert(
         &mut self,
@@ -69,33 +69,34 @@ impl SeenNames {
             if others.len() >= members_max {
                 return Err(JsonError::Malformed);
             }
-            self.insert_into_many(text, name, base)?;
+            self.check_with_filter(text, name, base)?;
         } else if others.iter().any(|other| other.code == name.code) {
             self.compare(text, name, base)?;
         }
-        let place = self.names.get_mut(self.len).ok_or(JsonError::Malformed)?;
-        *place = Entry { code: name.code, start: name.start as u32 };
+        let entry = self.names.get_mut(self.len).ok_or(JsonError::Malformed)?;
+        *entry = Entry { code: name.code, start: name.start as u32 };
         self.len += 1;
         Ok(())
     }
 
-    /// Looks for the name in the filter, which is rebuilt if it belongs to another object, and then among the others.
+    /// Checks the name with the filter, which is rebuilt if it belongs to another object, and compares it if its bit is
+    /// set.
     #[inline(never)]
-    fn insert_into_many(&mut self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
+    fn check_with_filter(&mut self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
         if self.filtered != Some(base) {
             self.filter.fill(0);
             self.filtered = Some(base);
             for name in self.names.get(base..self.len).unwrap_or_default() {
-                set(&mut self.filter, name.code);
+                set_bit(&mut self.filter, name.code);
             }
         }
-        if set(&mut self.filter, name.code) {
+        if set_bit(&mut self.filter, name.code) {
             self.compare(text, name, base)?;
         }
         Ok(())
     }
 
-    /// Fails if one of the names from `base` on is the same; those with the same code are read again.
+    /// Fails if one of the names from `base` on is equal. Names with the same code are read again and compared.
     #[cold]
     fn compare(&self, text: &str, name: Name<'_>, base: usize) -> Result<(), JsonError> {
         let others = self.names.get(base..self.len).unwrap_or_default();
@@ -111,12 +112,10 @@ impl SeenNames {
 
 /// Sets the bit of `code`, and returns whether it was set before.
 #[inline]
-fn set(filter: &mut [u64; FILTER_BITS / 64], code: NameCode) -> bool {
-    let place = code.place(FILTER_BITS);
-    let Some(bits) = filter.get_mut(place / 64) else {
-        return true;
-    };
-    let bit = 1 << (place % 64);
+fn set_bit(filter: &mut [u64; FILTER_BITS / 64], code: NameCode) -> bool {
+    let i = code.bucket(FILTER_BITS);
+    let Some(bits) = filter.get_mut(i / 64) else { return true };
+    let bit = 1 << (i % 64);
     let was_set = *bits & bit != 0;
     *bits |= bit;
     was_set

@@ -3,15 +3,16 @@
 /// The content of a string, which was checked and may still have escapes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::verify) struct Text<'t> {
-    raw: &'t str,
-    escaped: bool,
+    /// The string with its escapes.
+    pub raw: &'t str,
+    pub is_escaped: bool,
 }
 
 impl<'t> Text<'t> {
     /// A string from the text between its quotation marks, which the cursor has checked.
     #[inline]
-    pub(super) fn new(raw: &'t str, escaped: bool) -> Self {
-        Self { raw, escaped }
+    pub(super) fn new(raw: &'t str, is_escaped: bool) -> Self {
+        Self { raw, is_escaped }
     }
 
     /// A string without escapes.
@@ -20,34 +21,24 @@ impl<'t> Text<'t> {
         Self::new(text, false)
     }
 
-    /// The string, escapes not decoded.
-    pub(in crate::verify) fn raw(&self) -> &'t str {
-        self.raw
-    }
-
-    /// Whether it has escapes.
-    pub(in crate::verify) fn is_escaped(&self) -> bool {
-        self.escaped
-    }
-
     /// Whether the decoded string equals `wanted`.
     #[inline]
     pub(in crate::verify) fn is(&self, wanted: &str) -> bool {
-        if self.escaped { self.chars().eq(wanted.chars()) } else { self.raw == wanted }
+        if self.is_escaped { self.chars().eq(wanted.chars()) } else { self.raw == wanted }
     }
 
-    /// The same, ignoring ASCII case.
+    /// Whether the decoded string equals `wanted`, ignoring ASCII case.
     pub(in crate::verify) fn is_ignoring_case(&self, wanted: &str) -> bool {
         let fold = |c: char| c.to_ascii_lowercase();
         self.chars().map(fold).eq(wanted.chars().map(fold))
     }
 
-    /// The string itself if it has no escapes, else its decoded copy in `buffer`.
+    /// The string itself if it has no escapes, else a decoded copy in `buffer`.
     pub(in crate::verify) fn resolve<'b>(&self, buffer: &'b mut String) -> &'b str
     where
         't: 'b,
     {
-        if !self.escaped {
+        if !self.is_escaped {
             return self.raw;
         }
         buffer.clear();
@@ -55,8 +46,9 @@ impl<'t> Text<'t> {
         buffer
     }
 
+    /// Whether the decoded strings are equal.
     pub(super) fn same(&self, other: &Text<'_>) -> bool {
-        match (self.escaped, other.escaped) {
+        match (self.is_escaped, other.is_escaped) {
             (false, false) => self.raw == other.raw,
             _ => self.chars().eq(other.chars()),
         }
@@ -68,7 +60,7 @@ impl<'t> Text<'t> {
     }
 }
 
-/// The decoded characters of a string that was checked.
+/// Iterates over the decoded characters of a valid string.
 pub(super) struct Unescaped<'t> {
     rest: &'t str,
 }
@@ -78,16 +70,16 @@ impl Iterator for Unescaped<'_> {
 
     fn next(&mut self) -> Option<char> {
         let first = self.rest.chars().next()?;
-        let (meant, bytes) = match first {
+        let (character, bytes) = match first {
             '\\' => unescape(self.rest.as_bytes(), 0)?,
             plain => (plain, plain.len_utf8()),
         };
         self.rest = self.rest.get(bytes..)?;
-        Some(meant)
+        Some(character)
     }
 }
 
-/// The character that the escape at `at` stands for and its length in bytes; `None` for half a surrogate pair.
+/// The character of the escape at `at`, and the length of the escape in bytes; `None` for an invalid escape.
 #[inline]
 pub(super) fn unescape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
     let plain = match bytes.get(at + 1)? {
@@ -101,8 +93,8 @@ pub(super) fn unescape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
         b't' => '\t',
         b'u' => {
             let first = hex4(bytes, at + 2)?;
-            if let Some(meant) = char::from_u32(first) {
-                return Some((meant, 6));
+            if let Some(character) = char::from_u32(first) {
+                return Some((character, 6));
             }
             if !(0xd800..0xdc00).contains(&first) || bytes.get(at + 6..at + 8)? != b"\\u" {
                 return None;
@@ -111,8 +103,8 @@ pub(super) fn unescape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
             if second >= 0x400 {
                 return None;
             }
-            let meant = char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)?;
-            return Some((meant, 12));
+            let character = char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)?;
+            return Some((character, 12));
         }
         _ => return None,
     };
@@ -124,7 +116,7 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
     let digits: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
     let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
     let number = a << 12 | b << 8 | c << 4 | d;
-    // A byte that is not a digit has bits above those of a digit.
+    // The table has 255 for a byte that is not a digit.
     ((a | b | c | d) < 16).then_some(number)
 }
 

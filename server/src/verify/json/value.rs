@@ -2,18 +2,18 @@
 
 use crate::verify::json::Text;
 
-/// Objects and arrays inside one another. Claims have a few levels; other parsers stop at 128.
+/// The most levels of nested objects and arrays. Claims have a few levels; other parsers stop at 128.
 pub(in crate::verify) const NESTING_MAX: u32 = 64;
 
-/// Names that one object may have. It limits the search for duplicates, which compares each name with each other.
+/// The most members of an object. Limits the search for duplicates, which compares each name with the others.
 pub(in crate::verify) const MEMBERS_MAX: usize = 256;
 
 /// What is wrong with a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::verify) enum JsonError {
-    /// Not JSON, or not of the expected type.
+    /// The text is not JSON, or not of the expected type.
     Malformed,
-    /// A name appears twice in one object.
+    /// An object has two members of one name.
     DuplicateMember,
     /// More than [`NESTING_MAX`] levels.
     NestedTooDeep,

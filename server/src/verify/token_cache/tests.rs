@@ -1,4 +1,4 @@
-//! The cache compared with a set that keeps everything.
+//! The cache, compared with a set that keeps all tokens.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ fn verified() -> Verified<'static> {
 }
 
 fn entry(generation: u64) -> Entry<'static> {
-    Entry { generation, good_from_s: 100, verified: verified() }
+    Entry { generation, valid_from_s: 100, verified: verified() }
 }
 
 /// A unique signature.
@@ -56,16 +56,16 @@ fn a_hit_needs_the_whole_token_its_ring_and_a_valid_time() {
     let shifted = DecodedToken { header: &[token.header, b"{"].concat(), claims: &token.claims[1..], ..token };
     let good = "Some(\"ann\") Some(200)";
     for (token, generation, now_s, expected, why) in [
-        (token, 7, 100, Some(good), "from the first second"),
-        (token, 7, 209, Some(good), "to the last, leeway included"),
-        (token, 7, 210, Some("expired"), "then it has expired"),
-        (token, 7, 99, None, "too early: not found"),
+        (token, 7, 100, Some(good), "the first valid second"),
+        (token, 7, 209, Some(good), "the last valid second, with leeway"),
+        (token, 7, 210, Some("expired"), "expired"),
+        (token, 7, 99, None, "not valid yet: not found"),
         (token, 8, 150, None, "the ring changed"),
         (decoded("header", &two), 7, 150, None, "another signature"),
         (decoded("Header", &one), 7, 150, None, "another header"),
         (other_claims, 7, 150, None, "other claims"),
         (shifted, 7, 150, None, "the same bytes, split elsewhere"),
-        (decoded("header", b"short"), 7, 150, None, "too short a signature"),
+        (decoded("header", b"short"), 7, 150, None, "a signature that is too short"),
     ] {
         let found = found(&mut cache, token, generation, now_s);
         assert_eq!(found.as_deref(), expected, "{why}");
@@ -75,7 +75,7 @@ fn a_hit_needs_the_whole_token_its_ring_and_a_valid_time() {
 }
 
 #[test]
-fn user_and_expiry_are_stored() {
+fn user_and_expiry_of_a_cached_token_are_returned() {
     let mut cache = TokenCache::new(BYTES_MIN).unwrap();
     // A user with escapes is stored outside the claims.
     let escaped = String::from("ann");
@@ -94,7 +94,7 @@ fn user_and_expiry_are_stored() {
 }
 
 #[test]
-fn memory_is_limited() {
+fn the_memory_of_the_cache_is_limited() {
     assert!(TokenCache::new(BYTES_MIN - 1).is_none());
     for bytes_max in [BYTES_MIN, 100_000, 1 << 20] {
         let mut cache = TokenCache::new(bytes_max).unwrap();
@@ -102,7 +102,7 @@ fn memory_is_limited() {
             let signature = signature(number);
             let token = decoded("header", &signature);
             insert(&mut cache, token, &entry(7));
-            assert!(found(&mut cache, token, 7, 100).is_some(), "the last one is cached");
+            assert!(found(&mut cache, token, 7, 100).is_some(), "the last token is cached");
         }
         let kept = (0..20_000).filter(|number| {
             let signature = signature(*number);
@@ -134,7 +134,7 @@ proptest! {
                 insert(&mut cache, token, &entry(generation));
                 all.insert((number, length, generation));
             } else if let Some(found) = found(&mut cache, token, generation, 150) {
-                prop_assert!(all.contains(&(number, length, generation)), "it was never inserted");
+                prop_assert!(all.contains(&(number, length, generation)), "the token was never inserted");
                 prop_assert_eq!(found, "Some(\"ann\") Some(200)");
             }
         }

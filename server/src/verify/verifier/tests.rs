@@ -1,4 +1,5 @@
-//! Tests with whole tokens. Shared here: test keys, a signer for any header and claims, and a verifier for one key.
+//! Tests with whole tokens. This file has the test keys, a signer for any header and claims, and a verifier for one
+//! key.
 
 mod allocations;
 mod attacks;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm};
 use base64_simd::URL_SAFE_NO_PAD;
 use jsonwebtoken::EncodingKey;
 
@@ -18,7 +19,7 @@ use super::*;
 use crate::keys::load;
 use crate::verify::TOKEN_BYTES_MAX;
 
-/// The instant of verification in these tests: 2023-11-14.
+/// The time of verification: 2023-11-14.
 const NOW_S: u64 = 1_700_000_000;
 
 /// The secret of the keys named `secret`.
@@ -51,12 +52,10 @@ fn verdict(token: &str) -> Result<(), Refusal> {
     verifier(vec![secret()]).verify(token.as_bytes(), NOW_S).map(|_| ())
 }
 
-/// The public half of the test key for `algorithm`, pinned to it, without a `kid`.
+/// The public key of the test key pair for `algorithm`, pinned to it, without a `kid`.
 fn public_key(algorithm: Algorithm) -> Key {
     let kid = match algorithm {
-        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-            return load::secret(SECRET, algorithm).unwrap();
-        }
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return load::secret(SECRET, algorithm).unwrap(),
         Algorithm::ES256 => "p256",
         Algorithm::ES384 => "p384",
         Algorithm::ES512 => "p521",
@@ -78,7 +77,7 @@ fn sign(algorithm: Algorithm, header: &str, claims: &str) -> String {
     format!("{signed}.{signature}")
 }
 
-/// The same with HS256.
+/// A token signed with HS256.
 fn sign_hs256(header: &str, claims: &str) -> String {
     sign(Algorithm::HS256, header, claims)
 }
@@ -94,7 +93,10 @@ fn signature(algorithm: Algorithm, message: &[u8]) -> String {
         Algorithm::ES256 => ec(include_str!("../../../tests/keys/p256.private.pem")),
         Algorithm::ES384 => ec(include_str!("../../../tests/keys/p384.private.pem")),
         // jsonwebtoken has no P-521.
-        Algorithm::ES512 => return signature_es512(message),
+        Algorithm::ES512 => {
+            let pem = include_str!("../../../tests/keys/p521.private.pem");
+            return sign_ecdsa(&ECDSA_P521_SHA512_FIXED_SIGNING, pem, message);
+        }
         Algorithm::EdDSA => {
             EncodingKey::from_ed_pem(include_bytes!("../../../tests/keys/ed25519.private.pem")).unwrap()
         }
@@ -104,10 +106,10 @@ fn signature(algorithm: Algorithm, message: &[u8]) -> String {
     jsonwebtoken::crypto::sign(message, &key, algorithm).unwrap()
 }
 
-fn signature_es512(message: &[u8]) -> String {
-    let pem = include_str!("../../../tests/keys/p521.private.pem");
+/// The encoded signature by a private key in PEM.
+fn sign_ecdsa(algorithm: &'static EcdsaSigningAlgorithm, pem: &str, message: &[u8]) -> String {
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = base64_simd::STANDARD.decode_to_vec(body).unwrap();
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, &der).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, &der).unwrap();
     encode(pair.sign(&SystemRandom::new(), message).unwrap())
 }

@@ -1,6 +1,7 @@
 //! A frontend to test, and the simplest client: it shows what came over the wire, reason phrase included.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use gatekeeper::frontend::users::{Cost, Users, hash};
 use gatekeeper::frontend::{FrontendConfig, Limits, serve_within};
@@ -132,6 +133,7 @@ pub fn config() -> FrontendConfig {
         users: Users::load(&path).unwrap(),
         secret: SECRET.into(),
         token_ttl: None,
+        unix_s: Arc::new(jsonwebtoken::get_current_timestamp),
         gate_url: "http://127.0.0.1:3000".to_owned(),
         socketio_client: false,
         issuer: None,

@@ -1,4 +1,4 @@
-//! Tokens from a seed: sound ones, strange ones, and ones that were changed after they were signed.
+//! Tokens from a seed: valid ones, unusual ones, and ones changed after they were signed.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -17,10 +17,10 @@ use super::SECRET;
 pub const ALGORITHMS: [Algorithm; 6] =
     [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512, Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
 
-/// How often each is: a signature of a public key takes as long as a hundred MACs.
+/// Relative frequency of each algorithm; a public-key signature takes as long as a hundred MACs.
 const WEIGHTS: [u32; 6] = [500, 200, 200, 50, 40, 10];
 
-/// What makes tokens.
+/// Makes tokens.
 pub struct Generator {
     random: SystemRandom,
     p256: EcdsaKeyPair,
@@ -202,8 +202,8 @@ fn claims(draw: &mut Draw) -> String {
         members.push(format!(r#""{name}":{value}"#));
     }
     if draw.one_in(200) {
-        let crowd = draw.up_to(300);
-        members.extend((0..crowd).map(|i| format!(r#""m{i}":{i}"#)));
+        let clients = draw.up_to(300);
+        members.extend((0..clients).map(|i| format!(r#""m{i}":{i}"#)));
     }
     let space = draw.of(&["", "", "", " ", "\n\t"]);
     format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))

@@ -31,9 +31,9 @@ fn table() -> Vec<Rule> {
 #[test]
 fn the_table_lists_every_reason_in_order() {
     let table = table();
-    let told: Vec<_> = table.iter().map(|rule| rule.reason.as_str()).collect();
+    let received: Vec<_> = table.iter().map(|rule| rule.reason.as_str()).collect();
     let reasons: Vec<_> = Refusal::ALL.iter().map(|it| it.as_str()).collect();
-    assert_eq!(told, reasons);
+    assert_eq!(received, reasons);
     assert!(table.iter().all(|rule| !rule.rule.is_empty()));
     for (reason, limit) in [
         ("too_long", format!("({} KiB)", TOKEN_BYTES_MAX / 1024)),
@@ -46,13 +46,13 @@ fn the_table_lists_every_reason_in_order() {
 
 #[test]
 fn jsonwebtoken_accepts_what_stricter_rules_refuse() {
-    let usual = || json!({"alg": "HS256"});
+    let hs256 = || json!({"alg": "HS256"});
     let with = |name: &str, value: Value| {
-        let mut header = usual();
+        let mut header = hs256();
         header[name] = value;
         header.to_string()
     };
-    let claims = |claims: &str| (usual().to_string(), claims.to_owned());
+    let claims = |claims: &str| (hs256().to_string(), claims.to_owned());
     let header = |header: String| (header, r#"{"sub":"ann"}"#.to_owned());
     let now_s = jsonwebtoken::get_current_timestamp();
     let members = |count: usize| {
@@ -60,41 +60,41 @@ fn jsonwebtoken_accepts_what_stricter_rules_refuse() {
         members.join(",")
     };
     let levels = format!(r#"{{"x":{}{}}}"#, "[".repeat(100), "]".repeat(100));
-    let nobody = Policy::default();
-    let somebody = Policy { issuer: Some("us".to_owned()), audience: Some("them".to_owned()), ..nobody.clone() };
+    let usual = Policy::default();
+    let with_names = Policy { issuer: Some("us".to_owned()), audience: Some("them".to_owned()), ..usual.clone() };
 
     use Refusal::*;
     let mut found = HashSet::new();
     for (reason, policy, (header, claims)) in [
-        (TooLong, &nobody, claims(&format!(r#"{{"x":"{}"}}"#, "x".repeat(TOKEN_BYTES_MAX)))),
-        (HeaderMalformed, &nobody, header(format!(r#"{{"alg":"HS256",{}}}"#, members(16)))),
-        (DuplicateMember, &nobody, header(r#"{"alg":"HS256","x":1,"x":2}"#.to_owned())),
-        (DuplicateMember, &nobody, claims(r#"{"roles":"none","roles":"all"}"#)),
-        (DuplicateMember, &nobody, claims(r#"{"user":{"username":"ann","username":"root"}}"#)),
-        (NestedTooDeep, &nobody, claims(&levels)),
-        (CriticalHeader, &nobody, header(with("crit", json!(["exp"])))),
-        (CriticalHeader, &nobody, header(with("crit", json!([])))),
-        (CriticalHeader, &nobody, header(with("b64", json!(false)))),
-        (EmbeddedKey, &nobody, header(with("jku", json!("https://issuer.example/")))),
-        (EmbeddedKey, &nobody, header(with("x5u", json!("https://issuer.example/")))),
-        (EmbeddedKey, &nobody, header(with("x5c", json!([])))),
-        (EmbeddedKey, &nobody, header(with("jwk", json!({"kty": "oct", "k": "AAAA"})))),
-        (WrongType, &nobody, header(with("typ", json!("logout+jwt")))),
-        (UnknownKey, &nobody, header(with("kid", json!("removed")))),
-        (ClaimsMalformed, &nobody, claims(&format!("{{{}}}", members(257)))),
-        (ClaimsMalformed, &nobody, claims(r#"{"sub":7}"#)),
-        (ClaimsMalformed, &nobody, claims(r#"{"iss":["us"]}"#)),
-        (ClaimsMalformed, &nobody, claims(r#"{"aud":7}"#)),
-        (TimeInvalid, &nobody, claims(&format!(r#"{{"exp":{now_s}000}}"#))),
-        (TimeInvalid, &nobody, claims(r#"{"iat":"yesterday"}"#)),
-        (TimeInvalid, &nobody, claims(&format!(r#"{{"exp":{}.{}}}"#, now_s + 60, "0".repeat(22)))),
-        (Expired, &nobody, claims(&format!(r#"{{"exp":{}}}"#, now_s - 30))),
-        (NotYetValid, &nobody, claims(&format!(r#"{{"nbf":{}}}"#, now_s + 3600))),
-        (IssuedInFuture, &nobody, claims(&format!(r#"{{"iat":{}}}"#, now_s + 3600))),
-        (IssuerMissing, &somebody, claims(r#"{"aud":"them"}"#)),
-        (AudienceMissing, &somebody, claims(r#"{"iss":"us"}"#)),
+        (TooLong, &usual, claims(&format!(r#"{{"x":"{}"}}"#, "x".repeat(TOKEN_BYTES_MAX)))),
+        (HeaderMalformed, &usual, header(format!(r#"{{"alg":"HS256",{}}}"#, members(16)))),
+        (DuplicateMember, &usual, header(r#"{"alg":"HS256","x":1,"x":2}"#.to_owned())),
+        (DuplicateMember, &usual, claims(r#"{"roles":"none","roles":"all"}"#)),
+        (DuplicateMember, &usual, claims(r#"{"user":{"username":"ann","username":"root"}}"#)),
+        (NestedTooDeep, &usual, claims(&levels)),
+        (CriticalHeader, &usual, header(with("crit", json!(["exp"])))),
+        (CriticalHeader, &usual, header(with("crit", json!([])))),
+        (CriticalHeader, &usual, header(with("b64", json!(false)))),
+        (EmbeddedKey, &usual, header(with("jku", json!("https://issuer.example/")))),
+        (EmbeddedKey, &usual, header(with("x5u", json!("https://issuer.example/")))),
+        (EmbeddedKey, &usual, header(with("x5c", json!([])))),
+        (EmbeddedKey, &usual, header(with("jwk", json!({"kty": "oct", "k": "AAAA"})))),
+        (WrongType, &usual, header(with("typ", json!("logout+jwt")))),
+        (UnknownKey, &usual, header(with("kid", json!("removed")))),
+        (ClaimsMalformed, &usual, claims(&format!("{{{}}}", members(257)))),
+        (ClaimsMalformed, &usual, claims(r#"{"sub":7}"#)),
+        (ClaimsMalformed, &usual, claims(r#"{"iss":["us"]}"#)),
+        (ClaimsMalformed, &usual, claims(r#"{"aud":7}"#)),
+        (TimeInvalid, &usual, claims(&format!(r#"{{"exp":{now_s}000}}"#))),
+        (TimeInvalid, &usual, claims(r#"{"iat":"yesterday"}"#)),
+        (TimeInvalid, &usual, claims(&format!(r#"{{"exp":{}.{}}}"#, now_s + 60, "0".repeat(22)))),
+        (Expired, &usual, claims(&format!(r#"{{"exp":{}}}"#, now_s - 30))),
+        (NotYetValid, &usual, claims(&format!(r#"{{"nbf":{}}}"#, now_s + 3600))),
+        (IssuedInFuture, &usual, claims(&format!(r#"{{"iat":{}}}"#, now_s + 3600))),
+        (IssuerMissing, &with_names, claims(r#"{"aud":"them"}"#)),
+        (AudienceMissing, &with_names, claims(r#"{"iss":"us"}"#)),
     ] {
-        assert!(is_let_in(&header, &claims, policy), "{reason}: {header} {claims:.80}");
+        assert!(is_accepted(&header, &claims, policy), "{reason}: {header} {claims:.80}");
         let verdict = verdict([key().with_kid(strict::KID)], policy, &header, &claims);
         assert_eq!(verdict, Err(reason), "{header} {claims:.80}");
         found.insert(reason);
@@ -102,9 +102,9 @@ fn jsonwebtoken_accepts_what_stricter_rules_refuse() {
 
     let keys = || (0..=KEYS_TRIED_MAX).map(|_| key());
     let (header, claims) = claims("{}");
-    assert!(is_let_in(&header, &claims, &nobody), "one key is enough for it");
-    assert_eq!(verdict(keys(), &nobody, &header, &claims), Err(AmbiguousKey));
-    assert_eq!(verdict(keys().skip(1), &nobody, &header, &claims), Ok(()));
+    assert!(is_accepted(&header, &claims, &usual), "jsonwebtoken is given one key");
+    assert_eq!(verdict(keys(), &usual, &header, &claims), Err(AmbiguousKey));
+    assert_eq!(verdict(keys().skip(1), &usual, &header, &claims), Ok(()));
     found.insert(AmbiguousKey);
 
     let stricter = table().into_iter().filter(|rule| !rule.why_stricter.is_empty());
@@ -118,7 +118,7 @@ fn key() -> Key {
 }
 
 /// Does jsonwebtoken accept a token of this header and these claims, by its own defaults?
-fn is_let_in(header: &str, claims: &str, policy: &Policy) -> bool {
+fn is_accepted(header: &str, claims: &str, policy: &Policy) -> bool {
     let mut rules = Validation::new(jsonwebtoken::Algorithm::HS256);
     rules.required_spec_claims.clear();
     match &policy.audience {

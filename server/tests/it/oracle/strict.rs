@@ -13,24 +13,24 @@ pub const KID: &str = "kid";
 
 /// Does `token` keep the rules that jsonwebtoken does not have? What that one checks is left to it.
 pub fn is_strict(token: &[u8], algorithm: Algorithm, policy: &Policy, now_s: u64) -> bool {
-    keeps(token, algorithm, policy, now_s).is_some()
+    check_rules(token, algorithm, policy, now_s).is_some()
 }
 
-fn keeps(token: &[u8], algorithm: Algorithm, policy: &Policy, now_s: u64) -> Option<()> {
+fn check_rules(token: &[u8], algorithm: Algorithm, policy: &Policy, now_s: u64) -> Option<()> {
     let token = str::from_utf8(token).ok()?;
     must(token.len() <= policy.token_bytes_max)?;
     let mut segments = token.split('.');
     let mut segment = || String::from_utf8(URL_SAFE_NO_PAD.decode_to_vec(segments.next()?).ok()?).ok();
     let (header, claims) = (segment()?, segment()?);
-    header_keeps(&header, algorithm)?;
-    claims_keep(&claims, policy, now_s)
+    check_header(&header, algorithm)?;
+    check_claims(&claims, policy, now_s)
 }
 
 fn must(rule: bool) -> Option<()> {
     rule.then_some(())
 }
 
-fn header_keeps(json: &str, algorithm: Algorithm) -> Option<()> {
+fn check_header(json: &str, algorithm: Algorithm) -> Option<()> {
     let header = Object::read(json)?;
     must(header.0.len() <= 16 && depth(json) <= 64)?;
     must(header.text("alg")? == algorithm.as_str())?;
@@ -49,10 +49,10 @@ fn header_keeps(json: &str, algorithm: Algorithm) -> Option<()> {
     must(forbidden.iter().all(|name| header.get(name).is_none()))
 }
 
-fn claims_keep(json: &str, policy: &Policy, now_s: u64) -> Option<()> {
+fn check_claims(json: &str, policy: &Policy, now_s: u64) -> Option<()> {
     let claims = Object::read(json)?;
     must(claims.0.len() <= 256 && depth(json) <= 64)?;
-    // The object that holds the user names nobody twice.
+    // The object that holds the user has no duplicate member.
     if let Some(user) = claims.get("user")
         && user.starts_with('{')
     {
@@ -136,7 +136,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
 
 /// How many levels of objects and arrays there are, in JSON that was read before.
 fn depth(json: &str) -> usize {
-    let (mut depth, mut root_cause) = (0_usize, 0);
+    let (mut depth, mut depth_max) = (0_usize, 0);
     let (mut in_string, mut escaped) = (false, false);
     for byte in json.bytes() {
         match byte {
@@ -145,11 +145,11 @@ fn depth(json: &str) -> usize {
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
                 depth += 1;
-                root_cause = root_cause.max(depth);
+                depth_max = depth_max.max(depth);
             }
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    root_cause
+    depth_max
 }

@@ -1,4 +1,4 @@
-//! Tokens by npm's jsonwebtoken and by PyJWT let sockets in, and both accept the frontend's.
+//! Tokens by npm's jsonwebtoken and by PyJWT are accepted by the gate, and both libraries accept the frontend's tokens.
 
 use std::{
     fs,
@@ -73,8 +73,8 @@ async fn tokens_of_other_libraries_are_accepted() {
             let mut client = Client::socketio(server.gate, token).await;
             client.send(r#"421["whoami"]"#).await;
             let answer = client.text().await;
-            let told: Value = serde_json::from_str(answer.strip_prefix("431").unwrap()).unwrap();
-            assert_eq!(told, json!([USER]), "{why}");
+            let received: Value = serde_json::from_str(answer.strip_prefix("431").unwrap()).unwrap();
+            assert_eq!(received, json!([USER]), "{why}");
         }
     }
 }

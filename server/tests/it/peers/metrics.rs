@@ -10,7 +10,7 @@ use super::{
     super::{
         clients::{Client, get},
         servers::{TestServer, soon},
-        tokens::{good, sign_es256},
+        tokens::{sign_es256, valid_token},
     },
     Peers,
 };
@@ -41,7 +41,7 @@ impl Page {
         sample["value"].as_f64().unwrap()
     }
 
-    /// The buckets of a histogram grow to its count, which is that of one verdict in sixteen on each of two shards.
+    /// Checks that buckets grow to the count, which covers one verdict in sixteen on each of two shards.
     #[track_caller]
     fn check_histogram(&self, name: &str, verdicts: u64) {
         let bucket = format!("{name}_bucket");
@@ -67,9 +67,9 @@ async fn prometheus_parser_reads_the_metrics() {
     let Some(peers) = Peers::find() else { return };
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/jwks.json");
     let server = TestServer::start(&["--keys", keys, "--connect-timeout=400ms", "--head-timeout=400ms"]).await;
-    let secret = good("ann");
+    let secret = valid_token("ann");
     let public = sign_es256("p256");
-    // One at a time, so that the shard that has not seen the token sees it once.
+    // One at a time, so that each shard verifies the token without its cache at most once.
     let mut sockets = Vec::new();
     for token in [&secret, &public] {
         for _ in 0..20 {
@@ -83,7 +83,7 @@ async fn prometheus_parser_reads_the_metrics() {
     for _ in 0..7 {
         assert!(Client::open(server.gate, "/ws?token=bad", &[]).await.is_err());
     }
-    // Both wait for what does not come, in a step of its own each.
+    // Two clients time out, each in another handshake step.
     let mut half = TcpStream::connect(server.gate).await.unwrap();
     half.write_all(b"GET /ws HTTP/1.1\r\n").await.unwrap();
     let path = "/socket.io/?EIO=4&transport=websocket";
@@ -112,15 +112,15 @@ async fn prometheus_parser_reads_the_metrics() {
         let labels = [("outcome", outcome), ("reason", reason)];
         page.value("gatekeeper_handshakes_total", &labels)
     };
-    for (told, expected, what) in [
-        (outcome("established"), 20 + 20 + 3 + 1, "let in"),
+    for (received, expected, what) in [
+        (outcome("established"), 20 + 20 + 3 + 1, "established handshakes"),
         (outcome("polled"), 3, "connections of polls"),
         (because("refused", "malformed"), 7, "refused"),
         (because("refused", "expired"), 0, "for no other reason"),
         (because("timeout", "head"), 1, "half a head"),
         (because("timeout", "connect"), 1, "no connect packet"),
         (because("timeout", "upgrade"), 0, "no upgrade was begun"),
-        (because("gave_way", "head"), 0, "there was room"),
+        (because("gave_way", "head"), 0, "below the limit"),
         (because("full", "connections"), 0, "for all"),
         (page.value("gatekeeper_connections_accepted_total", &[]), 40 + 7 + 2 + 3 + 1 + 1, "with this one"),
         (page.value("gatekeeper_connections_open", &[]), 40 + 1 + 1, "with this one"),
@@ -132,19 +132,19 @@ async fn prometheus_parser_reads_the_metrics() {
         (page.value("gatekeeper_messages_sent_total", &[]), 5, "and their echoes"),
         (page.value("gatekeeper_keys", &[]), keys_in_use(), "the set's and the secret"),
     ] {
-        assert_eq!(told, f64::from(expected), "{what}");
+        assert_eq!(received, f64::from(expected), "{what}");
     }
     check_gauges(&page);
     page.check_histogram("gatekeeper_verify_seconds", verdicts);
     page.check_histogram("gatekeeper_gate_seconds", verdicts);
 }
 
-/// What is known only within bounds.
+/// Checks the values that are known only within bounds.
 fn check_gauges(page: &Page) {
-    // The one that asks is half-open too until it has its answer, if its shard saw it before its request.
+    // The scraping connection may be half-open itself.
     let half_open = page.value("gatekeeper_connections_half_open", &[]);
     assert!(half_open <= 1.0, "{half_open} half-open connections");
-    // A shard's first token by a public key finds no cache to look into, the others find it there.
+    // A shard's first token by a public key is not looked up in the cache; later ones are hits.
     let hits = page.value("gatekeeper_token_cache_hits_total", &[]);
     assert!((18.0..=19.0).contains(&hits), "{hits} of 20");
     assert_eq!(page.value("gatekeeper_token_cache_misses_total", &[]), 0.0);

@@ -14,9 +14,9 @@ async fn check(peers: &Peers, flags: &[&str], refused: &str, why: &str) {
     check_at(peers, &format!("http://{}", server.frontend), refused, why).await;
 }
 
-/// The same for a frontend that runs.
+/// Like [`check`], for a running frontend.
 pub async fn check_at(peers: &Peers, frontend: &str, refused: &str, why: &str) {
-    // The script's driver brings no browser, it takes the machine's.
+    // The script uses the installed browser.
     on_path("chromium");
     let answers = peers.run(SCRIPT, &[frontend], String::new()).await;
     let expected = json!({
@@ -57,7 +57,7 @@ async fn the_page_connects_with_the_client_of_the_gate() {
     let Some(peers) = Peers::find() else { return };
     for (client, refused, why) in [
         ("socket.io/client-dist/socket.io.js", "refused: not valid token (encoding_invalid)", "version 4"),
-        ("socket.io-client-2/dist/socket.io.js", "refused: not valid token", "version 2 is told no reason"),
+        ("socket.io-client-2/dist/socket.io.js", "refused: not valid token", "version 2 receives no reason"),
     ] {
         let client = peers.package(client);
         let flag = format!("--socketio-client={}", client.display());

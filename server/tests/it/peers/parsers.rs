@@ -1,6 +1,6 @@
 //! Packets as npm's socket.io-parser and engine.io-parser read and write them, over thousands of generated cases.
 //!
-//! What the gate takes, they take alike. What it refuses and they take stands in [`ours_alone`], by its rule.
+//! Packets that the gate accepts are read alike. [`ours_alone`] lists those that only the gate refuses.
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use wire::{
 use super::Peers;
 
 const SCRIPT: &str = "node/parsers.js";
-/// Of each kind of case.
+/// Cases of each kind.
 const CASES: usize = 2_000;
 /// The reference implementation's limit on attachments, which is below the gate's.
 const THEIR_ATTACHMENTS_MAX: u32 = 10;
@@ -31,7 +31,7 @@ fn from_base64(text: &Value) -> Vec<u8> {
     base64_simd::STANDARD.decode_to_vec(text.as_str().unwrap()).unwrap()
 }
 
-/// What both languages write alike: no fractions, no keys that JavaScript takes for numbers.
+/// JSON that Rust and JavaScript write alike: no fractions, no keys that look like numbers.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -108,7 +108,7 @@ fn digit(kind: Kind) -> u8 {
     }
 }
 
-/// Text near enough to a packet to get past its first characters.
+/// Text that resembles a packet.
 fn socketio_text() -> impl Strategy<Value = String> {
     let data = prop_oneof![
         Just(String::new()),
@@ -122,13 +122,12 @@ fn socketio_text() -> impl Strategy<Value = String> {
         .prop_map(|(kind, attachments, namespace, id, data)| format!("{kind}{attachments}{namespace}{id}{data}"))
 }
 
-/// What the gate refuses though they read it, and why.
+/// Whether the gate rightly refuses a packet that the other parsers accept.
 fn ours_alone(error: &PacketError, theirs: &Value) -> bool {
     match error {
-        // Its sender could not be answered.
+        // An id beyond their integers cannot be answered.
         PacketError::BadId => theirs["id"].is_null(),
-        // They take an event or an acknowledgement without data, to which nobody can have listened; and version 2 anything
-        // at all as a connect's or a disconnect's.
+        // They accept an event or an acknowledgement without data; version 2 accepts any data of a connect or disconnect.
         PacketError::BadData(_) => {
             theirs["data"].is_null() || [0, 1].map(Value::from).contains(&theirs["type"]) || !theirs["data"].is_array()
         }
@@ -136,7 +135,7 @@ fn ours_alone(error: &PacketError, theirs: &Value) -> bool {
     }
 }
 
-/// What the gate takes though they refuse it, and why.
+/// Whether the gate rightly accepts a packet that the other parsers refuse.
 fn theirs_alone(packet: &Packet<'_>) -> bool {
     let is_binary = matches!(packet.kind, Kind::BinaryEvent | Kind::BinaryAck);
     let attachments_fit = (1..=THEIR_ATTACHMENTS_MAX).contains(&packet.attachments);
@@ -186,7 +185,7 @@ fn item() -> impl Strategy<Value = Item<'static>> {
     ]
 }
 
-fn told(item: &Item<'_>) -> Value {
+fn received(item: &Item<'_>) -> Value {
     match item {
         Item::Text(text) => json!({"text": text}),
         Item::Binary(bytes) => json!({"bytes": base64(bytes)}),
@@ -200,7 +199,7 @@ async fn payloads_are_encoded_and_decoded_as_by_others() {
     let mut asks = Vec::new();
     for (items, is_v3, reads_bytes) in &cases {
         let (version, allowed) = forms(*is_v3, *reads_bytes);
-        let packets: Vec<_> = items.iter().map(told).collect();
+        let packets: Vec<_> = items.iter().map(received).collect();
         let binary = allowed == Form::Binary;
         let number = version.number();
         asks.push(json!({"ask": "pack", "version": number, "packets": packets, "binary": binary}));
@@ -217,7 +216,7 @@ async fn payloads_are_encoded_and_decoded_as_by_others() {
         let form = encode_payload(version, items, allowed, &mut ours);
         assert_eq!(from_base64(&packed["body"]), ours, "{items:?}");
         assert_eq!(packed["binary"], form == Form::Binary, "{items:?}");
-        let packets: Vec<_> = items.iter().map(told).collect();
+        let packets: Vec<_> = items.iter().map(received).collect();
         assert_eq!(unpacked["packets"], Value::from(packets), "{items:?}");
     }
 }
@@ -243,7 +242,7 @@ async fn invalid_payloads_are_refused_as_by_others() {
         for (body, theirs) in bodies.iter().zip(peers.ask(SCRIPT, &[], &asks).await) {
             match unpack(version, body) {
                 Ok(items) => {
-                    let packets: Vec<_> = items.iter().map(told).collect();
+                    let packets: Vec<_> = items.iter().map(received).collect();
                     assert_eq!(theirs["packets"], Value::from(packets), "{version:?}: {body}");
                 }
                 // They read base64 as far as it goes, pass over a packet of no length, and take a binary ping.

@@ -1,11 +1,11 @@
-//! npm's socket.io-client as it comes, polling first and then over a WebSocket, and where it may only poll.
+//! npm's socket.io-client by default, polling first and then over a WebSocket, and where it may only poll.
 
 use serde_json::{Value, json};
 
 use super::{
     super::{
         servers::{TestProcess, addr},
-        tokens::{SECRET, good},
+        tokens::{SECRET, valid_token},
     },
     Case, ORIGIN, Peers, USER, check, server,
 };
@@ -26,17 +26,18 @@ async fn clients_poll_and_upgrade_over_several_processes() {
         ["--role=gate", "--listen=127.0.0.1:0", "--processes=3", "--workers=2", "--origin", ORIGIN, "--secret", SECRET];
     let process = TestProcess::start(&flags);
     let url = format!("http://{}", addr(&process.ready["gate"]));
-    // Of six shards five are elsewhere.
+    // Most requests reach a shard that does not own the session.
     check_clients(&peers, &url, 2).await;
 }
 
-/// Has both versions of the client connect, by each way `attempts` times.
+/// Connects both versions of the client, with each transport and carrier, `attempts` times.
 pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
-    let let_in = |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
+    let accepted =
+        |transport: &str| json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
     let refused = |data: Value| json!({"outcome": "refused", "message": "not valid token", "data": data});
     let default = || json!("default");
     let polling = || json!(["polling"]);
-    let token = good(USER);
+    let token = valid_token(USER);
     for version in ["4", "2"] {
         let reason = match version {
             "4" => json!({"reason": "malformed"}),
@@ -44,15 +45,15 @@ pub async fn check_clients(peers: &Peers, url: &str, attempts: u32) {
         };
         let mut cases = Vec::new();
         for (transports, carrier, token, answer) in [
-            (default(), "query", &*token, let_in("websocket")),
-            (default(), "header", &*token, let_in("websocket")),
-            (default(), "cookie", &*token, let_in("websocket")),
+            (default(), "query", &*token, accepted("websocket")),
+            (default(), "header", &*token, accepted("websocket")),
+            (default(), "cookie", &*token, accepted("websocket")),
             (default(), "query", "bad", refused(reason.clone())),
-            (polling(), "query", &*token, let_in("polling")),
-            (polling(), "header", &*token, let_in("polling")),
+            (polling(), "query", &*token, accepted("polling")),
+            (polling(), "header", &*token, accepted("polling")),
             (polling(), "query", "bad", refused(reason.clone())),
         ] {
-            // The kernel deals connections to all shards: some of each come to another one.
+            // The kernel spreads connections over all shards, so some reach a shard without the session.
             for attempt in 0..attempts {
                 cases.push(Case {
                     ask: json!({"url": url, "carrier": carrier, "token": token, "origin": ORIGIN,

@@ -25,10 +25,10 @@ async fn clients_connect_by_their_session() {
         for (transports, transport) in
             [(json!(["websocket"]), "websocket"), (json!(["polling"]), "polling"), (json!("default"), "websocket")]
         {
-            let let_in = json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
+            let accepted = json!({"outcome": "connected", "user": USER, "echo": true, "transport": transport});
             for (carrier, session, answer) in [
-                ("session", &*session, &let_in),
-                ("session-cookie", &session, &let_in),
+                ("session", &*session, &accepted),
+                ("session-cookie", &session, &accepted),
                 ("session", "AAAA", &refused),
                 ("session-cookie", "AAAA", &refused),
             ] {

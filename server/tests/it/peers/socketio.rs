@@ -6,8 +6,8 @@ use super::{Peers, USER, cases, check, server};
 
 const SCRIPT: &str = "node/socketio-client.js";
 
-/// Whose socket it is, and an event with text, numbers, nesting and an attachment that came back as it was sent.
-fn let_in(_carrier: &str) -> Value {
+/// The answer of an accepted client: the user, and whether its event with an attachment was echoed.
+fn accepted(_carrier: &str) -> Value {
     json!({"outcome": "connected", "user": USER, "echo": true})
 }
 
@@ -15,8 +15,7 @@ fn refused(message: &str, data: Value) -> Value {
     json!({"outcome": "refused", "message": message, "data": data})
 }
 
-/// A token that is too long for an upgrade is answered with 431, which the client tells as it tells any answer that is
-/// no 101.
+/// The gate answers 431 to a token that is too long; the client reports any answer except 101 like this.
 fn upgrade_failed() -> Value {
     refused("websocket error", Value::Null)
 }
@@ -26,13 +25,13 @@ fn with_reason(reason: &str) -> Value {
 }
 
 #[tokio::test]
-async fn version_4_is_let_in_and_refused_with_the_reason() {
+async fn version_4_is_accepted_or_refused_with_the_reason() {
     let Some(peers) = Peers::find() else { return };
     let server = server().await;
     let cases = cases(
         &format!("http://{}", server.gate),
         &["query", "base64", "header", "subprotocol", "cookie", "auth"],
-        let_in,
+        accepted,
         |carrier, reason| match (carrier, reason) {
             // The payload of `auth` comes after the upgrade.
             (in_upgrade, "too_long") if in_upgrade != "auth" => upgrade_failed(),
@@ -43,13 +42,13 @@ async fn version_4_is_let_in_and_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn version_2_is_let_in_and_refused() {
+async fn version_2_is_accepted_or_refused() {
     let Some(peers) = Peers::find() else { return };
     let server = server().await;
     let cases = cases(
         &format!("http://{}", server.gate),
         &["query", "base64", "header", "subprotocol", "cookie"],
-        let_in,
+        accepted,
         |_, reason| match reason {
             "too_long" => upgrade_failed(),
             // Its protocol has no room for the reason.

@@ -65,7 +65,7 @@ async fn the_page_in_a_browser() {
     page::check_at(&peers, &frontend, refused, "under TLS").await;
 }
 
-/// Runs one of the machine's programs, which is told to end by itself.
+/// Runs an installed program to its end.
 async fn run(program: &str, words: &str) -> Output {
     let mut command = Command::new(on_path(program));
     command.args(words.split_whitespace());
@@ -74,7 +74,7 @@ async fn run(program: &str, words: &str) -> Output {
 }
 
 #[tokio::test]
-async fn openssl_takes_its_session_up_again() {
+async fn openssl_resumes_its_session() {
     let pki = Pki::create();
     if Peers::find().is_none() {
         return;
@@ -84,10 +84,10 @@ async fn openssl_takes_its_session_up_again() {
     let session = pki.path("session.pem").display().to_string();
     let to = format!("s_client -connect {} -CAfile {ca} -verify_return_error", server.gate);
     let reconnects = run("openssl", &format!("{to} -tls1_2 -reconnect")).await;
-    let told = String::from_utf8_lossy(&reconnects.stdout);
-    assert_eq!(told.matches("Reused, TLSv1.2").count(), 5, "{told}");
+    let received = String::from_utf8_lossy(&reconnects.stdout);
+    assert_eq!(received.matches("Reused, TLSv1.2").count(), 5, "{received}");
 
-    // In 1.3 tickets come behind the handshake, so something is asked first.
+    // TLS 1.3 sends tickets after the handshake, so the client makes a request first.
     let whole = format!("{to} -tls1_3 -ign_eof -sess_out {session}");
     for (words, expected) in
         [(whole, "New, TLSv1.3"), (format!("{to} -tls1_3 -ign_eof -sess_in {session}"), "Reused, TLSv1.3")]
@@ -101,14 +101,14 @@ async fn openssl_takes_its_session_up_again() {
         let mut stdin = child.stdin.take().unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut stdin, request).await.unwrap();
         let output = soon("openssl", child.wait_with_output()).await.unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(told.contains(expected), "{words}: {told}");
-        assert!(told.contains("HTTP/1.1 200 OK"), "{words}: {told}");
+        let received = String::from_utf8_lossy(&output.stdout);
+        assert!(received.contains(expected), "{words}: {received}");
+        assert!(received.contains("HTTP/1.1 200 OK"), "{words}: {received}");
     }
 }
 
 #[tokio::test]
-async fn curl_is_answered_by_tls_alone() {
+async fn curl_is_answered_only_over_tls() {
     let pki = Pki::create();
     if Peers::find().is_none() {
         return;
@@ -119,13 +119,13 @@ async fn curl_is_answered_by_tls_alone() {
         for version in ["--tlsv1.3", "--tls-max 1.2"] {
             let words = format!("-sS --cacert {ca} {version} https://{place}/healthz");
             let output = run("curl", &words).await;
-            let told = String::from_utf8_lossy(&output.stdout);
-            assert_eq!(told.trim(), "ok", "{words}: {output:?}");
+            let received = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(received.trim(), "ok", "{words}: {output:?}");
         }
         let plain = run("curl", &format!("-sS http://{place}/healthz")).await;
         assert!(!plain.status.success(), "{plain:?}");
-        let strange = run("curl", &format!("-sS https://{place}/healthz")).await;
-        let told = String::from_utf8_lossy(&strange.stderr);
-        assert!(told.contains("certificate"), "nobody it trusts: {told}");
+        let untrusted = run("curl", &format!("-sS https://{place}/healthz")).await;
+        let received = String::from_utf8_lossy(&untrusted.stderr);
+        assert!(received.contains("certificate"), "an untrusted certificate: {received}");
     }
 }

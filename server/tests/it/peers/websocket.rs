@@ -4,25 +4,25 @@ use serde_json::{Value, json};
 
 use super::{Peers, cases, check, server};
 
-/// The `protocol` that each client shows where none was selected.
-async fn is_let_in_and_refused_with_401(script: &str, unselected: Value) {
+/// Checks a client against a new gate; `unselected` is the `protocol` that it shows when none was selected.
+async fn check_accepts_and_refuses_with_401(script: &str, unselected: Value) {
     let Some(peers) = Peers::find() else { return };
     let server = server().await;
     let url = format!("ws://{}/ws", server.gate);
     check_at(&peers, script, &url, unselected).await;
 }
 
-/// The same for a gate that runs.
+/// Checks a client against a running gate.
 pub async fn check_at(peers: &Peers, script: &str, url: &str, unselected: Value) {
-    let let_in = |carrier: &str| {
+    let accepted = |carrier: &str| {
         let protocol = match carrier {
             "subprotocol" => json!("gatecrash"),
             _ => unselected.clone(),
         };
-        // Text and binary came back as they were sent, and so did the close code.
+        // The text, the binary message and the close code were echoed.
         json!({"outcome": "connected", "protocol": protocol, "echo": true, "code": 1000})
     };
-    let cases = cases(url, &["query", "header", "subprotocol", "cookie"], let_in, refused);
+    let cases = cases(url, &["query", "header", "subprotocol", "cookie"], accepted, refused);
     check(peers, script, &[], cases).await;
 }
 
@@ -38,10 +38,10 @@ fn refused(_carrier: &str, reason: &str) -> Value {
 
 #[tokio::test]
 async fn npm_ws() {
-    is_let_in_and_refused_with_401("node/ws-client.js", json!("")).await;
+    check_accepts_and_refuses_with_401("node/ws-client.js", json!("")).await;
 }
 
 #[tokio::test]
 async fn python_websockets() {
-    is_let_in_and_refused_with_401("python/ws_client.py", Value::Null).await;
+    check_accepts_and_refuses_with_401("python/ws_client.py", Value::Null).await;
 }

@@ -47,7 +47,7 @@ async fn a_body_may_come_in_chunks() {
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_taken_are_told_why() {
+async fn invalid_bodies_are_refused_with_their_reason() {
     let server = TestServer::start(&["--max-message-bytes=100"]).await;
     let stays = Poller::connected(server.gate).await;
     let long = format!("65\r\n{}\r\n0\r\n\r\n", "4".repeat(101));
@@ -63,15 +63,21 @@ async fn bodies_that_cannot_be_taken_are_told_why() {
             "",
             417,
             "expect nothing but 100-continue",
-            "an expectation that is none",
+            "an unknown expectation",
         ),
-        ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "", 400, BAD_REQUEST, "two ways to read it"),
+        (
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "",
+            400,
+            BAD_REQUEST,
+            "two lengths that contradict each other",
+        ),
     ] {
         let sent = post(&stays.target, headers, sent);
         let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
         answer.check(status, body, why);
     }
-    stays.post("42[\"a\"]").await.check(200, "ok", "none of it ended the session");
+    stays.post("42[\"a\"]").await.check(200, "ok", "the session still exists");
 
     let with_body = request("GET", &stays.target, "", "4");
     let answer = Answer::parse(&exchange(server.gate, with_body.as_bytes()).await);
@@ -81,43 +87,43 @@ async fn bodies_that_cannot_be_taken_are_told_why() {
     let sent = post(&poller.target, CHUNKED, "x\r\n");
     let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
     answer.check(400, BAD_REQUEST, "no chunk");
-    poller.check_over("a body that is none").await;
+    poller.check_over("an invalid chunk ends the session").await;
 }
 
 #[tokio::test]
-async fn a_client_that_expects_it_is_told_to_go_on() {
+async fn a_client_that_expects_100_continue_receives_it() {
     let server = TestServer::start(&[]).await;
     let poller = Poller::connected(server.gate).await;
     let headers = "Expect: 100-continue\r\nContent-Length: 7\r\nConnection: close\r\n";
     let head = post(&poller.target, headers, "");
     let mut stream = TcpStream::connect(server.gate).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
-    let mut told = [0; 25];
-    soon("a 100", stream.read_exact(&mut told)).await.unwrap();
-    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut received = [0; 25];
+    soon("a 100", stream.read_exact(&mut received)).await.unwrap();
+    assert_eq!(&received, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"42[\"a\"]").await.unwrap();
     let mut answer = String::new();
     soon("an answer", stream.read_to_string(&mut answer)).await.unwrap();
-    Answer::parse(&answer).check(200, "ok", "then comes the body");
+    Answer::parse(&answer).check(200, "ok", "the body after the 100");
 
     let sent = format!("{head}42[\"b\"]");
     let answer = exchange(server.gate, sent.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "it did not wait: {answer}");
-    poller.get().await.check(200, "42[\"a\"]\u{1e}42[\"b\"]", "both were taken");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "the body follows without a wait for the 100: {answer}");
+    poller.get().await.check(200, "42[\"a\"]\u{1e}42[\"b\"]", "both bodies arrived");
 }
 
 #[tokio::test]
-async fn a_body_is_no_request() {
+async fn a_body_is_never_read_as_a_request() {
     let server = TestServer::start(&["--app=conformance", "--auth=none"]).await;
     let hidden = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let framed = |framing: &str| framing.replace("{}", &hidden.len().to_string());
     for (line, framing, why) in [
-        ("OPTIONS /socket.io/", "Content-Length: {}", "a preflight has none"),
-        ("GET /engine.io/?EIO=4&transport=polling", "Content-Length: {}", "nor has a poll"),
+        ("OPTIONS /socket.io/", "Content-Length: {}", "a preflight has no body"),
+        ("GET /engine.io/?EIO=4&transport=polling", "Content-Length: {}", "a poll has no body"),
         (
             "GET /engine.io/?EIO=4&transport=polling",
             "Transfer-Encoding: chunked~",
-            "a coding that is no UTF-8 is one all the same",
+            "a coding that is not UTF-8 still announces a body",
         ),
     ] {
         let framing = framed(framing);

@@ -1,19 +1,19 @@
-//! Long-polling by scripts.
+//! JSONP polling: the answers are scripts, the requests are forms.
 
 use super::{
-    super::{clients::exchange, servers::TestServer, tokens::good},
+    super::{clients::exchange, servers::TestServer, tokens::valid_token},
     Answer, BAD_REQUEST, Poller, request,
 };
 
 #[tokio::test]
-async fn scripts_poll_and_forms_post() {
+async fn jsonp_clients_poll_by_script_and_post_by_form() {
     let server = TestServer::start(&[]).await;
-    let (mut poller, _) = Poller::open(server.gate, 3, &good("ann")).await;
+    let (mut poller, _) = Poller::open(server.gate, 3, &valid_token("ann")).await;
     poller.target.push_str("&j=7");
     let form = |payload: &str| format!("d={}", payload.replace(':', "%3A").replace('"', "%22"));
 
     poller.post(&form("8:42[\"a b\"]")).await.check(400, BAD_REQUEST, "its length is wrong");
-    let (mut poller, opened) = Poller::open(server.gate, 3, &good("ann")).await;
+    let (mut poller, opened) = Poller::open(server.gate, 3, &valid_token("ann")).await;
     assert!(opened.ends_with("2:40"), "{opened}");
     poller.target.push_str("&j=7");
     poller.post(&form("9:42[\"a+b\"]")).await.check(200, "ok", "a form");
@@ -21,7 +21,7 @@ async fn scripts_poll_and_forms_post() {
     answer.check(200, r#"___eio[7]("9:42[\"a b\"]");"#, "a script");
     assert!(answer.head.contains("Content-Type: text/javascript; charset=UTF-8"), "{answer:?}");
 
-    // A binary message of a client that reads bytes: in base64 all the same.
+    // Binary messages are base64 in JSONP even for clients that read binary payloads.
     let sent = form("51:451-[\"b\",{\"_placeholder\":true,\"num\":0}]");
     let sent = sent.replace("51%3A", &format!("{}%3A", r#"451-["b",{"_placeholder":true,"num":0}]"#.len()));
     poller.post(&sent).await.check(200, "ok", "an event with an attachment");
@@ -35,5 +35,5 @@ async fn scripts_poll_and_forms_post() {
     let alert = "/socket.io/?EIO=3&transport=polling&j=1%5Dalert(1)";
     let sent = request("GET", alert, "Connection: close\r\n", "");
     let answer = Answer::parse(&exchange(server.gate, sent.as_bytes()).await);
-    answer.check(400, BAD_REQUEST, "a script of its own");
+    answer.check(400, BAD_REQUEST, "an index that is not a number");
 }

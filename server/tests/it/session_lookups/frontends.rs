@@ -1,4 +1,4 @@
-//! Frontends that misbehave.
+//! Stub frontends that answer lookups wrongly, late, or never.
 
 use std::sync::{
     Arc,
@@ -11,20 +11,20 @@ use tokio::{
     sync::watch,
 };
 
-/// What a frontend does with questions.
+/// How a stub frontend answers lookups.
 #[derive(Clone, Copy)]
 pub enum Behaviour {
-    /// It is not there.
+    /// Nothing listens.
     Gone,
-    /// It answers each with this status and body.
+    /// Answers each lookup with this status and body.
     Answers(&'static str, &'static str),
-    /// It reads and answers nothing.
+    /// Reads lookups and never answers.
     Silent,
-    /// It answers with this body, all of them once it is released.
+    /// Holds all lookups until `release`, then answers with this body.
     Held(&'static str),
 }
 
-/// A running one, as long as this lives.
+/// A running stub frontend; it stops when this is dropped.
 pub struct Stub {
     pub url: String,
     connections: Arc<AtomicUsize>,
@@ -49,18 +49,18 @@ impl Stub {
         Self { url, connections, released }
     }
 
-    /// How many connections it was given.
+    /// Number of connections accepted so far.
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }
 
-    /// Has it answer from now on.
+    /// Answers the held lookups and all later ones.
     pub fn release(&self) {
         self.released.send_replace(true);
     }
 }
 
-/// Answers one lookup after the other; a fault ends it.
+/// Answers the lookups of one connection in order, until it breaks.
 async fn serve(mut stream: TcpStream, behaviour: Behaviour, mut is_released: watch::Receiver<bool>) -> Option<()> {
     loop {
         let mut head = Vec::new();

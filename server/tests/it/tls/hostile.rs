@@ -1,4 +1,4 @@
-//! Peers that are up to no good, or that speak something else.
+//! Clients that break TLS, stall, or do not speak it.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::{
     Pki, server,
 };
 
-/// What a client without manners gets; an end by reset counts as one.
-async fn told(server: &TestServer, bytes: &[u8]) -> Vec<u8> {
+/// Sends `bytes` without TLS; returns what the gate answers until it closes or resets.
+async fn send_plain(server: &TestServer, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.gate).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
@@ -22,7 +22,7 @@ async fn told(server: &TestServer, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// A client's first flight.
+/// A ClientHello.
 fn hello(pki: &Pki) -> Vec<u8> {
     let client = pki.client();
     let name = ServerName::try_from("localhost").unwrap();
@@ -35,7 +35,7 @@ fn hello(pki: &Pki) -> Vec<u8> {
 const ALERT: u8 = 21;
 
 #[tokio::test]
-async fn what_is_no_tls_gets_an_alert() {
+async fn bytes_that_are_not_tls_are_answered_with_an_alert() {
     let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let hello = hello(&pki);
@@ -52,9 +52,9 @@ async fn what_is_no_tls_gets_an_alert() {
         (&[&hello[..], &hello].concat(), "a second hello"),
     ];
     for (bytes, why) in cases {
-        let answer = told(&server, bytes).await;
+        let answer = send_plain(&server, bytes).await;
         let alert = answer.windows(3).rposition(|it| it == [ALERT, 3, 3] || it == [ALERT, 3, 1]);
-        // Behind the server's own flight the alert is encrypted, and looks like data.
+        // After the server's flight the alert is encrypted.
         let is_sealed = answer.first() == Some(&0x16);
         assert!(alert.is_some() || is_sealed, "{why}: {answer:?}");
     }
@@ -74,7 +74,7 @@ async fn what_is_no_tls_gets_an_alert() {
 }
 
 #[tokio::test]
-async fn a_handshake_has_as_long_as_a_head() {
+async fn the_head_timeout_covers_the_tls_handshake() {
     let pki = Pki::create();
     let server = server(&pki, &["--head-timeout=300ms"]).await;
     let hello = hello(&pki);
@@ -88,7 +88,7 @@ async fn a_handshake_has_as_long_as_a_head() {
         stream.write_all(bytes).await.unwrap();
         idle.push((stream, why));
     }
-    // One that goes on byte by byte all the time.
+    // A client that sends one byte every 20 ms.
     let drip = async {
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
         for byte in &hello {
@@ -107,7 +107,7 @@ async fn a_handshake_has_as_long_as_a_head() {
     }
     let sample = r#"gatekeeper_handshakes_total{outcome="timeout",reason="head"}"#;
     server.metric_becomes(sample, 4).await;
-    // Within its handshake nobody is served by halves: the time is for both.
+    // The handshake deadline covers TLS and the HTTP request together.
     let mut stream = pki.client().connect(server.gate).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
     let answer = testkit::rest(&mut stream).await;
@@ -115,7 +115,7 @@ async fn a_handshake_has_as_long_as_a_head() {
 }
 
 #[tokio::test]
-async fn of_too_many_half_open_handshakes_the_oldest_give_way() {
+async fn the_oldest_half_open_tls_handshakes_are_closed_beyond_the_limit() {
     let pki = Pki::create();
     let one_shard = |mut config: gatekeeper::config::Config| {
         config.gate.as_mut().unwrap().shards = 1;
@@ -133,31 +133,31 @@ async fn of_too_many_half_open_handshakes_the_oldest_give_way() {
     server.metric_becomes(gave_way, 8).await;
     server.metric_becomes("gatekeeper_connections_half_open", 4).await;
     let answer = pki.client().get(server.gate, "/healthz").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "a good one is let in: {answer}");
+    assert!(answer.starts_with("HTTP/1.1 200"), "a complete handshake is accepted: {answer}");
     drop(held);
     server.metric_becomes("gatekeeper_connections_open", 0).await;
 }
 
 #[tokio::test]
-async fn hellos_that_never_get_whole_take_no_more_than_all_buffers_may() {
+async fn incomplete_hellos_are_limited_by_max_buffer_bytes() {
     const BUFFER_BYTES: u64 = 1_000_000;
     let pki = Pki::create();
     let flag = format!("--max-buffer-bytes={BUFFER_BYTES}");
     let server = server(&pki, &[&flag]).await;
-    // The beginning of a hello in one record, of which each is as much as may be held of one.
+    // The first 16,000 bytes of a longer ClientHello.
     let mut part = vec![0x16, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc];
     part.resize(16_000, 0);
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..BUFFER_BYTES as usize / part.len() {
         let mut stream = TcpStream::connect(server.gate).await.unwrap();
         stream.write_all(&part).await.unwrap();
-        crowd.push(async move { stream.read(&mut [0]).await });
+        clients.push(async move { stream.read(&mut [0]).await });
     }
-    // All together are twice what sockets may hold.
-    let ends = crowd.into_iter().map(Box::pin);
-    let gave_way = futures_util::future::select_all(ends);
-    let (_, _, _others) = soon("one to give way", gave_way).await;
-    // The figure is told once a turn.
+    // Together the hellos exceed the limit of all sockets twice.
+    let ends = clients.into_iter().map(Box::pin);
+    let first_closed = futures_util::future::select_all(ends);
+    let (_, _, _others) = soon("the first close", first_closed).await;
+    // The metric is updated once per turn of the event loop.
     soon("a figure of what the others hold", async {
         while !(1..=BUFFER_BYTES / 2).contains(&server.metric("gatekeeper_buffered_bytes")) {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -169,7 +169,7 @@ async fn hellos_that_never_get_whole_take_no_more_than_all_buffers_may() {
 }
 
 #[tokio::test]
-async fn a_session_that_breaks_tls_is_counted_as_such() {
+async fn a_session_with_an_invalid_tls_record_is_counted() {
     let pki = Pki::create();
     let server = server(&pki, &[]).await;
     let mut socket = super::raw(&pki.client(), server.gate).await;

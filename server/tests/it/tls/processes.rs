@@ -1,5 +1,5 @@
-//! Sessions that poll over several connections, under TLS: to shards of one process they move, to other processes their
-//! bytes are relayed.
+//! Sessions that poll over several connections, under TLS: connections move between the shards of a process, and
+//! are relayed to other processes.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use super::{
     super::{
         processes::FLAGS,
         servers::{TestProcess, addr, soon},
-        tokens::good,
+        tokens::valid_token,
     },
     Pki, Socket, TlsClient, open, server, text,
 };
@@ -29,7 +29,7 @@ struct Poller<'c> {
 impl<'c> Poller<'c> {
     async fn open(client: &'c TlsClient, gate: SocketAddr) -> Self {
         let mut poller =
-            Self { client, gate, target: format!("/socket.io/?EIO=4&transport=polling&token={}", good("ann")) };
+            Self { client, gate, target: format!("/socket.io/?EIO=4&transport=polling&token={}", valid_token("ann")) };
         let opened = poller.send("GET", "").await;
         let open: Value = serde_json::from_str(&opened[opened.find('{').expect(&opened)..]).unwrap();
         poller.target = format!("/socket.io/?EIO=4&transport=polling&sid={}", open["sid"].as_str().unwrap());
@@ -47,7 +47,7 @@ impl<'c> Poller<'c> {
         self.client.exchange(self.gate, request.as_bytes()).await
     }
 
-    /// Events there and back, and a move to a WebSocket which then is used.
+    /// Echoes events by polling, upgrades to a WebSocket, and echoes events there.
     async fn talk(&self, why: &str) {
         let large = format!("42[\"{}\"]", "x".repeat(200_000));
         for event in ["42[\"a\"]", &large] {
@@ -55,7 +55,7 @@ impl<'c> Poller<'c> {
             let answer = self.send("GET", "").await;
             assert!(answer.ends_with(event), "{why}: {} bytes", answer.len());
         }
-        let mut socket = self.move_on().await;
+        let mut socket = self.upgrade().await;
         for event in ["42[\"b\"]", &large] {
             socket.send(event.into()).await.unwrap();
             assert_eq!(text(&mut socket).await, event, "{why}");
@@ -66,8 +66,8 @@ impl<'c> Poller<'c> {
         assert_eq!(frame.code, CloseCode::Normal, "{why}: the closing handshake");
     }
 
-    /// Moves to a WebSocket.
-    async fn move_on(&self) -> Socket {
+    /// Upgrades to a WebSocket.
+    async fn upgrade(&self) -> Socket {
         let path = self.target.replace("=polling", "=websocket");
         let mut socket = open(self.client, self.gate, &path).await;
         socket.send("2probe".into()).await.unwrap();
@@ -103,10 +103,10 @@ async fn sessions_are_found_from_every_process() {
         let poller = Poller::open(&client, gate).await;
         poller.talk(&format!("round {round}")).await;
     }
-    // The page itself comes from the parent, over a relay.
+    // The metrics page is relayed from the parent.
     let mut page = client.get(gate, "/metrics").await;
     assert!(value(&page, "gatekeeper_connections_taken_in_total") > 0.0, "{page}");
-    // What was relayed is closed at both ends.
+    // Relayed connections are closed at both ends.
     while value(&page, "gatekeeper_connections_open") > 0.0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         page = client.get(gate, "/metrics").await;
@@ -119,12 +119,12 @@ async fn sessions_are_found_from_every_process() {
 }
 
 #[tokio::test]
-async fn a_client_of_another_process_may_read_as_late_as_it_likes() {
+async fn a_relay_to_a_slow_reader_holds_limited_memory() {
     /// Together more than the kernel buffers for one connection (tcp_wmem and tcp_rmem: 4 and 6 MiB).
     const EVENTS: usize = 70;
-    /// What no gate holds of a client that reads.
+    /// More than a gate buffers for a client that reads.
     const WAITING_BYTES: f64 = 64.0 * 1024.0;
-    /// What both ends of a relay and the other process may hold together, each way: some reads and some messages.
+    /// Most bytes that both ends of a relay and the other process hold together, in each direction.
     const HELD_BYTES_MAX: f64 = 4.0 * 1024.0 * 1024.0;
     let pki = Pki::create();
     let tls = pki.flags();
@@ -135,10 +135,10 @@ async fn a_client_of_another_process_may_read_as_late_as_it_likes() {
     let client = pki.client();
     let buffered = async || value(&client.get(gate, "/metrics").await, "gatekeeper_buffered_bytes");
     let event = format!("42[\"{}\"]", "x".repeat(290_000));
-    // Of three processes one has the session: of five sockets hardly all come to that.
+    // One of three processes owns the session; five rounds make a relayed connection almost certain.
     for round in 0..5 {
         let poller = Poller::open(&client, gate).await;
-        let (mut sink, mut stream) = poller.move_on().await.split();
+        let (mut sink, mut stream) = poller.upgrade().await.split();
         let message = Message::from(&*event);
         let sent = tokio::spawn(async move {
             for _ in 0..EVENTS {

@@ -1,4 +1,4 @@
-//! SIGHUP: a new certificate for new connections, the old one while the new one is bad.
+//! SIGHUP: new connections use the new certificate; an invalid one leaves the old one in use.
 
 use std::{
     fs::{self, File},
@@ -24,7 +24,7 @@ async fn shown(client: &TlsClient, to: std::net::SocketAddr) -> CertificateDer<'
 }
 
 #[tokio::test]
-async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
+async fn sighup_replaces_the_certificate_only_with_a_valid_one() {
     let pki = Pki::create();
     let first = pki.renew();
     let [cert, key] = pki.flags();
@@ -32,30 +32,30 @@ async fn a_good_certificate_replaces_the_old_one_and_a_bad_one_does_not() {
     let mut process = TestProcess::start(&flags);
     let places = ["gate", "frontend"].map(|name| addr(&process.ready[name]));
     // A client that resumes is shown no certificate.
-    let fresh = || pki.client();
-    let mut socket = raw(&fresh(), places[0]).await;
+    let new_client = || pki.client();
+    let mut socket = raw(&new_client(), places[0]).await;
     for place in places {
-        assert_eq!(shown(&fresh(), place).await, first);
+        assert_eq!(shown(&new_client(), place).await, first);
     }
 
     let second = pki.renew();
     process.signal(Signal::HUP);
     process.logs("the certificate was read again");
     for place in places {
-        assert_eq!(shown(&fresh(), place).await, second);
+        assert_eq!(shown(&new_client(), place).await, second);
     }
 
     fs::write(pki.path("key.pem"), "no key").unwrap();
     process.signal(Signal::HUP);
     process.logs("the old certificate stays in use");
     for place in places {
-        assert_eq!(shown(&fresh(), place).await, second);
+        assert_eq!(shown(&new_client(), place).await, second);
     }
-    echo(&mut socket, "an open connection does not care").await;
+    echo(&mut socket, "open connections are kept").await;
 }
 
 #[test]
-fn a_hangup_during_the_start_is_heeded_after_it() {
+fn a_sighup_during_the_start_reloads_the_certificate_after_it() {
     let pki = Pki::create();
     let [cert, key] = pki.flags();
     let pipe = pki.path("secret");
@@ -77,7 +77,7 @@ fn a_hangup_during_the_start_is_heeded_after_it() {
 }
 
 #[test]
-fn what_is_wrong_with_the_files_is_said_at_the_start() {
+fn invalid_certificate_flags_are_reported_at_the_start() {
     let pki = Pki::create();
     let other = Pki::create();
     let named = |name: &str| pki.path(name).display().to_string();
@@ -86,7 +86,7 @@ fn what_is_wrong_with_the_files_is_said_at_the_start() {
     let nowhere = named("none.pem");
     for (flags, code, fault, why) in [
         (vec!["--tls-cert", &*cert], 2, "--tls-key", "a certificate without its key"),
-        (vec!["--tls-key", &key], 2, "--tls-cert", "and the reverse"),
+        (vec!["--tls-key", &key], 2, "--tls-cert", "a key without its certificate"),
         (vec!["--tls-cert", &cert, "--tls-key", &nowhere], 104, "No such file", "no key there"),
         (vec!["--tls-cert", &nowhere, "--tls-key", &key], 104, "--tls-cert", "no certificate there"),
         (vec!["--tls-cert", &cert, "--tls-key", &others], 104, "belong together", "another's key"),
@@ -103,12 +103,12 @@ fn what_is_wrong_with_the_files_is_said_at_the_start() {
             ],
             104,
             "has 5 bytes",
-            "TLS makes no short secret good",
+            "a short secret, with TLS",
         ),
     ] {
         let output = gatekeeper().args(&flags).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{why}: {told}");
-        assert!(told.contains(fault), "{why}: {told}");
+        let received = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{why}: {received}");
+        assert!(received.contains(fault), "{why}: {received}");
     }
 }

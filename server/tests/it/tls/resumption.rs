@@ -1,4 +1,4 @@
-//! Sessions taken up again by tickets, whichever shard or process made them.
+//! TLS resumption by tickets of any shard and any process.
 
 use std::net::SocketAddr;
 
@@ -16,10 +16,10 @@ use super::{
     Pki, TlsClient, server,
 };
 
-/// Enough for each shard to make a ticket and take one of another.
+/// Enough rounds that each shard issues tickets and accepts another shard's.
 const ROUNDS: usize = 16;
 
-/// One request over a connection of its own; how its handshake was done.
+/// Makes one request over a new connection; returns the kind of its handshake.
 async fn ask(client: &TlsClient, to: SocketAddr) -> HandshakeKind {
     let mut stream = client.connect(to).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
@@ -28,7 +28,7 @@ async fn ask(client: &TlsClient, to: SocketAddr) -> HandshakeKind {
     stream.get_ref().1.handshake_kind().unwrap()
 }
 
-/// The first handshake is a whole one, all others take it up.
+/// Checks that the first handshake is full and all others are resumed.
 async fn check(client: &TlsClient, to: SocketAddr, why: &str) {
     assert_ne!(ask(client, to).await, HandshakeKind::Resumed, "{why}");
     for round in 0..ROUNDS {
@@ -38,7 +38,7 @@ async fn check(client: &TlsClient, to: SocketAddr, why: &str) {
 }
 
 #[tokio::test]
-async fn shards_take_each_others_tickets() {
+async fn shards_accept_each_others_tickets() {
     let pki = Pki::create();
     let server = server(&pki, &[]).await;
     for (versions, why) in [(&[&TLS13][..], "1.3"), (&[&TLS12], "1.2")] {
@@ -55,7 +55,7 @@ async fn shards_take_each_others_tickets() {
 }
 
 #[tokio::test]
-async fn processes_take_each_others_tickets() {
+async fn processes_accept_each_others_tickets() {
     let pki = Pki::create();
     let tls = pki.flags();
     let flags: Vec<_> = FLAGS.iter().copied().chain(tls.iter().map(|it| &**it)).collect();
@@ -65,7 +65,7 @@ async fn processes_take_each_others_tickets() {
 }
 
 #[tokio::test]
-async fn a_successor_takes_its_predecessors_tickets() {
+async fn a_successor_accepts_its_predecessors_tickets() {
     let pki = Pki::create();
     let path = pki.path("takeover");
     let takeover = format!("--takeover={}", path.display());

@@ -1,5 +1,3 @@
-//! A load and its tokens, after their way through a pipe.
-
 use std::time::SystemTime;
 
 use super::*;
@@ -15,7 +13,7 @@ fn load(flags: &str) -> LoadSpec {
     RunSpec::resolve(RunArgs::parse_line(&format!("{MINT} {flags}")), &machine).unwrap().load
 }
 
-/// The job of the last process of a load, after its way through a pipe.
+/// The job of a load's last process after its conversion to JSON and back.
 fn sent(load: &LoadSpec) -> Job {
     let urls = ["http://127.0.0.1:7001", "http://localhost:7002/x"].map(|url| url.parse().unwrap());
     let targets = urls.each_ref().map(|url: &Url| {
@@ -30,7 +28,7 @@ fn sent(load: &LoadSpec) -> Job {
 }
 
 #[test]
-fn a_load_arrives_unchanged() {
+fn load_survives_serialisation() {
     for (flags, why) in [
         ("", "the defaults"),
         ("--rate 333.3333333333333333/s --arrivals poisson -c 500 --seed 9", "a rate without an end"),
@@ -65,7 +63,7 @@ fn a_load_arrives_unchanged() {
 }
 
 #[test]
-fn tokens_arrive_as_they_were_had() {
+fn tokens_survive_serialisation() {
     let invalid = InvalidTokens::of_kinds([(TokenKind::Forged, vec!["x.y.z".into()])]);
     let supply = Supply::Ready(Arc::from(["a.b.c".into(), "d.e.f".into()]));
     let prepared = Prepared { supply, invalid, recorder: Recorder::new(), steps: None };
@@ -76,7 +74,7 @@ fn tokens_arrive_as_they_were_had() {
 }
 
 #[test]
-fn several_targets_have_the_same_arrivals_in_every_process() {
+fn every_process_assigns_arrivals_to_the_same_targets() {
     let list = [0.1, 0.7].map(|weight| TargetSpec {
         name: "t".to_owned(),
         weight,
@@ -84,15 +82,15 @@ fn several_targets_have_the_same_arrivals_in_every_process() {
         headers: vec![("X".to_owned(), "1".to_owned())],
     });
     let load = LoadSpec { targets: Targets::new(list.to_vec(), 77), ..load("--processes 2 --workers 1") };
-    let there = sent(&load).load;
+    let received = sent(&load).load;
     for number in 0..5000 {
-        assert_eq!(there.targets.of_arrival(number), load.targets.of_arrival(number), "{number}");
+        assert_eq!(received.targets.index_for(number), load.targets.index_for(number), "{number}");
     }
-    assert_eq!(there.targets.request_to(1), load.targets.request_to(1));
+    assert_eq!(received.targets.request_to(1), load.targets.request_to(1));
 }
 
 #[test]
-fn a_job_that_makes_no_sense_is_refused() {
+fn invalid_job_is_refused() {
     let good = serde_json::to_value(sent(&load("--mix valid=1,missing=1 --expect missing=accept"))).unwrap();
     for (pointer, value, part) in [
         ("/load/protocol", serde_json::json!(5), "protocol"),

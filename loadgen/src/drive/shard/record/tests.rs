@@ -1,26 +1,28 @@
 use std::time::SystemTime;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::drive::processes::shard_index;
+use crate::ground::outcome::Phase;
 use crate::ground::recorder::Part;
 use crate::judge::collect::{Collected, Collector};
 use crate::plan::arrival::Schedule;
 use crate::plan::model::{Arrivals, Model};
 
-/// What a record is after its way through a pipe or a file.
+/// The report after its conversion to JSON and back.
 fn sent(report: FromShard) -> FromShard {
     let text = serde_json::to_string(&ShardRecord::from(&report)).unwrap();
     serde_json::from_str::<ShardRecord>(&text).unwrap().try_into().unwrap()
 }
 
-/// Records what became of an arrival, which its number decides.
+/// Records an arrival whose outcome and durations follow from its number and the seed.
 fn record(recorder: &mut Recorder, number: u64, seed: u64) {
     let mixed = (number ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
     let outcome = Outcome::ALL[(mixed % 8) as usize];
     let kind = TokenKind::ALL[(mixed / 8 % 12) as usize];
-    // Some are beyond what a histogram holds.
+    // Some durations are above the maximum of a histogram.
     let service_ns = mixed >> (mixed % 60);
     recorder.outcome(outcome);
     recorder.counters.planned += 1;
@@ -43,7 +45,7 @@ fn record(recorder: &mut Recorder, number: u64, seed: u64) {
     }
 }
 
-/// The whole of a schedule over so many processes and workers, each shard's seconds sent as records.
+/// Measures a schedule on this number of processes and workers; each interval is sent as a record.
 fn measured(schedule: &Schedule, processes: usize, workers: usize, seed: u64) -> Collected {
     let of = processes * workers;
     let mut collector = Collector::new(of, SystemTime::UNIX_EPOCH, Part::Response);
@@ -65,7 +67,7 @@ fn measured(schedule: &Schedule, processes: usize, workers: usize, seed: u64) ->
                     in_flight: 0,
                 }));
                 let FromShard::Interval(interval) = received else {
-                    panic!("a second is a second");
+                    panic!("an interval became another report");
                 };
                 collector.deliver(&interval);
             }
@@ -78,7 +80,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn the_shards_of_any_number_of_processes_are_the_whole(
+    fn shards_of_any_number_of_processes_add_up_to_the_whole_schedule(
         seed: u64,
         processes in 1_usize..9,
         workers in 1_usize..4,
@@ -141,69 +143,32 @@ fn every_report_of_a_shard_survives_serialisation() {
 }
 
 #[test]
-fn records_of_others_are_refused_by_name() {
-    let good = IntervalRecord::from(&Interval {
-        shard: 0,
-        second: 0,
-        recorders: vec![Recorder::new()],
-        held: 0,
-        in_flight: 0,
-    });
-    let with = |change: fn(&mut IntervalRecord)| {
-        let mut record = good.clone();
-        change(&mut record);
+fn invalid_records_are_refused() {
+    let recorders = vec![Recorder::new()];
+    let interval = Interval { shard: 0, second: 0, recorders, held: 0, in_flight: 0 };
+    let valid = serde_json::to_value(IntervalRecord::from(&interval)).unwrap();
+    let check = |pointer: &str, value: serde_json::Value| {
+        let mut record = valid.clone();
+        *record.pointer_mut(pointer).unwrap() = value;
+        let record = serde_json::from_value::<IntervalRecord>(record).map_err(|error| error.to_string())?;
         Interval::try_from(record).map(|_| ()).map_err(|error| error.to_string())
     };
-    type Change = fn(&mut IntervalRecord);
-    let rows: [(Change, Option<&str>, &str); 7] = [
-        (|_| (), None, "as it was made"),
-        (|it| it.version = 2, Some("version 2"), "another release"),
-        (|it| it.targets.clear(), Some("without a recorder"), "of no target"),
+    assert_eq!(check("/version", json!(RECORD_VERSION)), Ok(()), "the record as it was written");
+    let latency = json!([{"metric": "connect", "outcome": "established", "token_kind": "valid", "hdr": "HISTFAAA"}]);
+    for (pointer, value, part, why) in [
+        ("/version", json!(2), "version 2", "another release"),
+        ("/targets", json!([]), "without a recorder", "no target"),
+        ("/targets/0/outcomes", json!({"lost": 1}), "unknown variant `lost`", "an unknown outcome"),
+        ("/targets/0/counters", json!({"sent": 1}), "\"sent\" is not the name of any counter", "an unknown counter"),
+        ("/targets/0/latencies", latency, "a histogram of connect", "text that is no histogram"),
         (
-            |it| {
-                it.targets[0].outcomes.insert("lost".into(), 1);
-            },
-            Some("\"lost\" is not the name of any outcome"),
-            "an unknown outcome",
-        ),
-        (
-            |it| {
-                it.targets[0].counters.insert("sent".into(), 1);
-            },
-            Some("counter"),
-            "an unknown counter",
-        ),
-        (
-            |it| {
-                it.targets[0].latencies.push(LatencyRecord {
-                    metric: "connect".into(),
-                    outcome: "established".into(),
-                    token_kind: "valid".into(),
-                    over_max: 0,
-                    hdr: "HISTFAAA".into(),
-                });
-            },
-            Some("a histogram of connect"),
-            "a histogram that is none",
-        ),
-        (
-            |it| {
-                it.targets[0].failures.push(FailureRecord {
-                    phase: "upgrade".into(),
-                    kind: "http-".into(),
-                    count: 1,
-                    words: String::new(),
-                });
-            },
-            Some("failure"),
+            "/targets/0/failures",
+            json!([[{"phase": "upgrade", "kind": "http-"}, {"count": 1, "words": ""}]]),
+            "\"http-\" is not the name of any failure",
             "an unknown failure",
         ),
-    ];
-    for (change, fault, why) in rows {
-        match (with(change), fault) {
-            (Ok(()), None) => {}
-            (Err(error), Some(part)) => assert!(error.contains(part), "{why}: {error}"),
-            (read, _) => panic!("{why}: {read:?}"),
-        }
+    ] {
+        let error = check(pointer, value).expect_err(why);
+        assert!(error.contains(part), "{why}: {error}");
     }
 }

@@ -1,6 +1,5 @@
 //! What is read, and how errors look.
 
-use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use crate::ground::expression::Expression;
@@ -10,7 +9,7 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn what_is_written_is_what_is_shown() {
+fn expressions_are_shown_as_written() {
     for (text, shown) in [
         ("handshake.p99<50ms", "handshake.p99<50ms"),
         (" handshake.lag.p99.9 <= 1s , errors == 0 ", "handshake.lag.p99.9 <= 1s,errors == 0"),
@@ -23,78 +22,42 @@ fn what_is_written_is_what_is_shown() {
 }
 
 #[test]
-fn k6s_way_means_the_same() {
-    let facts = |text: &str| Expression::parse(text).unwrap().handshake_limit_ns();
-    assert_eq!(facts("p(99)<400"), facts("handshake.p99<400ms"));
+fn k6_notation_has_the_same_limit() {
+    let limit_ns = |text: &str| Expression::parse(text).unwrap().handshake_limit_ns();
+    assert_eq!(limit_ns("p(99)<400"), limit_ns("handshake.p99<400ms"));
 }
 
 #[test]
 fn errors_point_at_the_character() {
-    assert_snapshot!(error("handshake.p98<50ms"), @r#"
-    expected response, service, lag or a stat: p99.9, p99, p95, p90, p50, max, mean
-      handshake.p98<50ms
-                ^
-    "#);
-    assert_snapshot!(error("handshake.p99<50"), @r#"
-    expected us, ms or s
-      handshake.p99<50
-                      ^
-    "#);
-    assert_snapshot!(error("handshake.p99 50ms"), @r#"
-    expected an operator: <=, >=, ==, <, >
-      handshake.p99 50ms
-                    ^
-    "#);
-    assert_snapshot!(error("handshke.p99<50ms"), @r#"
-    did you mean `handshake`?
-    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
-      handshke.p99<50ms
-      ^
-    "#);
-    assert_snapshot!(error("connect.service.p99<50ms"), @r#"
-    expected a stat: p99.9, p99, p95, p90, p50, max, mean
-      connect.service.p99<50ms
-              ^
-    "#);
-    assert_snapshot!(error("errors<0.1%;established>0"), @r#"
-    expected `,` and another condition, or the end
-      errors<0.1%;established>0
-                 ^
-    "#);
-    assert_snapshot!(error("errors<0.1%,"), @r#"
-    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
-      errors<0.1%,
-                  ^
-    "#);
-    assert_snapshot!(error("rate(arrived)>1/s"), @r#"
-    expected established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent
-      rate(arrived)>1/s
-           ^
-    "#);
-    assert_snapshot!(error("p(98)<400"), @r#"
-    expected 50, 90, 95, 99 or 99.9
-      p(98)<400
-        ^
-    "#);
-    assert_snapshot!(error("errors<much"), @r#"
-    expected a number
-      errors<much
-             ^
-    "#);
-    assert_snapshot!(error("errors=0"), @r#"
-    expected an operator: <=, >=, ==, <, >
-      errors=0
-            ^
-    "#);
-    assert_snapshot!(error("é\n"), @r#"
-    expected handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent, rate(established) or p(99)
-      é 
-      ^
-    "#);
+    let outcomes = "established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent";
+    let quantities = &format!(
+        "handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, {outcomes}, \
+         rate(established) or p(99)"
+    );
+    let operators = "an operator: <=, >=, ==, <, >";
+    let stats = "a stat: p99.9, p99, p95, p90, p50, max, mean";
+    for (text, column, expected) in [
+        ("handshake.p98<50ms", 10, &*format!("response, service, lag or {stats}")),
+        ("handshake.p99<50", 16, "us, ms or s"),
+        ("handshake.p99 50ms", 14, operators),
+        ("connect.service.p99<50ms", 8, stats),
+        ("errors<0.1%;established>0", 11, "`,` and another condition, or the end"),
+        ("errors<0.1%,", 12, quantities),
+        ("rate(arrived)>1/s", 5, outcomes),
+        ("p(98)<400", 2, "50, 90, 95, 99 or 99.9"),
+        ("errors<much", 7, "a number"),
+        ("errors=0", 6, operators),
+        ("é\n", 0, quantities),
+    ] {
+        let shown = text.replace('\n', " ");
+        assert_eq!(error(text), format!("expected {expected}\n  {shown}\n  {:column$}^", ""), "{text:?}");
+    }
+    let meant = error("handshke.p99<50ms");
+    assert!(meant.starts_with(&format!("did you mean `handshake`?\nexpected {quantities}\n")), "{meant}");
 }
 
 #[test]
-fn nothing_is_no_expression() {
+fn empty_text_is_no_expression() {
     for text in ["", " ", ","] {
         assert!(error(text).starts_with("expected handshake, echo"), "{text:?}");
     }

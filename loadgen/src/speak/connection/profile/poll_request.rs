@@ -1,6 +1,6 @@
 //! The requests of a session that begins by polling (engine.io-protocol, "HTTP long-polling").
 
-use crate::speak::connection::profile::template::{Filling, Kind, Parts, Template};
+use crate::speak::connection::profile::template::{Filling, Parts, RequestKind, Template};
 use crate::spec::TokenIn;
 
 /// A request of a session.
@@ -29,28 +29,28 @@ pub enum PollRequest<'a> {
     },
 }
 
-/// All of them, with a token and without.
+/// The requests of a polling session, with a token and without.
 #[derive(Clone, Debug)]
 pub(super) struct PollRequests {
-    shown: [Template; 4],
-    bare: [Template; 4],
+    with_token: [Template; 4],
+    without_token: [Template; 4],
 }
 
-const KINDS: [Kind; 4] = [Kind::Open, Kind::Poll, Kind::Post, Kind::Move];
+const KINDS: [RequestKind; 4] = [RequestKind::Open, RequestKind::Poll, RequestKind::Post, RequestKind::Move];
 
 impl PollRequests {
     pub(super) fn render(parts: Parts<'_>) -> Self {
         Self {
-            shown: KINDS.map(|kind| Template::render(kind, parts, true)),
-            bare: KINDS.map(|kind| Template::render(kind, parts, false)),
+            with_token: KINDS.map(|kind| Template::render(kind, parts, true)),
+            without_token: KINDS.map(|kind| Template::render(kind, parts, false)),
         }
     }
 
     /// Appends a request.
     pub(super) fn write(&self, out: &mut Vec<u8>, request: PollRequest<'_>, token: Option<&str>, token_in: &TokenIn) {
         let templates = match token {
-            Some(_) => &self.shown,
-            None => &self.bare,
+            Some(_) => &self.with_token,
+            None => &self.without_token,
         };
         let filling = Filling { token: token.unwrap_or_default(), ..Filling::default() };
         let (place, filling) = match request {

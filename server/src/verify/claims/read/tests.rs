@@ -8,12 +8,12 @@ fn a_time_is_seconds_between_1970_and_10000() {
     for (number, verdict, why) in [
         ("0", Ok(0), "1970"),
         ("1700000000", Ok(1_700_000_000), "2023"),
-        ("1700000000.0", Ok(1_700_000_000), "a fraction of nothing"),
+        ("1700000000.0", Ok(1_700_000_000), "a fraction of 0"),
         ("1700000000.1", Ok(1_700_000_001), "rounded up"),
         ("1.7e9", Ok(1_700_000_000), "an exponent is allowed"),
         ("253402300799", Ok(TIME_S_END - 1), "the last second"),
         ("253402300800", Err(Refusal::TimeInvalid), "year 10000"),
-        ("253402300799.5", Err(Refusal::TimeInvalid), "rounded into it"),
+        ("253402300799.5", Err(Refusal::TimeInvalid), "rounded up to the year 10000"),
         ("1700000000000", Err(Refusal::TimeInvalid), "milliseconds"),
         ("1e18", Err(Refusal::TimeInvalid), "far beyond the year 10000"),
         ("1e300", Err(Refusal::TimeInvalid), "far beyond the year 10000"),
@@ -33,10 +33,10 @@ fn the_user_is_the_first_configured_claim_that_is_a_string() {
     let default = ["user.username", "sub"];
     let url = ["https://example.com/name"];
     for (json, paths, user, why) in [
-        (r#"{"user":{"username":"a"}}"#, &default[..], Some("a"), "the usual"),
+        (r#"{"user":{"username":"a"}}"#, &default[..], Some("a"), "a nested claim"),
         (r#"{"sub":"b","user":{"username":"a"}}"#, &default, Some("a"), "the first path wins"),
         (r#"{"user":{"username":"a"},"sub":"b"}"#, &default, Some("a"), "the first path wins"),
-        (r#"{"sub":"b"}"#, &default, Some("b"), "the second"),
+        (r#"{"sub":"b"}"#, &default, Some("b"), "the second path"),
         (r#"{"user":"c","sub":"b"}"#, &default, Some("b"), "not an object"),
         (r#"{"user":{"username":7},"sub":"b"}"#, &default, Some("b"), "not a string"),
         (r#"{"user":{"username":7}}"#, &default, None, "no string"),
@@ -47,9 +47,8 @@ fn the_user_is_the_first_configured_claim_that_is_a_string() {
         (r#"{"a":{"b":{"c":"f"}}}"#, &["a.b.c"], Some("f"), "three steps"),
         (r#"{"sub":"b"}"#, &[], None, "no path is configured"),
     ] {
-        let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path)).collect();
         let mut claims = Claims::default();
-        read(json, &paths, &mut SeenNames::new(), &mut claims).unwrap();
+        read(json, &self::paths(paths), &mut SeenNames::new(), &mut claims).unwrap();
         let mut buffer = String::new();
         let found = claims.user.map(|user| user.resolve(&mut buffer).to_owned());
         assert_eq!(found.as_deref(), user, "{why}: {json}");
@@ -58,10 +57,8 @@ fn the_user_is_the_first_configured_claim_that_is_a_string() {
 
 #[test]
 fn a_duplicate_user_is_refused() {
-    let paths = [ClaimPath::new("user.username")];
     let json = r#"{"user":{"username":"a","username":"b"}}"#;
-    let mut claims = Claims::default();
-    let found = read(json, &paths, &mut SeenNames::new(), &mut claims);
+    let found = read(json, &paths(&["user.username"]), &mut SeenNames::new(), &mut Claims::default());
     assert_eq!(found, Err(Refusal::DuplicateMember));
 }
 
@@ -69,17 +66,14 @@ fn paths(paths: &[&str]) -> Vec<ClaimPath> {
     paths.iter().map(|path| ClaimPath::new(path)).collect()
 }
 
-/// The claims member by member, without the fast path.
+/// Reads the claims member by member, without the fast path.
 fn read_slowly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Refusal> {
     let mut seen = SeenNames::new();
     let mut claims = Claims::default();
     let mut rank_max = user_claim.len();
     let mut members = Members::of(json, MEMBERS_MAX, &seen).map_err(refusal)?;
     while let Some((name, value)) = members.next(&mut seen).map_err(refusal)? {
-        let text = match value {
-            Value::Text(text) => Some(text),
-            _ => None,
-        };
+        let text = if let Value::Text(text) = value { Some(text) } else { None };
         let is = |wanted| name.text.is(wanted);
         match () {
             () if is("exp") => claims.expires_at_s = Some(time_s(value)?),
@@ -88,10 +82,7 @@ fn read_slowly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Ref
             () if is("iss") => claims.issuer = Some(text.ok_or(Refusal::ClaimsMalformed)?),
             () if is("sub") => drop(text.ok_or(Refusal::ClaimsMalformed)?),
             () if is("aud") => {
-                claims.audience = Some(match text {
-                    Some(text) => Audience::One(text),
-                    None => audience(value)?,
-                });
+                claims.audience = Some(text.map_or_else(|| audience(value), |text| Ok(Audience::One(text)))?)
             }
             () => {}
         }
@@ -114,7 +105,7 @@ fn read_slowly<'t>(json: &'t str, user_claim: &[&str]) -> Result<Claims<'t>, Ref
     Ok(claims)
 }
 
-/// JSON that is mostly valid.
+/// JSON values that are mostly valid.
 fn value() -> impl Strategy<Value = String> {
     let words = r#" "a" "" "\u0061" "ü" 0 7 1700000000 -1 1.5 1e3 01 999999999999999 1000000000000000
         253402300800 true false null tru [ " "#;
@@ -128,7 +119,7 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
-/// Names, most of which have a meaning.
+/// Member names, most of which are claims.
 fn name() -> impl Strategy<Value = &'static str> {
     let names = r"exp nbf iat iss aud sub user username user.username a b \u0061 some_longer_name
         some_l0nger_name";
@@ -155,7 +146,7 @@ proptest! {
     ) {
         let mut json = json + &tail;
         if let Some((at, is_space)) = change {
-            // Adds a space, where it may be allowed or not, or removes a byte.
+            // Adds a space, which may be invalid there, or removes a byte.
             let places: Vec<_> = json.char_indices().map(|(place, _)| place).collect();
             let place = *at.get(&places);
             if is_space {

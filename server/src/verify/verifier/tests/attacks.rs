@@ -1,4 +1,4 @@
-//! Tokens that must be refused, those of published attacks among them, each with its one reason.
+//! Tokens that must be refused, including those of published attacks, each with its reason.
 
 use super::*;
 use Refusal::*;
@@ -17,7 +17,7 @@ fn check(rows: impl IntoIterator<Item = Row>) {
     }
 }
 
-/// The same for tokens with the given headers or claims, as JSON, signed by the test secret.
+/// Checks tokens whose headers or claims are the given JSON, signed by `sign`.
 fn check_json<'j>(sign: impl Fn(&str) -> String, rows: impl IntoIterator<Item = (&'j str, Refusal, &'static str)>) {
     check(rows.into_iter().map(|(json, reason, why)| (sign(json), reason, why)));
 }
@@ -44,17 +44,17 @@ fn a_token_with_a_wrong_form_or_encoding_is_refused() {
         (format!("{good}.{}", encode("x")), Malformed, "the fourth segment of an encrypted token"),
         (good.replace('.', ".."), Malformed, "empty segments"),
         (signed.to_owned(), Malformed, "no signature segment"),
-        (format!(" {good}"), EncodingInvalid, "a space in front"),
-        (format!("{good} "), EncodingInvalid, "a space behind"),
-        (format!("{good}\0"), EncodingInvalid, "a zero byte behind"),
-        (format!("{good}="), EncodingInvalid, "padding behind"),
+        (format!(" {good}"), EncodingInvalid, "a space before the token"),
+        (format!("{good} "), EncodingInvalid, "a space after the token"),
+        (format!("{good}\0"), EncodingInvalid, "a zero byte after the token"),
+        (format!("{good}="), EncodingInvalid, "padding after the token"),
         (good.replace('.', "=."), EncodingInvalid, "padding inside"),
         (good.replacen('e', "e\n", 1), EncodingInvalid, "a line break inside"),
         (format!("{}{twin}", &good[..good.len() - 1]), EncodingInvalid, "unused bits that are not zero"),
         ("é.é.é".to_owned(), EncodingInvalid, "not ASCII"),
         ("..".to_owned(), HeaderMalformed, "three empty segments"),
     ]);
-    assert_eq!(verdict(&good), Ok(()), "the token that they were made from is valid");
+    assert_eq!(verdict(&good), Ok(()), "the token without changes is valid");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_token_with_a_wrong_header_is_refused() {
             ("not json", HeaderMalformed, "not JSON"),
             (r#"{"typ":"JWT"}"#, HeaderMalformed, "no alg"),
             (r#"{"alg":"none"}"#, NoneAlgorithm, "none, but signed"),
-            (r#"{"alg":"HS1"}"#, UnknownAlgorithm, "too weak a MAC"),
+            (r#"{"alg":"HS1"}"#, UnknownAlgorithm, "a weak MAC"),
             (r#"{"alg":"ES256K"}"#, UnknownAlgorithm, "another curve"),
             (r#"{"alg":"HS384"}"#, AlgorithmMismatch, "the key is pinned"),
             (r#"{"alg":"HS256","kid":"../../../dev/null"}"#, UnknownKey, "a kid that is a path"),
@@ -198,7 +198,7 @@ fn a_signature_of_zeros_is_refused_by_every_algorithm() {
     for algorithm in Algorithm::ALL {
         let header = encode(format!(r#"{{"alg":"{algorithm}"}}"#));
         let mut verifier = verifier(vec![public_key(algorithm)]);
-        // Every length of r || s, of an Ed25519 signature and of RSA-2048, and lengths beside them.
+        // The lengths of r || s, of an Ed25519 signature and of RSA-2048, and neighbouring lengths.
         for bytes in [0, 1, 32, 48, 63, 64, 65, 96, 132, 255, 256, 257, 1024] {
             let token = format!("{header}.{}.{}", encode(CLAIMS), encode(vec![0; bytes]));
             let found = verifier.verify(token.as_bytes(), NOW_S).map(|_| ());
@@ -212,20 +212,16 @@ fn an_ecdsa_signature_in_der_is_refused() {
     use aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
 
     let pem = include_str!("../../../../tests/keys/p256.private.pem");
-    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let der = base64_simd::STANDARD.decode_to_vec(body).unwrap();
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).unwrap();
     let signed = format!("{}.{}", encode(r#"{"alg":"ES256"}"#), encode(CLAIMS));
-    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-    let token = format!("{signed}.{}", encode(signature));
+    let token = format!("{signed}.{}", sign_ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING, pem, signed.as_bytes()));
     let found = verifier(vec![public_key(Algorithm::ES256)]).verify(token.as_bytes(), NOW_S).map(|_| ());
     assert_eq!(found, Err(Refusal::SignatureInvalid), "RFC 7518 section 3.4");
 }
 
 #[test]
 fn a_point_of_low_order_is_refused_as_a_key() {
-    // Under each of them some signature is valid for a message that nobody signed (RFC 8032 section 5.1.7 has no such
-    // check; the points are those of order 1, 2, 4 and 8).
+    // Under each of these points, of order 1, 2, 4 and 8, signatures can be forged. RFC 8032 section 5.1.7 does not
+    // check it.
     for point in [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -235,7 +231,7 @@ fn a_point_of_low_order_is_refused_as_a_key() {
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-        // The first again, in forms that are not canonical.
+        // The first point again, in encodings that are not canonical.
         "0100000000000000000000000000000000000000000000000000000000000080",
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     ] {
@@ -245,7 +241,7 @@ fn a_point_of_low_order_is_refused_as_a_key() {
     }
 }
 
-/// The order of P-256's group, twice: as r and s, which a verifier that reduces them takes for zero.
+/// The order of P-256's group as r and s, which are zero for a verifier that reduces them.
 fn order_p256() -> Vec<u8> {
     let order = [
         0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
@@ -276,6 +272,6 @@ fn malleable_ed25519() -> String {
         *byte = sum as u8;
         carry = sum >> 8;
     }
-    assert_eq!(carry, 0, "it fits");
+    assert_eq!(carry, 0, "the sum fits");
     format!("{signed}.{}", encode(signature))
 }

@@ -5,7 +5,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
-/// Algorithms that are quick to sign with; RSA is in the tables.
+/// Algorithms with fast signing; the tables in other files have RSA.
 const QUICK: [Algorithm; 5] =
     [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512, Algorithm::ES256, Algorithm::EdDSA];
 

@@ -21,7 +21,7 @@ fn a_token_of_every_algorithm_is_accepted_by_its_key_alone() {
 }
 
 #[test]
-fn user_expiry_and_claims_are_those_of_the_token() {
+fn user_expiry_and_claims_of_a_token_are_returned() {
     let claims = r#"{"sub":"gon\u007aalo \"g\"","exp":1700000009.2,"x":[1]}"#;
     let token = sign_hs256(HEADER, claims);
     let mut verifier = verifier(vec![secret()]);
@@ -55,17 +55,17 @@ fn times_are_checked_to_the_second() {
         (exp, 0, 1000, Err(Refusal::Expired), "exp itself is too late"),
         (exp, 5, 1004, Ok(()), "within the leeway"),
         (exp, 5, 1005, Err(Refusal::Expired), "beyond the leeway"),
-        (exp, u64::MAX, u64::MAX - 1, Ok(()), "no leeway overflows"),
-        (nbf, 0, 1000, Ok(()), "nbf itself is good"),
+        (exp, u64::MAX, u64::MAX - 1, Ok(()), "the leeway does not overflow"),
+        (nbf, 0, 1000, Ok(()), "nbf itself is valid"),
         (nbf, 0, 999, Err(Refusal::NotYetValid), "a second early"),
         (nbf, 5, 995, Ok(()), "within the leeway"),
         (nbf, 5, 994, Err(Refusal::NotYetValid), "beyond the leeway"),
-        (iat, 0, 999, Ok(()), "clocks round"),
-        (iat, 0, 998, Err(Refusal::IssuedInFuture), "but not that much"),
+        (iat, 0, 999, Ok(()), "issuers round"),
+        (iat, 0, 998, Err(Refusal::IssuedInFuture), "two seconds ahead are too many"),
         (iat, 5, 994, Ok(()), "within the leeway"),
         (r#"{"exp":1000.5}"#, 0, 1000, Ok(()), "half a second left"),
-        (r#"{"exp":1000.5}"#, 0, 1001, Err(Refusal::Expired), "none left"),
-        (r#"{"nbf":999.5}"#, 0, 999, Err(Refusal::NotYetValid), "half early"),
+        (r#"{"exp":1000.5}"#, 0, 1001, Err(Refusal::Expired), "no time left"),
+        (r#"{"nbf":999.5}"#, 0, 999, Err(Refusal::NotYetValid), "half a second early"),
         (r#"{"exp":0}"#, 0, 0, Err(Refusal::Expired), "exp 0 at 1970"),
         ("{}", 0, u64::MAX, Ok(()), "without exp a token never expires"),
     ] {
@@ -87,7 +87,7 @@ fn issuer_and_audience_are_checked_when_configured() {
         (r#"{"iss":"US","aud":"them"}"#, Err(Refusal::IssuerMismatch), "case"),
         (r#"{"iss":"us "}"#, Err(Refusal::IssuerMismatch), "a space"),
         (r#"{"iss":"us"}"#, Err(Refusal::AudienceMissing), "no aud"),
-        (r#"{"iss":"us","aud":[]}"#, Err(Refusal::AudienceMismatch), "for nobody"),
+        (r#"{"iss":"us","aud":[]}"#, Err(Refusal::AudienceMismatch), "an empty list"),
         (r#"{"iss":"us","aud":"others"}"#, Err(Refusal::AudienceMismatch), "others"),
         (r#"{"iss":"us","aud":["them",1]}"#, Err(Refusal::ClaimsMalformed), "a number"),
         (r#"{"iss":["us"],"aud":"them"}"#, Err(Refusal::ClaimsMalformed), "a list"),
@@ -114,17 +114,17 @@ fn a_key_is_selected_by_kid_or_by_algorithm() {
     let kid_new = r#"{"alg":"HS256","kid":"new \"\u0031\""}"#;
     let kid_old = r#"{"alg":"HS256","kid":"old"}"#;
     for (keys, header, verdict, why) in [
-        (named(), kid_new, Ok(()), "by name"),
-        (named(), HEADER, Ok(()), "without a name all are tried"),
-        (named(), kid_old, Err(Refusal::SignatureInvalid), "the other's name"),
+        (named(), kid_new, Ok(()), "selected by name"),
+        (named(), HEADER, Ok(()), "without a name all keys are tried"),
+        (named(), kid_old, Err(Refusal::SignatureInvalid), "the name of another key"),
         (named(), r#"{"alg":"HS256","kid":"x"}"#, Err(Refusal::UnknownKey), "an unknown name"),
         (named(), r#"{"alg":"HS256","kid":""}"#, Err(Refusal::UnknownKey), "an empty name"),
         (named(), r#"{"alg":"HS256","kid":"../../dev/null"}"#, Err(Refusal::UnknownKey), "a path"),
         (vec![secret()], kid_new, Err(Refusal::UnknownKey), "the key has no name"),
         (vec![rs256, secret()], kid_new, Err(Refusal::AlgorithmMismatch), "name and alg differ"),
         (vec![], HEADER, Err(Refusal::UnknownKey), "no keys"),
-        (nameless(KEYS_TRIED_MAX), HEADER, Ok(()), "the last that is checked"),
-        (nameless(KEYS_TRIED_MAX + 1), HEADER, Err(Refusal::AmbiguousKey), "too many"),
+        (nameless(KEYS_TRIED_MAX), HEADER, Ok(()), "as many keys as are tried"),
+        (nameless(KEYS_TRIED_MAX + 1), HEADER, Err(Refusal::AmbiguousKey), "one key more"),
     ] {
         let token = sign_hs256(header, CLAIMS);
         let found = verifier(keys).verify(token.as_bytes(), NOW_S).map(|_| ());
