@@ -3,6 +3,7 @@
 
 pub mod environment;
 pub mod expression;
+pub mod nearest;
 pub mod outcome;
 pub mod recorder;
 pub mod time;

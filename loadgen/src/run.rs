@@ -21,19 +21,20 @@ use std::time::SystemTime;
 
 use reactor::raise_descriptor_limit;
 use reports::render::{TextOptions, text};
-use reports::schema::RunResult;
+use reports::schema::{Control, RunResult};
 use reports::store::ResultDir;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::drive::control::Control;
+use crate::drive::control;
 use crate::ground::environment::{
     self, CoreShare, Ends, Need, allowed_cpus, check_descriptors, check_memory, check_ports,
 };
+use crate::ground::outcome::Outcome;
 use crate::run::context::RunContext;
 use crate::run::interrupt::Interrupt;
 use crate::run::live::Page;
-use crate::run::plan::LoadPlan;
+use crate::run::plan::{LoadPlan, Loaded};
 use crate::run::progress::Progress;
 use crate::run::server::Server;
 use crate::speak::target::Target;
@@ -76,7 +77,7 @@ fn prepare_context(spec: &RunSpec, cpus: &[usize]) -> Result<RunContext, RunErro
     let share = CoreShare::new(cpus, embedded && spec.load.pin == Pin::Auto);
     share.keep_generator().map_err(RunError::Start)?;
     let runtime = runtime().map_err(RunError::Start)?;
-    let control = Arc::new(Control::new());
+    let control = Arc::new(control::Control::new());
     let interrupt = Interrupt::watch(&runtime, control.clone()).map_err(RunError::Start)?;
     let page = spec.report.prometheus.map(|address| Page::serve(&runtime, address));
     let progress = Progress::new(spec.report.quiet, spec.report.tui, page.transpose()?, interrupt.keys());
@@ -107,6 +108,7 @@ fn measure_against(
     let plan = LoadPlan { spec, load: Arc::new(spec.load.clone()), targets, prepared, server, warming_up: false };
     warm_up(context, &plan)?;
     let loaded = load::run(context, &plan)?;
+    let loaded = Loaded { control: control(context, &plan, &loaded)?, ..loaded };
     let asked = spec.to_result(tokens);
     Ok(figures::result(context, &plan, &loaded, asked, &before_logins))
 }
@@ -148,6 +150,18 @@ fn warm_up(context: &RunContext, plan: &LoadPlan<'_>) -> Result<(), RunError> {
         return Err(RunError::StoppedBeforeStart);
     }
     Ok(())
+}
+
+/// After false accepts, the same handshakes without any token: what the target makes of them.
+fn control(context: &RunContext, plan: &LoadPlan<'_>, loaded: &Loaded) -> Result<Option<Control>, RunError> {
+    let is_hole = loaded.collected.total.count(Outcome::FalseAccept) > 0;
+    if !is_hole || context.interrupt.has_come() || plan.server.died().is_some() {
+        return Ok(None);
+    }
+    context.progress.step("looking whether a handshake needs a token at all");
+    context.control.reset();
+    let without_token = load::run(context, &plan.with(plan.load.of_control()))?.collected.total;
+    Ok(Some(Control { handshakes: without_token.ended(), accepted: without_token.count(Outcome::FalseAccept) }))
 }
 
 /// A target that takes connections, from the addresses that were asked for.

@@ -17,6 +17,7 @@ pub use csv::csv;
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
+pub use tables::observed;
 pub use text::{TextOptions, text};
 
 #[cfg(doc)]

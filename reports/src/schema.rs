@@ -27,8 +27,8 @@ pub use parts::{Step, Target};
 pub use scenario::{AskedStep, AskedTarget, Scenario};
 pub use sockets::{Drop, Sockets};
 pub use tokens::{AtExp, Tokens};
-pub use totals::{Failure, Messages, Rates, Refusal, Totals};
-pub use verdict::{Threshold, Unit, Validity, Verdict};
+pub use totals::{Control, Failure, Messages, Rates, Refusal, Totals};
+pub use verdict::{Absent, Threshold, Unit, Validity, Verdict};
 
 /// The name and major version of this format, the value of [`RunResult::schema`].
 pub const SCHEMA: &str = "gatecrash.result/1";
@@ -52,7 +52,7 @@ pub struct RunResult {
     pub duration_s: f64,
     /// Every planned arrival, in exactly one outcome.
     pub totals: Totals,
-    /// What was planned and what was reached, from T0 to the end of the last handshake.
+    /// The rate of the schedule, and what was reached of it from T0 to the end of the last handshake.
     pub rates: Rates,
     /// Latencies by phase; a phase that never happened is absent.
     pub phases: BTreeMap<PhaseName, PhaseLatencies>,
@@ -60,6 +60,9 @@ pub struct RunResult {
     pub failures: Vec<Failure>,
     /// What the target refused, by token kind and reason, most frequent first.
     pub refusals: Vec<Refusal>,
+    /// Handshakes without any token, made after a run with false accepts; they are in no other figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
     /// What became of the sockets.
     #[serde(default)]
     pub sockets: Sockets,

@@ -3,7 +3,8 @@
 //! ```text
 //! expression  = condition *( "," condition )                      a comma means and
 //! condition   = quantity operator value
-//! quantity    = latency "." stat | "p(" number ")" | outcome | "errors" | "rate(" outcome ")"
+//! quantity    = latency "." stat | "p(" number ")" | count | "rate(" outcome ")"
+//! count       = outcome | "errors" | "dropped" | "unanswered"
 //! latency     = ( "handshake" | "echo" ) [ "." ( "response" | "service" | "lag" ) ]
 //!             | "login" | "token" | "connect" | "tls" | "upgrade" | "open" | "poll" | "auth"
 //! stat        = "p50" | "p90" | "p95" | "p99" | "p99.9" | "max" | "mean"
@@ -11,6 +12,9 @@
 //! operator    = "<" | "<=" | ">" | ">=" | "=="
 //! value       = number unit        us, ms or s for a latency; % or nothing for a count; /s for a rate
 //! ```
+//!
+//! A share is of the planned arrivals; that of `dropped` is of the established sockets, that of `unanswered` of the sent
+//! messages.
 //!
 //! k6's `p(99)<400` reads `handshake.p99<400ms`. Where no part is named, `response` is meant; the closed model has no
 //! planned instants, so there it is `service`. Expressions are checked in `judge/threshold.rs`.
@@ -21,7 +25,7 @@ mod parse;
 use std::fmt;
 use std::str::FromStr;
 
-pub use condition::{Condition, Counted, Operator, Quantity, Stat};
+pub use condition::{Condition, Counted, ERRORS, Operator, Quantity, Stat};
 pub use parse::ParseError;
 
 /// Conditions that must all hold.

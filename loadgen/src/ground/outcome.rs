@@ -42,6 +42,10 @@ pub enum FailureKind {
     Protocol,
     /// Closed after the 101 with this code (RFC 6455 section 7.4), 1006 when none was sent.
     Closed(u16),
+    /// Socket.IO's disconnect packet.
+    Disconnected,
+    /// Engine.IO's open packet on what should be a raw WebSocket.
+    EngineIoOpen,
     /// An HTTP redirect where none is followed.
     Redirect,
     /// An answer whose body is not what it should be.
@@ -73,6 +77,8 @@ impl fmt::Display for FailureKind {
             Self::NoUpgrade => f.write_str("no-upgrade"),
             Self::Protocol => f.write_str("protocol"),
             Self::Closed(code) => write!(f, "closed-{code}"),
+            Self::Disconnected => f.write_str("disconnect-packet"),
+            Self::EngineIoOpen => f.write_str("engineio-open"),
             Self::Redirect => f.write_str("redirect"),
             Self::Body => f.write_str("body"),
             Self::Limit => f.write_str("limit"),
@@ -114,7 +120,7 @@ impl<'de> Deserialize<'de> for FailureKind {
 }
 
 /// Every kind without a number.
-const PLAIN: [FailureKind; 23] = [
+const PLAIN: [FailureKind; 25] = [
     FailureKind::Dns,
     FailureKind::Refused,
     FailureKind::Reset,
@@ -135,6 +141,8 @@ const PLAIN: [FailureKind; 23] = [
     FailureKind::OpenAfterExp,
     FailureKind::NoUpgrade,
     FailureKind::Protocol,
+    FailureKind::Disconnected,
+    FailureKind::EngineIoOpen,
     FailureKind::Redirect,
     FailureKind::Body,
     FailureKind::Limit,
@@ -172,7 +180,7 @@ mod tests {
                 | HttpError::UnsupportedProtocolVersion => 6,
             },
             F::OpenAfterExp | F::NoUpgrade | F::Protocol => 3,
-            F::Redirect | F::Body | F::Limit => 3,
+            F::Disconnected | F::EngineIoOpen | F::Redirect | F::Body | F::Limit => 5,
             F::Http(_) | F::Closed(_) => 0,
         }
     }

@@ -10,6 +10,7 @@ mod metric;
 use std::collections::BTreeMap;
 
 use reports::histogram::LatencyHistogram;
+use serde::{Deserialize, Serialize};
 
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
 
@@ -32,13 +33,56 @@ pub struct Recorder {
     /// Empty, or [`CELLS`] long: by metric, outcome and token kind, in this order.
     latencies: Vec<Option<Box<LatencyHistogram>>>,
     outcomes: [u64; Outcome::ALL.len()],
-    failures: BTreeMap<Failure, u64>,
+    failures: BTreeMap<Failure, Cause>,
     /// At most [`REASONS_MAX`] reasons, and [`OTHER_REASONS`] for each token kind.
     refusals: BTreeMap<(TokenKind, String), u64>,
     /// How dropped sockets ended; the counts add up to [`Counters::dropped`].
-    drops: BTreeMap<FailureKind, u64>,
+    drops: BTreeMap<FailureKind, Cause>,
     /// Sums beside the outcomes.
     pub counters: Counters,
+}
+
+/// How often something broke, and the words of the first time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// How often.
+    pub count: u64,
+    /// What the peer, the kernel or a rule of a protocol said of it: at most [`WORDS_BYTES_MAX`] bytes of printable text,
+    /// empty where nothing was said.
+    pub words: String,
+}
+
+/// A sentence or the beginning of a page is enough to see what a peer means.
+pub const WORDS_BYTES_MAX: usize = 240;
+
+impl Cause {
+    fn add(&mut self, count: u64, words: impl FnOnce() -> String) {
+        self.count += count;
+        if self.words.is_empty() {
+            self.words = printable(&words());
+        }
+    }
+}
+
+/// Text of a peer as it may be shown anywhere: cut to [`WORDS_BYTES_MAX`], with control and bidirectional characters, which
+/// a terminal or a browser would obey, written as escapes.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.trim().chars() {
+        let is_obeyed = c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let escaped: String = match c {
+            '\r' | '\n' | '\t' => " ".to_owned(),
+            _ if is_obeyed => c.escape_unicode().collect(),
+            _ => c.into(),
+        };
+        if shown.len() + escaped.len() > WORDS_BYTES_MAX {
+            shown.push('…');
+            break;
+        }
+        shown += &escaped;
+    }
+    shown
 }
 
 macro_rules! counters {
@@ -75,6 +119,8 @@ counters! {
     echoes_unanswered,
     /// Established sockets that the peer ended before their time.
     dropped,
+    /// Sockets that the target closed after it had accepted a token that it should refuse.
+    false_accepts_closed,
     /// HTTP requests for a token, answered or failed.
     token_requests,
     /// Token requests that brought no token.
@@ -137,15 +183,15 @@ impl Recorder {
         self.outcomes[outcome as usize] += 1;
     }
 
-    /// Counts a failure.
-    pub fn failure(&mut self, failure: Failure) {
-        self.add_failures(failure, 1);
+    /// Counts what broke; `words` are asked for the first time alone.
+    pub fn failure(&mut self, failure: Failure, words: impl FnOnce() -> String) {
+        self.failures.entry(failure).or_default().add(1, words);
     }
 
     /// Counts an established socket that the peer ended before its time.
-    pub fn dropped(&mut self, why: FailureKind) {
+    pub fn dropped(&mut self, why: FailureKind, words: impl FnOnce() -> String) {
         self.counters.dropped += 1;
-        self.add_drops(why, 1);
+        self.drops.entry(why).or_default().add(1, words);
     }
 
     /// Counts a refusal with the reason that the target gave, cut to [`REASON_BYTES_MAX`].
@@ -166,11 +212,11 @@ impl Recorder {
         for (mine, theirs) in self.outcomes.iter_mut().zip(other.outcomes) {
             *mine += theirs;
         }
-        for (failure, count) in &other.failures {
-            self.add_failures(*failure, *count);
+        for (failure, cause) in &other.failures {
+            self.add_failures(*failure, cause);
         }
-        for (why, count) in &other.drops {
-            self.add_drops(*why, *count);
+        for (why, cause) in &other.drops {
+            self.add_drops(*why, cause);
         }
         for ((kind, reason), count) in &other.refusals {
             self.add_refusals(*kind, reason, *count);
@@ -184,13 +230,13 @@ impl Recorder {
     }
 
     /// Adds `count` failures.
-    pub fn add_failures(&mut self, failure: Failure, count: u64) {
-        *self.failures.entry(failure).or_default() += count;
+    pub fn add_failures(&mut self, failure: Failure, cause: &Cause) {
+        self.failures.entry(failure).or_default().add(cause.count, || cause.words.clone());
     }
 
     /// Adds `count` dropped sockets to those of this reason; [`Counters::dropped`] stays as it is.
-    pub fn add_drops(&mut self, why: FailureKind, count: u64) {
-        *self.drops.entry(why).or_default() += count;
+    pub fn add_drops(&mut self, why: FailureKind, cause: &Cause) {
+        self.drops.entry(why).or_default().add(cause.count, || cause.words.clone());
     }
 
     /// Adds `count` refusals with this reason, cut to [`REASON_BYTES_MAX`].
@@ -268,9 +314,10 @@ mod tests {
             let mut part = Recorder::new();
             for recorder in [&mut part, &mut whole] {
                 recorder.outcome(Outcome::Failed);
-                recorder.failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(404) });
+                recorder
+                    .failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(404) }, || "no page".to_owned());
                 recorder.refusal(TokenKind::Valid, "not valid token");
-                recorder.dropped(FailureKind::Closed(1001));
+                recorder.dropped(FailureKind::Closed(1001), String::new);
                 recorder.phase(Phase::Connect, Outcome::Failed, TokenKind::Valid, 1000 * round);
                 recorder.counters.sent_bytes += round;
             }
@@ -284,6 +331,31 @@ mod tests {
         assert_eq!(sum.counters, whole.counters);
         let connect = Metric::Phase(Phase::Connect);
         assert_eq!(sum.latency(connect, Outcome::Failed), whole.latency(connect, Outcome::Failed));
+    }
+
+    #[test]
+    fn words_are_those_of_the_first_time_and_printable() {
+        let failure = Failure { phase: Phase::Upgrade, kind: FailureKind::Http(404) };
+        for (words, shown, why) in [
+            ("404 Not Found", "404 Not Found", "as it is"),
+            (" a\r\nb\t", "a  b", "one line"),
+            ("\u{1b}[2J", "\\u{1b}[2J", "a terminal would obey"),
+            ("a\u{202e}b", "a\\u{202e}b", "a reader would see it turned round"),
+            ("é", "é", "a letter of any language"),
+        ] {
+            let mut recorder = Recorder::new();
+            recorder.failure(failure, || words.to_owned());
+            recorder.failure(failure, || panic!("asked again: {why}"));
+            let (_, cause) = recorder.failure_causes().next().unwrap();
+            assert_eq!((cause.words.as_str(), cause.count), (shown, 2), "{why}");
+        }
+        let mut recorder = Recorder::new();
+        recorder.failure(failure, || "\u{1b}".repeat(10_000));
+        let mut sum = Recorder::new();
+        sum.failure(failure, String::new);
+        sum.merge(&recorder);
+        let (_, cause) = sum.failure_causes().next().unwrap();
+        assert!(cause.words.len() <= WORDS_BYTES_MAX + '…'.len_utf8() && cause.count == 2, "{cause:?}");
     }
 
     #[test]

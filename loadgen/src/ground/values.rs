@@ -71,7 +71,11 @@ impl FromStr for Period {
     }
 }
 
-/// Events per second: finite, above zero and at most [`RATE_PER_S_MAX`]. Written `500` or `500/s`.
+/// Events per second: finite, above zero and at most [`RATE_PER_S_MAX`].
+///
+/// ```text
+/// rate = number [ "/" [ number ] ( "s" | "m" | "h" ) ]         500, 500/s, 6/m, 360/h, 1/6s
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PerSecond(f64);
 
@@ -86,13 +90,26 @@ impl FromStr for PerSecond {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let number = text.trim();
-        let number = number.strip_suffix("/s").unwrap_or(number).trim_end();
-        match number.parse::<f64>() {
-            Ok(per_s) if per_s > 0.0 && per_s <= RATE_PER_S_MAX => Ok(Self(per_s)),
-            _ => Err(ValueError::new(text, "rate", "write a number above 0 and at most 1e9, by itself or as 500/s")),
-        }
+        per_second(text).filter(|per_s| *per_s > 0.0 && *per_s <= RATE_PER_S_MAX).map(Self).ok_or_else(|| {
+            let allowed =
+                "write a number, above 0 and at most 1e9 per second, by itself or as 500/s, 6/m, 360/h or 1/6s";
+            ValueError::new(text, "rate", allowed)
+        })
     }
+}
+
+fn per_second(text: &str) -> Option<f64> {
+    let (events, per) = text.split_once('/').unwrap_or((text, "s"));
+    let per = per.trim();
+    let unit = per.len() - per.chars().next_back()?.len_utf8();
+    let unit_s = match &per[unit..] {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    let units = if unit == 0 { 1.0 } else { per[..unit].parse().ok()? };
+    Some(events.trim().parse::<f64>().ok()? / (units * unit_s))
 }
 
 /// Two arrivals in one nanosecond have no order, so no schedule may be denser than the clock.
@@ -140,7 +157,14 @@ mod tests {
             ("NaN", None),
             ("inf", None),
             ("2e9", None),
-            ("5/m", None),
+            ("6/m", Some(0.1)),
+            ("360/h", Some(0.1)),
+            ("1/6s", Some(1.0 / 6.0)),
+            ("3 / 2m", Some(0.025)),
+            ("5/", None),
+            ("5/d", None),
+            ("5/0s", None),
+            ("/s", None),
         ] {
             assert_eq!(text.parse().ok().map(PerSecond::get), expected, "{text}");
         }

@@ -8,11 +8,14 @@ use reports::schema;
 use reports::units;
 
 use crate::drive::shard::ShardReport;
-use crate::ground::expression::{Expression, Stat};
-use crate::ground::outcome::{Outcome, Phase, TokenKind};
-use crate::ground::recorder::{Metric, Part, Recorder};
+use crate::ground::expression::Expression;
+use crate::ground::expression::Stat;
+use crate::ground::outcome::{FailureKind, Outcome, Phase, TokenKind};
+use crate::ground::recorder::{Cause, Metric, Part, Recorder};
 use crate::judge::collect::{Collected, ShardSum};
-use crate::judge::threshold::{self, Facts};
+use crate::judge::threshold::{self, Checked, Facts};
+use crate::plan::arrival::Schedule;
+use crate::spec::LoadSpec;
 
 /// What a run measured, before it is a result.
 pub struct Run<'a> {
@@ -22,8 +25,8 @@ pub struct Run<'a> {
     pub shards: &'a [(ShardReport, Option<usize>)],
     /// Processes that they were in; shard `i` is of process `i mod processes`.
     pub processes: usize,
-    /// Whether arrivals were planned.
-    pub open_model: bool,
+    /// The load that was asked for.
+    pub load: &'a LoadSpec,
     /// T0.
     pub started_at: SystemTime,
     /// From T0 to the end of the last socket.
@@ -60,15 +63,10 @@ impl Run<'_> {
         }
     }
 
-    /// The thresholds that were asked for, and `established>0` unless no token should be accepted.
-    pub fn thresholds(&self, asked: &[Expression], accepts_any: bool) -> Vec<schema::Threshold> {
-        let established = Expression::parse("established>0").expect("a condition of the grammar");
-        accepts_any
-            .then_some(&established)
-            .into_iter()
-            .chain(asked)
-            .flat_map(|expression| threshold::check(expression, self))
-            .collect()
+    /// The defaults and the thresholds that were asked for, checked.
+    pub fn thresholds(&self, asked: &[Expression]) -> Vec<Checked> {
+        let expressions = threshold::with_defaults(asked, self.load);
+        expressions.iter().flat_map(|expression| threshold::check(expression, self)).collect()
     }
 
     /// Each of several targets, as they were asked for; none where there is one alone.
@@ -91,8 +89,20 @@ impl Run<'_> {
 
     fn rates(&self, recorder: &Recorder) -> schema::Rates {
         schema::Rates {
-            planned_per_s: self.per_s(recorder.ended()),
+            planned_per_s: self.planned_per_s(recorder),
             established_per_s: self.per_s(recorder.count(Outcome::Established)),
+        }
+    }
+
+    /// The rate of the schedule, or the part of it that went to one target: what was planned does not depend on how long
+    /// the target took. The closed model plans no rate; there it is the rate at which handshakes ended.
+    fn planned_per_s(&self, recorder: &Recorder) -> f64 {
+        let load = self.load;
+        let schedule = Schedule::new(&load.model, load.connections, load.duration, load.seed);
+        let all = self.collected.total.ended();
+        match schedule.and_then(|schedule| schedule.planned_per_s()) {
+            Some(planned_per_s) if all > 0 => planned_per_s * recorder.ended() as f64 / all as f64,
+            _ => self.per_s(recorder.ended()),
         }
     }
 
@@ -114,8 +124,17 @@ impl Run<'_> {
 }
 
 impl Facts for Run<'_> {
-    fn open_model(&self) -> bool {
-        self.open_model
+    fn measured(&self, metric: Metric, is_named: bool) -> Option<Metric> {
+        let is_planned = match metric {
+            Metric::Handshake(_) => self.load.model.is_planned(),
+            Metric::Echo(_) => self.load.model.is_planned() || self.load.echo.rate_per_s.is_some(),
+            _ => true,
+        };
+        match metric {
+            Metric::Handshake(Part::Response) if !is_planned => (!is_named).then_some(Metric::Handshake(Part::Service)),
+            Metric::Echo(Part::Response) if !is_planned => (!is_named).then_some(Metric::Echo(Part::Service)),
+            _ => Some(metric),
+        }
     }
 
     fn latency_ns(&self, metric: Metric, stat: Stat) -> Option<f64> {
@@ -137,6 +156,24 @@ impl Facts for Run<'_> {
 
     fn rate_per_s(&self, outcome: Outcome) -> f64 {
         self.per_s(self.count(outcome))
+    }
+
+    fn dropped(&self) -> u64 {
+        self.collected.total.counters.dropped
+    }
+
+    fn dropped_by_silence(&self) -> u64 {
+        let silent = self.collected.total.drop_reasons().filter(|(why, _)| *why == FailureKind::Timeout);
+        silent.map(|(_, count)| count).sum()
+    }
+
+    fn messages(&self) -> u64 {
+        let counters = &self.collected.total.counters;
+        counters.echoes_answered + counters.echoes_unanswered
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.collected.total.counters.echoes_unanswered
     }
 }
 
@@ -203,6 +240,7 @@ pub fn at_exp(recorder: &Recorder, grace: Duration) -> (schema::AtExp, schema::T
     let threshold = schema::Threshold {
         text: format!("open {grace:?} after exp==0"),
         observed: any.then_some(open_after as f64),
+        absent: (!any).then_some(schema::Absent::NoSamples),
         unit: schema::Unit::Count,
         pass: any && open_after == 0,
     };
@@ -223,16 +261,27 @@ fn sockets(recorder: &Recorder) -> schema::Sockets {
 }
 
 fn drops(recorder: &Recorder) -> Vec<schema::Drop> {
-    let mut drops: Vec<_> =
-        recorder.drop_reasons().map(|(why, count)| schema::Drop { kind: why.to_string(), count }).collect();
+    let mut drops: Vec<_> = recorder
+        .drop_causes()
+        .map(|(why, cause)| schema::Drop { kind: why.to_string(), count: cause.count, words: words(cause) })
+        .collect();
     drops.sort_by_key(|drop| std::cmp::Reverse(drop.count));
     drops
 }
 
+fn words(cause: &Cause) -> Option<String> {
+    (!cause.words.is_empty()).then(|| cause.words.clone())
+}
+
 fn failures(recorder: &Recorder) -> Vec<schema::Failure> {
     let mut failures: Vec<_> = recorder
-        .failures()
-        .map(|(failure, count)| schema::Failure { phase: failure.phase, kind: failure.kind.to_string(), count })
+        .failure_causes()
+        .map(|(failure, cause)| schema::Failure {
+            phase: failure.phase,
+            kind: failure.kind.to_string(),
+            count: cause.count,
+            words: words(cause),
+        })
         .collect();
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
     failures
@@ -306,6 +355,7 @@ mod tests {
     use crate::drive::shard::Interval;
     use crate::ground::outcome::{Failure, FailureKind};
     use crate::judge::collect::Collector;
+    use crate::spec::RunSpec;
 
     /// Ten arrivals in two seconds: eight established, one failed, one never sent.
     fn collected() -> Collected {
@@ -319,7 +369,7 @@ mod tests {
                 recorder.handshake(Outcome::Established, kind, 400_000, Some(1_000));
             }
             recorder.outcome([Outcome::Failed, Outcome::NotSent][second as usize]);
-            recorder.failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(503) });
+            recorder.failure(Failure { phase: Phase::Upgrade, kind: FailureKind::Http(503) }, String::new);
             collector.deliver(&Interval { shard: 0, second, recorders: vec![recorder], held: 4, in_flight: 0 });
         }
         collector.finish()
@@ -336,21 +386,21 @@ mod tests {
             collected,
             shards: &[(shard, Some(0))],
             processes: 1,
-            open_model: true,
+            load: &RunSpec::of_flags("--target ws://127.0.0.1:1/ws --token-source mint --secret x").load,
             started_at: SystemTime::UNIX_EPOCH,
             duration: Duration::from_secs(3),
         };
         let asked =
             ["handshake.p50<1ms", "handshake.p99<1ms", "errors<=10%"].map(|text| Expression::parse(text).unwrap());
-        (run.result(), run.thresholds(&asked, true))
+        (run.result(), run.thresholds(&asked).into_iter().map(|checked| checked.threshold).collect())
     }
 
     #[test]
-    fn totals_add_up_and_rates_run_to_the_last_handshake() {
+    fn totals_add_up_and_reached_rates_run_to_the_last_handshake() {
         let (result, _) = run(&collected());
         let sum: u64 = result.totals.outcomes().iter().map(|(_, count)| count).sum();
         assert_eq!((result.totals.planned, sum, result.totals.started), (10, 10, 9));
-        assert_eq!(result.rates.planned_per_s, 5.0);
+        assert_eq!(result.rates.planned_per_s, 500.0, "the schedule's, however long it took");
         assert_eq!(result.rates.established_per_s, 4.0);
         assert_eq!(result.intervals.len(), 2);
     }
@@ -368,18 +418,19 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_begin_with_the_one_that_is_always_asked() {
+    fn thresholds_begin_with_the_defaults() {
         let (_, thresholds) = run(&collected());
         let seen: Vec<_> = thresholds.iter().map(|threshold| (threshold.text.as_str(), threshold.pass)).collect();
         assert_eq!(
             seen,
             [
                 ("established>0", true),
+                ("dropped==0", true),
                 ("handshake.p50<1ms", true),
                 ("handshake.p99<1ms", false),
                 ("errors<=10%", false),
             ]
         );
-        assert_eq!(thresholds[2].observed, None, "it ranks on a failure");
+        assert_eq!(thresholds[3].absent, Some(schema::Absent::InfinitelySlow), "it ranks on a failure");
     }
 }

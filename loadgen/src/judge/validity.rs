@@ -3,8 +3,9 @@
 //! A generator that does not keep its schedule measures itself. Validity is a pure function of measured values; an
 //! invalid run has its reasons and is never reported as a slow one.
 
+use reports::histogram::LatencyHistogram;
 use reports::schema::Validity;
-use reports::units::duration_us;
+use reports::units::{count, duration_us};
 
 use crate::ground::expression::Expression;
 use crate::ground::outcome::{FailureKind, Outcome};
@@ -19,6 +20,10 @@ const LAG_SHARE_OF_RESPONSE_MAX: f64 = 0.25;
 /// Above this lag the schedule was not kept, however slow the response: a starved generator also reads late, so that its
 /// response grows with its lag.
 const LAG_NS_NEVER: f64 = 50e6;
+/// The probability with which a start of a generator that keeps its schedule is later than the limit.
+const LATE_SHARE: f64 = 0.01;
+/// Late starts that would be this improbable are not explained by chance.
+const LATE_BY_CHANCE_MAX: f64 = 0.01;
 /// Part of the planned starts that must have happened.
 const STARTED_SHARE_MIN: f64 = 0.995;
 /// Part of its processors above which a generator queues its own work.
@@ -30,12 +35,8 @@ pub struct Measured {
     /// Arrivals had planned instants (the open model). The closed model saturates by design: its generator's lag and
     /// processor time are reported, not judged.
     pub open_model: bool,
-    /// 99th percentile of how late arrivals began.
-    pub lag_p99_ns: Option<f64>,
-    /// 99th percentile of the handshake's response over the established.
-    pub response_p99_ns: Option<f64>,
-    /// The tightest latency that a threshold asks of the handshake.
-    pub objective_ns: Option<f64>,
+    /// How late arrivals began.
+    pub lag: Option<Lag>,
     /// Arrivals that became due.
     pub planned: u64,
     /// Arrivals that were begun.
@@ -49,6 +50,75 @@ pub struct Measured {
     pub server_died: Option<String>,
     /// Shards whose loop broke, each with the kernel's error.
     pub broken_shards: Vec<String>,
+}
+
+/// How late arrivals began, against the limit that the run sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lag {
+    /// Arrivals that began.
+    pub started: u64,
+    /// Those of them that began later than the limit.
+    pub late: u64,
+    /// 99th percentile of the lag of all.
+    pub p99_ns: f64,
+    /// The limit.
+    pub limit: LagLimit,
+}
+
+/// How late an arrival may begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LagLimit {
+    /// A tenth of the tightest latency that a threshold asks of the handshake, which is this, in nanoseconds.
+    OfObjective(f64),
+    /// Without such a threshold: a quarter of the 99th percentile of the handshake's response, which is this, in
+    /// nanoseconds; at least [`LAG_NS_MAX`] and at most [`LAG_NS_NEVER`].
+    OfResponse(f64),
+}
+
+impl Default for LagLimit {
+    fn default() -> Self {
+        Self::OfResponse(0.0)
+    }
+}
+
+impl LagLimit {
+    fn ns(self) -> f64 {
+        match self {
+            Self::OfObjective(objective_ns) => objective_ns * LAG_SHARE_OF_OBJECTIVE_MAX,
+            Self::OfResponse(p99_ns) => (p99_ns * LAG_SHARE_OF_RESPONSE_MAX).clamp(LAG_NS_MAX, LAG_NS_NEVER),
+        }
+    }
+}
+
+impl Lag {
+    /// Of the lags of a run and its limit; `None` where nothing began by a plan.
+    pub fn of(lags: &LatencyHistogram, limit: LagLimit) -> Option<Self> {
+        let above = lags.recorded().filter(|(lowest_ns, ..)| *lowest_ns as f64 > limit.ns());
+        let late = above.map(|(.., count)| count).sum::<u64>() + lags.over_max();
+        let started = lags.count() + lags.over_max();
+        (started > 0).then(|| Self { started, late, p99_ns: lags.quantile_ns(0.99) as f64, limit })
+    }
+}
+
+/// The fewest late starts among `started` that chance does not explain where each is late with a probability of 1 %:
+///
+/// ```text
+/// the smallest k with P(X >= k) < 0.01,   X ~ Binomial(started, 0.01)
+/// ```
+///
+/// 2 of 5, 4 of 50, 12 of 500. A percentile would let one late start in five pass or fail a run by luck.
+fn late_min(started: u64) -> u64 {
+    let (late, on_time) = (LATE_SHARE.ln(), (1.0 - LATE_SHARE).ln());
+    // ln P(X = k), from k = 0 on; a logarithm, because P(X = 0) of a long run underflows.
+    let mut ln_probability = started as f64 * on_time;
+    let mut at_least = 1.0;
+    let mut k = 0;
+    while at_least >= LATE_BY_CHANCE_MAX && k <= started {
+        at_least -= ln_probability.exp();
+        ln_probability += ((started - k) as f64 / (k + 1) as f64).ln() + late - on_time;
+        k += 1;
+    }
+    k
 }
 
 /// Processor time that the generator used, as parts of what its processors offered.
@@ -73,13 +143,13 @@ impl Measured {
     /// Of everything recorded so far; `server_died` and `broken_shards` are the caller's.
     pub fn of(total: &Recorder, thresholds: &[Expression], open_model: bool, used: Option<Used>) -> Self {
         let response = total.latency(Metric::Handshake(Part::Response), Outcome::Established);
-        let lag = total.handshake_lag();
+        let objective_ns = thresholds.iter().filter_map(Expression::handshake_limit_ns).min_by(f64::total_cmp);
+        let limit =
+            objective_ns.map_or_else(|| LagLimit::OfResponse(response.quantile_ns(0.99) as f64), LagLimit::OfObjective);
         let lost = total.failures().filter(|(failure, _)| failure.kind == FailureKind::Limit);
         Self {
             open_model,
-            lag_p99_ns: (!lag.is_empty()).then(|| lag.quantile_ns(0.99) as f64),
-            response_p99_ns: (!response.is_empty()).then(|| response.quantile_ns(0.99) as f64),
-            objective_ns: thresholds.iter().filter_map(Expression::handshake_limit_ns).min_by(f64::total_cmp),
+            lag: Lag::of(&total.handshake_lag(), limit),
             planned: total.ended(),
             started: total.ended() - total.count(Outcome::NotSent),
             lost_to_limits: lost.map(|(_, count)| count).sum(),
@@ -89,20 +159,29 @@ impl Measured {
     }
 }
 
-/// Whether the run is valid, with every reason for doubt as a sentence, the gravest first.
-pub fn judge(measured: &Measured) -> Validity {
-    let reasons: Vec<String> = [
-        server_died(measured),
-        broken_shards(measured),
-        limits(measured),
-        starts(measured),
-        lag(measured),
-        cpu(measured),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    Validity { valid: reasons.is_empty(), reasons }
+/// Why a run's figures may not be trusted, each reason as a sentence, the gravest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// A part of the load was lost: no figure is that of the load that was asked for.
+    pub lost: Vec<String>,
+    /// The generator was late or busy: latencies and timeouts may be its own. What the target sent (refusals, closes,
+    /// resets) does not depend on that.
+    pub doubts: Vec<String>,
+}
+
+impl Judgement {
+    /// As the result shows it.
+    pub fn to_result(&self) -> Validity {
+        let reasons: Vec<String> = self.lost.iter().chain(&self.doubts).cloned().collect();
+        Validity { valid: reasons.is_empty(), reasons }
+    }
+}
+
+/// Judges what was measured.
+pub fn judge(measured: &Measured) -> Judgement {
+    let lost = [server_died(measured), broken_shards(measured), limits(measured), starts(measured)];
+    let doubts = [lag(measured), cpu(measured)];
+    Judgement { lost: lost.into_iter().flatten().collect(), doubts: doubts.into_iter().flatten().collect() }
 }
 
 fn server_died(measured: &Measured) -> Option<String> {
@@ -141,26 +220,21 @@ fn starts(measured: &Measured) -> Option<String> {
 }
 
 fn lag(measured: &Measured) -> Option<String> {
-    let lag_ns = measured.lag_p99_ns.filter(|_| measured.open_model)?;
-    let late = format!("arrivals began late: the lag's p99 is {}", duration(lag_ns));
-    if let Some(objective_ns) = measured.objective_ns {
-        let limit_ns = objective_ns * LAG_SHARE_OF_OBJECTIVE_MAX;
-        return (lag_ns > limit_ns).then(|| {
-            format!("{late}, and a tenth of the {} that is asked for is {}", duration(objective_ns), duration(limit_ns))
-        });
-    }
-    if lag_ns > LAG_NS_NEVER {
-        let limit = duration_us(LAG_NS_NEVER / 1e3);
-        return Some(format!("{late}, above {limit}, which no schedule survives"));
-    }
-    let response_ns = measured.response_p99_ns.unwrap_or_default();
-    (lag_ns > LAG_NS_MAX && lag_ns > response_ns * LAG_SHARE_OF_RESPONSE_MAX).then(|| {
-        format!(
-            "{late}, above {} and above a quarter of the response's {}",
-            duration(LAG_NS_MAX),
-            duration(response_ns)
-        )
-    })
+    let lag = measured.lag.filter(|lag| measured.open_model && lag.late >= late_min(lag.started))?;
+    let limit = match lag.limit {
+        LagLimit::OfObjective(objective_ns) => format!("a tenth of the {} that is asked for", duration(objective_ns)),
+        LagLimit::OfResponse(_) if lag.limit.ns() <= LAG_NS_MAX => "the limit of any run".to_owned(),
+        LagLimit::OfResponse(_) if lag.limit.ns() >= LAG_NS_NEVER => "which no schedule survives".to_owned(),
+        LagLimit::OfResponse(p99_ns) => format!("a quarter of the response's {}", duration(p99_ns)),
+    };
+    Some(format!(
+        "arrivals began late: {} of {} by more than {} ({limit}), more than the 1 % that chance explains; the lag's p99 \
+         is {}",
+        count(lag.late),
+        count(lag.started),
+        duration(lag.limit.ns()),
+        duration(lag.p99_ns)
+    ))
 }
 
 fn cpu(measured: &Measured) -> Option<String> {
@@ -190,69 +264,49 @@ mod tests {
 
     const MS: f64 = 1e6;
 
-    /// A run without fault: 1,000 arrivals, little lag, half a core.
+    /// A run without fault: 1,000 arrivals, none late, half a core.
     fn healthy() -> Measured {
-        Measured {
-            open_model: true,
-            lag_p99_ns: Some(0.1 * MS),
-            response_p99_ns: Some(2.0 * MS),
-            planned: 1000,
-            started: 1000,
-            working_share: Some(0.5),
-            ..Measured::default()
-        }
+        let lag = Lag { started: 1000, late: 0, p99_ns: 0.1 * MS, limit: LagLimit::OfResponse(2.0 * MS) };
+        let (planned, started) = (1000, 1000);
+        Measured { open_model: true, lag: Some(lag), planned, started, working_share: Some(0.5), ..Measured::default() }
     }
 
     #[test]
     fn each_fault_is_a_reason_and_its_limit_is_not() {
         type Change = fn(&mut Measured);
-        let rows: [(Change, Option<&str>, &str); 17] = [
+        let rows: [(Change, Option<&str>, &str); 15] = [
             (|_| (), None, "a healthy run"),
-            (|m| m.lag_p99_ns = Some(0.9 * MS), None, "below a millisecond"),
-            (|m| m.lag_p99_ns = Some(1.1 * MS), Some("lag"), "over 1 ms, over a quarter of 2 ms"),
+            (|m| m.lag = m.lag.map(|lag| Lag { late: 18, ..lag }), None, "18 of 1,000 late is chance"),
             (
-                |m| {
-                    m.lag_p99_ns = Some(1.1 * MS);
-                    m.response_p99_ns = Some(5.0 * MS);
-                },
-                None,
-                "over 1 ms, but below a quarter of the response",
+                |m| m.lag = m.lag.map(|lag| Lag { late: 19, ..lag }),
+                Some("19 of 1,000 by more than 1.00 ms"),
+                "19 are not",
             ),
             (
-                |m| {
-                    m.lag_p99_ns = Some(1.1 * MS);
-                    m.response_p99_ns = None;
-                },
-                Some("lag"),
-                "nothing was established, and the lag is long",
+                |m| m.lag = m.lag.map(|lag| Lag { late: 30, limit: LagLimit::OfObjective(50.0 * MS), ..lag }),
+                Some("5.00 ms (a tenth of the 50.0 ms"),
+                "late against the objective",
             ),
             (
-                |m| {
-                    m.lag_p99_ns = Some(51.0 * MS);
-                    m.response_p99_ns = Some(1000.0 * MS);
-                },
+                |m| m.lag = m.lag.map(|lag| Lag { late: 30, limit: LagLimit::OfResponse(40.0 * MS), ..lag }),
+                Some("10.0 ms (a quarter of the response's 40.0 ms"),
+                "late against the response",
+            ),
+            (
+                |m| m.lag = m.lag.map(|lag| Lag { late: 30, limit: LagLimit::OfResponse(1000.0 * MS), ..lag }),
                 Some("no schedule"),
                 "late by far, and so slow in reading that the response hides it",
-            ),
-            (|m| m.objective_ns = Some(1.0 * MS), None, "exactly a tenth of the objective"),
-            (|m| m.objective_ns = Some(0.9 * MS), Some("lag"), "over a tenth of the objective"),
-            (
-                |m| {
-                    m.lag_p99_ns = Some(4.0 * MS);
-                    m.objective_ns = Some(50.0 * MS);
-                },
-                None,
-                "4 ms of 50 ms: the objective decides",
             ),
             (
                 |m| {
                     m.open_model = false;
-                    m.lag_p99_ns = Some(9.0 * MS);
+                    m.lag = m.lag.map(|lag| Lag { late: 900, ..lag });
                     m.working_share = Some(1.0);
                 },
                 None,
                 "the closed model saturates by design",
             ),
+            (|m| m.lag = None, None, "nothing began by a plan"),
             (|m| m.started = 995, None, "99.5 % began"),
             (|m| m.started = 994, Some("994 of 1000"), "99.4 % began"),
             (|m| m.working_share = Some(0.8), None, "80 %"),
@@ -264,13 +318,40 @@ mod tests {
         for (change, reason, why) in rows {
             let mut measured = healthy();
             change(&mut measured);
-            let validity = judge(&measured);
+            let validity = judge(&measured).to_result();
             assert_eq!(validity.valid, reason.is_none(), "{why}: {:?}", validity.reasons);
             assert_eq!(validity.reasons.len(), usize::from(reason.is_some()), "{why}");
             if let Some(reason) = reason {
                 assert!(validity.reasons[0].contains(reason), "{why}: {:?}", validity.reasons);
             }
         }
+    }
+
+    #[test]
+    fn late_starts_are_counted_against_chance() {
+        for (started, late) in [(1, 2), (2, 2), (5, 2), (50, 4), (500, 12), (1000, 19)] {
+            assert_eq!(late_min(started), late, "of {started}");
+        }
+        assert!((10_200..10_260).contains(&late_min(1_000_000)), "about the 99th percentile of a long run");
+    }
+
+    #[test]
+    fn the_limit_of_the_lag_is_that_of_the_objective_or_the_response() {
+        for (limit, limit_ms, why) in [
+            (LagLimit::OfObjective(1.0 * MS), 0.1, "a tenth of the objective"),
+            (LagLimit::OfResponse(0.0), 1.0, "nothing was established"),
+            (LagLimit::OfResponse(2.0 * MS), 1.0, "finer than any verdict"),
+            (LagLimit::OfResponse(5.0 * MS), 1.25, "a quarter"),
+            (LagLimit::OfResponse(1000.0 * MS), 50.0, "no schedule survives more"),
+        ] {
+            assert_eq!(limit.ns(), limit_ms * MS, "{why}");
+        }
+        let mut lags = LatencyHistogram::new();
+        for lag_ns in [0, 900_000, 1_100_000, 2_000_000_000] {
+            lags.record(lag_ns);
+        }
+        let lag = Lag::of(&lags, LagLimit::default()).unwrap();
+        assert_eq!((lag.started, lag.late), (4, 2));
     }
 
     #[test]
@@ -282,13 +363,13 @@ mod tests {
             working_share: Some(0.95),
             ..healthy()
         };
-        let reasons = judge(&measured).reasons;
+        let reasons = judge(&measured).to_result().reasons;
         assert_eq!(reasons.len(), 4);
         assert!(reasons[0].contains("signal 9") && reasons[3].contains("95.0 %"), "{reasons:?}");
     }
 
     #[test]
     fn a_run_without_arrivals_has_nothing_to_doubt() {
-        assert!(judge(&Measured::default()).valid);
+        assert_eq!(judge(&Measured::default()), Judgement::default());
     }
 }

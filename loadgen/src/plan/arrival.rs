@@ -94,6 +94,32 @@ impl Schedule {
         Duration::from_nanos(last_ns.min(self.end_ns))
     }
 
+    /// The planned rate: the arrivals over the time from T0 to the instant at which the next would be due.
+    ///
+    /// Where no next arrival is planned (Poisson, a file), the gaps between arrivals over their sum; a single arrival has
+    /// the rate that was asked for. `None`: a file with a single instant, or several at one instant.
+    pub fn planned_per_s(&self) -> Option<f64> {
+        let asked_per_s = match &self.shape {
+            Shape::Steady(rate_per_s, Arrivals::Uniform) => return Some(*rate_per_s),
+            Shape::Steady(rate_per_s, Arrivals::Poisson) => Some(*rate_per_s),
+            Shape::Staged(profile, Arrivals::Uniform) => {
+                let count = self.shard(0, 1).count();
+                let next_ns = profile.offset_ns(count as f64).unwrap_or_else(|| ns(profile.time())).min(self.end_ns);
+                return Some(count as f64 * 1e9 / next_ns as f64);
+            }
+            Shape::Staged(profile, Arrivals::Poisson) => Some(profile.arrivals() / profile.time().as_secs_f64()),
+            Shape::Listed(_) => None,
+        };
+        let mut arrivals = self.shard(0, 1);
+        let first = arrivals.next()?;
+        match arrivals.last() {
+            Some(last) if last.offset_ns > first.offset_ns => {
+                Some(last.number as f64 * 1e9 / (last.offset_ns - first.offset_ns) as f64)
+            }
+            _ => asked_per_s,
+        }
+    }
+
     /// The arrivals of shard `index` of `of`: those whose number leaves `index` when divided by `of`, in order.
     ///
     /// Every shard draws the same sequence and keeps its own, so the union of the shards is the schedule for any

@@ -1,12 +1,13 @@
 //! From what was measured to the result: costs, validity, thresholds and the verdict.
 
-use reports::schema::{Generator, RunResult, Scenario};
+use reports::schema::{Generator, RunResult, Scenario, VerdictName};
 
-use crate::ground::outcome::Outcome;
+use crate::ground::outcome::{Expected, Outcome, TokenKind};
 use crate::ground::recorder::Recorder;
 use crate::judge::result::{Run, at_exp};
+use crate::judge::threshold::Checked;
 use crate::judge::validity::{self, Measured, Used};
-use crate::judge::verdict::{Ended, decide};
+use crate::judge::verdict::{Ended, WrongTarget, decide};
 use crate::run::context::RunContext;
 use crate::run::observe::{Snapshot, frontend_cost, machine_cost, metrics_cost, server_cost};
 use crate::run::plan::{LoadPlan, Loaded};
@@ -24,7 +25,7 @@ pub fn result(
         collected: &loaded.collected,
         shards: &loaded.shards,
         processes: plan.load.processes,
-        open_model: plan.load.model.is_planned(),
+        load: &plan.load,
         started_at: loaded.started_at,
         duration: loaded.duration,
     };
@@ -39,26 +40,30 @@ pub fn result(
     let used = used(context, loaded);
     result.generator = generator(loaded, used);
     let total = &loaded.collected.total;
-    result.validity = validity::judge(&Measured {
+    let judgement = validity::judge(&Measured {
         server_died: plan.server.died().cloned(),
         broken_shards: loaded.broken.clone(),
-        ..Measured::of(total, &plan.spec.report.thresholds, run.open_model, used)
+        ..Measured::of(total, &plan.spec.report.thresholds, plan.load.model.is_planned(), used)
     });
-    result.thresholds = run.thresholds(&plan.spec.report.thresholds, plan.load.mix.accepts_any());
+    result.validity = judgement.to_result();
+    let mut checked = run.thresholds(&plan.spec.report.thresholds);
     if let Some(grace) = plan.load.close_at_exp {
         let (at_exp, threshold) = at_exp(total, grace);
         result.tokens.at_exp = Some(at_exp);
-        result.thresholds.push(threshold);
+        checked.push(Checked { is_certain_failure: false, threshold });
     }
-    let no_server = no_server(plan, loaded);
+    result.thresholds = checked.iter().map(|one| one.threshold.clone()).collect();
+    result.control = loaded.control;
+    let wrong_target = no_server(plan, loaded).or_else(|| all_refused(&result));
     let false_accepts: Vec<_> = total.false_accepts().collect();
     result.verdict = decide(Ended {
-        totals: &result.totals,
+        result: &result,
         false_accepts: &false_accepts,
         stopped: context.interrupt.has_come(),
-        no_server: no_server.as_deref(),
-        validity: &result.validity,
-        thresholds: &result.thresholds,
+        false_accepts_closed: total.counters.false_accepts_closed,
+        wrong_target: wrong_target.as_ref(),
+        judgement: &judgement,
+        checked: &checked,
     });
     (result, loaded.collected.log.clone())
 }
@@ -114,12 +119,35 @@ fn used(context: &RunContext, loaded: &Loaded) -> Option<Used> {
     Used::of(cpu_ns, spun_ns, seconds, context.share.generator.len())
 }
 
+/// The one reason for which every token that should be accepted was refused, as a sentence: the tokens or their place
+/// are not what the target takes, so nothing of it was measured.
+fn all_refused(result: &RunResult) -> Option<WrongTarget> {
+    let totals = &result.totals;
+    let wanted = totals.planned - totals.refused_expected;
+    if totals.false_reject == 0 || totals.false_reject < wanted {
+        return None;
+    }
+    let unexpected =
+        |kind: &TokenKind| result.scenario.expect.get(kind).copied().unwrap_or(kind.usually()) == Expected::Accept;
+    let mut reasons = result.refusals.iter().filter(|refusal| unexpected(&refusal.token_kind));
+    let (first, others) = (reasons.next()?, reasons.next());
+    others.is_none().then(|| WrongTarget {
+        name: VerdictName::TokensRefused,
+        why: format!(
+            "Every valid token was refused: {}; check the secret or key, --token-in and the claims that the target asks for",
+            first.reason
+        ),
+    })
+}
+
 /// Why a target is no server of the kind that was asked for, where no arrival found one there.
-fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<String> {
+fn no_server(plan: &LoadPlan<'_>, loaded: &Loaded) -> Option<WrongTarget> {
     let by_target = match loaded.collected.targets.as_slice() {
         [] => std::slice::from_ref(&loaded.collected.total),
         several => several,
     };
     let mut silent = plan.server.urls().iter().zip(by_target).filter(|(_, recorder)| decided(recorder) == 0);
-    silent.find_map(|(url, recorder)| diagnose(plan.load.protocol, url.as_str(), recorder.failures()))
+    let why =
+        silent.find_map(|(url, recorder)| diagnose(plan.load.protocol, url.as_str(), recorder.failure_causes()))?;
+    Some(WrongTarget { name: VerdictName::Configuration, why })
 }

@@ -171,6 +171,7 @@ impl<'a> ReportReceiver<'a> {
             start,
             end,
             peak,
+            control: None,
             metrics: self.metrics.map(Watch::finish),
         }
     }

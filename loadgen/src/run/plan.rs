@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use reports::schema::Control;
+
 use crate::drive::shard::ShardReport;
 use crate::ground::recorder::Recorder;
 use crate::judge::collect::Collected;
@@ -65,6 +67,8 @@ pub struct Loaded {
     pub end: Snapshot,
     /// When the most sockets were held, and how many that were.
     pub peak: (Snapshot, u64),
+    /// After false accepts: handshakes without any token.
+    pub control: Option<Control>,
     /// What the server's own metrics said, where they were asked for.
     pub metrics: Option<Readings>,
 }

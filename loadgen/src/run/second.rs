@@ -72,7 +72,7 @@ impl Seconds {
                 cpu_s: cpu_ns as f64 / 1e9,
                 cpu_share: used.map(|used| used.cpu_share),
                 rss_bytes: generator.map(|sample| sample.rss_bytes),
-                doubts: validity::judge(&measured).reasons,
+                doubts: validity::judge(&measured).to_result().reasons,
                 ..now.generator
             },
             ..now

@@ -13,6 +13,7 @@ use rustls::pki_types::ServerName;
 use url::Url;
 
 use crate::ground::outcome::{Failure, FailureKind, Phase};
+use crate::ground::recorder::Cause;
 use crate::spec::{Protocol, SourceIps, TlsPlan};
 
 pub use error::TargetError;
@@ -93,32 +94,42 @@ impl Target {
     }
 }
 
-/// A sentence that the target does not speak this protocol, where the failures of a run without any decision about a
-/// token show that. `None`: they have other causes.
-pub fn diagnose(protocol: Protocol, url: &str, failures: impl IntoIterator<Item = (Failure, u64)>) -> Option<String> {
-    let failures: Vec<(Failure, u64)> = failures.into_iter().collect();
-    let (most, _) = failures.iter().max_by_key(|(_, count)| *count)?;
-    let speaks_otherwise = |failure: &Failure| {
-        matches!(failure.phase, Phase::Upgrade | Phase::Open)
-            && match failure.kind {
-                FailureKind::Http(status) => !matches!(status, 429 | 500..),
-                FailureKind::Protocol | FailureKind::Redirect | FailureKind::Body => true,
-                _ => false,
-            }
+/// What the failures of a run say about its target when no token was accepted or refused: that it is no server of this
+/// protocol, as a sentence. `None` where they say no such thing.
+pub fn diagnose<'a>(
+    protocol: Protocol,
+    url: &str,
+    failures: impl IntoIterator<Item = (Failure, &'a Cause)>,
+) -> Option<String> {
+    let failures: Vec<(Failure, &Cause)> = failures.into_iter().collect();
+    let (most, cause) = failures.iter().max_by_key(|(_, cause)| cause.count)?;
+    let speaks_otherwise = |failure: &Failure| match failure.kind {
+        FailureKind::EngineIoOpen => true,
+        _ if !matches!(failure.phase, Phase::Upgrade | Phase::Open) => false,
+        // A server that is there and does not take the request.
+        FailureKind::Http(status) => !matches!(status, 400 | 413 | 414 | 426 | 429 | 431 | 500..),
+        FailureKind::Protocol | FailureKind::Redirect | FailureKind::Body => true,
+        _ => false,
     };
     if !failures.iter().all(|(failure, _)| speaks_otherwise(failure)) {
         return None;
+    }
+    if most.kind == FailureKind::EngineIoOpen {
+        return Some(format!(
+            "{url} speaks Engine.IO: {}; use --protocol socketio --eio N --path P, as in --target http://HOST:PORT --path \
+             /socket.io/",
+            cause.words
+        ));
     }
     let (server, advice) = match protocol {
         Protocol::WebSocket => ("WebSocket server", "check --target, --path and --protocol"),
         Protocol::SocketIo(_) => ("Socket.IO server", "check --target, --path, --protocol and --eio"),
     };
     let answer = match most.kind {
-        FailureKind::Http(status) => format!("it answers the handshake with HTTP {status}"),
-        FailureKind::Redirect => "it answers the handshake with a redirect".to_owned(),
-        _ => "what it answers breaks the protocol".to_owned(),
+        FailureKind::Http(_) | FailureKind::Redirect => "it answers the handshake with",
+        _ => "what it answers breaks the protocol:",
     };
-    Some(format!("{url} is no {server}: {answer}; {advice}"))
+    Some(format!("{url} is no {server}: {answer} {}; {advice}", cause.words))
 }
 
 #[cfg(test)]
@@ -185,7 +196,14 @@ mod tests {
                 Some("breaks the protocol"),
                 "something else altogether",
             ),
+            (
+                vec![(failure(Phase::Auth, FailureKind::EngineIoOpen), 5)],
+                Some("http://h speaks Engine.IO: HTTP 404 Not Found; use --protocol socketio --eio N --path P"),
+                "the wrong protocol",
+            ),
             (vec![(failure(Phase::Upgrade, FailureKind::Http(503)), 5)], None, "overloaded"),
+            (vec![(failure(Phase::Upgrade, FailureKind::Http(400)), 5)], None, "it is there and takes no such request"),
+            (vec![(failure(Phase::Upgrade, FailureKind::Http(431)), 5)], None, "it is there and takes no such token"),
             (vec![(failure(Phase::Connect, FailureKind::Reset), 5)], None, "connections were reset"),
             (
                 vec![
@@ -196,6 +214,9 @@ mod tests {
                 "different failures",
             ),
         ] {
+            let words = |count| Cause { count, words: "HTTP 404 Not Found".to_owned() };
+            let failures: Vec<_> = failures.into_iter().map(|(failure, count)| (failure, words(count))).collect();
+            let failures = failures.iter().map(|(failure, cause)| (*failure, cause));
             let diagnosis = diagnose(Protocol::WebSocket, "http://h", failures);
             match (diagnosis, expected) {
                 (Some(text), Some(part)) => assert!(text.contains(part), "{why}: {text}"),

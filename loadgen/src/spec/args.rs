@@ -19,6 +19,7 @@ use crate::spec::header::HeaderText;
 use crate::spec::login::LoginMethod;
 use crate::spec::metrics::MetricNames;
 use crate::spec::protocol::{EngineIo, ProtocolName, TokenIn, Transport};
+use crate::spec::refused_by::RefusedBy;
 use crate::spec::secret::SecretSource;
 use crate::spec::source_ips::SourceIps;
 use crate::spec::steps::StepTable;
@@ -181,6 +182,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "D", help_heading = "Sockets")]
     #[serde(deserialize_with = "from_text")]
     pub auth_grace: Option<Period>,
+    /// Close codes that count as a refusal of the token within that time, as codes and ranges [default:
+    /// 1008,3000,3003,4000-4407,4409-4428,4430-4499]
+    #[arg(long, value_name = "CODES", help_heading = "Sockets")]
+    #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "Option<String>")]
+    pub refused_by: Option<RefusedBy>,
 
     /// A user; the password also as env:NAME or file:PATH; repeatable [default: 100 on the embedded server]
     #[arg(long, value_name = "NAME:PASSWORD", help_heading = "Users", conflicts_with = "users")]
@@ -328,7 +335,7 @@ impl RunArgs {
         first! {
             options: scenario target protocol eio transport namespace path insecure cacert tls_resumption source_ip server_pid server_metrics server_metrics_names connections rate arrivals concurrency warmup
                 duration seed processes workers pin hold close echo answered_by message_rate message_bytes message_event timeout connect_timeout
-                auth_grace users login_url login_method token_source token_per token_url token_json_pointer secret key
+                auth_grace refused_by users login_url login_method token_source token_per token_url token_json_pointer secret key
                 alg kid claims token_ttl refresh expect_close_at_exp mix token_in out quiet no_tui prometheus;
             lists: targets header stage user login token expect threshold
         }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::ground::nearest::nearest;
 use crate::ground::values::InputError;
 use crate::spec::args::RunArgs;
-use crate::spec::text::nearest;
 
 /// A scenario is a page of settings; what is larger than this is another file by mistake.
 pub const SCENARIO_BYTES_MAX: u64 = 1024 * 1024;

@@ -6,9 +6,10 @@ use reports::schema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::hold::Hold;
-use crate::plan::mix::Mix;
+use crate::plan::mix::{Mix, Weights};
 use crate::plan::model::Model;
 use crate::spec::protocol::{Protocol, TokenIn, Transport};
+use crate::spec::refused_by::RefusedBy;
 use crate::spec::source_ips::SourceIps;
 use crate::spec::targets::Targets;
 use crate::spec::tls::TlsPlan;
@@ -47,6 +48,8 @@ pub struct LoadSpec {
     pub connect_timeout: Duration,
     /// How long a raw WebSocket must stay open after its 101 to count as accepted.
     pub auth_grace: Duration,
+    /// Close codes that refuse the token within that time.
+    pub refused_by: RefusedBy,
     /// Which kinds of token are shown, and what the target should do with each.
     pub mix: Mix,
     /// Where a token travels in the handshake.
@@ -70,6 +73,9 @@ pub struct LoadSpec {
     /// Random seed of schedules and choices.
     pub seed: u64,
 }
+
+/// One handshake may meet a server in trouble, three that are let in show its rule.
+const CONTROL_HANDSHAKES: u32 = 3;
 
 impl LoadSpec {
     /// Shards of all processes together.
@@ -103,6 +109,27 @@ impl LoadSpec {
             warmup: Duration::ZERO,
             ..self.clone()
         })
+    }
+
+    /// The handshakes after a load in which tokens were accepted that should have been refused: without any token, so that
+    /// they show whether the target checks tokens in the handshake at all.
+    pub fn of_control(&self) -> Self {
+        let handshakes = CONTROL_HANDSHAKES * self.targets.list().len() as u32;
+        let missing: Weights = "missing=1".parse().expect("a mix of the grammar");
+        Self {
+            model: Model::Closed { concurrency: handshakes },
+            connections: Some(u64::from(handshakes)),
+            duration: None,
+            warmup: Duration::ZERO,
+            hold: Hold::For(Duration::ZERO),
+            echo: Echo { count: 0, ..self.echo.clone() },
+            mix: Mix::new(&missing, &[], self.seed),
+            refresh: Refresh::Never,
+            close_at_exp: None,
+            processes: 1,
+            workers: 1,
+            ..self.clone()
+        }
     }
 
     /// As the result shows it.
@@ -141,6 +168,7 @@ impl LoadSpec {
             timeout_s: Some(self.timeout.as_secs_f64()),
             connect_timeout_s: Some(self.connect_timeout.as_secs_f64()),
             auth_grace_s: socket_io.is_none().then_some(self.auth_grace.as_secs_f64()),
+            refused_by: Some(self.refused_by.to_string()).filter(|_| self.refused_by != RefusedBy::default()),
             token_in: Some(self.token_in.to_string()),
             mix: self.mix.weights().iter().copied().collect(),
             expect: self.mix.unusual().collect(),

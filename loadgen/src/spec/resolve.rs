@@ -1,6 +1,7 @@
 //! From flags to their meaning: defaults filled in, contradictions refused, secrets and keys read.
 
 mod targets;
+mod thresholds;
 mod tokens;
 
 use std::path::PathBuf;
@@ -66,6 +67,7 @@ impl RunSpec {
             TargetChoice::Embedded(plan) => ServerSpec::Embedded { plan, tokens },
             TargetChoice::Named(urls) => ServerSpec::Named { urls, tokens: tokens::of_named(tokens)?, observed },
         };
+        thresholds::check(&args.threshold, &load, &server)?;
         Ok(Self { server, load, report: report(args, machine) })
     }
 }
@@ -97,6 +99,7 @@ fn load(
         timeout: timeout("--timeout", args.timeout, 10)?,
         connect_timeout: timeout("--connect-timeout", args.connect_timeout, 5)?,
         auth_grace: args.auth_grace.map_or(Duration::from_millis(500), |period| period.0),
+        refused_by: args.refused_by.clone().unwrap_or_default(),
         mix: Mix::new(&args.mix.clone().unwrap_or_default(), &args.expect, args.seed()),
         token_in: tokens::token_in(args, protocol)?,
         refresh: args.refresh.unwrap_or_default(),
@@ -273,6 +276,15 @@ fn out(now: SystemTime) -> PathBuf {
     let seconds = time.split('.').next().unwrap_or(&time);
     let stamp: String = seconds.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     PathBuf::from("gatecrash-out").join(format!("{stamp}Z"))
+}
+
+#[cfg(test)]
+impl RunSpec {
+    /// The run of a line of flags on a machine with one processor, for tests.
+    pub(crate) fn of_flags(flags: &str) -> Self {
+        let machine = Machine { cpus: vec![0], now: SystemTime::UNIX_EPOCH };
+        Self::resolve(RunArgs::parse_line(flags), &machine).unwrap_or_else(|error| panic!("{flags}: {error}"))
+    }
 }
 
 #[cfg(test)]

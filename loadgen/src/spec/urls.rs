@@ -18,7 +18,8 @@ pub fn without_secrets(url: &Url) -> String {
     url.to_string()
 }
 
-/// Scheme, host and path of a URL.
+/// Scheme, host, port and path of a URL.
 pub fn shown(url: &Url) -> String {
-    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or(""), url.path())
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or(""), url.path())
 }

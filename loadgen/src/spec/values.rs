@@ -111,6 +111,13 @@ pub struct Echo {
     pub answered_by: AnsweredBy,
 }
 
+impl Echo {
+    /// Whether messages are sent whose answers are waited for.
+    pub fn awaits_answers(&self) -> bool {
+        self.count > 0 && self.answered_by != AnsweredBy::None
+    }
+}
+
 /// A payload begins with its message's number, a `u64` in hexadecimal, by which the answer is recognised.
 pub const MESSAGE_BYTES_MIN: usize = 16;
 /// Servers take messages of a megabyte at most unless configured otherwise (Engine.IO's `maxPayload`); the rest is framing.

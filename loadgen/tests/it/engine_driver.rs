@@ -41,6 +41,7 @@ pub fn load(connections: u64) -> LoadSpec {
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
         auth_grace: Duration::from_millis(20),
+        refused_by: Default::default(),
         mix: Mix::default(),
         token_in: TokenIn::Query("token".into()),
         refresh: Refresh::Never,

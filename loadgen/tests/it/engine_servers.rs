@@ -102,6 +102,11 @@ impl<S: Read + Write> WebSocket<S> {
         let _ = self.stream.write_all(&frame);
     }
 
+    /// Sends these bytes, whatever they are.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
     /// Sends a close frame.
     pub fn close(&mut self, code: u16, reason: &str) {
         let mut frame = Vec::new();

@@ -59,10 +59,14 @@ async fn targets_without_a_socket_server_are_named() {
     let page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/html\r\n\r\nhello";
     let moved = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
     for (addr, sentence, why) in [
-        (answering(page), "it answers the handshake with HTTP 200", "a page"),
-        (answering(moved), "it answers the handshake with a redirect", "a login"),
-        (answering("220 mail.example ESMTP\r\n"), "what it answers breaks the protocol", "mail"),
-        (server.frontend, "it answers the handshake with HTTP 404", "our own frontend"),
+        (answering(page), "it answers the handshake with HTTP 200 OK, the body begins: hello", "a page"),
+        (answering(moved), "it answers the handshake with HTTP 302 Found, Location: /login", "a login"),
+        (
+            answering("220 mail.example ESMTP\r\n"),
+            "what it answers breaks the protocol: the peer sent a malformed HTTP head: the version; it begins: 220 mail.example ESMTP",
+            "mail",
+        ),
+        (server.frontend, "it answers the handshake with HTTP 404 Not Found", "our own frontend"),
     ] {
         let ended = run(&format!("--target http://{addr} -c 10 --concurrency 5 {MINT}")).end().await;
         ended.exits_with(104, why);

@@ -7,6 +7,7 @@ pub mod services;
 mod broken;
 mod carriers;
 mod embedded;
+mod first_contact;
 mod metrics;
 mod mixes;
 mod models;

@@ -37,7 +37,11 @@ async fn the_embedded_example_runs() {
     assert_eq!((asked.connections, asked.rate_per_s), (Some(100), Some(500.0)));
     assert_eq!(asked.arrivals.as_deref(), Some("poisson"));
     let thresholds: Vec<&str> = result.thresholds.iter().map(|t| t.text.as_str()).collect();
-    assert_eq!(thresholds, ["established>0", "errors==0%"], "a flag displaces the whole list");
+    assert_eq!(
+        thresholds,
+        ["established>0", "dropped==0", "unanswered==0", "errors==0%"],
+        "a flag displaces the whole list"
+    );
 }
 
 #[tokio::test]

@@ -200,26 +200,27 @@ fn targets(result: &RunResult) -> Markup {
 }
 
 fn failures_and_refusals(result: &RunResult) -> Markup {
-    let failures = result
-        .failures
-        .iter()
-        .map(|failure| vec![failure.phase.to_string(), failure.kind.clone(), units::count(failure.count)]);
+    let words = |words: &Option<String>| words.clone().unwrap_or_default();
+    let failures = result.failures.iter().map(|failure| {
+        vec![failure.phase.to_string(), failure.kind.clone(), units::count(failure.count), words(&failure.words)]
+    });
     let refusals = result
         .refusals
         .iter()
         .map(|refusal| vec![refusal.token_kind.to_string(), refusal.reason.clone(), units::count(refusal.count)]);
-    let drops = result.sockets.drops.iter().map(|drop| vec![drop.kind.clone(), units::count(drop.count)]);
+    let drops = result.sockets.drops.iter();
+    let drops = drops.map(|drop| vec![drop.kind.clone(), units::count(drop.count), words(&drop.words)]);
     let messages = tables::message_facts(result);
     section(
         "Failures and refusals",
         "By phase and kind; by token and reason; sockets and messages that were lost later.",
         html! {
-            (table("Failures", &["Phase", "Kind", "Arrivals"], failures))
+            (table("Failures", &["Phase", "Kind", "Arrivals", "The first in words"], failures))
             (table("Refusals", &["Token", "Reason", "Arrivals"], refusals))
             @if result.failures.is_empty() && result.refusals.is_empty() {
                 p { "No arrival failed and none was refused." }
             }
-            (table("Sockets dropped by the target", &["Ended by", "Sockets"], drops))
+            (table("Sockets dropped by the target", &["Ended by", "Sockets", "The first in words"], drops))
             @if !messages.is_empty() { (facts(&messages)) }
         },
     )

@@ -91,19 +91,19 @@ fn targets(result: &RunResult) -> String {
 }
 
 fn failures_and_refusals(result: &RunResult) -> String {
-    let failures = result
-        .failures
-        .iter()
-        .map(|failure| vec![failure.phase.to_string(), plain(&failure.kind), units::count(failure.count)]);
+    let words = |words: &Option<String>| words.as_deref().map(plain).unwrap_or_default();
+    let failures = result.failures.iter().map(|failure| {
+        vec![failure.phase.to_string(), plain(&failure.kind), units::count(failure.count), words(&failure.words)]
+    });
     let refusals = result
         .refusals
         .iter()
         .map(|refusal| vec![refusal.token_kind.to_string(), plain(&refusal.reason), units::count(refusal.count)]);
     let drops = result.sockets.drops.iter();
-    let drops = drops.map(|drop| vec![plain(&drop.kind), units::count(drop.count)]);
-    table(&["Failed in", "Kind", "Count"], failures.collect())
+    let drops = drops.map(|drop| vec![plain(&drop.kind), units::count(drop.count), words(&drop.words)]);
+    table(&["Failed in", "Kind", "Count", "The first in words"], failures.collect())
         + &table(&["Refused token", "Reason", "Count"], refusals.collect())
-        + &table(&["Socket dropped by", "Count"], drops.collect())
+        + &table(&["Socket dropped by", "Count", "The first in words"], drops.collect())
 }
 
 fn facts(heading: &str, unit: &str, facts: &[Fact]) -> String {

@@ -34,7 +34,7 @@ pub fn text(result: &RunResult, options: &TextOptions) -> String {
     page += &kinds(result, columns, paint);
     page += &targets(result, paint);
     page += &costs("Messages", &tables::message_facts(result), columns, paint);
-    page += &failures_and_refusals(result, paint);
+    page += &failures_and_refusals(result, columns, paint);
     page += &costs("Tokens", &tables::token_facts(result), columns, paint);
     page += &costs("Sockets", &tables::socket_facts(result), columns, paint);
     page += &costs("Server", &tables::server_facts(result), columns, paint);
@@ -169,25 +169,48 @@ fn targets(result: &RunResult, paint: Paint) -> String {
     format!("\n{}\n{}", paint.bold("Targets"), aligned(&table))
 }
 
-fn failures_and_refusals(result: &RunResult, paint: Paint) -> String {
-    let failures: Vec<Vec<String>> = result
-        .failures
-        .iter()
-        .map(|one| vec![format!("{} {}", one.phase, printable(&one.kind)), units::count(one.count)])
-        .collect();
-    let refusals: Vec<Vec<String>> = result
-        .refusals
-        .iter()
-        .map(|one| vec![format!("{} {}", one.token_kind, printable(&one.reason)), units::count(one.count)])
-        .collect();
+fn failures_and_refusals(result: &RunResult, columns: usize, paint: Paint) -> String {
+    let failures = result.failures.iter().map(|one| Trouble {
+        what: format!("{} {}", one.phase, printable(&one.kind)),
+        count: one.count,
+        words: one.words.as_deref(),
+    });
+    let refusals = result.refusals.iter().map(|one| Trouble {
+        what: format!("{} {}", one.token_kind, printable(&one.reason)),
+        count: one.count,
+        words: None,
+    });
     let drops = result.sockets.drops.iter();
-    let drops = drops.map(|one| vec![printable(&one.kind), units::count(one.count)]);
+    let drops = drops.map(|one| Trouble { what: printable(&one.kind), count: one.count, words: one.words.as_deref() });
     let mut text = String::new();
-    for (heading, rows) in
-        [("Failures", failures), ("Refusals", refusals), ("Sockets dropped by the target", drops.collect())]
-    {
-        if !rows.is_empty() {
-            text += &format!("\n{}\n{}", paint.bold(heading), aligned(&rows));
+    for (heading, troubles) in [
+        ("Failures", failures.collect::<Vec<_>>()),
+        ("Refusals", refusals.collect()),
+        ("Sockets dropped by the target", drops.collect()),
+    ] {
+        if !troubles.is_empty() {
+            text += &format!("\n{}\n{}", paint.bold(heading), trouble_rows(&troubles, columns, paint));
+        }
+    }
+    text
+}
+
+/// Something that went wrong.
+struct Trouble<'a> {
+    what: String,
+    count: u64,
+    /// Of the target or the kernel, for the first of them.
+    words: Option<&'a str>,
+}
+
+/// A line for each with its count; its words follow below.
+fn trouble_rows(troubles: &[Trouble<'_>], columns: usize, paint: Paint) -> String {
+    let rows: Vec<_> = troubles.iter().map(|one| vec![one.what.clone(), units::count(one.count)]).collect();
+    let mut text = String::new();
+    for (row, trouble) in aligned(&rows).lines().zip(troubles) {
+        text += &format!("{row}\n");
+        for line in trouble.words.into_iter().flat_map(|words| wrapped(&printable(words), columns - 4)) {
+            text += &format!("    {}\n", paint.faint(&line));
         }
     }
     text

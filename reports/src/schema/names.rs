@@ -140,6 +140,10 @@ closed_set! {
         Interrupted = "interrupted",
         /// The target is no server of the kind that was asked for.
         Configuration = "configuration",
+        /// The target refuses every valid token for one reason.
+        TokensRefused = "tokens_refused",
+        /// The target checks no token in the handshake.
+        TokenNotChecked = "token_not_checked",
         /// The figures do not measure the server.
         Invalid = "invalid",
         /// A threshold does not hold.

@@ -85,6 +85,9 @@ pub struct Scenario {
     /// How long a raw WebSocket must survive its 101 to count as accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_grace_s: Option<f64>,
+    /// Close codes that refuse a token within that time, as asked; absent where they are the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_by: Option<String>,
     /// Users who log in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<u64>,

@@ -28,4 +28,7 @@ pub struct Drop {
     pub kind: String,
     /// Sockets.
     pub count: u64,
+    /// How the first of them ended, in the words of the target or the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }

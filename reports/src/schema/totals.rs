@@ -60,6 +60,15 @@ pub struct Rates {
     pub established_per_s: f64,
 }
 
+/// Handshakes without any token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Control {
+    /// How many were made.
+    pub handshakes: u64,
+    /// How many the target accepted.
+    pub accepted: u64,
+}
+
 /// How often one kind of failure met one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
@@ -70,6 +79,9 @@ pub struct Failure {
     pub kind: String,
     /// Arrivals.
     pub count: u64,
+    /// What the first of them met, in the words of the target, the kernel or the rule that was broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }
 
 /// How often the target refused one kind of token for one reason.

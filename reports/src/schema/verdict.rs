@@ -19,14 +19,26 @@ pub struct Validity {
 pub struct Threshold {
     /// The expression as asked, such as `handshake.p99<50ms`.
     pub text: String,
-    /// What was seen, in `unit`. Absent: infinitely slow (so many arrivals failed that the percentile is one of
-    /// them), or nothing was measured; both fail.
+    /// What was seen, in `unit`; without it the expression fails.
     #[serde(default)]
     pub observed: Option<f64>,
+    /// Why nothing was seen, where `observed` is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<Absent>,
     /// The unit of `observed`.
     pub unit: Unit,
     /// Whether it holds.
     pub pass: bool,
+}
+
+/// Why a figure of a threshold is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Absent {
+    /// So many arrivals failed that the percentile, the mean or the maximum is one of them.
+    InfinitelySlow,
+    /// Nothing was measured.
+    NoSamples,
 }
 
 /// What an observed figure counts.

@@ -51,6 +51,7 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         phases: whole.phases(),
         failures: Vec::new(),
         refusals: Vec::new(),
+        control: None,
         sockets: Sockets::default(),
         tokens: Tokens::default(),
         messages: Some(Messages { sent: 5_000, answered: 5_000, unanswered: 0 }),
@@ -67,14 +68,27 @@ pub fn fixture() -> (RunResult, Vec<u8>) {
         },
         validity: Validity { valid: true, reasons: Vec::new() },
         thresholds: vec![
-            Threshold { text: "established>0".to_owned(), observed: Some(5_000.0), unit: Unit::Count, pass: true },
+            Threshold {
+                text: "established>0".to_owned(),
+                observed: Some(5_000.0),
+                absent: None,
+                unit: Unit::Count,
+                pass: true,
+            },
             Threshold {
                 text: "handshake.p99<50ms".to_owned(),
                 observed: whole.distribution("handshake.response").map(|figures| figures.p99_us),
+                absent: None,
                 unit: Unit::Us,
                 pass: true,
             },
-            Threshold { text: "errors<0.1%".to_owned(), observed: Some(0.0), unit: Unit::Share, pass: true },
+            Threshold {
+                text: "errors<0.1%".to_owned(),
+                observed: Some(0.0),
+                absent: None,
+                unit: Unit::Share,
+                pass: true,
+            },
         ],
         verdict: Verdict {
             code: 0,
@@ -114,15 +128,17 @@ pub fn troubled() -> RunResult {
         interrupted: 0,
         not_sent: 10,
     };
-    let failure = |phase, kind: &str, count| Failure { phase, kind: kind.to_owned(), count };
+    let failure =
+        |phase, kind: &str, count| Failure { phase, kind: kind.to_owned(), count, words: Some(HOSTILE.to_owned()) };
     result.failures = vec![
         failure(Phase::Connect, "reset", 90),
         failure(Phase::Auth, "timeout", 40),
         failure(Phase::Upgrade, HOSTILE, 7),
     ];
     result.refusals = vec![Refusal { token_kind: TokenKind::Expired, reason: HOSTILE.to_owned(), count: 150 }];
-    result.sockets.drops =
-        [("closed-1001", 30), (HOSTILE, 2)].map(|(kind, count)| Drop { kind: kind.to_owned(), count }).to_vec();
+    result.sockets.drops = [("closed-1001", 30), (HOSTILE, 2)]
+        .map(|(kind, count)| Drop { kind: kind.to_owned(), count, words: None })
+        .to_vec();
     result.sockets.dropped = 32;
     if let Some(handshake) = result.phases.get_mut(&PhaseName::Handshake) {
         for kind in [TokenKind::Expired, TokenKind::Replayed] {

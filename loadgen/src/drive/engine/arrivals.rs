@@ -230,7 +230,7 @@ impl Arrivals {
                 kind => {
                     count_started(turn, &arrival);
                     let now = turn.now();
-                    turn.handshakes.fail(turn.common, &mut socket, kind, now);
+                    turn.handshakes.fail(turn.common, &mut socket, kind, now, || error.to_string());
                 }
             },
         }
@@ -285,7 +285,7 @@ impl Arrivals {
     fn not_sent(&mut self, turn: &mut Turn<'_, '_>, target: u8, phase: Phase, now: ShardInstant) {
         turn.handshakes.remove();
         let recorder = turn.common.recorder(target);
-        recorder.failure(Failure { phase, kind: FailureKind::Limit });
+        recorder.failure(Failure { phase, kind: FailureKind::Limit }, String::new);
         recorder.outcome(Outcome::NotSent);
         self.starts.pause_until(now.after_t0(turn.t0).unwrap_or_default() + LIMIT_PAUSE_NS);
     }
@@ -319,7 +319,7 @@ fn end_without_token(
     turn.handshakes.remove();
     count_started(turn, &arrival);
     let recorder = turn.common.recorder(arrival.target);
-    recorder.failure(failure);
+    recorder.failure(failure, String::new);
     if let Some(token_ns) = token_ns {
         recorder.phase(failure.phase, outcome, arrival.kind, token_ns);
     }

@@ -40,6 +40,19 @@ pub fn failure_of_closed(why: &Closed, at_fin: FailureKind) -> FailureKind {
     }
 }
 
+/// The words for that.
+pub fn words_of_closed(why: &Closed) -> String {
+    match why {
+        Closed::Peer => "the peer closed the TCP connection".to_owned(),
+        Closed::Reset => "the peer reset the TCP connection".to_owned(),
+        Closed::Refused => "nothing listens there".to_owned(),
+        Closed::Failed(error) => error.to_string(),
+        Closed::Tls(error) => error.message.clone(),
+        Closed::InputTooLong => "the peer sent more than a handshake needs".to_owned(),
+        Closed::Local | Closed::PeerTooSlow | Closed::MemoryPressure => String::new(),
+    }
+}
+
 /// The outcome of an arrival that failed.
 pub fn outcome_of(kind: FailureKind) -> Outcome {
     match kind {

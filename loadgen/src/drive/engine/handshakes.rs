@@ -6,7 +6,7 @@ use reactor::Closed;
 use wire::engineio::Open;
 
 use crate::drive::engine::common::{Call, Common};
-use crate::drive::engine::fault::{ABNORMAL_CLOSURE, failure_of_closed, outcome_of};
+use crate::drive::engine::fault::{ABNORMAL_CLOSURE, failure_of_closed, outcome_of, words_of_closed};
 use crate::drive::engine::flight::{Flight, Flights, StartedArrival};
 use crate::drive::engine::held::Held;
 use crate::drive::engine::sessions::DeferredAction;
@@ -147,7 +147,7 @@ impl Handshakes {
                 call.common.scratch.reason = reason;
             }
             Event::Failed(kind) => self.failed(call, kind),
-            Event::Closed(code) => self.held.closed_by_peer(call, code),
+            Event::Closed(kind) => self.held.closed_by_peer(call, kind),
             // Only of probes, which are handled apart.
             Event::Probed => {}
         }
@@ -169,7 +169,7 @@ impl Handshakes {
         if call.common.settings.spec.transport == Transport::Upgrade {
             sessions.defer(match open.upgrades.iter().any(|transport| transport == "websocket") {
                 true => DeferredAction::Probe(number),
-                false => DeferredAction::Fail(number, Some(Phase::Upgrade), FailureKind::NoUpgrade),
+                false => DeferredAction::fail(number, Some(Phase::Upgrade), FailureKind::NoUpgrade),
             });
         }
     }
@@ -259,7 +259,10 @@ impl Handshakes {
         }
         let flight = self.flights.get(call.socket.flight);
         let is_upgraded = flight.is_some_and(|flight| flight.upgraded.is_some());
-        self.fail(call.common, call.socket, kind, call.now);
+        let words = std::mem::take(&mut call.common.scratch.reason);
+        self.fail(call.common, call.socket, kind, call.now, || words.clone());
+        // Its memory is reused.
+        call.common.scratch.reason = words;
         self.close_rejected(call, is_upgraded);
     }
 
@@ -268,14 +271,15 @@ impl Handshakes {
         if !call.socket.flight.is_none() {
             return self.failed(call, kind);
         }
-        self.held.dropped(call.common, call.socket, kind, call.now);
+        let words = call.common.scratch.reason.clone();
+        self.held.dropped(call.common, call.socket, kind, call.now, || words);
         call.socket.start_closing(call.now);
         call.io.close();
     }
 
     /// The handshake took too long.
     pub fn timed_out(&mut self, call: &mut Call<'_, '_>) {
-        self.fail(call.common, call.socket, FailureKind::Timeout, call.now);
+        self.fail(call.common, call.socket, FailureKind::Timeout, call.now, String::new);
         self.held.remove(call.socket);
         call.socket.start_closing(call.now);
         call.io.close();
@@ -284,21 +288,34 @@ impl Handshakes {
     /// A socket is gone: during its handshake that is a failure.
     pub fn closed(&mut self, common: &mut Common, socket: &mut Socket, why: &Closed, now: ShardInstant) {
         if socket.flight.is_none() {
-            return self.held.dropped(common, socket, failure_of_closed(why, ABNORMAL_CLOSURE), now);
+            let words = || words_of_closed(why);
+            return self.held.dropped(common, socket, failure_of_closed(why, ABNORMAL_CLOSURE), now, words);
         }
         self.held.remove(socket);
         let kind = failure_of_closed(why, socket.connection.failure_at_fin());
-        self.fail(common, socket, kind, now);
+        let is_connecting = socket.state == State::Connecting;
+        let to = common.target(socket.target).route(socket.number).filter(|_| is_connecting).map(|route| route.to);
+        self.fail(common, socket, kind, now, || match to {
+            Some(to) => format!("{to} {}", words_of_closed(why)),
+            None => words_of_closed(why),
+        });
     }
 
     /// Ends a handshake by a failure.
-    pub fn fail(&mut self, common: &mut Common, socket: &mut Socket, kind: FailureKind, now: ShardInstant) {
+    pub fn fail(
+        &mut self,
+        common: &mut Common,
+        socket: &mut Socket,
+        kind: FailureKind,
+        now: ShardInstant,
+        words: impl FnOnce() -> String,
+    ) {
         let Some(flight) = self.flights.get(socket.flight) else {
             return;
         };
         let target = common.target(socket.target);
         let phase = flight.phase(target.is_tls(), target.profile.engineio().is_some());
-        common.recorder(socket.target).failure(Failure { phase, kind });
+        common.recorder(socket.target).failure(Failure { phase, kind }, words);
         self.decide(common, socket, outcome_of(kind), now);
     }
 
@@ -360,6 +377,8 @@ impl Handshakes {
             // It had left the handshakes, and is one again.
             self.in_flight += 1;
         }
+        // The second attempt has a session of its own; nothing of the first may act on it.
+        call.common.remove_session(call.socket.number);
         call.recorder().counters.refused_first += 1;
         let arrival = StartedArrival {
             is_retry: true,

@@ -4,7 +4,7 @@ use crate::drive::engine::common::{Call, Common};
 use crate::drive::engine::expiry::Expiry;
 use crate::drive::engine::settings::{Settings, duration_ns};
 use crate::drive::engine::socket::{Messages, Socket, State};
-use crate::ground::outcome::{Failure, FailureKind, Phase};
+use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase};
 use crate::ground::time::{ClockOffset, ShardInstant, UnixInstant};
 use crate::plan::hold::Hold;
 use crate::speak::connection::Connection;
@@ -123,25 +123,23 @@ impl Held {
         }
         if call.now >= message_due(&call.common.settings, call.socket) {
             if call.socket.messages.is_awaiting {
-                // After one unanswered message the socket sends no more.
-                call.recorder().counters.echoes_unanswered += 1;
-                call.socket.messages.is_awaiting = false;
-                call.socket.messages.sent = call.common.settings.spec.echo.count;
-            } else {
-                send_if_due(call);
+                unanswered(call);
             }
+            send_if_due(call);
             self.close_if_done(call);
         }
         if call.now >= self.too_late(call.socket) {
             self.stop_expiry(call.socket.number);
             call.recorder().counters.open_after_exp += 1;
-            call.recorder().failure(Failure { phase: Phase::Auth, kind: FailureKind::OpenAfterExp });
+            call.recorder().failure(Failure { phase: Phase::Auth, kind: FailureKind::OpenAfterExp }, String::new);
         }
     }
 
     /// The peer has sent its close, first or in answer to this side. Its FIN follows.
-    pub fn closed_by_peer(&mut self, call: &mut Call<'_, '_>, code: u16) {
-        self.dropped(call.common, call.socket, FailureKind::Closed(code), call.now);
+    pub fn closed_by_peer(&mut self, call: &mut Call<'_, '_>, kind: FailureKind) {
+        let words = std::mem::take(&mut call.common.scratch.reason);
+        self.dropped(call.common, call.socket, kind, call.now, || words.clone());
+        call.common.scratch.reason = words;
         call.socket.start_closing(call.now);
         if call.socket.connection.is_polling() {
             // A session has no FIN.
@@ -150,15 +148,25 @@ impl Held {
     }
 
     /// The peer has ended a socket. A held socket counts as dropped, or as closed at `exp`.
-    pub fn dropped(&mut self, common: &mut Common, socket: &Socket, why: FailureKind, now: ShardInstant) {
+    pub fn dropped(
+        &mut self,
+        common: &mut Common,
+        socket: &Socket,
+        why: FailureKind,
+        now: ShardInstant,
+        words: impl FnOnce() -> String,
+    ) {
         if !socket.is_held() {
             return;
         }
         self.count -= 1;
+        let is_false_accept = common.settings.when_accepted(socket.kind) == Outcome::FalseAccept;
         let recorder = common.recorder(socket.target);
         match self.expiry.as_mut().and_then(|expiry| expiry.closed_by_target(socket.number, now)) {
             Some(lateness_ns) => recorder.close_at_exp(socket.kind, lateness_ns),
-            None => recorder.dropped(why),
+            // To close it is right, if late.
+            None if is_false_accept => recorder.counters.false_accepts_closed += 1,
+            None => recorder.dropped(why, words),
         }
         recorder.counters.echoes_unanswered += u64::from(socket.messages.is_awaiting);
     }
@@ -212,6 +220,19 @@ impl Held {
         if let Some(expiry) = &mut self.expiry {
             expiry.remove(number);
         }
+    }
+}
+
+/// The answer to the last message did not come in time. The next one follows by its plan; without a plan it would have
+/// followed the answer, and none is sent any more.
+fn unanswered(call: &mut Call<'_, '_>) {
+    call.recorder().counters.echoes_unanswered += 1;
+    let settings = &call.common.settings;
+    let messages = &mut call.socket.messages;
+    messages.is_awaiting = false;
+    match settings.message_gap_ns {
+        Some(_) => messages.planned = planned_after(settings, messages, call.now),
+        None => messages.sent = settings.spec.echo.count,
     }
 }
 

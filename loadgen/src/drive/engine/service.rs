@@ -193,7 +193,8 @@ impl Service for Engine {
             };
         }
         self.handshakes.closed(common, &mut socket, &why, ShardInstant::from_ns(now_ns));
-        if is_polling {
+        // The session of a second attempt has the same number.
+        if is_polling && common.sessions.get(number).is_some_and(|session| session.main == id) {
             common.remove_session(number);
         }
     }

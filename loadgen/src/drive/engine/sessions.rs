@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use reactor::{Closed, Io, SocketId};
 
-use crate::drive::engine::fault::failure_of_closed;
+use crate::drive::engine::fault::{failure_of_closed, words_of_closed};
 use crate::drive::engine::flight::{Flight, FlightId};
 use crate::drive::engine::socket::{Socket, State};
 use crate::ground::outcome::{FailureKind, Phase, TokenKind};
@@ -90,12 +90,19 @@ pub enum DeferredAction {
     Move(u64),
     /// Open a new connection for the next GET.
     Reconnect(Box<Socket>),
-    /// Another connection of the session failed, in this phase if it is not the session's own.
-    Fail(u64, Option<Phase>, FailureKind),
+    /// Another connection of the session failed, in this phase if it is not the session's own, with these words.
+    Fail(u64, Option<Phase>, FailureKind, String),
     /// Another connection received that the token is refused, for this reason.
     Refuse(u64, String),
     /// Close a connection whose session is over.
     Close(SocketId),
+}
+
+impl DeferredAction {
+    /// A failure without words.
+    pub fn fail(number: u64, phase: Option<Phase>, kind: FailureKind) -> Self {
+        Self::Fail(number, phase, kind, String::new())
+    }
 }
 
 impl Sessions {
@@ -173,7 +180,7 @@ impl Sessions {
         let kind = failure_of_closed(why, FailureKind::Reset);
         if session.probe == Some(id) {
             session.probe = None;
-            return self.defer(DeferredAction::Fail(number, Some(Phase::Upgrade), kind));
+            return self.defer(DeferredAction::Fail(number, Some(Phase::Upgrade), kind, words_of_closed(why)));
         }
         if session.post != Some(id) {
             return;
@@ -187,7 +194,7 @@ impl Sessions {
             posting.is_assigned = false;
             DeferredAction::Post(number)
         } else {
-            DeferredAction::Fail(number, None, kind)
+            DeferredAction::Fail(number, None, kind, words_of_closed(why))
         };
         self.defer(action);
     }
@@ -196,7 +203,7 @@ impl Sessions {
     pub fn helper_timed_out(&mut self, io: &mut Io<'_>, socket: &mut Socket) {
         socket.state_ends = ShardInstant::NEVER;
         let phase = (socket.state == State::Probing).then_some(Phase::Upgrade);
-        self.defer(DeferredAction::Fail(socket.number, phase, FailureKind::Timeout));
+        self.defer(DeferredAction::fail(socket.number, phase, FailureKind::Timeout));
         io.close();
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::drive::shard_report::{FromShard, Interval, ShardReport};
 use crate::ground::outcome::{Failure, FailureKind, Outcome, TokenKind};
-use crate::ground::recorder::{Metric, Recorder};
+use crate::ground::recorder::{Cause, Metric, Recorder};
 
 /// The version of the records that this program writes and reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -75,9 +75,9 @@ pub struct RecorderRecord {
     /// The recorder's counters by name.
     pub counters: BTreeMap<String, u64>,
     /// The number of failures of each phase and kind.
-    pub failures: Vec<(Failure, u64)>,
+    pub failures: Vec<(Failure, Cause)>,
     /// The number of dropped sockets for each reason.
-    pub drops: Vec<(FailureKind, u64)>,
+    pub drops: Vec<(FailureKind, Cause)>,
     /// The number of refusals for each token kind and reason, which is the target's text.
     pub refusals: Vec<(TokenKind, String, u64)>,
     /// Histograms that are not empty.
@@ -196,8 +196,8 @@ impl From<&Recorder> for RecorderRecord {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
             counters: counters.into_iter().filter(|(_, count)| *count > 0).collect(),
-            failures: recorder.failures().collect(),
-            drops: recorder.drop_reasons().collect(),
+            failures: recorder.failure_causes().map(|(failure, cause)| (failure, cause.clone())).collect(),
+            drops: recorder.drop_causes().map(|(kind, cause)| (kind, cause.clone())).collect(),
             refusals: refusals.collect(),
             latencies: latencies.collect(),
         }
@@ -218,11 +218,11 @@ impl TryFrom<RecorderRecord> for Recorder {
             let (_, counter) = counter.ok_or(RecordError::Counter(name))?;
             *counter = count;
         }
-        for (failure, count) in record.failures {
-            recorder.add_failures(failure, count);
+        for (failure, cause) in record.failures {
+            recorder.add_failures(failure, &cause);
         }
-        for (kind, count) in record.drops {
-            recorder.add_drops(kind, count);
+        for (kind, cause) in record.drops {
+            recorder.add_drops(kind, &cause);
         }
         for (kind, reason, count) in record.refusals {
             recorder.add_refusals(kind, &reason, count);

@@ -28,21 +28,25 @@ pub enum Quantity {
         /// Which figure of it.
         stat: Stat,
     },
-    /// Arrivals.
+    /// How many.
     Count(Counted),
-    /// Arrivals as a part of all that were planned, 0 to 1.
+    /// The same as a part of a whole, 0 to 1: of the planned arrivals, the established sockets or the sent messages.
     Share(Counted),
     /// Arrivals per second that ended so, from T0 to the end of the last handshake.
     Rate(Outcome),
 }
 
-/// Which arrivals are counted.
+/// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// Arrivals that ended in one outcome.
     One(Outcome),
     /// Arrivals that ended otherwise than they should have, except those that the user interrupted.
     Errors,
+    /// Established sockets that the target ended before their time.
+    Dropped,
+    /// Messages whose answer did not come in time.
+    Unanswered,
 }
 
 /// How an observed figure is compared with its limit.
@@ -72,10 +76,18 @@ pub enum Stat {
 }
 
 /// The outcomes that `errors` sums up.
-const ERRORS: [Outcome; 5] =
+pub const ERRORS: [Outcome; 5] =
     [Outcome::FalseAccept, Outcome::FalseReject, Outcome::Timeout, Outcome::Failed, Outcome::NotSent];
 
 impl Condition {
+    /// What it counts, if it is about a count or a share.
+    pub fn counted(&self) -> Option<Counted> {
+        match self.quantity {
+            Quantity::Count(counted) | Quantity::Share(counted) => Some(counted),
+            _ => None,
+        }
+    }
+
     /// The upper limit that it sets to the handshake's response, in nanoseconds.
     pub fn handshake_limit_ns(&self) -> Option<f64> {
         match (self.quantity, self.operator) {
@@ -84,16 +96,6 @@ impl Condition {
                 Operator::Below | Operator::AtMost,
             ) => Some(self.limit),
             _ => None,
-        }
-    }
-}
-
-impl Counted {
-    /// The outcomes that are counted.
-    pub fn outcomes(&self) -> &[Outcome] {
-        match self {
-            Self::One(outcome) => std::slice::from_ref(outcome),
-            Self::Errors => &ERRORS,
         }
     }
 }

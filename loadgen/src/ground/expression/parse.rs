@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ground::expression::condition::{Condition, Counted, Operator, Quantity, Stat};
+use crate::ground::nearest::nearest;
 use crate::ground::outcome::{Outcome, Phase};
 use crate::ground::recorder::{Metric, Part};
 
@@ -13,6 +14,8 @@ pub struct ParseError {
     /// In bytes; on a character's border, at most the text's length.
     at: usize,
     expected: String,
+    /// The known name that an unknown one is probably meant to be.
+    meant: Option<&'static str>,
 }
 
 impl fmt::Display for ParseError {
@@ -20,6 +23,9 @@ impl fmt::Display for ParseError {
         let before = self.text.get(..self.at).unwrap_or(&self.text).chars().count();
         // A line break in the text would separate the caret from its character.
         let shown: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if let Some(meant) = self.meant {
+            writeln!(out, "did you mean `{meant}`?")?;
+        }
         writeln!(out, "expected {}", self.expected)?;
         writeln!(out, "  {shown}")?;
         write!(out, "  {:before$}^", "")
@@ -38,6 +44,10 @@ const LATENCIES: [(&str, Metric); 10] = [
     ("poll", Metric::Phase(Phase::Poll)),
     ("auth", Metric::Phase(Phase::Auth)),
 ];
+
+/// Beside the outcomes.
+const COUNTS: [(&str, Counted); 3] =
+    [("errors", Counted::Errors), ("dropped", Counted::Dropped), ("unanswered", Counted::Unanswered)];
 
 const PARTS: [(&str, Part); 3] = [("response", Part::Response), ("service", Part::Service), ("lag", Part::Lag)];
 
@@ -106,25 +116,26 @@ impl<'t> Reader<'t> {
             "rate" if self.take("(") => {
                 let begin = self.at;
                 let Some(outcome) = Outcome::named(self.word()) else {
+                    let word = &self.text[begin..self.at];
                     self.at = begin;
-                    return Err(self.expected(&outcomes()));
+                    return Err(self.unknown(word, &Outcome::ALL.map(Outcome::as_str), &outcomes()));
                 };
                 self.require(")")?;
                 return Ok((Quantity::Rate(outcome), false));
             }
-            "errors" => return Ok((Quantity::Count(Counted::Errors), false)),
             _ => {}
+        }
+        if let Some(counted) = named(&COUNTS, word) {
+            return Ok((Quantity::Count(counted), false));
         }
         if let Some(outcome) = Outcome::named(word) {
             return Ok((Quantity::Count(Counted::One(outcome)), false));
         }
         let Some(metric) = named(&LATENCIES, word) else {
             self.at = begin;
-            return Err(self.expected(&format!(
-                "{}, errors, {}, rate(established) or p(99)",
-                names(&LATENCIES),
-                outcomes()
-            )));
+            let known: Vec<&str> = quantities().collect();
+            let what = format!("{}, rate(established) or p(99)", known.join(", "));
+            return Err(self.unknown(word, &known, &what));
         };
         self.require(".")?;
         self.stat_of(metric).map(|quantity| (quantity, false))
@@ -250,12 +261,22 @@ impl<'t> Reader<'t> {
     }
 
     fn expected(&self, what: &str) -> ParseError {
-        ParseError { text: self.text.to_owned(), at: self.at, expected: what.to_owned() }
+        ParseError { text: self.text.to_owned(), at: self.at, expected: what.to_owned(), meant: None }
+    }
+
+    /// The same at a `word` that is none of the `known` names.
+    fn unknown(&self, word: &str, known: &[&'static str], what: &str) -> ParseError {
+        ParseError { meant: nearest(word, known).filter(|_| !word.is_empty()), ..self.expected(what) }
     }
 }
 
 fn latency(metric: Metric, named: bool, stat: Stat) -> Quantity {
     Quantity::Latency { metric, named, stat }
+}
+
+fn quantities() -> impl Iterator<Item = &'static str> {
+    let latencies = LATENCIES.iter().map(|(name, _)| *name);
+    latencies.chain(COUNTS.iter().map(|(name, _)| *name)).chain(Outcome::ALL.map(Outcome::as_str))
 }
 
 fn outcomes() -> String {

@@ -3,7 +3,7 @@
 use reports::histogram::LatencyHistogram;
 
 use crate::ground::outcome::{Failure, FailureKind, Outcome, Phase, TokenKind};
-use crate::ground::recorder::{Metric, Part, Recorder, cell_index};
+use crate::ground::recorder::{Cause, Metric, Part, Recorder, cell_index};
 
 impl Recorder {
     /// How many arrivals ended in `outcome`.
@@ -18,12 +18,22 @@ impl Recorder {
 
     /// The failures, by phase and kind.
     pub fn failures(&self) -> impl Iterator<Item = (Failure, u64)> {
-        self.failures.iter().map(|(failure, count)| (*failure, *count))
+        self.failure_causes().map(|(failure, cause)| (failure, cause.count))
+    }
+
+    /// The same with the words of the first of each.
+    pub fn failure_causes(&self) -> impl Iterator<Item = (Failure, &Cause)> {
+        self.failures.iter().map(|(failure, cause)| (*failure, cause))
     }
 
     /// How sockets ended that the target dropped.
     pub fn drop_reasons(&self) -> impl Iterator<Item = (FailureKind, u64)> {
-        self.drops.iter().map(|(why, count)| (*why, *count))
+        self.drop_causes().map(|(why, cause)| (why, cause.count))
+    }
+
+    /// The same with the words of the first of each.
+    pub fn drop_causes(&self) -> impl Iterator<Item = (FailureKind, &Cause)> {
+        self.drops.iter().map(|(why, cause)| (*why, cause))
     }
 
     /// The refusals, by token kind and reason.
@@ -192,7 +202,7 @@ mod tests {
         let mut recorder = recorded(0, &[(Outcome::Failed, 5)]);
         recorder.phase(Phase::Token, Outcome::Established, TokenKind::Valid, 1000);
         assert_eq!(recorder.max_ns(TOKEN), Some(1000.0));
-        recorder.failure(Failure { phase: Phase::Token, kind: FailureKind::Http(500) });
+        recorder.failure(Failure { phase: Phase::Token, kind: FailureKind::Http(500) }, String::new);
         assert_eq!(recorder.max_ns(TOKEN), Some(f64::INFINITY));
     }
 

@@ -190,3 +190,28 @@ proptest! {
         prop_assert_eq!(schedule.len_hint(), Some(whole(&schedule).len() as u64));
     }
 }
+
+#[test]
+fn the_planned_rate_is_that_of_the_schedule() {
+    let staged = |text: &str, arrivals| {
+        let stages = text.split(',').map(|stage| stage.parse().unwrap()).collect();
+        Model::Staged { profile: Arc::new(RateProfile::new(stages).unwrap()), arrivals }
+    };
+    let listed = |seconds: &[u64]| Model::Listed(seconds.iter().map(|second| second * SECOND_NS).collect());
+    let open = |rate_per_s, arrivals| Model::Open { rate_per_s, arrivals };
+    for (model, connections, per_s, why) in [
+        (open(50.0, Arrivals::Uniform), Some(5), Some(50.0), "the next would be due after 100 ms"),
+        (open(50.0, Arrivals::Uniform), Some(1), Some(50.0), "a single arrival"),
+        (open(50.0, Arrivals::Poisson), Some(1), Some(50.0), "a single arrival, where the next is chance"),
+        (staged("2s:10/s,2s:20/s", Arrivals::Uniform), None, Some(15.0), "60 in 4 s"),
+        (staged("2s:10/s,2s:20/s", Arrivals::Uniform), Some(20), Some(10.0), "the first stage alone"),
+        (listed(&[1, 2, 3, 5]), None, Some(0.75), "3 gaps in 4 s"),
+        (listed(&[1]), None, None, "no gap"),
+        (listed(&[1, 1]), None, None, "no time between them"),
+    ] {
+        let schedule = Schedule::new(&model, connections, None, 1).unwrap();
+        assert_eq!(schedule.planned_per_s(), per_s, "{why}");
+    }
+    let poisson = schedule(50.0, Arrivals::Poisson, Some(100_000), None, 1).planned_per_s().unwrap();
+    assert!((poisson / 50.0 - 1.0).abs() < 0.02, "{poisson}: gaps over their sum");
+}

@@ -235,8 +235,8 @@ mod tests {
             recorder.handshake(Outcome::Established, TokenKind::Valid, us * 7_919, Some(us * 10));
         }
         recorder.outcome(Outcome::Failed);
-        recorder.failure(Failure { phase: Phase::Connect, kind: FailureKind::Reset });
-        recorder.dropped(FailureKind::Reset);
+        recorder.failure(Failure { phase: Phase::Connect, kind: FailureKind::Reset }, String::new);
+        recorder.dropped(FailureKind::Reset, String::new);
         let now = Now::of(&recorder, &[], true);
         let response = Metric::Handshake(Part::Response);
         let figures = recorder.latency(response, Outcome::Established).distribution();

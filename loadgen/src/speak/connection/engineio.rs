@@ -3,7 +3,7 @@
 use wire::engineio::{Open, Packet, Version};
 
 use crate::speak::connection::socketio;
-use crate::speak::connection::state::{Awaited, Connection, Event, HEARTBEAT_MS_MIN, NO_CODE, PROTOCOL_ERROR, Stage};
+use crate::speak::connection::state::{Awaited, Connection, Event, HEARTBEAT_MS_MIN, NO_CODE, Stage};
 use crate::speak::connection::writer::Writer;
 
 /// Takes one packet.
@@ -14,16 +14,18 @@ pub(super) fn receive(
     text: &str,
     writer: &mut Writer<'_>,
 ) -> Option<Event> {
-    let Ok(packet) = Packet::decode(text) else {
-        return Some(connection.close_on_error(PROTOCOL_ERROR, writer));
+    let packet = match Packet::decode(text) {
+        Ok(packet) => packet,
+        Err(error) => return Some(connection.close_on_packet(text, &error, writer)),
     };
     if connection.stage == Stage::Probing {
         return (packet == Packet::Pong("probe")).then_some(Event::Probed);
     }
     match packet {
         Packet::Open(json) if connection.stage == Stage::Opening => {
-            let Ok(open) = Open::decode(json) else {
-                return Some(connection.close_on_error(PROTOCOL_ERROR, writer));
+            let open = match Open::decode(json) {
+                Ok(open) => open,
+                Err(error) => return Some(connection.close_on_packet(text, &error, writer)),
             };
             if version == Version::V3 {
                 connection.heartbeat_ms = open.ping_interval_ms.max(HEARTBEAT_MS_MIN);

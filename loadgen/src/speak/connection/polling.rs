@@ -32,12 +32,13 @@ pub enum PollContent<'b> {
     Failed(FailureKind),
 }
 
-/// Parses the answer at the front of `input`; of a refusal it writes the server's reason into `reason`. `Ok(None)`: more
+/// Parses the answer at the front of `input`; of a refusal or a failure it writes the server's words into `reason`. `Ok(None)`: more
 /// bytes are needed.
 pub fn parse_poll_answer<'b>(reason: &mut String, input: &'b [u8]) -> Result<Option<PollAnswer<'b>>, FailureKind> {
-    let protocol = |_| FailureKind::Protocol;
-    let Some(head) = ResponseHead::parse(input).map_err(protocol)? else {
-        return Ok(None);
+    let head = match ResponseHead::parse(input) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok(None),
+        Err(error) => return Err(broken(reason, &error)),
     };
     let rest = &input[head.bytes..];
     if matches!(head.status, 100..=199) {
@@ -48,7 +49,7 @@ pub fn parse_poll_answer<'b>(reason: &mut String, input: &'b [u8]) -> Result<Opt
         Ok(None) => return Ok(None),
         // A proxy may refuse with a status alone.
         Err(_) if head.status != 200 => wire::http::Body { bytes: rest.len(), content: Cow::Borrowed(rest) },
-        Err(error) => return Err(protocol(error)),
+        Err(error) => return Err(broken(reason, &error)),
     };
     let content = match head.status {
         200 => PollContent::Body(form(&head), body.content),
@@ -56,10 +57,21 @@ pub fn parse_poll_answer<'b>(reason: &mut String, input: &'b [u8]) -> Result<Opt
             refusal::of_response(reason, &head, &body.content);
             PollContent::Refused
         }
-        300..=399 if head.status != 304 => PollContent::Failed(FailureKind::Redirect),
-        status => PollContent::Failed(failure(status, &body.content)),
+        status => {
+            refusal::of_failed_response(reason, &head, &body.content);
+            PollContent::Failed(match status {
+                300..=399 if status != 304 => FailureKind::Redirect,
+                _ => failure(status, &body.content),
+            })
+        }
     };
     Ok(Some(PollAnswer { used: head.bytes + body.bytes, keep_alive: head.keeps_alive(), content }))
+}
+
+/// An answer breaks HTTP's rules; `reason` says which.
+fn broken(reason: &mut String, error: &dyn std::error::Error) -> FailureKind {
+    refusal::explain(reason, format_args!("{error} (RFC 9112)"));
+    FailureKind::Protocol
 }
 
 /// What a status means that neither accepts nor refuses: Engine.IO's own error where the body names one.

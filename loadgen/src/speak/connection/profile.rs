@@ -5,7 +5,7 @@ mod template;
 
 use wire::engineio::Version;
 
-use crate::spec::{Echo, LoadSpec, Protocol, TokenIn};
+use crate::spec::{Echo, LoadSpec, Protocol, RefusedBy, TokenIn};
 
 pub use poll_request::PollRequest;
 use poll_request::PollRequests;
@@ -25,6 +25,8 @@ pub struct Profile {
     pub echo: Echo,
     /// The text of an echo's event up to its payload: `["<event>","`.
     pub event_start: Box<str>,
+    /// Close codes that refuse the token.
+    pub refused_by: RefusedBy,
     request: Template,
     /// The upgrade request of an arrival without a token.
     request_without_token: Template,
@@ -37,6 +39,7 @@ impl Profile {
     pub fn of(load: &LoadSpec, target: usize, host: &str) -> Self {
         let (path, headers) = load.targets.request_to(target);
         let mut profile = Self::new(load.protocol, host, path, load.token_in.clone(), headers, load.echo.clone());
+        profile.refused_by = load.refused_by.clone();
         profile.namespace = load.namespace.as_str().into();
         if load.transport.polls() {
             profile.polls = Some(Box::new(PollRequests::render(Parts {
@@ -68,6 +71,7 @@ impl Profile {
             request: Template::render(RequestKind::Upgrade, parts, true),
             request_without_token: Template::render(RequestKind::Upgrade, parts, false),
             polls: None,
+            refused_by: RefusedBy::default(),
             token_in,
             echo,
         }

@@ -4,26 +4,19 @@
 //! 403, Socket.IO by its connect error, and a server that upgrades first by a close code.
 //! 429 and 503, and the codes modelled on them, are about load: never a refusal.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use serde_json::Value;
 use wire::http::ResponseHead;
 
+/// The beginning of a page says which server it is of.
+const BODY_SHOWN_BYTES_MAX: usize = 120;
 /// The most bytes of a body that are taken for a reason; a longer one is a page.
 const BODY_BYTES_MAX: usize = 256;
 
 /// Whether this HTTP status refuses the token.
 pub fn is_refusing_status(status: u16) -> bool {
     matches!(status, 401 | 403)
-}
-
-/// Whether a close with this code, soon after the 101, refuses the token.
-///
-/// 1008 is "policy violation" (RFC 6455 section 7.4.1); 3000 and 3003 are registered as Unauthorized and Forbidden
-/// (IANA, WebSocket Close Code Number Registry); the codes from 4400 on are private and by custom the HTTP statuses
-/// plus 4000, of which 4408 and 4429 are about time and load.
-pub fn is_refusing_close(code: u16) -> bool {
-    matches!(code, 1008 | 3000 | 3003 | 4400..=4499) && !matches!(code, 4408 | 4429)
 }
 
 /// Writes the reason of a refused upgrade: the challenge's `error_description` (RFC 6750 section 3), else a short body of
@@ -40,6 +33,24 @@ pub fn of_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
     if !text.is_empty() {
         let _ = write!(reason, " {text}");
     }
+}
+
+/// Writes what was received in place of an upgrade: the status line, where a redirect leads, and how the body begins.
+pub fn of_failed_response(reason: &mut String, head: &ResponseHead<'_>, body: &[u8]) {
+    explain(reason, format_args!("HTTP {} {}", head.status, head.reason));
+    if let Some(location) = head.header("location") {
+        let _ = write!(reason, ", Location: {location}");
+    }
+    let begin = &body[..body.len().min(BODY_SHOWN_BYTES_MAX)];
+    if !begin.is_empty() {
+        let _ = write!(reason, ", the body begins: {}", String::from_utf8_lossy(begin));
+    }
+}
+
+/// Writes what broke.
+pub fn explain(reason: &mut String, words: fmt::Arguments<'_>) {
+    reason.clear();
+    let _ = reason.write_fmt(words);
 }
 
 /// Writes the close code and the server's reason.
@@ -149,26 +160,6 @@ mod tests {
             let mut text = "left over".to_owned();
             of_connect_error(&mut text, data);
             assert_eq!(text, reason, "{why}");
-        }
-    }
-
-    #[test]
-    fn closes_about_the_token_are_refusals_and_closes_about_load_are_not() {
-        for (code, refuses) in [
-            (1000, false),
-            (1008, true),
-            (1011, false),
-            (1013, false),
-            (3000, true),
-            (3003, true),
-            (4000, false),
-            (4401, true),
-            (4403, true),
-            (4408, false),
-            (4429, false),
-            (4500, false),
-        ] {
-            assert_eq!(is_refusing_close(code), refuses, "{code}");
         }
     }
 }

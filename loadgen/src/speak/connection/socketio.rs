@@ -7,7 +7,7 @@ use wire::socketio::{Kind, Packet};
 use crate::speak::connection::payload::{is_payload, write_payload};
 use crate::speak::connection::profile::Profile;
 use crate::speak::connection::refusal;
-use crate::speak::connection::state::{Awaited, Connection, Event, NO_CODE, PROTOCOL_ERROR, Stage};
+use crate::speak::connection::state::{Awaited, Connection, Event, PROTOCOL_ERROR, Stage};
 use crate::speak::connection::writer::{Scratch, Writer};
 use crate::spec::{AnsweredBy, TokenIn};
 
@@ -57,8 +57,13 @@ pub(super) fn receive(
     writer: &mut Writer<'_>,
 ) -> Option<Event> {
     let packet = match Packet::decode(text) {
-        Ok(packet) if connection.stage != Stage::Opening => packet,
-        _ => return Some(connection.close_on_error(PROTOCOL_ERROR, writer)),
+        Ok(_) if connection.stage == Stage::Opening => {
+            let words = format_args!("a Socket.IO packet came before Engine.IO's open packet");
+            refusal::explain(&mut writer.scratch.reason, words);
+            return Some(connection.close_on_error(PROTOCOL_ERROR, writer));
+        }
+        Ok(packet) => packet,
+        Err(error) => return Some(connection.close_on_packet(text, &error, writer)),
     };
     let is_ours = packet.namespace == &*writer.profile.namespace;
     match packet.kind {
@@ -78,7 +83,7 @@ pub(super) fn receive(
             connection.close_frame(writer);
             Some(Event::Refused)
         }
-        Kind::Disconnect if is_ours => Some(connection.closed_by_peer(NO_CODE, "", writer)),
+        Kind::Disconnect if is_ours => Some(connection.disconnected_by_peer(writer)),
         Kind::Event | Kind::Ack if is_ours && connection.stage != Stage::Joining => {
             let answers = |sequence| is_answer(writer.profile, &packet, sequence);
             Some(Event::Message { is_answer: awaited.message.is_some_and(answers) })

@@ -125,8 +125,8 @@ pub enum Event {
     },
     /// The token was refused; [`Scratch::reason`](crate::speak::connection::Scratch) holds the server's reason until the next event.
     Refused,
-    /// The handshake failed.
+    /// The handshake failed; [`Scratch::reason`](crate::speak::connection::Scratch) holds the words for it.
     Failed(FailureKind),
-    /// The peer closed an established connection with this code, or answered our close.
-    Closed(u16),
+    /// The peer closed an established connection in this way, or answered our close.
+    Closed(FailureKind),
 }

@@ -6,10 +6,16 @@ use wire::http::{ResponseHead, UpgradeRefused};
 use crate::ground::outcome::FailureKind;
 use crate::speak::connection::payload::is_payload;
 use crate::speak::connection::profile::{Profile, SUBPROTOCOL, SUBPROTOCOL_TOKEN_PREFIX};
-use crate::speak::connection::state::{Awaited, Carrier, Connection, Credentials, Event, NO_CODE, Stage, Step};
+use crate::speak::connection::state::{Awaited, Carrier, Connection, Credentials, Event, NO_CODE, NORMAL, Stage, Step};
 use crate::speak::connection::writer::Writer;
 use crate::speak::connection::{engineio, polling, refusal};
 use crate::spec::TokenIn;
+
+/// How Engine.IO's open packet begins, the first message of every server that speaks it.
+const ENGINEIO_OPEN: &[u8] = b"0{\"sid\":";
+
+/// The beginning of what breaks a protocol says what it is of.
+const SHOWN_BYTES_MAX: usize = 80;
 
 /// Takes the answer to the upgrade request (RFC 6455 section 4.1).
 pub(super) fn receive_upgrade(
@@ -22,7 +28,11 @@ pub(super) fn receive_upgrade(
     let head = match ResponseHead::parse(input) {
         Ok(Some(head)) => head,
         Ok(None) => return Step { used: 0, event: None },
-        Err(_) => return fail(connection, input.len(), FailureKind::Protocol),
+        Err(error) => {
+            let begin = String::from_utf8_lossy(&input[..input.len().min(SHOWN_BYTES_MAX)]);
+            refusal::explain(&mut writer.scratch.reason, format_args!("{error}; it begins: {begin}"));
+            return fail(connection, input.len(), FailureKind::Protocol);
+        }
     };
     if matches!(head.status, 100 | 102..=199) {
         // An interim answer (RFC 9110 section 15.2); the final one follows.
@@ -44,17 +54,22 @@ pub(super) fn receive_upgrade(
             connection.stage = Stage::Closed;
             Step { used: input.len(), event: Some(Event::Refused) }
         }
-        Err(UpgradeRefused::Status(status @ 300..=399)) if status != 304 => {
-            fail(connection, input.len(), FailureKind::Redirect)
-        }
         Err(UpgradeRefused::Status(status)) => {
+            refusal::of_failed_response(&mut writer.scratch.reason, &head, body);
             let kind = match connection.carrier {
+                _ if matches!(status, 300..=399) && status != 304 => FailureKind::Redirect,
                 Carrier::Probe => polling::failure(status, body),
                 _ => FailureKind::Http(status),
             };
             fail(connection, input.len(), kind)
         }
-        Err(_) => fail(connection, input.len(), FailureKind::Protocol),
+        Err(error) => {
+            let selected = head.header("sec-websocket-protocol").unwrap_or("none");
+            let shown = (error == UpgradeRefused::UnknownProtocol).then(|| format!(": it selected {selected}"));
+            let shown = shown.unwrap_or_default();
+            refusal::explain(&mut writer.scratch.reason, format_args!("{error}{shown} (RFC 6455 section 4.1)"));
+            fail(connection, input.len(), FailureKind::Protocol)
+        }
     }
 }
 
@@ -90,6 +105,7 @@ pub(super) fn receive_frame(
         Ok(Some(step)) => (step.used, step.message),
         Ok(None) => return Step { used: 0, event: None },
         Err(error) => {
+            refusal::explain(&mut writer.scratch.reason, format_args!("{error} (RFC 6455)"));
             let event = connection.close_on_error(error.close_code(), writer);
             return Step { used: input_bytes, event: Some(event) };
         }
@@ -105,11 +121,11 @@ pub(super) fn receive_frame(
         }
         Some(Message::Pong(_)) | None => None,
         Some(Message::Text(text)) => match writer.profile.engineio() {
-            None => Some(receive_message(connection, awaited, text.as_bytes(), writer.profile)),
+            None => Some(receive_message(connection, awaited, text.as_bytes(), writer)),
             Some(version) => engineio::receive(connection, version, awaited, &text, writer),
         },
         Some(Message::Binary(bytes)) => match writer.profile.engineio() {
-            None => Some(receive_message(connection, awaited, &bytes, writer.profile)),
+            None => Some(receive_message(connection, awaited, &bytes, writer)),
             // An attachment of an event, which answers no message of this client.
             Some(_) => None,
         },
@@ -118,9 +134,16 @@ pub(super) fn receive_frame(
 }
 
 /// Takes a message of a raw WebSocket. Servers that treat text as bytes answer it in a binary frame.
-fn receive_message(connection: &mut Connection, awaited: Awaited<'_>, bytes: &[u8], profile: &Profile) -> Event {
+fn receive_message(connection: &mut Connection, awaited: Awaited<'_>, bytes: &[u8], writer: &mut Writer<'_>) -> Event {
+    if connection.stage == Stage::Grace && bytes.starts_with(ENGINEIO_OPEN) {
+        let begin = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]);
+        refusal::explain(&mut writer.scratch.reason, format_args!("the first message is {begin}"));
+        writer.close(connection.carrier, NORMAL);
+        connection.stage = Stage::Closed;
+        return Event::Failed(FailureKind::EngineIoOpen);
+    }
     connection.end_grace();
-    let is_answer = awaited.message.is_some_and(|sequence| is_payload(bytes, sequence, profile.echo.bytes));
+    let is_answer = awaited.message.is_some_and(|sequence| is_payload(bytes, sequence, writer.profile.echo.bytes));
     Event::Message { is_answer }
 }
 

@@ -173,6 +173,19 @@ fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, SpecError> {
             ));
         }
     };
+    if let Some((url, eio)) = urls.iter().find_map(|url| Some((url, engineio_version(url)?)))
+        && args.protocol.is_none()
+    {
+        let (scheme, port) = (if url.scheme() == "wss" { "https" } else { "http" }, url.port());
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
+        let allowed = format!(
+            "EIO={eio} in its query is that of Socket.IO, which is no raw WebSocket: use --target {scheme}://{}{port} \
+             --protocol socketio --eio {eio} --path {}",
+            url.host_str().unwrap_or_default(),
+            url.path()
+        );
+        return Err(out_of_range("--target", shown(url), &allowed));
+    }
     match named {
         ProtocolName::SocketIo => Ok(Protocol::SocketIo(args.eio.map_or(Version::V4, |eio| eio.0))),
         ProtocolName::WebSocket if args.eio.is_some() => {
@@ -183,6 +196,12 @@ fn protocol(args: &RunArgs, urls: &[Url]) -> Result<Protocol, SpecError> {
         }
         ProtocolName::WebSocket => Ok(Protocol::WebSocket),
     }
+}
+
+/// The version of Engine.IO in the query of a ws or wss URL, as a browser's network tab shows it.
+fn engineio_version(url: &Url) -> Option<String> {
+    let mut query = url.query_pairs().filter(|_| matches!(url.scheme(), "ws" | "wss"));
+    query.find(|(name, _)| name == "EIO").map(|(_, version)| version.into_owned())
 }
 
 /// The path of the handshake: as it was asked for, that of the URL, or the protocol's usual one.
@@ -209,8 +228,10 @@ fn path(flag: &'static str, given: Option<&str>, url: Option<&Url>, protocol: Pr
             Ok(path)
         }
         _ => Ok(match protocol {
-            Protocol::WebSocket => "/ws",
             Protocol::SocketIo(_) => "/socket.io/",
+            Protocol::WebSocket if url.is_some() => "/",
+            // The embedded server's own.
+            Protocol::WebSocket => "/ws",
         }
         .to_owned()),
     }

@@ -79,10 +79,10 @@ fn defaults_follow_the_target() {
     for (flags, protocol, path, echo, why) in [
         ("--target http://h:1", Protocol::SocketIo(Version::V4), "/socket.io/", 0, "Socket.IO over http, no messages"),
         ("--target ws://h/chat?room=1", Protocol::WebSocket, "/chat?room=1", 0, "its own path"),
-        ("--target wss://h", Protocol::WebSocket, "/ws", 0, "the usual path"),
+        ("--target wss://h", Protocol::WebSocket, "/", 0, "the URL's path"),
         ("--target wss://h --path /x --echo 3", Protocol::WebSocket, "/x", 3, "as given"),
         ("--target ws://h --protocol socketio --eio 3", Protocol::SocketIo(Version::V3), "/socket.io/", 0, "as given"),
-        ("--target http://h --protocol websocket", Protocol::WebSocket, "/ws", 0, "as given"),
+        ("--target http://h --protocol websocket", Protocol::WebSocket, "/", 0, "as given"),
     ] {
         let load = resolve(&format!("{flags} {MINT}")).unwrap().load;
         assert_eq!(load.protocol, protocol, "{flags}: {why}");
@@ -214,4 +214,58 @@ fn started(spec: &RunSpec) -> TokenPlan {
             key: tokens.key.clone(),
         },
     }
+}
+
+#[test]
+fn a_threshold_on_what_the_run_cannot_have_is_refused_before_it() {
+    let raw = format!("--target ws://h/ws {MINT}");
+    let socketio = format!("--target http://h {MINT}");
+    for (flags, threshold, why) in [
+        (raw.as_str(), "echo.p50<1s", Some("use --echo N")),
+        (&raw, "unanswered==0", Some("use --echo N")),
+        (&format!("{raw} --echo 1"), "echo.p50<1s", None),
+        (&format!("{raw} --echo 1 --answered-by none --message-rate 1/s"), "echo.p50<1s", Some("use --echo N")),
+        (&format!("{raw} --concurrency 4"), "handshake.response.p50<1s", Some("closed model")),
+        (&format!("{raw} --concurrency 4"), "handshake.lag.p50<1s", Some("closed model")),
+        (&format!("{raw} --concurrency 4"), "handshake.p50<1s", None),
+        (&format!("{raw} --concurrency 4 --echo 1"), "echo.response.p50<1s", Some("--message-rate")),
+        (&format!("{raw} --concurrency 4 --echo 1 --message-rate 5/s"), "echo.response.p50<1s", None),
+        (&raw, "tls.p50<1s", Some("https or wss")),
+        (&format!("--target wss://h/ws {MINT}"), "tls.p50<1s", None),
+        (&raw, "open.p50<1s", Some("raw WebSocket")),
+        (&raw, "auth.p50<1s", Some("raw WebSocket")),
+        (&socketio, "auth.p50<1s", None),
+        (&socketio, "poll.p50<1s", Some("--transport")),
+        (&format!("{socketio} --transport polling"), "upgrade.p50<1s", Some("never upgrades")),
+        (&socketio, "login.p50<1s", Some("no user logs in")),
+        (&socketio, "token.p50<1s", Some("no token is asked for")),
+        (&format!("--target http://h {LOGIN}"), "token.p50<1s", None),
+        (&format!("--target http://h {LOGIN}"), "login.p50<1s", Some("no user logs in")),
+        ("", "login.p50<1s,token.p50<1s,echo.p50<1s", None),
+    ] {
+        match (resolve(&format!("{flags} --threshold {threshold}")), why) {
+            (Ok(_), None) => {}
+            (Err(error), Some(why)) => {
+                assert!(error.to_string().contains(why), "{flags} {threshold}: {error}");
+                assert_eq!(error.exit_code(), 2, "{flags} {threshold}");
+            }
+            (seen, why) => panic!("{flags} {threshold}: {:?}, expected {why:?}", seen.err()),
+        }
+    }
+}
+
+#[test]
+fn the_url_of_a_browsers_network_tab_names_the_flags() {
+    for (url, flags) in [
+        (
+            "ws://h:3000/socket.io/?EIO=4&transport=websocket",
+            "--target http://h:3000 --protocol socketio --eio 4 --path /socket.io/",
+        ),
+        ("wss://h/rt/?transport=websocket&EIO=3", "--target https://h --protocol socketio --eio 3 --path /rt/"),
+    ] {
+        let error = resolve(&format!("--target {url} {MINT}")).unwrap_err();
+        assert!(error.to_string().contains(flags), "{url}: {error}");
+        assert_eq!(error.exit_code(), 2, "{url}");
+    }
+    assert!(resolve(&format!("--target ws://h/?EIO=4 --protocol websocket {MINT}")).is_ok(), "as asked");
 }

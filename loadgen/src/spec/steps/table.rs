@@ -8,11 +8,12 @@ use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::ground::nearest::nearest;
 use crate::ground::values::{InputError, Period};
 use crate::spec::header::HeaderText;
 use crate::spec::steps::{BodyPlan, Extraction, JsonPlan, PAGE_BYTES_MAX, Source, Step, Steps, Success, TOKEN};
 use crate::spec::template::{Template, is_variable_name};
-use crate::spec::text::{from_text, many_from_text, nearest};
+use crate::spec::text::{from_text, many_from_text};
 
 /// A table of `[[login]]` or `[[token]]`: one request, whose texts may have placeholders such as `{{username}}`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

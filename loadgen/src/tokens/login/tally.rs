@@ -77,6 +77,7 @@ impl Tally {
                     phase: count.phase,
                     kind: kind.to_string(),
                     count: *count_of,
+                    words: None,
                 })
                 .collect(),
         };

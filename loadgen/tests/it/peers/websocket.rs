@@ -53,7 +53,7 @@ async fn a_token_is_refused_before_the_upgrade_or_soon_after() {
         let server = peers.serve("ws-server.js", &["--refuse", refuse]).await;
         let flags = "-c 40 --concurrency 8 --claims null";
         let ended = minting(&server, &flags.replace("null", r#"{"exp":1}"#)).end().await;
-        ended.exits_with(99, refuse);
+        ended.exits_with(104, refuse);
         let result = ended.counts(&[(Outcome::FalseReject, 40)], refuse);
         let refusals: Vec<_> = result.refusals.iter().map(|refusal| (refusal.reason.as_str(), refusal.count)).collect();
         assert_eq!(refusals, [(reason, 40)], "{refuse}");

@@ -47,7 +47,8 @@ async fn gate_refuses_every_invalid_token_kind_in_every_place() {
         ("ws", "query:token"),
     ] {
         let flags = format!("--token-source mint --secret env:SECRET --token-in {token_in} --mix {ALL}");
-        let target = format!("{scheme}://{}", server.gate);
+        let path = if scheme == "ws" { "/ws" } else { "" };
+        let target = format!("{scheme}://{}{path}", server.gate);
         let ended = load(&target, &flags).env("SECRET", SECRET).end().await;
         all_are_decided_rightly(&ended, token_in);
     }
@@ -58,7 +59,7 @@ async fn invalid_tokens_are_made_from_login_tokens() {
     let server = LocalServer::start(&[]).await;
     let service = LoginService::start().await;
     let login = format!("{} --user ann:ann-password --user bob:bob-password", service.flags());
-    let target = format!("ws://{}", server.gate);
+    let target = format!("ws://{}/ws", server.gate);
     for per in ["connection", "user"] {
         let flags = format!("{login} --token-per {per} --secret env:SECRET --mix {ALL}");
         let ended = load(&target, &flags).env("SECRET", SECRET).end().await;
@@ -94,7 +95,7 @@ async fn expect_flag_sets_the_policy_of_the_target() {
     let mint = "--token-source mint --secret env:SECRET";
     for (flags, code, outcome, why) in [
         ("--mix expired=1", 0, Outcome::RefusedExpected, "nothing should be established"),
-        ("--mix expired=1 --expect expired=accept", 99, Outcome::FalseReject, "they were to be let in"),
+        ("--mix expired=1 --expect expired=accept", 104, Outcome::FalseReject, "they were to be let in"),
         ("--expect valid=refuse", 96, Outcome::FalseAccept, "nobody was to be let in"),
         ("--mix valid=1 --expect replayed=refuse,forged=accept", 0, Outcome::Established, "not shown"),
     ] {
@@ -111,7 +112,7 @@ async fn expect_flag_sets_the_policy_of_the_target() {
 async fn invalid_tokens_without_a_key_are_errors_before_the_run() {
     let server = LocalServer::start(&[]).await;
     let service = LoginService::start().await;
-    let target = format!("ws://{}", server.gate);
+    let target = format!("ws://{}/ws", server.gate);
     let login = format!("{} --user ann:ann-password", service.flags());
     let mint = "--token-source mint --secret env:SECRET";
     for (flags, code, part, why) in [
@@ -140,7 +141,7 @@ async fn a_mix_may_stand_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mixed.toml");
     let text = format!(
-        "target = \"ws://{}\"\ntoken-source = \"mint\"\nsecret = \"env:SECRET\"\nconcurrency = 4\n\
+        "target = \"ws://{}/ws\"\ntoken-source = \"mint\"\nsecret = \"env:SECRET\"\nconcurrency = 4\n\
          connections = 100\nhold = \"0s\"\nmix = \"valid=3,missing=1\"\nexpect = [\"missing=refuse\"]\n",
         server.gate
     );

@@ -39,7 +39,7 @@ async fn every_transport_and_model_counts_as_one_process_does() {
     let server = LocalServer::start(&["--workers=2"]).await;
     let mint = format!("--target http://{} --token-source mint", server.gate);
     for (flags, why) in [
-        ("--protocol websocket --rate 200/s -c 150 --echo 2", "raw, open model"),
+        ("--protocol websocket --path /ws --rate 200/s -c 150 --echo 2", "raw, open model"),
         ("--rate 200/s -c 150 --echo 1 --workers 2", "Socket.IO, two workers each"),
         ("--concurrency 5 -c 150 --transport polling", "polling, closed model"),
         ("--concurrency 7 -c 150 --transport upgrade --hold 0s", "upgraded"),

@@ -103,7 +103,7 @@ async fn warm_up_and_run_share_the_logins() {
     let server = LocalServer::start(&[]).await;
     let (gate, frontend) = (server.gate, server.frontend);
     let flags = format!(
-        "--target ws://{gate} --login-url http://{frontend}/login --user gonzalo:password \
+        "--target ws://{gate}/ws --login-url http://{frontend}/login --user gonzalo:password \
          --token-url http://{frontend}/getIoConnectionToken --concurrency 4 -c 40 --warmup 200ms --hold 0s"
     );
     let ended = run(&flags).end().await;

@@ -46,7 +46,7 @@ async fn user_token_is_renewed_before_exp() {
 
 #[tokio::test]
 async fn refused_arrival_retries_once_with_a_new_token() {
-    for protocol in ["socketio --transport polling", "socketio", "websocket"] {
+    for protocol in ["socketio --transport polling", "socketio", "websocket --path /ws"] {
         let server = LocalServer::start(&["--workers=2"]).await;
         let flags = format!("--protocol {protocol} {THREE_SECONDS} --refresh on-refusal");
         let result = minting(&server, &flags).await;
@@ -73,7 +73,7 @@ async fn second_refusal_is_final() {
             .flag("--secret", "another secret, as long as RFC 7518 asks")
             .end()
             .await;
-        ended.exits_with(99, per);
+        ended.exits_with(104, per);
         let result = ended.counts(&[(Outcome::FalseReject, 20)], per);
         let tokens = result.tokens;
         assert_eq!((tokens.refused_first, tokens.let_in_on_retry), (20, 0), "{per}");
@@ -87,7 +87,7 @@ async fn sockets_must_be_closed_at_exp() {
     let closing = LocalServer::start(&["--on-expiry=close", "--workers=2"]).await;
     let keeping = LocalServer::start(&["--on-expiry=keep"]).await;
     let flags = |way, grace| format!("{way} -c 20 --concurrency 10 --hold 4s --expect-close-at-exp {grace}");
-    let ways = ["", "--protocol websocket", "--transport polling"];
+    let ways = ["", "--protocol websocket --path /ws", "--transport polling"];
     let [socketio, raw, polling] = ways.map(|way| flags(way, "2s"));
     let kept = flags("", "300ms");
     let (socketio, raw, polling, kept) = tokio::join!(

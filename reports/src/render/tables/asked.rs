@@ -24,6 +24,7 @@ pub fn scenario_facts(scenario: &Scenario) -> Vec<Fact> {
     facts.add("Handshake timeout", seconds(scenario.timeout_s));
     facts.add("Connect timeout", seconds(scenario.connect_timeout_s));
     facts.add("Grace after the upgrade", seconds(scenario.auth_grace_s));
+    facts.add("Close codes that refuse", scenario.refused_by.clone());
     facts.add("Users", scenario.users.map(units::count));
     facts.add("Login", login(scenario));
     facts.add("Token", token(scenario));

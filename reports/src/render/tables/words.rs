@@ -1,6 +1,6 @@
 //! Verdicts, outcomes, thresholds and instants in words.
 
-use crate::schema::{Outcome, RunResult, Threshold, Unit, VerdictName};
+use crate::schema::{Absent, Outcome, RunResult, Threshold, Unit, VerdictName};
 use crate::units;
 
 /// The verdict in a word or two: `Pass`, `Threshold missed`.
@@ -12,6 +12,8 @@ pub fn verdict_title(result: &RunResult) -> &'static str {
         VerdictName::Interrupted => "Stopped early",
         VerdictName::FalseAccept => "False accept",
         VerdictName::Configuration => "No such server",
+        VerdictName::TokensRefused => "Tokens refused",
+        VerdictName::TokenNotChecked => "No token checked",
         VerdictName::NoVerdict => "No verdict",
     }
 }
@@ -33,8 +35,8 @@ pub fn outcome_label(outcome: Outcome) -> &'static str {
 /// What was observed for a threshold, in its unit.
 pub fn observed(threshold: &Threshold) -> String {
     match (threshold.observed, threshold.unit) {
-        (None, Unit::Us) => "infinitely slow".to_owned(),
-        (None, _) => "not measured".to_owned(),
+        (None, _) if threshold.absent == Some(Absent::InfinitelySlow) => "infinitely slow".to_owned(),
+        (None, _) => "no samples".to_owned(),
         (Some(value), Unit::Us) => units::duration_us(value),
         (Some(value), Unit::Share) => units::share(value),
         (Some(value), Unit::PerS) => units::rate(value),

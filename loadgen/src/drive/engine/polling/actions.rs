@@ -38,9 +38,10 @@ fn run(turn: &mut Turn<'_, '_>, action: DeferredAction) {
         }
         DeferredAction::Move(number) => move_session(turn, number),
         DeferredAction::Reconnect(socket) => reconnect(turn, *socket),
-        DeferredAction::Fail(number, phase, kind) => {
+        DeferredAction::Fail(number, phase, kind, words) => {
             stamp(turn, number, |flight| flight.failed_in = phase);
             if let Some(main) = turn.common.sessions.get(number).map(|session| session.main) {
+                turn.common.scratch.reason = words;
                 turn.with(main, |handshakes, call| handshakes.session_failed(call, kind));
             }
         }
@@ -134,7 +135,12 @@ fn open_helper(turn: &mut Turn<'_, '_>, number: u64, state: State) {
         Ok(id) => session.probe = Some(id),
         Err((error, _)) => {
             let phase = (state == State::Probing).then_some(Phase::Upgrade);
-            turn.common.sessions.defer(DeferredAction::Fail(number, phase, failure_of_error(&error)));
+            turn.common.sessions.defer(DeferredAction::Fail(
+                number,
+                phase,
+                failure_of_error(&error),
+                error.to_string(),
+            ));
         }
     }
 }

@@ -52,7 +52,8 @@ pub fn receive_post_answers(handshakes: &mut Handshakes, call: &mut Call<'_, '_>
             Ok(Some(answer)) => answer,
             Ok(None) => break,
             Err(kind) => {
-                call.common.sessions.defer(DeferredAction::Fail(number, None, kind));
+                let words = call.common.scratch.reason.clone();
+                call.common.sessions.defer(DeferredAction::Fail(number, None, kind, words));
                 return input.len();
             }
         };
@@ -64,7 +65,10 @@ pub fn receive_post_answers(handshakes: &mut Handshakes, call: &mut Call<'_, '_>
                 let reason = call.common.scratch.reason.clone();
                 call.common.sessions.defer(DeferredAction::Refuse(number, reason));
             }
-            PollContent::Failed(kind) => call.common.sessions.defer(DeferredAction::Fail(number, None, kind)),
+            PollContent::Failed(kind) => {
+                let words = call.common.scratch.reason.clone();
+                call.common.sessions.defer(DeferredAction::Fail(number, None, kind, words));
+            }
         }
     }
     used
@@ -85,7 +89,6 @@ pub fn receive_probe(call: &mut Call<'_, '_>, input: &mut [u8]) -> usize {
         let awaited = Awaited { credentials: Some(&session.credentials), message: None };
         let step = socket.connection.receive(awaited, &mut input[used..], &mut writer);
         used += step.used;
-        let failed = |kind| DeferredAction::Fail(number, Some(Phase::Upgrade), kind);
         let action = match step.event {
             Some(Event::Upgraded) => {
                 socket.connection.write_probe_ping(&mut writer);
@@ -96,8 +99,9 @@ pub fn receive_probe(call: &mut Call<'_, '_>, input: &mut [u8]) -> usize {
                 DeferredAction::Move(number)
             }
             Some(Event::Refused) => DeferredAction::Refuse(number, writer.scratch.reason.clone()),
-            Some(Event::Failed(kind)) => failed(kind),
-            Some(Event::Closed(code)) => failed(FailureKind::Closed(code)),
+            Some(Event::Failed(kind) | Event::Closed(kind)) => {
+                DeferredAction::Fail(number, Some(Phase::Upgrade), kind, writer.scratch.reason.clone())
+            }
             Some(_) => continue,
             None if step.used == 0 => break,
             None => continue,
@@ -134,8 +138,13 @@ fn receive_payload(handshakes: &mut Handshakes, call: &mut Call<'_, '_>, form: F
             }
             // An attachment of an event: never the answer to a message of ours.
             Ok(Item::Binary(_)) => None,
-            Err(_) if socket.flight.is_none() => Some(Event::Closed(MALFORMED_PAYLOAD)),
-            Err(_) => Some(Event::Failed(FailureKind::Protocol)),
+            Err(error) => {
+                common.scratch.reason = error.to_string();
+                Some(match socket.flight.is_none() {
+                    true => Event::Closed(FailureKind::Closed(MALFORMED_PAYLOAD)),
+                    false => Event::Failed(FailureKind::Protocol),
+                })
+            }
         };
         if !session.payload.is_empty() {
             common.sessions.defer(DeferredAction::Post(number));

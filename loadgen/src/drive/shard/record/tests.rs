@@ -30,15 +30,15 @@ fn record(recorder: &mut Recorder, number: u64, seed: u64) {
     recorder.phase(Phase::Connect, outcome, kind, service_ns / 2);
     recorder.handshake(outcome, kind, service_ns, Some(mixed % 100_000));
     match outcome {
-        Outcome::Failed => recorder.failure(Failure {
-            phase: Phase::Upgrade,
-            kind: [FailureKind::Reset, FailureKind::Http(503)][(mixed % 2) as usize],
-        }),
+        Outcome::Failed => recorder.failure(
+            Failure { phase: Phase::Upgrade, kind: [FailureKind::Reset, FailureKind::Http(503)][(mixed % 2) as usize] },
+            String::new,
+        ),
         Outcome::FalseReject => recorder.refusal(kind, ["expired", "who?"][(mixed % 2) as usize]),
         Outcome::Established => {
             recorder.echo(kind, service_ns, None);
             if mixed.is_multiple_of(3) {
-                recorder.dropped([FailureKind::Reset, FailureKind::Closed(1001)][(mixed % 2) as usize]);
+                recorder.dropped([FailureKind::Reset, FailureKind::Closed(1001)][(mixed % 2) as usize], String::new);
             }
         }
         _ => {}
@@ -163,7 +163,7 @@ fn invalid_records_are_refused() {
         ("/targets/0/latencies", latency, "a histogram of connect", "text that is no histogram"),
         (
             "/targets/0/failures",
-            json!([[{"phase": "upgrade", "kind": "http-"}, 1]]),
+            json!([[{"phase": "upgrade", "kind": "http-"}, {"count": 1, "words": ""}]]),
             "\"http-\" is not the name of any failure",
             "an unknown failure",
         ),

@@ -31,8 +31,8 @@ fn k6_notation_has_the_same_limit() {
 fn errors_point_at_the_character() {
     let outcomes = "established, refused_expected, false_accept, false_reject, timeout, failed, interrupted, not_sent";
     let quantities = &format!(
-        "handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, {outcomes}, rate(established) or \
-         p(99)"
+        "handshake, echo, login, token, connect, tls, upgrade, open, poll, auth, errors, dropped, unanswered, {outcomes}, \
+         rate(established) or p(99)"
     );
     let operators = "an operator: <=, >=, ==, <, >";
     let stats = "a stat: p99.9, p99, p95, p90, p50, max, mean";
@@ -40,7 +40,6 @@ fn errors_point_at_the_character() {
         ("handshake.p98<50ms", 10, &*format!("response, service, lag or {stats}")),
         ("handshake.p99<50", 16, "us, ms or s"),
         ("handshake.p99 50ms", 14, operators),
-        ("handshke.p99<50ms", 0, quantities),
         ("connect.service.p99<50ms", 8, stats),
         ("errors<0.1%;established>0", 11, "`,` and another condition, or the end"),
         ("errors<0.1%,", 12, quantities),
@@ -53,6 +52,8 @@ fn errors_point_at_the_character() {
         let shown = text.replace('\n', " ");
         assert_eq!(error(text), format!("expected {expected}\n  {shown}\n  {:column$}^", ""), "{text:?}");
     }
+    let meant = error("handshke.p99<50ms");
+    assert!(meant.starts_with(&format!("did you mean `handshake`?\nexpected {quantities}\n")), "{meant}");
 }
 
 #[test]

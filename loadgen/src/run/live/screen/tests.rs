@@ -59,10 +59,10 @@ fn smooth() -> Now {
 fn troubled() -> Now {
     let mut recorder = Recorder::new();
     for _ in 0..90 {
-        recorder.failure(Failure { phase: Phase::Connect, kind: FailureKind::Reset });
+        recorder.failure(Failure { phase: Phase::Connect, kind: FailureKind::Reset }, String::new);
     }
-    recorder.failure(Failure { phase: Phase::Auth, kind: FailureKind::Timeout });
-    recorder.dropped(FailureKind::Closed(1001));
+    recorder.failure(Failure { phase: Phase::Auth, kind: FailureKind::Timeout }, String::new);
+    recorder.dropped(FailureKind::Closed(1001), String::new);
     recorder.refusal(TokenKind::Expired, "\u{1b}[31mno <b>way</b>\u{7}");
     let seen = Now::of(&recorder, &[], true);
     let mut now = smooth();

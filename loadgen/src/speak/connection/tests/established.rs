@@ -1,7 +1,7 @@
 //! Established connections: messages, heartbeats, and closing from either side.
 
 use super::*;
-use crate::ground::outcome::FailureKind::{Closed, Protocol as Broken, Reset};
+use crate::ground::outcome::FailureKind::{Closed, Disconnected, Protocol as Broken, Reset};
 
 /// An established connection.
 fn established(protocol: Protocol) -> Dialogue {
@@ -70,15 +70,17 @@ fn an_established_socket_closes_from_either_side() {
         write_frame(&mut answer, OpCode::Text, b"late", None);
         write_close(&mut answer, 1000, "", None);
         dialogue.receive(&mut Vec::new(), &answer);
-        assert_eq!(dialogue.events, [Event::Closed(1000)], "{why}: late messages are ignored");
+        assert_eq!(dialogue.events, [Event::Closed(Closed(1000))], "{why}: late messages are ignored");
         assert_eq!(dialogue.sent(), [""; 0], "a close is answered once");
     }
-    for (packet, why) in [("41", "the namespace is left"), ("1", "the session is closed")] {
+    for (packet, kind, why) in
+        [("41", Disconnected, "the namespace is left"), ("1", Closed(1005), "the session is closed")]
+    {
         let mut dialogue = established(V4);
         let mut frame = Vec::new();
         write_frame(&mut frame, OpCode::Text, packet.as_bytes(), None);
         dialogue.receive(&mut Vec::new(), &frame);
-        assert_eq!(dialogue.events, [Event::Closed(1005)], "{why}");
+        assert_eq!(dialogue.events, [Event::Closed(kind)], "{why}");
         assert_eq!(dialogue.sent(), ["close 1000"], "{why}");
     }
 }

@@ -1,7 +1,7 @@
 //! Handshakes, by tables: what a server sends, which events that gives, what is sent back.
 
 use super::*;
-use crate::ground::outcome::FailureKind::{Closed, Http, Protocol as Broken, Redirect};
+use crate::ground::outcome::FailureKind::{Closed, Disconnected, Http, Protocol as Broken, Redirect};
 
 #[test]
 fn the_status_of_the_upgrade_answer_decides() {
@@ -87,7 +87,6 @@ fn socketio_needs_an_open_and_a_connect_packet() {
     let connected = r#"40{"sid":"x"}"#;
     let refused = r#"44{"message":"not valid token","data":{"reason":"expired"}}"#;
     let broken = || Some(Failed(Broken));
-    let ended = || Some(Failed(Closed(1005)));
     for (protocol, token_in, server, event, sent, why) in [
         (V4, query(), &[][..], None, &[][..], "no packet yet"),
         (V4, query(), &[OPEN], None, &["40"], "4: the client joins"),
@@ -98,8 +97,15 @@ fn socketio_needs_an_open_and_a_connect_packet() {
         (V4, query(), &[OPEN, refused], Some(Refused), &["40", "close 1000"], "refused by the middleware"),
         (V3, query(), &[OPEN, r#"44"no""#], Some(Refused), &["close 1000"], "refused by the middleware, version 3"),
         (V4, query(), &[OPEN, "40/admin,", "42[\"early\"]", "6"], None, &["40"], "another namespace, an event, a noop"),
-        (V4, query(), &[OPEN, "41"], ended(), &["40", "close 1000"], "disconnected without a reason"),
-        (V4, query(), &["1"], ended(), &["close 1000"], "Engine.IO's close"),
+        (
+            V4,
+            query(),
+            &[OPEN, "41"],
+            Some(Failed(Disconnected)),
+            &["40", "close 1000"],
+            "disconnected without a reason",
+        ),
+        (V4, query(), &["1"], Some(Failed(Closed(1005))), &["close 1000"], "Engine.IO's close"),
         (V4, query(), &["0{}"], broken(), &["close 1002"], "an open packet without a session"),
         (V4, query(), &["40"], broken(), &["close 1002"], "a message before the session"),
         (V4, query(), &["hello"], broken(), &["close 1002"], "no Engine.IO, for instance an echo server"),
