@@ -194,7 +194,7 @@ fn pass_sentence(result: &RunResult) -> String {
             sentence += &format!("; {} {what}", units::count(count));
         }
     }
-    sentence + "; every threshold holds."
+    sentence + ", and every threshold holds."
 }
 
 #[cfg(test)]
