@@ -59,7 +59,7 @@ async fn a_server_that_serves_one_of_many_is_no_pass() {
         if head.is_empty() {
             return;
         }
-        if asked.fetch_add(1, Ordering::Relaxed) % 20 > 0 {
+        if !asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(20) {
             let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
         } else if let Some(mut socket) = WebSocket::upgrade(stream, &head) {
             socket.receive_all();
