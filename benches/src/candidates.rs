@@ -51,7 +51,7 @@ impl Claims {
 }
 
 /// All candidates for `algorithm`, in rows called `verify/<name>/...`. For a public key this takes a few seconds, to sign
-/// and verify [`MANY`] tokens.
+/// and verify `MANY` tokens.
 ///
 /// # Panics
 /// When a candidate's verdict is not that of its name.

@@ -1,9 +1,9 @@
 //! The gate: listeners, one shard per core, and the way of a connection from `accept` to its session.
 //!
 //! A shard is one thread with its reactor. Shards share no lock: the kernel distributes connections over their listeners,
-//! each shard has its own counters, and the connections of all shards are counted by atomic numbers ([`admission`]).
+//! each shard has its own counters, and the connections of all shards are counted by atomic numbers (`admission`).
 //! A polling session lives on one shard. When the kernel gives a request for the session to another shard, the connection
-//! moves to the session's shard (`forwarding`), also to another process of the gate ([`process_links`]). Under TLS the
+//! moves to the session's shard (`forwarding`), also to another process of the gate (`process_links`). Under TLS the
 //! connection stays and its bytes are relayed (`relay`).
 //!
 //! | path | answer |

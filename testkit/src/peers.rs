@@ -27,7 +27,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// The peers. If [`WITHOUT_PEERS`] is set, writes a note to standard error and returns `None`.
+    /// The peers. If `WITHOUT_PEERS` is set, writes a note to standard error and returns `None`.
     pub fn find() -> Option<Self> {
         if env::var_os(WITHOUT_PEERS).is_some() {
             let test = std::thread::current();

@@ -71,7 +71,7 @@ pub enum LagLimit {
     /// A tenth of the tightest latency that a threshold asks of the handshake, which is this, in nanoseconds.
     OfObjective(f64),
     /// Without such a threshold: a quarter of the 99th percentile of the handshake's response, which is this, in
-    /// nanoseconds; at least [`LAG_NS_MAX`] and at most [`LAG_NS_NEVER`].
+    /// nanoseconds; at least `LAG_NS_MAX` and at most `LAG_NS_NEVER`.
     OfResponse(f64),
 }
 

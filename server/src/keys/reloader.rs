@@ -106,7 +106,7 @@ impl KeyReloader {
     }
 
     /// Starts to reload the keys: files when they change and on SIGHUP, remote sets at the instants of their schedules.
-    /// Returns after the first fetch of each remote set, or after [`FIRST_FETCH_WITHIN`]. Needs a tokio runtime.
+    /// Returns after the first fetch of each remote set, or after `FIRST_FETCH_WITHIN`. Needs a tokio runtime.
     ///
     /// # Errors
     /// When no handler for the signal can be installed.

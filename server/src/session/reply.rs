@@ -35,7 +35,7 @@ impl Outbox {
         self.bytes
     }
 
-    /// Takes the packets of one poll's answer: at most [`ANSWER_BYTES_MAX`], or a single packet.
+    /// Takes the packets of one poll's answer: at most `ANSWER_BYTES_MAX`, or a single packet.
     pub fn take_answer(&mut self) -> Vec<Item<'static>> {
         let mut bytes = 0;
         let fitting = self.items.iter().take_while(|item| {
