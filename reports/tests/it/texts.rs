@@ -110,8 +110,11 @@ Messages
 
 Failures
   connect reset                       90
+    <script src=//x>|'"& [31m`
   auth timeout                        40
+    <script src=//x>|'"& [31m`
   upgrade <script src=//x>|'"& [31m`   7
+    <script src=//x>|'"& [31m`
 
 Refusals
   expired <script src=//x>|'"& [31m`  150
@@ -207,20 +210,20 @@ The generator did not keep its schedule against &lt;script src=//x>\|'"&amp; \[3
 | Answered | 4,988 |
 | Without an answer | 12 |
 
-| Failed in | Kind | Count |
-|---|---:|---:|
-| connect | reset | 90 |
-| auth | timeout | 40 |
-| upgrade | &lt;script src=//x>\|'"&amp; \[31m\` | 7 |
+| Failed in | Kind | Count | The first in words |
+|---|---:|---:|---:|
+| connect | reset | 90 | &lt;script src=//x>\|'"&amp; \[31m\` |
+| auth | timeout | 40 | &lt;script src=//x>\|'"&amp; \[31m\` |
+| upgrade | &lt;script src=//x>\|'"&amp; \[31m\` | 7 | &lt;script src=//x>\|'"&amp; \[31m\` |
 
 | Refused token | Reason | Count |
 |---|---:|---:|
 | expired | &lt;script src=//x>\|'"&amp; \[31m\` | 150 |
 
-| Socket dropped by | Count |
-|---|---:|
-| closed-1001 | 30 |
-| &lt;script src=//x>\|'"&amp; \[31m\` | 2 |
+| Socket dropped by | Count | The first in words |
+|---|---:|---:|
+| closed-1001 | 30 |  |
+| &lt;script src=//x>\|'"&amp; \[31m\` | 2 |  |
 
 | Sockets | Count |
 |---|---:|
